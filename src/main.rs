@@ -1,0 +1,3 @@
+//! The `storrent` program.
+
+fn main() {}

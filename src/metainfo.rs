@@ -1,0 +1,4 @@
+//! Stub until the metainfo lands.
+/// Stub.
+#[derive(Clone, Debug)]
+pub struct Metainfo {}

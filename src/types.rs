@@ -1,0 +1,121 @@
+//! The small words of the whole program: who, which torrent, which peer.
+//!
+//! Each is a newtype, so that a peer's number can never be passed where a
+//! torrent's is meant, and a 20-byte peer id never where a 20-byte info hash is.
+//! Everybody uses this file; it uses nobody.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// The name of a torrent in the swarm: the SHA-1 of the exact bytes of its `info`
+/// dictionary ([BEP 3]). Trackers and peers know a torrent by nothing else.
+///
+/// [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct InfoHash(pub [u8; 20]);
+
+impl fmt::Display for InfoHash {
+    /// 40 lower-case hex digits, as in magnet links and in our `--json` lines.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for InfoHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "InfoHash({self})")
+    }
+}
+
+/// The text is not 40 hex digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("an info hash is 40 hex digits")]
+pub struct NotAnInfoHash;
+
+impl FromStr for InfoHash {
+    type Err = NotAnInfoHash;
+
+    /// Reads 40 hex digits of either case.
+    fn from_str(text: &str) -> Result<Self, NotAnInfoHash> {
+        if text.len() != 40 || !text.is_ascii() {
+            return Err(NotAnInfoHash);
+        }
+        let mut hash = [0; 20];
+        for (i, byte) in hash.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&text[2 * i..2 * i + 2], 16).map_err(|_| NotAnInfoHash)?;
+        }
+        // `from_str_radix` would take a sign: "+f" is not a byte.
+        if text.bytes().all(|b| b.is_ascii_hexdigit()) {
+            Ok(Self(hash))
+        } else {
+            Err(NotAnInfoHash)
+        }
+    }
+}
+
+/// The SHA-1 that a piece must have: 20 bytes of the metainfo's `pieces` string.
+pub type PieceHash = [u8; 20];
+
+/// The name that a client gives itself for one run: 20 bytes ([BEP 20]).
+///
+/// Ours begin with `-SR0100-`: two letters and a version between dashes, a
+/// convention by which others tell clients apart. (`-ST` was taken.)
+///
+/// [BEP 20]: https://www.bittorrent.org/beps/bep_0020.html
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PeerId(pub [u8; 20]);
+
+/// What our peer ids begin with: client `SR`, version 0.1.0.0.
+pub const PEER_ID_PREFIX: &[u8; 8] = b"-SR0100-";
+
+impl PeerId {
+    /// Our prefix and twelve random letters and digits.
+    pub fn random(rng: &mut fastrand::Rng) -> Self {
+        let mut id = [0; 20];
+        id[..8].copy_from_slice(PEER_ID_PREFIX);
+        id[8..].fill_with(|| rng.alphanumeric() as u8);
+        Self(id)
+    }
+}
+
+impl fmt::Debug for PeerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PeerId({})", self.0.escape_ascii())
+    }
+}
+
+/// Our number for one connection, never used twice in a run. A peer that comes
+/// back gets a new one, so a late message can't be taken for the new connection's.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct PeerKey(pub u32);
+
+/// Our number for one of the torrents of this process, from 0.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct TorrentId(pub u32);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn info_hash_text_round_trip() {
+        let text = "d2474e86c95b19b8bcfdb92bc12c9d44667cfa36";
+        assert_eq!(text.parse::<InfoHash>().unwrap().to_string(), text);
+        for bad in [
+            "",
+            "d2474e",
+            &"g".repeat(40),
+            &"+f".repeat(20),
+            &"é".repeat(20),
+        ] {
+            assert_eq!(bad.parse::<InfoHash>(), Err(NotAnInfoHash), "{bad}");
+        }
+    }
+
+    #[test]
+    fn peer_ids_are_ours_and_differ() {
+        let mut rng = fastrand::Rng::with_seed(1);
+        let (a, b) = (PeerId::random(&mut rng), PeerId::random(&mut rng));
+        assert!(a.0.starts_with(PEER_ID_PREFIX) && a != b);
+    }
+}
