@@ -1,8 +1,14 @@
 //! storrent, a BitTorrent client of plain blocking threads and channels.
 
 pub mod bitfield;
+pub mod choker;
 pub mod config;
 pub mod layout;
 pub mod metainfo;
+pub mod picker;
+pub mod pipeline;
+pub mod rarity;
 pub mod report;
+pub mod swarm;
 pub mod types;
+pub mod wire;
