@@ -1,8 +1,12 @@
 //! storrent, a BitTorrent client of plain blocking threads and channels.
 
+pub mod bencode;
 pub mod bitfield;
+pub mod compose;
 pub mod config;
 pub mod layout;
+pub mod magnet;
 pub mod metainfo;
+pub mod names;
 pub mod report;
 pub mod types;
