@@ -163,18 +163,24 @@ pub fn parse(bytes: &[u8]) -> Result<Metainfo, MetainfoError> {
     if bytes.len() > MAX_TORRENT_LEN {
         return Err(MetainfoError::TooLarge(bytes.len()));
     }
-    let torrent = Keys::of(bencode::scan(bytes, bencode::FILE_DEPTH)?).unwrap_or_default();
-    let info = torrent.info.ok_or(MetainfoError::Needs {
+    let torrent = bencode::scan(bytes, bencode::FILE_DEPTH)?;
+    let value = |key: &[u8]| {
+        torrent
+            .dict()?
+            .find(|entry| entry.0 == key)
+            .map(|(_, value)| value)
+    };
+    let info = value(b"info").ok_or(MetainfoError::Needs {
         key: "info",
         needed: "a dictionary",
     })?;
     Ok(Metainfo {
-        trackers: tiers(torrent.announce_list, torrent.announce),
-        webseeds: urls(torrent.url_list, &mut HashSet::new()),
-        nodes: nodes(torrent.nodes),
-        comment: torrent.comment.and_then(short_text),
-        created_by: torrent.created_by.and_then(short_text),
-        creation_date: torrent.creation_date.and_then(Raw::number),
+        trackers: tiers(value(b"announce-list"), value(b"announce")),
+        webseeds: urls(value(b"url-list"), &mut HashSet::new()),
+        nodes: nodes(value(b"nodes")),
+        comment: value(b"comment").and_then(short_text),
+        created_by: value(b"created by").and_then(short_text),
+        creation_date: value(b"creation date").and_then(Raw::number),
         ..read_info(info)?
     })
 }
@@ -211,58 +217,39 @@ impl Metainfo {
     }
 }
 
-/// The values of the keys that we know, of any of a torrent's dictionaries.
+/// The keys of `info`, or of one file in it, that we know.
 #[derive(Default)]
 struct Keys<'a> {
-    // Of the whole torrent.
-    announce: Option<Raw<'a>>,
-    announce_list: Option<Raw<'a>>,
-    comment: Option<Raw<'a>>,
-    created_by: Option<Raw<'a>>,
-    creation_date: Option<Raw<'a>>,
-    info: Option<Raw<'a>>,
-    nodes: Option<Raw<'a>>,
-    url_list: Option<Raw<'a>>,
-    // Of `info`.
-    files: Option<Raw<'a>>,
-    meta_version: Option<Raw<'a>>,
     name: Option<Raw<'a>>,
     name_utf8: Option<Raw<'a>>,
     piece_length: Option<Raw<'a>>,
     pieces: Option<Raw<'a>>,
     private: Option<Raw<'a>>,
-    // Of one file; of `info`, too, if the torrent is one file.
-    attr: Option<Raw<'a>>,
+    meta_version: Option<Raw<'a>>,
+    files: Option<Raw<'a>>,
     length: Option<Raw<'a>>,
     path: Option<Raw<'a>>,
     path_utf8: Option<Raw<'a>>,
+    attr: Option<Raw<'a>>,
 }
 
 impl<'a> Keys<'a> {
-    /// Goes through the dictionary once, whatever else is in it; `None` if it is none.
+    /// Goes through the dictionary once, whatever else is in it.
     fn of(dict: Raw<'a>) -> Option<Self> {
         let mut keys = Self::default();
         for (key, value) in dict.dict()? {
             let known = match key {
-                b"announce" => &mut keys.announce,
-                b"announce-list" => &mut keys.announce_list,
-                b"comment" => &mut keys.comment,
-                b"created by" => &mut keys.created_by,
-                b"creation date" => &mut keys.creation_date,
-                b"info" => &mut keys.info,
-                b"nodes" => &mut keys.nodes,
-                b"url-list" => &mut keys.url_list,
-                b"files" => &mut keys.files,
-                b"meta version" => &mut keys.meta_version,
                 b"name" => &mut keys.name,
                 b"name.utf-8" => &mut keys.name_utf8,
                 b"piece length" => &mut keys.piece_length,
                 b"pieces" => &mut keys.pieces,
                 b"private" => &mut keys.private,
-                b"attr" => &mut keys.attr,
+                b"meta version" => &mut keys.meta_version,
+                b"files" => &mut keys.files,
                 b"length" => &mut keys.length,
                 b"path" => &mut keys.path,
                 b"path.utf-8" => &mut keys.path_utf8,
+                b"attr" => &mut keys.attr,
                 _ => continue,
             };
             *known = Some(value);

@@ -485,6 +485,15 @@ impl Picker {
         }
     }
 
+    /// Who stored each block of a started piece.
+    pub fn givers(&self, piece: PieceIndex) -> Vec<Option<PeerKey>> {
+        let slots = self
+            .started
+            .get(&piece)
+            .map_or(&[][..], |started| &started.slots);
+        slots.iter().map(|slot| slot.giver).collect()
+    }
+
     /// The hash of `piece` is wrong: all its blocks are to be fetched again. Returns
     /// the giver of each block, by number.
     pub fn failed(&mut self, piece: PieceIndex) -> Vec<Option<PeerKey>> {
