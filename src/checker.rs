@@ -6,17 +6,17 @@
 //!
 //! The threads that receive blocks do not hash: they write each block where it belongs
 //! and go on. The checker reads a finished piece back, out of memory, for the system
-//! still has it there, and takes up to four at a time, because four are hashed together
-//! in less time than one after another ([`crate::sha1x4`]). Under load pieces queue up,
+//! still has it there, and takes several at a time, because together they are hashed in
+//! less time than one after another ([`crate::sha1_lanes`]). Under load pieces queue up,
 //! so the batches fill by themselves; with nothing to do, one piece is checked at once.
 //!
-//! Memory does not depend on the piece length: [`BUFFER_LEN`] for each of four lanes.
+//! Memory does not depend on the piece length: [`BUFFER_LEN`] for each of [`MAX_LANES`].
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 
 use crate::bitfield::Bitfield;
 use crate::layout::{BLOCK_LEN, PieceIndex};
-use crate::sha1x4::{LANES, SHA1_BLOCK, Sha1x4};
+use crate::sha1_lanes::{MAX_LANES, SHA1_BLOCK, Sha1Lanes, full_batch, lanes_for};
 use crate::storage::{Files, Presence, Storage, StorageError};
 use crate::types::PieceHash;
 use crossbeam_channel::Receiver;
@@ -25,10 +25,20 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 /// Bytes read at a time of each piece that is being hashed. Less costs system calls,
 /// more falls out of the processor's cache between the reading and the hashing.
-pub const BUFFER_LEN: usize = 64 * 1024;
+pub const BUFFER_LEN: usize = 32 * 1024;
+
+/// How long finished pieces wait for others to be hashed together with. A full batch costs
+/// a third, and nobody minds so short a delay: but see [`CheckRequest::Hurry`].
+const GATHER: Duration = Duration::from_millis(50);
+
+/// Bytes of each piece that the system is told to read ahead. By itself it makes little
+/// of a program that reads sixteen pieces in turns, and a disk that turns would seek for
+/// every buffer. A multiple of [`BUFFER_LEN`].
+const AHEAD_LEN: u32 = 4 << 20;
 
 /// Files that a checker keeps open: pieces of a batch are mostly of the same few.
 const MAX_OPEN: usize = 4;
@@ -49,7 +59,7 @@ impl<H: Fn(PieceIndex) -> PieceHash> Checker<H> {
         Self {
             files,
             expected,
-            buffers: vec![0; LANES * BUFFER_LEN].into(),
+            buffers: vec![0; MAX_LANES * BUFFER_LEN].into(),
             zeros: None,
         }
     }
@@ -64,22 +74,20 @@ impl<H: Fn(PieceIndex) -> PieceHash> Checker<H> {
         pieces: &[PieceIndex],
         verdict: &mut impl FnMut(PieceIndex, bool),
     ) -> Result<(), StorageError> {
-        for batch in pieces.chunks(LANES) {
-            let len = self.files.layout().piece_len(batch[0]);
-            // The last piece of the torrent may be shorter: then one at a time.
-            let equal = batch
-                .iter()
-                .all(|piece| self.files.layout().piece_len(*piece) == len);
-            if batch.len() > 1 && equal && (len as usize).is_multiple_of(SHA1_BLOCK) {
-                let hashes = self.hash_together(batch, len)?;
-                for (piece, hash) in batch.iter().zip(hashes) {
-                    verdict(*piece, hash == Some((self.expected)(*piece)));
-                }
-            } else {
-                for piece in batch {
-                    let hash = self.hash_alone(*piece)?;
-                    verdict(*piece, hash == Some((self.expected)(*piece)));
-                }
+        let mut rest = pieces;
+        while let Some(&first) = rest.first() {
+            let layout = self.files.layout();
+            let len = layout.piece_len(first);
+            let mut lanes = lanes_for(rest.len());
+            // Only pieces of the same length go together: not the last, if it is shorter.
+            let equal = |piece: &PieceIndex| layout.piece_len(*piece) == len;
+            if !(len as usize).is_multiple_of(SHA1_BLOCK) || !rest[..lanes].iter().all(equal) {
+                lanes = 1;
+            }
+            let (batch, after) = rest.split_at(lanes);
+            rest = after;
+            for (piece, hash) in batch.iter().zip(self.hash(batch, len)?) {
+                verdict(*piece, hash == Some((self.expected)(*piece)));
             }
         }
         Ok(())
@@ -114,64 +122,46 @@ impl<H: Fn(PieceIndex) -> PieceHash> Checker<H> {
     /// # Errors
     /// As for [`check`](Self::check).
     pub fn hash_blocks(&mut self, piece: PieceIndex) -> Result<Vec<[u8; 20]>, StorageError> {
+        let start = self.files.layout().piece_start(piece);
+        let len = self.files.layout().piece_len(piece);
         let mut hashes = Vec::new();
-        let whole = self.read_through(piece, |bytes| {
-            let blocks = bytes.chunks(BLOCK_LEN as usize);
-            hashes.extend(blocks.map(|block| <[u8; 20]>::from(Sha1::digest(block))));
-        })?;
-        Ok(if whole { hashes } else { Vec::new() })
+        for begin in (0..len).step_by(BLOCK_LEN as usize) {
+            let block = &mut self.buffers[..BLOCK_LEN.min(len - begin) as usize];
+            if !is_there(self.files.read(start + u64::from(begin), block))? {
+                return Ok(Vec::new());
+            }
+            hashes.push(Sha1::digest(block).into());
+        }
+        Ok(hashes)
     }
 
-    /// Hashes up to four pieces of the same length; `None` for those missing.
-    fn hash_together(
+    /// Hashes together pieces that all have `len` bytes; `None` for those missing.
+    fn hash(
         &mut self,
         pieces: &[PieceIndex],
         len: u32,
-    ) -> Result<[Option<PieceHash>; LANES], StorageError> {
-        let mut hasher = Sha1x4::new();
-        let mut there = [true; LANES];
+    ) -> Result<Vec<Option<PieceHash>>, StorageError> {
+        let mut hasher = Sha1Lanes::new(pieces.len());
+        let mut there = [true; MAX_LANES];
         for begin in (0..len).step_by(BUFFER_LEN) {
+            if begin.is_multiple_of(AHEAD_LEN) {
+                for piece in pieces {
+                    let at = self.files.layout().piece_start(*piece) + u64::from(begin);
+                    self.files
+                        .prefetch(at, u64::from(AHEAD_LEN.min(len - begin)));
+                }
+            }
             let n = BUFFER_LEN.min((len - begin) as usize);
-            for (lane, piece) in pieces.iter().enumerate() {
+            let buffers = self.buffers.chunks_mut(BUFFER_LEN);
+            for ((piece, buffer), there) in pieces.iter().zip(buffers).zip(&mut there) {
                 let at = self.files.layout().piece_start(*piece) + u64::from(begin);
-                let buffer = &mut self.buffers[lane * BUFFER_LEN..][..n];
-                there[lane] &= is_there(self.files.read(at, buffer))?;
+                *there &= is_there(self.files.read(at, &mut buffer[..n]))?;
             }
-            // A lane with no piece of its own repeats the first one: three pieces in four
-            // lanes still cost less than three alone.
-            let lane = |lane| if lane < pieces.len() { lane } else { 0 };
-            hasher.update(std::array::from_fn(|i| {
-                &self.buffers[lane(i) * BUFFER_LEN..][..n]
-            }));
+            let buffers = self.buffers.chunks(BUFFER_LEN).take(pieces.len());
+            hasher.update(&buffers.map(|buffer| &buffer[..n]).collect::<Vec<_>>());
         }
-        let hashes = hasher.finish();
-        Ok(std::array::from_fn(|lane| {
-            there[lane].then_some(hashes[lane])
-        }))
-    }
-
-    fn hash_alone(&mut self, piece: PieceIndex) -> Result<Option<PieceHash>, StorageError> {
-        let mut hasher = Sha1::new();
-        let whole = self.read_through(piece, |bytes| hasher.update(bytes))?;
-        Ok(whole.then(|| hasher.finalize().into()))
-    }
-
-    /// Reads `piece` from start to end, whole blocks at a time; false if it is missing.
-    fn read_through(
-        &mut self,
-        piece: PieceIndex,
-        mut take: impl FnMut(&[u8]),
-    ) -> Result<bool, StorageError> {
-        let start = self.files.layout().piece_start(piece);
-        let len = self.files.layout().piece_len(piece);
-        for begin in (0..len).step_by(BUFFER_LEN) {
-            let buffer = &mut self.buffers[..BUFFER_LEN.min((len - begin) as usize)];
-            if !is_there(self.files.read(start + u64::from(begin), buffer))? {
-                return Ok(false);
-            }
-            take(buffer);
-        }
-        Ok(true)
+        let hashes = hasher.finish().into_iter().zip(there);
+        Ok(hashes.map(|(hash, there)| there.then_some(hash)).collect())
     }
 
     fn hash_zeros(&mut self, len: u32) -> PieceHash {
@@ -205,6 +195,8 @@ pub enum CheckRequest {
     Pieces(Vec<PieceIndex>),
     /// The SHA-1 of each block of this piece.
     Blocks(PieceIndex),
+    /// No more pieces will come for now: don't wait for a fuller batch.
+    Hurry,
 }
 
 /// What a checker thread answers.
@@ -240,11 +232,14 @@ fn run<H: Fn(PieceIndex) -> PieceHash>(
     requests: &Receiver<CheckRequest>,
     report: &dyn Fn(CheckReport),
 ) {
+    let full = full_batch();
     let mut waiting = Vec::new();
     while let Ok(first) = requests.recv() {
         let mut next = Some(first);
+        let mut hurry = false;
+        let mut deadline = Instant::now() + GATHER;
         while next.is_some() || !waiting.is_empty() {
-            // All that wait are taken before each batch, so that it is as full as it can be.
+            // All that wait are taken before each batch, so that it is as full as can be.
             for request in next.take().into_iter().chain(requests.try_iter()) {
                 match request {
                     CheckRequest::Pieces(pieces) => waiting.extend(pieces),
@@ -252,9 +247,16 @@ fn run<H: Fn(PieceIndex) -> PieceHash>(
                         Ok(hashes) => CheckReport::Blocks(piece, hashes),
                         Err(error) => CheckReport::Failed(error),
                     }),
+                    CheckRequest::Hurry => hurry = true,
                 }
             }
-            let batch: Vec<_> = waiting.drain(..LANES.min(waiting.len())).collect();
+            if (1..full).contains(&waiting.len()) && !hurry {
+                next = requests.recv_deadline(deadline).ok();
+                if next.is_some() {
+                    continue;
+                }
+            }
+            let batch: Vec<_> = waiting.drain(..full.min(waiting.len())).collect();
             let mut verdicts = Vec::with_capacity(batch.len());
             let result = checker.check(&batch, &mut |piece, ok| verdicts.push((piece, ok)));
             if !verdicts.is_empty() {
@@ -263,6 +265,7 @@ fn run<H: Fn(PieceIndex) -> PieceHash>(
             if let Err(error) = result {
                 report(CheckReport::Failed(error));
             }
+            deadline = Instant::now() + GATHER;
         }
     }
 }
@@ -286,7 +289,8 @@ pub fn check_all(
     // Each thread takes the next run of pieces: long enough to read the disk in order
     // and to hash in full batches, short enough that all end at the same time.
     let piece_length = storage.layout().piece_length();
-    let run = LANES * (RUN_LEN / (LANES as u32 * piece_length)).max(1) as usize;
+    let run = (RUN_LEN / piece_length).max(1) as usize;
+    let run = run.next_multiple_of(MAX_LANES);
     let runs = todo.len().div_ceil(run);
     let (next, done) = (AtomicU32::new(0), AtomicU32::new(0));
     let work = || {
@@ -407,7 +411,11 @@ mod tests {
         torrent.data[65_536 * 2..].fill(0); // pieces 2 to 6 are zeros
         let temp = tempfile::tempdir().unwrap();
         let storage = torrent.wanting_all(temp.path());
-        assert_eq!(check(&torrent, &storage, 1), Vec::<u32>::new(), "there is no file");
+        assert_eq!(
+            check(&torrent, &storage, 1),
+            Vec::<u32>::new(),
+            "there is no file"
+        );
         std::fs::create_dir(temp.path().join("t")).unwrap();
         let file = File::create(temp.path().join("t/0")).unwrap();
         file.write_at(&torrent.data[65_536..65_536 * 2], 65_536)

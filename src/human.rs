@@ -96,13 +96,13 @@ pub fn date(number: i64) -> String {
     format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
 }
 
-/// How much of `whole` is `part`, rounded down, so that 100.0 % means all of it.
+/// How much of `whole` is `part`, rounded down, so that 100.0% means all of it.
 pub fn percent(part: u64, whole: u64) -> String {
     let tenths = match whole {
         0 => 1000,
         _ => u128::from(part.min(whole)) * 1000 / u128::from(whole),
     };
-    format!("{}.{} %", tenths / 10, tenths % 10)
+    format!("{}.{}%", tenths / 10, tenths % 10)
 }
 
 /// `1 peer`, `2 peers`.
@@ -225,11 +225,11 @@ mod tests {
             assert_eq!(duration(Duration::from_secs(seconds)), text);
         }
         let cases = [
-            (0, 0, "100.0 %"),
-            (0, 7, "0.0 %"),
-            (1, 3, "33.3 %"),
-            (u64::MAX - 1, u64::MAX, "99.9 %"),
-            (9, 7, "100.0 %"),
+            (0, 0, "100.0%"),
+            (0, 7, "0.0%"),
+            (1, 3, "33.3%"),
+            (u64::MAX - 1, u64::MAX, "99.9%"),
+            (9, 7, "100.0%"),
         ];
         for (part, whole, text) in cases {
             assert_eq!(percent(part, whole), text, "{part} of {whole}");

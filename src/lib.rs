@@ -24,7 +24,7 @@ pub mod progress;
 pub mod rarity;
 pub mod report;
 pub mod resume;
-pub mod sha1x4;
+pub mod sha1_lanes;
 pub mod storage;
 pub mod swarm;
 pub mod torrent;

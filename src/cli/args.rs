@@ -1,18 +1,15 @@
 //! The command line: which job, with which options.
 //!
 //! The options are structs that argh fills. argh itself takes less than `cli.md`
-//! promises: no `--dir=X`, no `-dX`, no `-vv`, no bare `-`, and a file called `show`
-//! would start a job wherever it stands. So [`split`] goes before it: it brings every
-//! usual form into the one that argh takes, and finds the job. What the options are
-//! called and which take a value it asks argh, so nothing is said twice.
+//! promises, so [`super::split`] goes before it. The values are read by [`values`].
 
 use super::help;
+use super::split::{Split, no_option, split};
 use super::values::{self, Encryption, FileNumbers, Source, shown};
 use crate::config::{Afterwards, Config};
-use argh::{ArgsInfo, FlagInfo, FlagInfoKind, FromArgs};
+use argh::{ArgsInfo, FlagInfo, FromArgs};
 use std::ffi::OsString;
 use std::net::IpAddr;
-use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -308,20 +305,9 @@ fn sensible(options: &Download, is_seed: bool) -> Result<(), NoCommand> {
     Err(NoCommand::Mistake(mistake.to_string()))
 }
 
-/// A command line in the one form that argh takes.
-struct Split {
-    /// The name of the subcommand; empty: the plain form.
-    job: String,
-    /// The options, each as its long name and, if it takes one, its value.
-    options: Vec<(&'static FlagInfo<'static>, Option<String>)>,
-    positionals: Vec<String>,
-    help: bool,
-    version: bool,
-}
-
-/// The jobs besides downloading, and their options. `--help` and `--version` belong
-/// to all and to none, so they are not here.
-fn options_of(job: &str) -> Option<&'static [FlagInfo<'static>]> {
+/// The options of a job; `None` if there is no such job, the empty one is the plain
+/// form. `--help` and `--version` belong to all jobs and to none, so they are not here.
+pub(super) fn options_of(job: &str) -> Option<&'static [FlagInfo<'static>]> {
     let info = match job {
         "" | "seed" => Download::get_args_info(),
         "show" => Show::get_args_info(),
@@ -331,105 +317,6 @@ fn options_of(job: &str) -> Option<&'static [FlagInfo<'static>]> {
         _ => return None,
     };
     Some(info.flags)
-}
-
-/// Finds the job, the options and the rest. The first argument that is no option may
-/// name the job; after `--` nothing is an option or a job.
-fn split(args: impl IntoIterator<Item = OsString>) -> Result<Split, NoCommand> {
-    // Whether an option takes a value must be known before the job is, to find the
-    // job. No name takes one in one job and none in another (a test holds that).
-    let known = || {
-        ["", "show", "create"]
-            .into_iter()
-            .filter_map(options_of)
-            .flatten()
-    };
-    let mut args = args.into_iter().map(|arg| arg.into_vec());
-    let mut split = Split {
-        job: String::new(),
-        options: Vec::new(),
-        positionals: Vec::new(),
-        help: false,
-        version: false,
-    };
-    let mut first = true;
-    while let Some(arg) = args.next() {
-        if arg == b"--" {
-            split
-                .positionals
-                .extend(args.map(|arg| values::encode(&arg)));
-            break;
-        } else if let Some(long) = arg.strip_prefix(b"--") {
-            let (name, glued) = match long.iter().position(|byte| *byte == b'=') {
-                Some(at) => (&long[..at], Some(&long[at + 1..])),
-                None => (long, None),
-            };
-            let name = format!("--{}", values::encode(name));
-            match (&*name, glued) {
-                ("--help", None) => split.help = true,
-                ("--version", None) => split.version = true,
-                _ => {
-                    let option = known().find(|o| o.long == name);
-                    let option = option.ok_or_else(|| no_option("", &name))?;
-                    let value = match (takes_value(option), glued) {
-                        (true, Some(value)) => Some(value.to_vec()),
-                        (true, None) => Some(args.next().ok_or_else(|| no_value(&name))?),
-                        (false, None) => None,
-                        (false, Some(_)) => {
-                            return Err(NoCommand::Mistake(format!("{name} takes no value")));
-                        }
-                    };
-                    split
-                        .options
-                        .push((option, value.map(|v| values::encode(&v))));
-                }
-            }
-        } else if arg.starts_with(b"-") && arg.len() > 1 {
-            // A cluster: switches, and at its end perhaps one with its value.
-            let mut rest = &arg[1..];
-            while let Some((&letter, after)) = rest.split_first() {
-                rest = after;
-                if letter == b'h' {
-                    split.help = true;
-                    continue;
-                }
-                let option = known().find(|o| o.short == Some(char::from(letter)));
-                let option = option.ok_or_else(|| no_option("", &values::encode(&arg)))?;
-                let value = match (takes_value(option), rest.is_empty()) {
-                    (true, false) => Some(std::mem::take(&mut rest).to_vec()),
-                    (true, true) => Some(args.next().ok_or_else(|| no_value(option.long))?),
-                    (false, _) => None,
-                };
-                split
-                    .options
-                    .push((option, value.map(|v| values::encode(&v))));
-            }
-        } else {
-            let text = values::encode(&arg);
-            if std::mem::take(&mut first) && !text.is_empty() && options_of(&text).is_some() {
-                split.job = text;
-            } else {
-                split.positionals.push(text);
-            }
-        }
-    }
-    Ok(split)
-}
-
-fn takes_value(option: &FlagInfo) -> bool {
-    matches!(option.kind, FlagInfoKind::Option { .. })
-}
-
-fn no_option(job: &str, name: &str) -> NoCommand {
-    let space = if job.is_empty() { "" } else { " " };
-    NoCommand::Mistake(format!(
-        "`storrent{space}{job}` has no option {}",
-        shown(name)
-    ))
-}
-
-fn no_value(name: &str) -> NoCommand {
-    NoCommand::Mistake(format!("{name} needs a value"))
 }
 
 /// Has argh fill the options of one job, which takes at most `most` positionals.

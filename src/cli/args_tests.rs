@@ -1,7 +1,8 @@
 //! Command lines and what comes of them, one a line.
 
 use super::*;
-use std::os::unix::ffi::OsStrExt;
+use crate::cli::split::{known, takes_value};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 /// Arguments separated by blanks; `''` is an empty one.
 fn line(text: &str) -> Result<Command, NoCommand> {
@@ -245,12 +246,6 @@ fn paths_that_are_no_text() {
 #[test]
 fn a_name_takes_a_value_in_all_jobs_or_in_none() {
     let all = ["", "show", "check", "create", "demo"].map(|job| options_of(job).unwrap());
-    let known = || {
-        ["", "show", "create"]
-            .into_iter()
-            .filter_map(options_of)
-            .flatten()
-    };
     for option in all.into_iter().flatten() {
         assert!(
             known().any(|o| o.long == option.long),

@@ -5,7 +5,7 @@ use super::show::{File, files};
 use super::{Failure, json_line, print, source, warn};
 use crate::bitfield::Bitfield;
 use crate::checker::check_all;
-use crate::human::{count, escaped, percent, size, size_exact};
+use crate::human::{count, escaped, grouped, percent, size, size_exact};
 use crate::metainfo::Metainfo;
 use crate::progress;
 use crate::storage::{Storage, Survey};
@@ -137,11 +137,9 @@ impl Object {
             page += &format!("{state:>9}  {:>9}  {path}\n", size(file.length));
         }
         let (have, total) = (size_exact(self.have_bytes), size_exact(self.total_bytes));
-        let pieces = count(self.pieces.into(), "piece");
-        page + &format!(
-            "{have} of {total} are right, {} of {pieces}\n",
-            self.have_pieces
-        )
+        let (right, pieces) = (grouped(self.have_pieces.into()), self.pieces.into());
+        let pieces = count(pieces, "piece");
+        page + &format!("{have} of {total} are right, {right} of {pieces}\n")
     }
 
     /// Why the exit status is 1.
@@ -170,7 +168,7 @@ mod tests {
 
     /// Files of 20,000 and 30,000 bytes and an empty one, in pieces of 16 KiB.
     fn torrent(dir: &Path) -> Check {
-        let data: Vec<u8> = (0..50_000u32).map(|i| ((i * i) >> 7) as u8).collect();
+        let data: Vec<u8> = (0..50_000u32).map(|i| (i * i / 128) as u8).collect();
         fs::create_dir(dir.join("n")).unwrap();
         fs::write(dir.join("n/a"), &data[..20_000]).unwrap();
         fs::write(dir.join("n/b"), &data[20_000..]).unwrap();
@@ -225,7 +223,7 @@ mod tests {
             panic!("damage goes unseen")
         };
         assert!(
-            verdict.contains("not whole: 1 of 3 files and 98.3 %"),
+            verdict.contains("not whole: 1 of 3 files and 98.3%"),
             "{verdict}"
         );
         let object = found(&check);
@@ -235,7 +233,7 @@ mod tests {
         let metainfo = source::read(&check.source).unwrap().metainfo;
         let page = object.page(&metainfo);
         assert!(page.contains("    whole   19.5 KiB  n/a\n"), "{page}");
-        assert!(page.contains("   97.1 %   29.3 KiB  n/b\n"), "{page}");
+        assert!(page.contains("    97.1%   29.3 KiB  n/b\n"), "{page}");
         assert!(page.contains("  missing        0 B  n/c\n"), "{page}");
     }
 

@@ -7,7 +7,7 @@
 use super::args::Create;
 use super::{Failure, hashing, print, save, warn};
 use crate::compose::{self, Content, Info, Outside};
-use crate::human::{escaped, percent, size_exact};
+use crate::human::{count, escaped, grouped, percent, size_exact};
 use crate::layout::Layout;
 use crate::{magnet, metainfo, progress};
 use std::fs;
@@ -87,8 +87,8 @@ pub fn run(options: &Create) -> Result<(), Failure> {
         "Saved        {}\nSize         {} in {}\nPieces       {} of {}\nInfo hash    {}\nMagnet link  {}\n",
         escaped(&output.to_string_lossy()),
         size_exact(metainfo.total_bytes()),
-        crate::human::count(found.files.len() as u64, "file"),
-        metainfo.layout.pieces(),
+        count(found.files.len() as u64, "file"),
+        grouped(metainfo.layout.pieces().into()),
         size_exact(metainfo.layout.piece_length().into()),
         metainfo.info_hash,
         magnet::link(&metainfo),

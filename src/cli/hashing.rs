@@ -1,22 +1,21 @@
 //! The SHA-1 of every piece of some files: the long part of `storrent create`.
 //!
-//! The pieces are cut into groups of four, because four pieces are hashed together in
-//! half the time ([`crate::sha1x4`]); each core takes the next group. A piece is never
-//! held whole: a few ten KiB of each of the four are read at a time.
+//! The pieces are cut into groups of as many as are best hashed together
+//! ([`crate::sha1_lanes`]); each core takes the next group. A piece is never held
+//! whole: a few ten KiB of each of the group are read at a time.
 
 use crate::layout::{Layout, PieceIndex};
-use crate::sha1x4::{LANES, Sha1x4};
+use crate::sha1_lanes::{MAX_LANES, Sha1Lanes, lanes_for};
 use crate::types::PieceHash;
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use sha1::{Digest, Sha1};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-/// Bytes read at a time of each of the four pieces. A piece length is a power of two
-/// from 16 KiB on, so all stretches of four pieces are equally long.
+/// Bytes read at a time of each piece. A piece length is a power of two from 16 KiB on,
+/// so it is a multiple of this or less.
 const BUFFER_LEN: usize = 64 * 1024;
 
 /// Why the files can't be hashed.
@@ -56,7 +55,7 @@ pub fn hash(
 ) -> Result<Vec<u8>, HashError> {
     let pieces: Vec<PieceIndex> = layout.all_pieces().collect();
     let (todo, groups) = unbounded();
-    for group in pieces.chunks(LANES) {
+    for group in pieces.chunks(lanes_for(MAX_LANES)) {
         let _ = todo.send(group); // `groups` is still there
     }
     drop(todo);
@@ -71,7 +70,7 @@ pub fn hash(
         let mut count = 0;
         // Leaving early drops `results`, and that stops the threads.
         for result in results {
-            let (group, hashed): (&[PieceIndex], [PieceHash; LANES]) = result?;
+            let (group, hashed) = result?;
             for (piece, hash) in group.iter().zip(hashed) {
                 hashes[piece.index()] = hash;
             }
@@ -87,7 +86,7 @@ pub fn hash(
     Ok(hashes.concat())
 }
 
-type Hashed<'a> = Result<(&'a [PieceIndex], [PieceHash; LANES]), HashError>;
+type Hashed<'a> = Result<(&'a [PieceIndex], Vec<PieceHash>), HashError>;
 
 fn work<'a>(mut reader: Reader, groups: &Receiver<&'a [PieceIndex]>, done: &Sender<Hashed<'a>>) {
     for group in groups {
@@ -102,9 +101,15 @@ fn work<'a>(mut reader: Reader, groups: &Receiver<&'a [PieceIndex]>, done: &Send
 struct Reader<'a> {
     layout: &'a Layout,
     paths: &'a [PathBuf],
-    /// The file that each lane read last.
-    open: [Option<(usize, File)>; LANES],
-    buffers: [Vec<u8>; LANES],
+    lanes: [Lane; MAX_LANES],
+}
+
+/// For one of the pieces that are hashed together.
+#[derive(Default)]
+struct Lane {
+    /// The file that was read last.
+    open: Option<(usize, File)>,
+    buffer: Vec<u8>,
 }
 
 impl<'a> Reader<'a> {
@@ -112,41 +117,31 @@ impl<'a> Reader<'a> {
         Self {
             layout,
             paths,
-            open: [const { None }; LANES],
-            buffers: [const { Vec::new() }; LANES],
+            lanes: Default::default(),
         }
     }
 
-    /// The hashes of up to four neighbouring pieces.
-    fn hash(&mut self, group: &[PieceIndex]) -> Result<[PieceHash; LANES], HashError> {
-        let length = self.layout.piece_length();
-        let mut hashes = [PieceHash::default(); LANES];
-        match <&[PieceIndex; LANES]>::try_from(group) {
-            Ok(four)
-                if four
-                    .iter()
-                    .all(|piece| self.layout.piece_len(*piece) == length) =>
-            {
-                let mut hasher = Sha1x4::new();
-                for begin in (0..length).step_by(BUFFER_LEN) {
-                    for (lane, piece) in four.iter().enumerate() {
-                        self.read(lane, *piece, begin)?;
-                    }
-                    hasher.update(self.buffers.each_ref().map(Vec::as_slice));
+    /// The hashes of neighbouring pieces.
+    fn hash(&mut self, group: &[PieceIndex]) -> Result<Vec<PieceHash>, HashError> {
+        let full = self.layout.piece_length();
+        // The last piece of the torrent goes alone if it is shorter.
+        let short = |piece: &PieceIndex| self.layout.piece_len(*piece) < full;
+        let together = group.len() - usize::from(group.last().is_some_and(short));
+        let (together, alone) = group.split_at(together);
+        let mut hashes = Vec::new();
+        for pieces in [together, alone] {
+            let Some(first) = pieces.first() else {
+                continue;
+            };
+            let mut hasher = Sha1Lanes::new(pieces.len());
+            for begin in (0..self.layout.piece_len(*first)).step_by(BUFFER_LEN) {
+                for (lane, piece) in pieces.iter().enumerate() {
+                    self.read(lane, *piece, begin)?;
                 }
-                hashes = hasher.finish();
+                let lanes = self.lanes.iter().take(pieces.len());
+                hasher.update(&lanes.map(|lane| &lane.buffer[..]).collect::<Vec<_>>());
             }
-            // The end of the torrent.
-            _ => {
-                for (hash, piece) in hashes.iter_mut().zip(group) {
-                    let mut hasher = Sha1::new();
-                    for begin in (0..self.layout.piece_len(*piece)).step_by(BUFFER_LEN) {
-                        self.read(0, *piece, begin)?;
-                        hasher.update(&self.buffers[0]);
-                    }
-                    *hash = hasher.finalize().into();
-                }
-            }
+            hashes.extend(hasher.finish());
         }
         Ok(hashes)
     }
@@ -155,19 +150,22 @@ impl<'a> Reader<'a> {
     fn read(&mut self, lane: usize, piece: PieceIndex, begin: u32) -> Result<(), HashError> {
         let len = (self.layout.piece_len(piece) - begin).min(BUFFER_LEN as u32) as usize;
         let start = self.layout.piece_start(piece) + u64::from(begin);
-        self.buffers[lane].resize(len, 0);
-        let mut rest = &mut self.buffers[lane][..];
+        let Lane {
+            open: opened,
+            buffer,
+        } = &mut self.lanes[lane];
+        buffer.resize(len, 0);
+        let mut rest = &mut buffer[..];
         for part in self.layout.parts(start..start + len as u64) {
             let here;
             (here, rest) = rest.split_at_mut(part.len as usize);
             let path = &self.paths[part.file];
-            let file = match &mut self.open[lane] {
-                Some((open, file)) if *open == part.file => file,
-                other => {
-                    let file = open(self.layout, part.file, path)?;
-                    &mut other.insert((part.file, file)).1
-                }
+            let same = opened.take().filter(|(file, _)| *file == part.file);
+            let file = match same {
+                Some((_, file)) => file,
+                None => open(self.layout, part.file, path)?,
             };
+            let (_, file) = opened.insert((part.file, file));
             file.read_exact_at(here, part.offset)
                 .map_err(|source| match source.kind() {
                     io::ErrorKind::UnexpectedEof => HashError::Changed { path: path.clone() },
@@ -200,6 +198,7 @@ fn open(layout: &Layout, file: usize, path: &Path) -> Result<File, HashError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sha1::{Digest, Sha1};
 
     #[test]
     fn every_piece_whatever_the_files() {
@@ -211,7 +210,7 @@ mod tests {
             &[300_000],
             &[0, 65536, 0, 65536 * 3, 1, 0],
             &[5, 20_000, 70_000, 1, 1, 40_000],
-            &[16384 * 8],
+            &[16384 * 40],
         ];
         for (case, lens) in cases.into_iter().enumerate() {
             let (mut paths, mut all, mut sizes) = (Vec::new(), Vec::new(), Vec::new());

@@ -9,11 +9,12 @@ pub mod check;
 pub mod create;
 pub mod demo;
 pub mod download;
-mod hashing;
-mod help;
+pub mod hashing;
+pub mod help;
 pub mod show;
 pub mod signals;
 pub mod source;
+pub mod split;
 pub mod values;
 
 use crate::human;

@@ -65,9 +65,9 @@ pub enum Why {
     /// The server's answer is not 200.
     #[error("the server answered {0}; check the URL")]
     Status(String),
-    /// No connection, or one that broke.
-    #[error("{0}")]
-    Http(Box<ureq::Error>),
+    /// No connection, one that broke, or nonsense from the server.
+    #[error("{0}; check the URL and the connection")]
+    Http(String),
     /// The server went silent.
     #[error("the server was silent for {} s; try again later", PATIENCE.as_secs())]
     Silent,
@@ -174,7 +174,8 @@ fn http(error: ureq::Error) -> Why {
         ureq::Error::Timeout(_) => Why::Silent,
         ureq::Error::TooManyRedirects => Why::Redirects,
         ureq::Error::BodyExceedsLimit(_) => Why::TooLarge,
-        error => Why::Http(Box::new(error)),
+        ureq::Error::Io(error) => Why::Http(error.to_string()),
+        error => Why::Http(error.to_string()),
     }
 }
 

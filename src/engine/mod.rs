@@ -636,6 +636,9 @@ impl<'a> Engine<'a> {
                 Action::Verify(pieces) => {
                     running.unchecked += pieces.len();
                     let _ = running.checker.send(CheckRequest::Pieces(pieces));
+                    if running.unchecked >= running.torrent.missing() as usize {
+                        let _ = running.checker.send(CheckRequest::Hurry);
+                    }
                 }
                 Action::HashBlocks(piece) => {
                     running.unchecked += 1;
@@ -746,6 +749,9 @@ impl<'a> Engine<'a> {
             Stage::Checking => Stage::Over,
             stage => stage,
         };
+        if let Some(running) = self.alive(id) {
+            let _ = running.checker.send(CheckRequest::Hurry);
+        }
         self.perform(id, actions);
         if self
             .works

@@ -1,7 +1,8 @@
 //! Plain lines, for a stderr that is a log: for each torrent one at the start, one a
 //! minute, one at the end, with no control codes.
 
-use super::{Row, about};
+use super::about;
+use super::row::Row;
 use crate::report::Report;
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -26,7 +27,7 @@ impl<W: Write> Lines<W> {
     /// Takes a report that comes at `now`.
     pub fn report(&mut self, report: &Report, now: Instant) {
         if let Some(row) = Row::begun_by(report) {
-            let _ = writeln!(self.out, "{}", row.beginning());
+            let _ = writeln!(self.out, "{}: {}", row.name, row.now());
             self.rows.push((row, now));
             return;
         }
@@ -40,15 +41,17 @@ impl<W: Write> Lines<W> {
         // A failure was told as an error already.
         let ends = matches!(report, Report::Complete { .. });
         if changed && (ends || now.duration_since(*said) >= INTERVAL) {
-            let _ = writeln!(self.out, "{}", row.now());
+            let _ = writeln!(self.out, "{}: {}", row.name, row.now());
             *said = now;
         }
     }
 
     /// The last line of those that were not complete.
     pub fn end(&mut self) {
-        for ending in self.rows.iter().filter_map(|(row, _)| row.ending()) {
-            let _ = writeln!(self.out, "{ending}");
+        for (row, _) in &self.rows {
+            if let Some(ending) = row.ending() {
+                let _ = writeln!(self.out, "{}: {ending}", row.name);
+            }
         }
     }
 }
@@ -76,12 +79,12 @@ mod tests {
         assert_eq!(cut.len(), 4, "{cut:?}");
         assert_eq!(cut[0], "x: 2.00 KiB in 2 files");
         assert!(
-            cut[1].starts_with("x: 2.9 % of 2.00 KiB, down"),
+            cut[1].starts_with("x: 2.9% of 2.00 KiB, down"),
             "{}",
             cut[1]
         );
         assert!(
-            cut[2].starts_with("x: 5.8 %") && cut[3].contains("kept"),
+            cut[2].starts_with("x: 5.8%") && cut[3].contains("kept"),
             "{cut:?}"
         );
 

@@ -1,6 +1,8 @@
 //! The display on a terminal: for each torrent one line, which changes in place.
 
-use super::{Row, about, complain};
+use super::row::Row;
+use super::{about, complain};
+use crate::human::shortened;
 use crate::report::Report;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
 
@@ -11,11 +13,11 @@ pub struct Live {
 }
 
 /// Longer names are cut, so that there is room for what changes.
-const NAME_WIDTH: usize = 32;
+const NAME_WIDTH: usize = 24;
 
 impl Live {
     /// A display on stderr.
-    pub fn new() -> Self {
+    pub fn on_stderr() -> Self {
         Self::on(ProgressDrawTarget::stderr())
     }
 
@@ -28,23 +30,18 @@ impl Live {
 
     /// Takes a report.
     pub fn report(&mut self, report: &Report) {
-        if let Some(mut row) = Row::begun_by(report) {
-            row.name = crate::human::shortened(&row.name, NAME_WIDTH);
+        if let Some(row) = Row::begun_by(report) {
             let bar = self.screen.add(line());
-            bar.set_message(row.now());
-            bar.tick();
+            draw(&row, &bar);
             self.rows.push((row, bar));
             return;
         }
         let hash = about(report);
-        let row = self
-            .rows
-            .iter_mut()
-            .find(|(row, _)| Some(row.info_hash) == hash);
-        if let Some((row, bar)) = row
+        let mut rows = self.rows.iter_mut();
+        if let Some((row, bar)) = rows.find(|(row, _)| Some(row.info_hash) == hash)
             && row.take(report)
         {
-            bar.set_message(row.now());
+            draw(row, bar);
         }
     }
 
@@ -53,12 +50,26 @@ impl Live {
         self.screen.suspend(|| complain(line));
     }
 
-    /// Leaves the last state of each torrent on the terminal.
-    pub fn end(&mut self) {
-        for (row, bar) in self.rows.drain(..) {
-            bar.abandon_with_message(row.ending().unwrap_or_else(|| row.now()));
-        }
+    /// Ends the display; returns a last line for each torrent, which stays.
+    pub fn end(&mut self) -> Vec<String> {
+        let last = |(row, bar): (Row, ProgressBar)| {
+            bar.finish_and_clear();
+            format!(
+                "{}: {}",
+                row.name,
+                row.ending().unwrap_or_else(|| row.now())
+            )
+        };
+        self.rows.drain(..).map(last).collect()
     }
+}
+
+fn draw(row: &Row, bar: &ProgressBar) {
+    bar.set_message(format!(
+        "{}: {}",
+        shortened(&row.name, NAME_WIDTH),
+        row.now()
+    ));
 }
 
 /// One line of the display: whatever its message is, cut to the window's width.
@@ -83,15 +94,15 @@ mod tests {
         assert!(bar.message().starts_with("longlong") && bar.message().contains("…: 2.00 KiB in"));
         live.report(&Report::Progress(progress(1024)));
         assert!(
-            bar.message().contains(": 50.0 % of 2.00 KiB, down"),
+            bar.message().contains(": 50.0% of 2.00 KiB, down"),
             "{}",
             bar.message()
         );
-        live.end();
+        let last = live.end();
         assert!(
-            bar.is_finished() && bar.message().contains("kept"),
-            "{}",
-            bar.message()
+            bar.is_finished() && last[0].ends_with("goes on from there"),
+            "{last:?}"
         );
+        assert!(last[0].starts_with(&"long".repeat(20)), "{last:?}");
     }
 }

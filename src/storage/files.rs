@@ -149,6 +149,19 @@ impl Files {
         Ok(presence)
     }
 
+    /// Tells the system that `len` bytes from byte `offset` of the torrent on will be
+    /// read soon. Only a hint: if it can't be given, the read will tell why.
+    pub fn prefetch(&mut self, offset: u64, len: u64) {
+        let storage = Arc::clone(&self.storage);
+        for part in storage.layout().parts(offset..offset.saturating_add(len)) {
+            if storage.plan.place(part) == Place::File
+                && let Ok(fd) = self.open(part, false)
+            {
+                advise(fd, part.offset, part.len);
+            }
+        }
+    }
+
     /// Where `part` (no padding) is kept: an open file, and the offset in it.
     fn fd_for(
         &mut self,
@@ -264,6 +277,15 @@ pub(super) fn read_up_to(fd: impl AsFd, buf: &mut [u8], at: u64) -> Result<usize
     }
     Ok(done)
 }
+
+#[cfg(target_os = "linux")]
+fn advise(fd: BorrowedFd<'_>, at: u64, len: u64) {
+    let soon = rustix::fs::Advice::WillNeed;
+    _ = rustix::fs::fadvise(fd, at, std::num::NonZeroU64::new(len), soon);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn advise(_: BorrowedFd<'_>, _: u64, _: u64) {}
 
 /// Again, as long as a signal interrupts it.
 fn retry<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {

@@ -15,7 +15,7 @@ use super::files::{read_up_to, write_all};
 use super::walk::Access;
 use super::{FileState, Storage, StorageError};
 use rustix::fd::OwnedFd;
-use rustix::fs::{fdatasync, fstat, ftruncate};
+use rustix::fs::{fstat, ftruncate};
 use rustix::io::Errno;
 
 /// How a record begins: a dictionary, its first key.
@@ -119,7 +119,6 @@ impl Storage {
         ftruncate(record, start)
             .and_then(|()| write_all(record, &self.head(), 0))
             .and_then(|()| write_all(record, rest, start))
-            .and_then(|()| fdatasync(record))
             .map_err(|errno| self.record_error("write", errno))
     }
 

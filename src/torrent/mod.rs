@@ -212,6 +212,11 @@ impl Torrent {
         self.phase
     }
 
+    /// How many pieces are wanted and not verified.
+    pub fn missing(&self) -> u32 {
+        self.picker.missing()
+    }
+
     /// Bytes of the wanted files that are verified.
     pub fn have_bytes(&self) -> u64 {
         self.have_bytes

@@ -1,0 +1,149 @@
+//! Brings a command line into the one form that argh takes, and finds the job in it.
+//!
+//! argh knows `--dir X` and `-d X`, but no `--dir=X`, no `-dX`, no `-vv` and no bare `-`;
+//! and a file called `show` would start a job wherever it stands. What the options are
+//! called and which of them take a value is asked of argh, so nothing is said twice.
+
+use super::args::{NoCommand, options_of};
+use super::values::{encode, shown};
+use argh::{FlagInfo, FlagInfoKind};
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+
+/// A command line, taken apart. Arguments are as [`encode`] writes them.
+#[derive(Default)]
+pub struct Split {
+    /// The name of the subcommand; empty: the plain form.
+    pub job: String,
+    /// The options, and the value of those that take one.
+    pub options: Vec<(&'static FlagInfo<'static>, Option<String>)>,
+    /// All that is no option.
+    pub positionals: Vec<String>,
+    /// Whether `-h` or `--help` is there.
+    pub help: bool,
+    /// Whether `--version` is there.
+    pub version: bool,
+}
+
+/// The options of all jobs. Whether one takes a value must be known before the job is,
+/// to find the job; no name takes one in one job and none in another (a test holds it).
+pub fn known() -> impl Iterator<Item = &'static FlagInfo<'static>> {
+    ["", "show", "create"]
+        .into_iter()
+        .filter_map(options_of)
+        .flatten()
+}
+
+/// Whether an option takes a value.
+pub fn takes_value(option: &FlagInfo) -> bool {
+    matches!(option.kind, FlagInfoKind::Option { .. })
+}
+
+/// Takes a command line apart. The first argument that is no option may name the job;
+/// after `--` nothing is an option or a job.
+///
+/// # Errors
+/// [`NoCommand::Mistake`]: an option that nobody has, or a value too few or too many.
+pub fn split(args: impl IntoIterator<Item = OsString>) -> Result<Split, NoCommand> {
+    let mut args = args.into_iter().map(OsString::into_vec);
+    let mut split = Split::default();
+    let mut is_first = true;
+    while let Some(arg) = args.next() {
+        match &arg[..] {
+            b"--" => {
+                split.positionals.extend(args.map(|arg| encode(&arg)));
+                break;
+            }
+            [b'-', b'-', long @ ..] => split.long(long, &mut args)?,
+            [b'-', letters @ ..] if !letters.is_empty() => split.letters(letters, &mut args)?,
+            _ => {
+                let text = encode(&arg);
+                let is_job = !text.is_empty() && options_of(&text).is_some();
+                if std::mem::take(&mut is_first) && is_job {
+                    split.job = text;
+                } else {
+                    split.positionals.push(text);
+                }
+            }
+        }
+    }
+    Ok(split)
+}
+
+impl Split {
+    /// Takes `--name`, `--name=value`, or `--name` and the next argument.
+    fn long(
+        &mut self,
+        long: &[u8],
+        next: &mut impl Iterator<Item = Vec<u8>>,
+    ) -> Result<(), NoCommand> {
+        let (name, glued) = match long.iter().position(|byte| *byte == b'=') {
+            Some(at) => (&long[..at], Some(long[at + 1..].to_vec())),
+            None => (long, None),
+        };
+        match name {
+            b"help" if glued.is_none() => self.help = true,
+            b"version" if glued.is_none() => self.version = true,
+            _ => {
+                let name = format!("--{}", encode(name));
+                let option = known().find(|option| option.long == name);
+                self.option(option.ok_or_else(|| no_option("", &name))?, glued, next)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes `-v`, `-vv`, `-dDIR`, `-vdDIR`, or `-d` and the next argument.
+    fn letters(
+        &mut self,
+        mut letters: &[u8],
+        next: &mut impl Iterator<Item = Vec<u8>>,
+    ) -> Result<(), NoCommand> {
+        while let Some((letter, rest)) = letters.split_first() {
+            letters = rest;
+            if *letter == b'h' {
+                self.help = true;
+                continue;
+            }
+            let option = known().find(|option| option.short == Some(char::from(*letter)));
+            let option =
+                option.ok_or_else(|| no_option("", &format!("-{}", encode(&[*letter]))))?;
+            let glued = takes_value(option) && !letters.is_empty();
+            let glued = glued.then(|| std::mem::take(&mut letters).to_vec());
+            self.option(option, glued, next)?;
+        }
+        Ok(())
+    }
+
+    /// Takes an option whose value, if it has one, is glued to it or comes next.
+    fn option(
+        &mut self,
+        option: &'static FlagInfo<'static>,
+        glued: Option<Vec<u8>>,
+        next: &mut impl Iterator<Item = Vec<u8>>,
+    ) -> Result<(), NoCommand> {
+        let name = option.long;
+        let value = match (takes_value(option), glued) {
+            (true, None) => next.next(),
+            (_, glued) => glued,
+        };
+        match (takes_value(option), value) {
+            (true, None) => Err(NoCommand::Mistake(format!("{name} needs a value"))),
+            (false, Some(_)) => Err(NoCommand::Mistake(format!("{name} takes no value"))),
+            (_, value) => {
+                self.options
+                    .push((option, value.map(|value| encode(&value))));
+                Ok(())
+            }
+        }
+    }
+}
+
+/// The mistake that `job` (or none at all, if it is empty) has no option `name`.
+pub fn no_option(job: &str, name: &str) -> NoCommand {
+    let space = if job.is_empty() { "" } else { " " };
+    NoCommand::Mistake(format!(
+        "`storrent{space}{job}` has no option {}",
+        shown(name)
+    ))
+}

@@ -1,0 +1,255 @@
+//! What the two displays for people know about one torrent, and how they say it.
+
+use crate::human;
+use crate::report::{Progress, Report};
+use crate::types::InfoHash;
+use std::time::Duration;
+
+/// One torrent.
+#[derive(Debug, PartialEq)]
+pub struct Row {
+    /// Which one.
+    pub info_hash: InfoHash,
+    /// Its name, safe to print.
+    pub name: String,
+    wanted: u64,
+    files: usize,
+    stage: Stage,
+}
+
+/// How far a torrent is.
+#[derive(Debug, PartialEq)]
+enum Stage {
+    Added,
+    Checking {
+        done: u32,
+        pieces: u32,
+    },
+    Running(Progress),
+    Complete {
+        downloaded: u64,
+        uploaded: u64,
+        seconds: f64,
+    },
+    /// Complete before, and goes on serving.
+    Seeding(Progress),
+    Failed,
+}
+
+impl Row {
+    /// The row that a report begins, if it begins one.
+    pub fn begun_by(report: &Report) -> Option<Self> {
+        let Report::Added {
+            info_hash,
+            name,
+            wanted_bytes,
+            files,
+            ..
+        } = report
+        else {
+            return None;
+        };
+        Some(Self {
+            info_hash: *info_hash,
+            name: human::escaped(name),
+            wanted: *wanted_bytes,
+            files: *files,
+            stage: Stage::Added,
+        })
+    }
+
+    /// Takes a report about this torrent; false if it changes nothing here.
+    pub fn take(&mut self, report: &Report) -> bool {
+        self.stage = match report {
+            Report::Checking { done, pieces, .. } => Stage::Checking {
+                done: *done,
+                pieces: *pieces,
+            },
+            Report::Progress(progress) => match self.stage {
+                Stage::Complete { .. } | Stage::Seeding(_) => Stage::Seeding(progress.clone()),
+                Stage::Failed => return false,
+                _ => Stage::Running(progress.clone()),
+            },
+            Report::Complete {
+                seconds,
+                downloaded_bytes,
+                uploaded_bytes,
+                ..
+            } => Stage::Complete {
+                downloaded: *downloaded_bytes,
+                uploaded: *uploaded_bytes,
+                seconds: *seconds,
+            },
+            Report::Error { .. } => Stage::Failed,
+            _ => return false,
+        };
+        true
+    }
+
+    /// How it goes.
+    pub fn now(&self) -> String {
+        match &self.stage {
+            Stage::Added => {
+                let files = human::count(self.files as u64, "file");
+                format!("{} in {files}", human::size(self.wanted))
+            }
+            Stage::Checking { done, pieces } => {
+                let part = human::percent(u64::from(*done), u64::from(*pieces));
+                format!("checking what is on disk, {part}")
+            }
+            Stage::Running(progress) => running(progress),
+            Stage::Complete {
+                downloaded,
+                uploaded,
+                seconds,
+            } => {
+                let time = Duration::try_from_secs_f64(*seconds).unwrap_or_default();
+                complete(self.wanted, *downloaded, *uploaded, time)
+            }
+            Stage::Seeding(progress) => seeding(progress),
+            Stage::Failed => "failed".to_string(),
+        }
+    }
+
+    /// What is left to say when the program leaves; nothing, if all is said.
+    pub fn ending(&self) -> Option<String> {
+        match &self.stage {
+            Stage::Complete { .. } | Stage::Failed => None,
+            Stage::Seeding(p) => Some(format!("seeded; {}", uploaded(p))),
+            Stage::Running(p) if p.have_bytes >= p.wanted_bytes => {
+                Some(format!("seeded; {}", uploaded(p)))
+            }
+            Stage::Running(p) => Some(format!(
+                "{} of {}, kept: the same command goes on from there",
+                human::percent(p.have_bytes, p.wanted_bytes),
+                human::size(p.wanted_bytes)
+            )),
+            Stage::Added | Stage::Checking { .. } => {
+                Some("left before the check was over".to_string())
+            }
+        }
+    }
+}
+
+/// What matters most comes first: a narrow window cuts the rest.
+fn running(p: &Progress) -> String {
+    let mut text = format!(
+        "{} of {}",
+        human::percent(p.have_bytes, p.wanted_bytes),
+        human::size(p.wanted_bytes)
+    );
+    match &p.idle {
+        Some(why) => text += &format!(", {}", human::escaped(why)),
+        None => {
+            text += &format!(", down {}", human::rate(p.download_rate));
+            let left = p.wanted_bytes.saturating_sub(p.have_bytes);
+            if let Some(seconds) = left.checked_div(p.download_rate) {
+                text += &format!(", {} left", human::duration(Duration::from_secs(seconds)));
+            }
+            text += &format!(", {}", peers(p));
+            if p.upload_rate > 0 {
+                text += &format!(", up {}", human::rate(p.upload_rate));
+            }
+        }
+    }
+    text
+}
+
+fn peers(p: &Progress) -> String {
+    let peers = human::count(p.peers as u64, "peer");
+    match p.seeds {
+        0 => peers,
+        seeds => format!("{peers} ({})", human::count(seeds as u64, "seed")),
+    }
+}
+
+fn seeding(p: &Progress) -> String {
+    let rate = human::rate(p.upload_rate);
+    format!("seeding, up {rate}, {}, {}", peers(p), uploaded(p))
+}
+
+fn uploaded(p: &Progress) -> String {
+    let ratio = p.uploaded_bytes as f64 / p.wanted_bytes.max(1) as f64;
+    format!(
+        "{} uploaded, ratio {ratio:.2}",
+        human::size(p.uploaded_bytes)
+    )
+}
+
+fn complete(wanted: u64, downloaded: u64, uploaded: u64, time: Duration) -> String {
+    let mut text = format!("complete, {}", human::size(wanted));
+    if downloaded > 0 {
+        let rate = downloaded as f64 / time.as_secs_f64().max(0.001);
+        let (size, time) = (human::size(downloaded), human::duration(time));
+        text += &format!(
+            "; {size} downloaded in {time} ({})",
+            human::rate(rate as u64)
+        );
+    }
+    if uploaded > 0 {
+        text += &format!("; {} uploaded", human::size(uploaded));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{HASH, added, complete, error, progress};
+    use super::*;
+
+    #[test]
+    fn what_is_said_about_a_torrent() {
+        let idle = Progress {
+            idle: Some("no peers:\u{1b} none".into()),
+            ..progress(0)
+        };
+        let silent = Progress {
+            download_rate: 0,
+            upload_rate: 7,
+            ..progress(0)
+        };
+        let checking = Report::Checking {
+            info_hash: HASH,
+            done: 1,
+            pieces: 4,
+        };
+        let kept = "50.0% of 2.00 KiB, kept: the same command goes on from there";
+        let early = Some("left before the check was over");
+        let cases = [
+            (vec![], "2.00 KiB in 2 files", early),
+            (vec![checking], "checking what is on disk, 25.0%", early),
+            (
+                vec![Report::Progress(progress(1024))],
+                "50.0% of 2.00 KiB, down 512 B/s, 2 s left, 3 peers (1 seed)",
+                Some(kept),
+            ),
+            (
+                vec![Report::Progress(idle)],
+                "0.0% of 2.00 KiB, no peers:\\u{1b} none",
+                Some("0.0% of 2.00 KiB, kept: the same command goes on from there"),
+            ),
+            (
+                vec![Report::Progress(silent)],
+                "0.0% of 2.00 KiB, down 0 B/s, 3 peers (1 seed), up 7 B/s",
+                Some("0.0% of 2.00 KiB, kept: the same command goes on from there"),
+            ),
+            (
+                vec![complete()],
+                "complete, 2.00 KiB; 4.00 KiB downloaded in 2 s (2.00 KiB/s)",
+                None,
+            ),
+            (
+                vec![complete(), Report::Progress(progress(2048))],
+                "seeding, up 0 B/s, 3 peers (1 seed), 1.00 KiB uploaded, ratio 0.50",
+                Some("seeded; 1.00 KiB uploaded, ratio 0.50"),
+            ),
+            (vec![error(), Report::Progress(progress(0))], "failed", None),
+        ];
+        for (reports, now, ending) in cases {
+            let mut row = Row::begun_by(&added("a\nb")).unwrap();
+            reports.iter().for_each(|report| _ = row.take(report));
+            assert_eq!((&*row.name, &*row.now()), ("a\\nb", now));
+            assert_eq!(row.ending().as_deref(), ending);
+        }
+    }
+}
