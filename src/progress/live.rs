@@ -50,7 +50,12 @@ impl Live {
 
     /// Prints a line above the display.
     pub fn print(&self, line: &str) {
-        self.screen.suspend(|| complain(line));
+        self.aside(|| complain(line));
+    }
+
+    /// Lets `write` print something above the display.
+    pub fn aside(&self, write: impl FnOnce()) {
+        self.screen.suspend(write);
     }
 
     /// Leaves the last state of each torrent on the terminal.
