@@ -18,7 +18,7 @@ mod tracker;
 use super::{Failure, signals::Interrupts};
 use crate::config::{Afterwards, Config, Job};
 use crate::engine::Ending;
-use crate::human::{count, size};
+use crate::human::{count, grouped, size};
 use crate::metainfo;
 use crate::progress::{Display, Style};
 use cast::{Cast, LEECHES, News, ROLES, SEEDS, Who, YOU};
@@ -129,17 +129,17 @@ fn play(
     let metainfo = metainfo::parse(&torrent)?;
     story.say(&format!(
         "A swarm on this computer: all of it is real, but no byte leaves the machine.\n\n\
-         \x20 Content   {}: {} in {} of random bytes\n\
-         \x20 Torrent   {} of {} each, and the SHA-1 of each; {} bytes in all\n\
-         \x20 Name      {} (the info hash: what the swarm calls it)\n\
-         \x20 Tracker   {} (has no content, but knows who is there)\n\
-         \x20 Folder    {} (removed at the end)\n",
+         \x20 content    {}: {} in {} of random bytes\n\
+         \x20 torrent    {} bytes: names, sizes, and a hash of each of {} of {}\n\
+         \x20 info hash  {}: what the swarm calls it\n\
+         \x20 tracker    {}: has no content, but knows who is there\n\
+         \x20 folder     {}: goes at the end\n",
         content::NAME,
         size(metainfo.total_bytes()),
         count(metainfo.files.len() as u64, "file"),
+        grouped(torrent.len() as u64),
         count(metainfo.layout.pieces().into(), "piece"),
         size(metainfo.layout.piece_length().into()),
-        torrent.len(),
         metainfo.info_hash,
         tracker.url(),
         folder.path().display(),
@@ -177,15 +177,15 @@ fn play(
         deadline: after(PATIENCE),
     };
 
-    scene
-        .story
-        .say("Three seeds come. Each has two of the files: none has all, together they do.");
+    scene.story.say(
+        "Three seeds come, to give. Each has two of the files: none has all, together they do.",
+    );
     for who in SEEDS {
         enter(who, scale.seed_limit, stay)?;
     }
     scene.until(|story| story.listed(SEEDS))?;
 
-    scene.story.say("\nTwo leeches come, with nothing.");
+    scene.story.say("\nTwo leeches come, to fetch. They have nothing, but each piece that they get they give, too.");
     for who in LEECHES {
         enter(who, scale.leech_limit, stay)?;
     }
@@ -193,7 +193,7 @@ fn play(
 
     scene
         .story
-        .say("\nNow you come: this is what `storrent library.torrent` does.");
+        .say("\nNow you come. This is what `storrent library.torrent` does:");
     enter(YOU, 0, Afterwards::Leave)?;
     scene.until(|story| story.ending().is_some())?;
     scene.story.end_display();
@@ -201,7 +201,7 @@ fn play(
         let message = "the demo failed: the download ended incomplete".to_string();
         return Err(Cut::Failed(Failure::Failed(message)));
     }
-    scene.until(Story::all_complete)?;
+    scene.until(|story| story.all_complete())?;
     cast.leave();
     // What they told the tracker at the last.
     while let Ok(last) = scene.news.try_recv() {
@@ -221,8 +221,8 @@ fn play(
         .map_err(|error| failed("remove its folder", error))?;
     scene.story.say(&format!(
         "\nThe {} that you, dan and eva fetched were compared with the originals, byte by byte:\n\
-         they are the same. \
-         The folder is removed. For a swarm of your own: `storrent create`, `storrent seed`.",
+         they are the same. The folder is removed.\n\
+         For a swarm of your own: `storrent create`, `storrent seed`.",
         count(metainfo.files.len() as u64, "file")
     ));
     Ok(())

@@ -130,7 +130,7 @@ impl<'a> Story<'a> {
                     percent(p.have_bytes, p.wanted_bytes),
                     size(p.uploaded_bytes),
                 );
-                let text = format!("is a leech, yet it gives: it has {has} and has given {gave}");
+                let text = format!("has {has} by now, and has given {gave} already");
                 self.line(who, &text);
             }
             Report::Complete { .. } if LEECHES.contains(&who) => {
@@ -170,7 +170,7 @@ impl<'a> Story<'a> {
 
     /// The end: what each took and gave, as it told the tracker when it left.
     pub fn sum_up(&mut self) {
-        self.say("\nWhat each told the tracker when leaving:\n");
+        self.say("\nWhat each told the tracker on leaving:\n");
         self.say("                 has        took        gave");
         for (who, role) in ROLES.iter().enumerate() {
             let Some(last) = self.parts[who].last else {
@@ -184,5 +184,9 @@ impl<'a> Story<'a> {
                 size(last.uploaded)
             ));
         }
+        self.say(
+            "\nSome took a little more than they have: the last blocks are asked of several peers,\n\
+             so that nobody waits for the slowest.",
+        );
     }
 }

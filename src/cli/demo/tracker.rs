@@ -285,9 +285,11 @@ mod tests {
     use crossbeam_channel::unbounded;
     use proptest::prelude::*;
 
+    const HASH: &[u8; 20] = b"\x00\x01 aZ9-._~!&=+%?\xff/:#";
+
     fn announce(port: u16, left: u64, event: AnnounceEvent) -> Announce {
         let request = AnnounceRequest {
-            info_hash: InfoHash(*b"\x00\x01 aZ9-._~!&=+%?\xff/:#"),
+            info_hash: InfoHash(*HASH),
             peer_id: PeerId(*b"-SR0100-abcdefghijkl"),
             port,
             uploaded: 1,
@@ -332,7 +334,7 @@ mod tests {
             ),
         ];
         for (announce, others, (seeds, leeches)) in cases {
-            assert_eq!(announce.info_hash.0[15], 0xff);
+            assert_eq!(announce.info_hash, InfoHash(*HASH));
             let (body, announced) = swarms.answer(&announce, from).unwrap();
             let reply = AnnounceReply::from_http_body(&body).unwrap();
             let ports: Vec<u16> = reply.peers.iter().map(SocketAddr::port).collect();
