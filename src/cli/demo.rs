@@ -59,6 +59,13 @@ impl Default for Scale {
     }
 }
 
+impl Scale {
+    /// Bytes on disk: two copies of each file at the seeds, one at each that fetches.
+    fn needs(&self) -> u64 {
+        5 * self.content.lengths.iter().sum::<u64>()
+    }
+}
+
 /// Why the demo ended before its end.
 enum Cut {
     Interrupted(i32),
@@ -76,7 +83,7 @@ impl<E: Error> From<E> for Cut {
 /// # Errors
 /// [`Failure`], if anything goes wrong, with what it was.
 pub fn run(interrupts: &Interrupts) -> Result<u8, Failure> {
-    let signals = interrupts.take_over();
+    let signals = interrupts.take_over_for_good();
     let display = Display::new(Style::default());
     let mut out = io::stdout();
     let mut story = Story::new(&mut out, display);
@@ -103,7 +110,11 @@ fn play(
     signals: &Receiver<i32>,
 ) -> Result<(), Cut> {
     let failed = |what: &str, error: io::Error| {
-        let message = format!("the demo cannot {what} in {}: {error}", parent.display());
+        let message = format!(
+            "the demo cannot {what} in {}: {error}; it needs {} there, or in the folder that TMPDIR names",
+            parent.display(),
+            size(scale.needs())
+        );
         Cut::Failed(Failure::Failed(message))
     };
     let folder = Folder::new(parent).map_err(|error| failed("make a folder", error))?;
@@ -111,6 +122,9 @@ fn play(
     for who in SEEDS {
         let written = scale.content.write(&dirs[who], ROLES[who].files);
         written.map_err(|error| failed("write its files", error))?;
+        if let Ok(signal) = signals.try_recv() {
+            return Err(Cut::Interrupted(signal));
+        }
     }
 
     let (tell, news) = unbounded();
