@@ -1,13 +1,13 @@
 //! `storrent demo`: a whole swarm on this computer, made of the real parts.
 //!
-//! A [tracker] and six [engines](cast) run as threads of this process and talk over
+//! A `tracker` and six engines (the `cast`) run as threads of this process and talk over
 //! loopback, as they would over the internet: three seeds, of which none has all of the
-//! [content], two leeches, which have nothing, and the download that the user sees. The
-//! [story] is told by the thread that runs this file; it never reaches into an engine,
+//! `content`, two leeches, which have nothing, and the download that the user sees. The
+//! `story` is told by the thread that runs this file; it never reaches into an engine,
 //! but hears from it what any user would.
 //!
 //! All sockets are bound to 127.0.0.1 on ports that the system chooses, and all files
-//! are in one temporary [folder]: nothing is touched that others use, and nothing stays.
+//! are in one temporary `folder`: nothing is touched that others use, and nothing stays.
 
 mod cast;
 mod content;
