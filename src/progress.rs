@@ -58,6 +58,14 @@ impl Display {
         Self { style, screen }
     }
 
+    /// Lets `write` print something, with the display out of its way.
+    pub fn aside(&self, write: impl FnOnce()) {
+        match &self.screen {
+            Screen::Live(live) => live.aside(write),
+            _ => write(),
+        }
+    }
+
     /// Says how things stand for those torrents that are not complete, and leaves
     /// the terminal tidy.
     pub fn end(&mut self) {

@@ -1,6 +1,350 @@
-//! `storrent demo`.
+//! `storrent demo`: a whole swarm on this computer, made of the real parts.
+//!
+//! A `tracker` and six engines (the `cast`) run as threads of this process and talk over
+//! loopback, as they would over the internet: three seeds, of which none has all of the
+//! `content`, two leeches, which have nothing, and the download that the user sees. The
+//! `story` is told by the thread that runs this file; it never reaches into an engine,
+//! but hears from it what any user would.
+//!
+//! All sockets are bound to 127.0.0.1 on ports that the system chooses, and all files
+//! are in one temporary `folder`: nothing is touched that others use, and nothing stays.
 
-/// Runs the demo.
-pub fn run() -> u8 {
-    1
+mod cast;
+mod content;
+mod folder;
+mod story;
+mod tracker;
+
+use super::{Failure, signals::Interrupts};
+use crate::config::{Afterwards, Config, Job};
+use crate::engine::Ending;
+use crate::human::{count, grouped, size};
+use crate::metainfo;
+use crate::progress::{Display, Style};
+use cast::{Cast, LEECHES, News, ROLES, SEEDS, Who, YOU};
+use content::Content;
+use crossbeam_channel::{Receiver, after, select, unbounded};
+use folder::Folder;
+use std::error::Error;
+use std::io;
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::time::Duration;
+use story::Story;
+use tracker::Tracker;
+
+/// The whole demo takes seconds; after this long something is wrong.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How much there is to do.
+#[derive(Clone, Debug)]
+struct Scale {
+    content: Content,
+    /// Bytes a second that each seed and each leech gives at most: without a limit all
+    /// is over before one can see it.
+    seed_limit: u64,
+    leech_limit: u64,
+}
+
+impl Default for Scale {
+    fn default() -> Self {
+        Self {
+            content: Content {
+                lengths: [12 << 20, 16 << 20, 20 << 20],
+                piece_length: 128 << 10,
+            },
+            seed_limit: 6 << 20,
+            leech_limit: 4 << 20,
+        }
+    }
+}
+
+impl Scale {
+    /// Bytes on disk: two copies of each file at the seeds, one at each that fetches.
+    fn needs(&self) -> u64 {
+        5 * self.content.lengths.iter().sum::<u64>()
+    }
+}
+
+/// Why the demo ended before its end.
+enum Cut {
+    Interrupted(i32),
+    Failed(Failure),
+}
+
+impl<E: Error> From<E> for Cut {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// Runs the demo and returns the exit status.
+///
+/// # Errors
+/// [`Failure`], if anything goes wrong, with what it was.
+pub fn run(interrupts: &Interrupts) -> Result<u8, Failure> {
+    let signals = interrupts.take_over_for_good();
+    let display = Display::new(Style::default());
+    let mut out = io::stdout();
+    let mut story = Story::new(&mut out, display);
+    let parent = std::env::temp_dir();
+    match play(&Scale::default(), &parent, &mut story, &signals) {
+        Ok(()) => Ok(0),
+        Err(Cut::Interrupted(signal)) => {
+            story.end_display();
+            story.say("\nInterrupted: all engines were told to stop, and the folder is removed.");
+            Ok(u8::try_from(128 + signal).unwrap_or(1))
+        }
+        Err(Cut::Failed(failure)) => {
+            story.end_display();
+            Err(failure)
+        }
+    }
+}
+
+/// The demo, from the first word to the last, in a folder of its own in `parent`.
+fn play(
+    scale: &Scale,
+    parent: &Path,
+    story: &mut Story,
+    signals: &Receiver<i32>,
+) -> Result<(), Cut> {
+    let failed = |what: &str, error: io::Error| {
+        let message = format!(
+            "the demo cannot {what} in {}: {error}; it needs {} there, or in the folder that TMPDIR names",
+            parent.display(),
+            size(scale.needs())
+        );
+        Cut::Failed(Failure::Failed(message))
+    };
+    let folder = Folder::new(parent).map_err(|error| failed("make a folder", error))?;
+    let dirs = ROLES.map(|role| folder.path().join(role.name));
+    for who in SEEDS {
+        let written = scale.content.write(&dirs[who], ROLES[who].files);
+        written.map_err(|error| failed("write its files", error))?;
+        if let Ok(signal) = signals.try_recv() {
+            return Err(Cut::Interrupted(signal));
+        }
+    }
+
+    let (tell, news) = unbounded();
+    let told = tell.clone();
+    let tracker = Tracker::start(move |announced| _ = told.send(News::Announced(announced)))?;
+    let owner = |file: &usize| {
+        SEEDS
+            .into_iter()
+            .find(|who| ROLES[*who].files.contains(file))
+    };
+    let originals = [0, 1, 2].map(|file| dirs[owner(&file).unwrap_or_default()].as_path());
+    let torrent = scale
+        .content
+        .torrent(originals, &tracker.url())
+        .map_err(Cut::Failed)?;
+    let metainfo = metainfo::parse(&torrent)?;
+    story.say(&format!(
+        "A swarm on this computer: all of it is real, but no byte leaves the machine.\n\n\
+         \x20 content    {}: {} in {} of random bytes\n\
+         \x20 torrent    {} bytes: names, sizes, and a hash of each of {} of {}\n\
+         \x20 info hash  {}: what the swarm calls it\n\
+         \x20 tracker    {}: has no content, but knows who is there\n\
+         \x20 folder     {}: goes at the end\n",
+        content::NAME,
+        size(metainfo.total_bytes()),
+        count(metainfo.files.len() as u64, "file"),
+        grouped(torrent.len() as u64),
+        count(metainfo.layout.pieces().into(), "piece"),
+        size(metainfo.layout.piece_length().into()),
+        metainfo.info_hash,
+        tracker.url(),
+        folder.path().display(),
+    ));
+
+    // Declared last, so that it goes first: all engines end before the tracker and the
+    // folder go.
+    let mut cast = Cast::default();
+    let mut enter = |who: Who, upload_limit, afterwards| {
+        let config = Config {
+            dir: dirs[who].clone(),
+            port: Some(0),
+            bind: Some(Ipv4Addr::LOCALHOST.into()),
+            upload_limit,
+            afterwards,
+            ..Config::default()
+        };
+        let files = ROLES[who].files;
+        let job = Job {
+            metainfo: metainfo.clone(),
+            wanted: (!files.is_empty()).then(|| files.to_vec()),
+            peers: Vec::new(),
+            trackers: Vec::new(),
+        };
+        cast.enter(who, config, job, tell.clone())
+    };
+    let stay = Afterwards::Seed {
+        ratio: None,
+        time: None,
+    };
+    let mut scene = Scene {
+        story,
+        news,
+        signals,
+        deadline: after(PATIENCE),
+    };
+
+    scene.story.say(
+        "Three seeds come, to give. Each has two of the files: none has all, together they do.",
+    );
+    for who in SEEDS {
+        enter(who, scale.seed_limit, stay)?;
+    }
+    scene.until(|story| story.listed(SEEDS))?;
+
+    scene.story.say("\nTwo leeches come, to fetch. They have nothing, but each piece that they get they give, too.");
+    for who in LEECHES {
+        enter(who, scale.leech_limit, stay)?;
+    }
+    scene.until(|story| story.listed(LEECHES))?;
+
+    scene
+        .story
+        .say("\nNow you come. This is what `storrent library.torrent` does:");
+    enter(YOU, 0, Afterwards::Leave)?;
+    scene.until(|story| story.ending().is_some())?;
+    scene.story.end_display();
+    if scene.story.ending() != Some(Ending::default()) {
+        let message = "the demo failed: the download ended incomplete".to_string();
+        return Err(Cut::Failed(Failure::Failed(message)));
+    }
+    scene.until(|story| story.all_complete())?;
+    cast.leave();
+    // What they told the tracker at the last.
+    while let Ok(last) = scene.news.try_recv() {
+        scene.story.hear(last);
+    }
+    for who in LEECHES.chain([YOU]) {
+        if !scale.content.is_in(&dirs[who])? {
+            let name = ROLES[who].name;
+            let message = format!("the demo failed: what {name} fetched is not what was shared");
+            return Err(Cut::Failed(Failure::Failed(message)));
+        }
+    }
+    scene.story.sum_up();
+    drop(tracker);
+    folder
+        .remove()
+        .map_err(|error| failed("remove its folder", error))?;
+    scene.story.say(&format!(
+        "\nThe {} that you, dan and eva fetched were compared with the originals, byte by byte:\n\
+         they are the same. The folder is removed.\n\
+         For a swarm of your own: `storrent create`, `storrent seed`.",
+        count(metainfo.files.len() as u64, "file")
+    ));
+    Ok(())
+}
+
+/// Where the narrator waits for what comes next.
+struct Scene<'a, 'b> {
+    story: &'a mut Story<'b>,
+    news: Receiver<News>,
+    signals: &'a Receiver<i32>,
+    deadline: Receiver<std::time::Instant>,
+}
+
+impl Scene<'_, '_> {
+    /// Tells the news, until `done`.
+    fn until(&mut self, done: impl Fn(&Story) -> bool) -> Result<(), Cut> {
+        while !done(self.story) {
+            select! {
+                // We hold a sender ourselves, so it never ends.
+                recv(self.news) -> news => if let Ok(news) = news {
+                    self.story.hear(news);
+                },
+                recv(self.signals) -> signal => if let Ok(signal) = signal {
+                    return Err(Cut::Interrupted(signal));
+                },
+                recv(self.deadline) -> _ => {
+                    let message = format!("the demo failed: it is not done after {} s", PATIENCE.as_secs());
+                    return Err(Cut::Failed(Failure::Failed(message)));
+                },
+            }
+            if let Some(failure) = self.story.failure() {
+                return Err(Cut::Failed(Failure::Failed(failure.to_string())));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn small() -> Scale {
+        Scale {
+            content: Content {
+                lengths: [256 << 10, 512 << 10, 128 << 10],
+                piece_length: 16 << 10,
+            },
+            seed_limit: 0,
+            leech_limit: 0,
+        }
+    }
+
+    /// Plays the small demo in `parent`; what was told.
+    fn played(parent: &Path, signals: &Receiver<i32>) -> (Result<(), Cut>, String) {
+        let display = Display::new(Style {
+            quiet: true,
+            ..Style::default()
+        });
+        let mut out = Vec::new();
+        let mut story = Story::new(&mut out, display);
+        let result = play(&small(), parent, &mut story, signals);
+        (result, String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn the_whole_play() {
+        let parent = tempfile::tempdir().unwrap();
+        let (_keep, signals) = unbounded();
+        let (result, told) = played(parent.path(), &signals);
+        if let Err(Cut::Failed(why)) = &result {
+            panic!("{why:?}\n{told}");
+        }
+        assert!(result.is_ok());
+        let you = told.lines().rev().find(|line| line.starts_with("  you"));
+        assert!(you.is_some_and(|line| line.contains("896 KiB")), "{told}");
+        assert!(
+            told.contains("asked the tracker who is there: 5 others"),
+            "{told}"
+        );
+        assert!(told.contains("byte by byte"), "{told}");
+        assert!(!told.contains('\u{1b}'), "{told}");
+        assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn an_interrupted_play_tidies_up() {
+        let parent = tempfile::tempdir().unwrap();
+        let (send, signals) = unbounded();
+        send.send(2).unwrap();
+        // The seeds have started by the time that somebody listens for signals.
+        let (result, told) = played(parent.path(), &signals);
+        assert!(matches!(result, Err(Cut::Interrupted(2))), "{told}");
+        assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_failure_names_the_place() {
+        let parent = tempfile::tempdir().unwrap();
+        let missing = parent.path().join("missing");
+        let (_keep, signals) = unbounded();
+        let (Err(Cut::Failed(Failure::Failed(why))), _) = played(&missing, &signals) else {
+            panic!("it did not fail")
+        };
+        assert!(
+            why.contains("cannot make a folder in") && why.contains("missing"),
+            "{why}"
+        );
+    }
 }

@@ -69,7 +69,7 @@ fn run(command: Command) -> Result<u8, Failure> {
         Command::Show(options) => show::run(&options).map(|()| 0),
         Command::Check(options) => check::run(&options).map(|()| 0),
         Command::Create(options) => create::run(&options).map(|()| 0),
-        Command::Demo => Ok(demo::run()),
+        Command::Demo => demo::run(&interrupts),
     }
 }
 

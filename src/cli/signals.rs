@@ -10,15 +10,33 @@ use signal_hook::iterator::Signals;
 use std::{io, thread};
 
 /// Where somebody who wants to end in order says so.
-pub struct Interrupts(Sender<Sender<i32>>);
+pub struct Interrupts(Sender<Listener>);
+
+/// Somebody who wants to be told.
+struct Listener {
+    tell: Sender<i32>,
+    /// Of every signal, not only of the first.
+    every: bool,
+}
 
 impl Interrupts {
     /// From now on the first signal arrives here, and only the second one kills.
     /// To be called once.
     pub fn take_over(&self) -> Receiver<i32> {
-        let (sender, receiver) = unbounded();
+        self.listen(false)
+    }
+
+    /// From now on no signal kills, as long as the receiver is kept: for a job that ends
+    /// soon after the first one and must not be cut short in tidying up. To be called
+    /// once.
+    pub fn take_over_for_good(&self) -> Receiver<i32> {
+        self.listen(true)
+    }
+
+    fn listen(&self, every: bool) -> Receiver<i32> {
+        let (tell, receiver) = unbounded();
         // The thread that listens never ends before the program.
-        let _ = self.0.try_send(sender);
+        let _ = self.0.try_send(Listener { tell, every });
         receiver
     }
 }
@@ -29,16 +47,17 @@ impl Interrupts {
 /// If the system has no room for a handler or a thread.
 pub fn watch() -> io::Result<Interrupts> {
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
-    let (sender, somebody) = bounded::<Sender<i32>>(1);
+    let (sender, somebody) = bounded::<Listener>(1);
     thread::Builder::new()
         .name("signals".into())
         .spawn(move || {
             let mut first = None;
+            let mut listener: Option<Listener> = None;
             for signal in signals.forever() {
-                let is_told = first.is_none()
-                    && somebody
-                        .try_recv()
-                        .is_ok_and(|somebody| somebody.send(signal).is_ok());
+                listener = listener.or_else(|| somebody.try_recv().ok());
+                let is_told = listener.as_ref().is_some_and(|listener| {
+                    (first.is_none() || listener.every) && listener.tell.send(signal).is_ok()
+                });
                 let status = 128 + *first.get_or_insert(signal);
                 if !is_told {
                     std::process::exit(status);

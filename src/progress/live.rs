@@ -47,7 +47,12 @@ impl Live {
 
     /// Prints a line above the display.
     pub fn print(&self, line: &str) {
-        self.screen.suspend(|| complain(line));
+        self.aside(|| complain(line));
+    }
+
+    /// Lets `write` print something above the display.
+    pub fn aside(&self, write: impl FnOnce()) {
+        self.screen.suspend(write);
     }
 
     /// Ends the display; returns a last line for each torrent, which stays.

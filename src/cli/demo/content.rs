@@ -1,0 +1,149 @@
+//! What the demo shares: files of random bytes, the same in each run.
+//!
+//! A file's bytes follow from its number alone. So they are written wherever they are
+//! needed, and what was downloaded is compared with bytes made anew: no original is
+//! kept that a mistake could change as well.
+
+use crate::cli::{Failure, hashing};
+use crate::compose::{self, Content as Kind, Info, Outside};
+use crate::engine::cores;
+use crate::layout::Layout;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+/// The folder that the torrent is saved as.
+pub const NAME: &str = "library";
+
+/// The names of the files.
+const FILES: [&str; 3] = ["songs.bin", "photos.bin", "film.bin"];
+
+/// Bytes made at a time.
+const CHUNK: usize = 64 << 10;
+
+/// Three files.
+#[derive(Clone, Debug)]
+pub struct Content {
+    /// Their lengths in bytes: each a multiple of the piece length, so that no piece
+    /// lies in two files.
+    pub lengths: [u64; 3],
+    /// Bytes of a piece.
+    pub piece_length: u32,
+}
+
+impl Content {
+    /// Writes the files with these numbers below `dir`, where a download has them.
+    ///
+    /// # Errors
+    /// If they can't be written.
+    pub fn write(&self, dir: &Path, files: &[usize]) -> io::Result<()> {
+        fs::create_dir_all(dir.join(NAME))?;
+        for &file in files {
+            let mut out = File::create(path(dir, file))?;
+            self.chunks(file, |chunk| out.write_all(chunk))?;
+        }
+        Ok(())
+    }
+
+    /// Whether all files are below `dir`, byte by byte.
+    ///
+    /// # Errors
+    /// If one of them can't be read.
+    pub fn is_in(&self, dir: &Path) -> io::Result<bool> {
+        let mut same = true;
+        for (file, length) in self.lengths.into_iter().enumerate() {
+            let mut found = File::open(path(dir, file))?;
+            if found.metadata()?.len() != length {
+                return Ok(false);
+            }
+            let mut read = vec![0; CHUNK];
+            self.chunks(file, |chunk| {
+                let read = &mut read[..chunk.len()];
+                found.read_exact(read)?;
+                same &= read == chunk;
+                Ok(())
+            })?;
+        }
+        Ok(same)
+    }
+
+    /// The bytes of its `.torrent`, announced at `tracker`. `dirs`: for each file a
+    /// folder that it was written to.
+    ///
+    /// # Errors
+    /// [`Failure`], if the files can't be read back to be hashed.
+    pub fn torrent(&self, dirs: [&Path; 3], tracker: &str) -> Result<Vec<u8>, Failure> {
+        let sizes = self.lengths.map(|length| (length, false));
+        let layout = Layout::new(self.piece_length.into(), &sizes)?;
+        let paths: Vec<PathBuf> = (0..).zip(dirs).map(|(file, dir)| path(dir, file)).collect();
+        let hashes = hashing::hash(&layout, &paths, cores(), |_| {})?;
+        let files = FILES.map(|name| vec![name.to_string()]);
+        let files: Vec<_> = files.into_iter().zip(self.lengths).collect();
+        let info = Info {
+            name: NAME,
+            content: Kind::Folder(&files),
+            piece_length: self.piece_length,
+            hashes: &hashes,
+            private: false,
+        };
+        let outside = Outside {
+            trackers: &[vec![tracker.to_string()]],
+            comment: Some("made by storrent demo"),
+            ..Outside::default()
+        };
+        Ok(compose::torrent(&info, outside))
+    }
+
+    /// Makes the bytes of a file, part by part.
+    fn chunks(&self, file: usize, mut take: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+        let mut rng = fastrand::Rng::with_seed(file as u64);
+        let mut left = self.lengths[file];
+        let mut chunk = vec![0; CHUNK];
+        while left > 0 {
+            let len = left.min(CHUNK as u64);
+            let part = &mut chunk[..len as usize];
+            rng.fill(part);
+            take(part)?;
+            left -= len;
+        }
+        Ok(())
+    }
+}
+
+fn path(dir: &Path, file: usize) -> PathBuf {
+    dir.join(NAME).join(FILES[file])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metainfo;
+
+    #[test]
+    fn what_was_written_is_found_and_a_changed_byte_too() {
+        let content = Content {
+            lengths: [16 << 10, 80 << 10, 48 << 10],
+            piece_length: 16 << 10,
+        };
+        let dir = tempfile::tempdir().unwrap();
+        content.write(dir.path(), &[0, 2]).unwrap();
+        assert!(content.is_in(dir.path()).is_err(), "one is missing");
+        content.write(dir.path(), &[1]).unwrap();
+        assert!(content.is_in(dir.path()).unwrap());
+
+        let torrent = content
+            .torrent([dir.path(); 3], "http://127.0.0.1:1/announce")
+            .unwrap();
+        let metainfo = metainfo::parse(&torrent).unwrap();
+        assert_eq!((&*metainfo.name, metainfo.layout.pieces()), (NAME, 9));
+        assert_eq!(metainfo.total_bytes(), 144 << 10);
+
+        let last = path(dir.path(), 2);
+        let mut bytes = fs::read(&last).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        fs::write(&last, &bytes).unwrap();
+        assert!(!content.is_in(dir.path()).unwrap());
+        fs::write(&last, &bytes[1..]).unwrap();
+        assert!(!content.is_in(dir.path()).unwrap());
+    }
+}

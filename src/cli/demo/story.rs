@@ -1,0 +1,192 @@
+//! Tells in words what happens, and remembers what the ending needs.
+//!
+//! News of all engines and of the tracker come here in turn, on one thread: so the
+//! words on stdout and the download's own display on stderr never get in each other's
+//! way.
+
+use super::cast::{LEECHES, News, ROLES, SEEDS, Who, YOU};
+use super::tracker::Announced;
+use crate::announce::AnnounceEvent;
+use crate::engine::Ending;
+use crate::human::{count, escaped, percent, size};
+use crate::progress::Display;
+use crate::report::{Report, Reporter};
+use std::io::Write;
+
+/// What was told about one of those who take part.
+#[derive(Debug, Default)]
+struct Part {
+    port: Option<u16>,
+    /// The tracker knows it, so whoever comes later will hear of it.
+    listed: bool,
+    gives: bool,
+    complete: bool,
+    /// The last announce.
+    last: Option<Announced>,
+}
+
+/// The narrator.
+pub struct Story<'a> {
+    out: &'a mut dyn Write,
+    display: Display,
+    parts: [Part; ROLES.len()],
+    total: u64,
+    failure: Option<String>,
+    ending: Option<Ending>,
+}
+
+impl<'a> Story<'a> {
+    /// Tells the story on `out`, and shows the download on `display`.
+    pub fn new(out: &'a mut dyn Write, display: Display) -> Self {
+        Self {
+            out,
+            display,
+            parts: Default::default(),
+            total: 0,
+            failure: None,
+            ending: None,
+        }
+    }
+
+    /// Says something. A reader that has had enough is no reason to stop.
+    pub fn say(&mut self, text: &str) {
+        let out = &mut *self.out;
+        self.display
+            .aside(|| _ = writeln!(out, "{text}").and_then(|()| out.flush()));
+    }
+
+    fn line(&mut self, who: Who, text: &str) {
+        self.say(&format!("  {:<6}{text}", ROLES[who].name));
+    }
+
+    /// Whether the tracker knows all of these.
+    pub fn listed(&self, whom: std::ops::Range<Who>) -> bool {
+        self.parts[whom].iter().all(|part| part.listed)
+    }
+
+    /// Whether all leeches have everything.
+    pub fn all_complete(&self) -> bool {
+        self.parts[LEECHES].iter().all(|part| part.complete)
+    }
+
+    /// How the download ended, once it has.
+    pub fn ending(&self) -> Option<Ending> {
+        self.ending
+    }
+
+    /// What went wrong, if something did.
+    pub fn failure(&self) -> Option<&str> {
+        self.failure.as_deref()
+    }
+
+    /// The download is over: its display stays as it is.
+    pub fn end_display(&mut self) {
+        self.display.end();
+    }
+
+    /// Takes a piece of news.
+    pub fn hear(&mut self, news: News) {
+        match news {
+            News::Said(YOU, Report::Error { message, .. }) => self.fail(YOU, &message),
+            News::Said(YOU, report) => {
+                self.follow(YOU, &report);
+                self.display.report(report);
+            }
+            News::Said(who, report) => self.follow(who, &report),
+            News::Left(YOU, ending) => self.ending = Some(ending),
+            News::Left(who, ending) if ending.interrupted.is_none() => {
+                self.fail(who, "ended too early");
+            }
+            News::Left(..) => {}
+            News::Announced(announced) => self.announced(announced),
+        }
+    }
+
+    /// The first failure counts: others follow from it.
+    fn fail(&mut self, who: Who, message: &str) {
+        let name = ROLES[who].name;
+        self.failure
+            .get_or_insert_with(|| format!("the demo failed: {name}: {message}"));
+    }
+
+    fn follow(&mut self, who: Who, report: &Report) {
+        let part = &mut self.parts[who];
+        match report {
+            Report::Listening { port } => part.port = Some(*port),
+            Report::Added { total_bytes, .. } => self.total = *total_bytes,
+            Report::Checked {
+                have_pieces,
+                pieces,
+                ..
+            } if SEEDS.contains(&who) => {
+                let text = format!("hashed its files: {have_pieces} of {pieces} pieces are there");
+                self.line(who, &text);
+            }
+            Report::Progress(p)
+                if LEECHES.contains(&who) && !part.gives && p.uploaded_bytes > 0 =>
+            {
+                part.gives = true;
+                let (has, gave) = (
+                    percent(p.have_bytes, p.wanted_bytes),
+                    size(p.uploaded_bytes),
+                );
+                let text = format!("has {has} by now, and has given {gave} already");
+                self.line(who, &text);
+            }
+            Report::Complete { .. } if LEECHES.contains(&who) => {
+                part.complete = true;
+                self.line(who, "is complete: from now on it is a seed");
+            }
+            Report::Complete { .. } if who == YOU => {
+                self.line(
+                    who,
+                    "are complete, and leave; the swarm goes on without you",
+                );
+            }
+            Report::Error { message, .. } => self.fail(who, message),
+            Report::Warning { message, .. } if who != YOU => {
+                self.line(who, &format!("warns: {}", escaped(message)));
+            }
+            _ => {}
+        }
+    }
+
+    fn announced(&mut self, announced: Announced) {
+        let port = Some(announced.port);
+        let Some(who) = self.parts.iter().position(|part| part.port == port) else {
+            return; // some other program on this computer
+        };
+        let part = &mut self.parts[who];
+        part.last = Some(announced);
+        if announced.event == AnnounceEvent::Started {
+            part.listed = true;
+            let others = match announced.named {
+                0 => "nobody else yet".to_string(),
+                named => count(named as u64, "other"),
+            };
+            self.line(who, &format!("asked the tracker who is there: {others}"));
+        }
+    }
+
+    /// The end: what each took and gave, as it told the tracker when it left.
+    pub fn sum_up(&mut self) {
+        self.say("\nWhat each told the tracker on leaving:\n");
+        self.say("                 has        took        gave");
+        for (who, role) in ROLES.iter().enumerate() {
+            let Some(last) = self.parts[who].last else {
+                continue;
+            };
+            self.say(&format!(
+                "  {:<8}{:>10}  {:>10}  {:>10}",
+                role.name,
+                size(self.total.saturating_sub(last.left)),
+                size(last.downloaded),
+                size(last.uploaded)
+            ));
+        }
+        self.say(
+            "\nSome took a little more than they have: the last blocks are asked of several peers,\n\
+             so that nobody waits for the slowest.",
+        );
+    }
+}
