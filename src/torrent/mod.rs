@@ -8,7 +8,7 @@
 //! the same actions, and a test can play a swarm of a thousand peers in an instant.
 //!
 //! The engine's main loop owns it, calls it for each event and performs the actions.
-//! What peers bring is in [`peers`](self::peers).
+//! What peers bring is in [`peers`].
 
 pub mod blame;
 mod peers;
