@@ -56,7 +56,14 @@ impl Client {
 
     /// Starts it on the torrent file `torrent` with the folder `dir`, listening on
     /// `address`:`port`. `home` is an empty folder for its own files.
-    pub fn start(self, torrent: &Path, dir: &Path, home: &Path, address: &str, port: u16) -> Process {
+    pub fn start(
+        self,
+        torrent: &Path,
+        dir: &Path,
+        home: &Path,
+        address: &str,
+        port: u16,
+    ) -> Process {
         let mut command = match self {
             Self::Aria2 => aria2(torrent, dir, address, port),
             Self::Transmission => transmission(torrent, dir, home, address, port),
@@ -75,9 +82,21 @@ impl Client {
 fn aria2(torrent: &Path, dir: &Path, address: &str, port: u16) -> Command {
     let mut c = Command::new("aria2c");
     c.args(["--no-conf", "--enable-dht=false", "--enable-dht6=false"])
-        .args(["--bt-enable-lpd=false", "--enable-peer-exchange=false", "--async-dns=false"])
-        .args(["--file-allocation=none", "--allow-overwrite=true", "--check-integrity=true"])
-        .args(["--seed-ratio=0", "--show-console-readout=false", "--summary-interval=0"])
+        .args([
+            "--bt-enable-lpd=false",
+            "--enable-peer-exchange=false",
+            "--async-dns=false",
+        ])
+        .args([
+            "--file-allocation=none",
+            "--allow-overwrite=true",
+            "--check-integrity=true",
+        ])
+        .args([
+            "--seed-ratio=0",
+            "--show-console-readout=false",
+            "--summary-interval=0",
+        ])
         .arg(format!("--interface={address}"))
         .arg(format!("--listen-port={port}"))
         .arg(format!("--dir={}", dir.display()))
@@ -102,7 +121,12 @@ fn transmission(torrent: &Path, dir: &Path, home: &Path, address: &str, port: u1
 }
 
 fn libtorrent(
-    torrent: &Path, dir: &Path, home: &Path, address: &str, port: u16, encryption: &str,
+    torrent: &Path,
+    dir: &Path,
+    home: &Path,
+    address: &str,
+    port: u16,
+    encryption: &str,
 ) -> Command {
     const SCRIPT: &str = r#"
 import signal, sys
@@ -130,7 +154,11 @@ while True:
     let script = home.join("client.py");
     fs::write(&script, SCRIPT).unwrap();
     let mut c = Command::new("/usr/bin/python3");
-    c.arg(script).arg(torrent).arg(dir).arg(format!("{address}:{port}")).arg(encryption);
+    c.arg(script)
+        .arg(torrent)
+        .arg(dir)
+        .arg(format!("{address}:{port}"))
+        .arg(encryption);
     c
 }
 
@@ -154,7 +182,8 @@ fn rtorrent(torrent: &Path, dir: &Path, home: &Path, address: &str, port: u16) -
     let path = home.join("rtorrent.rc");
     fs::write(&path, rc).unwrap();
     let mut c = Command::new("rtorrent");
-    c.args(["-n", "-o"]).arg(format!("import={}", path.display()));
+    c.args(["-n", "-o"])
+        .arg(format!("import={}", path.display()));
     c
 }
 
@@ -257,7 +286,14 @@ impl OpenTracker {
         fs::set_permissions(home, fs::Permissions::from_mode(0o755)).unwrap();
         let process = Process::start(
             Command::new("opentracker")
-                .args(["-i", TRACKER, "-p", &port.to_string(), "-P", &port.to_string()])
+                .args([
+                    "-i",
+                    TRACKER,
+                    "-p",
+                    &port.to_string(),
+                    "-P",
+                    &port.to_string(),
+                ])
                 .arg("-d")
                 .arg(home)
                 .args(["-w", "/list"]),
@@ -282,14 +318,20 @@ impl OpenTracker {
     pub fn swarm(&self, torrent: &Torrent) -> Option<Swarm> {
         let mut stream = TcpStream::connect((TRACKER, self.port)).ok()?;
         stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
-        let hash: String = torrent.info_hash.iter().map(|b| format!("%{b:02x}")).collect();
+        let hash: String = torrent
+            .info_hash
+            .iter()
+            .map(|b| format!("%{b:02x}"))
+            .collect();
         let ask = format!("GET /scrape?info_hash={hash} HTTP/1.0\r\n\r\n");
         stream.write_all(ask.as_bytes()).ok()?;
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).ok()?;
         let body = answer.windows(4).position(|w| w == b"\r\n\r\n")? + 4;
         let (reply, _) = Value::decode(&answer[body..])?;
-        let Value::Dict(files) = reply.get("files")? else { return None };
+        let Value::Dict(files) = reply.get("files")? else {
+            return None;
+        };
         let count = |name| Some(files.get(&torrent.info_hash[..])?.get(name)?.int()?);
         Some(Swarm {
             seeds: count("complete").unwrap_or(0),

@@ -193,7 +193,11 @@ impl Spec {
 
 /// The `.torrent` file around an info dictionary.
 pub fn metainfo(info: &Value, tiers: &[Vec<String>], webseeds: &[String]) -> Vec<u8> {
-    let texts = |list: &[String]| list.iter().map(|t| t.as_str().into()).collect::<Vec<Value>>();
+    let texts = |list: &[String]| {
+        list.iter()
+            .map(|t| t.as_str().into())
+            .collect::<Vec<Value>>()
+    };
     let mut file = dict([("info", info.clone())]);
     if let Value::Dict(entries) = &mut file {
         if let Some(first) = tiers.first().and_then(|tier| tier.first()) {
@@ -238,7 +242,11 @@ impl Torrent {
 
     /// How many 16 KiB blocks it has.
     pub fn blocks(&self) -> usize {
-        let blocks_of = |index| self.piece(index).len().div_ceil(super::wire::BLOCK as usize);
+        let blocks_of = |index| {
+            self.piece(index)
+                .len()
+                .div_ceil(super::wire::BLOCK as usize)
+        };
         (0..self.pieces()).map(blocks_of).sum()
     }
 
@@ -292,7 +300,9 @@ impl Torrent {
             let len = bytes.len().min(file.range.len());
             there[file.range.start..][..len].copy_from_slice(&bytes[..len]);
         }
-        let pieces = there.chunks(self.piece_length).zip(self.data.chunks(self.piece_length));
+        let pieces = there
+            .chunks(self.piece_length)
+            .zip(self.data.chunks(self.piece_length));
         pieces.map(|(mine, theirs)| mine == theirs).collect()
     }
 
@@ -312,7 +322,12 @@ impl Torrent {
             }
             let path = dir.join(&file.path);
             let bytes = fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-            assert_eq!(bytes.len(), file.range.len(), "length of {}", path.display());
+            assert_eq!(
+                bytes.len(),
+                file.range.len(),
+                "length of {}",
+                path.display()
+            );
             let same = bytes == self.data[file.range.clone()];
             assert!(same, "{} has other bytes than the torrent", path.display());
             expected.insert(file.path.clone());

@@ -23,7 +23,10 @@ impl Request {
 
     /// The bytes asked for by a `Range` header: first and last.
     pub fn range(&self) -> Option<(usize, usize)> {
-        let (first, last) = self.header("range")?.strip_prefix("bytes=")?.split_once('-')?;
+        let (first, last) = self
+            .header("range")?
+            .strip_prefix("bytes=")?
+            .split_once('-')?;
         Some((first.parse().ok()?, last.parse().ok()?))
     }
 }

@@ -33,7 +33,8 @@ impl FakePeer {
             for stream in listener.incoming().flatten() {
                 let (script, sender) = (script.clone(), sender.clone());
                 thread::spawn(move || {
-                    let play = |stream: TcpStream| script(&mut Wire::new(stream, Some(sender.clone()))?);
+                    let play =
+                        |stream: TcpStream| script(&mut Wire::new(stream, Some(sender.clone()))?);
                     let end = play(stream).map_err(|e| e.to_string());
                     let _ = sender.send(Note::Ended(end));
                 });

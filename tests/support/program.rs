@@ -43,7 +43,15 @@ impl Storrent {
     }
 
     fn network(self) -> Self {
-        self.args(["--json", "--no-dht", "--no-lsd", "-p", "0", "--bind", "127.0.0.1"])
+        self.args([
+            "--json",
+            "--no-dht",
+            "--no-lsd",
+            "-p",
+            "0",
+            "--bind",
+            "127.0.0.1",
+        ])
     }
 
     /// Adds an argument.
@@ -250,7 +258,10 @@ impl Outcome {
         assert_eq!(self.code, Some(code), "{self:#?}");
         if code == 1 || code == 2 {
             let told = self.stderr.lines().any(|l| l.starts_with("storrent: "));
-            assert!(told, "no message that begins with \"storrent: \": {self:#?}");
+            assert!(
+                told,
+                "no message that begins with \"storrent: \": {self:#?}"
+            );
         }
         self
     }

@@ -191,7 +191,11 @@ fn six_bytes(peer: &SocketAddr) -> Vec<u8> {
 
 fn compact(peers: &[SocketAddr]) -> Vec<u8> {
     let peers: Vec<u8> = peers.iter().flat_map(six_bytes).collect();
-    dict([("interval", Value::Int(1800)), ("peers", peers.as_slice().into())]).encode()
+    dict([
+        ("interval", Value::Int(1800)),
+        ("peers", peers.as_slice().into()),
+    ])
+    .encode()
 }
 
 fn dicts(peers: &[SocketAddr]) -> Vec<u8> {

@@ -34,7 +34,11 @@ pub struct Block {
 impl Block {
     /// These three numbers.
     pub fn new(index: u32, begin: u32, length: u32) -> Self {
-        Self { index, begin, length }
+        Self {
+            index,
+            begin,
+            length,
+        }
     }
 }
 
@@ -53,7 +57,11 @@ impl Handshake {
     /// A fake peer's.
     pub fn new(info_hash: [u8; 20], reserved: [u8; 8]) -> Self {
         let peer_id = *b"-XX0001-fakefakefake";
-        Self { reserved, info_hash, peer_id }
+        Self {
+            reserved,
+            info_hash,
+            peer_id,
+        }
     }
 
     /// The 68 bytes.
@@ -293,5 +301,8 @@ impl Wire {
 /// Whether this is how a connection looks that the other side has ended.
 pub fn is_end(error: &io::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
-    matches!(error.kind(), UnexpectedEof | ConnectionReset | ConnectionAborted | BrokenPipe)
+    matches!(
+        error.kind(),
+        UnexpectedEof | ConnectionReset | ConnectionAborted | BrokenPipe
+    )
 }
