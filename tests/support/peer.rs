@@ -195,6 +195,19 @@ impl Seed {
         }
     }
 
+    /// Answers every request of a connection that is unchoked already, until the other
+    /// side hangs up.
+    pub fn answer_requests(&self, wire: &mut Wire) -> io::Result<()> {
+        loop {
+            match wire.recv() {
+                Ok(Message::Request(block)) => self.give(wire, block)?,
+                Ok(_) => {}
+                Err(e) if super::wire::is_end(&e) => return Ok(()),
+                Err(e) => return Err(e),
+            }
+        }
+    }
+
     fn give(&self, wire: &mut Wire, block: Block) -> io::Result<()> {
         let spend = |left: usize| left.checked_sub(1);
         let relaxed = Ordering::Relaxed;

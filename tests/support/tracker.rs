@@ -164,7 +164,8 @@ fn announce_of(target: &str) -> Announce {
     }
 }
 
-fn unescape(text: &str) -> Vec<u8> {
+/// Undoes percent encoding.
+pub fn unescape(text: &str) -> Vec<u8> {
     let mut out = Vec::new();
     let mut rest = text.as_bytes();
     while let [byte, after @ ..] = rest {
