@@ -619,7 +619,9 @@ fn folders_that_cannot_be_written() {
 fn symlinks_in_the_folder() {
     use std::os::unix::fs::symlink;
     let outside = |place: &Place| place.temp.path().join("outside");
-    let cases: [(&str, fn(&Path, &Path)); 4] = [
+    /// Makes a link in the first folder to (or into) the second.
+    type Link = fn(&Path, &Path);
+    let cases: [(&str, Link); 4] = [
         ("the torrent's folder", |dir, to| {
             symlink(to, dir.join("x")).unwrap()
         }),

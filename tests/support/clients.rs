@@ -75,7 +75,7 @@ impl Client {
         for name in ["HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME"] {
             command.env(name, home);
         }
-        Process::start(&mut command.current_dir(home), &home.join("log"))
+        Process::start(command.current_dir(home), &home.join("log"))
     }
 }
 
@@ -332,7 +332,7 @@ impl OpenTracker {
         let Value::Dict(files) = reply.get("files")? else {
             return None;
         };
-        let count = |name| Some(files.get(&torrent.info_hash[..])?.get(name)?.int()?);
+        let count = |name| files.get(&torrent.info_hash[..])?.get(name)?.int();
         Some(Swarm {
             seeds: count("complete").unwrap_or(0),
             leeches: count("incomplete").unwrap_or(0),

@@ -6,6 +6,7 @@ use super::content::Torrent;
 use super::wire::{BLOCK, Block, EXTENDED, Handshake, Message, Note, PLAIN, Wire, bitfield};
 use super::{Gate, PATIENCE, sha1};
 use crossbeam_channel::{Receiver, unbounded};
+use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -20,12 +21,22 @@ pub struct FakePeer {
     /// Where it listens.
     pub addr: SocketAddr,
     notes: Receiver<Note>,
+    /// What was waited for, for those who look back.
+    past: RefCell<Vec<Note>>,
 }
 
 impl FakePeer {
     /// Plays `script` on every connection, each in a thread of its own.
     pub fn start(script: impl Fn(&mut Wire) -> io::Result<()> + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::start_at("127.0.0.1", script)
+    }
+
+    /// The same on another local address.
+    pub fn start_at(
+        host: &str,
+        script: impl Fn(&mut Wire) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind((host, 0)).unwrap();
         let addr = listener.local_addr().unwrap();
         let (sender, notes) = unbounded();
         let script = Arc::new(script);
@@ -40,7 +51,8 @@ impl FakePeer {
                 });
             }
         });
-        Self { addr, notes }
+        let past = RefCell::default();
+        Self { addr, notes, past }
     }
 
     /// Waits for a note that `look` makes something of.
@@ -49,7 +61,9 @@ impl FakePeer {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let note = self.notes.recv_deadline(deadline);
-            if let Some(found) = look(note.expect("the fake peer should live through more")) {
+            let note = note.expect("the fake peer should live through more");
+            self.past.borrow_mut().push(note.clone());
+            if let Some(found) = look(note) {
                 return found;
             }
         }
@@ -65,9 +79,11 @@ impl FakePeer {
         end.unwrap();
     }
 
-    /// What happened and nobody looked at yet.
+    /// All that happened since this was last asked.
     pub fn notes(&self) -> Vec<Note> {
-        self.notes.try_iter().collect()
+        let mut notes = self.past.take();
+        notes.extend(self.notes.try_iter());
+        notes
     }
 
     /// The requests among these.
@@ -139,7 +155,12 @@ impl Seed {
 
     /// Listens.
     pub fn start(self) -> FakePeer {
-        FakePeer::start(move |wire| {
+        self.start_at("127.0.0.1")
+    }
+
+    /// The same on another local address.
+    pub fn start_at(self, host: &str) -> FakePeer {
+        FakePeer::start_at(host, move |wire| {
             wire.answer(Handshake::new(self.torrent.info_hash, self.reserved))?;
             self.serve(wire)
         })

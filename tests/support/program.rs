@@ -4,6 +4,7 @@ use super::PATIENCE;
 use crossbeam_channel::{Receiver, RecvTimeoutError, unbounded};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
@@ -103,6 +104,7 @@ impl Storrent {
             stderr: lines(child.stderr.take().unwrap()),
             exit: exit_of(child),
             said: Outcome::default(),
+            taken: HashSet::new(),
         }
     }
 
@@ -145,6 +147,8 @@ pub struct Running {
     stderr: Receiver<String>,
     exit: Receiver<ExitStatus>,
     said: Outcome,
+    /// Which of the events somebody waited for.
+    taken: HashSet<usize>,
 }
 
 /// What the program said until its end.
@@ -163,25 +167,26 @@ pub struct Outcome {
 }
 
 impl Running {
-    /// Waits for the next event called `name`. Earlier events that nobody waited for are
-    /// gone.
+    /// Waits for an event called `name` that nobody waited for yet, in whatever order
+    /// different events come.
     pub fn event(&mut self, name: &str) -> Value {
         self.event_where(name, |_| true)
     }
 
-    /// Waits for the next event called `name` that `fits`.
+    /// Waits for an event called `name` that `fits`.
     pub fn event_where(&mut self, name: &str, fits: impl Fn(&Value) -> bool) -> Value {
         let deadline = Instant::now() + PATIENCE;
+        let mut next = 0;
         loop {
-            match self.stdout.recv_deadline(deadline) {
-                Ok(line) => {
-                    if let Some(event) = self.said.take_line(&line)
-                        && event["event"] == name
-                        && fits(&event)
-                    {
-                        return event;
-                    }
+            for number in next..self.said.events.len() {
+                let event = &self.said.events[number];
+                if event["event"] == name && fits(event) && self.taken.insert(number) {
+                    return event.clone();
                 }
+            }
+            next = self.said.events.len();
+            match self.stdout.recv_deadline(deadline) {
+                Ok(line) => self.said.take_line(&line),
                 Err(why) => {
                     self.drain();
                     panic!("no event {name:?}: {why}\n{}\n{:#?}", self.line, self.said);
@@ -206,9 +211,9 @@ impl Running {
         match self.exit.recv_timeout(PATIENCE) {
             Ok(status) => {
                 // The pipes may still hold what it said last; they end with it.
-                self.stdout.iter().for_each(|line| {
-                    self.said.take_line(&line);
-                });
+                self.stdout
+                    .iter()
+                    .for_each(|line| self.said.take_line(&line));
                 self.said.stderr.extend(self.stderr.iter());
                 self.said.code = status.code();
                 self.said.signal = status.signal();
@@ -244,11 +249,9 @@ impl Drop for Running {
 }
 
 impl Outcome {
-    fn take_line(&mut self, line: &str) -> Option<Value> {
+    fn take_line(&mut self, line: &str) {
         self.stdout.push_str(line);
-        let event: Value = serde_json::from_str(line).ok()?;
-        self.events.push(event.clone());
-        Some(event)
+        self.events.extend(serde_json::from_str::<Value>(line));
     }
 
     /// Fails unless it ended with this status, and in any case if it panicked.

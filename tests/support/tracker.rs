@@ -64,23 +64,21 @@ impl FakeTracker {
         let server = HttpServer::start(move |request, stream| {
             let announce = announce_of(&request.target);
             let reply = reply(&announce);
-            // First answered, then told: whoever waits for the announce may rely on the
-            // client having its answer under way.
-            let outcome = match &reply {
-                Reply::Compact(peers) => respond(stream, "200 OK", &compact(peers)),
-                Reply::Dicts(peers) => respond(stream, "200 OK", &dicts(peers)),
+            // First noted, then answered: what a client has an answer to is on record.
+            let _ = sender.send(announce);
+            match reply {
+                Reply::Compact(peers) => respond(stream, "200 OK", &compact(&peers)),
+                Reply::Dicts(peers) => respond(stream, "200 OK", &dicts(&peers)),
                 Reply::Failure(why) => {
                     let body = dict([("failure reason", why.as_str().into())]);
                     respond(stream, "200 OK", &body.encode())
                 }
-                Reply::Raw(status, body) => respond(stream, status, body),
-                Reply::Silence(_) => Ok(()),
-            };
-            let _ = sender.send(announce);
-            if let Reply::Silence(gate) = reply {
-                gate.wait();
+                Reply::Raw(status, body) => respond(stream, status, &body),
+                Reply::Silence(gate) => {
+                    gate.wait();
+                    Ok(())
+                }
             }
-            outcome
         });
         let url = server.url("/announce");
         Self { url, announces }
@@ -100,8 +98,8 @@ impl FakeTracker {
             let mut buf = [0; 2048];
             while let Ok((len, from)) = socket.recv_from(&mut buf) {
                 if let Some((answer, announce)) = udp_answer(&buf[..len], &peers) {
+                    announce.into_iter().for_each(|a| drop(sender.send(a)));
                     let _ = socket.send_to(&answer, from);
-                    announce.map(|a| sender.send(a));
                 }
             }
         });

@@ -289,6 +289,11 @@ impl Wire {
         }
     }
 
+    /// Lets a moment pass, for those whose slowness is the point.
+    pub fn pause(&self) {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+
     /// For the record of whoever watches.
     pub fn note(&self, note: Note) {
         if let Some(notes) = &self.notes {
