@@ -14,6 +14,9 @@ use support::program::{Outcome, Storrent};
 use support::wire::{Block, Note};
 use tempfile::TempDir;
 
+/// Something that happens to a file while nobody looks.
+type Damage = fn(&mut Vec<u8>);
+
 struct Place {
     temp: TempDir,
     torrent: Arc<Torrent>,
@@ -161,7 +164,7 @@ fn interrupted_twice() {
 /// no longer right is fetched again, what still is isn't.
 #[test]
 fn files_changed_meanwhile() {
-    let changes: [(&str, fn(&mut Vec<u8>)); 4] = [
+    let changes: [(&str, Damage); 4] = [
         ("one bit", |data| data[70_000] ^= 1),
         ("cut short", |data| data.truncate(200_000)),
         ("zeros", |data| data[..300_000].fill(0)),
@@ -198,7 +201,7 @@ fn the_files_are_gone() {
 /// hashing.
 #[test]
 fn the_resume_file_is_missing_or_broken() {
-    let damages: [(&str, fn(&mut Vec<u8>)); 6] = [
+    let damages: [(&str, Damage); 6] = [
         ("empty", Vec::clear),
         ("half", |file| file.truncate(file.len() / 2)),
         ("one byte short", |file| file.truncate(file.len() - 1)),
