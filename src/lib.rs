@@ -1,8 +1,33 @@
 //! storrent, a BitTorrent client of plain blocking threads and channels.
 
+pub mod announce;
+pub mod announcer;
+pub mod bencode;
 pub mod bitfield;
+pub mod checker;
+pub mod choker;
+pub mod cli;
+pub mod compose;
 pub mod config;
+pub mod engine;
+pub mod extension;
+pub mod human;
 pub mod layout;
+pub mod magnet;
+pub mod messages;
 pub mod metainfo;
+pub mod names;
+pub mod peer;
+pub mod picker;
+pub mod pipeline;
+pub mod progress;
+pub mod rarity;
 pub mod report;
+pub mod resume;
+pub mod sha1x4;
+pub mod storage;
+pub mod swarm;
+pub mod torrent;
+pub mod tracker;
 pub mod types;
+pub mod wire;

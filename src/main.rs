@@ -1,3 +1,7 @@
-//! The `storrent` program.
+//! The `storrent` program: [`storrent::cli`] does the work, here is its exit status.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(storrent::cli::main())
+}

@@ -1,4 +1,462 @@
-//! Stub until the metainfo lands.
-/// Stub.
+//! Reading a torrent: what it holds, how it is cut, and who knows where it is.
+//!
+//! A `.torrent` file ([BEP 3], "metainfo") is a bencoded dictionary:
+//!
+//! ```text
+//! announce        the tracker's URL; announce-list: more, in tiers (BEP 12)
+//! url-list        web servers that have the files too (BEP 19)
+//! info            what the torrent is; its SHA-1, the info hash, is the torrent's name
+//!   name          of the file, or of the folder for many
+//!   piece length  bytes of each piece but the last
+//!   pieces        the SHA-1s of all pieces, 20 bytes each, in one string
+//!   length        size of the one file; or else
+//!   files         a list of files: each with its length and its path below the folder
+//!   private       1: take peers from the torrent's trackers only (BEP 27)
+//! ```
+//!
+//! The file may come from anyone. So: what we need must be there and fit together, or
+//! the torrent is refused; everything else is used if it makes sense and otherwise
+//! ignored, because plenty of torrents carry a broken comment and are fine but for
+//! that. File names go through [`crate::names`]. Time and memory are bounded by the
+//! guard of [`crate::bencode`] and the limits below.
+//!
+//! Padding files ([BEP 47]) are known by their attribute, or by the name that BitComet
+//! gave them before there was one. Of a hybrid torrent ([BEP 52]) the part of version 1
+//! is read. What was once a `.torrent` or a magnet link is the same [`Metainfo`] after.
+//!
+//! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
+//! [BEP 47]: https://www.bittorrent.org/beps/bep_0047.html
+//! [BEP 52]: https://www.bittorrent.org/beps/bep_0052.html
+
+use crate::bencode::{self, BencodeError, Raw};
+use crate::layout::{Layout, LayoutError, PieceIndex};
+use crate::names::{Names, TooManyNames};
+use crate::types::{InfoHash, PieceHash};
+use sha1::{Digest, Sha1};
+use std::collections::HashSet;
+use std::sync::Arc;
+
+/// The largest `.torrent` that is read, in bytes.
+pub const MAX_TORRENT_LEN: usize = 32 << 20;
+
+/// The most trackers, web seeds or DHT nodes that one torrent can name; more are
+/// ignored. Each tracker has a thread.
+pub const MAX_URLS: usize = 100;
+
+/// The longest URL or comment that is taken, in bytes; longer ones are ignored.
+pub const MAX_TEXT_LEN: usize = 8 << 10;
+
+/// Bytes of a SHA-1.
+const HASH_LEN: usize = 20;
+
+/// What BitComet called its padding before BEP 47.
+const BITCOMET_PADDING: &[u8] = b"_____padding_file_";
+
+/// One torrent, checked. Cheap to clone: what is large is shared.
 #[derive(Clone, Debug)]
-pub struct Metainfo {}
+pub struct Metainfo {
+    /// The SHA-1 of the exact bytes of `info`.
+    pub info_hash: InfoHash,
+    /// The safe name: of the file, or of the folder that holds all.
+    pub name: String,
+    /// How the torrent's bytes divide into pieces and files.
+    pub layout: Arc<Layout>,
+    /// The files in the torrent's order, padding included; as many as in `layout`.
+    pub files: Arc<[FileEntry]>,
+    /// Whether the files lie in a folder called `name`.
+    pub multi_file: bool,
+    /// Whether peers may come from the torrent's own trackers only (BEP 27).
+    pub private: bool,
+    /// Trackers by tier; each URL is there once.
+    pub trackers: Vec<Vec<String>>,
+    /// Web servers that have the files, too (BEP 19).
+    pub webseeds: Vec<String>,
+    /// DHT nodes to begin with: host and port (BEP 5).
+    pub nodes: Vec<(String, u16)>,
+    /// What the maker wanted to say.
+    pub comment: Option<String>,
+    /// The program that made it.
+    pub created_by: Option<String>,
+    /// When, in seconds since 1970; some makers wrote milliseconds.
+    pub creation_date: Option<i64>,
+    /// What was changed or left out, one line each, for the user.
+    pub warnings: Vec<String>,
+    info: Arc<[u8]>,
+    hashes: Arc<[u8]>,
+}
+
+/// One file of a torrent. Its size is in the [`Layout`], under the same index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileEntry {
+    /// Where it is saved, below the user's folder: safe names, the torrent's own
+    /// first. Empty for padding.
+    pub path: Vec<String>,
+    /// Whether it is never on disk: zeros (BEP 47), or a symbolic link.
+    pub pad: bool,
+    /// Whether it is a program.
+    pub executable: bool,
+    /// Its number for the user, from 1; padding has none.
+    pub number: Option<usize>,
+}
+
+/// Why a torrent cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MetainfoError {
+    /// Larger than [`MAX_TORRENT_LEN`].
+    #[error("it has {0} bytes; a torrent file has at most {MAX_TORRENT_LEN}")]
+    TooLarge(usize),
+    /// Not bencode at all, or hostile bencode.
+    #[error("it is not a torrent")]
+    Bencode(#[from] BencodeError),
+    /// Something that must be there is not, or is of the wrong kind.
+    #[error("it is not a usable torrent: `{key}` is missing or not {needed}")]
+    Needs {
+        /// The key in the metainfo.
+        key: &'static str,
+        /// What its value should be.
+        needed: &'static str,
+    },
+    /// The same, for one of many files.
+    #[error("it is not a usable torrent: `{key}` of file {file} is missing or not {needed}")]
+    FileNeeds {
+        /// The file's place in the list, from 1.
+        file: usize,
+        /// The key in the file's dictionary.
+        key: &'static str,
+        /// What its value should be.
+        needed: &'static str,
+    },
+    /// An empty list of files.
+    #[error("it holds no files")]
+    NoFiles,
+    /// Only readable for clients of BEP 52.
+    #[error(
+        "it is of BitTorrent version 2 only, which is not supported; \
+         look for a version 1 or hybrid torrent of the same files"
+    )]
+    OnlyVersion2,
+    /// The sizes are beyond what is sensible.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+    /// The sizes and the number of hashes don't fit together.
+    #[error("it has {len} bytes of piece hashes, but {pieces} pieces, of 20 bytes each")]
+    Hashes {
+        /// Bytes of the string `pieces`.
+        len: usize,
+        /// How many pieces the sizes make.
+        pieces: u32,
+    },
+    /// The file names would fill the memory.
+    #[error(transparent)]
+    Names(#[from] TooManyNames),
+}
+
+/// What a size must be.
+const SIZE: &str = "a number from 0 to 2^63-1";
+
+/// Reads the bytes of a `.torrent` file.
+///
+/// # Errors
+/// [`MetainfoError`], if something that is needed is missing, wrong, or too large.
+pub fn parse(bytes: &[u8]) -> Result<Metainfo, MetainfoError> {
+    if bytes.len() > MAX_TORRENT_LEN {
+        return Err(MetainfoError::TooLarge(bytes.len()));
+    }
+    let torrent = bencode::scan(bytes, bencode::FILE_DEPTH)?;
+    let value = |key: &[u8]| {
+        torrent
+            .dict()?
+            .find(|entry| entry.0 == key)
+            .map(|(_, value)| value)
+    };
+    let info = value(b"info").ok_or(MetainfoError::Needs {
+        key: "info",
+        needed: "a dictionary",
+    })?;
+    Ok(Metainfo {
+        trackers: tiers(value(b"announce-list"), value(b"announce")),
+        webseeds: urls(value(b"url-list"), &mut HashSet::new()),
+        nodes: nodes(value(b"nodes")),
+        comment: value(b"comment").and_then(short_text),
+        created_by: value(b"created by").and_then(short_text),
+        creation_date: value(b"creation date").and_then(Raw::number),
+        ..read_info(info)?
+    })
+}
+
+/// Reads the bare `info` dictionary, as peers send it to those who have a magnet link
+/// only. The result knows no trackers; the caller has checked the info hash.
+///
+/// # Errors
+/// [`MetainfoError`], as for [`parse`].
+pub fn from_info(info: &[u8]) -> Result<Metainfo, MetainfoError> {
+    read_info(bencode::scan(info, bencode::FILE_DEPTH)?)
+}
+
+impl Metainfo {
+    /// The exact bytes of `info`, to be given to peers who have a magnet link only.
+    pub fn info(&self) -> &Arc<[u8]> {
+        &self.info
+    }
+
+    /// The SHA-1 that `piece`, which must be one of this torrent's, should have.
+    pub fn hash(&self, piece: PieceIndex) -> PieceHash {
+        let mut hash = PieceHash::default();
+        hash.copy_from_slice(&self.hashes[piece.index() * HASH_LEN..][..HASH_LEN]);
+        hash
+    }
+
+    /// Bytes of all files, padding left out.
+    pub fn total_bytes(&self) -> u64 {
+        let files = (0..self.layout.files()).filter(|file| !self.layout.is_pad(*file));
+        files
+            .map(|file| self.layout.file_range(file))
+            .map(|range| range.end - range.start)
+            .sum()
+    }
+}
+
+/// The keys of `info`, or of one file in it, that we know.
+#[derive(Default)]
+struct Keys<'a> {
+    name: Option<Raw<'a>>,
+    name_utf8: Option<Raw<'a>>,
+    piece_length: Option<Raw<'a>>,
+    pieces: Option<Raw<'a>>,
+    private: Option<Raw<'a>>,
+    meta_version: Option<Raw<'a>>,
+    files: Option<Raw<'a>>,
+    length: Option<Raw<'a>>,
+    path: Option<Raw<'a>>,
+    path_utf8: Option<Raw<'a>>,
+    attr: Option<Raw<'a>>,
+}
+
+impl<'a> Keys<'a> {
+    /// Goes through the dictionary once, whatever else is in it.
+    fn of(dict: Raw<'a>) -> Option<Self> {
+        let mut keys = Self::default();
+        for (key, value) in dict.dict()? {
+            let known = match key {
+                b"name" => &mut keys.name,
+                b"name.utf-8" => &mut keys.name_utf8,
+                b"piece length" => &mut keys.piece_length,
+                b"pieces" => &mut keys.pieces,
+                b"private" => &mut keys.private,
+                b"meta version" => &mut keys.meta_version,
+                b"files" => &mut keys.files,
+                b"length" => &mut keys.length,
+                b"path" => &mut keys.path,
+                b"path.utf-8" => &mut keys.path_utf8,
+                b"attr" => &mut keys.attr,
+                _ => continue,
+            };
+            *known = Some(value);
+        }
+        Some(keys)
+    }
+
+    /// Whether BEP 47 gives the file this attribute: a letter in a string of letters.
+    fn has_attr(&self, letter: u8) -> bool {
+        self.attr
+            .and_then(Raw::string)
+            .is_some_and(|attr| attr.contains(&letter))
+    }
+
+    /// The names from the torrent's folder to the file; of the two spellings the one
+    /// that is UTF-8 for certain, if it is.
+    fn path(&self) -> Option<Vec<&'a [u8]>> {
+        let names = |path: Raw<'a>| path.list()?.map(Raw::string).collect::<Option<Vec<_>>>();
+        let utf8 = self.path_utf8.and_then(names);
+        utf8.filter(|path| path.iter().all(|name| str::from_utf8(name).is_ok()))
+            .or_else(|| self.path.and_then(names))
+    }
+
+    fn name(&self) -> Option<&'a [u8]> {
+        let utf8 = self.name_utf8.and_then(Raw::text).map(str::as_bytes);
+        utf8.or_else(|| self.name?.string())
+    }
+}
+
+fn size(value: Option<Raw>) -> Option<u64> {
+    value?.number().and_then(|size| size.try_into().ok())
+}
+
+/// The files of a torrent while they are read.
+struct Files {
+    names: Names,
+    /// Length, and whether it is padding.
+    sizes: Vec<(u64, bool)>,
+    executable: Vec<bool>,
+    links: usize,
+}
+
+impl Files {
+    /// Takes the next file. `below`: in a torrent of many files, its number from 1.
+    fn add(&mut self, keys: &Keys, below: Option<usize>) -> Result<(), MetainfoError> {
+        let needs = |key, needed| match below {
+            Some(file) => MetainfoError::FileNeeds { file, key, needed },
+            None => MetainfoError::Needs { key, needed },
+        };
+        // A link could lead out of the user's folder, so none is made. It has no bytes
+        // of its own (BEP 47), so leaving it out moves nothing.
+        let is_link = below.is_some() && keys.has_attr(b'l');
+        let length = match is_link {
+            true => 0,
+            false => size(keys.length).ok_or(needs("length", SIZE))?,
+        };
+        let path = keys.path();
+        let name = path.as_ref().and_then(|path| path.last());
+        let is_padding =
+            keys.has_attr(b'p') || name.is_some_and(|name| name.starts_with(BITCOMET_PADDING));
+        let absent = is_link || (is_padding && below.is_some());
+        match (absent, below) {
+            (true, _) => self.names.no_file(),
+            (false, None) => self.names.file(None)?,
+            (false, Some(_)) => {
+                let path = path.ok_or(needs("path", "a list of names"))?;
+                self.names.file(Some(&path))?;
+            }
+        }
+        self.sizes.push((length, absent));
+        self.executable.push(keys.has_attr(b'x'));
+        self.links += usize::from(is_link);
+        Ok(())
+    }
+}
+
+/// Reads a sound `info` dictionary.
+fn read_info(raw: Raw) -> Result<Metainfo, MetainfoError> {
+    let needs = |key, needed| MetainfoError::Needs { key, needed };
+    let keys = Keys::of(raw).ok_or(needs("info", "a dictionary"))?;
+    let pieces = keys.pieces.and_then(Raw::string);
+    if pieces.is_none() && keys.meta_version.and_then(Raw::number) == Some(2) {
+        return Err(MetainfoError::OnlyVersion2);
+    }
+    let name = keys.name().ok_or(needs("name", "a string"))?;
+    let piece_length = size(keys.piece_length).ok_or(needs("piece length", SIZE))?;
+    let hashes = pieces.ok_or(needs("pieces", "a string"))?;
+
+    let mut files = Files {
+        names: Names::new(name),
+        sizes: Vec::new(),
+        executable: Vec::new(),
+        links: 0,
+    };
+    let list = keys
+        .files
+        .map(|list| list.list().ok_or(needs("files", "a list")));
+    let list = list.transpose()?;
+    let multi_file = list.is_some();
+    match list {
+        Some(list) => {
+            for (file, number) in list.zip(1..) {
+                let keys = Keys::of(file).unwrap_or_default();
+                files.add(&keys, Some(number))?;
+            }
+        }
+        None => files.add(&keys, None)?,
+    }
+    if files.sizes.is_empty() {
+        return Err(MetainfoError::NoFiles);
+    }
+
+    let layout = Layout::new(piece_length, &files.sizes)?;
+    // A torrent of empty files needs no hash, but some makers hash nothing once.
+    if hashes.len() != layout.pieces() as usize * HASH_LEN && layout.total() > 0 {
+        return Err(MetainfoError::Hashes {
+            len: hashes.len(),
+            pieces: layout.pieces(),
+        });
+    }
+    let name = files.names.root().to_owned();
+    let (paths, mut warnings) = files.names.finish();
+    if files.links > 0 {
+        warnings.push(format!("{} symbolic links are left out", files.links));
+    }
+    let mut numbers = 1..;
+    let entries = paths.into_iter().zip(files.sizes).zip(files.executable);
+    let files = entries.map(|((path, (_, pad)), executable)| FileEntry {
+        path,
+        pad,
+        executable,
+        number: if pad { None } else { numbers.next() },
+    });
+    Ok(Metainfo {
+        info_hash: InfoHash(Sha1::digest(raw.bytes()).into()),
+        name,
+        layout: Arc::new(layout),
+        files: files.collect(),
+        multi_file,
+        // BEP 27 knows 1 only; who wrote another number did not mean "public".
+        private: keys
+            .private
+            .and_then(Raw::number)
+            .is_some_and(|private| private != 0),
+        trackers: Vec::new(),
+        webseeds: Vec::new(),
+        nodes: Vec::new(),
+        comment: None,
+        created_by: None,
+        creation_date: None,
+        warnings,
+        info: raw.bytes().into(),
+        hashes: hashes.into(),
+    })
+}
+
+/// Trackers by tier (BEP 12): `announce` counts only if there is no list of them.
+fn tiers(list: Option<Raw>, announce: Option<Raw>) -> Vec<Vec<String>> {
+    let mut seen = HashSet::new();
+    let list = list.and_then(Raw::list).into_iter().flatten();
+    let mut tiers: Vec<_> = list
+        .map(|tier| urls(Some(tier), &mut seen))
+        .filter(|tier| !tier.is_empty())
+        .collect();
+    if tiers.is_empty() {
+        tiers.push(urls(announce, &mut seen));
+        tiers.retain(|tier| !tier.is_empty());
+    }
+    tiers
+}
+
+/// The URLs of a list, or of a string that is one, without those `seen` before.
+fn urls<'a>(value: Option<Raw<'a>>, seen: &mut HashSet<&'a str>) -> Vec<String> {
+    let one = value.and_then(Raw::text);
+    let many = value
+        .and_then(Raw::list)
+        .into_iter()
+        .flatten()
+        .filter_map(Raw::text);
+    let trimmed = one.into_iter().chain(many).map(str::trim);
+    let usable = trimmed.filter(|url| {
+        !url.is_empty() && url.len() <= MAX_TEXT_LEN && !url.contains(char::is_control)
+    });
+    usable
+        .filter(|url| seen.len() < MAX_URLS && seen.insert(url))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// DHT nodes: a list of lists of host and port.
+fn nodes(value: Option<Raw>) -> Vec<(String, u16)> {
+    let node = |pair: Raw| {
+        let mut pair = pair.list()?;
+        let host = short_text(pair.next()?)?;
+        let port = u16::try_from(pair.next()?.number()?).ok()?;
+        (!host.is_empty() && port > 0).then_some((host, port))
+    };
+    let list = value.and_then(Raw::list).into_iter().flatten();
+    list.filter_map(node).take(MAX_URLS).collect()
+}
+
+fn short_text(value: Raw) -> Option<String> {
+    value
+        .text()
+        .filter(|text| text.len() <= MAX_TEXT_LEN)
+        .map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests;

@@ -62,7 +62,7 @@ pub type PieceHash = [u8; 20];
 /// convention by which others tell clients apart. (`-ST` was taken.)
 ///
 /// [BEP 20]: https://www.bittorrent.org/beps/bep_0020.html
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PeerId(pub [u8; 20]);
 
 /// What our peer ids begin with: client `SR`, version 0.1.0.0.

@@ -1,0 +1,103 @@
+//! Why an announce failed, in words for the user.
+
+use super::message;
+use crate::bencode::BencodeError;
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+/// One announce to one tracker failed. Never fatal to the torrent: the announcer asks
+/// this tracker again later.
+#[derive(Debug)]
+pub struct TrackerError {
+    /// The tracker as shown to the user: see [`origin`].
+    pub tracker: String,
+    /// What went wrong.
+    pub trouble: Trouble,
+}
+
+impl fmt::Display for TrackerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "tracker {} {}", self.tracker, self.trouble)
+    }
+}
+
+impl std::error::Error for TrackerError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.trouble.source()
+    }
+}
+
+/// What can go wrong with an announce.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Trouble {
+    /// We speak HTTP and UDP; browsers' `ws://` and `wss://` trackers know only
+    /// browsers' peers, which we can't reach. Asking again is of no use.
+    #[error("can't be used: it is not a http, https or udp address")]
+    UnsupportedScheme,
+    /// The URL names no host, or no port. Asking again is of no use.
+    #[error("can't be used: its address is malformed")]
+    BadUrl,
+    /// The name has no address of a kind that we can use.
+    #[error("was not found: its name has no usable address")]
+    UnknownHost,
+    /// There is a machine, but no tracker at this port.
+    #[error("refused the connection")]
+    Refused,
+    /// It gave no whole answer within this time.
+    #[error("did not answer within {} s", .0.as_secs_f32())]
+    TimedOut(Duration),
+    /// The network, DNS or TLS failed.
+    #[error("can't be reached")]
+    Unreachable(#[source] io::Error),
+    /// An HTTP status that is no success, without a word why.
+    #[error("answered with HTTP status {0} instead of peers")]
+    Status(u16),
+    /// It answered, and said no. The words are its own.
+    #[error("refused the announce: \"{0}\"")]
+    Failure(String),
+    /// It answered something that is no announce reply; says what is wrong with it.
+    #[error("sent an answer that can't be read: {0}")]
+    Garbage(String),
+}
+
+impl From<BencodeError> for Trouble {
+    fn from(error: BencodeError) -> Self {
+        Self::Garbage(error.to_string())
+    }
+}
+
+impl Trouble {
+    /// Whether asking again can help.
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::UnsupportedScheme | Self::BadUrl)
+    }
+}
+
+/// A tracker's URL as it may be shown: scheme, host and port. The rest is left out,
+/// because users paste what they see, and a private tracker's path or query holds the
+/// passkey by which it knows its user.
+pub fn origin(url: &str) -> String {
+    let after_scheme = url.find("://").map_or(0, |at| at + 3);
+    let (scheme, rest) = url.split_at(after_scheme);
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    message(format!("{scheme}{host}").as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_keep_the_passkey() {
+        let error = TrackerError {
+            tracker: origin("https://me:secret@t.example:81/secret/announce?key=secret"),
+            trouble: Trouble::Status(503),
+        };
+        let expected =
+            "tracker https://t.example:81 answered with HTTP status 503 instead of peers";
+        assert_eq!(error.to_string(), expected);
+    }
+}

@@ -1,0 +1,585 @@
+//! Which tracker of a torrent is told what, and when.
+//!
+//! A torrent names its trackers in *tiers* ([BEP 12]). A public torrent is announced to
+//! all of them at once, as many are dead and each knows other peers. A private torrent
+//! ([BEP 27]) is announced to one at a time, in the order of the tiers; the next one
+//! gets its turn only when that one fails.
+//!
+//! A pure state machine: the main loop tells it what happened and what time it is, and
+//! sends what [`Announcer::due`] lists to the tracker threads.
+//!
+//! The life of one tracker, as it sees us ([BEP 3]):
+//!
+//! ```text
+//! started --ok--> (every interval: periodic) --download complete: completed--> ... --> stopped
+//!    ^  failed: again after 15 s, 60 s, 5 min, 15 min, 15 min, ...
+//! ```
+//!
+//! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
+//! [BEP 12]: https://www.bittorrent.org/beps/bep_0012.html
+//! [BEP 27]: https://www.bittorrent.org/beps/bep_0027.html
+
+mod summary;
+
+pub use summary::TrackerSummary;
+
+use crate::announce::{AnnounceEvent, AnnounceReply, SHORTEST_INTERVAL, TrackerError};
+use std::error::Error;
+use std::time::{Duration, Instant};
+use summary::Outcome;
+
+/// Our number for one of a torrent's trackers, from 0.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct TrackerIndex(pub u32);
+
+/// The most trackers of one torrent that are used: each costs a thread, and a hostile
+/// torrent could name a million.
+pub const MAX_TRACKERS: usize = 100;
+
+/// How long to leave a tracker alone that failed once, twice, ...; the last one stays.
+const BACK_OFF: [Duration; 4] = [
+    Duration::from_secs(15),
+    Duration::from_secs(60),
+    Duration::from_secs(5 * 60),
+    Duration::from_secs(15 * 60),
+];
+
+/// What we do in the swarm.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Phase {
+    /// Not yet there: nobody is told anything.
+    Waiting,
+    Running,
+    Stopping,
+}
+
+/// What we know of one tracker.
+#[derive(Debug)]
+struct Tracker {
+    url: String,
+    /// It can never be asked: a scheme that we don't speak.
+    useless: bool,
+    in_flight: Option<AnnounceEvent>,
+    /// It took our `started`, and no `stopped` since.
+    joined: bool,
+    /// It is still to hear `completed`.
+    owed_completed: bool,
+    /// When to announce next.
+    due: Instant,
+    /// When it may be asked before that, if we have no peers.
+    early: Instant,
+    /// Failures in a row.
+    failures: usize,
+    /// Replies since we last had peers: the more, the later `early` is.
+    early_asks: u32,
+    /// How the last announce ended.
+    outcome: Option<Outcome>,
+    last_error: Option<String>,
+}
+
+/// The trackers of one torrent.
+#[derive(Debug)]
+pub struct Announcer {
+    /// By [`TrackerIndex`].
+    trackers: Vec<Tracker>,
+    /// The order in which a private torrent tries them.
+    tiers: Vec<Vec<usize>>,
+    private: bool,
+    phase: Phase,
+    /// The download was complete when we joined: nobody is told `completed`.
+    joined_complete: bool,
+    /// We have no peers and want some.
+    hungry: bool,
+    /// The private torrent's tracker that answered last.
+    current: Option<usize>,
+}
+
+impl Announcer {
+    /// Takes the tiers of a torrent. Empty and doubled URLs are passed over, and all
+    /// beyond [`MAX_TRACKERS`]; each tier is shuffled, as BEP 12 asks, to share the
+    /// load among its trackers.
+    pub fn new(
+        tiers: Vec<Vec<String>>,
+        private: bool,
+        rng: &mut fastrand::Rng,
+        now: Instant,
+    ) -> Self {
+        let mut trackers: Vec<Tracker> = Vec::new();
+        let mut indices = Vec::new();
+        for urls in tiers {
+            let mut tier = Vec::new();
+            for url in urls {
+                let url = url.trim();
+                let new = trackers.iter().all(|known| known.url != url);
+                if new && !url.is_empty() && trackers.len() < MAX_TRACKERS {
+                    tier.push(trackers.len());
+                    trackers.push(Tracker::new(url, now));
+                }
+            }
+            rng.shuffle(&mut tier);
+            indices.push(tier);
+        }
+        Self {
+            trackers,
+            tiers: indices,
+            private,
+            phase: Phase::Waiting,
+            joined_complete: false,
+            hungry: false,
+            current: None,
+        }
+    }
+
+    /// The trackers and their URLs.
+    pub fn trackers(&self) -> impl Iterator<Item = (TrackerIndex, &str)> {
+        (0..)
+            .map(TrackerIndex)
+            .zip(self.trackers.iter().map(|tracker| tracker.url.as_str()))
+    }
+
+    /// We join the swarm; `complete`: as a seed. Trackers are told from now on.
+    pub fn start(&mut self, complete: bool, now: Instant) {
+        self.phase = Phase::Running;
+        self.joined_complete = complete;
+        for tracker in &mut self.trackers {
+            tracker.due = now;
+        }
+    }
+
+    /// The download is complete. Each tracker that has heard, or will hear, that we
+    /// joined is told once; nobody is if we joined as a seed.
+    pub fn complete(&mut self, now: Instant) {
+        if self.joined_complete {
+            return;
+        }
+        self.joined_complete = true; // a second call changes nothing
+        for tracker in &mut self.trackers {
+            tracker.owed_completed = true;
+            if tracker.joined {
+                tracker.due = now;
+            }
+        }
+    }
+
+    /// We leave: from now on [`Announcer::due`] lists who is to hear `stopped`.
+    pub fn stop(&mut self) {
+        self.phase = Phase::Stopping;
+    }
+
+    /// Whether everybody who has to hear that we left has heard it, or has failed to.
+    pub fn has_left(&self) -> bool {
+        self.trackers.iter().all(|tracker| !tracker.joined)
+    }
+
+    /// Whether we have no peers and want some: then trackers are asked before their
+    /// interval is over, a minute after the last time, then two, four, ...
+    pub fn set_hungry(&mut self, hungry: bool) {
+        self.hungry = hungry;
+        if !hungry {
+            for tracker in &mut self.trackers {
+                tracker.early_asks = 0;
+            }
+        }
+    }
+
+    /// A tracker answered, or failed to.
+    ///
+    /// True if a private torrent changed its tracker: BEP 27 wants its peers dropped,
+    /// as they came from the other one.
+    pub fn on_outcome(
+        &mut self,
+        index: TrackerIndex,
+        result: &Result<AnnounceReply, TrackerError>,
+        now: Instant,
+    ) -> bool {
+        let index = index.0 as usize;
+        let Some(tracker) = self.trackers.get_mut(index) else {
+            return false;
+        };
+        if matches!(result, Ok(reply) if reply.further) {
+            return false; // only more peers
+        }
+        let Some(event) = tracker.in_flight.take() else {
+            return false;
+        };
+        match result {
+            Ok(reply) => tracker.on_reply(event, reply, now),
+            Err(error) => tracker.on_error(event, error, now),
+        }
+        if result.is_err() || !self.private {
+            return false;
+        }
+        for tier in &mut self.tiers {
+            if let Some(at) = tier.iter().position(|&i| i == index) {
+                tier[..=at].rotate_right(1);
+            }
+        }
+        self.current
+            .replace(index)
+            .is_some_and(|before| before != index)
+    }
+
+    /// What to send now. Each announce listed counts as sent: its outcome must come
+    /// back by [`Announcer::on_outcome`] before this tracker is listed again.
+    pub fn due(&mut self, now: Instant) -> Vec<(TrackerIndex, AnnounceEvent)> {
+        let mut due = Vec::new();
+        for index in self.on_turn(now) {
+            let tracker = &mut self.trackers[index];
+            let Some((event, when)) = tracker.next(self.phase, self.hungry, now) else {
+                continue;
+            };
+            if when <= now {
+                tracker.in_flight = Some(event);
+                due.push((TrackerIndex(index as u32), event));
+            }
+        }
+        due
+    }
+
+    /// When to call [`Announcer::due`] again if nothing happens before; `None`: not.
+    pub fn next_wakeup(&self, now: Instant) -> Option<Instant> {
+        self.on_turn(now)
+            .into_iter()
+            .filter_map(|index| self.trackers[index].next(self.phase, self.hungry, now))
+            .map(|(_, when)| when)
+            .min()
+    }
+
+    /// The trackers that may be told something: all, but for a private torrent that
+    /// goes on just one. That is its current tracker while that works, else the first
+    /// in order that need not be left alone yet, else the one whose time comes first.
+    fn on_turn(&self, now: Instant) -> Vec<usize> {
+        if !self.private || self.phase == Phase::Stopping {
+            return (0..self.trackers.len()).collect();
+        }
+        let works = |&index: &usize| self.trackers[index].failures == 0;
+        let mut order = self.tiers.iter().flatten().copied();
+        let usable = order.clone().filter(|&index| !self.trackers[index].useless);
+        let busy = order.find(|&index| self.trackers[index].in_flight.is_some());
+        let ready = |index: &usize| self.trackers[*index].due <= now;
+        busy.or(self.current.filter(works))
+            .or_else(|| usable.clone().find(ready))
+            .or_else(|| usable.min_by_key(|&index| self.trackers[index].due))
+            .into_iter()
+            .collect()
+    }
+
+    /// How the trackers do, for the user.
+    pub fn summary(&self) -> TrackerSummary {
+        let usable = self.trackers.iter().filter(|tracker| !tracker.useless);
+        usable.map(|tracker| tracker.outcome).collect()
+    }
+
+    /// Why the last announces failed: a sentence for each tracker that did.
+    pub fn last_errors(&self) -> impl Iterator<Item = &str> {
+        self.trackers
+            .iter()
+            .filter_map(|tracker| tracker.last_error.as_deref())
+    }
+}
+
+impl Tracker {
+    fn new(url: &str, now: Instant) -> Self {
+        Self {
+            url: url.to_owned(),
+            useless: false,
+            in_flight: None,
+            joined: false,
+            owed_completed: false,
+            due: now,
+            early: now,
+            failures: 0,
+            early_asks: 0,
+            outcome: None,
+            last_error: None,
+        }
+    }
+
+    /// What to tell it next, and when.
+    fn next(&self, phase: Phase, hungry: bool, now: Instant) -> Option<(AnnounceEvent, Instant)> {
+        if self.in_flight.is_some() || self.useless {
+            return None;
+        }
+        match phase {
+            Phase::Waiting => None,
+            // Who has not heard that we came need not hear that we go.
+            Phase::Stopping if !self.joined => None,
+            Phase::Stopping => Some((AnnounceEvent::Stopped, now)),
+            Phase::Running if !self.joined => Some((AnnounceEvent::Started, self.due)),
+            Phase::Running if self.owed_completed => Some((AnnounceEvent::Completed, self.due)),
+            Phase::Running if hungry && self.failures == 0 => {
+                Some((AnnounceEvent::Periodic, self.due.min(self.early)))
+            }
+            Phase::Running => Some((AnnounceEvent::Periodic, self.due)),
+        }
+    }
+
+    fn on_reply(&mut self, event: AnnounceEvent, reply: &AnnounceReply, now: Instant) {
+        match event {
+            AnnounceEvent::Started => self.joined = true,
+            AnnounceEvent::Completed => self.owed_completed = false,
+            AnnounceEvent::Stopped => self.joined = false,
+            AnnounceEvent::Periodic => {}
+        }
+        self.failures = 0;
+        self.outcome = Some(Outcome::Answered);
+        self.last_error = None;
+        let shortest = reply
+            .min_interval
+            .unwrap_or_default()
+            .max(SHORTEST_INTERVAL);
+        self.early = now + shortest * (1 << self.early_asks);
+        self.early_asks = (self.early_asks + 1).min(8);
+        self.due = match self.owed_completed {
+            true => now,
+            false => now + reply.interval.max(shortest),
+        };
+    }
+
+    fn on_error(&mut self, event: AnnounceEvent, error: &TrackerError, now: Instant) {
+        if event == AnnounceEvent::Stopped {
+            self.joined = false; // nobody waits for a second try
+        }
+        self.useless = error.trouble.is_final();
+        self.due = now + BACK_OFF[self.failures.min(BACK_OFF.len() - 1)];
+        self.failures += 1;
+        self.outcome = Some(Outcome::from(&error.trouble));
+        let mut sentence = error.to_string();
+        if let Some(cause) = error.source() {
+            sentence = format!("{sentence}: {cause}");
+        }
+        self.last_error = Some(sentence);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::AnnounceEvent::{Completed, Periodic, Started, Stopped};
+    use super::*;
+    use crate::announce::{Trouble, origin};
+
+    /// A torrent's trackers in virtual time: `at` is seconds since the start.
+    struct Sim {
+        announcer: Announcer,
+        start: Instant,
+        at: u64,
+    }
+
+    impl Sim {
+        fn new(tiers: &[&[&str]], private: bool, complete: bool) -> Self {
+            let tiers = tiers
+                .iter()
+                .map(|tier| tier.iter().map(|url| url.to_string()).collect())
+                .collect();
+            let start = Instant::now();
+            let rng = &mut fastrand::Rng::with_seed(1);
+            let mut announcer = Announcer::new(tiers, private, rng, start);
+            assert_eq!(announcer.due(start), [], "nothing before the start");
+            announcer.start(complete, start);
+            Self {
+                announcer,
+                start,
+                at: 0,
+            }
+        }
+
+        fn now(&self) -> Instant {
+            self.start + Duration::from_secs(self.at)
+        }
+
+        /// Goes to the next time when something happens; says when, and what.
+        fn step(&mut self) -> (u64, Vec<(u32, AnnounceEvent)>) {
+            let now = self.now();
+            let when = self.announcer.next_wakeup(now).expect("something to come");
+            self.at = when.max(now).duration_since(self.start).as_secs();
+            (self.at, self.due())
+        }
+
+        fn due(&mut self) -> Vec<(u32, AnnounceEvent)> {
+            let due = self.announcer.due(self.now());
+            due.into_iter().map(|(i, event)| (i.0, event)).collect()
+        }
+
+        fn ok(&mut self, index: u32) -> bool {
+            self.reply(index, AnnounceReply::default())
+        }
+
+        fn reply(&mut self, index: u32, reply: AnnounceReply) -> bool {
+            let now = self.now();
+            self.announcer
+                .on_outcome(TrackerIndex(index), &Ok(reply), now)
+        }
+
+        fn fail(&mut self, index: u32, trouble: Trouble) {
+            let error = TrackerError {
+                tracker: origin("http://t/announce"),
+                trouble,
+            };
+            let now = self.now();
+            let switched = self
+                .announcer
+                .on_outcome(TrackerIndex(index), &Err(error), now);
+            assert!(!switched, "a failure alone is no switch");
+        }
+    }
+
+    #[test]
+    fn a_life() {
+        let mut sim = Sim::new(&[&["http://a/"]], false, false);
+        assert_eq!(sim.step(), (0, vec![(0, Started)]));
+        assert_eq!(sim.announcer.next_wakeup(sim.now()), None, "one at a time");
+        sim.ok(0);
+        assert_eq!(sim.step(), (1800, vec![(0, Periodic)]));
+        sim.announcer.complete(sim.now());
+        assert_eq!(sim.due(), [], "one at a time");
+        sim.ok(0);
+        assert_eq!(sim.step(), (1800, vec![(0, Completed)]));
+        sim.ok(0);
+        sim.announcer.complete(sim.now());
+        assert_eq!(sim.step(), (3600, vec![(0, Periodic)]));
+        sim.announcer.stop();
+        assert_eq!(sim.due(), []);
+        sim.fail(0, Trouble::Refused);
+        assert!(!sim.announcer.has_left());
+        assert_eq!(sim.step(), (3600, vec![(0, Stopped)]));
+        sim.fail(0, Trouble::Refused);
+        assert!(sim.announcer.has_left());
+        assert_eq!(sim.announcer.next_wakeup(sim.now()), None);
+    }
+
+    #[test]
+    fn failures_are_retried_later_and_later() {
+        let mut sim = Sim::new(&[&["http://a/"]], false, false);
+        for at in [0, 15, 75, 375, 1275, 2175] {
+            sim.announcer.complete(sim.now());
+            assert_eq!(sim.step(), (at, vec![(0, Started)]));
+            sim.fail(0, Trouble::TimedOut(Duration::from_secs(20)));
+        }
+        assert_eq!(sim.step(), (3075, vec![(0, Started)]));
+        sim.ok(0);
+        assert_eq!(sim.step(), (3075, vec![(0, Completed)]));
+        sim.fail(0, Trouble::Refused);
+        assert_eq!(sim.step(), (3090, vec![(0, Completed)]));
+    }
+
+    #[test]
+    fn who_never_joined_is_told_nothing() {
+        let mut sim = Sim::new(&[&["http://a/", "http://b/"]], false, true);
+        assert_eq!(sim.step().1.len(), 2);
+        sim.ok(0);
+        sim.announcer.complete(sim.now());
+        assert_eq!(sim.due(), [], "joined as a seed: never completed");
+        sim.announcer.stop();
+        assert_eq!(sim.due(), [(0, Stopped)]);
+        sim.ok(0);
+        assert!(sim.announcer.has_left());
+        sim.ok(1);
+        assert_eq!(sim.due(), [(1, Stopped)], "it joined at the last moment");
+        sim.ok(1);
+        assert_eq!(sim.due(), []);
+    }
+
+    #[test]
+    fn hunger_asks_early_but_less_and_less() {
+        let mut sim = Sim::new(&[&["http://a/"]], false, false);
+        sim.step();
+        sim.ok(0);
+        sim.announcer.set_hungry(true);
+        for at in [60, 180, 420, 900, 1860, 3660] {
+            assert_eq!(sim.step(), (at, vec![(0, Periodic)]));
+            sim.ok(0);
+        }
+        sim.announcer.set_hungry(false);
+        assert_eq!(sim.step().0, 5460);
+        let reply = AnnounceReply {
+            min_interval: Some(Duration::from_secs(900)),
+            ..AnnounceReply::default()
+        };
+        sim.reply(0, reply);
+        sim.announcer.set_hungry(true);
+        assert_eq!(sim.step().0, 6360, "the tracker's minimum holds");
+    }
+
+    #[test]
+    fn private_walks_the_tiers() {
+        let tiers: &[&[&str]] = &[&["http://a/"], &["http://b/"], &["http://c/"]];
+        let mut sim = Sim::new(tiers, true, false);
+        assert_eq!(sim.step(), (0, vec![(0, Started)]));
+        assert_eq!(sim.due(), [], "only one at a time");
+        sim.fail(0, Trouble::Refused);
+        assert_eq!(sim.step(), (0, vec![(1, Started)]));
+        assert!(!sim.ok(1), "the first one to answer is no switch");
+        assert_eq!(sim.step(), (1800, vec![(1, Periodic)]), "it stays");
+        sim.fail(1, Trouble::Refused);
+        assert_eq!(sim.step(), (1800, vec![(0, Started)]), "again from the top");
+        sim.fail(0, Trouble::Refused);
+        assert_eq!(sim.step(), (1800, vec![(2, Started)]));
+        sim.fail(2, Trouble::Refused);
+        assert_eq!(
+            sim.step(),
+            (1815, vec![(1, Periodic)]),
+            "the first to be ready"
+        );
+        sim.fail(1, Trouble::Refused);
+        assert_eq!(sim.step(), (1815, vec![(2, Started)]));
+        assert!(sim.ok(2), "now it has switched");
+        sim.announcer.stop();
+        assert_eq!(sim.due(), [(1, Stopped), (2, Stopped)]);
+    }
+
+    #[test]
+    fn private_keeps_the_working_tracker_in_front_of_its_tier() {
+        let mut sim = Sim::new(&[&["http://a/", "http://b/", "http://c/"]], true, false);
+        let order = sim.announcer.tiers[0].clone();
+        for &index in &order[..2] {
+            assert_eq!(sim.step(), (0, vec![(index as u32, Started)]));
+            sim.fail(index as u32, Trouble::Refused);
+        }
+        assert_eq!(sim.step(), (0, vec![(order[2] as u32, Started)]));
+        sim.ok(order[2] as u32);
+        assert_eq!(sim.announcer.tiers[0], [order[2], order[0], order[1]]);
+    }
+
+    #[test]
+    fn urls_are_cleaned_and_useless_ones_dropped() {
+        let tiers: &[&[&str]] = &[&[" http://a/ ", ""], &[], &["http://a/", "wss://b/"]];
+        let mut sim = Sim::new(tiers, false, false);
+        let many: Vec<String> = (0..1_000).map(|i| format!("http://{i}/")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        assert_eq!(
+            Sim::new(&[&many], false, false).step().1.len(),
+            MAX_TRACKERS
+        );
+        let urls: Vec<_> = sim.announcer.trackers().map(|(_, url)| url).collect();
+        assert_eq!(urls, ["http://a/", "wss://b/"]);
+        assert_eq!(sim.step().1.len(), 2);
+        sim.fail(1, Trouble::UnsupportedScheme);
+        sim.fail(0, Trouble::Failure("no".to_owned()));
+        let summary = sim.announcer.summary();
+        assert_eq!(summary.to_string(), "0 of 1 tracker answered");
+        assert_eq!(summary.failures, 1);
+        assert_eq!(
+            sim.step(),
+            (15, vec![(0, Started)]),
+            "the other is never asked"
+        );
+    }
+
+    #[test]
+    fn further_and_stray_outcomes_change_nothing() {
+        let mut sim = Sim::new(&[&["http://a/"]], false, false);
+        sim.ok(0);
+        sim.ok(7);
+        assert_eq!(sim.step(), (0, vec![(0, Started)]));
+        let further = AnnounceReply {
+            further: true,
+            ..AnnounceReply::default()
+        };
+        sim.reply(0, further);
+        assert_eq!(
+            sim.announcer.next_wakeup(sim.now()),
+            None,
+            "still in flight"
+        );
+    }
+}

@@ -1,0 +1,484 @@
+//! Are the pieces on disk what the torrent says? Reads them back and hashes them.
+//!
+//! [BEP 3] gives the SHA-1 of each piece. Whether it matches is looked at twice: at the
+//! start, for what is there already ([`check_all`], on all cores), and while downloading,
+//! for each piece whose last block was just written ([`spawn`], one thread a torrent).
+//!
+//! The threads that receive blocks do not hash: they write each block where it belongs
+//! and go on. The checker reads a finished piece back, out of memory, for the system
+//! still has it there, and takes up to four at a time, because four are hashed together
+//! in less time than one after another ([`crate::sha1x4`]). Under load pieces queue up,
+//! so the batches fill by themselves; with nothing to do, one piece is checked at once.
+//!
+//! Memory does not depend on the piece length: [`BUFFER_LEN`] for each of four lanes.
+//!
+//! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
+
+use crate::bitfield::Bitfield;
+use crate::layout::{BLOCK_LEN, PieceIndex};
+use crate::sha1x4::{LANES, SHA1_BLOCK, Sha1x4};
+use crate::storage::{Files, Presence, Storage, StorageError};
+use crate::types::PieceHash;
+use crossbeam_channel::Receiver;
+use sha1::{Digest, Sha1};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::thread::{self, JoinHandle};
+
+/// Bytes read at a time of each piece that is being hashed. Less costs system calls,
+/// more falls out of the processor's cache between the reading and the hashing.
+pub const BUFFER_LEN: usize = 64 * 1024;
+
+/// Files that a checker keeps open: pieces of a batch are mostly of the same few.
+const MAX_OPEN: usize = 4;
+
+/// Hashes pieces of one torrent; one for each thread that does.
+pub struct Checker<H> {
+    files: Files,
+    /// The hash that a piece must have.
+    expected: H,
+    buffers: Box<[u8]>,
+    /// The hash of a piece of full length that is all zeros, once it was needed.
+    zeros: Option<PieceHash>,
+}
+
+impl<H: Fn(PieceIndex) -> PieceHash> Checker<H> {
+    /// For the torrent that `files` belong to.
+    pub fn new(files: Files, expected: H) -> Self {
+        Self {
+            files,
+            expected,
+            buffers: vec![0; LANES * BUFFER_LEN].into(),
+            zeros: None,
+        }
+    }
+
+    /// Reads and hashes `pieces`; tells for each whether it is what it must be. One that
+    /// is missing or cut short is not.
+    ///
+    /// # Errors
+    /// [`StorageError`], if something is there but cannot be read.
+    pub fn check(
+        &mut self,
+        pieces: &[PieceIndex],
+        verdict: &mut impl FnMut(PieceIndex, bool),
+    ) -> Result<(), StorageError> {
+        for batch in pieces.chunks(LANES) {
+            let len = self.files.layout().piece_len(batch[0]);
+            // The last piece of the torrent may be shorter: then one at a time.
+            let equal = batch
+                .iter()
+                .all(|piece| self.files.layout().piece_len(*piece) == len);
+            if batch.len() > 1 && equal && (len as usize).is_multiple_of(SHA1_BLOCK) {
+                let hashes = self.hash_together(batch, len)?;
+                for (piece, hash) in batch.iter().zip(hashes) {
+                    verdict(*piece, hash == Some((self.expected)(*piece)));
+                }
+            } else {
+                for piece in batch {
+                    let hash = self.hash_alone(*piece)?;
+                    verdict(*piece, hash == Some((self.expected)(*piece)));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Like [`check`](Self::check), for pieces that may never have been written: those
+    /// known to be missing, or to be nothing but a hole, are not read.
+    ///
+    /// # Errors
+    /// As for `check`.
+    pub fn check_sparse(
+        &mut self,
+        pieces: &[PieceIndex],
+        verdict: &mut impl FnMut(PieceIndex, bool),
+    ) -> Result<(), StorageError> {
+        let mut written = Vec::with_capacity(pieces.len());
+        for &piece in pieces {
+            let start = self.files.layout().piece_start(piece);
+            let len = self.files.layout().piece_len(piece);
+            match self.files.presence(start, u64::from(len))? {
+                Presence::Data => written.push(piece),
+                Presence::Hole => verdict(piece, self.hash_zeros(len) == (self.expected)(piece)),
+                Presence::Missing => verdict(piece, false),
+            }
+        }
+        self.check(&written, verdict)
+    }
+
+    /// The SHA-1 of each 16 KiB block of `piece`, to find out later who sent a bad one;
+    /// empty if the piece is missing.
+    ///
+    /// # Errors
+    /// As for [`check`](Self::check).
+    pub fn hash_blocks(&mut self, piece: PieceIndex) -> Result<Vec<[u8; 20]>, StorageError> {
+        let mut hashes = Vec::new();
+        let whole = self.read_through(piece, |bytes| {
+            let blocks = bytes.chunks(BLOCK_LEN as usize);
+            hashes.extend(blocks.map(|block| <[u8; 20]>::from(Sha1::digest(block))));
+        })?;
+        Ok(if whole { hashes } else { Vec::new() })
+    }
+
+    /// Hashes up to four pieces of the same length; `None` for those missing.
+    fn hash_together(
+        &mut self,
+        pieces: &[PieceIndex],
+        len: u32,
+    ) -> Result<[Option<PieceHash>; LANES], StorageError> {
+        let mut hasher = Sha1x4::new();
+        let mut there = [true; LANES];
+        for begin in (0..len).step_by(BUFFER_LEN) {
+            let n = BUFFER_LEN.min((len - begin) as usize);
+            for (lane, piece) in pieces.iter().enumerate() {
+                let at = self.files.layout().piece_start(*piece) + u64::from(begin);
+                let buffer = &mut self.buffers[lane * BUFFER_LEN..][..n];
+                there[lane] &= is_there(self.files.read(at, buffer))?;
+            }
+            // A lane with no piece of its own repeats the first one: three pieces in four
+            // lanes still cost less than three alone.
+            let lane = |lane| if lane < pieces.len() { lane } else { 0 };
+            hasher.update(std::array::from_fn(|i| {
+                &self.buffers[lane(i) * BUFFER_LEN..][..n]
+            }));
+        }
+        let hashes = hasher.finish();
+        Ok(std::array::from_fn(|lane| {
+            there[lane].then_some(hashes[lane])
+        }))
+    }
+
+    fn hash_alone(&mut self, piece: PieceIndex) -> Result<Option<PieceHash>, StorageError> {
+        let mut hasher = Sha1::new();
+        let whole = self.read_through(piece, |bytes| hasher.update(bytes))?;
+        Ok(whole.then(|| hasher.finalize().into()))
+    }
+
+    /// Reads `piece` from start to end, whole blocks at a time; false if it is missing.
+    fn read_through(
+        &mut self,
+        piece: PieceIndex,
+        mut take: impl FnMut(&[u8]),
+    ) -> Result<bool, StorageError> {
+        let start = self.files.layout().piece_start(piece);
+        let len = self.files.layout().piece_len(piece);
+        for begin in (0..len).step_by(BUFFER_LEN) {
+            let buffer = &mut self.buffers[..BUFFER_LEN.min((len - begin) as usize)];
+            if !is_there(self.files.read(start + u64::from(begin), buffer))? {
+                return Ok(false);
+            }
+            take(buffer);
+        }
+        Ok(true)
+    }
+
+    fn hash_zeros(&mut self, len: u32) -> PieceHash {
+        let hash = |len: u32| {
+            let mut hasher = Sha1::new();
+            for begin in (0..len).step_by(BUFFER_LEN) {
+                hasher.update(&[0; BUFFER_LEN][..BUFFER_LEN.min((len - begin) as usize)]);
+            }
+            hasher.finalize().into()
+        };
+        if len != self.files.layout().piece_length() {
+            return hash(len); // the last piece: comes once
+        }
+        *self.zeros.get_or_insert_with(|| hash(len))
+    }
+}
+
+/// Whether a read found its bytes; an error only if they are there but can't be read.
+fn is_there(read: Result<(), StorageError>) -> Result<bool, StorageError> {
+    match read {
+        Ok(()) => Ok(true),
+        Err(StorageError::Missing { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// What a checker thread is asked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum CheckRequest {
+    /// Whether these pieces, all blocks of which were written, are right.
+    Pieces(Vec<PieceIndex>),
+    /// The SHA-1 of each block of this piece.
+    Blocks(PieceIndex),
+}
+
+/// What a checker thread answers.
+#[derive(Debug)]
+pub enum CheckReport {
+    /// Whether each of these pieces is right.
+    Verdicts(Vec<(PieceIndex, bool)>),
+    /// The SHA-1 of each 16 KiB block of the piece in order; empty if it is missing.
+    Blocks(PieceIndex, Vec<[u8; 20]>),
+    /// The disk failed; of the pieces asked for, some will get no verdict.
+    Failed(StorageError),
+}
+
+/// Starts the thread that checks pieces of one torrent until `requests` closes.
+/// `report` is called on that thread.
+///
+/// # Errors
+/// If the system starts no more threads.
+pub fn spawn(
+    storage: &Arc<Storage>,
+    expected: impl Fn(PieceIndex) -> PieceHash + Send + 'static,
+    requests: Receiver<CheckRequest>,
+    report: impl Fn(CheckReport) + Send + 'static,
+) -> io::Result<JoinHandle<()>> {
+    let checker = Checker::new(storage.files(MAX_OPEN), expected);
+    thread::Builder::new()
+        .name("checker".into())
+        .spawn(move || run(checker, &requests, &report))
+}
+
+fn run<H: Fn(PieceIndex) -> PieceHash>(
+    mut checker: Checker<H>,
+    requests: &Receiver<CheckRequest>,
+    report: &dyn Fn(CheckReport),
+) {
+    let mut waiting = Vec::new();
+    while let Ok(first) = requests.recv() {
+        let mut next = Some(first);
+        while next.is_some() || !waiting.is_empty() {
+            // All that wait are taken before each batch, so that it is as full as it can be.
+            for request in next.take().into_iter().chain(requests.try_iter()) {
+                match request {
+                    CheckRequest::Pieces(pieces) => waiting.extend(pieces),
+                    CheckRequest::Blocks(piece) => report(match checker.hash_blocks(piece) {
+                        Ok(hashes) => CheckReport::Blocks(piece, hashes),
+                        Err(error) => CheckReport::Failed(error),
+                    }),
+                }
+            }
+            let batch: Vec<_> = waiting.drain(..LANES.min(waiting.len())).collect();
+            let mut verdicts = Vec::with_capacity(batch.len());
+            let result = checker.check(&batch, &mut |piece, ok| verdicts.push((piece, ok)));
+            if !verdicts.is_empty() {
+                report(CheckReport::Verdicts(verdicts));
+            }
+            if let Err(error) = result {
+                report(CheckReport::Failed(error));
+            }
+        }
+    }
+}
+
+/// Checks all `candidates` with `threads` threads and returns those that are right;
+/// `None` if `stop` became true meanwhile. Pieces outside `candidates` are not looked at.
+///
+/// `progress` is called on those threads with the number of pieces looked at so far.
+///
+/// # Errors
+/// [`StorageError`], if something is there but cannot be read.
+pub fn check_all(
+    storage: &Arc<Storage>,
+    expected: &(dyn Fn(PieceIndex) -> PieceHash + Sync),
+    candidates: &Bitfield,
+    threads: usize,
+    progress: &(dyn Fn(u32) + Sync),
+    stop: &AtomicBool,
+) -> Result<Option<Bitfield>, StorageError> {
+    let todo: Vec<PieceIndex> = candidates.iter().collect();
+    // Each thread takes the next run of pieces: long enough to read the disk in order
+    // and to hash in full batches, short enough that all end at the same time.
+    let piece_length = storage.layout().piece_length();
+    let run = LANES * (RUN_LEN / (LANES as u32 * piece_length)).max(1) as usize;
+    let runs = todo.len().div_ceil(run);
+    let (next, done) = (AtomicU32::new(0), AtomicU32::new(0));
+    let work = || {
+        let mut checker = Checker::new(storage.files(MAX_OPEN), expected);
+        let mut right = Vec::new();
+        while !stop.load(Ordering::Relaxed) {
+            let taken = next.fetch_add(1, Ordering::Relaxed) as usize;
+            let Some(pieces) = todo.chunks(run).nth(taken) else {
+                break;
+            };
+            let checked = checker.check_sparse(pieces, &mut |piece, ok| {
+                if ok {
+                    right.push(piece);
+                }
+            });
+            if let Err(error) = checked {
+                next.store(runs as u32, Ordering::Relaxed); // nothing is left for the others
+                return Err(error);
+            }
+            let pieces = pieces.len() as u32;
+            progress(done.fetch_add(pieces, Ordering::Relaxed) + pieces);
+        }
+        Ok(right)
+    };
+    let threads = threads.clamp(1, runs.max(1));
+    let results: Vec<_> = thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+        let mut results = vec![work()];
+        for other in others {
+            results.push(match other.join() {
+                Ok(result) => result,
+                Err(panic) => std::panic::resume_unwind(panic),
+            });
+        }
+        results
+    });
+    let mut have = Bitfield::none(candidates.len());
+    for right in results {
+        for piece in right? {
+            have.insert(piece);
+        }
+    }
+    Ok((!stop.load(Ordering::Relaxed)).then_some(have))
+}
+
+/// Bytes that a thread of [`check_all`] takes on at a time, if the pieces are not longer.
+const RUN_LEN: u32 = 16 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::testing::Torrent;
+    use crossbeam_channel::unbounded;
+    use std::fs::{File, OpenOptions};
+    use std::os::unix::fs::FileExt;
+    use std::path::Path;
+
+    /// Eleven pieces (the last one short) in three files, all on disk and right.
+    fn on_disk(dir: &Path, piece_length: u64) -> (Torrent, Arc<Storage>) {
+        let torrent = Torrent::new(
+            piece_length,
+            &[
+                (piece_length * 3 + 5, false),
+                (piece_length * 4, false),
+                (piece_length * 3 + 7, false),
+            ],
+        );
+        let none = Bitfield::none(torrent.layout.pieces());
+        let storage = torrent.wanting_all(dir).claim(&none, false, false).unwrap();
+        for piece in torrent.layout.all_pieces() {
+            torrent.write(&storage, piece);
+        }
+        (torrent, storage)
+    }
+
+    fn check(torrent: &Torrent, storage: &Arc<Storage>, threads: usize) -> Vec<u32> {
+        let all = Bitfield::all(torrent.layout.pieces());
+        let hash = |piece| torrent.hash(piece);
+        let stop = AtomicBool::new(false);
+        let looked_at = AtomicU32::new(0);
+        let progress = |done| _ = looked_at.fetch_max(done, Ordering::Relaxed);
+        let found = check_all(storage, &hash, &all, threads, &progress, &stop).unwrap();
+        assert_eq!(looked_at.into_inner(), all.len());
+        found.unwrap().iter().map(PieceIndex::get).collect()
+    }
+
+    #[test]
+    fn finds_what_is_wrong() {
+        // Lengths that four lanes take, over several buffers, and one that they don't.
+        for piece_length in [64, 150_016, 100] {
+            let temp = tempfile::tempdir().unwrap();
+            let (torrent, storage) = on_disk(temp.path(), piece_length);
+            assert_eq!(check(&torrent, &storage, 2), Vec::from_iter(0..11));
+            // One bit of piece 1, the end of the second file (piece 7), the third file.
+            let file = OpenOptions::new()
+                .write(true)
+                .open(temp.path().join("t/0"))
+                .unwrap();
+            let bytes = torrent.bytes(torrent.piece(1));
+            let last = bytes.len() - 1;
+            file.write_at(&[bytes[last] ^ 1], piece_length + last as u64)
+                .unwrap();
+            let second = OpenOptions::new()
+                .write(true)
+                .open(temp.path().join("t/folder1/1"))
+                .unwrap();
+            second.set_len(piece_length * 4 - 1).unwrap();
+            std::fs::remove_file(temp.path().join("t/2")).unwrap();
+            for threads in [1, 3] {
+                assert_eq!(check(&torrent, &storage, threads), [0, 2, 3, 4, 5, 6]);
+            }
+        }
+    }
+
+    #[test]
+    fn holes_are_zeros_but_only_within_a_file() {
+        let mut torrent = Torrent::new(65_536, &[(65_536 * 6 + 9, false)]);
+        torrent.data[65_536 * 2..].fill(0); // pieces 2 to 6 are zeros
+        let temp = tempfile::tempdir().unwrap();
+        let storage = torrent.wanting_all(temp.path());
+        assert_eq!(check(&torrent, &storage, 1), Vec::<u32>::new(), "there is no file");
+        std::fs::create_dir(temp.path().join("t")).unwrap();
+        let file = File::create(temp.path().join("t/0")).unwrap();
+        file.write_at(&torrent.data[65_536..65_536 * 2], 65_536)
+            .unwrap();
+        file.set_len(65_536 * 5).unwrap();
+        assert_eq!(check(&torrent, &storage, 1), [1, 2, 3, 4]);
+        file.set_len(65_536 * 6 + 9).unwrap();
+        assert_eq!(check(&torrent, &storage, 1), [1, 2, 3, 4, 5, 6]);
+    }
+
+    #[test]
+    fn stops_when_told() {
+        let temp = tempfile::tempdir().unwrap();
+        let (torrent, storage) = on_disk(temp.path(), 64);
+        let all = Bitfield::all(torrent.layout.pieces());
+        let hash = |piece| torrent.hash(piece);
+        let found = check_all(&storage, &hash, &all, 2, &|_| {}, &AtomicBool::new(true));
+        assert_eq!(found.unwrap(), None);
+    }
+
+    #[test]
+    fn the_thread_answers_all_that_it_is_asked() {
+        let temp = tempfile::tempdir().unwrap();
+        let (torrent, storage) = on_disk(temp.path(), 40_000);
+        std::fs::remove_file(temp.path().join("t/2")).unwrap();
+        let (requests, asked) = unbounded();
+        let (answers, reports) = unbounded();
+        let piece = |index| torrent.piece(index);
+        for index in 0..11 {
+            requests
+                .send(CheckRequest::Pieces(vec![piece(index)]))
+                .unwrap();
+        }
+        requests.send(CheckRequest::Blocks(piece(1))).unwrap();
+        requests.send(CheckRequest::Blocks(piece(9))).unwrap();
+        drop(requests);
+        let hashes: Vec<_> = torrent
+            .layout
+            .all_pieces()
+            .map(|piece| torrent.hash(piece))
+            .collect();
+        let expected = move |piece: PieceIndex| hashes[piece.index()];
+        let report = move |report| _ = answers.send(report);
+        let thread = spawn(&storage, expected, asked, report).unwrap();
+        let (mut verdicts, mut blocks) = (Vec::new(), Vec::new());
+        for report in reports {
+            match report {
+                CheckReport::Verdicts(some) => verdicts.extend(some),
+                CheckReport::Blocks(piece, hashes) => blocks.push((piece, hashes)),
+                CheckReport::Failed(error) => panic!("{error}"),
+            }
+        }
+        thread.join().unwrap();
+        verdicts.sort_unstable();
+        let expected: Vec<_> = (0..11).map(|i| (piece(i), i < 7)).collect();
+        assert_eq!(verdicts, expected);
+        let of_piece_1 = torrent.bytes(piece(1)).chunks(BLOCK_LEN as usize);
+        let of_piece_1 = of_piece_1.map(|block| Sha1::digest(block).into()).collect();
+        assert_eq!(blocks, [(piece(1), of_piece_1), (piece(9), Vec::new())]);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_an_error() {
+        let temp = tempfile::tempdir().unwrap();
+        let (torrent, storage) = on_disk(temp.path(), 64);
+        std::fs::remove_file(temp.path().join("t/2")).unwrap();
+        std::fs::create_dir(temp.path().join("t/2")).unwrap();
+        let all = Bitfield::all(torrent.layout.pieces());
+        let hash = |piece| torrent.hash(piece);
+        let stop = AtomicBool::new(false);
+        let error = check_all(&storage, &hash, &all, 2, &|_| {}, &stop).unwrap_err();
+        assert!(error.to_string().contains("t/2 is a folder"), "{error}");
+    }
+}

@@ -1,0 +1,164 @@
+//! Whom to give to: choking ([BEP 3], "choking and optimistic unchoking").
+//!
+//! Nobody can give to fifty peers at a useful rate. So each client serves a few at a
+//! time, the rest are *choked*, and every ten seconds the few are chosen anew: those
+//! who gave us most lately. That is tit for tat: who gives, gets. One more place goes
+//! to somebody by chance, the *optimistic unchoke*: else a newcomer with nothing to
+//! give would never get anything, and we would never learn who could be better.
+//! A seed wants nothing back: it serves those who take fastest, and lets the chance
+//! place go round.
+//!
+//! [`Choker::round`] is a pure choice among [`Candidate`]s; the torrent calls it.
+//!
+//! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
+
+use crate::types::PeerKey;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// How often the choice is made anew.
+pub const ROUND: Duration = Duration::from_secs(10);
+
+/// Rounds that an optimistic unchoke lasts: 30 seconds.
+const OPTIMISTIC_ROUNDS: u32 = 3;
+
+/// Places for the fastest, while downloading.
+const SLOTS: usize = 4;
+
+/// Places while seeding: nothing else uses the line.
+const SEED_SLOTS: usize = 8;
+
+/// A newcomer is this much likelier to get the optimistic place.
+const NEWCOMER_CHANCES: usize = 3;
+
+/// A peer that might be given to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Candidate {
+    /// Which peer.
+    pub peer: PeerKey,
+    /// It wants something that we have.
+    pub interested: bool,
+    /// Bytes a second: what it gives us, or, while we seed, what it takes.
+    pub rate: u64,
+    /// It came within the last minute or so.
+    pub newcomer: bool,
+}
+
+/// Remembers who has the optimistic place, and for how long yet.
+#[derive(Debug, Default)]
+pub struct Choker {
+    optimistic: Option<PeerKey>,
+    rounds_left: u32,
+}
+
+impl Choker {
+    /// How many peers are served at a time.
+    pub fn slots(seeding: bool) -> usize {
+        if seeding { SEED_SLOTS } else { SLOTS }
+    }
+
+    /// Chooses who is unchoked for the next [`ROUND`]. Peers that are not interested
+    /// cost nothing: they stay unchoked if they are faster than the slowest chosen, so
+    /// that they need not wait once they want something.
+    pub fn round(
+        &mut self,
+        candidates: &[Candidate],
+        seeding: bool,
+        rng: &mut fastrand::Rng,
+    ) -> BTreeSet<PeerKey> {
+        let mut fastest: Vec<&Candidate> = candidates.iter().filter(|c| c.interested).collect();
+        fastest.sort_by_key(|c| std::cmp::Reverse((c.rate, c.peer)));
+        let mut chosen: BTreeSet<PeerKey> = fastest
+            .iter()
+            .take(Self::slots(seeding))
+            .map(|c| c.peer)
+            .collect();
+
+        self.rounds_left = self.rounds_left.saturating_sub(1);
+        let still = |c: &&&Candidate| Some(c.peer) == self.optimistic && !chosen.contains(&c.peer);
+        if self.rounds_left == 0 || fastest.iter().find(still).is_none() {
+            let rest = fastest.iter().filter(|c| !chosen.contains(&c.peer));
+            let lots: Vec<PeerKey> = rest
+                .flat_map(|c| {
+                    let lots = if c.newcomer { NEWCOMER_CHANCES } else { 1 };
+                    std::iter::repeat_n(c.peer, lots)
+                })
+                .collect();
+            self.optimistic = rng.choice(lots);
+            self.rounds_left = OPTIMISTIC_ROUNDS;
+        }
+        chosen.extend(self.optimistic);
+        chosen
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+
+    fn candidate(n: u32, rate: u64) -> Candidate {
+        Candidate {
+            peer: PeerKey(n),
+            interested: true,
+            rate,
+            newcomer: false,
+        }
+    }
+
+    #[test]
+    fn the_fastest_and_one_by_chance() {
+        let mut rng = fastrand::Rng::with_seed(1);
+        let mut choker = Choker::default();
+        let mut candidates: Vec<_> = (0..20).map(|n| candidate(n, u64::from(n))).collect();
+        candidates[19].interested = false;
+        let chosen = choker.round(&candidates, false, &mut rng);
+        assert_eq!(chosen.len(), SLOTS + 1);
+        assert!((15..19).all(|n| chosen.contains(&PeerKey(n))), "{chosen:?}");
+        assert!(!chosen.contains(&PeerKey(19)), "it wants nothing");
+    }
+
+    #[test]
+    fn chance_goes_round_after_30_seconds_and_prefers_newcomers() {
+        let mut rng = fastrand::Rng::with_seed(1);
+        let mut choker = Choker::default();
+        let mut candidates: Vec<_> = (0..12)
+            .map(|n| candidate(n, if n < 4 { 9 } else { 0 }))
+            .collect();
+        candidates[11].newcomer = true;
+        let mut turns: HashMap<PeerKey, u32> = HashMap::new();
+        let mut last = None;
+        for round in 0..3000 {
+            let chosen = choker.round(&candidates, false, &mut rng);
+            let lucky = *chosen.iter().find(|peer| peer.0 >= 4).unwrap();
+            assert!(
+                round % 3 == 0 || Some(lucky) == last,
+                "changed before its time"
+            );
+            last = Some(lucky);
+            *turns.entry(lucky).or_default() += 1;
+        }
+        assert_eq!(turns.len(), 8, "everybody gets a turn");
+        let newcomer = turns.remove(&PeerKey(11)).unwrap();
+        assert!(
+            turns.values().all(|t| *t < newcomer),
+            "{turns:?} {newcomer}"
+        );
+    }
+
+    #[test]
+    fn few_peers_are_all_served() {
+        let mut rng = fastrand::Rng::with_seed(1);
+        let candidates: Vec<_> = (0..9).map(|n| candidate(n, 0)).collect();
+        assert_eq!(
+            Choker::default().round(&candidates, true, &mut rng).len(),
+            9
+        );
+        assert_eq!(
+            Choker::default()
+                .round(&candidates[..2], false, &mut rng)
+                .len(),
+            2
+        );
+    }
+}

@@ -1,0 +1,255 @@
+//! `storrent check`: is what lies on disk what the torrent says?
+
+use super::args::Check;
+use super::show::{File, files};
+use super::{Failure, json_line, print, source, warn};
+use crate::bitfield::Bitfield;
+use crate::checker::check_all;
+use crate::human::{count, escaped, percent, size, size_exact};
+use crate::metainfo::Metainfo;
+use crate::progress;
+use crate::storage::{Storage, Survey};
+use serde::Serialize;
+use std::sync::atomic::AtomicBool;
+use std::thread;
+
+/// Runs `storrent check`.
+///
+/// # Errors
+/// [`Failure`], if the torrent or the data can't be read, and also if not all files
+/// are whole.
+pub fn run(options: &Check) -> Result<(), Failure> {
+    let metainfo = source::read(&options.source)?.metainfo;
+    let wanted = vec![true; metainfo.files.len()];
+    let storage = Storage::open(&options.dir, (&metainfo).into(), &wanted)?;
+    let survey = storage.survey()?;
+    let pieces = metainfo.layout.pieces();
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let bar = progress::bar(!options.quiet && !options.json);
+    let name = escaped(&metainfo.name);
+    let have = check_all(
+        &storage,
+        &|piece| metainfo.hash(piece),
+        &Bitfield::all(pieces),
+        threads,
+        &|done| {
+            let part = percent(done.into(), pieces.into());
+            bar.set_message(format!("{name}: checking, {part}"));
+        },
+        &AtomicBool::new(false),
+    );
+    bar.finish_and_clear();
+    // `None` is for those who stop it.
+    let have = have?.unwrap_or_else(|| Bitfield::none(pieces));
+    let found = Object::of(&metainfo, &survey, &have);
+    if !options.quiet {
+        metainfo.warnings.iter().for_each(|warning| warn(warning));
+        print(&match options.json {
+            true => json_line(&found)?,
+            false => found.page(&metainfo),
+        })?;
+    }
+    match found.whole {
+        true => Ok(()),
+        false => Err(Failure::Failed(found.verdict(&metainfo.name, options))),
+    }
+}
+
+/// What was found; in this form for `--json`.
+#[derive(Serialize)]
+struct Object {
+    info_hash: String,
+    pieces: u32,
+    have_pieces: u32,
+    total_bytes: u64,
+    have_bytes: u64,
+    whole: bool,
+    files: Vec<Checked>,
+}
+
+/// One file.
+#[derive(Serialize, Debug, PartialEq)]
+struct Checked {
+    #[serde(flatten)]
+    file: File,
+    whole: bool,
+    /// Bytes of it that are in pieces that are right.
+    #[serde(skip)]
+    have: u64,
+    /// Why it is not whole, beyond its hashes.
+    #[serde(skip)]
+    remark: &'static str,
+}
+
+impl Object {
+    fn of(metainfo: &Metainfo, survey: &Survey, have: &Bitfield) -> Self {
+        let layout = &metainfo.layout;
+        let mut bytes = vec![0; layout.files()];
+        for piece in have.iter() {
+            let start = layout.piece_start(piece);
+            for part in layout.parts(start..start + u64::from(layout.piece_len(piece))) {
+                bytes[part.file] += part.len;
+            }
+        }
+        let files = files(metainfo).map(|(index, file)| {
+            let on_disk = survey[index].map(|state| state.size);
+            let remark = match on_disk {
+                None => "missing",
+                Some(size) if size < file.length => "too short",
+                Some(size) if size > file.length => "too long",
+                Some(_) => "",
+            };
+            Checked {
+                whole: remark.is_empty() && bytes[index] == file.length,
+                have: bytes[index],
+                remark,
+                file,
+            }
+        });
+        let files: Vec<Checked> = files.collect();
+        Self {
+            info_hash: metainfo.info_hash.to_string(),
+            pieces: have.len(),
+            have_pieces: have.count(),
+            total_bytes: metainfo.total_bytes(),
+            have_bytes: files.iter().map(|file| file.have).sum(),
+            whole: have.is_full() && files.iter().all(|file| file.whole),
+            files,
+        }
+    }
+
+    /// What people see: a line for each file.
+    fn page(&self, metainfo: &Metainfo) -> String {
+        let mut page = format!("{}  {}\n", self.info_hash, escaped(&metainfo.name));
+        for Checked {
+            file,
+            whole,
+            have,
+            remark,
+        } in &self.files
+        {
+            let state = match (whole, *remark) {
+                (true, _) => "whole".to_string(),
+                (false, "") => percent(*have, file.length),
+                (false, remark) => remark.to_string(),
+            };
+            let path = escaped(&file.path);
+            page += &format!("{state:>9}  {:>9}  {path}\n", size(file.length));
+        }
+        let (have, total) = (size_exact(self.have_bytes), size_exact(self.total_bytes));
+        let pieces = count(self.pieces.into(), "piece");
+        page + &format!(
+            "{have} of {total} are right, {} of {pieces}\n",
+            self.have_pieces
+        )
+    }
+
+    /// Why the exit status is 1.
+    fn verdict(&self, name: &str, options: &Check) -> String {
+        let whole = self.files.iter().filter(|file| file.whole).count();
+        let files = count(self.files.len() as u64, "file");
+        let (part, dir) = (
+            percent(self.have_bytes, self.total_bytes),
+            options.dir.display(),
+        );
+        format!(
+            "{name} in {dir} is not whole: {whole} of {files} and {part} of the data are right; \
+             download it to the same folder to complete it"
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::values::Source;
+    use serde_json::{Value, json};
+    use sha1::{Digest, Sha1};
+    use std::fs;
+    use std::path::Path;
+
+    /// Files of 20,000 and 30,000 bytes and an empty one, in pieces of 16 KiB.
+    fn torrent(dir: &Path) -> Check {
+        let data: Vec<u8> = (0..50_000u32).map(|i| ((i * i) >> 7) as u8).collect();
+        fs::create_dir(dir.join("n")).unwrap();
+        fs::write(dir.join("n/a"), &data[..20_000]).unwrap();
+        fs::write(dir.join("n/b"), &data[20_000..]).unwrap();
+        fs::write(dir.join("n/c"), b"").unwrap();
+        let mut torrent = b"d4:infod5:filesl".to_vec();
+        for (name, len) in [("a", 20_000), ("b", 30_000), ("c", 0)] {
+            torrent.extend(format!("d6:lengthi{len}e4:pathl1:{name}ee").bytes());
+        }
+        torrent.extend(b"e4:name1:n12:piece lengthi16384e6:pieces80:");
+        torrent.extend(data.chunks(16384).flat_map(Sha1::digest));
+        torrent.extend(b"ee");
+        fs::write(dir.join("t"), torrent).unwrap();
+        Check {
+            dir: dir.to_owned(),
+            json: false,
+            quiet: true,
+            source: Source::Path(dir.join("t")),
+        }
+    }
+
+    fn found(check: &Check) -> Object {
+        let metainfo = source::read(&check.source).unwrap().metainfo;
+        let storage = Storage::open(&check.dir, (&metainfo).into(), &[true; 3]).unwrap();
+        let all = Bitfield::all(metainfo.layout.pieces());
+        let hash = |piece| metainfo.hash(piece);
+        let stop = AtomicBool::new(false);
+        let have = check_all(&storage, &hash, &all, 1, &|_| {}, &stop).unwrap();
+        Object::of(&metainfo, &storage.survey().unwrap(), &have.unwrap())
+    }
+
+    #[test]
+    fn whole_and_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let check = torrent(dir.path());
+        assert_eq!(run(&check), Ok(()));
+        let line = json_line(&found(&check)).unwrap();
+        let object: Value = serde_json::from_str(&line).unwrap();
+        let file = |number, name: &str, length| json!({"number": number, "path": format!("n/{name}"), "length": length, "whole": true});
+        let expected = json!({
+            "info_hash": object["info_hash"], "pieces": 4, "have_pieces": 4,
+            "total_bytes": 50_000, "have_bytes": 50_000, "whole": true,
+            "files": [file(1, "a", 20_000), file(2, "b", 30_000), file(3, "c", 0)],
+        });
+        assert_eq!(object, expected);
+
+        // A byte in the second file's last piece; the empty file is gone.
+        let mut b = fs::read(dir.path().join("n/b")).unwrap();
+        b[29_999] ^= 1;
+        fs::write(dir.path().join("n/b"), b).unwrap();
+        fs::remove_file(dir.path().join("n/c")).unwrap();
+        let Err(Failure::Failed(verdict)) = run(&check) else {
+            panic!("damage goes unseen")
+        };
+        assert!(
+            verdict.contains("not whole: 1 of 3 files and 98.3 %"),
+            "{verdict}"
+        );
+        let object = found(&check);
+        assert_eq!((object.have_pieces, object.have_bytes), (3, 49_152));
+        let states: Vec<_> = object.files.iter().map(|f| (f.whole, f.remark)).collect();
+        assert_eq!(states, [(true, ""), (false, ""), (false, "missing")]);
+        let metainfo = source::read(&check.source).unwrap().metainfo;
+        let page = object.page(&metainfo);
+        assert!(page.contains("    whole   19.5 KiB  n/a\n"), "{page}");
+        assert!(page.contains("   97.1 %   29.3 KiB  n/b\n"), "{page}");
+        assert!(page.contains("  missing        0 B  n/c\n"), "{page}");
+    }
+
+    #[test]
+    fn files_of_the_wrong_length() {
+        let dir = tempfile::tempdir().unwrap();
+        let check = torrent(dir.path());
+        let mut a = fs::read(dir.path().join("n/a")).unwrap();
+        a.push(0);
+        fs::write(dir.path().join("n/a"), a).unwrap();
+        let object = found(&check);
+        assert!(!object.whole && object.files[0].remark == "too long" && object.files[1].whole);
+        fs::remove_dir_all(dir.path().join("n")).unwrap();
+        assert_eq!(found(&check).have_pieces, 0);
+        assert!(run(&check).is_err());
+    }
+}

@@ -1,0 +1,6 @@
+//! `storrent demo`.
+
+/// Runs the demo.
+pub fn run() -> u8 {
+    1
+}

@@ -1,0 +1,141 @@
+//! The program as the user meets it: from the command line to the exit status.
+//!
+//! Each job has a file: [`download`] (which seeds, too), [`show`], [`check`],
+//! [`create`], [`demo`]. [`args`] reads the command line, [`source`] the torrents that
+//! it names. Here is what the jobs share: how they print, fail, and are interrupted.
+
+pub mod args;
+pub mod check;
+pub mod create;
+pub mod demo;
+pub mod download;
+mod hashing;
+mod help;
+pub mod show;
+pub mod signals;
+pub mod source;
+pub mod values;
+
+use crate::human;
+use crate::progress::complain;
+use args::{Command, NoCommand};
+use std::error::Error;
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::path::Path;
+
+/// Why a job could not be done.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The command line was wrong: status 2.
+    Usage(String),
+    /// Something failed: status 1.
+    Failed(String),
+}
+
+impl<E: Error> From<E> for Failure {
+    /// The error with all its causes.
+    fn from(error: E) -> Self {
+        Self::Failed(human::chain(&error))
+    }
+}
+
+/// Runs the program and returns its exit status, as `cli.md` has them.
+pub fn main() -> u8 {
+    let done = match args::parse(std::env::args_os().skip(1)) {
+        Ok(command) => run(command),
+        Err(NoCommand::Print(text)) => print(text).map(|()| 0),
+        Err(NoCommand::Mistake(mistake)) => Err(Failure::Usage(mistake)),
+    };
+    match done {
+        Ok(status) => status,
+        Err(Failure::Usage(mistake)) => {
+            complain(&format!("storrent: {}", human::escaped(&mistake)));
+            2
+        }
+        Err(Failure::Failed(why)) => {
+            complain(&format!("storrent: {}", human::escaped(&why)));
+            1
+        }
+    }
+}
+
+fn run(command: Command) -> Result<u8, Failure> {
+    let interrupts = signals::watch()?;
+    match command {
+        Command::Download(options) => download::run(&options, false, &interrupts),
+        Command::Seed(options) => download::run(&options, true, &interrupts),
+        Command::Show(options) => show::run(&options).map(|()| 0),
+        Command::Check(options) => check::run(&options).map(|()| 0),
+        Command::Create(options) => create::run(&options).map(|()| 0),
+        Command::Demo => Ok(demo::run()),
+    }
+}
+
+/// Writes `text` to stdout. A reader that has had enough (`storrent show x | head`)
+/// is no error; `print!` would panic.
+fn print(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Failed(format!(
+            "cannot write to standard output: {error}"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Writes a warning to stderr.
+fn warn(message: &str) {
+    complain(&format!("storrent: warning: {}", human::escaped(message)));
+}
+
+/// One JSON object and the end of its line.
+fn json_line(value: &impl serde::Serialize) -> Result<String, Failure> {
+    Ok(human::escaped_json(&serde_json::to_string(value)?) + "\n")
+}
+
+/// Saves a new file; one that is there already is never overwritten, and half a file
+/// is not left.
+fn save(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let failed = |error: io::Error| {
+        let what_to_do = match error.kind() {
+            io::ErrorKind::AlreadyExists => "it is there already; give another -o FILE".to_string(),
+            io::ErrorKind::NotFound => "there is no such folder; make it first".to_string(),
+            _ => error.to_string(),
+        };
+        Failure::Failed(format!("cannot save {}: {what_to_do}", path.display()))
+    };
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(path)
+        .map_err(failed)?;
+    file.write_all(bytes).map_err(|error| {
+        let _ = std::fs::remove_file(path);
+        failed(error)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn saving_never_overwrites() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.torrent");
+        save(&path, b"one").unwrap();
+        let cases = [
+            (path.clone(), "there already"),
+            (dir.path().join("a/b"), "no such folder"),
+        ];
+        for (path, why) in cases {
+            let Failure::Failed(text) = save(&path, b"two").unwrap_err() else {
+                panic!("wrong kind")
+            };
+            let start = format!("cannot save {}: ", path.display());
+            assert!(text.starts_with(&start) && text.contains(why), "{text}");
+        }
+        assert_eq!(std::fs::read(&path).unwrap(), b"one");
+    }
+}

@@ -1,0 +1,422 @@
+//! The values of options: from text to a checked value, or a sentence that says what
+//! was expected.
+//!
+//! argh calls these functions and puts the option's name and the value before the
+//! sentence. A value that is not UTF-8 comes as [`encode`] writes it, because argh
+//! knows only `&str`, but a path on Unix is any bytes.
+
+use std::ffi::{OsStr, OsString};
+use std::net::{IpAddr, ToSocketAddrs};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// An argument as a `String` that [`decode`] turns back: itself if it is UTF-8, else
+/// a NUL and hex digits. No argument of a program can hold a NUL, so the two can't
+/// be mixed up.
+pub fn encode(arg: &[u8]) -> String {
+    match std::str::from_utf8(arg) {
+        Ok(text) => text.to_string(),
+        Err(_) => {
+            let hex = arg.iter().map(|byte| format!("{byte:02x}"));
+            std::iter::once("\0".to_string()).chain(hex).collect()
+        }
+    }
+}
+
+/// The argument that [`encode`] was given.
+pub fn decode(text: &str) -> OsString {
+    let Some(hex) = text.strip_prefix('\0') else {
+        return text.into();
+    };
+    let digit = |b: u8| (b as char).to_digit(16).unwrap_or(0) as u8;
+    let pairs = hex.as_bytes().chunks_exact(2);
+    OsString::from_vec(pairs.map(|p| digit(p[0]) << 4 | digit(p[1])).collect())
+}
+
+/// An argument as it may be shown: bytes that are no text replaced.
+pub fn shown(text: &str) -> String {
+    crate::human::escaped(&decode(text).to_string_lossy())
+}
+
+/// A path: anything but nothing.
+pub fn path(text: &str) -> Result<PathBuf, String> {
+    match text {
+        "" => Err("a path is expected, not nothing".to_string()),
+        text => Ok(decode(text).into()),
+    }
+}
+
+/// A TCP port, 0 to 65535.
+pub fn port(text: &str) -> Result<u16, String> {
+    digits(text).ok_or_else(|| "a port is a number from 0 to 65535".to_string())
+}
+
+/// A number of connections, from 1.
+pub fn max_peers(text: &str) -> Result<usize, String> {
+    let number = digits::<u16>(text).filter(|n| *n > 0).map(usize::from);
+    number.ok_or_else(|| "a number from 1 to 65535 is expected".to_string())
+}
+
+/// `str::parse` would take `+7` as well.
+fn digits<T: std::str::FromStr>(text: &str) -> Option<T> {
+    let plain = text.bytes().all(|b| b.is_ascii_digit());
+    plain.then(|| text.parse().ok()).flatten()
+}
+
+/// A plain decimal number, as `0.5`: `f64`'s own parser also takes `inf` and `1e9`.
+fn decimal(text: &str) -> Option<f64> {
+    let plain = text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    plain.then(|| text.parse().ok()).flatten()
+}
+
+/// Bytes with a suffix of 1024s: `500`, `500K`, `1.5M`.
+fn bytes(text: &str) -> Option<u64> {
+    let (number, unit) = match text.as_bytes().last()?.to_ascii_uppercase() {
+        b'K' => (&text[..text.len() - 1], 1 << 10),
+        b'M' => (&text[..text.len() - 1], 1 << 20),
+        b'G' => (&text[..text.len() - 1], 1 << 30),
+        _ => (text, 1u64),
+    };
+    if let Some(whole) = digits::<u64>(number) {
+        return whole.checked_mul(unit);
+    }
+    // Rounded up: a limit that is not 0 must not become 0, which means no limit.
+    let bytes = (decimal(number)? * unit as f64).ceil();
+    (bytes < u64::MAX as f64).then_some(bytes as u64)
+}
+
+/// Bytes a second; 0: no limit.
+pub fn rate(text: &str) -> Result<u64, String> {
+    bytes(text).ok_or_else(|| {
+        "bytes a second are expected, as 500, 500K or 1.5M (0: no limit)".to_string()
+    })
+}
+
+/// Bytes of a piece: a power of two from 16 KiB to 64 MiB.
+pub fn piece_length(text: &str) -> Result<u32, String> {
+    let fits = |n: &u64| n.is_power_of_two() && (16 << 10..=64 << 20).contains(n);
+    let length = bytes(text).filter(fits).map(|n| n as u32);
+    length.ok_or_else(|| "a power of two from 16K to 64M is expected".to_string())
+}
+
+/// A time in seconds; `0.5` is fine.
+pub fn seconds(text: &str) -> Result<Duration, String> {
+    let time = decimal(text).and_then(|s| Duration::try_from_secs_f64(s).ok());
+    time.ok_or_else(|| "a number of seconds is expected, as 90 or 0.5".to_string())
+}
+
+/// A time in minutes; `0.5` is fine.
+pub fn minutes(text: &str) -> Result<Duration, String> {
+    let time = decimal(text).and_then(|m| Duration::try_from_secs_f64(m * 60.0).ok());
+    time.ok_or_else(|| "a number of minutes is expected, as 90 or 0.5".to_string())
+}
+
+/// Uploaded / wanted size.
+pub fn ratio(text: &str) -> Result<f64, String> {
+    decimal(text).ok_or_else(|| "a ratio is expected, as 2 or 1.5".to_string())
+}
+
+/// The local address for all sockets: an IP address, in brackets or not, or a name
+/// that stands for one.
+pub fn bind(text: &str) -> Result<IpAddr, String> {
+    let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']'));
+    if let Ok(address) = bare.unwrap_or(text).parse() {
+        return Ok(address);
+    }
+    let is_name = !text.is_empty() && !text.contains([':', '[', ']', '/', '\0']);
+    let found = is_name.then(|| (text, 0).to_socket_addrs().ok()?.next());
+    found.flatten().map(|address| address.ip()).ok_or_else(|| {
+        "an address of this machine is expected, as 10.8.0.2 or ::1, without a port".to_string()
+    })
+}
+
+/// `HOST:PORT`, `[v6]:PORT`. The name is looked up later, by whoever connects.
+pub fn host_port(text: &str) -> Result<String, String> {
+    let wrong = || "HOST:PORT is expected, as 10.0.0.7:6881 or [::1]:6881".to_string();
+    let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+    let host_fits = match host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
+        Some(v6) => v6.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => !host.is_empty() && !host.contains([':', '[', ']', '/', '@', '\0', ' ']),
+    };
+    match digits::<u16>(port) {
+        Some(1..) if host_fits => Ok(text.to_string()),
+        _ => Err(wrong()),
+    }
+}
+
+/// The URL of a tracker.
+pub fn tracker(text: &str) -> Result<String, String> {
+    url(text, &["http", "https", "udp"])
+}
+
+/// The URL of a web seed.
+pub fn webseed(text: &str) -> Result<String, String> {
+    url(text, &["http", "https"])
+}
+
+fn url(text: &str, schemes: &[&str]) -> Result<String, String> {
+    let known = |scheme: &str| schemes.iter().any(|s| s.eq_ignore_ascii_case(scheme));
+    match text.split_once("://") {
+        Some((scheme, rest)) if known(scheme) && !rest.starts_with('/') && !rest.is_empty() => {
+            Ok(text.to_string())
+        }
+        _ => {
+            let names: Vec<_> = schemes.iter().map(|s| format!("{s}://…")).collect();
+            Err(format!("a URL is expected: {}", names.join(", ")))
+        }
+    }
+}
+
+/// Whether connections are obfuscated (MSE).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encryption {
+    /// Never.
+    Off,
+    /// Plain first, encrypted if the peer insists.
+    Prefer,
+    /// Nothing but.
+    Require,
+}
+
+/// `off`, `prefer` or `require`.
+pub fn encryption(text: &str) -> Result<Encryption, String> {
+    match text {
+        "off" => Ok(Encryption::Off),
+        "prefer" => Ok(Encryption::Prefer),
+        "require" => Ok(Encryption::Require),
+        _ => Err("off, prefer or require is expected".to_string()),
+    }
+}
+
+/// The LIST of `--files`: ranges of file numbers, from 1, both ends counted. Kept as
+/// ranges: `1-4000000000` must not become a list of so many numbers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileNumbers(Vec<(u32, u32)>);
+
+/// `1,3-5`.
+pub fn file_numbers(text: &str) -> Result<FileNumbers, String> {
+    let range = |part: &str| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last) = (digits(first.trim())?, digits(last.trim())?);
+        (0 < first && first <= last).then_some((first, last))
+    };
+    let ranges: Option<Vec<_>> = text.split(',').map(range).collect();
+    ranges.map(FileNumbers).ok_or_else(|| {
+        "numbers from 1 are expected, as 1,3-5 (`storrent show` prints them)".to_string()
+    })
+}
+
+impl FileNumbers {
+    /// The numbers among 1 to `files`, in order, each once.
+    ///
+    /// # Errors
+    /// The first number that is past `files`.
+    pub fn resolve(&self, files: u32) -> Result<Vec<u32>, u32> {
+        if let Some((first, _)) = self.0.iter().find(|(_, last)| *last > files) {
+            return Err((*first).max(files.saturating_add(1)));
+        }
+        let all = self.0.iter().flat_map(|(first, last)| *first..=*last);
+        Ok(Vec::from_iter(std::collections::BTreeSet::from_iter(all)))
+    }
+}
+
+/// One SOURCE of the command line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A `.torrent` file.
+    Path(PathBuf),
+    /// A `.torrent` on standard input.
+    Stdin,
+    /// The `http(s)://` URL of a `.torrent`.
+    Url(String),
+    /// A `magnet:` link.
+    Magnet(String),
+}
+
+/// Any SOURCE; what is no link is a path.
+pub fn source(text: &str) -> Result<Source, String> {
+    let begins = |prefix: &str| {
+        text.get(..prefix.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+    };
+    match text {
+        "" => Err("a SOURCE is expected, not nothing".to_string()),
+        "-" => Ok(Source::Stdin),
+        _ if begins("http://") || begins("https://") => Ok(Source::Url(text.to_string())),
+        _ if begins("magnet:") => Ok(Source::Magnet(text.to_string())),
+        _ => Ok(Source::Path(decode(text).into())),
+    }
+}
+
+impl std::fmt::Display for Source {
+    /// As the user gave it, safe to print.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let text: &OsStr = match self {
+            Self::Path(path) => path.as_os_str(),
+            Self::Stdin => OsStr::from_bytes(b"-"),
+            Self::Url(text) | Self::Magnet(text) => text.as_ref(),
+        };
+        f.write_str(&crate::human::escaped(&text.to_string_lossy()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn sizes_and_rates() {
+        let cases = [
+            ("0", Some(0)),
+            ("500", Some(500)),
+            ("500K", Some(512_000)),
+            ("500k", Some(512_000)),
+            ("1.5M", Some(1_572_864)),
+            ("2G", Some(2 << 30)),
+            (".5K", Some(512)),
+            ("0.1", Some(1)), // not 0: that would lift the limit
+            ("18446744073709551615", Some(u64::MAX)),
+            ("18446744073709551615K", None),
+            ("", None),
+            ("K", None),
+            ("-1", None),
+            ("+1", None),
+            ("1e3", None),
+            ("inf", None),
+            ("nan", None),
+            ("1.2.3", None),
+            ("1 M", None),
+            ("1MB", None),
+            ("1é", None),
+        ];
+        for (text, value) in cases {
+            assert_eq!(rate(text).ok(), value, "{text:?}");
+        }
+        for (text, value) in [
+            ("16K", Some(16 << 10)),
+            ("64M", Some(64 << 20)),
+            ("262144", Some(1 << 18)),
+            ("8K", None),
+            ("128M", None),
+            ("48K", None),
+            ("0", None),
+        ] {
+            assert_eq!(piece_length(text).ok(), value, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn times_and_ratios() {
+        assert_eq!(minutes("0.5"), Ok(Duration::from_secs(30)));
+        assert_eq!(seconds("2"), Ok(Duration::from_secs(2)));
+        assert_eq!(ratio("1.5"), Ok(1.5));
+        let huge = "9".repeat(400);
+        for bad in ["", ".", "-1", "inf", "NaN", "1h", &huge] {
+            assert!(minutes(bad).is_err() && seconds(bad).is_err(), "{bad:?}");
+        }
+        assert!(ratio("").is_err() && ratio("-1").is_err() && ratio("1:2").is_err());
+    }
+
+    #[test]
+    fn addresses() {
+        for good in ["10.0.0.7:6881", "[::1]:1", "tracker.example:65535"] {
+            assert_eq!(host_port(good).as_deref(), Ok(good));
+        }
+        for bad in [
+            "",
+            ":1",
+            "host",
+            "host:",
+            "host:0",
+            "host:65536",
+            "::1:80",
+            "[::1]",
+            "[x]:1",
+            "a b:1",
+            "http://x:1",
+            "host:+1",
+            "u@host:1",
+        ] {
+            assert!(host_port(bad).is_err(), "{bad:?}");
+        }
+        for (text, address) in [("127.0.0.1", "127.0.0.1"), ("::1", "::1"), ("[::1]", "::1")] {
+            assert_eq!(bind(text), Ok(address.parse().unwrap()), "{text:?}");
+        }
+        for bad in ["", "127.0.0.1:80", "[::1]:80", "http://x", "300.1.1.1/8"] {
+            assert!(bind(bad).is_err(), "{bad:?}");
+        }
+        for good in ["http://t/a", "HTTPS://t", "udp://t:80/announce"] {
+            assert!(tracker(good).is_ok(), "{good:?}");
+        }
+        for bad in [
+            "",
+            "t",
+            "http://",
+            "http:///a",
+            "ftp://t/",
+            "http:t",
+            "wss://t",
+        ] {
+            assert!(tracker(bad).is_err(), "{bad:?}");
+        }
+        assert!(webseed("udp://t").is_err() && webseed("http://t/").is_ok());
+        for (text, fits) in [("0", true), ("65535", true), ("65536", false), ("x", false)] {
+            assert_eq!(port(text).is_ok(), fits, "{text:?}");
+        }
+        assert!(max_peers("0").is_err() && max_peers("+1").is_err() && max_peers("200").is_ok());
+    }
+
+    #[test]
+    fn numbers_of_files() {
+        let cases: [(&str, Result<&[u32], u32>); 7] = [
+            ("1", Ok(&[1])),
+            ("1,3-5", Ok(&[1, 3, 4, 5])),
+            ("4, 2 - 3,2", Ok(&[2, 3, 4])),
+            ("1-5,5-5", Ok(&[1, 2, 3, 4, 5])),
+            ("6", Err(6)),
+            ("1,2-9", Err(6)),
+            ("1-4294967295", Err(6)),
+        ];
+        for (text, numbers) in cases {
+            let found = file_numbers(text).unwrap().resolve(5);
+            assert_eq!(found.as_deref().map_err(|n| *n), numbers, "{text:?}");
+        }
+        for bad in [
+            "",
+            ",",
+            "1,",
+            "0",
+            "0-3",
+            "3-1",
+            "a",
+            "1-",
+            "-1",
+            "1-2-3",
+            "4294967296",
+        ] {
+            assert!(file_numbers(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn kinds_of_source() {
+        assert_eq!(source("-"), Ok(Source::Stdin));
+        assert_eq!(source("./-"), Ok(Source::Path("./-".into())));
+        assert!(matches!(source("HTTP://x/é"), Ok(Source::Url(_))));
+        assert!(matches!(source("Magnet:?xt="), Ok(Source::Magnet(_))));
+        assert!(matches!(source("ftp://x"), Ok(Source::Path(_))));
+        assert!(matches!(source("éhttp"), Ok(Source::Path(_))));
+        assert!(source("").is_err() && path("").is_err());
+        assert_eq!(source("a\n\u{1b}b").unwrap().to_string(), "a\\n\\u{1b}b");
+        assert!(encryption("require").is_ok() && encryption("yes").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_argument_survives(arg in prop::collection::vec(1u8.., 0..20)) {
+            prop_assert_eq!(decode(&encode(&arg)).into_vec(), arg);
+        }
+    }
+}

@@ -1,0 +1,800 @@
+//! The main loop: one thread that owns all state, and the threads around it.
+//!
+//! Everything that can happen arrives here in turn: what peers' threads tell, what
+//! trackers answer, what the checker found, a new connection, the tick, a signal. Each
+//! is given to the [`Torrent`] that it concerns, and the [`Action`]s that come back are
+//! performed: a message to a thread, a new thread, a line to the user. So torrents need
+//! no lock, and nobody ever waits for main but for this loop to come round.
+//!
+//! Main itself never waits for a thread: its sends go to unbounded channels, and it
+//! does no disk or network I/O beyond small things. Events to it are bounded, so that a
+//! fast peer waits for main, not main's memory for the peer.
+
+mod listener;
+mod prepare;
+
+use crate::announce::{AnnounceReply, AnnounceRequest, TrackerError};
+use crate::announcer::TrackerIndex;
+use crate::checker::{self, CheckReport, CheckRequest};
+use crate::config::{Config, Job};
+use crate::messages::PeerEvent;
+use crate::peer::{self, FromPeer, Link, Order, Shared};
+use crate::report::{Report, Reporter};
+use crate::resume;
+use crate::storage::StorageError;
+use crate::swarm::Source;
+use crate::torrent::rate::{Budget, Budgets};
+use crate::torrent::{Action, Phase, Setup, Torrent};
+use crate::tracker::{self, TrackerSettings};
+use crate::types::{InfoHash, PeerId, PeerKey, TorrentId};
+use crossbeam_channel::{Receiver, Sender, bounded, never, select, tick, unbounded};
+use prepare::Prepared;
+use std::collections::HashMap;
+use std::error::Error;
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+pub use prepare::cores;
+
+/// How often time passes for torrents.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Events that may wait for main before their senders do.
+const EVENTS: usize = 1024;
+
+/// What the goodbye may take at most: trackers hear `stopped`, last blocks are checked.
+const GOODBYE: Duration = Duration::from_secs(3);
+
+/// Connections that have not said yet which torrent they are about.
+const MAX_UNKNOWN: usize = 64;
+
+/// Files that all peer threads together may keep open.
+const MAX_OPEN_FILES: usize = 240;
+
+/// How a run ended, for the exit status.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ending {
+    /// At least one torrent failed; it was told why.
+    pub failed: bool,
+    /// At least one torrent was given up because nothing came.
+    pub stalled: bool,
+    /// A signal ended it, this one.
+    pub interrupted: Option<i32>,
+}
+
+/// What threads other than peers' tell main.
+enum News {
+    /// Somebody connected.
+    Incoming(TcpStream, SocketAddr),
+    /// The names of `--peer` were looked up.
+    Resolved(TorrentId, String, std::io::Result<Vec<SocketAddr>>),
+    Tracker(TorrentId, TrackerIndex, Result<AnnounceReply, TrackerError>),
+    CheckProgress(TorrentId, u32, u32),
+    Prepared(TorrentId, Result<Option<Prepared>, StorageError>),
+    Check(TorrentId, CheckReport),
+}
+
+/// Downloads or seeds all `jobs`, until they are done or a signal comes in.
+///
+/// Told to `reporter`: how it goes, and what fails; the [`Ending`] sums up.
+pub fn run(
+    config: Config,
+    jobs: Vec<Job>,
+    reporter: &mut dyn Reporter,
+    signals: Receiver<i32>,
+) -> Ending {
+    let port = config.port;
+    let listening =
+        listener::open(port, config.bind).and_then(|socket| Ok((socket.local_addr()?, socket)));
+    let (local, socket) = match listening {
+        Ok(listening) => listening,
+        Err(error) => {
+            let port = port.map_or_else(String::new, |port| format!(" on port {port}"));
+            let message =
+                format!("cannot listen for peers{port}: {error}; choose another --port or --bind");
+            reporter.report(Report::Error {
+                info_hash: None,
+                source: None,
+                message,
+            });
+            return Ending {
+                failed: true,
+                ..Ending::default()
+            };
+        }
+    };
+    reporter.report(Report::Listening { port: local.port() });
+    let (news_tx, news) = bounded(EVENTS);
+    let (peers_tx, peers) = bounded(EVENTS);
+    let incoming = news_tx.clone();
+    let mut engine = Engine::new(config, local.port(), news_tx, peers_tx, reporter);
+    if let Err(error) = listener::spawn(socket, move |stream, addr| {
+        incoming.send(News::Incoming(stream, addr)).is_ok()
+    }) {
+        engine.warn(None, format!("cannot accept peers: {error}"));
+    }
+    let stop = Arc::new(AtomicBool::new(false));
+    for job in jobs {
+        engine.add(job, &stop);
+    }
+    let ending = engine.run(&news, &peers, signals);
+    stop.store(true, Ordering::Relaxed);
+    drop((news, peers));
+    listener::wake(local);
+    ending
+}
+
+/// A torrent that is being worked on.
+struct Running {
+    torrent: Torrent,
+    shared: Arc<Shared>,
+    checker: Sender<CheckRequest>,
+    /// Pieces and blocks that the checker was asked about and has not answered yet.
+    unchecked: usize,
+    trackers: HashMap<TrackerIndex, Sender<AnnounceRequest>>,
+}
+
+/// What becomes of a job.
+enum Stage {
+    /// What is on disk is being checked.
+    Checking,
+    Running(Box<Running>),
+    /// It is done, or failed, or given up: its peers are told to go, its trackers hear
+    /// `stopped`.
+    Leaving(Box<Running>),
+    Over,
+}
+
+struct Work {
+    job: Arc<Job>,
+    info_hash: InfoHash,
+    stage: Stage,
+}
+
+/// A peer thread, as main reaches it.
+struct PeerLink {
+    /// `None` while it has not said which torrent it is about.
+    torrent: Option<TorrentId>,
+    addr: SocketAddr,
+    incoming: bool,
+    /// Dropped to make the thread hang up.
+    orders: Option<Sender<Order>>,
+}
+
+struct Engine<'a> {
+    config: Config,
+    port: u16,
+    works: Vec<Work>,
+    links: HashMap<PeerKey, PeerLink>,
+    next_key: u32,
+    budgets: Budgets,
+    news: Sender<News>,
+    events: Sender<(PeerKey, FromPeer)>,
+    reporter: &'a mut dyn Reporter,
+    rng: fastrand::Rng,
+    ending: Ending,
+    /// Set once everything is to end, to when it has to.
+    deadline: Option<Instant>,
+}
+
+impl<'a> Engine<'a> {
+    fn new(
+        config: Config,
+        port: u16,
+        news: Sender<News>,
+        events: Sender<(PeerKey, FromPeer)>,
+        reporter: &'a mut dyn Reporter,
+    ) -> Self {
+        let now = Instant::now();
+        let budgets = Budgets {
+            down: Budget::new(config.download_limit, now),
+            up: Budget::new(config.upload_limit, now),
+        };
+        Self {
+            config,
+            port,
+            works: Vec::new(),
+            links: HashMap::new(),
+            next_key: 0,
+            budgets,
+            news,
+            events,
+            reporter,
+            rng: fastrand::Rng::new(),
+            ending: Ending::default(),
+            deadline: None,
+        }
+    }
+
+    fn warn(&mut self, info_hash: Option<InfoHash>, message: String) {
+        self.reporter.report(Report::Warning { info_hash, message });
+    }
+
+    /// Takes a job on: its data is checked by a thread of its own.
+    fn add(&mut self, job: Job, stop: &Arc<AtomicBool>) {
+        let id = TorrentId(self.works.len() as u32);
+        let metainfo = &job.metainfo;
+        let wanted = prepare::wanted_files(&job);
+        let sizes = (0..metainfo.layout.files())
+            .filter(|file| wanted[*file])
+            .map(|file| {
+                let range = metainfo.layout.file_range(file);
+                range.end - range.start
+            });
+        let info_hash = metainfo.info_hash;
+        self.reporter.report(Report::Added {
+            info_hash,
+            name: metainfo.name.clone(),
+            total_bytes: metainfo.total_bytes(),
+            wanted_bytes: sizes.sum(),
+            piece_length: metainfo.layout.piece_length(),
+            pieces: metainfo.layout.pieces(),
+            files: metainfo.files.iter().filter(|file| !file.pad).count(),
+        });
+        let job = Arc::new(job);
+        let (checked, config, news, stop) = (
+            job.clone(),
+            self.config.clone(),
+            self.news.clone(),
+            stop.clone(),
+        );
+        let prepare = move || {
+            let progress = |done, total| _ = news.try_send(News::CheckProgress(id, done, total));
+            let outcome = prepare::prepare(&checked, &config, &progress, &stop);
+            let _ = news.send(News::Prepared(id, outcome));
+        };
+        self.works.push(Work {
+            job,
+            info_hash,
+            stage: Stage::Checking,
+        });
+        if let Err(error) = std::thread::Builder::new()
+            .name("prepare".into())
+            .spawn(prepare)
+        {
+            self.fail(
+                id,
+                format!("cannot start a thread to check the data: {error}"),
+            );
+        }
+    }
+
+    /// The loop.
+    fn run(
+        mut self: Engine<'a>,
+        news: &Receiver<News>,
+        peers: &Receiver<(PeerKey, FromPeer)>,
+        mut signals: Receiver<i32>,
+    ) -> Ending {
+        let clock = tick(TICK);
+        while !self.is_over() {
+            select! {
+                recv(peers) -> event => if let Ok((key, event)) = event {
+                    self.on_peer(key, event);
+                },
+                recv(news) -> event => if let Ok(event) = event {
+                    self.on_news(event);
+                },
+                recv(clock) -> _ => self.on_tick(),
+                recv(signals) -> signal => match signal {
+                    Ok(signal) => {
+                        self.ending.interrupted = Some(signal);
+                        self.leave_all();
+                    }
+                    Err(_) => signals = never(),
+                },
+            }
+        }
+        self.save_records();
+        self.ending
+    }
+
+    /// Whether nothing is left to wait for.
+    fn is_over(&mut self) -> bool {
+        let now = Instant::now();
+        for index in 0..self.works.len() {
+            if let Stage::Leaving(running) = &self.works[index].stage
+                && self.has_left(running, TorrentId(index as u32))
+            {
+                self.save_record(index);
+            }
+        }
+        let over = self
+            .works
+            .iter()
+            .all(|work| matches!(work.stage, Stage::Over));
+        over || self.deadline.is_some_and(|deadline| now >= deadline)
+    }
+
+    /// Whether a torrent's goodbye is over: its trackers have been told, and, if it is
+    /// incomplete, the last blocks of its peers were written and checked.
+    fn has_left(&self, running: &Running, id: TorrentId) -> bool {
+        let quiet = running.torrent.phase() == Phase::Done
+            || running.unchecked == 0 && self.links.values().all(|link| link.torrent != Some(id));
+        quiet && running.torrent.has_left()
+    }
+
+    fn on_tick(&mut self) {
+        let now = Instant::now();
+        for index in 0..self.works.len() {
+            if let Stage::Running(running) = &mut self.works[index].stage {
+                let actions = running.torrent.on_tick(now, &mut self.budgets);
+                self.perform(TorrentId(index as u32), actions);
+            }
+        }
+    }
+
+    fn on_news(&mut self, news: News) {
+        let now = Instant::now();
+        match news {
+            News::Incoming(stream, addr) => self.on_incoming(stream, addr),
+            News::Resolved(id, name, found) => match found {
+                Ok(addrs) => {
+                    let mut actions = Vec::new();
+                    if let Some(running) = self.running(id) {
+                        running
+                            .torrent
+                            .on_addresses(addrs, Source::User, now, &mut actions);
+                    }
+                    self.perform(id, actions);
+                }
+                Err(error) => {
+                    let info_hash = self.works[id.0 as usize].info_hash;
+                    self.warn(Some(info_hash), format!("--peer {name}: {error}"));
+                }
+            },
+            News::Tracker(id, index, result) => {
+                let actions = self
+                    .alive(id)
+                    .map(|running| running.torrent.on_tracker(index, result, now));
+                self.perform(id, actions.unwrap_or_default());
+            }
+            News::CheckProgress(id, done, pieces) => {
+                let info_hash = self.works[id.0 as usize].info_hash;
+                self.reporter.report(Report::Checking {
+                    info_hash,
+                    done,
+                    pieces,
+                });
+            }
+            News::Prepared(id, Ok(Some(prepared))) if self.deadline.is_none() => {
+                self.start(id, prepared)
+            }
+            News::Prepared(id, Ok(_)) => self.works[id.0 as usize].stage = Stage::Over,
+            News::Prepared(id, Err(error)) => self.fail(id, chain(&error)),
+            News::Check(id, report) => self.on_check(id, report),
+        }
+    }
+
+    fn on_check(&mut self, id: TorrentId, report: CheckReport) {
+        let now = Instant::now();
+        let mut budgets = self.budgets;
+        let Some(running) = self.alive(id) else {
+            return;
+        };
+        let actions = match report {
+            CheckReport::Verdicts(verdicts) => {
+                running.unchecked = running.unchecked.saturating_sub(verdicts.len());
+                running.torrent.on_verdicts(&verdicts, now, &mut budgets)
+            }
+            CheckReport::Blocks(piece, hashes) => {
+                running.unchecked = running.unchecked.saturating_sub(1);
+                running
+                    .torrent
+                    .on_block_hashes(piece, &hashes, now, &mut budgets)
+            }
+            CheckReport::Failed(error) => {
+                running.unchecked = 0;
+                return self.fail(id, chain(&error));
+            }
+        };
+        self.budgets = budgets;
+        self.perform(id, actions);
+    }
+
+    /// The data on disk is known: the torrent joins its swarm.
+    fn start(&mut self, id: TorrentId, prepared: Prepared) {
+        let now = Instant::now();
+        let job = self.works[id.0 as usize].job.clone();
+        let metainfo = &job.metainfo;
+        let peer_id = PeerId::random(&mut self.rng);
+        let mut trackers = metainfo.trackers.clone();
+        trackers.extend(job.trackers.iter().map(|url| vec![url.clone()]));
+        let mut torrent = Torrent::new(
+            Setup {
+                info_hash: metainfo.info_hash,
+                peer_id,
+                layout: metainfo.layout.clone(),
+                have: prepared.have,
+                wanted_files: prepare::wanted_files(&job),
+                trackers,
+                private: metainfo.private,
+                port: self.port,
+                max_peers: self.config.max_peers,
+                sequential: self.config.sequential,
+                afterwards: self.config.afterwards,
+                stall_timeout: self.config.stall_timeout,
+                seed: self.rng.u64(..),
+            },
+            now,
+        );
+        self.reporter.report(Report::Checked {
+            info_hash: metainfo.info_hash,
+            have_pieces: torrent.have().count(),
+            pieces: metainfo.layout.pieces(),
+            have_bytes: torrent.have_bytes(),
+        });
+        if self.config.seed_only && torrent.have_bytes() < torrent.wanted_bytes() {
+            let (have, wanted) = (torrent.have_bytes(), torrent.wanted_bytes());
+            let dir = self.config.dir.display();
+            let name = &metainfo.name;
+            let message = format!(
+                "{name} is incomplete in {dir}: {have} of {wanted} bytes are there; \
+                 complete it with 'storrent --seed', or name its folder with --dir"
+            );
+            return self.fail(id, message);
+        }
+        let (checker, requests) = unbounded();
+        let (hashes, news) = (metainfo.clone(), self.news.clone());
+        let checking = checker::spawn(
+            &prepared.storage,
+            move |piece| hashes.hash(piece),
+            requests,
+            move |report| {
+                let _ = news.send(News::Check(id, report));
+            },
+        );
+        if let Err(error) = checking {
+            return self.fail(
+                id,
+                format!("cannot start a thread to check pieces: {error}"),
+            );
+        }
+        let mut actions = torrent.start(now);
+        let names = job.peers.iter().filter_map(|name| match name.parse() {
+            Ok(addr) => {
+                torrent.on_addresses([addr], Source::User, now, &mut actions);
+                None
+            }
+            Err(_) => Some(name.clone()),
+        });
+        let names: Vec<String> = names.collect();
+        self.works[id.0 as usize].stage = Stage::Running(Box::new(Running {
+            torrent,
+            shared: Arc::new(Shared {
+                info_hash: metainfo.info_hash,
+                peer_id,
+                layout: metainfo.layout.clone(),
+                storage: prepared.storage,
+                max_open: (MAX_OPEN_FILES / (self.config.max_peers + 1)).clamp(1, 16),
+                port: Some(self.port),
+                upload_limited: self.config.upload_limit > 0,
+            }),
+            checker,
+            unchecked: 0,
+            trackers: HashMap::new(),
+        }));
+        self.perform(id, actions);
+        for name in names {
+            self.resolve(id, name);
+        }
+    }
+
+    /// Looks up a name of `--peer`, which may take long, on a thread of its own.
+    fn resolve(&mut self, id: TorrentId, name: String) {
+        let news = self.news.clone();
+        let look_up = move || {
+            let found = name.to_socket_addrs().map(Iterator::collect);
+            let _ = news.send(News::Resolved(id, name, found));
+        };
+        if let Err(error) = std::thread::Builder::new()
+            .name("resolve".into())
+            .spawn(look_up)
+        {
+            self.warn(None, format!("cannot look up a peer's name: {error}"));
+        }
+    }
+
+    /// The torrent, if it is being worked on and not leaving.
+    fn running(&mut self, id: TorrentId) -> Option<&mut Running> {
+        match &mut self.works[id.0 as usize].stage {
+            Stage::Running(running) => Some(running),
+            _ => None,
+        }
+    }
+
+    /// The torrent, also if it is leaving.
+    fn alive(&mut self, id: TorrentId) -> Option<&mut Running> {
+        match &mut self.works[id.0 as usize].stage {
+            Stage::Running(running) | Stage::Leaving(running) => Some(running),
+            _ => None,
+        }
+    }
+
+    /// Somebody connected; about which torrent, its handshake will tell.
+    fn on_incoming(&mut self, stream: TcpStream, addr: SocketAddr) {
+        let unknown = self
+            .links
+            .values()
+            .filter(|link| link.torrent.is_none())
+            .count();
+        if unknown < MAX_UNKNOWN && self.deadline.is_none() {
+            self.connect(None, addr, Link::Accepted(stream));
+        }
+    }
+
+    /// Starts a peer thread.
+    fn connect(
+        &mut self,
+        torrent: Option<TorrentId>,
+        addr: SocketAddr,
+        link: Link,
+    ) -> Option<PeerKey> {
+        let key = PeerKey(self.next_key);
+        self.next_key += 1;
+        let (orders, to_obey) = unbounded();
+        peer::spawn(key, link, to_obey, self.events.clone()).ok()?;
+        let incoming = torrent.is_none();
+        self.links.insert(
+            key,
+            PeerLink {
+                torrent,
+                addr,
+                incoming,
+                orders: Some(orders),
+            },
+        );
+        Some(key)
+    }
+
+    fn on_peer(&mut self, key: PeerKey, event: FromPeer) {
+        let now = Instant::now();
+        let Some(link) = self.links.get_mut(&key) else {
+            return;
+        };
+        let event = match event {
+            FromPeer::Greeted(handshake) => {
+                let about = self.works.iter().position(|work| {
+                    work.info_hash == handshake.info_hash && matches!(work.stage, Stage::Running(_))
+                });
+                let Some(index) = about else {
+                    link.orders = None;
+                    return;
+                };
+                let id = TorrentId(index as u32);
+                link.torrent = Some(id);
+                let (addr, incoming) = (link.addr, link.incoming);
+                let running = self.running(id);
+                let actions =
+                    running.map(|r| r.torrent.on_greeted(key, addr, &handshake, incoming, now));
+                return self.perform(id, actions.unwrap_or_default());
+            }
+            FromPeer::Event(event) => event,
+        };
+        let about = link.torrent;
+        if let PeerEvent::Closed(_) = event {
+            self.links.remove(&key);
+        }
+        let Some(id) = about else { return };
+        if let PeerEvent::DiskFailed(error) = event {
+            return self.fail(id, error);
+        }
+        let mut budgets = self.budgets;
+        let actions = self
+            .alive(id)
+            .map(|running| running.torrent.on_peer(key, event, now, &mut budgets));
+        self.budgets = budgets;
+        self.perform(id, actions.unwrap_or_default());
+    }
+
+    /// Does what a torrent decided.
+    fn perform(&mut self, id: TorrentId, actions: Vec<Action>) {
+        let now = Instant::now();
+        for action in actions {
+            let Some(running) = self.alive(id) else {
+                return;
+            };
+            match action {
+                Action::Dial(addr) => {
+                    let (info_hash, peer_id) = (running.shared.info_hash, running.shared.peer_id);
+                    let link = Link::Dial {
+                        addr,
+                        bind: self.config.bind,
+                        info_hash,
+                        peer_id,
+                    };
+                    let key = self.connect(Some(id), addr, link);
+                    let Some(running) = self.alive(id) else {
+                        return;
+                    };
+                    match key {
+                        Some(key) => running.torrent.on_dial(key, addr, now),
+                        None => running.torrent.on_dial_failed(addr, now),
+                    }
+                }
+                Action::Welcome(key) => {
+                    let torrent = running.shared.clone();
+                    let have = running.torrent.have().clone();
+                    let complete = running.torrent.phase() != Phase::Downloading;
+                    self.send(
+                        key,
+                        Order::Welcome {
+                            torrent,
+                            have,
+                            complete,
+                        },
+                    );
+                }
+                Action::Send(key, command) => self.send(key, Order::Do(command)),
+                Action::HangUp(key) => {
+                    if let Some(link) = self.links.get_mut(&key) {
+                        link.orders = None;
+                    }
+                }
+                Action::Verify(pieces) => {
+                    running.unchecked += pieces.len();
+                    let _ = running.checker.send(CheckRequest::Pieces(pieces));
+                }
+                Action::HashBlocks(piece) => {
+                    running.unchecked += 1;
+                    let _ = running.checker.send(CheckRequest::Blocks(piece));
+                }
+                Action::Announce(index, request) => self.announce(id, index, request),
+                Action::Tell(report) => self.reporter.report(report),
+                Action::Complete => {
+                    let shared = running.shared.clone();
+                    if !self.config.seed_only
+                        && let Err(error) = resume::remove(&shared.storage)
+                    {
+                        self.warn(Some(shared.info_hash), chain(&error));
+                    }
+                }
+            }
+        }
+        self.after(id);
+    }
+
+    /// A torrent that has nothing left to do leaves.
+    fn after(&mut self, id: TorrentId) {
+        let Some(running) = self.running(id) else {
+            return;
+        };
+        match running.torrent.phase() {
+            Phase::Downloading | Phase::Seeding => {}
+            Phase::Done => self.leave(id),
+            Phase::Stalled => {
+                let info_hash = running.shared.info_hash;
+                let why = running
+                    .torrent
+                    .progress(Instant::now())
+                    .idle
+                    .unwrap_or_default();
+                self.ending.stalled = true;
+                let message =
+                    format!("gave up, as nothing came for the time of --stall-timeout: {why}");
+                self.warn(Some(info_hash), message);
+                self.leave(id);
+            }
+        }
+    }
+
+    /// The sends are to an unbounded channel: main never waits. A thread that is gone
+    /// has told so, or will.
+    fn send(&mut self, key: PeerKey, order: Order) {
+        if let Some(orders) = self.links.get(&key).and_then(|link| link.orders.as_ref()) {
+            let _ = orders.send(order);
+        }
+    }
+
+    /// Tells a tracker, by its thread; the first time that thread is started.
+    fn announce(&mut self, id: TorrentId, index: TrackerIndex, request: AnnounceRequest) {
+        let settings = TrackerSettings {
+            bind: self.config.bind,
+            ..TrackerSettings::default()
+        };
+        let news = self.news.clone();
+        let Some(running) = self.alive(id) else {
+            return;
+        };
+        if !running.trackers.contains_key(&index) {
+            let (requests, to_perform) = unbounded();
+            let urls = running.torrent.trackers();
+            let url = urls
+                .into_iter()
+                .find(|(i, _)| *i == index)
+                .map(|(_, url)| url)
+                .unwrap_or_default();
+            let report = move |index, result| _ = news.send(News::Tracker(id, index, result));
+            if let Err(error) = tracker::spawn(url, index, settings, to_perform, report) {
+                return self.warn(None, format!("cannot start a tracker's thread: {error}"));
+            }
+            running.trackers.insert(index, requests);
+        }
+        if let Some(requests) = running.trackers.get(&index) {
+            let _ = requests.send(request);
+        }
+    }
+
+    /// Something that ends one torrent went wrong; the others go on.
+    fn fail(&mut self, id: TorrentId, message: String) {
+        let work = &mut self.works[id.0 as usize];
+        if matches!(work.stage, Stage::Leaving(_) | Stage::Over) {
+            return;
+        }
+        self.ending.failed = true;
+        let info_hash = Some(work.info_hash);
+        self.reporter.report(Report::Error {
+            info_hash,
+            source: None,
+            message,
+        });
+        self.leave(id);
+    }
+
+    /// The torrent leaves its swarm. Once all have left or are leaving, the goodbye may
+    /// take only so long.
+    fn leave(&mut self, id: TorrentId) {
+        let work = &mut self.works[id.0 as usize];
+        let mut actions = Vec::new();
+        work.stage = match std::mem::replace(&mut work.stage, Stage::Over) {
+            Stage::Running(mut running) => {
+                actions = running.torrent.stop(Instant::now());
+                Stage::Leaving(running)
+            }
+            Stage::Checking => Stage::Over,
+            stage => stage,
+        };
+        self.perform(id, actions);
+        if self
+            .works
+            .iter()
+            .all(|work| matches!(work.stage, Stage::Leaving(_) | Stage::Over))
+        {
+            self.deadline.get_or_insert(Instant::now() + GOODBYE);
+        }
+    }
+
+    /// Everything ends: a signal came.
+    fn leave_all(&mut self) {
+        self.deadline.get_or_insert(Instant::now() + GOODBYE);
+        (0..self.works.len()).for_each(|index| self.leave(TorrentId(index as u32)));
+    }
+
+    fn save_records(&mut self) {
+        (0..self.works.len()).for_each(|index| self.save_record(index));
+    }
+
+    /// The torrent is over; what it has is written down, so that the next run need not
+    /// hash it all.
+    fn save_record(&mut self, index: usize) {
+        let work = &mut self.works[index];
+        let (Stage::Running(running) | Stage::Leaving(running)) =
+            std::mem::replace(&mut work.stage, Stage::Over)
+        else {
+            return;
+        };
+        let incomplete = running.torrent.have_bytes() < running.torrent.wanted_bytes();
+        if incomplete
+            && !self.config.seed_only
+            && let Err(error) = resume::save(&running.shared.storage, running.torrent.have())
+        {
+            self.warn(Some(running.shared.info_hash), chain(&error));
+        }
+    }
+}
+
+/// An error and its causes in one line.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text += &format!(": {more}");
+        }
+        cause = error.source();
+    }
+    text
+}

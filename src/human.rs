@@ -1,0 +1,301 @@
+//! Sizes, rates, times and foreign text as a person reads them.
+//!
+//! Pure text in, text out. Two things here are safety and not comfort: whatever came
+//! from a torrent, a tracker or a peer goes through [`escaped`] before it reaches a
+//! terminal, because control characters there move the cursor, change the title, or
+//! make a line say something else; and [`chain`] prints an error with all its causes,
+//! because "cannot read x" without "permission denied" helps nobody.
+
+use std::error::Error;
+use std::fmt::Write;
+use std::time::Duration;
+
+/// A number of bytes in the largest binary unit that keeps it at 1 or more, three
+/// digits: `0 B`, `1023 B`, `1.00 KiB`, `97.6 MiB`.
+pub fn size(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    // 1023.9 KiB would print as "1024 KiB": the next unit begins where it rounds up.
+    let mut value = bytes as f64 / 1024.0;
+    let mut unit = 0;
+    while value >= 1023.5 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    let digits = match value {
+        v if v < 9.995 => 2,
+        v if v < 99.95 => 1,
+        _ => 0,
+    };
+    format!("{value:.digits$} {}", UNITS[unit])
+}
+
+/// A number of bytes in both units: `97.6 MiB (102,340,000 bytes)`; small ones once.
+pub fn size_exact(bytes: u64) -> String {
+    match bytes {
+        1 => "1 byte".to_string(),
+        0..1024 => format!("{bytes} bytes"),
+        _ => format!("{} ({} bytes)", size(bytes), grouped(bytes)),
+    }
+}
+
+/// Bytes a second: `1.00 MiB/s`.
+pub fn rate(bytes: u64) -> String {
+    size(bytes) + "/s"
+}
+
+/// A number with a comma between thousands.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A time in its two largest units, whole seconds: `7 s`, `2 min 5 s`, `3 h 0 min`,
+/// `12 d 4 h`.
+pub fn duration(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
+    match () {
+        () if days > 999 => "over 999 d".to_string(),
+        () if days > 0 => format!("{days} d {} h", hours % 24),
+        () if hours > 0 => format!("{hours} h {} min", minutes % 60),
+        () if minutes > 0 => format!("{minutes} min {} s", seconds % 60),
+        () => format!("{seconds} s"),
+    }
+}
+
+/// Seconds since 1970 as `2013-08-19 13:05:00 UTC`. From the year 5138 on the number
+/// is taken for milliseconds, as some makers of torrents write them; a number that is
+/// no date even so stays as it is.
+pub fn date(number: i64) -> String {
+    let seconds = match number {
+        0..100_000_000_000 => number,
+        100_000_000_000..100_000_000_000_000 => number / 1000,
+        _ => return number.to_string(),
+    };
+    let (days, second) = (seconds / 86400, seconds % 86400);
+    // A year that begins in March ends in its leap day, which makes the months regular.
+    let days = days + 719_468; // since 0000-03-01
+    let era = days / 146_097; // 400 years always have as many days
+    let day = days % 146_097;
+    let year = (day - day / 1460 + day / 36524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153; // 0: March
+    let (day, month) = (day - (153 * month + 2) / 5 + 1, (month + 2) % 12 + 1);
+    let year = 400 * era + year + i64::from(month <= 2);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
+}
+
+/// How much of `whole` is `part`, rounded down, so that 100.0 % means all of it.
+pub fn percent(part: u64, whole: u64) -> String {
+    let tenths = match whole {
+        0 => 1000,
+        _ => u128::from(part.min(whole)) * 1000 / u128::from(whole),
+    };
+    format!("{}.{} %", tenths / 10, tenths % 10)
+}
+
+/// `1 peer`, `2 peers`.
+pub fn count(number: u64, one: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} {one}{plural}", grouped(number))
+}
+
+/// Foreign text made safe to print: one line, no control characters, and none of
+/// those that turn the direction of writing, which can hide what a name ends in.
+pub fn escaped(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_unsafe(c) {
+            safe.extend(c.escape_default());
+        } else {
+            safe.push(c);
+        }
+    }
+    safe
+}
+
+fn is_unsafe(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// The same for a JSON text: what [`escaped`] would change is written as `\uXXXX`,
+/// so that a reader gets the exact text back and a terminal nothing to obey.
+///
+/// (`serde_json` escapes only what JSON forbids; outside of strings none of these
+/// characters occurs.)
+pub fn escaped_json(json: &str) -> String {
+    let mut safe = String::with_capacity(json.len());
+    for c in json.chars() {
+        if is_unsafe(c) {
+            let _ = write!(safe, "\\u{:04x}", u32::from(c)); // none is beyond U+FFFF
+        } else {
+            safe.push(c);
+        }
+    }
+    safe
+}
+
+/// `name` cut to at most `width` characters, the cut shown as `…`.
+pub fn shortened(name: &str, width: usize) -> String {
+    if name.chars().count() <= width {
+        return name.to_string();
+    }
+    let mut short: String = name.chars().take(width.saturating_sub(1)).collect();
+    short.push('…');
+    short
+}
+
+/// An error and its causes, each after a colon; one that the text before it already
+/// ends in is not said twice.
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let why = error.to_string();
+        if !text.ends_with(&why) {
+            text = format!("{text}: {why}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        let cases = [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.00 KiB"),
+            (1536, "1.50 KiB"),
+            (10 * 1024 - 1, "10.0 KiB"),
+            (100 * 1024 - 1, "100 KiB"),
+            (1_048_575, "1.00 MiB"),
+            (102_340_000, "97.6 MiB"),
+            (5 << 30, "5.00 GiB"),
+            (u64::MAX, "16.0 EiB"),
+        ];
+        for (bytes, text) in cases {
+            assert_eq!(size(bytes), text, "{bytes}");
+        }
+        assert_eq!(rate(2048), "2.00 KiB/s");
+        assert_eq!(size_exact(1), "1 byte");
+        assert_eq!(size_exact(1000), "1000 bytes");
+        assert_eq!(size_exact(163_783), "160 KiB (163,783 bytes)");
+    }
+
+    #[test]
+    fn numbers_and_times() {
+        for (number, text) in [
+            (0, "0"),
+            (999, "999"),
+            (1000, "1,000"),
+            (1_234_567, "1,234,567"),
+        ] {
+            assert_eq!(grouped(number), text);
+        }
+        assert_eq!(
+            (&*count(1, "peer"), &*count(0, "peer")),
+            ("1 peer", "0 peers")
+        );
+        let cases = [
+            (0, "0 s"),
+            (59, "59 s"),
+            (125, "2 min 5 s"),
+            (10_800, "3 h 0 min"),
+            (1_051_200, "12 d 4 h"),
+            (u64::MAX, "over 999 d"),
+        ];
+        for (seconds, text) in cases {
+            assert_eq!(duration(Duration::from_secs(seconds)), text);
+        }
+        let cases = [
+            (0, 0, "100.0 %"),
+            (0, 7, "0.0 %"),
+            (1, 3, "33.3 %"),
+            (u64::MAX - 1, u64::MAX, "99.9 %"),
+            (9, 7, "100.0 %"),
+        ];
+        for (part, whole, text) in cases {
+            assert_eq!(percent(part, whole), text, "{part} of {whole}");
+        }
+    }
+
+    #[test]
+    fn dates() {
+        let cases = [
+            (0, "1970-01-01 00:00:00 UTC"),
+            (951_782_399, "2000-02-28 23:59:59 UTC"),
+            (951_782_400, "2000-02-29 00:00:00 UTC"),
+            (951_868_800, "2000-03-01 00:00:00 UTC"),
+            (1_376_917_500, "2013-08-19 13:05:00 UTC"),
+            (4_107_542_400, "2100-03-01 00:00:00 UTC"),
+            (99_999_999_999, "5138-11-16 09:46:39 UTC"),
+            (1_449_730_049_429, "2015-12-10 06:47:29 UTC"),
+            (100_000_000_000_000, "100000000000000"),
+            (-1, "-1"),
+            (i64::MAX, "9223372036854775807"),
+        ];
+        for (seconds, text) in cases {
+            assert_eq!(date(seconds), text);
+        }
+    }
+
+    #[test]
+    fn foreign_text_obeys_nobody() {
+        let cases = [
+            ("plain ünïcödé \\ ✓", "plain ünïcödé \\ ✓"),
+            ("a\nb\tc", "a\\nb\\tc"),
+            ("\u{1b}[31mred", "\\u{1b}[31mred"),
+            ("\u{7f}\u{9b}2J", "\\u{7f}\\u{9b}2J"),
+            ("exe.\u{202e}txt", "exe.\\u{202e}txt"),
+        ];
+        for (text, safe) in cases {
+            assert_eq!(escaped(text), safe);
+            let json = escaped_json(&serde_json::to_string(text).unwrap());
+            assert!(!json.chars().any(is_unsafe), "{json}");
+            assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn names_are_cut_by_characters() {
+        assert_eq!(shortened("äöü", 3), "äöü");
+        assert_eq!(shortened("äöüß", 3), "äö…");
+        assert_eq!(shortened("ä", 0), "…");
+    }
+
+    #[test]
+    fn causes_are_told_once() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("{text}")]
+        struct Layer {
+            text: &'static str,
+            source: Option<Box<Layer>>,
+        }
+        let layer = |text, source: Option<Layer>| Layer {
+            text,
+            source: source.map(Box::new),
+        };
+        let error = layer(
+            "cannot read x",
+            Some(layer("disk: gone", Some(layer("gone", None)))),
+        );
+        assert_eq!(chain(&error), "cannot read x: disk: gone");
+    }
+}

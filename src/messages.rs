@@ -1,0 +1,84 @@
+//! What main and the peer threads say to one another.
+//!
+//! Main owns all state of a torrent; a peer thread owns one connection. They share
+//! nothing, so everything that either must know of the other is a variant here. Main's
+//! sends never block; a peer thread may wait for main.
+//!
+//! Two of a thread's events are questions: [`PeerEvent::Want`] and
+//! [`PeerEvent::Interested`]. Main always answers them, at once, with
+//! [`Command::Fetch`] and [`Command::Choke`]: so the thread may sleep on its channel
+//! until then, and starts its work the moment it is there.
+
+use crate::bitfield::Bitfield;
+use crate::layout::{PieceIndex, Span};
+use std::sync::Arc;
+
+/// Main → peer thread. A closed channel means: hang up.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// Fetch these spans: the answer to [`PeerEvent::Want`]; empty if there is no work
+    /// now. May also come later, unasked, to a peer whose answer was empty.
+    Fetch(Vec<Span>),
+    /// Somebody else has these, or takes them over. To be answered by
+    /// [`PeerEvent::Released`], so that main knows that nothing more will be written.
+    Cancel(Vec<Span>),
+    /// We have these pieces now, verified: they may be served.
+    Had {
+        /// The pieces.
+        pieces: Arc<[PieceIndex]>,
+        /// Those that the peer lacks and should hear of.
+        tell: Vec<PieceIndex>,
+    },
+    /// Whether the peer has anything that we want: to be told to it.
+    Interest(bool),
+    /// Whether the peer's requests are refused: to be told to it. The answer to
+    /// [`PeerEvent::Interested`], and the outcome of each choke round.
+    Choke(bool),
+    /// The peer may be sent so many more bytes: the answer to
+    /// [`PeerEvent::WantUpload`], if there is an upload limit.
+    MayUpload(u64),
+}
+
+/// Peer thread → main.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PeerEvent {
+    /// These are the pieces that it has: at most once, before any [`PeerEvent::Have`].
+    Pieces(Bitfield),
+    /// It has one more.
+    Have(PieceIndex),
+    /// Whether it wants anything that we have. A question.
+    Interested(bool),
+    /// Whether it refuses our requests.
+    Choked(bool),
+    /// It can be asked for so many more blocks. A question.
+    Want(u32),
+    /// These are on disk (not verified).
+    Stored(Vec<Span>),
+    /// These will not come from it (it choked us, refused, stalled, or we cancelled);
+    /// nothing of them will be written any more.
+    Released(Vec<Span>),
+    /// No block came for [`crate::peer::session::SNUB_AFTER`] though some are owed.
+    Snubbed,
+    /// It wants blocks, and there is an upload limit: so many bytes.
+    WantUpload(u64),
+    /// What its extension handshake says of it (BEP 10).
+    Client {
+        /// Name and version, as it calls itself.
+        name: Option<String>,
+        /// The port that it listens on.
+        port: Option<u16>,
+        /// It only gives: a seed, or a partial one (BEP 21).
+        upload_only: bool,
+    },
+    /// Payload bytes since the last time; each second, if there were any.
+    Traffic {
+        /// Received.
+        down: u64,
+        /// Sent.
+        up: u64,
+    },
+    /// A block or piece could not be written or read: the user must be told.
+    DiskFailed(String),
+    /// The connection is over, for this reason; always the last event.
+    Closed(String),
+}

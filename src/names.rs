@@ -1,0 +1,441 @@
+//! Safe file names: what a torrent calls its files, made fit for a disk.
+//!
+//! The names in a torrent were written by a stranger. `../../.bashrc` would leave the
+//! folder that the user chose, an empty name is no file, and two files of one name
+//! would overwrite each other. So each name goes through here once, when the torrent
+//! is read, and everything after may take it as it is:
+//!
+//! - a name is 1 to 255 bytes of UTF-8, is not `.` or `..`, and holds no `/`, no NUL
+//!   and no other control character (and nothing that Windows refuses, on Windows);
+//! - a path has at most [`MAX_COMPONENTS`] of them and [`MAX_PATH_LEN`] bytes;
+//! - no two files have the same path, and no file has the path of a folder.
+//!
+//! The same torrent always gives the same names, or a download could not be resumed:
+//! they follow from the torrent's bytes alone, never from what is on disk. Each change
+//! gives a line for the user. [`crate::metainfo`] is the only caller.
+
+use std::borrow::Cow;
+use std::collections::hash_map::DefaultHasher;
+use std::collections::{HashMap, HashSet};
+use std::hash::Hasher;
+
+/// The longest name of a file or folder, in bytes: what Linux file systems take.
+pub const MAX_NAME_LEN: usize = 255;
+
+/// The most names in a path, the torrent's own included; as many as libtorrent takes.
+pub const MAX_COMPONENTS: usize = 100;
+
+/// The longest path below the user's folder, in bytes. Linux takes 4,095 in all, so
+/// 1,000 are left for the folder itself.
+pub const MAX_PATH_LEN: usize = 3_000;
+
+/// What all the paths of a torrent may cost in memory, in bytes. A path of three
+/// names costs about 200, so it is enough for 400,000 files.
+const MAX_COST: usize = 80 << 20;
+
+/// How many changes are told one by one.
+const MAX_TOLD: usize = 10;
+
+/// Whether the disk takes `A` and `a` for the same name, as it does by default there.
+const FOLDS_CASE: bool = cfg!(any(windows, target_os = "macos"));
+
+/// Paths whose names fill [`MAX_COST`]: no torrent is like that but to do harm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("its file names would take more than {} MiB of memory", MAX_COST >> 20)]
+pub struct TooManyNames;
+
+/// Collects the paths of a torrent's files, in the torrent's order.
+pub struct Names {
+    root: String,
+    /// One for each file; empty for padding.
+    paths: Vec<Vec<String>>,
+    cost: usize,
+    changes: Changes,
+}
+
+impl Names {
+    /// For a torrent called `name`: the name of its one file, or of the folder that
+    /// holds all.
+    pub fn new(name: &[u8]) -> Self {
+        let mut changes = Changes::default();
+        let root = safe_name(name);
+        if root.as_bytes() != name {
+            changes.note(name, "is not safe", std::slice::from_ref(&root));
+        }
+        Self {
+            root,
+            paths: Vec::new(),
+            cost: 0,
+            changes,
+        }
+    }
+
+    /// The torrent's own name, safe.
+    pub fn root(&self) -> &str {
+        &self.root
+    }
+
+    /// The next file has this path below the torrent's folder. In a torrent of one
+    /// file, which has no folder, it is `None`: the file has the torrent's name.
+    ///
+    /// # Errors
+    /// [`TooManyNames`], if the names would take too much memory.
+    pub fn file(&mut self, below: Option<&[&[u8]]>) -> Result<(), TooManyNames> {
+        let mut path = Vec::with_capacity(MAX_COMPONENTS.min(1 + below.map_or(0, <[_]>::len)));
+        path.push(self.root.clone());
+        if let Some(below) = below {
+            let (folders, file) = match below {
+                [folders @ .., file] => (folders, *file),
+                [] => (below, &b""[..]),
+            };
+            // Of a path too long the outer folders and the file's name are kept.
+            let mut room = MAX_PATH_LEN - MAX_NAME_LEN - self.root.len() - 1;
+            for folder in folders.iter().take(MAX_COMPONENTS - 2) {
+                let folder = safe_name(folder);
+                match room.checked_sub(folder.len() + 1) {
+                    Some(left) => room = left,
+                    None => break,
+                }
+                path.push(folder);
+            }
+            path.push(safe_name(file));
+            let kept = path.iter().skip(1).map(String::as_bytes);
+            if !kept.eq(below.iter().copied()) {
+                self.changes
+                    .note(&below.join(&b'/'), "is not safe", &path[1..]);
+            }
+        }
+        // A `String` is three words, and the allocator adds two or three.
+        self.cost += path.iter().map(|name| name.len() + 48).sum::<usize>();
+        self.paths.push(path);
+        if self.cost > MAX_COST {
+            return Err(TooManyNames);
+        }
+        Ok(())
+    }
+
+    /// The next file is padding or otherwise never on disk: it needs no path.
+    pub fn no_file(&mut self) {
+        self.paths.push(Vec::new());
+    }
+
+    /// Gives files that share a path others, and returns the paths, one for each file
+    /// in order and each starting with the torrent's name, and what was changed.
+    ///
+    /// Folders keep their names, so that a folder stays one folder; a file whose path
+    /// is taken, by a folder or by an earlier file, becomes `name (2).txt`, or the
+    /// next number that is free.
+    pub fn finish(mut self) -> (Vec<Vec<String>>, Vec<String>) {
+        let mut taken = Taken::default();
+        for path in &self.paths {
+            taken.take_folders(path);
+        }
+        for path in &mut self.paths {
+            if let Some(name) = taken.take_file(path) {
+                let was = path.join("/");
+                path.pop();
+                path.push(name);
+                self.changes.note(was.as_bytes(), "is taken already", path);
+            }
+        }
+        (self.paths, self.changes.into_lines())
+    }
+}
+
+/// The paths in use. Each stands there as a hash of 64 bits: a few bytes a file
+/// instead of a copy of its path. Should two paths ever have the same hash, a file
+/// gets a number that it did not need; never do two files share a path.
+#[derive(Default)]
+struct Taken {
+    paths: HashSet<u64>,
+    /// The number to try next for a name that was found taken, so that of 100,000
+    /// files of one name the last does not try 100,000 numbers.
+    numbers: HashMap<u64, u32>,
+}
+
+impl Taken {
+    fn take_folders(&mut self, path: &[String]) {
+        let mut above = DefaultHasher::new();
+        for folder in path.iter().rev().skip(1).rev() {
+            self.paths.insert(within(&above, folder));
+            enter(&mut above, folder);
+        }
+    }
+
+    /// Takes the path for a file; if it is taken, takes one like it instead and
+    /// returns the last name of that.
+    fn take_file(&mut self, path: &[String]) -> Option<String> {
+        let (name, folders) = path.split_last()?;
+        let mut above = DefaultHasher::new();
+        folders.iter().for_each(|folder| enter(&mut above, folder));
+        if self.paths.insert(within(&above, name)) {
+            return None;
+        }
+        // Every stem is cut to leave room for any number, and has a count of its own.
+        // If only long ones were cut, once the number needs room, thousands of stems
+        // that differ at the end could be made to try the same numbers in vain.
+        let (stem, extension) = split_extension(name);
+        let stem = cut(stem, MAX_NAME_LEN - extension.len() - " (4294967295)".len());
+        let count = within(&above, &format!("{stem}/{extension}"));
+        let number = self.numbers.entry(count).or_insert(2);
+        loop {
+            let name = format!("{stem} ({number}){extension}");
+            *number += 1;
+            if self.paths.insert(within(&above, &name)) {
+                return Some(name);
+            }
+        }
+    }
+}
+
+/// The hash of `name` in the folder whose path went into `above`.
+fn within(above: &DefaultHasher, name: &str) -> u64 {
+    let mut hasher = above.clone();
+    hasher.write(as_the_disk_sees(name).as_bytes());
+    hasher.finish()
+}
+
+/// Goes from a folder into the folder `name` in it.
+fn enter(above: &mut DefaultHasher, name: &str) {
+    above.write(as_the_disk_sees(name).as_bytes());
+    above.write_u8(b'/');
+}
+
+fn as_the_disk_sees(name: &str) -> Cow<'_, str> {
+    match FOLDS_CASE {
+        true => Cow::Owned(name.to_lowercase()),
+        false => Cow::Borrowed(name),
+    }
+}
+
+/// The nearest safe name: what cannot stay becomes `_`, what is too long is cut
+/// before its extension.
+fn safe_name(name: &[u8]) -> String {
+    let mut safe = String::with_capacity(name.len());
+    for chunk in name.utf8_chunks() {
+        let is_bad = |c: char| c == '/' || c.is_control();
+        safe.extend(
+            chunk
+                .valid()
+                .chars()
+                .map(|c| if is_bad(c) { '_' } else { c }),
+        );
+        if !chunk.invalid().is_empty() {
+            safe.push('_');
+        }
+    }
+    if cfg!(windows) {
+        safe = safe_on_windows(&safe);
+    }
+    if matches!(safe.as_str(), "" | "." | "..") {
+        safe = "_".repeat(safe.len().max(1));
+    }
+    if safe.len() > MAX_NAME_LEN {
+        let (stem, extension) = split_extension(&safe);
+        safe = format!("{}{extension}", cut(stem, MAX_NAME_LEN - extension.len()));
+    }
+    safe
+}
+
+/// Windows keeps more characters and whole names for itself, and drops dots and
+/// spaces at the end. Elsewhere all of these are good names that must stay: a kernel's
+/// source has an `aux.c`, and whoever seeds it from disk has it by that name.
+fn safe_on_windows(name: &str) -> String {
+    let name = name.replace(['<', '>', ':', '"', '\\', '|', '?', '*'], "_");
+    let device = name.split('.').next().unwrap_or_default().trim_end();
+    let (letters, number) = device.split_at_checked(3).unwrap_or((device, ""));
+    let is_device = match letters.to_ascii_lowercase().as_str() {
+        "con" | "prn" | "aux" | "nul" => number.is_empty(),
+        "com" | "lpt" => matches!(number.as_bytes(), [b'1'..=b'9']),
+        _ => false,
+    };
+    let end = if name.ends_with(['.', ' ']) { "_" } else { "" };
+    format!("{}{name}{end}", if is_device { "_" } else { "" })
+}
+
+/// `"a.tar"` is `("a", ".tar")`; something longer than 16 letters and digits after the
+/// dot is part of a sentence, not an extension.
+fn split_extension(name: &str) -> (&str, &str) {
+    match name.rfind('.') {
+        Some(dot)
+            if dot > 0
+                && (2..=17).contains(&name[dot..].len())
+                && name[dot + 1..].bytes().all(|b| b.is_ascii_alphanumeric()) =>
+        {
+            name.split_at(dot)
+        }
+        _ => (name, ""),
+    }
+}
+
+/// As much of the beginning as fits in `max` bytes.
+fn cut(text: &str, max: usize) -> &str {
+    let mut end = max.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+/// What was changed, for the user: the first [`MAX_TOLD`] in words, then their number.
+#[derive(Default)]
+struct Changes {
+    lines: Vec<String>,
+    untold: usize,
+}
+
+impl Changes {
+    fn note(&mut self, old: &[u8], why: &str, new: &[String]) {
+        if self.lines.len() == MAX_TOLD {
+            self.untold += 1;
+            return;
+        }
+        let (old, new) = (String::from_utf8_lossy(old), new.join("/"));
+        // `{:?}` makes control characters visible and harmless.
+        let (old, new) = (cut(&old, MAX_NAME_LEN), cut(&new, MAX_NAME_LEN));
+        self.lines
+            .push(format!("the name {old:?} {why}: saved as {new:?}"));
+    }
+
+    fn into_lines(mut self) -> Vec<String> {
+        if self.untold > 0 {
+            self.lines
+                .push(format!("and {} more names were changed", self.untold));
+        }
+        self.lines
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The paths that a torrent called `t` gives to files of these paths.
+    fn saved(files: &[&str]) -> Vec<String> {
+        let mut names = Names::new(b"t");
+        for file in files {
+            let path: Vec<_> = file.split('/').map(str::as_bytes).collect();
+            names.file(Some(&path)).unwrap();
+        }
+        names
+            .finish()
+            .0
+            .iter()
+            .map(|path| path[1..].join("/"))
+            .collect()
+    }
+
+    #[test]
+    fn names_become_safe() {
+        let long = format!("{}.tar", "é".repeat(200));
+        let cases: &[(&[u8], &str)] = &[
+            (b"plain name.txt", "plain name.txt"),
+            (b"", "_"),
+            (b".", "_"),
+            (b"..", "__"),
+            (b"...", "..."),
+            (b".hidden", ".hidden"),
+            (b"/etc/passwd", "_etc_passwd"),
+            (b"nul\0nl\n\x1b[31m\x7f", "nul_nl__[31m_"),
+            ("c1\u{85}".as_bytes(), "c1_"),
+            (b"caf\xe9.txt", "caf_.txt"),
+            (b"\xff", "_"),
+            (long.as_bytes(), &format!("{}.tar", "é".repeat(125))),
+            (&[b'x'; 300], &"x".repeat(255)),
+        ];
+        for (name, safe) in cases {
+            assert_eq!(safe_name(name), *safe, "{}", name.escape_ascii());
+        }
+        for (name, safe) in [
+            ("aux.c", "_aux.c"),
+            ("COM7", "_COM7"),
+            ("com0", "com0"),
+            ("auxiliary", "auxiliary"),
+            ("a:b?", "a_b_"),
+            ("end.", "end._"),
+            ("c", "c"),
+        ] {
+            assert_eq!(safe_on_windows(name), safe);
+        }
+    }
+
+    #[test]
+    fn no_two_files_share_a_path() {
+        let cases: &[(&[&str], &[&str])] = &[
+            (
+                &["a.txt", "a.txt", "a.txt"],
+                &["a.txt", "a (2).txt", "a (3).txt"],
+            ),
+            (&["a", "a/b"], &["a (2)", "a/b"]),
+            (&["a/b/c", "a/b", "a"], &["a/b/c", "a/b (2)", "a (2)"]),
+            (&["a (2)", "a", "a"], &["a (2)", "a", "a (3)"]),
+            (&["a", "a", "a (2)"], &["a", "a (2)", "a (2) (2)"]),
+            (&["a", "a", "a (2)/b"], &["a", "a (3)", "a (2)/b"]),
+            (&["x/..", "x/__"], &["x/__", "x/__ (2)"]),
+            (&["../a", "__/a"], &["__/a", "__/a (2)"]),
+            (&[".x", ".x"], &[".x", ".x (2)"]),
+            (&["ab", "a/b"], &["ab", "a/b"]),
+            (&["a//b", "a/_/b"], &["a/_/b", "a/_/b (2)"]),
+        ];
+        for (files, expected) in cases {
+            assert_eq!(saved(files), *expected, "{files:?}");
+        }
+    }
+
+    #[test]
+    fn long_paths_are_cut_in_the_middle() {
+        let deep = vec![&b"d"[..]; 5_000];
+        let wide = vec![&[b'w'; 255][..]; 50];
+        let mut names = Names::new(&[b'n'; 300]);
+        names.file(Some(&deep)).unwrap();
+        names.file(Some(&wide)).unwrap();
+        let (paths, lines) = names.finish();
+        assert_eq!(paths[0].len(), MAX_COMPONENTS);
+        assert!(paths[1].len() > 10 && paths[1].join("/").len() <= MAX_PATH_LEN);
+        assert_eq!(lines.len(), 3, "the root, and each file: {lines:#?}");
+    }
+
+    #[test]
+    fn changes_are_told_but_not_all() {
+        let mut names = Names::new(b"..");
+        for _ in 0..100_000 {
+            names.file(Some(&[b"\x1b"])).unwrap();
+        }
+        names.no_file();
+        let (paths, lines) = names.finish();
+        assert_eq!(paths[99_999], ["__", "_ (100000)"]);
+        assert!(paths[100_000].is_empty());
+        assert_eq!(lines[0], r#"the name ".." is not safe: saved as "__""#);
+        assert_eq!(lines[1], r#"the name "\u{1b}" is not safe: saved as "_""#);
+        assert_eq!(lines[MAX_TOLD], "and 199990 more names were changed");
+    }
+
+    #[test]
+    fn too_many_names() {
+        let mut names = Names::new(b"t");
+        let path = [&[b'x'; 200][..]; 10];
+        assert!((0..100_000).any(|_| names.file(Some(&path)).is_err()));
+    }
+
+    proptest! {
+        #[test]
+        fn any_names_are_safe_and_unique(files in prop::collection::vec(prop::collection::vec("[ab./\0(2) ]{0,3}|.{250,260}", 0..4), 0..30)) {
+            let mut names = Names::new(b"t");
+            for file in &files {
+                let path: Vec<_> = file.iter().map(String::as_bytes).collect();
+                names.file(Some(&path)).unwrap();
+            }
+            let (paths, _) = names.finish();
+            let unique: HashSet<_> = paths.iter().collect();
+            prop_assert_eq!(unique.len(), files.len());
+            for path in &paths {
+                prop_assert!((1..path.len()).all(|n| !unique.contains(&path[..n].to_vec())), "a file is a folder");
+                for name in path {
+                    prop_assert!(!name.is_empty() && name.len() <= MAX_NAME_LEN && name != "." && name != "..");
+                    prop_assert!(!name.contains(|c: char| c == '/' || c.is_control()));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Why a connection with a peer ends. Never fatal to the torrent: main notes it, gives
+//! the peer's work to others and goes on.
+
+use crate::bencode::BencodeError;
+use crate::layout::RawBlock;
+use crate::wire::WireError;
+use std::io;
+use std::time::Duration;
+
+/// Why one connection ended.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PeerError {
+    /// `during` names the step: "connection reset" alone does not tell a refused dial
+    /// from a dropped session.
+    #[error("{during}: {source}")]
+    Io {
+        /// What was being done.
+        during: &'static str,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The peer closed the connection.
+    #[error("the peer hung up")]
+    HungUp,
+    /// It does not speak BitTorrent, or wants it encrypted.
+    #[error("what answers there is no BitTorrent peer, or wants an encrypted connection")]
+    NotBitTorrent,
+    /// Its handshake is about another torrent.
+    #[error("the peer does not serve this torrent")]
+    WrongTorrent,
+    /// It broke the framing of BEP 3.
+    #[error("the peer broke the wire protocol: {0}")]
+    Wire(#[from] WireError),
+    /// An extended message is no sound bencoding.
+    #[error("the peer sent a bad extended message: {0}")]
+    Extension(#[from] BencodeError),
+    /// Its bitfield has a wrong length or spare bits set, or came twice.
+    #[error("the peer sent a bad bitfield")]
+    BadBitfield,
+    /// It names a piece that does not exist.
+    #[error("the peer named piece {0}, which does not exist")]
+    NoSuchPiece(u32),
+    /// It asks for bytes outside of a piece, none, or too many at once.
+    #[error("the peer asked for {length} bytes at {begin} of piece {index}", length = .0.length, begin = .0.begin, index = .0.index)]
+    BadRequest(RawBlock),
+    /// It sent a block that we had not asked for.
+    #[error("the peer sent a block that it was not asked for (piece {index}, byte {begin})", index = .0.index, begin = .0.begin)]
+    Unrequested(RawBlock),
+    /// It queues requests or forces replies without end.
+    #[error("the peer floods us with requests")]
+    Flood,
+    /// It lets us ask, and rejects whatever we ask.
+    #[error("the peer rejects all requests")]
+    RejectsAll,
+    /// Nothing arrived for this long, not even a keep-alive.
+    #[error("nothing was heard from the peer for {} s", .0.as_secs())]
+    Silent(Duration),
+    /// A disk error: reported to the user by itself.
+    #[error("{0}")]
+    Disk(String),
+}

@@ -1,0 +1,149 @@
+//! The receive buffer of a peer: where blocks stay until they are written.
+//!
+//! The kernel's data lands here in large reads. Messages are parsed where they lie;
+//! a block's bytes are not copied anywhere, only remembered, and go to the disk
+//! straight from here, many with one call:
+//!
+//! ```text
+//! | head | block | head | block | have | head | block | head | blo        |
+//!          ^held          ^held                 ^held   ^parsed   ^filled
+//! ```
+//!
+//! When the room runs short, what is held is written and the unparsed rest moved to
+//! the front. The buffer is small at first, and doubles while reads fill it: a slow
+//! peer costs [`FIRST_LEN`], a fast one up to [`MAX_LEN`].
+
+use crate::layout::{Block, Layout, PieceIndex};
+use crate::storage::{Files, StorageError};
+use crate::wire::PIECE_HEAD_LEN;
+use std::io::IoSlice;
+
+/// Bytes of the buffer at first.
+const FIRST_LEN: usize = 128 * 1024;
+
+/// Bytes that the buffer grows to for a fast peer.
+const MAX_LEN: usize = 1024 * 1024;
+
+/// With less room than this (a block and its head, and some), it is time to write.
+const LOW_ROOM: usize = 20 * 1024;
+
+/// The buffer, and what of it is still needed.
+#[derive(Debug)]
+pub struct Intake {
+    buf: Vec<u8>,
+    parsed: usize,
+    filled: usize,
+    /// Blocks to be written, and where their bytes are.
+    held: Vec<(Block, usize)>,
+    /// The last read filled all the room that there was.
+    pressed: bool,
+}
+
+impl Intake {
+    /// An empty buffer.
+    pub fn new() -> Self {
+        Self {
+            buf: vec![0; FIRST_LEN],
+            parsed: 0,
+            filled: 0,
+            held: Vec::new(),
+            pressed: false,
+        }
+    }
+
+    /// Reads once by `read` into the free room; returns how much came. There must be
+    /// room: see [`Intake::is_full`] and [`Intake::compact`].
+    pub fn fill<E>(
+        &mut self,
+        read: impl FnOnce(&mut [u8]) -> Result<usize, E>,
+    ) -> Result<usize, E> {
+        let room = &mut self.buf[self.filled..];
+        let space = room.len();
+        let count = read(room)?;
+        self.filled += count;
+        self.pressed |= count == space;
+        Ok(count)
+    }
+
+    /// What was received and not parsed yet.
+    pub fn unparsed(&self) -> &[u8] {
+        &self.buf[self.parsed..self.filled]
+    }
+
+    /// A message of `used` bytes was parsed. If it was a block to be stored, its bytes
+    /// are held.
+    pub fn consume(&mut self, used: usize, block: Option<Block>) {
+        if let Some(block) = block {
+            self.held.push((block, self.parsed + PIECE_HEAD_LEN));
+        }
+        self.parsed += used;
+        if self.parsed == self.filled && self.held.is_empty() {
+            (self.parsed, self.filled) = (0, 0);
+        }
+    }
+
+    /// Whether blocks wait to be written.
+    pub fn holds_blocks(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// Whether there is too little room for the next read.
+    pub fn is_full(&self) -> bool {
+        self.buf.len() - self.filled < LOW_ROOM
+    }
+
+    /// Forgets held blocks that are not wanted any more.
+    pub fn drop_held(&mut self, unwanted: impl Fn(Block) -> bool) {
+        self.held.retain(|(block, _)| !unwanted(*block));
+    }
+
+    /// Writes all held blocks, neighbours with one call, and says which they were.
+    ///
+    /// # Errors
+    /// [`StorageError`], if the disk fails; the blocks are then given up.
+    pub fn store(
+        &mut self,
+        layout: &Layout,
+        files: &mut Files,
+    ) -> Result<Vec<(PieceIndex, u32)>, StorageError> {
+        let mut held = std::mem::take(&mut self.held);
+        held.sort_unstable_by_key(|(block, _)| *block);
+        let end = |block: Block| layout.block_start(block) + u64::from(block.len());
+        for run in held.chunk_by(|(a, _), (b, _)| end(*a) == layout.block_start(*b)) {
+            let mut bytes: Vec<IoSlice<'_>> = run
+                .iter()
+                .map(|(block, at)| IoSlice::new(&self.buf[*at..*at + block.len() as usize]))
+                .collect();
+            files.write(layout.block_start(run[0].0), &mut bytes)?;
+        }
+        let stored = held
+            .iter()
+            .map(|(block, _)| (block.piece(), block.number()))
+            .collect();
+        held.clear();
+        self.held = held; // keeps its memory
+        Ok(stored)
+    }
+
+    /// Makes room: the unparsed rest moves to the front. Nothing may be held. A message
+    /// longer than the whole buffer, up to `max_message`, makes it grow.
+    pub fn compact(&mut self, max_message: usize) {
+        debug_assert!(self.held.is_empty(), "held bytes would be lost");
+        self.buf.copy_within(self.parsed..self.filled, 0);
+        self.filled -= self.parsed;
+        self.parsed = 0;
+        let fast = self.pressed && self.buf.len() < MAX_LEN;
+        let huge =
+            self.buf.len() - self.filled < LOW_ROOM && self.buf.len() < max_message + 4 + LOW_ROOM;
+        if fast || huge {
+            self.buf.resize(self.buf.len() * 2, 0);
+        }
+        self.pressed = false;
+    }
+}
+
+impl Default for Intake {
+    fn default() -> Self {
+        Self::new()
+    }
+}

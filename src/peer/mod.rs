@@ -1,0 +1,441 @@
+//! One thread for one peer: it owns the connection and sleeps in it.
+//!
+//! The thread dials (or takes an accepted stream), exchanges handshakes, introduces
+//! the peer to main and, if main welcomes it, converses until either side hangs up.
+//! What to say is decided by the [`session`]; this file moves bytes: from the socket to
+//! the disk ([`intake`]), from the disk to the socket, and events and commands between
+//! here and main.
+//!
+//! # Two masters, one sleep
+//! A thread can sleep in one place only, but it must hear its peer *and* main, and it
+//! must never be stuck in a write while its peer is stuck in one too. The answer is to
+//! **sleep on the side that owes us something**, and never longer than [`TICK`]:
+//!
+//! 1. main owes us an answer, and the peer owes us nothing → sleep in the channel;
+//! 2. the kernel took only part of our output, and the peer owes us no block → sleep
+//!    in a write;
+//! 3. else → sleep in a read.
+//!
+//! Before each sleep all other things that can go on without waiting have gone on. A
+//! wrong guess costs one [`TICK`] and never a deadlock.
+
+pub mod error;
+pub mod intake;
+pub mod session;
+pub mod socket;
+
+use crate::bitfield::Bitfield;
+use crate::extension;
+use crate::layout::Layout;
+use crate::messages::{Command, PeerEvent};
+use crate::storage::{Files, Storage};
+use crate::types::{InfoHash, PeerId, PeerKey};
+use crate::wire::{self, HANDSHAKE_LEN, Handshake};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
+use error::PeerError;
+use intake::Intake;
+use session::Session;
+use socket::PeerSocket;
+pub use socket::TICK;
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long a peer may take to accept the connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a peer may take for its handshake.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Blocks that lie in the receive buffer are written after so long at the latest.
+const HOLD_AT_MOST: Duration = Duration::from_millis(500);
+
+/// File data read ahead for the socket: enough for a few blocks, whatever their size.
+const UPLOAD_AHEAD: usize = 256 * 1024;
+
+/// A peer thread's stack. It holds no large value; what grows is on the heap.
+const STACK: usize = 256 * 1024;
+
+/// What all threads of one torrent read and nobody changes.
+pub struct Shared {
+    /// The torrent.
+    pub info_hash: InfoHash,
+    /// Our name in this torrent's swarm.
+    pub peer_id: PeerId,
+    /// How it divides.
+    pub layout: Arc<Layout>,
+    /// Its files.
+    pub storage: Arc<Storage>,
+    /// How many files each thread may keep open.
+    pub max_open: usize,
+    /// The port that we accept peers on.
+    pub port: Option<u16>,
+    /// Whether there is an upload limit: then main is asked before each upload.
+    pub upload_limited: bool,
+}
+
+/// Main → peer thread.
+pub enum Order {
+    /// The peer is welcome: the answer to [`FromPeer::Greeted`]. (Closing the channel is
+    /// the other answer.)
+    Welcome {
+        /// The torrent that it is about.
+        torrent: Arc<Shared>,
+        /// What we have.
+        have: Bitfield,
+        /// Whether we want nothing more.
+        complete: bool,
+    },
+    /// Something to do.
+    Do(Command),
+}
+
+/// Peer thread → main.
+#[derive(Debug)]
+pub enum FromPeer {
+    /// It answers, and this is its handshake. It waits to be welcomed.
+    Greeted(Handshake),
+    /// What the conversation brings.
+    Event(PeerEvent),
+}
+
+/// How the connection comes to be.
+#[derive(Debug)]
+pub enum Link {
+    /// We connect.
+    Dial {
+        /// To whom.
+        addr: SocketAddr,
+        /// From which local address.
+        bind: Option<IpAddr>,
+        /// About which torrent.
+        info_hash: InfoHash,
+        /// Under which name.
+        peer_id: PeerId,
+    },
+    /// The peer connected to us.
+    Accepted(TcpStream),
+}
+
+/// Starts the thread of one peer. It ends by itself, when the connection does or when
+/// the channel of `orders` is closed; its last event is always [`PeerEvent::Closed`].
+///
+/// # Errors
+/// If the system has no room for another thread.
+pub fn spawn(
+    key: PeerKey,
+    link: Link,
+    orders: Receiver<Order>,
+    events: Sender<(PeerKey, FromPeer)>,
+) -> std::io::Result<()> {
+    let thread = std::thread::Builder::new()
+        .name(format!("peer {}", key.0))
+        .stack_size(STACK);
+    thread.spawn(move || {
+        let mut farewell = Farewell {
+            key,
+            events,
+            why: "its thread failed".into(),
+        };
+        let end = connect(link, &orders, &farewell).and_then(|peer| match peer {
+            Some(peer) => peer.converse(&orders, &farewell),
+            None => Ok(()),
+        });
+        farewell.why = end
+            .err()
+            .map_or_else(|| "no longer needed".into(), |error| error.to_string());
+    })?;
+    Ok(())
+}
+
+/// Sends the last event, also if the thread panics: main must get its work back.
+struct Farewell {
+    key: PeerKey,
+    events: Sender<(PeerKey, FromPeer)>,
+    why: String,
+}
+
+impl Farewell {
+    /// Main may be gone already: then nobody is left to be told.
+    fn tell(&self, event: FromPeer) {
+        let _ = self.events.send((self.key, event));
+    }
+}
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        let why = std::mem::take(&mut self.why);
+        self.tell(FromPeer::Event(PeerEvent::Closed(why)));
+    }
+}
+
+/// Connects, exchanges handshakes, and asks main. `None`: main wants no such peer.
+fn connect(
+    link: Link,
+    orders: &Receiver<Order>,
+    farewell: &Farewell,
+) -> Result<Option<Peer>, PeerError> {
+    let mut intake = Intake::new();
+    let (mut socket, ours) = match link {
+        Link::Dial {
+            addr,
+            bind,
+            info_hash,
+            peer_id,
+        } => {
+            let mut socket = PeerSocket::dial(addr, bind, CONNECT_TIMEOUT)?;
+            let ours = Handshake::new(info_hash, peer_id);
+            // Alone: some clients drop a peer that sends more before they answered.
+            socket.write_wait(&ours.encode())?;
+            (socket, Some(ours))
+        }
+        Link::Accepted(stream) => (PeerSocket::new(stream)?, None),
+    };
+    let Some(theirs) = read_handshake(&mut socket, &mut intake, orders)? else {
+        return Ok(None);
+    };
+    if ours.is_some_and(|ours| ours.info_hash != theirs.info_hash) {
+        return Err(PeerError::WrongTorrent);
+    }
+    farewell.tell(FromPeer::Greeted(theirs));
+    let Ok(Order::Welcome {
+        torrent,
+        have,
+        complete,
+    }) = orders.recv()
+    else {
+        return Ok(None);
+    };
+    let their_addr = socket.peer_addr()?;
+    let mut out = Vec::new();
+    if ours.is_none() {
+        out.extend(Handshake::new(torrent.info_hash, torrent.peer_id).encode());
+    }
+    let now = Instant::now();
+    let layout = torrent.layout.clone();
+    let mut session = Session::new(
+        layout.clone(),
+        have,
+        theirs.fast(),
+        torrent.upload_limited,
+        now,
+    );
+    session.out = out;
+    let extension_handshake = extension::encode(torrent.port, complete, their_addr.ip());
+    session.greet(theirs.extended().then_some(&extension_handshake));
+    let files = torrent.storage.files(torrent.max_open);
+    let max_message = wire::max_message_len(layout.pieces());
+    Ok(Some(Peer {
+        socket,
+        intake,
+        session,
+        layout,
+        files,
+        max_message,
+        sent: 0,
+        held_since: None,
+    }))
+}
+
+/// Reads the peer's handshake; what follows it stays in the intake.
+fn read_handshake(
+    socket: &mut PeerSocket,
+    intake: &mut Intake,
+    orders: &Receiver<Order>,
+) -> Result<Option<Handshake>, PeerError> {
+    let deadline = Instant::now() + HANDSHAKE_TIMEOUT;
+    while Instant::now() < deadline {
+        if let Err(TryRecvError::Disconnected) = orders.try_recv() {
+            return Ok(None);
+        }
+        intake.fill(|buf| socket.read_wait(buf))?;
+        if !Handshake::plausible(intake.unparsed()) {
+            return Err(PeerError::NotBitTorrent);
+        }
+        if let Some(bytes) = intake.unparsed().first_chunk::<HANDSHAKE_LEN>() {
+            let handshake = Handshake::decode(bytes).ok_or(PeerError::NotBitTorrent)?;
+            intake.consume(HANDSHAKE_LEN, None);
+            return Ok(Some(handshake));
+        }
+    }
+    Err(PeerError::Silent(HANDSHAKE_TIMEOUT))
+}
+
+/// A peer that main welcomed.
+struct Peer {
+    socket: PeerSocket,
+    intake: Intake,
+    session: Session,
+    layout: Arc<Layout>,
+    files: Files,
+    max_message: usize,
+    /// How much of the session's output the kernel has taken.
+    sent: usize,
+    /// Since when blocks lie in the intake.
+    held_since: Option<Instant>,
+}
+
+impl Peer {
+    /// The life of the connection, turn by turn: see the module's text for the order.
+    fn converse(mut self, orders: &Receiver<Order>, farewell: &Farewell) -> Result<(), PeerError> {
+        // The handshake may have been followed by more.
+        let end = self.hear_peer().and_then(|()| {
+            loop {
+                match self.turn(orders, farewell) {
+                    Ok(true) => {}
+                    Ok(false) => break Ok(()),
+                    Err(end) => break Err(end),
+                }
+            }
+        });
+        // What was received is not thrown away because the peer left.
+        let stored = self.store();
+        self.session.tell_traffic();
+        self.tell(farewell);
+        end.and(stored)
+    }
+
+    /// One turn: hear main, say what there is to say, sleep, hear the peer. False if
+    /// main hung up.
+    fn turn(&mut self, orders: &Receiver<Order>, farewell: &Farewell) -> Result<bool, PeerError> {
+        loop {
+            match orders.try_recv() {
+                Ok(order) => self.obey(order),
+                Err(TryRecvError::Empty) => break,
+                Err(TryRecvError::Disconnected) => return Ok(false),
+            }
+        }
+        let now = Instant::now();
+        self.session.on_tick(now)?;
+        self.session.request(now);
+        let drained = self.flush()?;
+        self.tell(farewell);
+        if drained && self.session.waits_for_main() {
+            match orders.recv_timeout(TICK) {
+                Ok(order) => self.obey(order),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Ok(false),
+            }
+            return Ok(true);
+        }
+        if self.intake.is_full() {
+            self.store()?;
+            self.intake.compact(self.max_message);
+        }
+        let mut came = 0;
+        if !drained {
+            // Stuck: take what the peer sent meanwhile, then wait where we are owed.
+            came = self.intake.fill(|buf| self.socket.read_now(buf))?;
+            if came == 0 && !self.session.is_owed() {
+                self.sent += self.socket.write_wait(&self.session.out[self.sent..])?;
+                return Ok(true);
+            }
+        }
+        if came == 0 {
+            self.intake.fill(|buf| self.socket.read_wait(buf))?;
+        }
+        self.hear_peer()?;
+        Ok(true)
+    }
+
+    /// Parses all whole messages in the buffer.
+    fn hear_peer(&mut self) -> Result<(), PeerError> {
+        let now = Instant::now();
+        while let Some((message, used)) = wire::decode(self.intake.unparsed(), self.max_message)? {
+            let block = self.session.on_message(message, now)?;
+            self.intake.consume(used, block);
+        }
+        if self.intake.holds_blocks() {
+            let since = *self.held_since.get_or_insert(now);
+            // Many blocks make one write. But not while main waits for just these.
+            if self.session.is_last_in_line() || now.duration_since(since) >= HOLD_AT_MOST {
+                self.store()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn obey(&mut self, order: Order) {
+        let Order::Do(command) = order else { return };
+        if let Command::Cancel(spans) = &command {
+            self.intake
+                .drop_held(|block| spans.iter().any(|span| span.contains(block)));
+        }
+        self.session.on_command(command);
+    }
+
+    /// Writes the blocks that lie in the intake.
+    fn store(&mut self) -> Result<(), PeerError> {
+        self.held_since = None;
+        if self.intake.holds_blocks() {
+            match self.intake.store(&self.layout, &mut self.files) {
+                Ok(stored) => {
+                    if self.session.is_last_in_line() {
+                        // It may complete the download: main's sums should be whole.
+                        self.session.tell_traffic();
+                    }
+                    self.session.on_stored(stored);
+                }
+                Err(error) => return self.disk_failed(error.to_string()),
+            }
+        }
+        Ok(())
+    }
+
+    fn disk_failed(&mut self, error: String) -> Result<(), PeerError> {
+        self.session
+            .events
+            .push(PeerEvent::DiskFailed(error.clone()));
+        Err(PeerError::Disk(error))
+    }
+
+    /// Hands the kernel what it takes without waiting, and reads on from the files as
+    /// long as it takes more; true if all is out.
+    fn flush(&mut self) -> Result<bool, PeerError> {
+        loop {
+            self.load_uploads()?;
+            let rest = &self.session.out[self.sent..];
+            if rest.is_empty() {
+                return Ok(true);
+            }
+            let len = rest.len();
+            let taken = self.socket.write_now(rest)?;
+            self.sent += taken;
+            self.session.on_sent(Instant::now());
+            if taken < len {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// Puts the blocks that the peer is to get behind the output.
+    fn load_uploads(&mut self) -> Result<(), PeerError> {
+        if self.sent == self.session.out.len() {
+            self.session.out.clear();
+            self.sent = 0;
+        }
+        while self.session.out.len() < UPLOAD_AHEAD {
+            let Some(block) = self.session.next_upload() else {
+                break;
+            };
+            let out = &mut self.session.out;
+            wire::encode_piece_head(out, block.piece().get(), block.begin(), block.len());
+            let at = out.len();
+            out.resize(at + block.len() as usize, 0);
+            if let Err(error) = self
+                .files
+                .read(self.layout.block_start(block), &mut out[at..])
+            {
+                return self.disk_failed(error.to_string());
+            }
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self, farewell: &Farewell) {
+        self.session
+            .events
+            .drain(..)
+            .for_each(|event| farewell.tell(FromPeer::Event(event)));
+    }
+}

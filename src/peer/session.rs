@@ -1,0 +1,520 @@
+//! One conversation with one peer, as rules without a socket.
+//!
+//! Either side *chokes* the other ("I answer no requests") and is *interested* or not
+//! ("you have pieces that I want"). Blocks flow where one side is interested and the
+//! other does not choke it. A [`Session`] holds these four flags and the queues that
+//! go with them:
+//!
+//! ```text
+//!            main                        Session                          peer
+//!              --- Fetch ---> backlog --- request ---> owed <--- piece ---
+//!              <-- Want ----                              \
+//!              <-- Stored / Released ----------------------'
+//!                                      uploads <--- request ---
+//!                                             \--- piece --->
+//! ```
+//!
+//! Messages and commands go in; bytes for the peer ([`Session::out`]) and events for
+//! main ([`Session::events`]) come out. The time is an argument. The peer thread is
+//! the only user, and the only one who touches the socket and the disk.
+
+use super::error::PeerError;
+use crate::bitfield::Bitfield;
+use crate::extension::{self, OUR_QUEUE};
+use crate::layout::{Block, Layout, PieceIndex, RawBlock, spans_of};
+use crate::messages::{Command, PeerEvent};
+use crate::pipeline::Pipeline;
+use crate::wire::Message;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A peer that owes blocks and sends none for so long is snubbed: its work goes to
+/// others.
+pub const SNUB_AFTER: Duration = Duration::from_secs(20);
+
+/// A peer of which nothing at all is heard for so long is dropped; all send a
+/// keep-alive every two minutes at the latest.
+const SILENT_AFTER: Duration = Duration::from_secs(130);
+
+/// We say something at least so often.
+const KEEP_ALIVE_AFTER: Duration = Duration::from_secs(60);
+
+/// How often traffic is told to main.
+const TRAFFIC_EVERY: Duration = Duration::from_millis(500);
+
+/// So many rejects in a row from a peer that does not choke us are enough.
+const MAX_REJECTS: u32 = 300;
+
+/// Replies that wait for a peer that does not read: more than any honest one causes.
+const MAX_REPLIES: usize = 1 << 20;
+
+/// The most blocks kept in reserve behind the request window: about 1 MiB.
+const MAX_RESERVE: u32 = 64;
+
+/// The state of one conversation.
+#[derive(Debug)]
+pub struct Session {
+    layout: Arc<Layout>,
+    /// What we have and may serve.
+    have: Bitfield,
+    /// Both know BEP 6.
+    fast: bool,
+    peer_chokes: bool,
+    we_choke: bool,
+    we_want: bool,
+    /// A bitfield (or have-all, have-none) came already.
+    introduced: bool,
+    /// To be requested when the window has room.
+    backlog: VecDeque<Block>,
+    /// Requested, not received.
+    owed: VecDeque<Block>,
+    /// Blocks that we cancelled or gave up, but that may still come.
+    strays: u32,
+    /// A [`PeerEvent::Want`] is not answered yet.
+    asked: bool,
+    /// It was answered with nothing: main will send work when there is some.
+    hungry: bool,
+    /// A [`PeerEvent::Interested`] is not answered yet.
+    asked_unchoke: bool,
+    /// Blocks that the peer requested, in order.
+    uploads: VecDeque<Block>,
+    /// Bytes that may be sent before main is asked again; `None`: no limit.
+    allowance: Option<u64>,
+    asked_allowance: bool,
+    pipeline: Pipeline,
+    rejects: u32,
+    /// Since when the peer owes us blocks and has sent none.
+    owing_since: Instant,
+    heard: Instant,
+    spoke: Instant,
+    down: u64,
+    up: u64,
+    traffic_told: Instant,
+    /// Bytes for the peer.
+    pub out: Vec<u8>,
+    /// Events for main.
+    pub events: Vec<PeerEvent>,
+}
+
+impl Session {
+    /// Both handshakes are done. `have`: what we have; `fast`: both know BEP 6;
+    /// `limited`: there is an upload limit, so main is asked before each upload.
+    pub fn new(
+        layout: Arc<Layout>,
+        have: Bitfield,
+        fast: bool,
+        limited: bool,
+        now: Instant,
+    ) -> Self {
+        Self {
+            layout,
+            have,
+            fast,
+            peer_chokes: true,
+            we_choke: true,
+            we_want: false,
+            introduced: false,
+            backlog: VecDeque::new(),
+            owed: VecDeque::new(),
+            strays: 0,
+            asked: false,
+            hungry: false,
+            asked_unchoke: false,
+            uploads: VecDeque::new(),
+            allowance: limited.then_some(0),
+            asked_allowance: false,
+            pipeline: Pipeline::new(),
+            rejects: 0,
+            owing_since: now,
+            heard: now,
+            spoke: now,
+            down: 0,
+            up: 0,
+            traffic_told: now,
+            out: Vec::new(),
+            events: Vec::new(),
+        }
+    }
+
+    /// What we say first: which pieces we have, and, to a peer that knows BEP 10, who
+    /// we are (`extension_handshake`).
+    pub fn greet(&mut self, extension_handshake: Option<&[u8]>) {
+        match (self.fast, self.have.is_full(), self.have.is_empty()) {
+            (true, true, _) => Message::HaveAll.encode(&mut self.out),
+            (true, _, true) => Message::HaveNone.encode(&mut self.out),
+            (false, _, true) => {}
+            _ => Message::Bitfield(self.have.as_bytes()).encode(&mut self.out),
+        }
+        if let Some(payload) = extension_handshake {
+            Message::Extended { id: 0, payload }.encode(&mut self.out);
+        }
+    }
+
+    /// Whether the peer owes us blocks.
+    pub fn is_owed(&self) -> bool {
+        !self.owed.is_empty()
+    }
+
+    /// Whether main owes us an answer, and there is nothing better to do than wait for it.
+    pub fn waits_for_main(&self) -> bool {
+        (self.asked || self.asked_unchoke) && self.owed.is_empty() && self.uploads.is_empty()
+    }
+
+    /// Whether what was received is the last for now: nothing more is on order, or main
+    /// has no more work, so that the end of the download waits for it.
+    pub fn is_last_in_line(&self) -> bool {
+        self.owed.is_empty() || self.hungry
+    }
+
+    /// Takes a message from the peer. A block that was asked for is returned: its data
+    /// is to be stored.
+    ///
+    /// # Errors
+    /// [`PeerError`], if the connection must end.
+    pub fn on_message(
+        &mut self,
+        message: Message<'_>,
+        now: Instant,
+    ) -> Result<Option<Block>, PeerError> {
+        self.heard = now;
+        match message {
+            Message::Choke => self.on_choke(),
+            Message::Unchoke => {
+                self.peer_chokes = false;
+                self.hungry = false;
+                self.events.push(PeerEvent::Choked(false));
+            }
+            Message::Interested => {
+                self.asked_unchoke = true;
+                self.events.push(PeerEvent::Interested(true));
+            }
+            Message::NotInterested => {
+                self.asked_unchoke = true;
+                self.events.push(PeerEvent::Interested(false));
+            }
+            Message::Have(index) => {
+                let piece = self
+                    .layout
+                    .piece(index)
+                    .ok_or(PeerError::NoSuchPiece(index))?;
+                self.hungry = false;
+                self.events.push(PeerEvent::Have(piece));
+            }
+            Message::Bitfield(bytes) => {
+                let pieces = Bitfield::from_bytes(bytes, self.layout.pieces())
+                    .ok_or(PeerError::BadBitfield)?;
+                self.introduce(pieces)?;
+            }
+            Message::HaveAll => self.introduce(Bitfield::all(self.layout.pieces()))?,
+            Message::HaveNone => self.introduce(Bitfield::none(self.layout.pieces()))?,
+            Message::Request(raw) => self.on_request(raw)?,
+            Message::Cancel(raw) => {
+                let before = self.uploads.len();
+                self.uploads.retain(|block| block.raw() != raw);
+                if self.uploads.len() < before {
+                    self.reject(raw);
+                }
+            }
+            Message::Piece { index, begin, data } => {
+                return self.on_piece(
+                    RawBlock {
+                        index,
+                        begin,
+                        length: data.len() as u32,
+                    },
+                    now,
+                );
+            }
+            Message::Reject(raw) => self.on_reject(raw)?,
+            Message::Extended { id: 0, payload } => {
+                let told = extension::decode(payload)?;
+                if let Some(reqq) = told.reqq {
+                    self.pipeline.set_limit(reqq);
+                }
+                let (name, port, upload_only) = (told.name, told.port, told.upload_only);
+                self.events.push(PeerEvent::Client {
+                    name,
+                    port,
+                    upload_only,
+                });
+            }
+            // Hints that we need not follow, extensions that we did not offer.
+            Message::KeepAlive
+            | Message::Port(_)
+            | Message::Suggest(_)
+            | Message::AllowedFast(_)
+            | Message::Extended { .. }
+            | Message::Unknown(_) => {}
+        }
+        if self.out.len() > MAX_REPLIES {
+            Err(PeerError::Flood)
+        } else {
+            Ok(None)
+        }
+    }
+
+    fn introduce(&mut self, pieces: Bitfield) -> Result<(), PeerError> {
+        if std::mem::replace(&mut self.introduced, true) {
+            return Err(PeerError::BadBitfield);
+        }
+        self.events.push(PeerEvent::Pieces(pieces));
+        Ok(())
+    }
+
+    /// What was not requested yet won't be. What was: without BEP 6 the peer forgets
+    /// it, with BEP 6 it answers each request, by a reject at least.
+    fn on_choke(&mut self) {
+        self.peer_chokes = true;
+        self.events.push(PeerEvent::Choked(true));
+        let mut lost: Vec<Block> = self.backlog.drain(..).collect();
+        if !self.fast {
+            self.strays += self.owed.len() as u32;
+            lost.extend(self.owed.drain(..));
+        }
+        self.release(&lost);
+    }
+
+    fn on_piece(&mut self, raw: RawBlock, now: Instant) -> Result<Option<Block>, PeerError> {
+        // Peers answer in order, nearly always: the first is the one.
+        let Some(at) = self.owed.iter().position(|block| block.raw() == raw) else {
+            if self.strays == 0 {
+                return Err(PeerError::Unrequested(raw));
+            }
+            self.strays -= 1;
+            self.down += u64::from(raw.length);
+            return Ok(None);
+        };
+        let block = self.owed.remove(at);
+        self.down += u64::from(raw.length);
+        self.rejects = 0;
+        self.owing_since = now;
+        self.pipeline
+            .on_block(raw.length, self.owed.len() as u32, now);
+        Ok(block)
+    }
+
+    fn on_reject(&mut self, raw: RawBlock) -> Result<(), PeerError> {
+        let Some(at) = self.owed.iter().position(|block| block.raw() == raw) else {
+            self.strays = self.strays.saturating_sub(1);
+            return Ok(());
+        };
+        let block = self.owed.remove(at);
+        self.release(block.as_slice());
+        if !self.peer_chokes {
+            self.rejects += 1;
+        }
+        if self.rejects > MAX_REJECTS {
+            Err(PeerError::RejectsAll)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn on_request(&mut self, raw: RawBlock) -> Result<(), PeerError> {
+        let block = self.layout.served(raw).ok_or(PeerError::BadRequest(raw))?;
+        if self.we_choke || !self.have.has(block.piece()) {
+            // Crossed our choke on the wire, or our mistake: no crime.
+            self.reject(raw);
+        } else if self.uploads.len() < OUR_QUEUE as usize {
+            self.uploads.push_back(block);
+        } else if self.fast {
+            self.reject(raw);
+        } else {
+            return Err(PeerError::Flood);
+        }
+        Ok(())
+    }
+
+    /// With BEP 6 no request goes without an answer.
+    fn reject(&mut self, raw: RawBlock) {
+        if self.fast {
+            Message::Reject(raw).encode(&mut self.out);
+        }
+    }
+
+    fn release(&mut self, blocks: &[Block]) {
+        if !blocks.is_empty() {
+            let numbers = blocks
+                .iter()
+                .map(|block| (block.piece(), block.number()))
+                .collect();
+            self.events.push(PeerEvent::Released(spans_of(numbers)));
+        }
+    }
+
+    /// Takes a command from main. (What of a cancelled span is received but not
+    /// written, the thread has dropped before.)
+    pub fn on_command(&mut self, command: Command) {
+        match command {
+            Command::Fetch(spans) => {
+                self.asked = false;
+                self.hungry = spans.is_empty();
+                if self.peer_chokes {
+                    // It choked us while main answered.
+                    if !spans.is_empty() {
+                        self.events.push(PeerEvent::Released(spans));
+                    }
+                    return;
+                }
+                for span in spans {
+                    self.backlog.extend(self.layout.blocks_of(span));
+                }
+            }
+            Command::Cancel(spans) => {
+                let cancelled = |block: &Block| spans.iter().any(|span| span.contains(*block));
+                self.backlog.retain(|block| !cancelled(block));
+                let out = &mut self.out;
+                let strays = &mut self.strays;
+                self.owed.retain(|block| {
+                    let gone = cancelled(block);
+                    if gone {
+                        Message::Cancel(block.raw()).encode(out);
+                        *strays += 1;
+                    }
+                    !gone
+                });
+                self.events.push(PeerEvent::Released(spans));
+            }
+            Command::Had { pieces, tell } => {
+                pieces.iter().for_each(|piece| _ = self.have.insert(*piece));
+                tell.iter()
+                    .for_each(|piece| Message::Have(piece.get()).encode(&mut self.out));
+            }
+            Command::Interest(want) => {
+                if std::mem::replace(&mut self.we_want, want) != want {
+                    let message = if want {
+                        Message::Interested
+                    } else {
+                        Message::NotInterested
+                    };
+                    message.encode(&mut self.out);
+                }
+            }
+            Command::Choke(choke) => {
+                self.asked_unchoke = false;
+                if std::mem::replace(&mut self.we_choke, choke) != choke {
+                    let message = if choke {
+                        Message::Choke
+                    } else {
+                        Message::Unchoke
+                    };
+                    message.encode(&mut self.out);
+                    for block in std::mem::take(&mut self.uploads) {
+                        self.reject(block.raw());
+                    }
+                }
+            }
+            Command::MayUpload(bytes) => {
+                self.asked_allowance = false;
+                self.allowance = self.allowance.map(|allowance| allowance + bytes);
+            }
+        }
+    }
+
+    /// Requests what the window has room for, and asks main for more work in time.
+    pub fn request(&mut self, now: Instant) {
+        if self.peer_chokes || !self.we_want {
+            return;
+        }
+        let on_order = self.owed.len() as u32;
+        let room = self.pipeline.window().saturating_sub(on_order);
+        let next = self
+            .backlog
+            .drain(..(room as usize).min(self.backlog.len()));
+        for block in next {
+            Message::Request(block.raw()).encode(&mut self.out);
+            self.owed.push_back(block);
+        }
+        if self.owed.len() as u32 > on_order {
+            if on_order == 0 {
+                self.owing_since = now;
+            }
+            self.pipeline.on_requested(on_order, now);
+        }
+        let reserve = (self.pipeline.window() / 2).min(MAX_RESERVE);
+        let at_hand = (self.owed.len() + self.backlog.len()) as u32;
+        let need = (self.pipeline.window() + reserve).saturating_sub(at_hand);
+        if !self.asked && !self.hungry && need > 0 && need >= reserve / 2 {
+            self.asked = true;
+            self.events.push(PeerEvent::Want(need));
+        }
+    }
+
+    /// The next block to send to the peer, if it may be sent now.
+    pub fn next_upload(&mut self) -> Option<Block> {
+        let len = u64::from(self.uploads.front()?.len());
+        if let Some(allowance) = &mut self.allowance {
+            if *allowance < len {
+                if !std::mem::replace(&mut self.asked_allowance, true) {
+                    let waiting = self
+                        .uploads
+                        .iter()
+                        .take(16)
+                        .map(|block| u64::from(block.len()))
+                        .sum();
+                    self.events.push(PeerEvent::WantUpload(waiting));
+                }
+                return None;
+            }
+            *allowance -= len;
+        }
+        self.up += len;
+        self.uploads.pop_front()
+    }
+
+    /// These blocks were written.
+    pub fn on_stored(&mut self, blocks: Vec<(PieceIndex, u32)>) {
+        self.events.push(PeerEvent::Stored(spans_of(blocks)));
+    }
+
+    /// Something was sent to the peer.
+    pub fn on_sent(&mut self, now: Instant) {
+        self.spoke = now;
+    }
+
+    /// What time brings: keep-alives, the snub, the traffic report.
+    ///
+    /// # Errors
+    /// [`PeerError::Silent`], if the peer said nothing for too long.
+    pub fn on_tick(&mut self, now: Instant) -> Result<(), PeerError> {
+        if now.duration_since(self.heard) >= SILENT_AFTER {
+            return Err(PeerError::Silent(SILENT_AFTER));
+        }
+        if now.duration_since(self.spoke) >= KEEP_ALIVE_AFTER {
+            Message::KeepAlive.encode(&mut self.out);
+            self.spoke = now;
+        }
+        if !self.owed.is_empty() && now.duration_since(self.owing_since) >= SNUB_AFTER {
+            self.on_snub(now);
+        }
+        if now.duration_since(self.traffic_told) >= TRAFFIC_EVERY {
+            self.traffic_told = now;
+            self.tell_traffic();
+        }
+        Ok(())
+    }
+
+    /// Tells main what came and went since the last time.
+    pub fn tell_traffic(&mut self) {
+        let (down, up) = (std::mem::take(&mut self.down), std::mem::take(&mut self.up));
+        if down + up > 0 {
+            self.events.push(PeerEvent::Traffic { down, up });
+        }
+    }
+
+    fn on_snub(&mut self, now: Instant) {
+        self.owing_since = now;
+        self.pipeline.on_snubbed();
+        self.events.push(PeerEvent::Snubbed);
+        for block in &self.owed {
+            Message::Cancel(block.raw()).encode(&mut self.out);
+        }
+        self.strays += self.owed.len() as u32;
+        let lost: Vec<Block> = self.owed.drain(..).chain(self.backlog.drain(..)).collect();
+        self.release(&lost);
+    }
+}
+
+#[cfg(test)]
+mod tests;

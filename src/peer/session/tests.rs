@@ -1,0 +1,314 @@
+use super::*;
+use crate::layout::BLOCK_LEN;
+use crate::layout::Span;
+use crate::wire;
+
+/// Two pieces of four blocks; we have the first, unless `none`.
+fn session(fast: bool) -> (Session, Instant) {
+    let layout = Arc::new(
+        Layout::new(
+            u64::from(4 * BLOCK_LEN),
+            &[(u64::from(8 * BLOCK_LEN), false)],
+        )
+        .unwrap(),
+    );
+    let mut have = Bitfield::none(2);
+    have.insert(layout.piece(0).unwrap());
+    let now = Instant::now();
+    (Session::new(layout, have, fast, false, now), now)
+}
+
+/// Takes what the session wants to send, as messages written out.
+fn said(session: &mut Session) -> Vec<String> {
+    let bytes = std::mem::take(&mut session.out);
+    let (mut at, mut messages) = (0, vec![]);
+    while let Some((message, used)) = wire::decode(&bytes[at..], 1 << 20).unwrap() {
+        messages.push(format!("{message:?}"));
+        at += used;
+    }
+    assert_eq!(at, bytes.len());
+    messages
+}
+
+fn told(session: &mut Session) -> Vec<PeerEvent> {
+    std::mem::take(&mut session.events)
+}
+
+fn span(session: &Session, piece: u32, numbers: std::ops::Range<u32>) -> Span {
+    session
+        .layout
+        .span(session.layout.piece(piece).unwrap(), numbers)
+        .unwrap()
+}
+
+fn request(index: u32, begin: u32, length: u32) -> Message<'static> {
+    Message::Request(RawBlock {
+        index,
+        begin,
+        length,
+    })
+}
+
+/// A session that was unchoked and has been given all of piece 1 to fetch.
+fn fetching(fast: bool) -> (Session, Instant, Span) {
+    let (mut s, now) = session(fast);
+    s.on_command(Command::Interest(true));
+    s.on_message(Message::Unchoke, now).unwrap();
+    s.request(now);
+    assert!(s.waits_for_main());
+    assert!(matches!(told(&mut s)[..], [PeerEvent::Choked(false), PeerEvent::Want(n)] if n >= 64));
+    let work = span(&s, 1, 0..4);
+    s.on_command(Command::Fetch(vec![work]));
+    s.request(now);
+    assert_eq!(said(&mut s).len(), 5, "interested and four requests");
+    told(&mut s);
+    (s, now, work)
+}
+
+fn piece(number: u32) -> Message<'static> {
+    static DATA: [u8; BLOCK_LEN as usize] = [7; BLOCK_LEN as usize];
+    Message::Piece {
+        index: 1,
+        begin: number * BLOCK_LEN,
+        data: &DATA,
+    }
+}
+
+#[test]
+fn blocks_that_were_asked_for_are_taken_once() {
+    let (mut s, now, _) = fetching(false);
+    for number in [1, 0, 3, 2] {
+        let block = s.on_message(piece(number), now).unwrap().unwrap();
+        assert_eq!(block.number(), number);
+    }
+    assert!(!s.is_owed());
+    assert!(matches!(
+        s.on_message(piece(0), now),
+        Err(PeerError::Unrequested(_))
+    ));
+}
+
+#[test]
+fn a_choke_gives_the_work_back() {
+    let (mut s, now, work) = fetching(false);
+    s.on_message(piece(0), now).unwrap();
+    s.on_message(Message::Choke, now).unwrap();
+    let rest = span(&s, 1, 1..4);
+    assert_eq!(
+        told(&mut s),
+        [PeerEvent::Choked(true), PeerEvent::Released(vec![rest])]
+    );
+    assert!(
+        s.on_message(piece(1), now).unwrap().is_none(),
+        "it crossed the choke: no crime, no use"
+    );
+    s.on_command(Command::Fetch(vec![work]));
+    assert_eq!(
+        told(&mut s),
+        [PeerEvent::Released(vec![work])],
+        "main did not know yet"
+    );
+}
+
+#[test]
+fn with_the_fast_extension_a_choke_drops_nothing_but_rejects_do() {
+    let (mut s, now, _) = fetching(true);
+    s.on_message(Message::Choke, now).unwrap();
+    assert_eq!(told(&mut s), [PeerEvent::Choked(true)]);
+    assert!(s.on_message(piece(0), now).unwrap().is_some());
+    let raw = RawBlock {
+        index: 1,
+        begin: BLOCK_LEN,
+        length: BLOCK_LEN,
+    };
+    s.on_message(Message::Reject(raw), now).unwrap();
+    let back = span(&s, 1, 1..2);
+    assert_eq!(told(&mut s), [PeerEvent::Released(vec![back])]);
+}
+
+#[test]
+fn who_rejects_everything_is_dropped() {
+    let (mut s, now, work) = fetching(true);
+    let mut end = Ok(None);
+    for _ in 0..MAX_REJECTS {
+        for number in 0..4 {
+            let raw = RawBlock {
+                index: 1,
+                begin: number * BLOCK_LEN,
+                length: BLOCK_LEN,
+            };
+            end = end.and(s.on_message(Message::Reject(raw), now));
+        }
+        s.on_command(Command::Fetch(vec![work]));
+        s.request(now);
+        s.out.clear();
+    }
+    assert!(matches!(end, Err(PeerError::RejectsAll)));
+}
+
+#[test]
+fn cancelled_work_is_forgotten_and_answered() {
+    let (mut s, now, _) = fetching(false);
+    let back = span(&s, 1, 2..4);
+    s.on_command(Command::Cancel(vec![back]));
+    assert_eq!(said(&mut s).len(), 2, "two cancels");
+    assert_eq!(told(&mut s), [PeerEvent::Released(vec![back])]);
+    assert!(
+        s.on_message(piece(2), now).unwrap().is_none(),
+        "it was on its way"
+    );
+    assert!(s.on_message(piece(0), now).unwrap().is_some());
+}
+
+#[test]
+fn a_peer_that_owes_and_sends_nothing_is_snubbed() {
+    let (mut s, now, work) = fetching(false);
+    s.on_tick(now + SNUB_AFTER - Duration::from_secs(1))
+        .unwrap();
+    assert_eq!(told(&mut s), []);
+    s.on_tick(now + SNUB_AFTER).unwrap();
+    assert_eq!(
+        told(&mut s),
+        [PeerEvent::Snubbed, PeerEvent::Released(vec![work])]
+    );
+    let later = now + SNUB_AFTER;
+    s.on_command(Command::Fetch(vec![]));
+    s.on_message(Message::Have(1), later).unwrap();
+    s.request(later);
+    let asked = told(&mut s);
+    assert!(
+        asked.contains(&PeerEvent::Want(1)),
+        "from now on one block at a time: {asked:?}"
+    );
+}
+
+#[test]
+fn silence_ends_it_and_we_are_never_silent() {
+    let (mut s, now) = session(false);
+    s.on_tick(now + KEEP_ALIVE_AFTER).unwrap();
+    assert_eq!(said(&mut s), ["KeepAlive"]);
+    assert!(matches!(
+        s.on_tick(now + SILENT_AFTER),
+        Err(PeerError::Silent(_))
+    ));
+}
+
+#[test]
+fn serving() {
+    let (mut s, now) = session(true);
+    s.on_message(request(0, 0, 100), now).unwrap();
+    assert_eq!(
+        said(&mut s),
+        ["Reject(RawBlock { index: 0, begin: 0, length: 100 })"],
+        "choked"
+    );
+    s.on_message(Message::Interested, now).unwrap();
+    assert!(s.waits_for_main());
+    s.on_command(Command::Choke(false));
+    assert!(!s.waits_for_main());
+    for n in 0..3 {
+        s.on_message(request(0, n, 100), now).unwrap();
+    }
+    s.on_message(request(1, 0, 100), now).unwrap();
+    assert_eq!(
+        s.next_upload().unwrap().raw(),
+        RawBlock {
+            index: 0,
+            begin: 0,
+            length: 100
+        }
+    );
+    s.on_message(
+        Message::Cancel(RawBlock {
+            index: 0,
+            begin: 1,
+            length: 100,
+        }),
+        now,
+    )
+    .unwrap();
+    s.on_command(Command::Choke(true));
+    assert_eq!(s.next_upload(), None, "a choke drops what waits");
+    assert_eq!(
+        said(&mut s),
+        [
+            "Unchoke",
+            "Reject(RawBlock { index: 1, begin: 0, length: 100 })",
+            "Reject(RawBlock { index: 0, begin: 1, length: 100 })",
+            "Choke",
+            "Reject(RawBlock { index: 0, begin: 2, length: 100 })",
+        ]
+    );
+}
+
+#[test]
+fn an_upload_limit_is_asked_for() {
+    let (mut s, now) = session(false);
+    s.allowance = Some(0);
+    s.on_command(Command::Choke(false));
+    s.on_message(request(0, 0, 1000), now).unwrap();
+    assert_eq!(s.next_upload(), None);
+    assert_eq!(s.next_upload(), None);
+    assert_eq!(told(&mut s), [PeerEvent::WantUpload(1000)], "asked once");
+    s.on_command(Command::MayUpload(1500));
+    assert!(s.next_upload().is_some());
+    assert_eq!(s.allowance, Some(500));
+}
+
+#[test]
+fn misbehaviour_ends_the_conversation() {
+    type Case = (
+        &'static str,
+        fn(&mut Session, Instant) -> Result<Option<Block>, PeerError>,
+    );
+    let cases: [Case; 7] = [
+        ("have of no piece", |s, now| {
+            s.on_message(Message::Have(2), now)
+        }),
+        ("short bitfield", |s, now| {
+            s.on_message(Message::Bitfield(&[]), now)
+        }),
+        ("spare bits", |s, now| {
+            s.on_message(Message::Bitfield(&[0xff]), now)
+        }),
+        ("two bitfields", |s, now| {
+            s.on_message(Message::HaveNone, now)?;
+            s.on_message(Message::Bitfield(&[0xc0]), now)
+        }),
+        ("request past the piece", |s, now| {
+            s.on_message(request(0, 4 * BLOCK_LEN, 1), now)
+        }),
+        ("block out of nowhere", |s, now| s.on_message(piece(0), now)),
+        ("request flood", |s, now| {
+            s.on_command(Command::Choke(false));
+            (0..=OUR_QUEUE).try_fold(None, |_, n| s.on_message(request(0, n, 1), now))
+        }),
+    ];
+    for (name, play) in cases {
+        let (mut s, now) = session(false);
+        assert!(play(&mut s, now).is_err(), "{name}");
+    }
+    let (mut s, now) = session(true);
+    let end = (0..100_000).try_for_each(|_| s.on_message(request(0, 0, 1), now).map(drop));
+    assert!(matches!(end, Err(PeerError::Flood)), "rejects pile up");
+}
+
+#[test]
+fn the_first_words_depend_on_what_both_know() {
+    let cases: [(bool, &[u32], &str); 5] = [
+        (true, &[0, 1], "HaveAll"),
+        (true, &[], "HaveNone"),
+        (true, &[1], "Bitfield([64])"),
+        (false, &[0, 1], "Bitfield([192])"),
+        (false, &[], ""),
+    ];
+    for (fast, pieces, expected) in cases {
+        let (mut s, _) = session(fast);
+        s.have = Bitfield::none(2);
+        pieces
+            .iter()
+            .for_each(|p| _ = s.have.insert(PieceIndex::unchecked(*p)));
+        s.greet(None);
+        assert_eq!(said(&mut s).concat(), expected);
+    }
+}

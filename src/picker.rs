@@ -1,0 +1,521 @@
+//! Who fetches what: the state of every piece and block of one torrent.
+//!
+//! A piece is in exactly one state:
+//!
+//! | state | means | leaves it when |
+//! | --- | --- | --- |
+//! | free | wanted, nobody has begun it; listed in [`Rarity`] | the first of its blocks is granted |
+//! | started | some blocks are granted or stored | its hash is right |
+//! | had | verified and on disk | never |
+//! | unwanted | in no file that was asked for | never |
+//!
+//! A peer gets work by [`Picker::pick`], and holds a *lease* on each block granted,
+//! until it has stored the block, gives it back, or is gone. The rule that keeps
+//! verified data safe: **a piece is verified only when all its blocks are stored and
+//! nobody holds a lease on any of them.** Then nobody can write to it any more, so
+//! what was verified is what stays.
+//!
+//! Order of work: finish started pieces, then the rarest (the first few at random, so
+//! that a newcomer soon has something to trade), or simply in order with
+//! `--sequential`. When every block is granted, an idle peer takes over work of the
+//! peer that would finish last ([`Picker::take_over`]): the *endgame*.
+//!
+//! The torrent is the only user. No I/O, no clock; the same calls with the same seed
+//! give the same answers.
+
+use crate::bitfield::Bitfield;
+use crate::layout::{Layout, PieceIndex, Span, spans_of};
+use crate::rarity::Rarity;
+use crate::types::PeerKey;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Pieces chosen at random before rarest-first begins.
+const RANDOM_FIRST: u32 = 4;
+
+/// How far down the list of rarest pieces to look for one that the peer has, before
+/// its bitfield is searched instead.
+const LOOK_AT: usize = 2048;
+
+/// At the very end, so few blocks are asked of two peers, rather than taken over.
+const SHARED_BLOCKS: usize = 8;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    Free,
+    Started,
+    Had,
+    Unwanted,
+}
+
+/// A block of a started piece.
+#[derive(Clone, Copy, Debug, Default)]
+struct Slot {
+    stored: bool,
+    /// Who stored it; nobody, for padding.
+    giver: Option<PeerKey>,
+    /// How many peers hold a lease on it: 0, 1, or 2 in the endgame.
+    leases: u8,
+}
+
+#[derive(Debug)]
+struct Started {
+    slots: Vec<Slot>,
+    /// Blocks not stored yet.
+    missing: u32,
+    /// Blocks not stored and leased by nobody.
+    free: u32,
+    /// Leases on all its blocks.
+    leases: u32,
+    /// Its hash was wrong, and more than one peer had given blocks: now one peer
+    /// alone is to fetch it, so that the guilt is clear.
+    alone: bool,
+    /// The peer that fetches it alone.
+    owner: Option<PeerKey>,
+}
+
+/// A block that a peer is to fetch, and when it was told so.
+type Leases = BTreeMap<(PieceIndex, u32), u64>;
+
+/// What follows from a block being stored or given back.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Peers that are fetching what is no longer needed.
+    pub cancel: Vec<(PeerKey, Span)>,
+    /// Pieces that are whole and can be verified now.
+    pub ready: Vec<PieceIndex>,
+}
+
+/// The states of all pieces and blocks, and who has what on order.
+#[derive(Debug)]
+pub struct Picker {
+    layout: Arc<Layout>,
+    states: Vec<State>,
+    rarity: Rarity,
+    started: BTreeMap<PieceIndex, Started>,
+    leases: BTreeMap<PeerKey, Leases>,
+    /// Counts the grants: later ones are taken over first.
+    grants: u64,
+    sequential: bool,
+    /// With `sequential`: no piece before this one is free.
+    cursor: u32,
+    random_left: u32,
+    /// Wanted pieces that are not had.
+    missing: u32,
+    rng: fastrand::Rng,
+}
+
+impl Picker {
+    /// `had`: the pieces on disk. `wanted`: those asked for.
+    pub fn new(
+        layout: Arc<Layout>,
+        had: &Bitfield,
+        wanted: &Bitfield,
+        sequential: bool,
+        mut rng: fastrand::Rng,
+    ) -> Self {
+        let states: Vec<State> = layout
+            .all_pieces()
+            .map(|piece| match (had.has(piece), wanted.has(piece)) {
+                (true, _) => State::Had,
+                (false, true) => State::Free,
+                (false, false) => State::Unwanted,
+            })
+            .collect();
+        let free = layout
+            .all_pieces()
+            .filter(|piece| states[piece.index()] == State::Free);
+        let rarity = Rarity::new(layout.pieces(), free, &mut rng);
+        let missing = rarity.len() as u32;
+        let random_left = RANDOM_FIRST.saturating_sub(had.count());
+        Self {
+            layout,
+            states,
+            rarity,
+            started: BTreeMap::new(),
+            leases: BTreeMap::new(),
+            grants: 0,
+            sequential,
+            cursor: 0,
+            random_left,
+            missing,
+            rng,
+        }
+    }
+
+    /// Whether `piece` is wanted and not had.
+    pub fn wants(&self, piece: PieceIndex) -> bool {
+        matches!(self.states[piece.index()], State::Free | State::Started)
+    }
+
+    /// How many pieces are wanted and not had.
+    pub fn missing(&self) -> u32 {
+        self.missing
+    }
+
+    /// Started pieces and the blocks stored of each: what a display calls "in progress".
+    pub fn stored_blocks(&self) -> impl Iterator<Item = (PieceIndex, u32)> + '_ {
+        self.started
+            .iter()
+            .map(|(piece, s)| (*piece, s.slots.len() as u32 - s.missing))
+    }
+
+    /// How many blocks `peer` is to fetch.
+    pub fn leased(&self, peer: PeerKey) -> usize {
+        self.leases.get(&peer).map_or(0, BTreeMap::len)
+    }
+
+    /// A peer that is no seed has `piece`.
+    pub fn peer_has(&mut self, piece: PieceIndex) {
+        self.rarity.more(piece);
+    }
+
+    /// A peer that is no seed no longer has what it had: it left, or became a seed.
+    pub fn peer_gone(&mut self, pieces: &Bitfield) {
+        pieces.iter().for_each(|piece| self.rarity.fewer(piece));
+    }
+
+    /// Grants up to `blocks` blocks to `peer`, which has the pieces `have`.
+    pub fn pick(&mut self, peer: PeerKey, have: &Bitfield, blocks: u32) -> Vec<Span> {
+        let mut granted = Vec::new();
+        let mut left = blocks;
+        let open = self.started.iter().filter(|(piece, started)| {
+            started.free > 0
+                && have.has(**piece)
+                && (!started.alone || started.owner.is_none_or(|o| o == peer))
+        });
+        let open: Vec<PieceIndex> = open.map(|(piece, _)| *piece).collect();
+        for piece in open {
+            left -= self.grant(peer, piece, left, &mut granted);
+            if left == 0 {
+                return granted;
+            }
+        }
+        while left > 0 {
+            let Some(mut piece) = self.next_free(have) else {
+                break;
+            };
+            // Neighbours that are as rare come along: small pieces then reach the
+            // disk in long runs, and cost one search together.
+            let rare = self.rarity.available(piece);
+            loop {
+                self.start(piece);
+                left -= self.grant(peer, piece, left, &mut granted);
+                let Some(next) = self.layout.piece(piece.get() + 1) else {
+                    break;
+                };
+                let alike = self.rarity.contains(next) && self.rarity.available(next) == rare;
+                if left == 0 || !alike || !have.has(next) {
+                    break;
+                }
+                piece = next;
+            }
+        }
+        granted
+    }
+
+    /// The free piece to begin with next, among those that the peer has.
+    fn next_free(&mut self, have: &Bitfield) -> Option<PieceIndex> {
+        if self.sequential {
+            let free = |index: &u32| {
+                self.layout
+                    .piece(*index)
+                    .is_some_and(|piece| self.rarity.contains(piece))
+            };
+            self.cursor = (self.cursor..self.layout.pieces())
+                .find(free)
+                .unwrap_or(self.layout.pieces());
+            return (self.cursor..self.layout.pieces())
+                .filter(free)
+                .filter_map(|index| self.layout.piece(index))
+                .find(|piece| have.has(*piece));
+        }
+        if self.random_left > 0 && !self.rarity.is_empty() {
+            let piece = self.rarity.nth(self.rng.usize(..self.rarity.len()))?;
+            if have.has(piece) {
+                self.random_left -= 1;
+                return Some(piece);
+            }
+        }
+        let near = self
+            .rarity
+            .iter()
+            .take(LOOK_AT)
+            .find(|piece| have.has(*piece));
+        if near.is_some() || self.rarity.len() <= LOOK_AT {
+            return near;
+        }
+        // The peer has little: its own pieces are the shorter list.
+        have.iter()
+            .filter(|piece| self.rarity.contains(*piece))
+            .take(LOOK_AT)
+            .min_by_key(|p| self.rarity.available(*p))
+    }
+
+    /// Free → started.
+    fn start(&mut self, piece: PieceIndex) {
+        self.rarity.remove(piece);
+        self.states[piece.index()] = State::Started;
+        let slots: Vec<Slot> = (0..self.layout.blocks_in(piece))
+            .map(|number| Slot {
+                stored: self.layout.block(piece, number).is_none(),
+                ..Slot::default()
+            })
+            .collect();
+        let missing = slots.iter().filter(|slot| !slot.stored).count() as u32;
+        self.started.insert(
+            piece,
+            Started {
+                slots,
+                missing,
+                free: missing,
+                leases: 0,
+                alone: false,
+                owner: None,
+            },
+        );
+    }
+
+    /// Leases up to `most` free blocks of a started piece; returns how many.
+    fn grant(
+        &mut self,
+        peer: PeerKey,
+        piece: PieceIndex,
+        most: u32,
+        granted: &mut Vec<Span>,
+    ) -> u32 {
+        let Some(started) = self.started.get_mut(&piece) else {
+            return 0;
+        };
+        let free = (0..)
+            .zip(&started.slots)
+            .filter(|(_, slot)| !slot.stored && slot.leases == 0);
+        let numbers: Vec<u32> = free.map(|(number, _)| number).take(most as usize).collect();
+        if started.alone {
+            started.owner = Some(peer);
+        }
+        let count = numbers.len() as u32;
+        granted.extend(spans_of(
+            numbers.iter().map(|number| (piece, *number)).collect(),
+        ));
+        numbers
+            .into_iter()
+            .for_each(|number| self.lease(peer, piece, number));
+        count
+    }
+
+    fn lease(&mut self, peer: PeerKey, piece: PieceIndex, number: u32) {
+        let Some(started) = self.started.get_mut(&piece) else {
+            return;
+        };
+        let slot = &mut started.slots[number as usize];
+        started.free -= u32::from(slot.leases == 0);
+        slot.leases += 1;
+        started.leases += 1;
+        self.grants += 1;
+        self.leases
+            .entry(peer)
+            .or_default()
+            .insert((piece, number), self.grants);
+    }
+
+    /// The endgame: work for `peer`, though all blocks are granted. Looks for the peer
+    /// that would finish last, by `seconds_a_block` (of any peer; infinite if it gives
+    /// nothing), and gives `peer` the later half of that work: those blocks are to be
+    /// cancelled there at once. The last few are not taken over but asked of both.
+    pub fn take_over(
+        &mut self,
+        peer: PeerKey,
+        have: &Bitfield,
+        blocks: u32,
+        seconds_a_block: impl Fn(PeerKey) -> f64,
+    ) -> (Vec<Span>, Vec<(PeerKey, Span)>) {
+        let takeable = |picker: &Self, victim: PeerKey| -> Vec<(u64, PieceIndex, u32)> {
+            let leases = picker.leases.get(&victim).into_iter().flatten();
+            leases
+                .filter(|((piece, number), _)| {
+                    let slot = picker.started.get(piece).map(|s| s.slots[*number as usize]);
+                    have.has(*piece) && slot.is_some_and(|slot| !slot.stored && slot.leases == 1)
+                })
+                .map(|((piece, number), grant)| (*grant, *piece, *number))
+                .collect()
+        };
+        let last = self
+            .leases
+            .iter()
+            .filter(|(victim, leases)| **victim != peer && !leases.is_empty())
+            .map(|(victim, leases)| (leases.len() as f64 * seconds_a_block(*victim), *victim))
+            .max_by(|a, b| a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal));
+        let Some((finish, victim)) = last else {
+            return Default::default();
+        };
+        let mut work = takeable(self, victim);
+        let shared = work.len() <= SHARED_BLOCKS;
+        if !shared {
+            work.sort_unstable_by(|a, b| b.cmp(a));
+            work.truncate((work.len() / 2).min(blocks as usize));
+        }
+        work.truncate(blocks as usize);
+        let mine = seconds_a_block(peer) * (self.leased(peer) + work.len()) as f64;
+        if work.is_empty() || mine >= finish {
+            return Default::default();
+        }
+        let taken = spans_of(
+            work.iter()
+                .map(|(_, piece, number)| (*piece, *number))
+                .collect(),
+        );
+        work.into_iter()
+            .for_each(|(_, piece, number)| self.lease(peer, piece, number));
+        let cancel = if shared {
+            vec![]
+        } else {
+            taken.iter().map(|span| (victim, *span)).collect()
+        };
+        (taken, cancel)
+    }
+
+    /// `peer` has written `span`. Blocks that it held no lease on are passed over.
+    pub fn stored(&mut self, peer: PeerKey, span: Span) -> Outcome {
+        let mut outcome = Outcome::default();
+        for number in span.numbers() {
+            if !self.end_lease(peer, span.piece(), number) {
+                continue;
+            }
+            let Some(started) = self.started.get_mut(&span.piece()) else {
+                continue;
+            };
+            let slot = &mut started.slots[number as usize];
+            if !slot.stored {
+                (slot.stored, slot.giver) = (true, Some(peer));
+                started.missing -= 1;
+                started.free -= u32::from(slot.leases == 0);
+            }
+            if slot.leases > 0 {
+                let rivals = self
+                    .leases
+                    .iter()
+                    .filter(|(_, l)| l.contains_key(&(span.piece(), number)));
+                outcome
+                    .cancel
+                    .extend(rivals.map(|(rival, _)| (*rival, span.only(number))));
+            }
+        }
+        outcome.ready.extend(self.ready(span.piece()));
+        outcome
+    }
+
+    /// `peer` will not write `span`, or what of it it has not: the blocks are free again.
+    pub fn released(&mut self, peer: PeerKey, span: Span) -> Option<PieceIndex> {
+        let ended = span
+            .numbers()
+            .filter(|number| self.end_lease(peer, span.piece(), *number))
+            .count();
+        if ended == 0 {
+            None
+        } else {
+            self.ready(span.piece())
+        }
+    }
+
+    /// `peer` is gone, and all that it was to fetch is free again.
+    pub fn forget(&mut self, peer: PeerKey) -> Vec<PieceIndex> {
+        let leases: Vec<_> = self
+            .leases
+            .get(&peer)
+            .into_iter()
+            .flatten()
+            .map(|(block, _)| *block)
+            .collect();
+        leases
+            .iter()
+            .for_each(|(piece, number)| _ = self.end_lease(peer, *piece, *number));
+        self.leases.remove(&peer);
+        let mut pieces: Vec<PieceIndex> = leases.into_iter().map(|(piece, _)| piece).collect();
+        pieces.dedup();
+        pieces
+            .into_iter()
+            .filter_map(|piece| self.ready(piece))
+            .collect()
+    }
+
+    /// Takes back one lease; a block that is not stored and that nobody else holds is
+    /// free again. (The caller who stored it says so right after.)
+    fn end_lease(&mut self, peer: PeerKey, piece: PieceIndex, number: u32) -> bool {
+        let held = self
+            .leases
+            .get_mut(&peer)
+            .and_then(|leases| leases.remove(&(piece, number)));
+        let (Some(_), Some(started)) = (held, self.started.get_mut(&piece)) else {
+            return false;
+        };
+        let slot = &mut started.slots[number as usize];
+        slot.leases -= 1;
+        started.leases -= 1;
+        started.free += u32::from(slot.leases == 0 && !slot.stored);
+        if started.owner == Some(peer) {
+            started.owner = None;
+        }
+        true
+    }
+
+    /// The rule: whole, and nobody may write to it.
+    fn ready(&self, piece: PieceIndex) -> Option<PieceIndex> {
+        let started = self.started.get(&piece)?;
+        (started.missing == 0 && started.leases == 0).then_some(piece)
+    }
+
+    /// Pieces that are nothing but padding: whole from the start, to be verified at once.
+    pub fn begin_padding(&mut self) -> Vec<PieceIndex> {
+        let empty = |piece: &PieceIndex| {
+            self.states[piece.index()] == State::Free
+                && (0..self.layout.blocks_in(*piece))
+                    .all(|n| self.layout.block(*piece, n).is_none())
+        };
+        let pieces: Vec<PieceIndex> = self.layout.all_pieces().filter(empty).collect();
+        pieces.iter().for_each(|piece| self.start(*piece));
+        pieces
+    }
+
+    /// The hash of `piece` is right: started → had.
+    pub fn verified(&mut self, piece: PieceIndex) {
+        if self.started.remove(&piece).is_some() {
+            self.states[piece.index()] = State::Had;
+            self.missing -= 1;
+        }
+    }
+
+    /// Who stored each block of a started piece.
+    pub fn givers(&self, piece: PieceIndex) -> Vec<Option<PeerKey>> {
+        let slots = self
+            .started
+            .get(&piece)
+            .map_or(&[][..], |started| &started.slots);
+        slots.iter().map(|slot| slot.giver).collect()
+    }
+
+    /// The hash of `piece` is wrong: all its blocks are to be fetched again. Returns
+    /// the giver of each block, by number.
+    pub fn failed(&mut self, piece: PieceIndex) -> Vec<Option<PeerKey>> {
+        let Some(old) = self.started.remove(&piece) else {
+            return Vec::new();
+        };
+        let givers: Vec<_> = old.slots.iter().map(|slot| slot.giver).collect();
+        self.start(piece);
+        let mut some = givers.iter().flatten();
+        let first = some.next();
+        let several = some.any(|giver| Some(giver) != first);
+        if let Some(started) = self.started.get_mut(&piece) {
+            started.alone = several || old.alone;
+        }
+        givers
+    }
+
+    /// Whether this is the endgame: every block that is missing is on order.
+    pub fn all_granted(&self) -> bool {
+        self.rarity.is_empty() && self.started.values().all(|started| started.free == 0)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,197 @@
+use super::*;
+use crate::layout::BLOCK_LEN;
+use proptest::prelude::*;
+
+const A: PeerKey = PeerKey(1);
+const B: PeerKey = PeerKey(2);
+const C: PeerKey = PeerKey(3);
+
+fn picker(piece_blocks: u64, blocks: u64, sequential: bool) -> (Picker, Bitfield) {
+    let block = u64::from(BLOCK_LEN);
+    let layout = Arc::new(Layout::new(piece_blocks * block, &[(blocks * block, false)]).unwrap());
+    let all = Bitfield::all(layout.pieces());
+    let none = Bitfield::none(layout.pieces());
+    (
+        Picker::new(layout, &none, &all, sequential, fastrand::Rng::with_seed(7)),
+        all,
+    )
+}
+
+fn pieces(spans: &[Span]) -> Vec<u32> {
+    spans.iter().map(|span| span.piece().get()).collect()
+}
+
+fn some(len: u32, indices: &[u32]) -> Bitfield {
+    let mut bits = Bitfield::none(len);
+    indices
+        .iter()
+        .for_each(|i| _ = bits.insert(PieceIndex::unchecked(*i)));
+    bits
+}
+
+#[test]
+fn started_pieces_first_then_the_rarest() {
+    let (mut picker, all) = picker(4, 40, false);
+    picker.random_left = 0;
+    for piece in (0..10).filter(|i| *i != 6) {
+        picker.peer_has(PieceIndex::unchecked(piece));
+    }
+    let first = picker.pick(A, &all, 3);
+    assert_eq!(pieces(&first), [6], "nobody else has piece 6");
+    let second = picker.pick(B, &all, 2);
+    assert_eq!(
+        second[0].piece().get(),
+        6,
+        "what is begun is finished first"
+    );
+    assert_eq!(second[0].numbers(), 3..4);
+    assert_ne!(second[1].piece().get(), 6);
+    assert!(
+        picker.pick(C, &some(10, &[]), 5).is_empty(),
+        "a peer without pieces"
+    );
+}
+
+#[test]
+fn in_order_where_asked() {
+    let (mut picker, all) = picker(2, 12, true);
+    assert_eq!(pieces(&picker.pick(A, &some(6, &[2, 4]), 4)), [2, 4]);
+    assert_eq!(pieces(&picker.pick(B, &all, 8)), [0, 1, 3, 5]);
+}
+
+#[test]
+fn small_neighbours_come_along() {
+    let (mut picker, all) = picker(1, 1000, false);
+    picker.random_left = 0;
+    let spans = picker.pick(A, &all, 64);
+    let runs = pieces(&spans)
+        .windows(2)
+        .filter(|w| w[1] != w[0] + 1)
+        .count();
+    assert!(runs <= 2, "{runs} breaks in {spans:?}");
+}
+
+#[test]
+fn a_piece_is_ready_only_when_nobody_may_write_to_it() {
+    let (mut picker, all) = picker(4, 4, false);
+    let work = picker.pick(A, &all, 4);
+    let (copy, cancel) = picker.take_over(B, &all, 4, |peer| if peer == A { 9.0 } else { 1.0 });
+    assert_eq!(
+        (copy.as_slice(), cancel.len()),
+        (work.as_slice(), 0),
+        "the last few are shared"
+    );
+    let outcome = picker.stored(B, copy[0]);
+    assert_eq!(outcome.ready, [], "A could still write");
+    assert!(outcome.cancel.iter().all(|(rival, _)| *rival == A));
+    assert_eq!(outcome.cancel.len(), 4);
+    assert_eq!(picker.released(A, work[0]), Some(work[0].piece()));
+    picker.verified(work[0].piece());
+    assert_eq!(picker.missing(), 0);
+    assert_eq!(
+        picker.stored(A, work[0]),
+        Outcome::default(),
+        "late news change nothing"
+    );
+}
+
+#[test]
+fn the_idle_take_over_from_the_last() {
+    let (mut picker, all) = picker(64, 64, false);
+    let _ = picker.pick(A, &all, 32);
+    let _ = picker.pick(B, &all, 32);
+    let pace = |peer| if peer == A { 0.001 } else { 10.0 };
+    let (work, cancel) = picker.take_over(C, &all, 100, pace);
+    assert_eq!(
+        work.iter().map(|s| s.count()).sum::<u32>(),
+        16,
+        "half of what B had"
+    );
+    assert_eq!(
+        work[0].numbers(),
+        48..64,
+        "the half that B would come to last"
+    );
+    assert_eq!(cancel, [(B, work[0])]);
+    let (none, _) = picker.take_over(C, &all, 100, |peer| if peer == C { 1e9 } else { 0.001 });
+    assert!(
+        none.is_empty(),
+        "nobody takes over what it would finish later"
+    );
+}
+
+#[test]
+fn a_peer_that_leaves_gives_its_work_back() {
+    let (mut picker, all) = picker(8, 8, false);
+    let work = picker.pick(A, &all, 8);
+    let half = work[0].only(0);
+    picker.stored(A, half);
+    assert!(picker.pick(B, &all, 8).is_empty());
+    assert!(picker.forget(A).is_empty());
+    assert_eq!(
+        picker
+            .pick(B, &all, 8)
+            .iter()
+            .map(|s| s.count())
+            .sum::<u32>(),
+        7
+    );
+}
+
+#[test]
+fn after_a_wrong_hash_one_peer_fetches_alone() {
+    let (mut picker, all) = picker(4, 4, false);
+    let (a, b) = (picker.pick(A, &all, 2), picker.pick(B, &all, 2));
+    picker.stored(A, a[0]);
+    let piece = picker.stored(B, b[0]).ready[0];
+    assert_eq!(picker.failed(piece), [Some(A), Some(A), Some(B), Some(B)]);
+    let alone = picker.pick(A, &all, 1);
+    assert_eq!(alone[0].count(), 1);
+    assert!(picker.pick(B, &all, 4).is_empty(), "A fetches it alone");
+    picker.forget(A);
+    assert_eq!(picker.pick(B, &all, 4)[0].count(), 4);
+}
+
+proptest! {
+    /// Peers come, work, give back and leave in any order. No block is ever leased
+    /// twice outside the endgame, and at the end an honest peer can finish all.
+    #[test]
+    fn every_block_is_fetched_once(ops in prop::collection::vec((0u8..5, 1u32..6, 1u32..20), 0..200)) {
+        let (mut picker, all) = picker(3, 50, false);
+        let mut held: BTreeMap<u32, Vec<Span>> = BTreeMap::new();
+        let mut stored = std::collections::HashSet::new();
+        for (op, peer, n) in ops {
+            let key = PeerKey(peer);
+            let mut work = held.remove(&peer).unwrap_or_default();
+            match op {
+                0 | 1 => {
+                    let spans = picker.pick(key, &all, n);
+                    prop_assert!(spans.iter().map(|s| s.count()).sum::<u32>() <= n);
+                    work.extend(&spans);
+                    let mut seen = stored.clone();
+                    for span in held.values().flatten().chain(&work) {
+                        for number in span.numbers() {
+                            prop_assert!(seen.insert((span.piece(), number)), "leased twice");
+                        }
+                    }
+                }
+                2 => if let Some(span) = work.pop() {
+                    stored.extend(span.numbers().map(|number| (span.piece(), number)));
+                    picker.stored(key, span).ready.into_iter().for_each(|piece| picker.verified(piece));
+                },
+                3 => if let Some(span) = work.pop() { picker.released(key, span); },
+                _ => { work.clear(); picker.forget(key); }
+            }
+            let count = work.iter().map(|s| s.count() as usize).sum::<usize>();
+            prop_assert_eq!(picker.leased(key), count);
+            held.insert(peer, work);
+        }
+        (1..6).for_each(|peer| _ = picker.forget(PeerKey(peer)));
+        let rest = picker.pick(A, &all, 1000);
+        prop_assert_eq!(rest.iter().map(|s| s.count() as usize).sum::<usize>(), 50 - stored.len());
+        for span in rest {
+            picker.stored(A, span).ready.into_iter().for_each(|piece| picker.verified(piece));
+        }
+        prop_assert_eq!(picker.missing(), 0);
+    }
+}

@@ -1,0 +1,226 @@
+//! How many blocks to have on order at one peer.
+//!
+//! Too few, and the line runs empty while a request travels: with 100 ms between two
+//! machines and one 16 KiB block on order, 160 KB a second is all that ever comes.
+//! Too many, and a slow peer sits on work that others could have done. What is right
+//! is *rate × delay*, and both must be found out: a [`Pipeline`] begins with
+//! [`FIRST_WINDOW`] and lets each block that arrives make room for three, as long as
+//! that makes the peer faster (TCP calls it slow start); then it follows the rate.
+//!
+//! The peer's session asks it. No clock, no I/O: the time is an argument.
+
+use crate::layout::BLOCK_LEN;
+use std::time::{Duration, Instant};
+
+/// Blocks on order at a peer that we know nothing about: 1 MiB.
+pub const FIRST_WINDOW: u32 = 64;
+
+/// The most blocks on order at any peer: 64 MiB, enough for 5 Gbit/s at 100 ms.
+pub const MAX_WINDOW: u32 = 4096;
+
+/// How many requests a peer takes that does not say (`reqq` in BEP 10): what most take.
+pub const DEFAULT_QUEUE: u32 = 250;
+
+/// Besides the line's own delay, order for so long ahead: a peer's disk, its choking
+/// of others and our own scheduling make it stutter.
+const AHEAD: Duration = Duration::from_secs(2);
+
+/// ... but no more than so many bytes: a fast peer stutters for less long.
+const MAX_AHEAD: f64 = 4.0 * 1024.0 * 1024.0;
+
+/// A rate is worth something only over so long.
+const MIN_ROUND: Duration = Duration::from_millis(20);
+
+/// The request window of one peer.
+#[derive(Debug)]
+pub struct Pipeline {
+    window: u32,
+    limit: u32,
+    growing: bool,
+    /// Rounds in a row in which a larger window brought nothing.
+    flat_rounds: u32,
+    /// Bytes a second over the last rounds.
+    rate: f64,
+    /// The shortest time from a request to its block: the line's own delay.
+    delay: Option<Duration>,
+    /// When requests went out to an idle peer: the answer tells the delay.
+    probe: Option<Instant>,
+    round_start: Option<Instant>,
+    round_bytes: u64,
+    /// Blocks to come until the round is over: those on order when it began.
+    round_left: u32,
+}
+
+impl Pipeline {
+    /// A new peer.
+    pub fn new() -> Self {
+        Self {
+            window: FIRST_WINDOW,
+            limit: DEFAULT_QUEUE,
+            growing: true,
+            flat_rounds: 0,
+            rate: 0.0,
+            delay: None,
+            probe: None,
+            round_start: None,
+            round_bytes: 0,
+            round_left: 0,
+        }
+    }
+
+    /// Blocks that may be on order now.
+    pub fn window(&self) -> u32 {
+        self.window
+    }
+
+    /// Bytes a second, lately.
+    pub fn rate(&self) -> u64 {
+        self.rate as u64
+    }
+
+    /// The peer says how many requests it queues (`reqq`, BEP 10).
+    pub fn set_limit(&mut self, reqq: u32) {
+        self.limit = reqq.clamp(1, MAX_WINDOW);
+        self.window = self.window.min(self.limit);
+    }
+
+    /// Requests went out; before them `on_order` blocks were on order.
+    pub fn on_requested(&mut self, on_order: u32, now: Instant) {
+        if on_order == 0 {
+            // The line was idle: a new round, and a chance to see the bare delay.
+            self.probe = Some(now);
+            self.round_start = None;
+        }
+    }
+
+    /// A block of `len` bytes came; `on_order` are still to come.
+    pub fn on_block(&mut self, len: u32, on_order: u32, now: Instant) {
+        if let Some(sent) = self.probe.take() {
+            let delay = now.duration_since(sent);
+            self.delay = Some(self.delay.map_or(delay, |best| best.min(delay)));
+        }
+        if self.growing {
+            self.window = (self.window + 2).min(self.limit);
+        }
+        let Some(start) = self.round_start else {
+            // The block that opens a round has cost its time before it.
+            (self.round_start, self.round_bytes, self.round_left) = (Some(now), 0, on_order);
+            return;
+        };
+        self.round_bytes += u64::from(len);
+        self.round_left = self.round_left.saturating_sub(1);
+        let elapsed = now.duration_since(start);
+        if self.round_left == 0 && elapsed >= MIN_ROUND || elapsed >= AHEAD {
+            self.end_round(elapsed);
+            (self.round_start, self.round_bytes, self.round_left) = (Some(now), 0, on_order);
+        }
+    }
+
+    fn end_round(&mut self, elapsed: Duration) {
+        let rate = self.round_bytes as f64 / elapsed.as_secs_f64();
+        if self.growing {
+            self.flat_rounds = if rate > self.rate * 1.2 {
+                0
+            } else {
+                self.flat_rounds + 1
+            };
+            self.rate = self.rate.max(rate);
+            let window = f64::from(self.window * BLOCK_LEN);
+            self.growing = self.flat_rounds < 2 && window < self.rate * AHEAD.as_secs_f64();
+        } else {
+            self.rate += (rate - self.rate) * 0.3;
+        }
+        if !self.growing {
+            let delay = self.delay.unwrap_or_default().as_secs_f64();
+            let ahead = (self.rate * AHEAD.as_secs_f64()).min(MAX_AHEAD);
+            let bytes = self.rate * 2.0 * delay + ahead;
+            self.window = ((bytes / f64::from(BLOCK_LEN)) as u32).clamp(2, self.limit);
+        }
+    }
+
+    /// Nothing came for long: one block at a time, until it proves better.
+    pub fn on_snubbed(&mut self) {
+        *self = Self {
+            window: 1,
+            growing: true,
+            limit: self.limit,
+            delay: self.delay,
+            ..Self::new()
+        };
+    }
+}
+
+impl Default for Pipeline {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A line of `rate` bytes a second and `delay`, in virtual time: each request is
+    /// answered after the delay and after all before it. Returns the window, and the
+    /// part of the line's rate that was used over the last of `seconds`.
+    fn line(rate: f64, delay: f64, seconds: f64, reqq: u32) -> (u32, f64) {
+        let start = Instant::now();
+        let at = |t: f64| start + Duration::from_secs_f64(t);
+        let mut pipeline = Pipeline::new();
+        pipeline.set_limit(reqq);
+        let mut arrivals = std::collections::VecDeque::new();
+        let (mut now, mut line_free, mut last_second) = (0.0, 0.0f64, 0.0);
+        while now < seconds {
+            let on_order = arrivals.len() as u32;
+            if on_order < pipeline.window() {
+                pipeline.on_requested(on_order, at(now));
+            }
+            while (arrivals.len() as u32) < pipeline.window() {
+                line_free = line_free.max(now + delay) + f64::from(BLOCK_LEN) / rate;
+                arrivals.push_back(line_free);
+            }
+            now = arrivals.pop_front().unwrap();
+            pipeline.on_block(BLOCK_LEN, arrivals.len() as u32, at(now));
+            if now > seconds - 1.0 {
+                last_second += f64::from(BLOCK_LEN);
+            }
+        }
+        (pipeline.window(), last_second / rate)
+    }
+
+    #[test]
+    fn fills_any_line() {
+        for (name, rate, delay) in [
+            ("slow and near", 50e3, 0.001),
+            ("slow and far", 200e3, 0.3),
+            ("500 Mbit/s at 100 ms", 62.5e6, 0.1),
+            ("1 Gbit/s at 200 ms", 125e6, 0.2),
+            ("loopback", 1e9, 0.0001),
+        ] {
+            let (window, used) = line(rate, delay, 5.0, MAX_WINDOW);
+            assert!(
+                used > 0.9,
+                "{name}: only {used:.2} of the line used with {window} blocks"
+            );
+            let seconds = f64::from(window) * f64::from(BLOCK_LEN) / rate;
+            assert!(
+                seconds < 3.0 + 3.0 * delay,
+                "{name}: {seconds:.1} s of work on order"
+            );
+        }
+    }
+
+    #[test]
+    fn obeys_the_peer() {
+        assert!(line(62.5e6, 0.1, 5.0, 100).0 <= 100);
+    }
+
+    #[test]
+    fn a_snubbed_peer_gets_one_block_until_it_answers() {
+        let mut pipeline = Pipeline::new();
+        pipeline.on_snubbed();
+        assert_eq!(pipeline.window(), 1);
+        pipeline.on_block(BLOCK_LEN, 0, Instant::now());
+        assert_eq!(pipeline.window(), 3);
+    }
+}

@@ -1,0 +1,245 @@
+//! `--json`: one JSON object a line on stdout, as `cli.md` names its keys.
+
+use crate::human;
+use crate::report::Report;
+use serde::Serialize;
+use std::io::Write;
+
+/// Writes reports as lines.
+pub struct Json<W> {
+    out: W,
+}
+
+/// The lines. Keys are only ever added.
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "lowercase")]
+enum Line<'a> {
+    Listening {
+        port: u16,
+    },
+    Added {
+        info_hash: String,
+        name: &'a str,
+        total_bytes: u64,
+        wanted_bytes: u64,
+        piece_length: u32,
+        pieces: u32,
+        files: usize,
+    },
+    Checked {
+        info_hash: String,
+        have_pieces: u32,
+        pieces: u32,
+        have_bytes: u64,
+    },
+    Progress {
+        info_hash: String,
+        have_bytes: u64,
+        wanted_bytes: u64,
+        download_rate: u64,
+        upload_rate: u64,
+        peers: usize,
+        seeds: usize,
+        downloaded_bytes: u64,
+        uploaded_bytes: u64,
+    },
+    Complete {
+        info_hash: String,
+        seconds: f64,
+        downloaded_bytes: u64,
+        uploaded_bytes: u64,
+    },
+    Warning(Message<'a>),
+    Error(Message<'a>),
+}
+
+#[derive(Serialize)]
+struct Message<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    info_hash: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<&'a str>,
+    message: &'a str,
+}
+
+impl<'a> Line<'a> {
+    /// `None`: a report that is for people only.
+    fn of(report: &'a Report) -> Option<Self> {
+        Some(match report {
+            Report::Listening { port } => Self::Listening { port: *port },
+            Report::Added {
+                info_hash,
+                name,
+                total_bytes,
+                wanted_bytes,
+                piece_length,
+                pieces,
+                files,
+            } => Self::Added {
+                info_hash: info_hash.to_string(),
+                name,
+                total_bytes: *total_bytes,
+                wanted_bytes: *wanted_bytes,
+                piece_length: *piece_length,
+                pieces: *pieces,
+                files: *files,
+            },
+            Report::Checked {
+                info_hash,
+                have_pieces,
+                pieces,
+                have_bytes,
+            } => Self::Checked {
+                info_hash: info_hash.to_string(),
+                have_pieces: *have_pieces,
+                pieces: *pieces,
+                have_bytes: *have_bytes,
+            },
+            Report::Progress(p) => Self::Progress {
+                info_hash: p.info_hash.to_string(),
+                have_bytes: p.have_bytes,
+                wanted_bytes: p.wanted_bytes,
+                download_rate: p.download_rate,
+                upload_rate: p.upload_rate,
+                peers: p.peers,
+                seeds: p.seeds,
+                downloaded_bytes: p.downloaded_bytes,
+                uploaded_bytes: p.uploaded_bytes,
+            },
+            Report::Complete {
+                info_hash,
+                seconds,
+                downloaded_bytes,
+                uploaded_bytes,
+            } => Self::Complete {
+                info_hash: info_hash.to_string(),
+                seconds: *seconds,
+                downloaded_bytes: *downloaded_bytes,
+                uploaded_bytes: *uploaded_bytes,
+            },
+            Report::Warning { info_hash, message } => Self::Warning(Message {
+                info_hash: info_hash.map(|hash| hash.to_string()),
+                source: None,
+                message,
+            }),
+            Report::Error {
+                info_hash,
+                source,
+                message,
+            } => Self::Error(Message {
+                info_hash: info_hash.map(|hash| hash.to_string()),
+                source: source.as_deref(),
+                message,
+            }),
+            Report::Checking { .. } | Report::Detail { .. } => return None,
+        })
+    }
+}
+
+impl<W: Write> Json<W> {
+    /// Lines for `out`.
+    pub fn new(out: W) -> Self {
+        Self { out }
+    }
+
+    /// Writes one report; flushed, so that a reader sees it now. A reader that has
+    /// gone away is no error: the download is what matters.
+    pub fn report(&mut self, report: &Report) {
+        if let Some(Ok(json)) = Line::of(report).map(|line| serde_json::to_string(&line)) {
+            let _ = writeln!(self.out, "{}", human::escaped_json(&json));
+            let _ = self.out.flush();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{HASH, added, complete, error, progress};
+    use super::*;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn lines_are_those_of_the_page() {
+        let hash = "ab".repeat(20);
+        let cases = [
+            (
+                Report::Listening { port: 6881 },
+                json!({"event": "listening", "port": 6881}),
+            ),
+            (
+                added("a\n\u{9b}\u{202e}\"b"),
+                json!({"event": "added", "info_hash": hash, "name": "a\n\u{9b}\u{202e}\"b",
+                    "total_bytes": 4096, "wanted_bytes": 2048, "piece_length": 1024, "pieces": 4, "files": 2}),
+            ),
+            (
+                Report::Checked {
+                    info_hash: HASH,
+                    have_pieces: 1,
+                    pieces: 4,
+                    have_bytes: 1000,
+                },
+                json!({"event": "checked", "info_hash": hash, "have_pieces": 1, "pieces": 4, "have_bytes": 1000}),
+            ),
+            (
+                Report::Progress(progress(7)),
+                json!({"event": "progress", "info_hash": hash, "have_bytes": 7, "wanted_bytes": 2048,
+                    "download_rate": 512, "upload_rate": 0, "peers": 3, "seeds": 1,
+                    "downloaded_bytes": 7, "uploaded_bytes": 1024}),
+            ),
+            (
+                complete(),
+                json!({"event": "complete", "info_hash": hash, "seconds": 2.0,
+                    "downloaded_bytes": 4096, "uploaded_bytes": 0}),
+            ),
+            (
+                error(),
+                json!({"event": "error", "info_hash": hash, "message": "disk full"}),
+            ),
+            (
+                Report::Error {
+                    info_hash: None,
+                    source: Some("x".into()),
+                    message: "no".into(),
+                },
+                json!({"event": "error", "source": "x", "message": "no"}),
+            ),
+            (
+                Report::Warning {
+                    info_hash: None,
+                    message: "odd".into(),
+                },
+                json!({"event": "warning", "message": "odd"}),
+            ),
+        ];
+        for (report, expected) in cases {
+            let mut json = Json::new(Vec::new());
+            json.report(&report);
+            let line = String::from_utf8(json.out).unwrap();
+            assert_eq!(serde_json::from_str::<Value>(&line).unwrap(), expected);
+            assert!(
+                line.starts_with("{\"event\":") && line.ends_with("}\n"),
+                "{line}"
+            );
+            assert!(!line.trim_end().contains(char::is_control), "{line}");
+        }
+    }
+
+    #[test]
+    fn some_reports_give_no_line_and_a_closed_pipe_no_panic() {
+        let mut json = Json::new(Vec::new());
+        json.report(&Report::Detail {
+            level: 0,
+            message: "x".into(),
+        });
+        json.report(&Report::Checking {
+            info_hash: HASH,
+            done: 0,
+            pieces: 1,
+        });
+        assert_eq!(json.out, b"");
+
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        Json::new(writer).report(&complete());
+    }
+}

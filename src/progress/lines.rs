@@ -1,0 +1,103 @@
+//! Plain lines, for a stderr that is a log: for each torrent one at the start, one a
+//! minute, one at the end, with no control codes.
+
+use super::{Row, about};
+use crate::report::Report;
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+/// How often a torrent says how it goes.
+const INTERVAL: Duration = Duration::from_secs(60);
+
+/// Writes the lines.
+pub struct Lines<W> {
+    out: W,
+    /// Each torrent, and when it last said something.
+    rows: Vec<(Row, Instant)>,
+}
+
+impl<W: Write> Lines<W> {
+    /// Lines for `out`.
+    pub fn new(out: W) -> Self {
+        let rows = Vec::new();
+        Self { out, rows }
+    }
+
+    /// Takes a report that comes at `now`.
+    pub fn report(&mut self, report: &Report, now: Instant) {
+        if let Some(row) = Row::begun_by(report) {
+            let _ = writeln!(self.out, "{}", row.beginning());
+            self.rows.push((row, now));
+            return;
+        }
+        let hash = about(report);
+        let row = self
+            .rows
+            .iter_mut()
+            .find(|(row, _)| Some(row.info_hash) == hash);
+        let Some((row, said)) = row else { return };
+        let changed = row.take(report);
+        // A failure was told as an error already.
+        let ends = matches!(report, Report::Complete { .. });
+        if changed && (ends || now.duration_since(*said) >= INTERVAL) {
+            let _ = writeln!(self.out, "{}", row.now());
+            *said = now;
+        }
+    }
+
+    /// The last line of those that were not complete.
+    pub fn end(&mut self) {
+        for ending in self.rows.iter().filter_map(|(row, _)| row.ending()) {
+            let _ = writeln!(self.out, "{ending}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{added, complete, error, progress};
+    use super::*;
+
+    fn lines(reports: &[(Report, u64)]) -> Vec<String> {
+        let (start, mut lines) = (Instant::now(), Lines::new(Vec::new()));
+        for (report, second) in reports {
+            lines.report(report, start + Duration::from_secs(*second));
+        }
+        lines.end();
+        let text = String::from_utf8(lines.out).unwrap();
+        text.lines().map(str::to_string).collect()
+    }
+
+    #[test]
+    fn start_minute_and_end() {
+        let mut reports = vec![(added("x"), 0)];
+        reports.extend((1..150).map(|second| (Report::Progress(progress(second)), second)));
+        let cut = lines(&reports);
+        assert_eq!(cut.len(), 4, "{cut:?}");
+        assert_eq!(cut[0], "x: 2.00 KiB in 2 files");
+        assert!(
+            cut[1].starts_with("x: 2.9 % of 2.00 KiB, down"),
+            "{}",
+            cut[1]
+        );
+        assert!(
+            cut[2].starts_with("x: 5.8 %") && cut[3].contains("kept"),
+            "{cut:?}"
+        );
+
+        reports.push((complete(), 150));
+        let whole = lines(&reports);
+        assert_eq!(whole.len(), 4);
+        assert!(
+            whole[3].starts_with("x: complete, 2.00 KiB; "),
+            "{}",
+            whole[3]
+        );
+    }
+
+    #[test]
+    fn a_failure_is_no_ending_and_strangers_are_ignored() {
+        assert_eq!(lines(&[(added("x"), 0), (error(), 1)]).len(), 1);
+        assert_eq!(lines(&[(complete(), 0), (error(), 1)]).len(), 0);
+    }
+}

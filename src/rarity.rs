@@ -1,0 +1,185 @@
+//! Which piece is rarest: the untouched pieces of a torrent, ordered by how many
+//! peers have them.
+//!
+//! If everybody fetched pieces in order, everybody would have the same ones, and the
+//! last pieces would leave with the only seed. So each peer fetches what fewest
+//! others have. To know that at once, among two million pieces, the pieces stand in
+//! one list sorted by availability, and the list is kept sorted by swaps:
+//!
+//! ```text
+//! order    [ 7 2 | 9 4 1 | 0 8 ... ]     pieces nobody has | one peer has | two have ...
+//! starts     0     2       5
+//! ```
+//!
+//! A piece whose availability grows by one changes places with the last of its bucket,
+//! and the border moves one to the left: two swaps, whatever the size of the torrent.
+//! Seeds have every piece and so change no order: they are not counted here.
+//! The picker is the only user.
+
+use crate::layout::PieceIndex;
+
+const ABSENT: u32 = u32::MAX;
+
+/// The untouched pieces by availability.
+#[derive(Debug)]
+pub struct Rarity {
+    /// How many peers that are no seeds have each piece, also of pieces not listed.
+    available: Vec<u32>,
+    order: Vec<u32>,
+    /// Where each piece stands in `order`; [`ABSENT`] if it does not.
+    place: Vec<u32>,
+    /// Where the bucket of each availability begins in `order`.
+    starts: Vec<u32>,
+}
+
+impl Rarity {
+    /// All of `listed`, in random order within the (empty) first bucket. `pieces` is
+    /// their number in the whole torrent.
+    pub fn new(
+        pieces: u32,
+        listed: impl Iterator<Item = PieceIndex>,
+        rng: &mut fastrand::Rng,
+    ) -> Self {
+        let mut order: Vec<u32> = listed.map(PieceIndex::get).collect();
+        rng.shuffle(&mut order);
+        let mut place = vec![ABSENT; pieces as usize];
+        for (at, piece) in order.iter().enumerate() {
+            place[*piece as usize] = at as u32;
+        }
+        Self {
+            available: vec![0; pieces as usize],
+            order,
+            place,
+            starts: vec![0],
+        }
+    }
+
+    /// How many peers that are no seeds have `piece`.
+    pub fn available(&self, piece: PieceIndex) -> u32 {
+        self.available[piece.index()]
+    }
+
+    /// Whether `piece` is listed, that is: untouched.
+    pub fn contains(&self, piece: PieceIndex) -> bool {
+        self.place[piece.index()] != ABSENT
+    }
+
+    /// The listed pieces, rarest first.
+    pub fn iter(&self) -> impl Iterator<Item = PieceIndex> + '_ {
+        self.order.iter().map(|piece| PieceIndex::unchecked(*piece))
+    }
+
+    /// How many pieces are listed.
+    pub fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    /// Whether no piece is listed.
+    pub fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
+    /// The listed piece at `at`, counted from the rarest.
+    pub fn nth(&self, at: usize) -> Option<PieceIndex> {
+        self.order
+            .get(at)
+            .map(|piece| PieceIndex::unchecked(*piece))
+    }
+
+    /// One more peer has `piece`.
+    pub fn more(&mut self, piece: PieceIndex) {
+        let bucket = self.available[piece.index()];
+        self.available[piece.index()] += 1;
+        let at = self.place[piece.index()];
+        if at != ABSENT {
+            let last = self.end_of(bucket) - 1;
+            self.swap(at, last);
+            self.reach(bucket + 1);
+            self.starts[bucket as usize + 1] = last;
+        }
+    }
+
+    /// One peer less has `piece`.
+    pub fn fewer(&mut self, piece: PieceIndex) {
+        let bucket = self.available[piece.index()];
+        debug_assert!(bucket > 0, "a peer took away what nobody had");
+        self.available[piece.index()] = bucket.saturating_sub(1);
+        let at = self.place[piece.index()];
+        if at != ABSENT && bucket > 0 {
+            let first = self.starts[bucket as usize];
+            self.swap(at, first);
+            self.starts[bucket as usize] = first + 1;
+        }
+    }
+
+    /// Takes `piece` off the list: somebody began to fetch it.
+    pub fn remove(&mut self, piece: PieceIndex) {
+        let mut hole = self.place[piece.index()];
+        if hole == ABSENT {
+            return;
+        }
+        // The hole wanders to the end: in each bucket its last piece fills it.
+        for bucket in self.available[piece.index()]..self.starts.len() as u32 {
+            let last = self.end_of(bucket) - 1;
+            self.swap(hole, last);
+            if let Some(next) = self.starts.get_mut(bucket as usize + 1) {
+                *next = last;
+            }
+            hole = last;
+        }
+        self.order.pop();
+        self.place[piece.index()] = ABSENT;
+    }
+
+    fn end_of(&self, bucket: u32) -> u32 {
+        self.starts
+            .get(bucket as usize + 1)
+            .copied()
+            .unwrap_or(self.order.len() as u32)
+    }
+
+    /// Makes buckets (empty ones) up to `bucket`.
+    fn reach(&mut self, bucket: u32) {
+        let end = self.order.len() as u32;
+        self.starts
+            .resize(self.starts.len().max(bucket as usize + 1), end);
+    }
+
+    fn swap(&mut self, a: u32, b: u32) {
+        self.order.swap(a as usize, b as usize);
+        self.place[self.order[a as usize] as usize] = a;
+        self.place[self.order[b as usize] as usize] = b;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// However peers come and go: the list stays sorted, whole and without doubles.
+        #[test]
+        fn stays_sorted(ops in prop::collection::vec((0u8..3, 0u32..40), 0..400)) {
+            let all = (0..40).map(PieceIndex::unchecked);
+            let mut rarity = Rarity::new(40, all, &mut fastrand::Rng::with_seed(3));
+            let mut model: Vec<(u32, bool)> = vec![(0, true); 40];
+            for (op, index) in ops {
+                let (piece, entry) = (PieceIndex::unchecked(index), &mut model[index as usize]);
+                match op {
+                    0 => { rarity.more(piece); entry.0 += 1 }
+                    1 if entry.0 > 0 => { rarity.fewer(piece); entry.0 -= 1 }
+                    2 => { rarity.remove(piece); entry.1 = false }
+                    _ => {}
+                }
+                let listed: Vec<_> = rarity.iter().map(|p| model[p.index()].0).collect();
+                prop_assert!(listed.is_sorted(), "{:?}", rarity);
+                prop_assert_eq!(listed.len(), model.iter().filter(|m| m.1).count());
+                for (at, piece) in rarity.iter().enumerate() {
+                    prop_assert!(model[piece.index()].1);
+                    prop_assert_eq!(rarity.place[piece.index()] as usize, at);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! What can go wrong between us and the disk, said so that the user can act on it.
+
+use rustix::io::Errno;
+use std::io;
+use std::path::PathBuf;
+
+/// Why a torrent's data cannot be read or written. It fails that torrent.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StorageError {
+    /// The system refused something.
+    #[error("cannot {action} {}: {}", path.display(), advice(source))]
+    Io {
+        /// What was tried, as it follows on "cannot".
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Data that should be there is not: no such file, or it ends too early. A check
+    /// takes this for "not had", so the user sees it only if a file goes away later.
+    #[error(
+        "{} is missing or has become shorter; was it moved? run the same command again to fetch it",
+        path.display()
+    )]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Something that is no plain file or folder stands where one should be. It is
+    /// left alone: through a symlink, we could be made to write anywhere.
+    #[error(
+        "{} is {kind}, not a {expected}; move it away or choose another --dir",
+        path.display()
+    )]
+    WrongKind {
+        /// Where.
+        path: PathBuf,
+        /// What is there.
+        kind: &'static str,
+        /// What belongs there.
+        expected: &'static str,
+    },
+    /// A file of the same name holds something else, so it must be the user's own.
+    #[error(
+        "{} is there already and is not from this torrent: choose another --dir, or give --overwrite to replace it",
+        path.display()
+    )]
+    NotOurs {
+        /// The file, untouched.
+        path: PathBuf,
+    },
+    /// The disk cannot take what is still to come.
+    #[error(
+        "not enough space in {}: {needed} more bytes are needed and {free} are free; \
+         free {} bytes and run the same command again",
+        path.display(), needed.saturating_sub(*free)
+    )]
+    NoSpace {
+        /// The folder, or the file that was being written.
+        path: PathBuf,
+        /// Bytes that are still to be written.
+        needed: u64,
+        /// Bytes that the disk has left for us.
+        free: u64,
+    },
+}
+
+impl StorageError {
+    pub(crate) fn io(action: &'static str, path: PathBuf, source: impl Into<io::Error>) -> Self {
+        Self::Io {
+            action,
+            path,
+            source: source.into(),
+        }
+    }
+}
+
+/// Why it may have happened and what to do. The system's own words follow as the cause.
+fn advice(error: &io::Error) -> &'static str {
+    match Errno::from_io_error(error) {
+        Some(Errno::NOSPC | Errno::DQUOT) => {
+            "the disk is full: free some space and run the same command again"
+        }
+        Some(Errno::ACCESS | Errno::PERM | Errno::ROFS) => {
+            "it may not be read or written there: change the permissions or choose another --dir"
+        }
+        Some(Errno::MFILE | Errno::NFILE) => {
+            "too many files are open: raise the limit (ulimit -n) and run the same command again"
+        }
+        Some(Errno::NOTDIR | Errno::NOENT) => {
+            "a folder on the way there is missing or is no folder: choose another --dir"
+        }
+        Some(Errno::FBIG) => "the file system takes no files of this size: choose another --dir",
+        Some(Errno::NAMETOOLONG) => "the path is too long: choose a --dir with a shorter one",
+        _ => "check the disk, then run the same command again",
+    }
+}

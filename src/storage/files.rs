@@ -1,0 +1,417 @@
+//! One thread's own open files of a torrent.
+//!
+//! A torrent may have 20,000 files and a process often no more than 1,024 descriptors
+//! for 50 peers and everything else. So each thread keeps only the few files open that
+//! it used last. Reopening one costs a few µs, the 64 KiB or more that are then moved
+//! cost more. Nothing is shared, so there is nothing to lock.
+
+use super::plan::Place;
+use super::walk::Access;
+use super::{FileState, Storage, StorageError};
+use crate::bitfield::Bitfield;
+use crate::layout::{FilePart, Layout};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::SeekFrom;
+use rustix::io::Errno;
+use std::io::IoSlice;
+use std::sync::Arc;
+
+/// Reads and writes bytes of a torrent, wherever they are kept.
+pub struct Files {
+    storage: Arc<Storage>,
+    max_open: usize,
+    /// The file used last comes first.
+    open: Vec<OpenFile>,
+}
+
+struct OpenFile {
+    file: usize,
+    writable: bool,
+    fd: OwnedFd,
+}
+
+/// What there is on disk of a run of bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Presence {
+    /// At least some of it was written.
+    Data,
+    /// The files are long enough, but nothing was ever written there: it reads as zeros.
+    Hole,
+    /// A file is missing or ends before.
+    Missing,
+}
+
+impl Files {
+    pub(super) fn new(storage: Arc<Storage>, max_open: usize) -> Self {
+        Self {
+            storage,
+            max_open: max_open.max(1),
+            open: Vec::new(),
+        }
+    }
+
+    /// How the torrent divides.
+    pub fn layout(&self) -> &Layout {
+        self.storage.layout()
+    }
+
+    /// Writes `bufs`, one after the other, from byte `offset` of the torrent on. Padding
+    /// is dropped. As few system calls as possible: one a file, unless the disk takes
+    /// less at a time. The slices are used up on the way.
+    ///
+    /// Only bytes of wanted pieces, of one piece at a time, may be written; the storage
+    /// must be claimed.
+    ///
+    /// # Errors
+    /// [`StorageError`], if the system refuses. Then part may have been written.
+    pub fn write(&mut self, offset: u64, mut bufs: &mut [IoSlice<'_>]) -> Result<(), StorageError> {
+        let storage = Arc::clone(&self.storage);
+        let len: u64 = bufs.iter().map(|buf| buf.len() as u64).sum();
+        for part in storage.layout().parts(offset..offset.saturating_add(len)) {
+            if storage.plan.place(part) == Place::Padding {
+                IoSlice::advance_slices(&mut bufs, part.len as usize);
+                continue;
+            }
+            let (fd, at) = self.fd_for(part, true)?;
+            let mut done = 0;
+            while done < part.len {
+                IoSlice::advance_slices(&mut bufs, 0); // drops empty slices
+                let written = write_some(fd, bufs, part.len - done, at + done)
+                    .map_err(|errno| storage.write_error(part, errno))?;
+                IoSlice::advance_slices(&mut bufs, written);
+                done += written as u64;
+            }
+        }
+        Ok(())
+    }
+
+    /// Fills `buf` from byte `offset` of the torrent on. Padding and holes are zeros.
+    ///
+    /// # Errors
+    /// [`StorageError::Missing`] if a file is missing or ends too early, or bytes are
+    /// asked for that are not wanted and so kept nowhere; any other if the system refuses.
+    pub fn read(&mut self, offset: u64, mut buf: &mut [u8]) -> Result<(), StorageError> {
+        let storage = Arc::clone(&self.storage);
+        let end = offset.saturating_add(buf.len() as u64);
+        for part in storage.layout().parts(offset..end) {
+            let (here, rest) = buf.split_at_mut(part.len as usize);
+            buf = rest;
+            if storage.plan.place(part) == Place::Padding {
+                here.fill(0);
+                continue;
+            }
+            let (fd, at) = self.fd_for(part, false)?;
+            let read =
+                read_up_to(fd, here, at).map_err(|errno| storage.error("read", part, errno))?;
+            if read < here.len() {
+                return Err(storage.missing(part));
+            }
+        }
+        Ok(())
+    }
+
+    /// What there is of `len` bytes from byte `offset` of the torrent on, as far as the
+    /// system knows without reading them. In doubt it is [`Presence::Data`].
+    ///
+    /// # Errors
+    /// [`StorageError`], if the system refuses.
+    pub fn presence(&mut self, offset: u64, len: u64) -> Result<Presence, StorageError> {
+        let storage = Arc::clone(&self.storage);
+        let mut presence = Presence::Hole;
+        for part in storage.layout().parts(offset..offset.saturating_add(len)) {
+            let (fd, at) = match storage.plan.place(part) {
+                Place::Padding => continue,
+                Place::Kept(_) if storage.record.is_some() => {
+                    presence = Presence::Data;
+                    continue;
+                }
+                _ => match self.fd_for(part, false) {
+                    Ok(found) => found,
+                    Err(StorageError::Missing { .. }) => return Ok(Presence::Missing),
+                    Err(error) => return Err(error),
+                },
+            };
+            let end = at + part.len;
+            match rustix::fs::seek(fd, SeekFrom::Data(at)) {
+                Ok(data) if data >= end => {}
+                // Nothing but a hole from here on, or not even that.
+                Err(Errno::NXIO) => {
+                    let stat = rustix::fs::fstat(fd);
+                    let stat = stat.map_err(|errno| storage.error("look at", part, errno))?;
+                    if FileState::from(stat).size < end {
+                        return Ok(Presence::Missing);
+                    }
+                }
+                // Data, or a file system that knows of no holes.
+                Ok(_) | Err(_) => presence = Presence::Data,
+            }
+        }
+        Ok(presence)
+    }
+
+    /// Where `part` (no padding) is kept: an open file, and the offset in it.
+    fn fd_for(
+        &mut self,
+        part: FilePart,
+        write: bool,
+    ) -> Result<(BorrowedFd<'_>, u64), StorageError> {
+        match self.storage.plan.place(part) {
+            Place::File => Ok((self.open(part, write)?, part.offset)),
+            Place::Kept(at) => match &self.storage.record {
+                Some(record) => Ok((record.as_fd(), self.storage.record_offset(at))),
+                None => Err(self.storage.missing(part)),
+            },
+            Place::Nowhere | Place::Padding => Err(self.storage.missing(part)),
+        }
+    }
+
+    /// The file of `part`, opened (and, to write, made) if it isn't open yet.
+    fn open(&mut self, part: FilePart, write: bool) -> Result<BorrowedFd<'_>, StorageError> {
+        let file = part.file;
+        match self.open.iter().position(|open| open.file == file) {
+            Some(i) if self.open[i].writable || !write => self.open[..=i].rotate_right(1),
+            found => {
+                // Close before opening, so that the bound holds at every moment.
+                match found {
+                    Some(i) => drop(self.open.remove(i)),
+                    None => self.open.truncate(self.max_open - 1),
+                }
+                let fd = if write {
+                    self.storage.create(file)?
+                } else {
+                    let names = self.storage.plan.names(file);
+                    let opened = self.storage.open_at(names, Access::Read)?;
+                    opened.ok_or_else(|| self.storage.missing(part))?
+                };
+                let writable = write;
+                self.open.insert(0, OpenFile { file, writable, fd });
+            }
+        }
+        Ok(self.open[0].fd.as_fd())
+    }
+}
+
+impl Storage {
+    fn missing(&self, part: FilePart) -> StorageError {
+        StorageError::Missing {
+            path: self.plan.path(part.file),
+        }
+    }
+
+    fn error(&self, action: &'static str, part: FilePart, errno: Errno) -> StorageError {
+        let path = match self.plan.place(part) {
+            Place::Kept(_) => self.plan.record_path(),
+            _ => self.plan.path(part.file),
+        };
+        StorageError::io(action, path, errno)
+    }
+
+    /// A full disk gets an error that says how much is still to come.
+    fn write_error(&self, part: FilePart, errno: Errno) -> StorageError {
+        let path = self.plan.path(part.file);
+        match (errno, self.free_space(), self.survey()) {
+            (Errno::NOSPC, Some(free), Ok(survey)) => StorageError::NoSpace {
+                path,
+                needed: self.space_needed(&survey, &Bitfield::none(self.layout().pieces())),
+                free,
+            },
+            _ => self.error("write", part, errno),
+        }
+    }
+}
+
+/// Writes of `bufs` (the first one not empty) up to `max` bytes, as far as one call goes.
+fn write_some(fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>], max: u64, at: u64) -> Result<usize, Errno> {
+    let mut whole = 0;
+    let mut len = 0;
+    for buf in bufs {
+        len += buf.len() as u64;
+        if len > max {
+            break;
+        }
+        whole += 1;
+    }
+    let written = retry(|| match bufs.first() {
+        Some(first) if whole == 0 => rustix::io::pwrite(fd, &first[..max as usize], at),
+        _ => rustix::io::pwritev(fd, &bufs[..whole], at),
+    })?;
+    // A disk that takes nothing and says nothing: never seen, but must not loop.
+    if written == 0 {
+        Err(Errno::IO)
+    } else {
+        Ok(written)
+    }
+}
+
+/// Writes all of `buf` at `at`.
+pub(super) fn write_all(fd: &OwnedFd, mut buf: &[u8], mut at: u64) -> Result<(), Errno> {
+    while !buf.is_empty() {
+        let written = write_some(fd.as_fd(), &[IoSlice::new(buf)], u64::MAX, at)?;
+        buf = &buf[written..];
+        at += written as u64;
+    }
+    Ok(())
+}
+
+/// Reads from `at` on until `buf` is full or the file ends; returns how many bytes.
+pub(super) fn read_up_to(fd: impl AsFd, buf: &mut [u8], at: u64) -> Result<usize, Errno> {
+    let mut done = 0;
+    while done < buf.len() {
+        match retry(|| rustix::io::pread(&fd, &mut buf[done..], at + done as u64))? {
+            0 => break,
+            read => done += read,
+        }
+    }
+    Ok(done)
+}
+
+/// Again, as long as a signal interrupts it.
+fn retry<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
+    loop {
+        match call() {
+            Err(Errno::INTR) => {}
+            result => return result,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::Torrent;
+    use super::*;
+    use proptest::prelude::*;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn reads_what_was_written(
+            files in prop::collection::vec((0u64..90, prop::bool::weighted(0.2), any::<bool>()), 1..12),
+            piece_length in 1u64..50,
+            cuts in prop::collection::vec(0usize..50, 0..6),
+            max_open in 1usize..4,
+        ) {
+            let sizes: Vec<_> = files.iter().map(|(len, pad, _)| (*len, *pad)).collect();
+            let wanted: Vec<_> = files.iter().map(|(_, _, wanted)| *wanted).collect();
+            let torrent = Torrent::new(piece_length, &sizes);
+            let temp = tempfile::tempdir().unwrap();
+            let storage = torrent.wanting(temp.path(), &wanted);
+            let none = Bitfield::none(torrent.layout.pieces());
+            let storage = storage.claim(&none, false, false).unwrap();
+            let mut handle = storage.files(max_open);
+            let pieces = storage.plan().wanted_pieces();
+            for piece in pieces.iter() {
+                // The piece in two halves, the second first, each in several buffers.
+                let bytes = torrent.bytes(piece);
+                let half = bytes.len() / 2;
+                for (begin, mut rest) in [(half, &bytes[half..]), (0, &bytes[..half])] {
+                    let mut bufs = Vec::new();
+                    for cut in &cuts {
+                        let (buf, after) = rest.split_at(*cut.min(&rest.len()));
+                        bufs.push(IoSlice::new(buf));
+                        rest = after;
+                    }
+                    bufs.push(IoSlice::new(rest));
+                    let offset = torrent.layout.piece_start(piece) + begin as u64;
+                    handle.write(offset, &mut bufs).unwrap();
+                }
+            }
+            let mut reader = storage.files(max_open);
+            for piece in torrent.layout.all_pieces() {
+                let mut buf = vec![1; torrent.bytes(piece).len()];
+                let read = reader.read(torrent.layout.piece_start(piece), &mut buf);
+                if pieces.has(piece) {
+                    read.unwrap();
+                    prop_assert_eq!(buf, torrent.bytes(piece));
+                }
+            }
+            for (file, entry) in torrent.files.iter().enumerate().filter(|(_, f)| !f.pad) {
+                let path = storage.plan().path(file);
+                if wanted[file] {
+                    let range = torrent.layout.file_range(file);
+                    let expected = &torrent.data[range.start as usize..range.end as usize];
+                    prop_assert_eq!(std::fs::read(&path).unwrap(), expected);
+                    let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+                    prop_assert_eq!(mode & 0o100 != 0, entry.executable);
+                } else {
+                    prop_assert!(!path.exists());
+                }
+            }
+        }
+    }
+
+    /// Descriptors of this process that lead to a file below `dir`.
+    #[cfg(target_os = "linux")]
+    fn open_below(dir: &std::path::Path) -> usize {
+        let fds = std::fs::read_dir("/proc/self/fd").unwrap();
+        fds.filter_map(|fd| std::fs::read_link(fd.ok()?.path()).ok())
+            .filter(|target| target.starts_with(dir))
+            .count()
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn few_descriptors_for_many_files() {
+        let torrent = Torrent::new(64, &vec![(10, false); 2_000]);
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path().canonicalize().unwrap();
+        let none = Bitfield::none(torrent.layout.pieces());
+        let storage = torrent
+            .wanting_all(&dir)
+            .claim(&none, false, false)
+            .unwrap();
+        let mut files = storage.files(4);
+        for piece in torrent.layout.all_pieces() {
+            let start = torrent.layout.piece_start(piece);
+            let mut bufs = [IoSlice::new(torrent.bytes(piece))];
+            files.write(start, &mut bufs).unwrap();
+            let mut buf = vec![0; torrent.bytes(piece).len()];
+            files.read(start, &mut buf).unwrap();
+            assert_eq!(buf, torrent.bytes(piece));
+            assert_eq!(open_below(&dir), 5, "four files and DIR");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_read_can_be_written_later() {
+        let torrent = Torrent::new(10, &[(10, false), (10, false)]);
+        let temp = tempfile::tempdir().unwrap();
+        let none = Bitfield::none(2);
+        let storage = torrent
+            .wanting_all(temp.path())
+            .claim(&none, false, false)
+            .unwrap();
+        torrent.write(&storage, torrent.piece(0));
+        let mut files = storage.files(1);
+        let mut buf = [0; 10];
+        files.read(0, &mut buf).unwrap();
+        files.write(5, &mut [IoSlice::new(b"hello")]).unwrap();
+        files.read(0, &mut buf).unwrap();
+        assert_eq!(buf, [&torrent.data[..5], b"hello"].concat()[..]);
+    }
+
+    #[test]
+    fn missing_short_and_odd_files() {
+        let torrent = Torrent::new(10, &[(20, false), (20, false)]);
+        let temp = tempfile::tempdir().unwrap();
+        let storage = torrent.wanting_all(temp.path());
+        std::fs::create_dir(temp.path().join("t")).unwrap();
+        std::fs::write(temp.path().join("t/0"), [1; 15]).unwrap();
+        let mut files = storage.files(2);
+        let mut buf = [0; 10];
+        files.read(0, &mut buf).unwrap();
+        for offset in [10, 20] {
+            let error = files.read(offset, &mut buf).unwrap_err();
+            assert!(matches!(error, StorageError::Missing { .. }), "{error}");
+        }
+        let presence = [0, 10, 20].map(|offset| files.presence(offset, 10).unwrap());
+        // Of the second piece, some is there: only reading tells that it ends too early.
+        assert_eq!(
+            presence,
+            [Presence::Data, Presence::Data, Presence::Missing]
+        );
+        symlink("0", temp.path().join("t/folder1")).unwrap();
+        let error = files.read(20, &mut buf).unwrap_err().to_string();
+        assert!(error.contains("t/folder1 is a symlink"), "{error}");
+    }
+}

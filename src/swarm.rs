@@ -1,0 +1,286 @@
+//! The peers that we know of, connected or not: whom to dial next, whom never again.
+//!
+//! Trackers, the command line and other sources name addresses; most of them are
+//! dead, some are us, a few are hostile. This book keeps at most [`MAX_KNOWN`] of
+//! them, counts failures, spaces the attempts out, and remembers who was banned for
+//! giving false data. The torrent asks it; no I/O, no clock.
+
+use crate::types::PeerId;
+use std::collections::{BTreeMap, HashSet};
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+/// Addresses kept; beyond it the worst are forgotten.
+pub const MAX_KNOWN: usize = 1000;
+
+/// Pauses after the first, second, ... failure in a row. After that a peer is given
+/// up, unless the user named it.
+const BACK_OFF: [Duration; 3] = [
+    Duration::from_secs(10),
+    Duration::from_secs(120),
+    Duration::from_secs(900),
+];
+
+/// The pause before a peer that gave us data is dialled again.
+const AFTER_GOOD: Duration = Duration::from_secs(5);
+
+/// Who named an address, best first: a user's word is tried first and never given up.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Source {
+    /// `--peer`.
+    User,
+    /// A tracker's reply.
+    Tracker,
+    /// It connected to us; whether it can be dialled is not known.
+    Incoming,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    source: Source,
+    failures: u32,
+    /// Not to be dialled before.
+    not_before: Option<Instant>,
+    /// A connection exists or is being made.
+    busy: bool,
+}
+
+/// How an attempt or a connection ended, as far as dialling again goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ending {
+    /// It never worked: refused, timed out, not BitTorrent.
+    Failed,
+    /// It worked and gave or took data.
+    Good,
+    /// It is of no use: it is ourselves, or the same peer twice.
+    Useless,
+}
+
+/// The address book of one torrent.
+#[derive(Debug, Default)]
+pub struct Swarm {
+    known: BTreeMap<SocketAddr, Known>,
+    /// Addresses that gave false data when we dialled them.
+    banned: HashSet<SocketAddr>,
+    /// Hosts that gave false data after they had dialled us: their port is another
+    /// each time. Loopback is spared: half a swarm may live there.
+    banned_hosts: HashSet<IpAddr>,
+    /// ... and under which name.
+    banned_ids: HashSet<PeerId>,
+    /// Our own addresses, learnt by meeting ourselves.
+    own: HashSet<SocketAddr>,
+}
+
+impl Swarm {
+    /// Somebody named an address. Returns whether it is new and of use.
+    pub fn add(&mut self, addr: SocketAddr, source: Source) -> bool {
+        if !plausible(addr, source) || self.own.contains(&addr) || self.banned.contains(&addr) {
+            return false;
+        }
+        if let Some(known) = self.known.get_mut(&addr) {
+            known.source = known.source.min(source);
+            return false;
+        }
+        if self.known.len() >= MAX_KNOWN && !self.forget_worst() {
+            return false;
+        }
+        self.known.insert(
+            addr,
+            Known {
+                source,
+                failures: 0,
+                not_before: None,
+                busy: false,
+            },
+        );
+        true
+    }
+
+    /// Makes room: the idle address with the most failures goes.
+    fn forget_worst(&mut self) -> bool {
+        let idle = self
+            .known
+            .iter()
+            .filter(|(_, k)| !k.busy && k.source != Source::User);
+        let worst = idle
+            .max_by_key(|(_, known)| (known.failures, known.source))
+            .map(|(addr, _)| *addr);
+        worst.is_some_and(|addr| self.known.remove(&addr).is_some())
+    }
+
+    /// The address to dial now, if any: marked as busy until [`Swarm::ended`].
+    pub fn next(&mut self, now: Instant) -> Option<SocketAddr> {
+        let due = self.known.iter_mut().filter(|(_, known)| {
+            let given_up = known.source != Source::User && known.failures as usize > BACK_OFF.len();
+            let due = known.not_before.is_none_or(|at| at <= now);
+            due && !known.busy && !given_up && known.source != Source::Incoming
+        });
+        let (addr, known) = due.min_by_key(|(_, known)| (known.failures, known.source))?;
+        known.busy = true;
+        Some(*addr)
+    }
+
+    /// The attempt or connection to `addr` is over.
+    pub fn ended(&mut self, addr: SocketAddr, ending: Ending, now: Instant) {
+        let Some(known) = self.known.get_mut(&addr) else {
+            return;
+        };
+        known.busy = false;
+        let pause = match ending {
+            Ending::Good => {
+                known.failures = 0;
+                AFTER_GOOD
+            }
+            Ending::Failed => {
+                known.failures += 1;
+                BACK_OFF[(known.failures as usize - 1).min(BACK_OFF.len() - 1)]
+            }
+            Ending::Useless => {
+                self.known.remove(&addr);
+                return;
+            }
+        };
+        known.not_before = Some(now + pause);
+    }
+
+    /// The peer at `addr` turned out to be ourselves.
+    pub fn is_us(&mut self, addr: SocketAddr) {
+        self.known.remove(&addr);
+        self.own.insert(addr);
+    }
+
+    /// The peer `id` at `addr` gave false data: nothing more to do with it. `incoming`:
+    /// it had dialled us.
+    pub fn ban(&mut self, addr: SocketAddr, id: PeerId, incoming: bool) {
+        self.known.remove(&addr);
+        self.banned_ids.insert(id);
+        if !incoming {
+            self.banned.insert(addr);
+        } else if !addr.ip().to_canonical().is_loopback() {
+            self.banned_hosts.insert(addr.ip());
+        }
+    }
+
+    /// Whether a connection with `id` at `addr` is to be closed at once.
+    pub fn is_banned(&self, addr: SocketAddr, id: PeerId, incoming: bool) -> bool {
+        self.banned_ids.contains(&id)
+            || self.banned.contains(&addr)
+            || (incoming && self.banned_hosts.contains(&addr.ip()))
+    }
+
+    /// Addresses known: all, and those of them that failed at their last attempt.
+    pub fn counts(&self) -> (usize, usize) {
+        (
+            self.known.len(),
+            self.known
+                .values()
+                .filter(|known| known.failures > 0)
+                .count(),
+        )
+    }
+
+    /// When the next address becomes due, if none is now.
+    pub fn next_due(&self) -> Option<Instant> {
+        self.known
+            .values()
+            .filter(|known| !known.busy)
+            .filter_map(|known| known.not_before)
+            .min()
+    }
+}
+
+/// Whether a connection to `addr` can make sense. Ports below 1024 are no clients'
+/// but other services': a false tracker could aim a swarm at somebody's mail server.
+fn plausible(addr: SocketAddr, source: Source) -> bool {
+    let ip = addr.ip().to_canonical();
+    let broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast() || v4.octets()[0] == 0);
+    let usable = addr.port() != 0 && !ip.is_unspecified() && !ip.is_multicast() && !broadcast;
+    usable && (source == Source::User || addr.port() >= 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addr(n: u16) -> SocketAddr {
+        SocketAddr::from(([10, 0, (n >> 8) as u8, n as u8], 6881))
+    }
+
+    #[test]
+    fn nonsense_is_not_dialled() {
+        let mut swarm = Swarm::default();
+        for bad in [
+            "0.0.0.0:6881",
+            "10.0.0.1:0",
+            "224.0.0.1:6881",
+            "255.255.255.255:6881",
+            "10.0.0.1:25",
+            "[::]:6881",
+            "[::ffff:0.1.2.3]:6881",
+        ] {
+            assert!(!swarm.add(bad.parse().unwrap(), Source::Tracker), "{bad}");
+        }
+        assert!(
+            swarm.add("10.0.0.1:25".parse().unwrap(), Source::User),
+            "the user's word"
+        );
+    }
+
+    #[test]
+    fn failures_are_spaced_out_and_given_up() {
+        let mut swarm = Swarm::default();
+        let mut now = Instant::now();
+        swarm.add(addr(1), Source::Tracker);
+        swarm.add(addr(2), Source::User);
+        for attempt in 0..4 {
+            for _ in 0..2 {
+                let dialled = swarm.next(now).unwrap();
+                swarm.ended(dialled, Ending::Failed, now);
+            }
+            assert_eq!(swarm.next(now), None, "attempt {attempt}");
+            now += BACK_OFF[2];
+        }
+        assert_eq!(
+            swarm.next(now),
+            Some(addr(2)),
+            "the user's peer is never given up"
+        );
+        assert_eq!(swarm.next(now), None, "the other is");
+    }
+
+    #[test]
+    fn the_best_source_first_and_nobody_twice() {
+        let mut swarm = Swarm::default();
+        let now = Instant::now();
+        assert!(swarm.add(addr(1), Source::Tracker));
+        assert!(!swarm.add(addr(1), Source::Tracker), "known already");
+        swarm.add(addr(2), Source::User);
+        assert_eq!(swarm.next(now), Some(addr(2)));
+        assert_eq!(swarm.next(now), Some(addr(1)));
+        assert_eq!(swarm.next(now), None, "both are busy");
+        swarm.ended(addr(1), Ending::Good, now);
+        assert_eq!(swarm.next(now), None);
+        assert_eq!(swarm.next(now + AFTER_GOOD), Some(addr(1)));
+    }
+
+    #[test]
+    fn bounded_and_bans_hold() {
+        let mut swarm = Swarm::default();
+        for n in 0..2000 {
+            swarm.add(addr(n), Source::Tracker);
+        }
+        assert_eq!(swarm.counts().0, MAX_KNOWN);
+        let (id, other) = (PeerId([1; 20]), PeerId([2; 20]));
+        swarm.ban(addr(1999), id, false);
+        assert!(!swarm.add(addr(1999), Source::Tracker));
+        assert!(
+            swarm.is_banned(addr(5), id, true),
+            "it comes back under another address"
+        );
+        assert!(!swarm.is_banned(addr(5), other, true));
+        swarm.ban(addr(6), id, true);
+        assert!(swarm.is_banned(SocketAddr::new(addr(6).ip(), 999), other, true));
+        swarm.is_us(addr(7));
+        assert!(!swarm.add(addr(7), Source::Tracker));
+    }
+}

@@ -1,0 +1,617 @@
+//! One torrent: what we have, who the peers are, and what to do next.
+//!
+//! This is where the decisions meet: the [`Picker`] knows who fetches what, the
+//! [`Choker`] whom to give to, the [`Swarm`] whom to dial, the [`Announcer`] which
+//! tracker to tell what. A [`Torrent`] feeds them with what happened and turns their
+//! answers into [`Action`]s. It does no I/O, has no thread and no clock: what happened
+//! and the time are arguments, the random numbers are seeded. So the same events give
+//! the same actions, and a test can play a swarm of a thousand peers in an instant.
+//!
+//! The engine's main loop owns it, calls it for each event and performs the actions.
+//! What peers bring is in [`peers`](self::peers).
+
+pub mod blame;
+mod peers;
+pub mod rate;
+
+use crate::announce::{AnnounceEvent, AnnounceReply, AnnounceRequest, TrackerError};
+use crate::announcer::{Announcer, TrackerIndex};
+use crate::bitfield::Bitfield;
+use crate::choker::{self, Candidate, Choker};
+use crate::config::Afterwards;
+use crate::layout::{Layout, PieceIndex, Span};
+use crate::messages::Command;
+use crate::picker::Picker;
+use crate::report::{Progress, Report};
+use crate::swarm::{Source, Swarm};
+use crate::types::{InfoHash, PeerId, PeerKey};
+use blame::{Blame, Giver};
+use peers::Peer;
+use rate::{Budgets, Rate};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Connections being made at a time: more would be a storm on the user's router.
+const MAX_DIALS: usize = 20;
+
+/// How often progress is told.
+const REPORT_EVERY: Duration = Duration::from_secs(1);
+
+/// Peers to ask a tracker for.
+const PEERS_WANTED: u32 = 100;
+
+/// Something for the main loop to do.
+#[derive(Debug, PartialEq)]
+pub enum Action {
+    /// Start a peer thread that connects there; tell [`Torrent::on_dial`] its key.
+    Dial(SocketAddr),
+    /// Welcome the peer, and tell it [what we have](Torrent::have).
+    Welcome(PeerKey),
+    /// Tell a peer's thread.
+    Send(PeerKey, Command),
+    /// Close the channel of a peer's thread.
+    HangUp(PeerKey),
+    /// Read these pieces back and hash them: [`Torrent::on_verdicts`].
+    Verify(Vec<PieceIndex>),
+    /// Hash each block of this piece: [`Torrent::on_block_hashes`].
+    HashBlocks(PieceIndex),
+    /// Tell a tracker: [`Torrent::on_tracker`].
+    Announce(TrackerIndex, AnnounceRequest),
+    /// Tell the user.
+    Tell(Report),
+    /// All that was wanted is verified.
+    Complete,
+}
+
+/// What a torrent is made of and how it is to behave.
+#[derive(Debug)]
+pub struct Setup {
+    /// Which torrent.
+    pub info_hash: InfoHash,
+    /// Who we are in its swarm.
+    pub peer_id: PeerId,
+    /// How it divides.
+    pub layout: Arc<Layout>,
+    /// The pieces verified on disk.
+    pub have: Bitfield,
+    /// For each file of the layout whether it is wanted.
+    pub wanted_files: Vec<bool>,
+    /// Its trackers by tier.
+    pub trackers: Vec<Vec<String>>,
+    /// Whether it is private (BEP 27).
+    pub private: bool,
+    /// Where we accept peers.
+    pub port: u16,
+    /// Connections at most.
+    pub max_peers: usize,
+    /// Fetch in order.
+    pub sequential: bool,
+    /// What to do when complete.
+    pub afterwards: Afterwards,
+    /// Give up when nothing came for so long.
+    pub stall_timeout: Option<Duration>,
+    /// Makes the same choices for the same seed.
+    pub seed: u64,
+}
+
+/// Whether a torrent is still worked on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Phase {
+    /// Something is missing.
+    Downloading,
+    /// All is there; we give.
+    Seeding,
+    /// All is there and nothing is left to do.
+    Done,
+    /// It was given up: nothing came for too long.
+    Stalled,
+}
+
+/// The state of one torrent.
+#[derive(Debug)]
+pub struct Torrent {
+    setup: Setup,
+    have: Bitfield,
+    have_bytes: u64,
+    wanted_bytes: u64,
+    picker: Picker,
+    choker: Choker,
+    swarm: Swarm,
+    announcer: Announcer,
+    blame: Blame,
+    peers: BTreeMap<PeerKey, Peer>,
+    /// Everybody who gave us blocks in this run, also those who left.
+    givers: BTreeMap<PeerKey, Giver>,
+    phase: Phase,
+    rng: fastrand::Rng,
+    /// Tells us apart from others behind the same address, for trackers.
+    tracker_key: u32,
+    downloaded: u64,
+    uploaded: u64,
+    down: Rate,
+    up: Rate,
+    started: Instant,
+    completed: Option<Instant>,
+    choke_at: Instant,
+    report_at: Instant,
+    /// Blocks stored, less those of pieces that turned out false; and the most that it
+    /// ever was, and when: false data comes and goes and does not count as progress.
+    level: u64,
+    best_level: u64,
+    best_at: Instant,
+}
+
+impl Torrent {
+    /// A torrent whose data on disk was checked.
+    pub fn new(setup: Setup, now: Instant) -> Self {
+        let mut rng = fastrand::Rng::with_seed(setup.seed);
+        let layout = &setup.layout;
+        let mut wanted = Bitfield::none(layout.pieces());
+        let mut wanted_bytes = 0;
+        for file in
+            (0..layout.files()).filter(|file| setup.wanted_files[*file] && !layout.is_pad(*file))
+        {
+            let range = layout.file_range(file);
+            wanted_bytes += range.end - range.start;
+            layout
+                .pieces_of_file(file)
+                .for_each(|p| _ = wanted.insert(PieceIndex::unchecked(p)));
+        }
+        let have = setup.have.clone();
+        let picker = Picker::new(layout.clone(), &have, &wanted, setup.sequential, rng.fork());
+        let announcer = Announcer::new(setup.trackers.clone(), setup.private, &mut rng, now);
+        let mut torrent = Self {
+            tracker_key: rng.u32(..),
+            have_bytes: 0,
+            wanted_bytes,
+            picker,
+            choker: Choker::default(),
+            swarm: Swarm::default(),
+            announcer,
+            blame: Blame::default(),
+            peers: BTreeMap::new(),
+            givers: BTreeMap::new(),
+            phase: Phase::Downloading,
+            rng,
+            downloaded: 0,
+            uploaded: 0,
+            down: Rate::default(),
+            up: Rate::default(),
+            started: now,
+            completed: None,
+            choke_at: now + choker::ROUND,
+            report_at: now + REPORT_EVERY,
+            level: 0,
+            best_level: 0,
+            best_at: now,
+            have,
+            setup,
+        };
+        torrent.have_bytes = torrent
+            .have
+            .iter()
+            .map(|piece| torrent.wanted_bytes_in(piece))
+            .sum();
+        torrent
+    }
+
+    /// The pieces that are verified and on disk.
+    pub fn have(&self) -> &Bitfield {
+        &self.have
+    }
+
+    /// Whether every piece of the torrent is there, wanted or not.
+    pub fn is_seed(&self) -> bool {
+        self.have.is_full()
+    }
+
+    /// Whether it is still worked on.
+    pub fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// Bytes of the wanted files that are verified.
+    pub fn have_bytes(&self) -> u64 {
+        self.have_bytes
+    }
+
+    /// Bytes of the wanted files.
+    pub fn wanted_bytes(&self) -> u64 {
+        self.wanted_bytes
+    }
+
+    /// The trackers, for threads to be started.
+    pub fn trackers(&self) -> Vec<(TrackerIndex, String)> {
+        self.announcer
+            .trackers()
+            .map(|(index, url)| (index, url.to_owned()))
+            .collect()
+    }
+
+    /// Joins the swarm.
+    pub fn start(&mut self, now: Instant) -> Vec<Action> {
+        let mut actions = Vec::new();
+        self.announcer.start(self.left() == 0, now);
+        let padding = self.picker.begin_padding();
+        if !padding.is_empty() {
+            actions.push(Action::Verify(padding));
+        }
+        self.check_complete(now, &mut actions);
+        self.announce(now, &mut actions);
+        actions
+    }
+
+    /// Leaves the swarm: everybody who must hear it is told.
+    pub fn stop(&mut self, now: Instant) -> Vec<Action> {
+        let mut actions: Vec<Action> = self.peers.keys().map(|key| Action::HangUp(*key)).collect();
+        self.announcer.stop();
+        self.announce(now, &mut actions);
+        actions
+    }
+
+    /// Whether, after [`Torrent::stop`], all trackers have been told or have failed.
+    pub fn has_left(&self) -> bool {
+        self.announcer.has_left()
+    }
+
+    /// Somebody named these addresses.
+    pub fn on_addresses(
+        &mut self,
+        addrs: impl IntoIterator<Item = SocketAddr>,
+        source: Source,
+        now: Instant,
+        actions: &mut Vec<Action>,
+    ) {
+        for addr in addrs {
+            self.swarm.add(addr, source);
+        }
+        self.dial(now, actions);
+    }
+
+    /// A tracker answered, or failed to.
+    pub fn on_tracker(
+        &mut self,
+        index: TrackerIndex,
+        result: Result<AnnounceReply, TrackerError>,
+        now: Instant,
+    ) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if self.announcer.on_outcome(index, &result, now) {
+            // A private torrent changed its tracker: its peers belong to the old one.
+            actions.extend(self.peers.keys().map(|key| Action::HangUp(*key)));
+        }
+        match result {
+            Ok(reply) => {
+                if let Some(message) = reply.warning {
+                    let info_hash = Some(self.setup.info_hash);
+                    actions.push(Action::Tell(Report::Warning { info_hash, message }));
+                }
+                let text = format!("a tracker named {} peers", reply.peers.len());
+                actions.push(detail(1, text));
+                self.on_addresses(reply.peers, Source::Tracker, now, &mut actions);
+            }
+            Err(error) => actions.push(detail(1, error.to_string())),
+        }
+        self.announce(now, &mut actions);
+        actions
+    }
+
+    /// What the checker found about finished pieces.
+    pub fn on_verdicts(
+        &mut self,
+        verdicts: &[(PieceIndex, bool)],
+        now: Instant,
+        budgets: &mut Budgets,
+    ) -> Vec<Action> {
+        let mut actions = Vec::new();
+        let good: Vec<PieceIndex> = verdicts
+            .iter()
+            .filter(|(_, ok)| *ok)
+            .map(|(piece, _)| *piece)
+            .collect();
+        for &piece in &good {
+            self.picker.verified(piece);
+            self.have.insert(piece);
+            self.have_bytes += self.wanted_bytes_in(piece);
+            if self.blame.is_open(piece) {
+                actions.push(Action::HashBlocks(piece));
+            }
+        }
+        if !good.is_empty() {
+            self.spread(good.into(), &mut actions);
+        }
+        for (piece, _) in verdicts.iter().filter(|(_, ok)| !ok) {
+            self.on_bad_piece(*piece, now, budgets, &mut actions);
+        }
+        self.check_complete(now, &mut actions);
+        actions
+    }
+
+    /// Tells all peers of new pieces, and loses interest in those who have nothing more.
+    fn spread(&mut self, pieces: Arc<[PieceIndex]>, actions: &mut Vec<Action>) {
+        for (key, peer) in self.peers.iter_mut().filter(|(_, peer)| peer.welcome) {
+            let (known, tell): (Vec<_>, Vec<_>) =
+                pieces.iter().partition(|piece| peer.have.has(**piece));
+            peer.useful -= known.len() as u32;
+            actions.push(Action::Send(
+                *key,
+                Command::Had {
+                    pieces: pieces.clone(),
+                    tell,
+                },
+            ));
+            if peer.we_want && peer.useful == 0 {
+                peer.we_want = false;
+                actions.push(Action::Send(*key, Command::Interest(false)));
+            }
+        }
+    }
+
+    /// The SHA-1 of each block of `piece`, bad or good: see [`blame`].
+    pub fn on_block_hashes(
+        &mut self,
+        piece: PieceIndex,
+        blocks: &[[u8; 20]],
+        now: Instant,
+        budgets: &mut Budgets,
+    ) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if self.have.has(piece) {
+            for liar in self.blame.judge(piece, blocks) {
+                self.ban(liar, piece, &mut actions);
+            }
+        } else {
+            let givers = self.refetch(piece);
+            self.blame.remember(piece, givers, blocks);
+            self.feed_hungry(now, budgets, &mut actions);
+        }
+        actions
+    }
+
+    fn check_complete(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        if self.phase != Phase::Downloading || self.picker.missing() > 0 {
+            return;
+        }
+        self.completed = Some(now);
+        self.phase = match self.setup.afterwards {
+            Afterwards::Leave => Phase::Done,
+            Afterwards::Seed { .. } => Phase::Seeding,
+        };
+        if self.left() == 0 {
+            self.announcer.complete(now);
+        }
+        self.announce(now, actions);
+        actions.push(Action::Complete);
+        actions.push(Action::Tell(Report::Complete {
+            info_hash: self.setup.info_hash,
+            seconds: now.duration_since(self.started).as_secs_f64(),
+            downloaded_bytes: self.downloaded,
+            uploaded_bytes: self.uploaded,
+        }));
+        // Two seeds have nothing to say to one another.
+        let seeds = self.peers.iter().filter(|(_, peer)| peer.have.is_full());
+        actions.extend(seeds.map(|(key, _)| Action::HangUp(*key)));
+    }
+
+    /// What time brings. To be called about every tenth of a second.
+    pub fn on_tick(&mut self, now: Instant, budgets: &mut Budgets) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if now >= self.choke_at {
+            self.choke_at = now + choker::ROUND;
+            self.choke_round(now, &mut actions);
+        }
+        self.feed_hungry(now, budgets, &mut actions);
+        self.feed_uploads(now, budgets, &mut actions);
+        self.announcer.set_hungry(
+            self.phase == Phase::Downloading && self.peers.values().all(|p| !p.welcome),
+        );
+        self.announce(now, &mut actions);
+        self.dial(now, &mut actions);
+        if now >= self.report_at {
+            self.report_at = now + REPORT_EVERY;
+            actions.push(Action::Tell(Report::Progress(self.progress(now))));
+        }
+        self.check_goals(now);
+        actions
+    }
+
+    fn check_goals(&mut self, now: Instant) {
+        let stalled = self
+            .setup
+            .stall_timeout
+            .is_some_and(|limit| now.duration_since(self.best_at) >= limit);
+        if self.phase == Phase::Downloading && stalled {
+            self.phase = Phase::Stalled;
+        }
+        let Afterwards::Seed { ratio, time } = self.setup.afterwards else {
+            return;
+        };
+        let given = self.uploaded as f64 / self.wanted_bytes.max(1) as f64;
+        let enough = ratio.is_some_and(|ratio| given >= ratio);
+        let long = self
+            .completed
+            .zip(time)
+            .is_some_and(|(since, time)| now.duration_since(since) >= time);
+        if self.phase == Phase::Seeding && (enough || long) {
+            self.phase = Phase::Done;
+        }
+    }
+
+    fn choke_round(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        let seeding = self.phase != Phase::Downloading;
+        let candidates: Vec<Candidate> = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| peer.welcome)
+            .map(|(key, peer)| Candidate {
+                peer: *key,
+                interested: peer.interested,
+                rate: if seeding {
+                    peer.up.get(now)
+                } else {
+                    peer.down.get(now)
+                } as u64,
+                newcomer: now.duration_since(peer.since) < Duration::from_secs(60),
+            })
+            .collect();
+        let chosen = self.choker.round(&candidates, seeding, &mut self.rng);
+        for (key, peer) in self.peers.iter_mut().filter(|(_, peer)| peer.welcome) {
+            let choke = !chosen.contains(key);
+            if peer.we_choke != choke {
+                peer.we_choke = choke;
+                actions.push(Action::Send(*key, Command::Choke(choke)));
+            }
+        }
+    }
+
+    /// Connects to more peers, if there is room and use for them.
+    fn dial(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        if matches!(self.phase, Phase::Done | Phase::Stalled) {
+            return;
+        }
+        let room = self.setup.max_peers - self.setup.max_peers / 10;
+        let mut dialling = self.peers.values().filter(|peer| !peer.welcome).count()
+            + actions
+                .iter()
+                .filter(|a| matches!(a, Action::Dial(_)))
+                .count();
+        let mut all = self.peers.values().filter(|peer| peer.welcome).count() + dialling;
+        while dialling < MAX_DIALS && all < room {
+            let Some(addr) = self.swarm.next(now) else {
+                break;
+            };
+            actions.push(Action::Dial(addr));
+            dialling += 1;
+            all += 1;
+        }
+    }
+
+    fn announce(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        for (index, event) in self.announcer.due(now) {
+            actions.push(Action::Announce(index, self.request(event)));
+        }
+    }
+
+    fn request(&self, event: AnnounceEvent) -> AnnounceRequest {
+        AnnounceRequest {
+            info_hash: self.setup.info_hash,
+            peer_id: self.setup.peer_id,
+            port: self.setup.port,
+            uploaded: self.uploaded,
+            downloaded: self.downloaded,
+            left: self.left(),
+            event,
+            key: self.tracker_key,
+            num_want: PEERS_WANTED,
+            tracker_id: None,
+        }
+    }
+
+    /// Bytes of the whole torrent that we lack, wanted or not: what trackers ask for.
+    fn left(&self) -> u64 {
+        let layout = &self.setup.layout;
+        let missing =
+            u64::from(layout.pieces() - self.have.count()) * u64::from(layout.piece_length());
+        let last = layout
+            .piece(layout.pieces().wrapping_sub(1))
+            .filter(|last| !self.have.has(*last));
+        missing
+            - last.map_or(0, |last| {
+                u64::from(layout.piece_length() - layout.piece_len(last))
+            })
+    }
+
+    fn wanted_bytes_in(&self, piece: PieceIndex) -> u64 {
+        let layout = &self.setup.layout;
+        let start = layout.piece_start(piece);
+        let parts = layout.parts(start..start + u64::from(layout.piece_len(piece)));
+        parts
+            .filter(|part| !part.pad && self.setup.wanted_files[part.file])
+            .map(|part| part.len)
+            .sum()
+    }
+
+    /// How it goes.
+    pub fn progress(&self, now: Instant) -> Progress {
+        let connected = self.peers.values().filter(|peer| peer.welcome);
+        let download_rate = self.down.get(now) as u64;
+        let nothing_comes = self.phase == Phase::Downloading && download_rate < 1;
+        Progress {
+            info_hash: self.setup.info_hash,
+            have_bytes: self.have_bytes,
+            wanted_bytes: self.wanted_bytes,
+            download_rate,
+            upload_rate: self.up.get(now) as u64,
+            peers: connected.clone().count(),
+            seeds: connected.filter(|peer| peer.have.is_full()).count(),
+            downloaded_bytes: self.downloaded,
+            uploaded_bytes: self.uploaded,
+            idle: nothing_comes.then(|| self.why_idle()),
+        }
+    }
+
+    /// The line that says why nothing comes.
+    fn why_idle(&self) -> String {
+        let connected: Vec<&Peer> = self.peers.values().filter(|peer| peer.welcome).collect();
+        let count =
+            |test: &dyn Fn(&Peer) -> bool| connected.iter().filter(|peer| test(peer)).count();
+        if !connected.is_empty() {
+            let useful = count(&|peer| peer.useful > 0);
+            let choking = count(&|peer| peer.useful > 0 && peer.peer_chokes);
+            let peers = connected.len();
+            return match (useful, choking) {
+                (0, _) => format!("{peers} peers, but none has what is missing"),
+                (_, choking) if choking == useful => {
+                    format!("{useful} peers have more, but do not serve us yet")
+                }
+                _ => format!("{useful} peers have more, but send nothing now"),
+            };
+        }
+        let trackers = self.announcer.summary();
+        let (known, failed) = self.swarm.counts();
+        let mut text = match known {
+            0 => "no peers".to_owned(),
+            known if failed == known => format!("none of {known} known peers can be reached"),
+            known => format!("connecting to {known} known peers"),
+        };
+        if trackers.trackers > 0 {
+            text += &format!(
+                ": {} of {} trackers answered",
+                trackers.answered, trackers.trackers
+            );
+            if let Some(error) = self
+                .announcer
+                .last_errors()
+                .next()
+                .filter(|_| trackers.answered == 0)
+            {
+                text += &format!(" ({error})");
+            }
+        } else if known == 0 {
+            text += ": the torrent names no tracker; name a peer with --peer or a tracker with --tracker";
+        }
+        text
+    }
+}
+
+fn detail(level: u8, message: String) -> Action {
+    Action::Tell(Report::Detail { level, message })
+}
+
+/// Puts the cancels for one peer into one command.
+fn cancels(mut cancels: Vec<(PeerKey, Span)>) -> impl Iterator<Item = Action> {
+    cancels.sort_unstable();
+    let mut merged: BTreeMap<PeerKey, Vec<(PieceIndex, u32)>> = BTreeMap::new();
+    for (peer, span) in cancels {
+        let blocks = span.numbers().map(|number| (span.piece(), number));
+        merged.entry(peer).or_default().extend(blocks);
+    }
+    merged
+        .into_iter()
+        .map(|(peer, blocks)| Action::Send(peer, Command::Cancel(crate::layout::spans_of(blocks))))
+}
+
+#[cfg(test)]
+mod tests;

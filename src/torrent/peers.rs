@@ -1,0 +1,500 @@
+//! What peers bring: connections, pieces, wishes, blocks, and their end.
+
+use super::blame::Giver;
+use super::rate::{Budgets, Rate};
+use super::{Action, Phase, Torrent, cancels, detail};
+use crate::bitfield::Bitfield;
+use crate::choker::Choker;
+use crate::layout::{BLOCK_LEN, PieceIndex, Span};
+use crate::messages::{Command, PeerEvent};
+use crate::picker::Outcome;
+use crate::swarm::{Ending, Source};
+use crate::types::{PeerId, PeerKey};
+use crate::wire::Handshake;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+/// What a block is taken to cost, in seconds, at a peer that was not measured yet.
+const UNKNOWN_PACE: f64 = 1.0;
+
+/// A peer may be measured after it was asked for so long.
+const MEASURED_AFTER: Duration = Duration::from_millis(50);
+
+/// What main knows of one connection.
+#[derive(Debug)]
+pub(super) struct Peer {
+    addr: SocketAddr,
+    incoming: bool,
+    id: PeerId,
+    /// Main has welcomed it: from here on it counts as a peer.
+    pub(super) welcome: bool,
+    pub(super) since: Instant,
+    pub(super) have: Bitfield,
+    /// Pieces that it has and that we want.
+    pub(super) useful: u32,
+    pub(super) peer_chokes: bool,
+    pub(super) we_choke: bool,
+    /// It wants something of ours.
+    pub(super) interested: bool,
+    /// We want something of it.
+    pub(super) we_want: bool,
+    /// Blocks that it could be asked for besides what it has on order.
+    wants: u32,
+    /// Bytes that it waits to be sent, under an upload limit.
+    wants_upload: u64,
+    snubbed: bool,
+    /// It wants nothing: a seed, or one that has all it asked for.
+    upload_only: bool,
+    /// It was found lying: its end is no reason to come back.
+    useless: bool,
+    first_asked: Option<Instant>,
+    pub(super) down: Rate,
+    pub(super) up: Rate,
+    gave: u64,
+    took: u64,
+}
+
+impl Peer {
+    fn new(addr: SocketAddr, incoming: bool, pieces: u32, now: Instant) -> Self {
+        Self {
+            addr,
+            incoming,
+            id: PeerId([0; 20]),
+            welcome: false,
+            since: now,
+            have: Bitfield::none(pieces),
+            useful: 0,
+            peer_chokes: true,
+            we_choke: true,
+            interested: false,
+            we_want: false,
+            wants: 0,
+            wants_upload: 0,
+            snubbed: false,
+            upload_only: false,
+            useless: false,
+            first_asked: None,
+            down: Rate::default(),
+            up: Rate::default(),
+            gave: 0,
+            took: 0,
+        }
+    }
+
+    /// Seconds that it takes for a block.
+    fn pace(&self, now: Instant) -> f64 {
+        let measured = self
+            .first_asked
+            .is_some_and(|at| now.duration_since(at) >= MEASURED_AFTER);
+        match (self.snubbed, measured) {
+            (true, _) => f64::INFINITY,
+            (_, false) => UNKNOWN_PACE,
+            _ => f64::from(BLOCK_LEN) / self.down.get(now),
+        }
+    }
+}
+
+impl Torrent {
+    /// The thread that dials `addr` is `key`.
+    pub fn on_dial(&mut self, key: PeerKey, addr: SocketAddr, now: Instant) {
+        self.peers
+            .insert(key, Peer::new(addr, false, self.setup.layout.pieces(), now));
+    }
+
+    /// A peer answered with its handshake: dialled by us or, from `addr`, by itself.
+    pub fn on_greeted(
+        &mut self,
+        key: PeerKey,
+        addr: SocketAddr,
+        handshake: &Handshake,
+        incoming: bool,
+        now: Instant,
+    ) -> Vec<Action> {
+        let pieces = self.setup.layout.pieces();
+        let peer = self
+            .peers
+            .entry(key)
+            .or_insert_with(|| Peer::new(addr, incoming, pieces, now));
+        peer.id = handshake.peer_id;
+        if handshake.peer_id == self.setup.peer_id {
+            peer.useless = true;
+            if !incoming {
+                self.swarm.is_us(addr);
+            }
+            return vec![
+                Action::HangUp(key),
+                detail(1, format!("{addr}: that is us")),
+            ];
+        }
+        if self.swarm.is_banned(addr, handshake.peer_id, incoming) {
+            peer.useless = true;
+            return vec![
+                Action::HangUp(key),
+                detail(1, format!("{addr}: banned before")),
+            ];
+        }
+        let mut actions = Vec::new();
+        let twin = self
+            .peers
+            .iter()
+            .find(|(_, p)| p.welcome && p.id == handshake.peer_id);
+        if let Some((twin, other)) = twin.map(|(twin, peer)| (*twin, peer.incoming)) {
+            // Both may have dialled at once; both must keep the same connection. It is
+            // the one that the lower peer id began.
+            let we_are_lower = self.setup.peer_id.0 < handshake.peer_id.0;
+            let loser = if other != incoming && incoming != we_are_lower {
+                twin
+            } else {
+                key
+            };
+            if let Some(peer) = self.peers.get_mut(&loser) {
+                peer.useless = true;
+            }
+            actions.extend([
+                Action::HangUp(loser),
+                detail(1, format!("{addr}: connected already")),
+            ]);
+            if loser == key {
+                return actions;
+            }
+        }
+        let connected = self.peers.values().filter(|peer| peer.welcome).count();
+        if connected >= self.setup.max_peers || matches!(self.phase, Phase::Done | Phase::Stalled) {
+            actions.extend([Action::HangUp(key), detail(1, format!("{addr}: no room"))]);
+            return actions;
+        }
+        if let Some(peer) = self.peers.get_mut(&key) {
+            peer.welcome = true;
+            peer.since = now;
+        }
+        actions.extend([
+            Action::Welcome(key),
+            detail(1, format!("{addr}: connected")),
+        ]);
+        actions
+    }
+
+    /// Something happened in a conversation.
+    pub fn on_peer(
+        &mut self,
+        key: PeerKey,
+        event: PeerEvent,
+        now: Instant,
+        budgets: &mut Budgets,
+    ) -> Vec<Action> {
+        let mut actions = Vec::new();
+        let Some(peer) = self.peers.get_mut(&key) else {
+            return actions;
+        };
+        match event {
+            PeerEvent::Pieces(pieces) => {
+                let fresh: Vec<PieceIndex> = pieces
+                    .iter()
+                    .filter(|piece| !peer.have.has(*piece))
+                    .collect();
+                self.on_pieces(key, &fresh, &mut actions);
+            }
+            PeerEvent::Have(piece) => {
+                if !peer.have.has(piece) {
+                    self.on_pieces(key, &[piece], &mut actions);
+                    self.serve(key, now, budgets, &mut actions);
+                }
+            }
+            PeerEvent::Interested(interested) => {
+                peer.interested = interested;
+                let seeding = self.phase != Phase::Downloading;
+                let served = self
+                    .peers
+                    .values()
+                    .filter(|p| p.interested && !p.we_choke)
+                    .count();
+                if let Some(peer) = self.peers.get_mut(&key) {
+                    // A free place need not wait for the next round.
+                    if interested && peer.we_choke && served < Choker::slots(seeding) {
+                        peer.we_choke = false;
+                    }
+                    actions.push(Action::Send(key, Command::Choke(peer.we_choke)));
+                }
+            }
+            PeerEvent::Choked(chokes) => {
+                peer.peer_chokes = chokes;
+                peer.wants = 0;
+            }
+            PeerEvent::Want(blocks) => {
+                peer.wants = blocks;
+                if !self.serve(key, now, budgets, &mut actions) {
+                    actions.push(Action::Send(key, Command::Fetch(Vec::new())));
+                }
+            }
+            PeerEvent::Stored(spans) => self.on_stored(key, &spans, now, &mut actions),
+            PeerEvent::Released(spans) => {
+                let ready = spans
+                    .iter()
+                    .filter_map(|span| self.picker.released(key, *span))
+                    .collect();
+                self.verify(ready, &mut actions);
+                self.feed_hungry(now, budgets, &mut actions);
+            }
+            PeerEvent::Snubbed => {
+                peer.snubbed = true;
+                actions.push(detail(
+                    1,
+                    format!("{}: owes us blocks and sends none", peer.addr),
+                ));
+            }
+            PeerEvent::WantUpload(bytes) => {
+                peer.wants_upload = bytes;
+                self.feed_uploads(now, budgets, &mut actions);
+            }
+            PeerEvent::Client {
+                name, upload_only, ..
+            } => {
+                peer.upload_only = upload_only;
+                let name = name.unwrap_or_default();
+                actions.push(detail(1, format!("{}: calls itself {name:?}", peer.addr)));
+            }
+            PeerEvent::Traffic { down, up } => {
+                peer.up.add(up, now);
+                peer.took += up;
+                self.downloaded += down;
+                self.uploaded += up;
+                self.down.add(down, now);
+                self.up.add(up, now);
+            }
+            PeerEvent::DiskFailed(_) => {}
+            PeerEvent::Closed(why) => self.on_closed(key, &why, now, budgets, &mut actions),
+        }
+        actions
+    }
+
+    /// The peer has more pieces than we knew.
+    fn on_pieces(&mut self, key: PeerKey, fresh: &[PieceIndex], actions: &mut Vec<Action>) {
+        let Some(peer) = self.peers.get_mut(&key) else {
+            return;
+        };
+        let before = peer.have.clone();
+        for &piece in fresh {
+            peer.have.insert(piece);
+            peer.useful += u32::from(self.picker.wants(piece));
+        }
+        if peer.have.is_full() {
+            // Seeds are in no piece's count: they have them all.
+            self.picker.peer_gone(&before);
+        } else {
+            fresh.iter().for_each(|piece| self.picker.peer_has(*piece));
+        }
+        if !peer.we_want && peer.useful > 0 {
+            peer.we_want = true;
+            actions.push(Action::Send(key, Command::Interest(true)));
+        } else if self.phase != Phase::Downloading && peer.have.is_full() {
+            actions.push(Action::HangUp(key));
+        }
+    }
+
+    /// Gives the peer work, if it wants some and there is some; true if it got any.
+    fn serve(
+        &mut self,
+        key: PeerKey,
+        now: Instant,
+        budgets: &mut Budgets,
+        actions: &mut Vec<Action>,
+    ) -> bool {
+        let Some(peer) = self.peers.get_mut(&key).filter(|peer| peer.wants > 0) else {
+            return false;
+        };
+        let block = u64::from(BLOCK_LEN);
+        let affordable = budgets.down.available(now) / block;
+        let most = u32::try_from(affordable)
+            .unwrap_or(u32::MAX)
+            .min(peer.wants);
+        let mut spans = self.picker.pick(key, &peer.have, most);
+        if spans.is_empty() && most > 0 && self.picker.all_granted() {
+            let paces = |peer: PeerKey| self.peers.get(&peer).map_or(UNKNOWN_PACE, |p| p.pace(now));
+            let have = self.peers.get(&key).map(|peer| &peer.have);
+            let Some(have) = have else { return false };
+            let (taken, cancel) = self.picker.take_over(key, have, most, paces);
+            spans = taken;
+            actions.extend(cancels(cancel));
+        }
+        let blocks: u32 = spans.iter().map(|span| span.count()).sum();
+        let Some(peer) = self.peers.get_mut(&key).filter(|_| blocks > 0) else {
+            return false;
+        };
+        budgets.down.spend(u64::from(blocks) * block);
+        peer.wants = 0;
+        peer.first_asked.get_or_insert(now);
+        peer.down.begin(now);
+        actions.push(Action::Send(key, Command::Fetch(spans)));
+        true
+    }
+
+    /// Work came free: those who had none may take it.
+    pub(super) fn feed_hungry(
+        &mut self,
+        now: Instant,
+        budgets: &mut Budgets,
+        actions: &mut Vec<Action>,
+    ) {
+        let hungry = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| peer.wants > 0)
+            .map(|(key, _)| *key);
+        for key in hungry.collect::<Vec<_>>() {
+            self.serve(key, now, budgets, actions);
+        }
+    }
+
+    /// Under an upload limit: lets those send who wait, in turn, as far as it reaches.
+    pub(super) fn feed_uploads(
+        &mut self,
+        now: Instant,
+        budgets: &mut Budgets,
+        actions: &mut Vec<Action>,
+    ) {
+        let waiting = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| peer.wants_upload > 0)
+            .map(|(key, _)| *key);
+        let mut waiting: Vec<PeerKey> = waiting.collect();
+        self.rng.shuffle(&mut waiting);
+        for key in waiting {
+            let Some(peer) = self.peers.get_mut(&key) else {
+                continue;
+            };
+            let bytes = budgets.up.available(now).min(peer.wants_upload);
+            // A part of a block is no use to anybody.
+            if bytes < peer.wants_upload.min(u64::from(BLOCK_LEN)) {
+                break;
+            }
+            peer.wants_upload = 0;
+            budgets.up.spend(bytes);
+            actions.push(Action::Send(key, Command::MayUpload(bytes)));
+        }
+    }
+
+    fn on_stored(&mut self, key: PeerKey, spans: &[Span], now: Instant, actions: &mut Vec<Action>) {
+        let blocks: u64 = spans.iter().map(|span| u64::from(span.count())).sum();
+        if let Some(peer) = self.peers.get_mut(&key) {
+            peer.gave += blocks * u64::from(BLOCK_LEN);
+            peer.down.add(blocks * u64::from(BLOCK_LEN), now);
+            peer.snubbed = false;
+            let giver = Giver {
+                key,
+                addr: peer.addr,
+                id: peer.id,
+                incoming: peer.incoming,
+            };
+            self.givers.entry(key).or_insert(giver);
+        }
+        self.level += blocks;
+        if self.level > self.best_level {
+            (self.best_level, self.best_at) = (self.level, now);
+        }
+        let mut all = Outcome::default();
+        for span in spans {
+            let outcome = self.picker.stored(key, *span);
+            all.cancel.extend(outcome.cancel);
+            all.ready.extend(outcome.ready);
+        }
+        actions.extend(cancels(all.cancel));
+        self.verify(all.ready, actions);
+    }
+
+    fn verify(&mut self, mut ready: Vec<PieceIndex>, actions: &mut Vec<Action>) {
+        ready.sort_unstable();
+        ready.dedup();
+        if !ready.is_empty() {
+            actions.push(Action::Verify(ready));
+        }
+    }
+
+    /// A piece whose hash is wrong. If one peer gave all of it, that one lied; else the
+    /// blocks are hashed before they are fetched again, to find out who.
+    pub(super) fn on_bad_piece(
+        &mut self,
+        piece: PieceIndex,
+        now: Instant,
+        budgets: &mut Budgets,
+        actions: &mut Vec<Action>,
+    ) {
+        let givers = self.picker.givers(piece);
+        let mut keys: Vec<PeerKey> = givers.into_iter().flatten().collect();
+        keys.dedup();
+        let number = piece.get();
+        actions.push(detail(
+            1,
+            format!("piece {number} does not have the hash that it should"),
+        ));
+        if let [liar] = keys[..] {
+            self.refetch(piece);
+            if let Some(giver) = self.givers.get(&liar).copied() {
+                self.ban(giver, piece, actions);
+            }
+            self.feed_hungry(now, budgets, actions);
+        } else {
+            actions.push(Action::HashBlocks(piece));
+        }
+    }
+
+    /// All of `piece` is to be fetched again; says who gave each block.
+    pub(super) fn refetch(&mut self, piece: PieceIndex) -> Vec<Option<Giver>> {
+        let givers = self.picker.failed(piece);
+        self.level = self.level.saturating_sub(givers.len() as u64);
+        givers
+            .into_iter()
+            .map(|key| key.and_then(|key| self.givers.get(&key).copied()))
+            .collect()
+    }
+
+    pub(super) fn ban(&mut self, liar: Giver, piece: PieceIndex, actions: &mut Vec<Action>) {
+        self.swarm.ban(liar.addr, liar.id, liar.incoming);
+        if let Some(peer) = self.peers.get_mut(&liar.key) {
+            peer.useless = true;
+            peer.wants = 0;
+            actions.push(Action::HangUp(liar.key));
+        }
+        let text = format!(
+            "{}: gave false data for piece {}: banned",
+            liar.addr,
+            piece.get()
+        );
+        actions.push(detail(1, text));
+    }
+
+    fn on_closed(
+        &mut self,
+        key: PeerKey,
+        why: &str,
+        now: Instant,
+        budgets: &mut Budgets,
+        actions: &mut Vec<Action>,
+    ) {
+        let ready = self.picker.forget(key);
+        let Some(peer) = self.peers.remove(&key) else {
+            return;
+        };
+        if !peer.have.is_full() {
+            self.picker.peer_gone(&peer.have);
+        }
+        let ending = match (peer.useless, peer.welcome && peer.gave + peer.took > 0) {
+            (true, _) => Ending::Useless,
+            (_, true) => Ending::Good,
+            _ => Ending::Failed,
+        };
+        if peer.incoming {
+            self.swarm.add(peer.addr, Source::Incoming);
+        }
+        self.swarm.ended(peer.addr, ending, now);
+        actions.push(detail(1, format!("{}: {why}", peer.addr)));
+        self.verify(ready, actions);
+        self.feed_hungry(now, budgets, actions);
+        self.dial(now, actions);
+    }
+
+    /// Its thread never came to be.
+    pub fn on_dial_failed(&mut self, addr: SocketAddr, now: Instant) {
+        self.swarm.ended(addr, Ending::Failed, now);
+    }
+}

@@ -1,0 +1,204 @@
+//! A thread for each tracker: it waits for announces, sends them, reports the answer.
+//!
+//! A tracker may take 20 seconds to fail, and torrents have dozens of dead ones; a
+//! thread each means that none waits for another. The thread decides nothing:
+//! [`crate::announcer`] says when to announce, [`crate::announce`] what. HTTP and UDP
+//! trackers differ only in the one function that performs an announce.
+//!
+//! A tracker with both an IPv4 and an IPv6 address is asked over both, because it
+//! answers with peers of the kind that it was asked over ([BEP 7]).
+//!
+//! [BEP 7]: https://www.bittorrent.org/beps/bep_0007.html
+
+mod bound_tcp;
+mod http;
+mod udp;
+pub mod udp_packets;
+
+use crate::announce::{AnnounceReply, AnnounceRequest, TrackerError, Trouble, origin};
+use crate::announcer::TrackerIndex;
+use crossbeam_channel::Receiver;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+/// Stack of a tracker's thread, bytes: a TLS handshake with a chain of four certificates
+/// needed less than 160 KiB, in a debug build.
+const STACK: usize = 512 * 1024;
+
+/// How a tracker's thread goes about an announce.
+#[derive(Clone, Debug)]
+pub struct TrackerSettings {
+    /// The local address to announce from; `None`: the system chooses.
+    pub bind: Option<IpAddr>,
+    /// For an HTTP tracker to take the connection, TLS included.
+    pub connect_timeout: Duration,
+    /// For a whole HTTP announce, redirects included.
+    pub http_timeout: Duration,
+    /// For the answer of a UDP tracker, until the packet is sent again, each time. The
+    /// times of BEP 15 (15 s to an hour) are no use to somebody who waits.
+    pub udp_waits: Vec<Duration>,
+    /// For an announce that we leave, over HTTP or UDP: the user waits for it.
+    pub stopped_timeout: Duration,
+}
+
+impl Default for TrackerSettings {
+    fn default() -> Self {
+        Self {
+            bind: None,
+            connect_timeout: Duration::from_secs(10),
+            http_timeout: Duration::from_secs(20),
+            udp_waits: [5, 10, 20].map(Duration::from_secs).to_vec(),
+            stopped_timeout: Duration::from_secs(3),
+        }
+    }
+}
+
+/// Over which kind of address to announce.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Family {
+    V4,
+    V6,
+}
+
+impl Family {
+    fn of(ip: IpAddr) -> Self {
+        match ip {
+            IpAddr::V4(_) => Self::V4,
+            IpAddr::V6(_) => Self::V6,
+        }
+    }
+
+    fn holds(self, address: &SocketAddr) -> bool {
+        Self::of(address.ip()) == self
+    }
+}
+
+/// One way to announce.
+enum Tracker {
+    Http(http::HttpTracker),
+    Udp(udp::UdpTracker),
+}
+
+impl Tracker {
+    fn new(url: &str, settings: TrackerSettings) -> Result<Self, Trouble> {
+        let (scheme, _) = url.split_once("://").ok_or(Trouble::UnsupportedScheme)?;
+        match scheme.to_ascii_lowercase().as_str() {
+            "http" | "https" => Ok(Self::Http(http::HttpTracker::new(url, settings))),
+            "udp" => Ok(Self::Udp(udp::UdpTracker::new(url, settings)?)),
+            _ => Err(Trouble::UnsupportedScheme),
+        }
+    }
+
+    fn announce(
+        &mut self,
+        request: &AnnounceRequest,
+        family: Family,
+    ) -> Result<AnnounceReply, Trouble> {
+        match self {
+            Self::Http(tracker) => tracker.announce(request, family),
+            Self::Udp(tracker) => tracker.announce(request, family),
+        }
+    }
+}
+
+/// Starts the thread of the tracker at `url`. It performs the `requests` in turn and
+/// ends when their channel closes; nobody need wait for it: an announce that is still
+/// on its way when the program leaves dies with it.
+///
+/// Each request is answered with one error, or with one or two replies, the second with
+/// [`AnnounceReply::further`] set.
+///
+/// # Errors
+/// If the system has no thread left.
+pub fn spawn(
+    url: String,
+    index: TrackerIndex,
+    settings: TrackerSettings,
+    requests: Receiver<AnnounceRequest>,
+    report: impl Fn(TrackerIndex, Result<AnnounceReply, TrackerError>) + Send + 'static,
+) -> io::Result<JoinHandle<()>> {
+    thread::Builder::new()
+        .name(format!("tracker {}", index.0))
+        .stack_size(STACK)
+        .spawn(move || run(&url, settings, &requests, |result| report(index, result)))
+}
+
+fn run(
+    url: &str,
+    settings: TrackerSettings,
+    requests: &Receiver<AnnounceRequest>,
+    report: impl Fn(Result<AnnounceReply, TrackerError>),
+) {
+    let families = match settings.bind {
+        None => vec![Family::V4, Family::V6],
+        Some(ip) => vec![Family::of(ip)],
+    };
+    let fail = |trouble| {
+        let tracker = origin(url);
+        report(Err(TrackerError { tracker, trouble }));
+    };
+    let mut tracker = match Tracker::new(url, settings) {
+        Ok(tracker) => tracker,
+        Err(trouble) => {
+            // Said when asked, as any other failure.
+            if requests.recv().is_ok() {
+                fail(trouble);
+            }
+            return;
+        }
+    };
+    let mut tracker_id = None;
+    for mut request in requests {
+        request.tracker_id.clone_from(&tracker_id);
+        let failed = over_each(
+            &families,
+            |family| tracker.announce(&request, family),
+            |mut reply| {
+                tracker_id = reply.tracker_id.take().or(tracker_id.take());
+                report(Ok(reply));
+            },
+        );
+        if let Err(trouble) = failed {
+            fail(trouble);
+        }
+    }
+}
+
+/// Announces over each family, and reports each reply as soon as it is there: a tracker
+/// whose IPv6 is broken must not hold up the peers that we got over IPv4.
+///
+/// The error, if there was no reply at all, is the one that tells most: an address that
+/// is not there is no news where the other failed.
+fn over_each(
+    families: &[Family],
+    mut announce: impl FnMut(Family) -> Result<AnnounceReply, Trouble>,
+    mut report: impl FnMut(AnnounceReply),
+) -> Result<(), Trouble> {
+    let mut result = Err(Trouble::UnknownHost);
+    for &family in families {
+        match announce(family) {
+            Ok(mut reply) => {
+                reply.further = result.is_ok();
+                result = Ok(());
+                report(reply);
+            }
+            Err(trouble) if matches!(result, Err(Trouble::UnknownHost)) => result = Err(trouble),
+            Err(_) => {}
+        }
+    }
+    result
+}
+
+/// What an I/O error on the way to a tracker means.
+fn trouble_of(error: io::Error, waited: Duration) -> Trouble {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => Trouble::Refused,
+        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => Trouble::TimedOut(waited),
+        _ => Trouble::Unreachable(error),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,167 @@
+//! Announces over UDP ([BEP 15]): a socket, and patience.
+//!
+//! Packets get lost, so each is sent again after a while. The formats are in
+//! [`super::udp_packets`].
+//!
+//! [BEP 15]: https://www.bittorrent.org/beps/bep_0015.html
+
+use super::udp_packets::{self as packets, Answer};
+use super::{Family, TrackerSettings, trouble_of};
+use crate::announce::{AnnounceEvent, AnnounceReply, AnnounceRequest, Trouble};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, ToSocketAddrs, UdpSocket};
+use std::time::{Duration, Instant};
+
+/// How long a connection id is used: it lives for 60 s, and an announce takes a while.
+const CONNECTION_LIFE: Duration = Duration::from_secs(50);
+
+/// The largest packet that we read: far more than the 200 peers that trackers send.
+const MAX_PACKET: usize = 16 * 1024;
+
+/// A UDP tracker.
+pub struct UdpTracker {
+    host: String,
+    path: String,
+    settings: TrackerSettings,
+    sessions: Vec<Session>,
+}
+
+/// What we have with one address of the tracker.
+struct Session {
+    family: Family,
+    /// Connected, so that the kernel passes nobody else's packets on, and tells us at
+    /// once when nothing listens there.
+    socket: UdpSocket,
+    connection: Option<(u64, Instant)>,
+}
+
+impl UdpTracker {
+    pub fn new(url: &str, settings: TrackerSettings) -> Result<Self, Trouble> {
+        let (host, path) = packets::split_url(url)?;
+        Ok(Self {
+            host: host.to_owned(),
+            path: path.to_owned(),
+            settings,
+            sessions: Vec::new(),
+        })
+    }
+
+    /// Performs one announce; takes at most the time of the settings, and that of
+    /// looking up the name.
+    pub fn announce(
+        &mut self,
+        request: &AnnounceRequest,
+        family: Family,
+    ) -> Result<AnnounceReply, Trouble> {
+        let waits = match request.event {
+            // Time for one packet to be lost.
+            AnnounceEvent::Stopped => {
+                let all = self.settings.stopped_timeout;
+                vec![all / 3, all - all / 3]
+            }
+            _ => self.settings.udp_waits.clone(),
+        };
+        // A session leaves the list here and comes back only if it worked: after a
+        // failure the name is looked up again.
+        let known = self.sessions.iter().position(|s| s.family == family);
+        let mut session = match known {
+            Some(at) => self.sessions.swap_remove(at),
+            None => self.open(family)?,
+        };
+        for &wait in &waits {
+            match session.attempt(request, &self.path, Instant::now() + wait) {
+                Err(Trouble::TimedOut(_)) => {}
+                Ok(reply) => {
+                    self.sessions.push(session);
+                    return Ok(reply);
+                }
+                Err(trouble) => return Err(trouble),
+            }
+        }
+        Err(Trouble::TimedOut(waits.iter().sum()))
+    }
+
+    fn open(&self, family: Family) -> Result<Session, Trouble> {
+        let mut addresses = self.host.to_socket_addrs().map_err(Trouble::Unreachable)?;
+        let to = addresses.find(|to| family.holds(to));
+        let to = to.ok_or(Trouble::UnknownHost)?;
+        let from = self.settings.bind.unwrap_or(match family {
+            Family::V4 => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            Family::V6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        });
+        let socket = UdpSocket::bind((from, 0)).map_err(Trouble::Unreachable)?;
+        socket.connect(to).map_err(Trouble::Unreachable)?;
+        Ok(Session {
+            family,
+            socket,
+            connection: None,
+        })
+    }
+}
+
+impl Session {
+    /// Connects if need be, and announces, all until `deadline`.
+    fn attempt(
+        &mut self,
+        request: &AnnounceRequest,
+        path: &str,
+        deadline: Instant,
+    ) -> Result<AnnounceReply, Trouble> {
+        // The id comes back only with a success: a tracker that was started anew does
+        // not know the old one, and may say so, or not.
+        let fresh = |&(_, since): &(u64, Instant)| since.elapsed() < CONNECTION_LIFE;
+        let (connection, since) = match self.connection.take().filter(fresh) {
+            Some(connection) => connection,
+            None => {
+                let transaction = fastrand::u32(..);
+                let since = Instant::now();
+                match self.exchange(&packets::connect(transaction), transaction, deadline)? {
+                    Answer::Connected(connection) => (connection, since),
+                    answer => return Err(unexpected(answer)),
+                }
+            }
+        };
+        let transaction = fastrand::u32(..);
+        let packet = packets::announce(connection, transaction, request, path);
+        match self.exchange(&packet, transaction, deadline)? {
+            Answer::Announced(reply) => {
+                self.connection = Some((connection, since));
+                Ok(reply)
+            }
+            answer => Err(unexpected(answer)),
+        }
+    }
+
+    /// Sends a packet and waits for its answer.
+    fn exchange(
+        &self,
+        packet: &[u8],
+        transaction: u32,
+        deadline: Instant,
+    ) -> Result<Answer, Trouble> {
+        let failed = |error: io::Error| trouble_of(error, Duration::ZERO);
+        self.socket.send(packet).map_err(failed)?;
+        let mut buffer = vec![0; MAX_PACKET];
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(Trouble::TimedOut(Duration::ZERO));
+            }
+            self.socket.set_read_timeout(Some(left)).map_err(failed)?;
+            let len = self.socket.recv(&mut buffer).map_err(failed)?;
+            let received = buffer.get(..len).unwrap_or_default();
+            let v6 = self.family == Family::V6;
+            if let Some(answer) = packets::answer(received, transaction, v6) {
+                return Ok(answer);
+            }
+        }
+    }
+}
+
+/// A refusal, or an answer to what we did not ask.
+fn unexpected(answer: Answer) -> Trouble {
+    match answer {
+        Answer::Refused(why) => Trouble::Failure(why),
+        _ => Trouble::Garbage("it answers another question".to_owned()),
+    }
+}
