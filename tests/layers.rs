@@ -1,0 +1,249 @@
+//! Holds the order of `src/`: a file may use files of its own floor and of the floors
+//! below, and no file may use another that uses it, however far around.
+//!
+//! Unit tests at the end of a file are left out: they may look anywhere.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+/// The floors from the top, each with its files. A folder stands for all that is in it;
+/// a file named by itself wins over its folder.
+const FLOORS: [(&str, &[&str]); 5] = [
+    (
+        "wiring",
+        &["main", "cli", "engine", "main_loop", "progress", "demo"],
+    ),
+    (
+        "resources",
+        &[
+            "peer", "tracker", "storage", "checker", "resume", "webseed", "dht", "lsd",
+        ],
+    ),
+    (
+        "decisions",
+        &[
+            "torrent",
+            "picker",
+            "choker",
+            "swarm",
+            "announcer",
+            "peer/session",
+            "peer/pipeline",
+            "pipeline",
+        ],
+    ),
+    (
+        "formats",
+        &[
+            "metainfo",
+            "magnet",
+            "announce",
+            "wire",
+            "bencode",
+            "compose",
+            "names",
+            "messages",
+            "extension",
+            "config",
+            "report",
+        ],
+    ),
+    (
+        "vocabulary",
+        &["layout", "bitfield", "types", "error", "sha1x4"],
+    ),
+];
+
+/// The floor of the module `name` (`peer/session`), counted from the top.
+fn floor_of(name: &str) -> Option<usize> {
+    let named = |name: &str| FLOORS.iter().position(|(_, files)| files.contains(&name));
+    let mut name = name;
+    loop {
+        if let Some(floor) = named(name) {
+            return Some(floor);
+        }
+        name = name.rsplit_once('/')?.0;
+    }
+}
+
+/// All modules of `src/` by name, with their text. `lib.rs` only lists them.
+fn modules() -> BTreeMap<String, String> {
+    fn walk(dir: &Path, prefix: &str, found: &mut BTreeMap<String, String>) {
+        for entry in fs::read_dir(dir).unwrap().map(Result::unwrap) {
+            let file = entry.file_name().into_string().unwrap();
+            if entry.path().is_dir() {
+                walk(&entry.path(), &format!("{prefix}{file}/"), found);
+            } else if let Some(stem) = file.strip_suffix(".rs") {
+                let name = match stem {
+                    "mod" => prefix.trim_end_matches('/').to_string(),
+                    _ => format!("{prefix}{stem}"),
+                };
+                found.insert(name, fs::read_to_string(entry.path()).unwrap());
+            }
+        }
+    }
+    let mut found = BTreeMap::new();
+    walk(
+        &Path::new(env!("CARGO_MANIFEST_DIR")).join("src"),
+        "",
+        &mut found,
+    );
+    found.remove("lib");
+    found
+}
+
+/// The code of `text` without comments and without the unit tests at its end.
+fn code(text: &str) -> String {
+    let end = text.find("#[cfg(test)]\nmod tests").unwrap_or(text.len());
+    let line = |line: &str| line.split("//").next().unwrap_or_default().to_string();
+    text[..end].lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// All paths after `root` (`crate::`) in `code`, groups in braces unfolded:
+/// `crate::{a, b::{c, d}}` is `a`, `b/c`, `b/d`.
+fn paths_after(code: &str, root: &str) -> Vec<String> {
+    let at = |i: usize| {
+        // `crate::` is no part of `some_crate::`.
+        !code[..i].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':')
+    };
+    let found = code.match_indices(root).filter(|(i, _)| at(*i));
+    found
+        .flat_map(|(i, _)| unfold(&code[i + root.len()..]).0)
+        .collect()
+}
+
+/// Reads one path, perhaps with a group at its end, from the start of `text`; gives what
+/// it names and how much text it took.
+fn unfold(text: &str) -> (Vec<String>, usize) {
+    let word = |c: char| !(c.is_alphanumeric() || c == '_');
+    if let Some(inside) = text.strip_prefix('{') {
+        let (mut all, mut at) = (Vec::new(), 1);
+        while !inside.is_empty() && !text[at..].is_empty() && !text[at..].starts_with('}') {
+            let gap = text[at..].len() - text[at..].trim_start_matches([' ', '\n', ',']).len();
+            at += gap;
+            let (names, used) = unfold(&text[at..]);
+            all.extend(names);
+            // What is no path (`as name`, `*`) is stepped over.
+            at += used.max(usize::from(!text[at..].starts_with('}')));
+        }
+        return (all, at + 1);
+    }
+    let end = text.find(word).unwrap_or(text.len());
+    if end == 0 {
+        return (Vec::new(), 0);
+    }
+    let (name, rest) = text.split_at(end);
+    let Some(below) = rest.strip_prefix("::") else {
+        return (vec![name.into()], end);
+    };
+    let (names, used) = unfold(below);
+    if names.is_empty() {
+        return (vec![name.into()], end + 2 + used);
+    }
+    let names = names.into_iter().map(|n| format!("{name}/{n}")).collect();
+    (names, end + 2 + used)
+}
+
+/// The modules that `module` uses.
+fn uses(module: &str, text: &str, all: &BTreeMap<String, String>) -> BTreeSet<String> {
+    let code = code(text);
+    let below = |parent: &str, path: String| match parent {
+        "" => path,
+        _ => format!("{parent}/{path}"),
+    };
+    let parent = module.rsplit_once('/').map_or("", |(parent, _)| parent);
+    let mut paths = paths_after(&code, "crate::");
+    paths.extend(paths_after(&code, "storrent::"));
+    paths.extend(
+        paths_after(&code, "super::")
+            .into_iter()
+            .map(|p| below(parent, p)),
+    );
+    paths.extend(
+        paths_after(&code, "self::")
+            .into_iter()
+            .map(|p| below(module, p)),
+    );
+    let children = all
+        .keys()
+        .filter(|name| name.starts_with(&format!("{module}/")));
+    for child in children {
+        let name = &child[module.len() + 1..];
+        if !paths_after(&code, &format!("{name}::")).is_empty() {
+            paths.push(child.clone());
+        }
+    }
+    // The longest part of the path that is a module; the rest are names in it.
+    let module_of = |mut path: String| loop {
+        if all.contains_key(&path) {
+            return Some(path);
+        }
+        path = path.rsplit_once('/')?.0.to_string();
+    };
+    let mut used: BTreeSet<String> = paths.into_iter().filter_map(module_of).collect();
+    used.remove(module);
+    used
+}
+
+#[test]
+fn nobody_looks_up() {
+    let all = modules();
+    assert!(all.len() > 5, "src/ was not found");
+    let mut wrong = Vec::new();
+    for (module, text) in &all {
+        let Some(floor) = floor_of(module) else {
+            wrong.push(format!(
+                "{module}: on which floor is it? Name it in this test."
+            ));
+            continue;
+        };
+        for used in uses(module, text, &all) {
+            if floor_of(&used).is_some_and(|f| f < floor) {
+                wrong.push(format!("{module} ({}) uses {used}", FLOORS[floor].0));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn no_circles() {
+    let all = modules();
+    let graph: BTreeMap<&String, BTreeSet<String>> = all
+        .iter()
+        .map(|(module, text)| (module, uses(module, text, &all)))
+        .collect();
+    // Take away whatever uses nothing that is left, until nothing more goes.
+    let mut left: BTreeSet<&String> = graph.keys().copied().collect();
+    loop {
+        let free = |m: &&String| !graph[*m].iter().any(|used| left.contains(used));
+        let gone: Vec<&String> = left.iter().copied().filter(free).collect();
+        if gone.is_empty() {
+            break;
+        }
+        gone.iter().for_each(|m| {
+            left.remove(*m);
+        });
+    }
+    assert!(left.is_empty(), "these use each other: {left:#?}");
+}
+
+#[test]
+fn the_reader_of_imports_can_read() {
+    let text =
+        "use crate::{a, b::{c, D}};\nuse crate::x::y as z; // crate::no\nlet q = crate::w::F;";
+    let code = code(&format!(
+        "{text}\n#[cfg(test)]\nmod tests {{ use crate::never; }}"
+    ));
+    assert_eq!(
+        paths_after(&code, "crate::"),
+        ["a", "b/c", "b/D", "x/y", "w/F"]
+    );
+    assert_eq!(paths_after("my_crate::x", "crate::"), [""; 0]);
+    assert_eq!(
+        (floor_of("peer/session"), floor_of("peer/socket")),
+        (Some(2), Some(1))
+    );
+    assert_eq!(floor_of("nowhere"), None);
+}

@@ -1,0 +1,88 @@
+//! A web server for one test: every request goes to a closure, which answers or doesn't.
+
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::thread;
+
+/// What was asked: the target (path and query, as sent) and the headers, names in lower
+/// case.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Path and query.
+    pub target: String,
+    /// Header lines.
+    pub headers: Vec<(String, String)>,
+}
+
+impl Request {
+    /// The value of a header, name in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let found = self.headers.iter().find(|(n, _)| n == name);
+        found.map(|(_, value)| value.as_str())
+    }
+
+    /// The bytes asked for by a `Range` header: first and last.
+    pub fn range(&self) -> Option<(usize, usize)> {
+        let (first, last) = self
+            .header("range")?
+            .strip_prefix("bytes=")?
+            .split_once('-')?;
+        Some((first.parse().ok()?, last.parse().ok()?))
+    }
+}
+
+/// A server on loopback; lives as long as the test's process.
+pub struct HttpServer {
+    /// Where it listens.
+    pub addr: SocketAddr,
+}
+
+impl HttpServer {
+    /// `answer` gets each request and the open connection, to write what it likes.
+    pub fn start(
+        answer: impl Fn(&Request, &mut TcpStream) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        let answer = std::sync::Arc::new(answer);
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let answer = answer.clone();
+                thread::spawn(move || {
+                    let mut stream = stream;
+                    // An error is the client's going away: its right.
+                    let _ = read_request(&stream).and_then(|r| answer(&r, &mut stream));
+                });
+            }
+        });
+        Self { addr }
+    }
+
+    /// The URL of `path`.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.addr)
+    }
+}
+
+fn read_request(stream: &TcpStream) -> io::Result<Request> {
+    let mut lines = BufReader::new(stream).lines();
+    let mut next = || lines.next().unwrap_or_else(|| Ok(String::new()));
+    let first = next()?;
+    let target = first.split(' ').nth(1).unwrap_or_default().into();
+    let mut headers = Vec::new();
+    loop {
+        let line = next()?;
+        match line.split_once(':') {
+            Some((name, value)) => headers.push((name.to_lowercase(), value.trim().into())),
+            None => return Ok(Request { target, headers }),
+        }
+    }
+}
+
+/// Writes a whole answer and ends the connection with it.
+pub fn respond(stream: &mut TcpStream, status: &str, body: &[u8]) -> io::Result<()> {
+    let len = body.len();
+    let head = format!("HTTP/1.1 {status}\r\nContent-Length: {len}\r\nConnection: close\r\n\r\n");
+    stream.write_all(head.as_bytes())?;
+    stream.write_all(body)
+}

@@ -1,0 +1,329 @@
+//! Peers to download from and to upload to. [`Seed`] and [`fetch`] behave well; how
+//! badly any other behaves is written in the test that needs it, as a script.
+
+use super::bencode::{Value, dict};
+use super::content::Torrent;
+use super::wire::{BLOCK, Block, EXTENDED, Handshake, Message, Note, PLAIN, Wire, bitfield};
+use super::{Gate, PATIENCE, sha1};
+use crossbeam_channel::{Receiver, unbounded};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Instant;
+
+/// A peer that listens on loopback and plays its script with whoever connects; lives as
+/// long as the test's process.
+pub struct FakePeer {
+    /// Where it listens.
+    pub addr: SocketAddr,
+    notes: Receiver<Note>,
+    /// What was waited for, for those who look back.
+    past: RefCell<Vec<Note>>,
+}
+
+impl FakePeer {
+    /// Plays `script` on every connection, each in a thread of its own.
+    pub fn start(script: impl Fn(&mut Wire) -> io::Result<()> + Send + Sync + 'static) -> Self {
+        Self::start_at("127.0.0.1", script)
+    }
+
+    /// The same on another local address.
+    pub fn start_at(
+        host: &str,
+        script: impl Fn(&mut Wire) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind((host, 0)).unwrap();
+        let addr = listener.local_addr().unwrap();
+        let (sender, notes) = unbounded();
+        let script = Arc::new(script);
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (script, sender) = (script.clone(), sender.clone());
+                thread::spawn(move || {
+                    let play =
+                        |stream: TcpStream| script(&mut Wire::new(stream, Some(sender.clone()))?);
+                    let end = play(stream).map_err(|e| e.to_string());
+                    let _ = sender.send(Note::Ended(end));
+                });
+            }
+        });
+        let past = RefCell::default();
+        Self { addr, notes, past }
+    }
+
+    /// Waits for a note that `look` makes something of.
+    #[track_caller]
+    pub fn wait<T>(&self, look: impl Fn(Note) -> Option<T>) -> T {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let note = self.notes.recv_deadline(deadline);
+            let note = note.expect("the fake peer should live through more");
+            self.past.borrow_mut().push(note.clone());
+            if let Some(found) = look(note) {
+                return found;
+            }
+        }
+    }
+
+    /// Waits until a script has ended, and fails if it ended badly.
+    #[track_caller]
+    pub fn wait_played(&self) {
+        let end = self.wait(|note| match note {
+            Note::Ended(end) => Some(end),
+            _ => None,
+        });
+        end.unwrap();
+    }
+
+    /// All that happened since this was last asked.
+    pub fn notes(&self) -> Vec<Note> {
+        let mut notes = self.past.take();
+        notes.extend(self.notes.try_iter());
+        notes
+    }
+
+    /// The requests among these.
+    pub fn requests(&self) -> Vec<Block> {
+        let request = |note| match note {
+            Note::Got(Message::Request(block)) => Some(block),
+            _ => None,
+        };
+        self.notes().into_iter().filter_map(request).collect()
+    }
+}
+
+/// A well-behaved peer that has some or all of a torrent and gives it away.
+#[derive(Clone)]
+pub struct Seed {
+    torrent: Arc<Torrent>,
+    have: Vec<bool>,
+    reserved: [u8; 8],
+    /// How many blocks it serves on all connections together before it goes silent.
+    budget: Arc<AtomicUsize>,
+    /// It unchokes nobody before this opens.
+    hold: Option<Gate>,
+    tamper: Option<fn(Block, &mut Vec<u8>)>,
+}
+
+impl Seed {
+    /// Of the whole torrent, with no extensions.
+    pub fn of(torrent: &Arc<Torrent>) -> Self {
+        Self {
+            torrent: torrent.clone(),
+            have: vec![true; torrent.pieces()],
+            reserved: PLAIN,
+            budget: Arc::new(AtomicUsize::new(usize::MAX)),
+            hold: None,
+            tamper: None,
+        }
+    }
+
+    /// Only the pieces for which `has` holds.
+    pub fn having(mut self, has: impl Fn(usize) -> bool) -> Self {
+        self.have = (0..self.torrent.pieces()).map(has).collect();
+        self
+    }
+
+    /// Speaks these extensions: `FAST`, or `EXTENDED` (and then gives the metadata away
+    /// too).
+    pub fn speaking(mut self, reserved: [u8; 8]) -> Self {
+        self.reserved = reserved;
+        self
+    }
+
+    /// Goes silent after so many blocks.
+    pub fn budget(mut self, blocks: usize) -> Self {
+        self.budget = Arc::new(AtomicUsize::new(blocks));
+        self
+    }
+
+    /// Unchokes nobody before `gate` opens.
+    pub fn hold(mut self, gate: &Gate) -> Self {
+        self.hold = Some(gate.clone());
+        self
+    }
+
+    /// Changes blocks before it sends them.
+    pub fn tamper(mut self, tamper: fn(Block, &mut Vec<u8>)) -> Self {
+        self.tamper = Some(tamper);
+        self
+    }
+
+    /// Listens.
+    pub fn start(self) -> FakePeer {
+        self.start_at("127.0.0.1")
+    }
+
+    /// The same on another local address.
+    pub fn start_at(self, host: &str) -> FakePeer {
+        FakePeer::start_at(host, move |wire| {
+            wire.answer(Handshake::new(self.torrent.info_hash, self.reserved))?;
+            self.serve(wire)
+        })
+    }
+
+    /// Serves one connection whose handshakes are done, until the other side hangs up.
+    pub fn serve(&self, wire: &mut Wire) -> io::Result<()> {
+        match self.talk(wire) {
+            Err(e) if super::wire::is_end(&e) => Ok(()),
+            other => other,
+        }
+    }
+
+    fn talk(&self, wire: &mut Wire) -> io::Result<()> {
+        const METADATA: u8 = 3;
+        if self.reserved == EXTENDED {
+            let size = self.torrent.info.len() as i64;
+            let m = dict([("ut_metadata", Value::Int(METADATA.into()))]);
+            let hello = dict([("m", m), ("metadata_size", size.into())]);
+            wire.send(&Message::Extended(0, hello.encode()))?;
+        }
+        wire.send(&Message::Bitfield(bitfield(&self.have)))?;
+        let mut their_metadata = 0;
+        loop {
+            match wire.recv()? {
+                Message::Interested => {
+                    if let Some(hold) = &self.hold {
+                        hold.wait();
+                    }
+                    wire.send(&Message::Unchoke)?;
+                }
+                Message::Request(block) => self.give(wire, block)?,
+                Message::Extended(0, hello) => {
+                    let (hello, _) = Value::decode(&hello).expect("bencode");
+                    let id = hello.get("m").and_then(|m| m.get("ut_metadata")?.int());
+                    their_metadata = id.unwrap_or(0) as u8;
+                }
+                Message::Extended(METADATA, ask) => {
+                    let (ask, _) = Value::decode(&ask).expect("bencode");
+                    let piece = ask.get("piece").and_then(Value::int).unwrap_or(0);
+                    let chunk = self.torrent.info.chunks(BLOCK as usize).nth(piece as usize);
+                    let mut answer = dict([
+                        ("msg_type", Value::Int(1)),
+                        ("piece", piece.into()),
+                        ("total_size", Value::Int(self.torrent.info.len() as i64)),
+                    ])
+                    .encode();
+                    answer.extend_from_slice(chunk.unwrap_or_default());
+                    wire.send(&Message::Extended(their_metadata, answer))?;
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Answers every request of a connection that is unchoked already, until the other
+    /// side hangs up.
+    pub fn answer_requests(&self, wire: &mut Wire) -> io::Result<()> {
+        loop {
+            match wire.recv() {
+                Ok(Message::Request(block)) => self.give(wire, block)?,
+                Ok(_) => {}
+                Err(e) if super::wire::is_end(&e) => return Ok(()),
+                Err(e) => return Err(e),
+            }
+        }
+    }
+
+    fn give(&self, wire: &mut Wire, block: Block) -> io::Result<()> {
+        let spend = |left: usize| left.checked_sub(1);
+        let relaxed = Ordering::Relaxed;
+        if self.budget.fetch_update(relaxed, relaxed, spend).is_err() {
+            return Ok(());
+        }
+        let data = self.torrent.block(block.index, block.begin, block.length);
+        let had = self.have.get(block.index as usize) == Some(&true);
+        let Some(data) = data.filter(|_| had && block.length <= BLOCK) else {
+            return Err(io::Error::other(format!("asked for {block:?}")));
+        };
+        let mut data = data.to_vec();
+        if let Some(tamper) = self.tamper {
+            tamper(block, &mut data);
+        }
+        wire.send(&Message::Piece(block.index, block.begin, data))?;
+        wire.note(Note::Served(block));
+        Ok(())
+    }
+}
+
+/// Fetches all of `torrent` over a connection whose handshakes are done, as a plain
+/// leecher does, and compares it. No block may come that was not asked for, or while we
+/// are choked.
+pub fn fetch(wire: &mut Wire, torrent: &Torrent) -> io::Result<()> {
+    let mut open: VecDeque<Block> = VecDeque::new();
+    for index in 0..torrent.pieces() as u32 {
+        let len = torrent.piece(index as usize).len() as u32;
+        let begins = (0..len).step_by(BLOCK as usize);
+        open.extend(begins.map(|begin| Block::new(index, begin, BLOCK.min(len - begin))));
+    }
+    let mut asked: BTreeMap<Block, ()> = BTreeMap::new();
+    let mut choked = true;
+    wire.send(&Message::Interested)?;
+    while !(open.is_empty() && asked.is_empty()) {
+        while !choked && asked.len() < 32 {
+            let Some(block) = open.pop_front() else { break };
+            wire.send(&Message::Request(block))?;
+            asked.insert(block, ());
+        }
+        match wire.recv()? {
+            Message::Choke => {
+                choked = true;
+                open.extend(std::mem::take(&mut asked).into_keys());
+            }
+            Message::Unchoke => choked = false,
+            Message::Piece(index, begin, data) => {
+                let block = Block::new(index, begin, data.len() as u32);
+                if asked.remove(&block).is_none() {
+                    return Err(io::Error::other(format!("{block:?} was not asked for")));
+                }
+                if torrent.block(index, begin, block.length) != Some(&data) {
+                    return Err(io::Error::other(format!("{block:?} has wrong bytes")));
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Connects as a leecher with no extensions.
+pub fn dial(addr: SocketAddr, torrent: &Torrent) -> io::Result<Wire> {
+    let (wire, theirs) = Wire::dial(addr, Handshake::new(torrent.info_hash, PLAIN))?;
+    assert_eq!(theirs.info_hash, torrent.info_hash);
+    Ok(wire)
+}
+
+/// Asks for the torrent's metadata over `wire` (handshakes done, extensions on) and
+/// gives it; its hash is checked.
+pub fn fetch_metadata(wire: &mut Wire, torrent: &Torrent) -> io::Result<Vec<u8>> {
+    const OURS: u8 = 7;
+    let hello = dict([("m", dict([("ut_metadata", Value::Int(OURS.into()))]))]);
+    wire.send(&Message::Extended(0, hello.encode()))?;
+    let (mut metadata, mut theirs) = (Vec::new(), None);
+    while metadata.len() < torrent.info.len() {
+        match wire.recv()? {
+            Message::Extended(0, hello) => {
+                let (hello, _) = Value::decode(&hello).expect("bencode");
+                let size = hello.get("metadata_size").and_then(Value::int);
+                assert_eq!(size, Some(torrent.info.len() as i64));
+                theirs = hello.get("m").and_then(|m| m.get("ut_metadata")?.int());
+            }
+            Message::Extended(OURS, body) => {
+                let (_, data) = Value::decode(&body).expect("bencode");
+                metadata.extend_from_slice(data);
+            }
+            _ => continue,
+        }
+        if let Some(id) = theirs {
+            let piece = metadata.len() as i64 / i64::from(BLOCK);
+            let ask = dict([("msg_type", Value::Int(0)), ("piece", piece.into())]);
+            wire.send(&Message::Extended(id as u8, ask.encode()))?;
+        }
+    }
+    assert_eq!(sha1(&metadata), torrent.info_hash);
+    Ok(metadata)
+}

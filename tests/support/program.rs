@@ -1,0 +1,290 @@
+//! Runs the `storrent` program as a user or a script would, and collects what it says.
+
+use super::PATIENCE;
+use crossbeam_channel::{Receiver, RecvTimeoutError, unbounded};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::SocketAddr;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::Instant;
+
+/// A command line in the making.
+pub struct Storrent {
+    command: Command,
+    stdin: Vec<u8>,
+}
+
+impl Storrent {
+    /// `storrent` with nothing on its line.
+    pub fn new() -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_storrent"));
+        // A proxy of the machine's would sit between the program and loopback.
+        for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
+            command.env_remove(name).env_remove(name.to_lowercase());
+        }
+        let stdin = Vec::new();
+        Self { command, stdin }
+    }
+
+    /// A download into `dir` that finds nobody but those it is told of, and tells its
+    /// events.
+    pub fn download(dir: &Path) -> Self {
+        Self::new().network().arg("-d").arg(dir)
+    }
+
+    /// `storrent seed` of what lies in `dir`, likewise.
+    pub fn seed(dir: &Path) -> Self {
+        Self::new().arg("seed").network().arg("-d").arg(dir)
+    }
+
+    fn network(self) -> Self {
+        self.args([
+            "--json",
+            "--no-dht",
+            "--no-lsd",
+            "-p",
+            "0",
+            "--bind",
+            "127.0.0.1",
+        ])
+    }
+
+    /// Adds an argument.
+    pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
+        self.command.arg(arg);
+        self
+    }
+
+    /// Adds arguments.
+    pub fn args<A: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
+        self.command.args(args);
+        self
+    }
+
+    /// Adds `--peer` for each of these.
+    pub fn peers(self, peers: &[SocketAddr]) -> Self {
+        let options = peers.iter().flat_map(|p| ["--peer".into(), p.to_string()]);
+        self.args(options)
+    }
+
+    /// What it reads on standard input.
+    pub fn stdin(mut self, bytes: &[u8]) -> Self {
+        self.stdin = bytes.into();
+        self
+    }
+
+    /// Where it runs.
+    pub fn current_dir(mut self, dir: &Path) -> Self {
+        self.command.current_dir(dir);
+        self
+    }
+
+    /// Starts it.
+    pub fn start(mut self) -> Running {
+        let line = format!("{:?}", self.command);
+        let piped = self.command.stdin(Stdio::piped());
+        let mut child = piped
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|e| panic!("{line}: {e}"));
+        let mut stdin = child.stdin.take().unwrap();
+        // Whether the program reads it all is its own affair.
+        thread::spawn(move || stdin.write_all(&self.stdin));
+        Running {
+            line,
+            pid: Pid::from_child(&child),
+            stdout: lines(child.stdout.take().unwrap()),
+            stderr: lines(child.stderr.take().unwrap()),
+            exit: exit_of(child),
+            said: Outcome::default(),
+            taken: HashSet::new(),
+        }
+    }
+
+    /// Runs it to its end.
+    pub fn run(self) -> Outcome {
+        self.start().wait()
+    }
+}
+
+/// Lines of `pipe` as they come, on a channel: a channel can be waited on with a time
+/// limit, a pipe can't.
+fn lines(pipe: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, receiver) = unbounded();
+    thread::spawn(move || {
+        let mut pipe = BufReader::new(pipe);
+        let mut line = Vec::new();
+        while pipe.read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
+            let text = String::from_utf8_lossy(&line).into_owned();
+            if sender.send(text).is_err() {
+                return;
+            }
+            line.clear();
+        }
+    });
+    receiver
+}
+
+/// The end of `child`, on a channel.
+pub fn exit_of(mut child: Child) -> Receiver<ExitStatus> {
+    let (sender, receiver) = unbounded();
+    thread::spawn(move || sender.send(child.wait().unwrap()));
+    receiver
+}
+
+/// The program at work. Dropped, it is killed.
+pub struct Running {
+    line: String,
+    pid: Pid,
+    stdout: Receiver<String>,
+    stderr: Receiver<String>,
+    exit: Receiver<ExitStatus>,
+    said: Outcome,
+    /// Which of the events somebody waited for.
+    taken: HashSet<usize>,
+}
+
+/// What the program said until its end.
+#[derive(Default, Debug, Clone)]
+pub struct Outcome {
+    /// The exit status; `None` if a signal ended it.
+    pub code: Option<i32>,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+    /// All of standard output.
+    pub stdout: String,
+    /// All of standard error.
+    pub stderr: String,
+    /// The JSON objects among the lines of standard output.
+    pub events: Vec<Value>,
+}
+
+impl Running {
+    /// Waits for an event called `name` that nobody waited for yet, in whatever order
+    /// different events come.
+    pub fn event(&mut self, name: &str) -> Value {
+        self.event_where(name, |_| true)
+    }
+
+    /// Waits for an event called `name` that `fits`.
+    pub fn event_where(&mut self, name: &str, fits: impl Fn(&Value) -> bool) -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        let mut next = 0;
+        loop {
+            for number in next..self.said.events.len() {
+                let event = &self.said.events[number];
+                if event["event"] == name && fits(event) && self.taken.insert(number) {
+                    return event.clone();
+                }
+            }
+            next = self.said.events.len();
+            match self.stdout.recv_deadline(deadline) {
+                Ok(line) => self.said.take_line(&line),
+                Err(why) => {
+                    self.drain();
+                    panic!("no event {name:?}: {why}\n{}\n{:#?}", self.line, self.said);
+                }
+            }
+        }
+    }
+
+    /// Where it accepts peers.
+    pub fn address(&mut self) -> SocketAddr {
+        let port = self.event("listening")["port"].as_u64().unwrap();
+        SocketAddr::from(([127, 0, 0, 1], port as u16))
+    }
+
+    /// Sends it a signal; no matter if it is gone already.
+    pub fn kill(&self, signal: Signal) {
+        let _ = kill_process(self.pid, signal);
+    }
+
+    /// Waits for its end.
+    pub fn wait(mut self) -> Outcome {
+        match self.exit.recv_timeout(PATIENCE) {
+            Ok(status) => {
+                // The pipes may still hold what it said last; they end with it.
+                self.stdout
+                    .iter()
+                    .for_each(|line| self.said.take_line(&line));
+                self.said.stderr.extend(self.stderr.iter());
+                self.said.code = status.code();
+                self.said.signal = status.signal();
+                std::mem::take(&mut self.said)
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                self.drain();
+                panic!("{} does not end\n{:#?}", self.line, self.said)
+            }
+            Err(RecvTimeoutError::Disconnected) => unreachable!("the waiting thread sends once"),
+        }
+    }
+
+    /// Whether it has ended by now.
+    pub fn ended(&self) -> bool {
+        !self.exit.is_empty()
+    }
+
+    fn drain(&mut self) {
+        while let Ok(line) = self.stdout.try_recv() {
+            self.said.take_line(&line);
+        }
+        self.said.stderr.extend(self.stderr.try_iter());
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.exit.is_empty() {
+            self.kill(Signal::KILL);
+        }
+    }
+}
+
+impl Outcome {
+    fn take_line(&mut self, line: &str) {
+        self.stdout.push_str(line);
+        self.events.extend(serde_json::from_str::<Value>(line));
+    }
+
+    /// Fails unless it ended with this status, and in any case if it panicked.
+    #[track_caller]
+    pub fn expect(self, code: i32) -> Self {
+        assert!(!self.stderr.contains("panicked"), "it panicked: {self:#?}");
+        assert_eq!(self.code, Some(code), "{self:#?}");
+        if code == 1 || code == 2 {
+            let told = self.stderr.lines().any(|l| l.starts_with("storrent: "));
+            assert!(
+                told,
+                "no message that begins with \"storrent: \": {self:#?}"
+            );
+        }
+        self
+    }
+
+    /// Its events called `name`.
+    pub fn all(&self, name: &str) -> Vec<&Value> {
+        self.events.iter().filter(|e| e["event"] == name).collect()
+    }
+
+    /// Its one event called `name`.
+    #[track_caller]
+    pub fn one(&self, name: &str) -> &Value {
+        let all = self.all(name);
+        assert_eq!(all.len(), 1, "events {name:?} in {self:#?}");
+        all[0]
+    }
+
+    /// Its standard output as one JSON object.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|e| panic!("{e}: {self:#?}"))
+    }
+}
