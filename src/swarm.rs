@@ -21,6 +21,10 @@ const BACK_OFF: [Duration; 3] = [
     Duration::from_secs(900),
 ];
 
+/// The longest pause before a peer that the user named is tried again; it begins with a
+/// second. Often both ends are just being started.
+const USER_BACK_OFF: Duration = Duration::from_secs(30);
+
 /// The pause before a peer that gave us data is dialled again.
 const AFTER_GOOD: Duration = Duration::from_secs(5);
 
@@ -133,7 +137,13 @@ impl Swarm {
             }
             Ending::Failed => {
                 known.failures += 1;
-                BACK_OFF[(known.failures as usize - 1).min(BACK_OFF.len() - 1)]
+                match known.source {
+                    Source::User => {
+                        let seconds = 1 << (known.failures - 1).min(10);
+                        Duration::from_secs(seconds).min(USER_BACK_OFF)
+                    }
+                    _ => BACK_OFF[(known.failures as usize - 1).min(BACK_OFF.len() - 1)],
+                }
             }
             Ending::Useless => {
                 self.known.remove(&addr);

@@ -27,6 +27,7 @@ use crate::torrent::rate::{Budget, Budgets};
 use crate::torrent::{Action, Phase, Setup, Torrent};
 use crate::tracker::{self, TrackerSettings};
 use crate::types::{InfoHash, PeerId, PeerKey, TorrentId};
+use crate::wire::Handshake;
 use crossbeam_channel::{Receiver, Sender, bounded, never, select, tick, unbounded};
 use prepare::Prepared;
 use std::collections::HashMap;
@@ -131,8 +132,6 @@ struct Running {
     torrent: Torrent,
     shared: Arc<Shared>,
     checker: Sender<CheckRequest>,
-    /// Pieces and blocks that the checker was asked about and has not answered yet.
-    unchecked: usize,
     trackers: HashMap<TrackerIndex, Sender<AnnounceRequest>>,
 }
 
@@ -150,7 +149,10 @@ enum Stage {
 struct Work {
     job: Arc<Job>,
     info_hash: InfoHash,
+    added: Instant,
     stage: Stage,
+    /// Peers that came while the data was still being checked.
+    early: Vec<(PeerKey, Handshake)>,
 }
 
 /// A peer thread, as main reaches it.
@@ -248,7 +250,9 @@ impl<'a> Engine<'a> {
         self.works.push(Work {
             job,
             info_hash,
+            added: Instant::now(),
             stage: Stage::Checking,
+            early: Vec::new(),
         });
         if let Err(error) = std::thread::Builder::new()
             .name("prepare".into())
@@ -312,7 +316,8 @@ impl<'a> Engine<'a> {
     /// incomplete, the last blocks of its peers were written and checked.
     fn has_left(&self, running: &Running, id: TorrentId) -> bool {
         let quiet = running.torrent.phase() == Phase::Done
-            || running.unchecked == 0 && self.links.values().all(|link| link.torrent != Some(id));
+            || running.torrent.unchecked() == 0
+                && self.links.values().all(|link| link.torrent != Some(id));
         quiet && running.torrent.has_left()
     }
 
@@ -376,17 +381,14 @@ impl<'a> Engine<'a> {
         };
         let actions = match report {
             CheckReport::Verdicts(verdicts) => {
-                running.unchecked = running.unchecked.saturating_sub(verdicts.len());
                 running.torrent.on_verdicts(&verdicts, now, &mut budgets)
             }
             CheckReport::Blocks(piece, hashes) => {
-                running.unchecked = running.unchecked.saturating_sub(1);
                 running
                     .torrent
                     .on_block_hashes(piece, &hashes, now, &mut budgets)
             }
             CheckReport::Failed(error) => {
-                running.unchecked = 0;
                 return self.fail(id, chain(&error));
             }
         };
@@ -416,6 +418,7 @@ impl<'a> Engine<'a> {
                 sequential: self.config.sequential,
                 afterwards: self.config.afterwards,
                 stall_timeout: self.config.stall_timeout,
+                added: self.works[id.0 as usize].added,
                 seed: self.rng.u64(..),
             },
             now,
@@ -473,10 +476,12 @@ impl<'a> Engine<'a> {
                 upload_limited: self.config.upload_limit > 0,
             }),
             checker,
-            unchecked: 0,
             trackers: HashMap::new(),
         }));
         self.perform(id, actions);
+        for (key, handshake) in std::mem::take(&mut self.works[id.0 as usize].early) {
+            self.on_greeted(key, handshake);
+        }
         for name in names {
             self.resolve(id, name);
         }
@@ -555,22 +560,7 @@ impl<'a> Engine<'a> {
             return;
         };
         let event = match event {
-            FromPeer::Greeted(handshake) => {
-                let about = self.works.iter().position(|work| {
-                    work.info_hash == handshake.info_hash && matches!(work.stage, Stage::Running(_))
-                });
-                let Some(index) = about else {
-                    link.orders = None;
-                    return;
-                };
-                let id = TorrentId(index as u32);
-                link.torrent = Some(id);
-                let (addr, incoming) = (link.addr, link.incoming);
-                let running = self.running(id);
-                let actions =
-                    running.map(|r| r.torrent.on_greeted(key, addr, &handshake, incoming, now));
-                return self.perform(id, actions.unwrap_or_default());
-            }
+            FromPeer::Greeted(handshake) => return self.on_greeted(key, handshake),
             FromPeer::Event(event) => event,
         };
         let about = link.torrent;
@@ -587,6 +577,34 @@ impl<'a> Engine<'a> {
             .map(|running| running.torrent.on_peer(key, event, now, &mut budgets));
         self.budgets = budgets;
         self.perform(id, actions.unwrap_or_default());
+    }
+
+    /// A peer said who it is and which torrent it is about.
+    fn on_greeted(&mut self, key: PeerKey, handshake: Handshake) {
+        let Some(link) = self.links.get_mut(&key) else {
+            return;
+        };
+        let mut works = self.works.iter_mut().enumerate();
+        let about = works.find(|(_, work)| work.info_hash == handshake.info_hash);
+        match about {
+            Some((_, work))
+                if matches!(work.stage, Stage::Checking) && work.early.len() < MAX_UNKNOWN =>
+            {
+                work.early.push((key, handshake));
+            }
+            Some((index, work)) if matches!(work.stage, Stage::Running(_)) => {
+                let id = TorrentId(index as u32);
+                link.torrent = Some(id);
+                let (addr, incoming) = (link.addr, link.incoming);
+                if let Some(running) = self.running(id) {
+                    let now = Instant::now();
+                    let torrent = &mut running.torrent;
+                    let actions = torrent.on_greeted(key, addr, &handshake, incoming, now);
+                    self.perform(id, actions);
+                }
+            }
+            _ => link.orders = None,
+        }
     }
 
     /// Does what a torrent decided.
@@ -634,14 +652,12 @@ impl<'a> Engine<'a> {
                     }
                 }
                 Action::Verify(pieces) => {
-                    running.unchecked += pieces.len();
                     let _ = running.checker.send(CheckRequest::Pieces(pieces));
-                    if running.unchecked >= running.torrent.missing() as usize {
+                    if running.torrent.waits_for_checker() {
                         let _ = running.checker.send(CheckRequest::Hurry);
                     }
                 }
                 Action::HashBlocks(piece) => {
-                    running.unchecked += 1;
                     let _ = running.checker.send(CheckRequest::Blocks(piece));
                 }
                 Action::Announce(index, request) => self.announce(id, index, request),

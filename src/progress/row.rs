@@ -65,6 +65,18 @@ impl Row {
                 done: *done,
                 pieces: *pieces,
             },
+            Report::Checked { have_bytes, .. } => Stage::Running(Progress {
+                info_hash: self.info_hash,
+                have_bytes: *have_bytes,
+                wanted_bytes: self.wanted,
+                download_rate: 0,
+                upload_rate: 0,
+                peers: 0,
+                seeds: 0,
+                downloaded_bytes: 0,
+                uploaded_bytes: 0,
+                idle: None,
+            }),
             Report::Progress(progress) => match self.stage {
                 Stage::Complete { .. } | Stage::Seeding(_) => Stage::Seeding(progress.clone()),
                 Stage::Failed => return false,

@@ -19,6 +19,7 @@ use crate::announcer::{Announcer, TrackerIndex};
 use crate::bitfield::Bitfield;
 use crate::choker::{self, Candidate, Choker};
 use crate::config::Afterwards;
+use crate::human;
 use crate::layout::{Layout, PieceIndex, Span};
 use crate::messages::Command;
 use crate::picker::Picker;
@@ -92,6 +93,8 @@ pub struct Setup {
     pub afterwards: Afterwards,
     /// Give up when nothing came for so long.
     pub stall_timeout: Option<Duration>,
+    /// When the user asked for it; the check of what is on disk came since.
+    pub added: Instant,
     /// Makes the same choices for the same seed.
     pub seed: u64,
 }
@@ -132,10 +135,11 @@ pub struct Torrent {
     uploaded: u64,
     down: Rate,
     up: Rate,
-    started: Instant,
     completed: Option<Instant>,
     choke_at: Instant,
     report_at: Instant,
+    /// Pieces that the checker was asked about and has not answered yet.
+    unchecked: usize,
     /// Blocks stored, less those of pieces that turned out false; and the most that it
     /// ever was, and when: false data comes and goes and does not count as progress.
     level: u64,
@@ -179,10 +183,10 @@ impl Torrent {
             uploaded: 0,
             down: Rate::default(),
             up: Rate::default(),
-            started: now,
             completed: None,
             choke_at: now + choker::ROUND,
             report_at: now + REPORT_EVERY,
+            unchecked: 0,
             level: 0,
             best_level: 0,
             best_at: now,
@@ -212,9 +216,14 @@ impl Torrent {
         self.phase
     }
 
-    /// How many pieces are wanted and not verified.
-    pub fn missing(&self) -> u32 {
-        self.picker.missing()
+    /// Pieces that the checker was asked about and has not answered yet.
+    pub fn unchecked(&self) -> usize {
+        self.unchecked
+    }
+
+    /// Whether all that is missing is stored and waits for the checker.
+    pub fn waits_for_checker(&self) -> bool {
+        self.unchecked > 0 && self.unchecked >= self.picker.missing() as usize
     }
 
     /// Bytes of the wanted files that are verified.
@@ -240,9 +249,7 @@ impl Torrent {
         let mut actions = Vec::new();
         self.announcer.start(self.left() == 0, now);
         let padding = self.picker.begin_padding();
-        if !padding.is_empty() {
-            actions.push(Action::Verify(padding));
-        }
+        self.verify(padding, &mut actions);
         self.check_complete(now, &mut actions);
         self.announce(now, &mut actions);
         actions
@@ -311,6 +318,7 @@ impl Torrent {
         budgets: &mut Budgets,
     ) -> Vec<Action> {
         let mut actions = Vec::new();
+        self.unchecked = self.unchecked.saturating_sub(verdicts.len());
         let good: Vec<PieceIndex> = verdicts
             .iter()
             .filter(|(_, ok)| *ok)
@@ -391,7 +399,7 @@ impl Torrent {
         actions.push(Action::Complete);
         actions.push(Action::Tell(Report::Complete {
             info_hash: self.setup.info_hash,
-            seconds: now.duration_since(self.started).as_secs_f64(),
+            seconds: now.duration_since(self.setup.added).as_secs_f64(),
             downloaded_bytes: self.downloaded,
             uploaded_bytes: self.uploaded,
         }));
@@ -427,7 +435,7 @@ impl Torrent {
             .setup
             .stall_timeout
             .is_some_and(|limit| now.duration_since(self.best_at) >= limit);
-        if self.phase == Phase::Downloading && stalled {
+        if self.phase == Phase::Downloading && stalled && self.unchecked == 0 {
             self.phase = Phase::Stalled;
         }
         let Afterwards::Seed { ratio, time } = self.setup.afterwards else {
@@ -542,7 +550,8 @@ impl Torrent {
     pub fn progress(&self, now: Instant) -> Progress {
         let connected = self.peers.values().filter(|peer| peer.welcome);
         let download_rate = self.down.get(now) as u64;
-        let nothing_comes = self.phase == Phase::Downloading && download_rate < 1;
+        let incomplete = matches!(self.phase, Phase::Downloading | Phase::Stalled);
+        let nothing_comes = incomplete && download_rate < 1;
         Progress {
             info_hash: self.setup.info_hash,
             have_bytes: self.have_bytes,
@@ -558,40 +567,33 @@ impl Torrent {
     }
 
     /// The line that says why nothing comes.
-    fn why_idle(&self) -> String {
+    pub fn why_idle(&self) -> String {
         let connected: Vec<&Peer> = self.peers.values().filter(|peer| peer.welcome).collect();
         let count =
             |test: &dyn Fn(&Peer) -> bool| connected.iter().filter(|peer| test(peer)).count();
         if !connected.is_empty() {
             let useful = count(&|peer| peer.useful > 0);
             let choking = count(&|peer| peer.useful > 0 && peer.peer_chokes);
-            let peers = connected.len();
-            return match (useful, choking) {
-                (0, _) => format!("{peers} peers, but none has what is missing"),
-                (_, choking) if choking == useful => {
-                    format!("{useful} peers have more, but do not serve us yet")
-                }
-                _ => format!("{useful} peers have more, but send nothing now"),
+            let peers = |n: usize| human::count(n as u64, "peer");
+            return match useful {
+                0 => format!(
+                    "{}, none with anything that is missing",
+                    peers(connected.len())
+                ),
+                _ if choking == useful => format!("waiting for {} to let us in", peers(useful)),
+                _ => format!("{} asked, nothing comes", peers(useful)),
             };
         }
         let trackers = self.announcer.summary();
         let (known, failed) = self.swarm.counts();
         let mut text = match known {
             0 => "no peers".to_owned(),
-            known if failed == known => format!("none of {known} known peers can be reached"),
-            known => format!("connecting to {known} known peers"),
+            _ => format!("no peers connected of {known} known, {failed} cannot be reached"),
         };
         if trackers.trackers > 0 {
-            text += &format!(
-                ": {} of {} trackers answered",
-                trackers.answered, trackers.trackers
-            );
-            if let Some(error) = self
-                .announcer
-                .last_errors()
-                .next()
-                .filter(|_| trackers.answered == 0)
-            {
+            text += &format!(": {trackers}");
+            let error = self.announcer.last_errors().next();
+            if let Some(error) = error.filter(|_| trackers.answered == 0) {
                 text += &format!(" ({error})");
             }
         } else if known == 0 {

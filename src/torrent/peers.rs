@@ -402,10 +402,11 @@ impl Torrent {
         self.verify(all.ready, actions);
     }
 
-    fn verify(&mut self, mut ready: Vec<PieceIndex>, actions: &mut Vec<Action>) {
+    pub(super) fn verify(&mut self, mut ready: Vec<PieceIndex>, actions: &mut Vec<Action>) {
         ready.sort_unstable();
         ready.dedup();
         if !ready.is_empty() {
+            self.unchecked += ready.len();
             actions.push(Action::Verify(ready));
         }
     }
