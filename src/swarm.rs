@@ -173,9 +173,10 @@ impl Swarm {
 
     /// Whether a connection with `id` at `addr` is to be closed at once.
     pub fn is_banned(&self, addr: SocketAddr, id: PeerId, incoming: bool) -> bool {
-        self.banned_ids.contains(&id)
-            || self.banned.contains(&addr)
-            || (incoming && self.banned_hosts.contains(&addr.ip()))
+        match incoming {
+            true => self.banned_ids.contains(&id) || self.banned_hosts.contains(&addr.ip()),
+            false => self.banned.contains(&addr),
+        }
     }
 
     /// Addresses known: all, and those of them that failed at their last attempt.

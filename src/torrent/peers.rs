@@ -134,10 +134,12 @@ impl Torrent {
             ];
         }
         let mut actions = Vec::new();
-        let twin = self
-            .peers
-            .iter()
-            .find(|(_, p)| p.welcome && p.id == handshake.peer_id);
+        // Two ports of one host that we dialled are two programs, whatever they call
+        // themselves; else the same name means the same peer.
+        let twin = self.peers.iter().find(|(_, p)| {
+            let two_programs = !incoming && !p.incoming && p.addr.ip() == addr.ip();
+            p.welcome && p.id == handshake.peer_id && !two_programs
+        });
         if let Some((twin, other)) = twin.map(|(twin, peer)| (*twin, peer.incoming)) {
             // Both may have dialled at once; both must keep the same connection. It is
             // the one that the lower peer id began.
