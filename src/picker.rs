@@ -165,6 +165,12 @@ impl Picker {
         self.leases.get(&peer).map_or(0, BTreeMap::len)
     }
 
+    /// How many peers that are no seeds have `piece`.
+    #[cfg(test)]
+    pub fn available(&self, piece: PieceIndex) -> u32 {
+        self.rarity.available(piece)
+    }
+
     /// A peer that is no seed has `piece`.
     pub fn peer_has(&mut self, piece: PieceIndex) {
         self.rarity.more(piece);

@@ -1,0 +1,705 @@
+//! A swarm in virtual time: real [`Torrent`]s and real [`Session`]s, joined by lines
+//! with a rate and a delay. No socket, no thread, no clock, no sleep: an event queue
+//! and seeded chance, so each run is the same.
+//!
+//! What is played here instead of run: the peer threads (a [`Side`] follows the turns
+//! of [`crate::peer`], also its naps of [`TICK`]), the disks (one byte for each block:
+//! true, or whose lie) and the checker (it looks at those bytes).
+
+use super::super::rate::{Budget, Budgets};
+use super::super::*;
+use crate::extension;
+use crate::layout::Block;
+use crate::messages::PeerEvent;
+use crate::peer::TICK;
+use crate::peer::session::Session;
+use crate::swarm::Source;
+use crate::wire::{self, Handshake, Message};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
+
+/// Bytes that a kernel takes for a connection before they are sent.
+const SEND_BUFFER: usize = 512 * 1024;
+
+/// Blocks lie in the receive buffer until it is so full, or so old.
+const HELD_BYTES: u32 = 900 * 1024;
+const HELD_FOR: Duration = Duration::from_millis(500);
+
+/// A connection on which nothing is to be done is looked at so often.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// What a node is like.
+#[derive(Clone)]
+pub struct Role {
+    /// It begins with everything.
+    pub seed: bool,
+    /// Of so many blocks that it gives, one is false; 0: it is honest.
+    pub lies_one_in: u32,
+    /// Bytes a second that its line sends, shared by its connections; 0: any number.
+    pub up: u64,
+}
+
+pub const LEECH: Role = Role {
+    seed: false,
+    lies_one_in: 0,
+    up: 0,
+};
+
+pub struct Node {
+    pub torrent: Torrent,
+    pub role: Role,
+    pub budgets: Budgets,
+    /// For each block of the torrent: nothing yet, the truth, or a lie.
+    disk: Vec<Option<bool>>,
+    sides: BTreeMap<PeerKey, Side>,
+    keys: u32,
+    /// Whose turn it is to use the line; a connection is listed once.
+    line: VecDeque<PeerKey>,
+    line_busy: bool,
+    /// For each block on order: at whom.
+    orders: HashMap<(PieceIndex, u32), Vec<PeerKey>>,
+    pub complete_at: Option<Duration>,
+    /// How often it told of its completion.
+    pub completions: u32,
+    /// False blocks that it stored, by the giver's node.
+    pub fooled_by: HashMap<usize, u32>,
+    /// Blocks that came, useful or not.
+    pub blocks: u32,
+}
+
+/// One end of a connection: what a peer's thread has.
+struct Side {
+    other: (usize, PeerKey),
+    session: Option<Session>,
+    inbox: VecDeque<Command>,
+    /// Blocks received, not written: and whether they are true.
+    held: Vec<(Block, bool)>,
+    held_since: Option<Duration>,
+    /// What the kernel has taken; `None` at the end: we hung up.
+    outgoing: VecDeque<Vec<u8>>,
+    outgoing_bytes: usize,
+    arriving: VecDeque<Option<Vec<u8>>>,
+    waits_for_main: bool,
+    wake_at: Option<Duration>,
+}
+
+enum Event {
+    /// A handshake comes to this side; and whether it dialled.
+    Greet(usize, PeerKey, bool),
+    Arrive(usize, PeerKey),
+    LineFree(usize),
+    Wake(usize, PeerKey),
+    Tick(usize),
+    Verdicts(usize, Vec<PieceIndex>),
+    Hashes(usize, PieceIndex),
+    Refused(usize, PeerKey),
+}
+
+/// What has happened and is not dealt with yet, at the same moment.
+enum Now {
+    ToMain(usize, PeerKey, PeerEvent),
+    Turn(usize, PeerKey),
+}
+
+pub struct World {
+    pub nodes: Vec<Node>,
+    layout: Arc<Layout>,
+    start: Instant,
+    now: Duration,
+    /// From one node to another.
+    delay: Duration,
+    tick: Duration,
+    events: BinaryHeap<Reverse<(Duration, u64, usize)>>,
+    store: HashMap<usize, Event>,
+    count: u64,
+    pending: VecDeque<Now>,
+    rng: fastrand::Rng,
+}
+
+impl World {
+    pub fn new(layout: Layout, delay: Duration, tick: Duration) -> Self {
+        Self {
+            nodes: Vec::new(),
+            layout: Arc::new(layout),
+            start: Instant::now(),
+            now: Duration::ZERO,
+            delay,
+            tick,
+            events: BinaryHeap::new(),
+            store: HashMap::new(),
+            count: 0,
+            pending: VecDeque::new(),
+            rng: fastrand::Rng::with_seed(11),
+        }
+    }
+
+    pub fn addr(node: usize) -> SocketAddr {
+        SocketAddr::from(([10, 1, (node >> 8) as u8, node as u8], 6881))
+    }
+
+    fn node_at(addr: SocketAddr) -> usize {
+        match addr {
+            SocketAddr::V4(v4) => {
+                usize::from(v4.ip().octets()[2]) << 8 | usize::from(v4.ip().octets()[3])
+            }
+            SocketAddr::V6(_) => usize::MAX,
+        }
+    }
+
+    pub fn peer_id(node: usize) -> PeerId {
+        let mut id = [b'x'; 20];
+        id[..8].copy_from_slice(&(node as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15).to_be_bytes());
+        PeerId(id)
+    }
+
+    pub fn at(&self) -> Instant {
+        self.start + self.now
+    }
+
+    pub fn add(&mut self, role: Role, max_peers: usize) -> usize {
+        let index = self.nodes.len();
+        let pieces = self.layout.pieces();
+        let have = if role.seed {
+            Bitfield::all(pieces)
+        } else {
+            Bitfield::none(pieces)
+        };
+        let mut setup = super::setup(self.layout.clone(), have);
+        setup.peer_id = Self::peer_id(index);
+        setup.max_peers = max_peers;
+        setup.seed = index as u64;
+        setup.afterwards = Afterwards::Seed {
+            ratio: None,
+            time: None,
+        };
+        let at = self.at();
+        let per_piece = self.layout.blocks_in(PieceIndex::unchecked(0));
+        let blocks = (per_piece * pieces) as usize;
+        self.nodes.push(Node {
+            torrent: Torrent::new(setup, at),
+            disk: vec![role.seed.then_some(true); blocks],
+            role,
+            budgets: Budgets {
+                down: Budget::new(0, at),
+                up: Budget::new(0, at),
+            },
+            sides: BTreeMap::new(),
+            keys: 0,
+            line: VecDeque::new(),
+            line_busy: false,
+            orders: HashMap::new(),
+            complete_at: None,
+            completions: 0,
+            fooled_by: HashMap::new(),
+            blocks: 0,
+        });
+        let actions = self.nodes[index].torrent.start(at);
+        self.nodes[index].completions = 0;
+        self.perform(index, actions);
+        let first = Duration::from_micros(self.rng.u64(..self.tick.as_micros() as u64));
+        self.after(first, Event::Tick(index));
+        index
+    }
+
+    /// Somebody tells `node` of others.
+    pub fn introduce(&mut self, node: usize, others: &[usize]) {
+        let (at, mut actions) = (self.at(), Vec::new());
+        let addrs = others.iter().map(|other| Self::addr(*other));
+        self.nodes[node]
+            .torrent
+            .on_addresses(addrs, Source::Tracker, at, &mut actions);
+        self.perform(node, actions);
+    }
+
+    /// Plays until `over`, or `limit` of virtual time; true if it came to `over`.
+    pub fn run(&mut self, limit: Duration, over: impl Fn(&Self) -> bool) -> bool {
+        let mut looked = Duration::ZERO;
+        while let Some(Reverse((when, _, id))) = self.events.pop() {
+            if when > limit {
+                return false;
+            }
+            self.now = when;
+            let Some(event) = self.store.remove(&id) else {
+                continue;
+            };
+            self.happen(event);
+            self.settle();
+            if self.now - looked >= Duration::from_millis(10) {
+                looked = self.now;
+                if over(self) {
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    fn after(&mut self, delay: Duration, event: Event) {
+        self.count += 1;
+        let id = self.count as usize;
+        self.store.insert(id, event);
+        self.events
+            .push(Reverse((self.now + delay, self.count, id)));
+    }
+
+    fn happen(&mut self, event: Event) {
+        let at = self.at();
+        match event {
+            Event::Greet(node, key, dialled) => self.greet(node, key, dialled),
+            Event::Arrive(node, key) => self.arrive(node, key),
+            Event::LineFree(node) => {
+                self.nodes[node].line_busy = false;
+                self.send(node);
+            }
+            Event::Wake(node, key) => {
+                if let Some(side) = self.nodes[node].sides.get_mut(&key)
+                    && side.wake_at == Some(self.now)
+                {
+                    side.wake_at = None;
+                    self.pending.push_back(Now::Turn(node, key));
+                }
+            }
+            Event::Tick(index) => {
+                let node = &mut self.nodes[index];
+                let actions = node.torrent.on_tick(at, &mut node.budgets);
+                self.perform(index, actions);
+                self.after(self.tick, Event::Tick(index));
+            }
+            Event::Verdicts(index, pieces) => {
+                let node = &mut self.nodes[index];
+                let per_piece = self.layout.blocks_in(PieceIndex::unchecked(0));
+                let verdicts: Vec<(PieceIndex, bool)> = pieces
+                    .iter()
+                    .map(|piece| {
+                        let first = (piece.get() * per_piece) as usize;
+                        let blocks = &node.disk[first..][..self.layout.blocks_in(*piece) as usize];
+                        (*piece, blocks.iter().all(|block| *block == Some(true)))
+                    })
+                    .collect();
+                let actions = node
+                    .torrent
+                    .on_verdicts(&verdicts, at, &mut node.budgets);
+                self.perform(index, actions);
+            }
+            Event::Hashes(index, piece) => {
+                let node = &mut self.nodes[index];
+                let per_piece = self.layout.blocks_in(PieceIndex::unchecked(0));
+                let hashes: Vec<[u8; 20]> = (0..self.layout.blocks_in(piece))
+                    .map(|n| [u8::from(node.disk[(piece.get() * per_piece + n) as usize] == Some(true)); 20])
+                    .collect();
+                let actions =
+                    node.torrent
+                        .on_block_hashes(piece, &hashes, at, &mut node.budgets);
+                self.perform(index, actions);
+            }
+            Event::Refused(node, key) => {
+                let why = PeerEvent::Closed("refused".into());
+                self.pending.push_back(Now::ToMain(node, key, why));
+            }
+        }
+    }
+
+    fn settle(&mut self) {
+        while let Some(next) = self.pending.pop_front() {
+            match next {
+                Now::ToMain(node, key, event) => self.tell_main(node, key, event),
+                Now::Turn(node, key) => self.turn(node, key),
+            }
+        }
+    }
+
+    fn tell_main(&mut self, index: usize, key: PeerKey, event: PeerEvent) {
+        let at = self.at();
+        let node = &mut self.nodes[index];
+        let ended: Vec<(PieceIndex, u32)> = match &event {
+            PeerEvent::Stored(spans) | PeerEvent::Released(spans) => spans
+                .iter()
+                .flat_map(|span| span.numbers().map(|n| (span.piece(), n)))
+                .collect(),
+            PeerEvent::Closed(_) => node.orders.keys().copied().collect(),
+            _ => Vec::new(),
+        };
+        for block in ended {
+            if let Some(holders) = node.orders.get_mut(&block) {
+                holders.retain(|holder| *holder != key);
+                if holders.is_empty() {
+                    node.orders.remove(&block);
+                }
+            }
+        }
+        let actions = node.torrent.on_peer(key, event, at, &mut node.budgets);
+        self.perform(index, actions);
+    }
+
+    fn perform(&mut self, index: usize, actions: Vec<Action>) {
+        let at = self.at();
+        for action in actions {
+            let node = &mut self.nodes[index];
+            match action {
+                Action::Dial(addr) => {
+                    node.keys += 1;
+                    let key = PeerKey(node.keys);
+                    node.torrent.on_dial(key, addr, at);
+                    let target = Self::node_at(addr);
+                    let Some(there) = self.nodes.get_mut(target) else {
+                        self.after(self.delay, Event::Refused(index, key));
+                        continue;
+                    };
+                    there.keys += 1;
+                    let their_key = PeerKey(there.keys);
+                    there.sides.insert(their_key, Side::new((index, key)));
+                    let ours = Side::new((target, their_key));
+                    self.nodes[index].sides.insert(key, ours);
+                    self.after(self.delay * 3, Event::Greet(target, their_key, false));
+                }
+                Action::Welcome(key) => {
+                    let Some(side) = node.sides.get_mut(&key) else {
+                        continue;
+                    };
+                    let layout = self.layout.clone();
+                    let have = node.torrent.have().clone();
+                    let mut session = Session::new(layout, have, true, false, at);
+                    let complete = node.torrent.phase() != Phase::Downloading;
+                    let ip = Self::addr(index).ip();
+                    session.greet(Some(&extension::encode(Some(6881), complete, ip)));
+                    side.session = Some(session);
+                    self.pending.push_back(Now::Turn(index, key));
+                }
+                Action::Send(key, command) => {
+                    if let Command::Fetch(spans) = &command {
+                        self.check_orders(index, key, spans);
+                    }
+                    let Some(side) = self.nodes[index].sides.get_mut(&key) else {
+                        continue;
+                    };
+                    side.inbox.push_back(command);
+                    if side.waits_for_main {
+                        self.pending.push_back(Now::Turn(index, key));
+                    } else if side.session.is_some() {
+                        self.wake_within(index, key, TICK);
+                    }
+                }
+                Action::HangUp(key) => self.close(index, key, "no longer needed"),
+                Action::Verify(pieces) => {
+                    self.after(Duration::from_millis(2), Event::Verdicts(index, pieces));
+                }
+                Action::HashBlocks(piece) => {
+                    self.after(Duration::from_millis(2), Event::Hashes(index, piece));
+                }
+                Action::Complete => {
+                    node.complete_at = Some(self.now);
+                    node.completions += 1;
+                }
+                Action::Announce(..) | Action::Tell(_) => {}
+            }
+        }
+    }
+
+    /// A block is on order at one peer only; at two in the endgame.
+    fn check_orders(&mut self, index: usize, key: PeerKey, spans: &[Span]) {
+        let node = &mut self.nodes[index];
+        let endgame = node.torrent.picker.all_granted();
+        for span in spans {
+            assert!(!node.torrent.have().has(span.piece()), "had already");
+            for number in span.numbers() {
+                let holders = node.orders.entry((span.piece(), number)).or_default();
+                assert!(!holders.contains(&key), "asked of the same peer twice");
+                assert!(holders.is_empty() || endgame, "asked twice");
+                holders.push(key);
+                assert!(holders.len() <= 2, "asked of three");
+            }
+        }
+    }
+
+    /// A handshake came: main is asked, and the other side hears of it.
+    fn greet(&mut self, index: usize, key: PeerKey, dialled: bool) {
+        let at = self.at();
+        let node = &mut self.nodes[index];
+        let Some(other) = node.sides.get(&key).map(|side| side.other) else {
+            return;
+        };
+        let addr = if dialled {
+            Self::addr(other.0)
+        } else {
+            // Whoever connects does so from any port.
+            SocketAddr::new(Self::addr(other.0).ip(), 50_000 + (other.1.0 % 10_000) as u16)
+        };
+        let handshake = Handshake::new(InfoHash([7; 20]), Self::peer_id(other.0));
+        let actions = node
+            .torrent
+            .on_greeted(key, addr, &handshake, !dialled, at);
+        let welcome = actions.contains(&Action::Welcome(key));
+        if welcome && !dialled {
+            self.after(self.delay, Event::Greet(other.0, other.1, true));
+        }
+        self.perform(index, actions);
+    }
+
+    /// The thread ends: its last words to main, and the other side finds out.
+    fn close(&mut self, index: usize, key: PeerKey, why: &str) {
+        self.store(index, key);
+        let Some(mut side) = self.nodes[index].sides.remove(&key) else {
+            return;
+        };
+        if let Some(session) = &mut side.session {
+            session.tell_traffic();
+            for event in session.events.drain(..) {
+                self.pending.push_back(Now::ToMain(index, key, event));
+            }
+        }
+        let closed = PeerEvent::Closed(why.into());
+        self.pending.push_back(Now::ToMain(index, key, closed));
+        let (other, their_key) = side.other;
+        if let Some(there) = self.nodes[other].sides.get_mut(&their_key) {
+            there.arriving.push_back(None);
+            self.after(self.delay, Event::Arrive(other, their_key));
+        }
+    }
+
+    fn arrive(&mut self, index: usize, key: PeerKey) {
+        let at = self.at();
+        let node = &mut self.nodes[index];
+        let Some(side) = node.sides.get_mut(&key) else {
+            return;
+        };
+        let Some(Some(bytes)) = side.arriving.pop_front() else {
+            return self.close(index, key, "the peer hung up");
+        };
+        let Some(session) = &mut side.session else {
+            panic!("bytes before the handshake");
+        };
+        let (mut used, mut end) = (0, None);
+        while let Some((message, len)) = wire::decode(&bytes[used..], 1 << 20).unwrap() {
+            let truth = !matches!(message, Message::Piece { data: [1, ..], .. });
+            node.blocks += u32::from(matches!(message, Message::Piece { .. }));
+            match session.on_message(message, at) {
+                Ok(block) => side.held.extend(block.map(|block| (block, truth))),
+                Err(error) => end = Some(error.to_string()),
+            }
+            used += len;
+        }
+        assert_eq!(used, bytes.len(), "messages arrive whole here");
+        if let Some(why) = end {
+            return self.close(index, key, &why);
+        }
+        if !side.held.is_empty() {
+            let since = *side.held_since.get_or_insert(self.now);
+            let bytes: u32 = side.held.iter().map(|(block, _)| block.len()).sum();
+            let due = self.now - since >= HELD_FOR || bytes >= HELD_BYTES;
+            if due || session.is_last_in_line() {
+                self.store(index, key);
+            }
+        }
+        self.turn(index, key);
+    }
+
+    /// Writes what lies in the receive buffer.
+    fn store(&mut self, index: usize, key: PeerKey) {
+        let per_piece = self.layout.blocks_in(PieceIndex::unchecked(0));
+        let node = &mut self.nodes[index];
+        let Some(side) = node.sides.get_mut(&key) else {
+            return;
+        };
+        side.held_since = None;
+        let Some(session) = side.session.as_mut().filter(|_| !side.held.is_empty()) else {
+            return;
+        };
+        let mut stored = Vec::new();
+        for (block, truth) in side.held.drain(..) {
+            assert!(
+                !node.torrent.have.has(block.piece()),
+                "a verified piece is written to"
+            );
+            node.disk[(block.piece().get() * per_piece + block.number()) as usize] = Some(truth);
+            if !truth {
+                *node.fooled_by.entry(side.other.0).or_default() += 1;
+            }
+            stored.push((block.piece(), block.number()));
+        }
+        if session.is_last_in_line() {
+            session.tell_traffic();
+        }
+        session.on_stored(stored);
+    }
+
+    /// A turn of a peer's thread, as in [`crate::peer`].
+    fn turn(&mut self, index: usize, key: PeerKey) {
+        let at = self.at();
+        let Some(side) = self.nodes[index].sides.get_mut(&key) else {
+            return;
+        };
+        let Some(session) = &mut side.session else {
+            return;
+        };
+        for command in side.inbox.drain(..) {
+            if let Command::Cancel(spans) = &command {
+                side.held
+                    .retain(|(block, _)| !spans.iter().any(|span| span.contains(*block)));
+            }
+            session.on_command(command);
+        }
+        if let Err(end) = session.on_tick(at) {
+            return self.close(index, key, &end.to_string());
+        }
+        session.request(at);
+        let drained = self.flush(index, key);
+        let Some(side) = self.nodes[index].sides.get_mut(&key) else {
+            return;
+        };
+        let Some(session) = &mut side.session else {
+            return;
+        };
+        for event in session.events.drain(..) {
+            self.pending.push_back(Now::ToMain(index, key, event));
+        }
+        side.waits_for_main = drained && session.waits_for_main();
+        let busy = !drained || session.is_owed() || !side.held.is_empty();
+        let nap = if busy { TICK } else { IDLE };
+        self.wake_within(index, key, nap);
+    }
+
+    fn wake_within(&mut self, index: usize, key: PeerKey, nap: Duration) {
+        let wake = self.now + nap;
+        let Some(side) = self.nodes[index].sides.get_mut(&key) else {
+            return;
+        };
+        // A tick that is set already is soon enough.
+        if side.wake_at.is_none_or(|at| at > wake) {
+            side.wake_at = Some(wake);
+            self.after(nap, Event::Wake(index, key));
+        }
+    }
+
+    /// Hands the kernel what it takes; true if all is out.
+    fn flush(&mut self, index: usize, key: PeerKey) -> bool {
+        let node = &mut self.nodes[index];
+        let Some(side) = node.sides.get_mut(&key) else {
+            return true;
+        };
+        let Some(session) = &mut side.session else {
+            return true;
+        };
+        let idle = side.outgoing.is_empty();
+        let mut drained = true;
+        loop {
+            if !session.out.is_empty() {
+                side.outgoing_bytes += session.out.len();
+                side.outgoing.push_back(std::mem::take(&mut session.out));
+            }
+            if side.outgoing_bytes >= SEND_BUFFER {
+                drained = false;
+                break;
+            }
+            let Some(block) = session.next_upload() else {
+                break;
+            };
+            let lies = node.role.lies_one_in;
+            let lie = lies > 0 && self.rng.u32(..lies) == 0;
+            let mut bytes = Vec::with_capacity(wire::PIECE_HEAD_LEN + block.len() as usize);
+            wire::encode_piece_head(&mut bytes, block.piece().get(), block.begin(), block.len());
+            bytes.resize(wire::PIECE_HEAD_LEN + block.len() as usize, 0);
+            bytes[wire::PIECE_HEAD_LEN] = u8::from(lie);
+            side.outgoing_bytes += bytes.len();
+            side.outgoing.push_back(bytes);
+        }
+        if idle && !side.outgoing.is_empty() {
+            node.line.push_back(key);
+        }
+        self.send(index);
+        drained
+    }
+
+    /// The line takes from its connections in turn, a message at a time.
+    fn send(&mut self, index: usize) {
+        while !self.nodes[index].line_busy {
+            let node = &mut self.nodes[index];
+            let Some(key) = node.line.pop_front() else {
+                return;
+            };
+            let Some(side) = node.sides.get_mut(&key) else {
+                continue;
+            };
+            let Some(bytes) = side.outgoing.pop_front() else {
+                continue;
+            };
+            side.outgoing_bytes -= bytes.len();
+            if !side.outgoing.is_empty() {
+                node.line.push_back(key);
+            }
+            let stuck = side.outgoing_bytes + bytes.len() >= SEND_BUFFER;
+            let owed = side.session.as_ref().is_some_and(Session::is_owed);
+            let (other, their_key) = side.other;
+            let mut takes = Duration::ZERO;
+            if node.role.up > 0 {
+                takes = Duration::from_secs_f64(bytes.len() as f64 / node.role.up as f64);
+                node.line_busy = true;
+                self.after(takes, Event::LineFree(index));
+            }
+            if let Some(there) = self.nodes[other].sides.get_mut(&their_key) {
+                there.arriving.push_back(Some(bytes));
+                self.after(takes + self.delay, Event::Arrive(other, their_key));
+            }
+            // A thread that is owed blocks sleeps in a read, else in the write.
+            if stuck && !owed {
+                self.pending.push_back(Now::Turn(index, key));
+            }
+        }
+    }
+
+    /// The truth about what the peers of `index` have against what its picker counts.
+    pub fn check_availability(&self, index: usize) {
+        let node = &self.nodes[index];
+        for piece in self.layout.all_pieces() {
+            let truth = node
+                .torrent
+                .peers
+                .values()
+                .filter(|peer| !peer.have.is_full() && peer.have.has(piece))
+                .count();
+            assert_eq!(
+                node.torrent.picker.available(piece) as usize,
+                truth,
+                "node {index}, piece {}",
+                piece.get()
+            );
+        }
+    }
+
+    /// What the peers told `index` they have, against what they really have.
+    pub fn check_known(&self, index: usize) {
+        let node = &self.nodes[index];
+        for (key, peer) in &node.torrent.peers {
+            let other = node.sides.get(key).map(|side| side.other.0);
+            if let Some(other) = other.filter(|_| peer.welcome) {
+                let theirs = &self.nodes[other].torrent.have;
+                assert!(
+                    peer.have.iter().all(|piece| theirs.has(piece)),
+                    "node {index} believes too much of {other}"
+                );
+            }
+        }
+    }
+
+    pub fn seconds(&self, node: usize) -> f64 {
+        self.nodes[node]
+            .complete_at
+            .map_or(f64::INFINITY, |at| at.as_secs_f64())
+    }
+}
+
+impl Side {
+    fn new(other: (usize, PeerKey)) -> Self {
+        Self {
+            other,
+            session: None,
+            inbox: VecDeque::new(),
+            held: Vec::new(),
+            held_since: None,
+            outgoing: VecDeque::new(),
+            outgoing_bytes: 0,
+            arriving: VecDeque::new(),
+            waits_for_main: false,
+            wake_at: None,
+        }
+    }
+}
