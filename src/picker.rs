@@ -17,7 +17,9 @@
 //!
 //! Order of work: finish started pieces, then the rarest (the first few at random, so
 //! that a newcomer soon has something to trade), or simply in order with
-//! `--sequential`. When every block is granted, an idle peer takes over work of the
+//! `--sequential`. Among equally rare pieces those of our *share* come first: if all
+//! who come to a new seed at once ask it for other parts, it gives each part only once,
+//! and they get the rest from one another. When every block is granted, an idle peer takes over work of the
 //! peer that would finish last ([`Picker::take_over`]): the *endgame*.
 //!
 //! The torrent is the only user. No I/O, no clock; the same calls with the same seed
@@ -100,6 +102,8 @@ pub struct Picker {
     /// With `sequential`: no piece before this one is free.
     cursor: u32,
     random_left: u32,
+    /// Our share, of how many: the pieces that we should begin with.
+    share: (u32, u32),
     /// Wanted pieces that are not had.
     missing: u32,
     rng: fastrand::Rng,
@@ -138,6 +142,7 @@ impl Picker {
             sequential,
             cursor: 0,
             random_left,
+            share: (0, 1),
             missing,
             rng,
         }
@@ -169,6 +174,17 @@ impl Picker {
     #[cfg(test)]
     pub fn available(&self, piece: PieceIndex) -> u32 {
         self.rarity.available(piece)
+    }
+
+    /// We are to begin with share `rank` (from 0) of `count` equal runs of pieces.
+    pub fn set_share(&mut self, rank: u32, count: u32) {
+        self.share = (rank, count);
+    }
+
+    fn is_ours(&self, piece: PieceIndex) -> bool {
+        let (rank, count) = self.share;
+        let share = u64::from(piece.get()) * u64::from(count) / u64::from(self.layout.pieces());
+        share == u64::from(rank)
     }
 
     /// A peer that is no seed has `piece`.
@@ -203,14 +219,16 @@ impl Picker {
             };
             // Neighbours that are as rare come along: small pieces then reach the
             // disk in long runs, and cost one search together.
-            let rare = self.rarity.available(piece);
+            let (rare, ours) = (self.rarity.available(piece), self.is_ours(piece));
             loop {
                 self.start(piece);
                 left -= self.grant(peer, piece, left, &mut granted);
                 let Some(next) = self.layout.piece(piece.get() + 1) else {
                     break;
                 };
-                let alike = self.rarity.contains(next) && self.rarity.available(next) == rare;
+                let alike = self.rarity.contains(next)
+                    && self.rarity.available(next) == rare
+                    && self.is_ours(next) == ours;
                 if left == 0 || !alike || !have.has(next) {
                     break;
                 }
@@ -238,18 +256,25 @@ impl Picker {
         }
         if self.random_left > 0 && !self.rarity.is_empty() {
             let piece = self.rarity.nth(self.rng.usize(..self.rarity.len()))?;
-            if have.has(piece) {
+            // What only seeds have is slow to come by.
+            if have.has(piece) && self.rarity.available(piece) > 0 {
                 self.random_left -= 1;
                 return Some(piece);
             }
         }
-        let near = self
+        let mut near = self
             .rarity
             .iter()
             .take(LOOK_AT)
-            .find(|piece| have.has(*piece));
-        if near.is_some() || self.rarity.len() <= LOOK_AT {
-            return near;
+            .filter(|piece| have.has(*piece))
+            .peekable();
+        if let Some(&first) = near.peek() {
+            let rare = self.rarity.available(first);
+            let mut alike = near.take_while(|piece| self.rarity.available(*piece) == rare);
+            return Some(alike.find(|piece| self.is_ours(*piece)).unwrap_or(first));
+        }
+        if self.rarity.len() <= LOOK_AT {
+            return None;
         }
         // The peer has little: its own pieces are the shorter list.
         have.iter()
