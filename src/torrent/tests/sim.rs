@@ -95,6 +95,33 @@ enum Event {
     Refused(usize, PeerKey),
 }
 
+/// An event to come; of those at the same time, the one that was made first.
+struct Due {
+    when: Duration,
+    count: u64,
+    event: Event,
+}
+
+impl Ord for Due {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.when, self.count).cmp(&(other.when, other.count))
+    }
+}
+
+impl PartialOrd for Due {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Due {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Due {}
+
 /// What has happened and is not dealt with yet, at the same moment.
 enum Now {
     ToMain(usize, PeerKey, PeerEvent),
@@ -109,8 +136,7 @@ pub struct World {
     /// From one node to another.
     delay: Duration,
     tick: Duration,
-    events: BinaryHeap<Reverse<(Duration, u64, usize)>>,
-    store: HashMap<usize, Event>,
+    events: BinaryHeap<Reverse<Due>>,
     count: u64,
     pending: VecDeque<Now>,
     rng: fastrand::Rng,
@@ -126,7 +152,6 @@ impl World {
             delay,
             tick,
             events: BinaryHeap::new(),
-            store: HashMap::new(),
             count: 0,
             pending: VecDeque::new(),
             rng: fastrand::Rng::with_seed(11),
@@ -214,15 +239,12 @@ impl World {
     /// Plays until `over`, or `limit` of virtual time; true if it came to `over`.
     pub fn run(&mut self, limit: Duration, over: impl Fn(&Self) -> bool) -> bool {
         let mut looked = Duration::ZERO;
-        while let Some(Reverse((when, _, id))) = self.events.pop() {
-            if when > limit {
+        while let Some(Reverse(due)) = self.events.pop() {
+            if due.when > limit {
                 return false;
             }
-            self.now = when;
-            let Some(event) = self.store.remove(&id) else {
-                continue;
-            };
-            self.happen(event);
+            self.now = due.when;
+            self.happen(due.event);
             self.settle();
             if self.now - looked >= Duration::from_millis(10) {
                 looked = self.now;
@@ -236,10 +258,11 @@ impl World {
 
     fn after(&mut self, delay: Duration, event: Event) {
         self.count += 1;
-        let id = self.count as usize;
-        self.store.insert(id, event);
-        self.events
-            .push(Reverse((self.now + delay, self.count, id)));
+        self.events.push(Reverse(Due {
+            when: self.now + delay,
+            count: self.count,
+            event,
+        }));
     }
 
     fn happen(&mut self, event: Event) {

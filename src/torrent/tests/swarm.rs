@@ -15,23 +15,24 @@ fn layout(piece_length: u64, total: u64) -> Layout {
 /// honest completes, exactly once, and knows the liars that it met.
 #[test]
 fn a_thousand_peers_with_liars_among_them() {
-    let layout = layout(3 * u64::from(BLOCK_LEN), 64 * 3 * u64::from(BLOCK_LEN) - 5000);
-    let delay = Duration::from_millis(20);
-    let mut world = World::new(layout, delay, Duration::from_millis(500));
-    let mut rng = fastrand::Rng::with_seed(5);
+    const PIECES: u64 = 64;
     const NODES: usize = 1000;
     const SEEDS: usize = 10;
     const LIARS: usize = 30;
+    let layout = layout(2 * u64::from(BLOCK_LEN), PIECES * 2 * u64::from(BLOCK_LEN) - 5000);
+    let delay = Duration::from_millis(20);
+    let mut world = World::new(layout, delay, Duration::from_millis(500));
+    let mut rng = fastrand::Rng::with_seed(5);
     for node in 0..NODES {
         let role = Role {
             seed: node < SEEDS + LIARS,
             lies_one_in: if (SEEDS..SEEDS + LIARS).contains(&node) { 3 } else { 0 },
             up: 2 * MB,
         };
-        world.add(role, 20);
+        world.add(role, 12);
     }
     for node in 0..NODES {
-        let others: Vec<usize> = (0..6).map(|_| rng.usize(..NODES)).collect();
+        let others: Vec<usize> = (0..5).map(|_| rng.usize(..NODES)).collect();
         world.introduce(node, &others);
     }
     let honest = |node: &usize| !(SEEDS..SEEDS + LIARS).contains(node);
@@ -62,7 +63,7 @@ fn a_thousand_peers_with_liars_among_them() {
     }
     let blocks: u32 = leeches().map(|node| world.nodes[node].blocks).sum();
     let lies: u32 = leeches().flat_map(|node| world.nodes[node].fooled_by.values()).sum();
-    let needed = (NODES - SEEDS - LIARS) as u32 * 64 * 3;
+    let needed = (NODES - SEEDS - LIARS) as u32 * PIECES as u32 * 2;
     let last = leeches().map(|node| world.seconds(node)).fold(0.0, f64::max);
     eprintln!("{last:.1} s, {blocks} blocks of {needed}, {lies} lies");
     assert!(lies > 0, "nobody lied");
