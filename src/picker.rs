@@ -54,7 +54,8 @@ enum State {
 #[derive(Clone, Copy, Debug, Default)]
 struct Slot {
     stored: bool,
-    /// Who stored it; nobody, for padding.
+    /// Who stored it; nobody, for padding, and where two did (the endgame): whose
+    /// bytes stayed is not known, and nobody is blamed for them.
     giver: Option<PeerKey>,
     /// How many peers hold a lease on it: 0, 1, or 2 in the endgame.
     leases: u8,
@@ -421,6 +422,8 @@ impl Picker {
                 (slot.stored, slot.giver) = (true, Some(peer));
                 started.missing -= 1;
                 started.free -= u32::from(slot.leases == 0);
+            } else {
+                slot.giver = None;
             }
             if slot.leases > 0 {
                 let rivals = self
@@ -516,28 +519,28 @@ impl Picker {
         }
     }
 
-    /// Who stored each block of a started piece.
-    pub fn givers(&self, piece: PieceIndex) -> Vec<Option<PeerKey>> {
-        let slots = self
-            .started
-            .get(&piece)
-            .map_or(&[][..], |started| &started.slots);
-        slots.iter().map(|slot| slot.giver).collect()
+    /// The peer that stored every block of a started piece, if one alone did.
+    pub fn sole_giver(&self, piece: PieceIndex) -> Option<PeerKey> {
+        let slots = &self.started.get(&piece)?.slots;
+        let data = (0..)
+            .zip(slots)
+            .filter(|(number, _)| self.layout.block(piece, *number).is_some());
+        let mut givers = data.map(|(_, slot)| slot.giver);
+        let first = givers.next()??;
+        givers.all(|giver| giver == Some(first)).then_some(first)
     }
 
     /// The hash of `piece` is wrong: all its blocks are to be fetched again. Returns
     /// the giver of each block, by number.
     pub fn failed(&mut self, piece: PieceIndex) -> Vec<Option<PeerKey>> {
+        let sole = self.sole_giver(piece);
         let Some(old) = self.started.remove(&piece) else {
             return Vec::new();
         };
-        let givers: Vec<_> = old.slots.iter().map(|slot| slot.giver).collect();
+        let givers = old.slots.iter().map(|slot| slot.giver).collect();
         self.start(piece);
-        let mut some = givers.iter().flatten();
-        let first = some.next();
-        let several = some.any(|giver| Some(giver) != first);
         if let Some(started) = self.started.get_mut(&piece) {
-            started.alone = several || old.alone;
+            started.alone = sole.is_none() || old.alone;
         }
         givers
     }

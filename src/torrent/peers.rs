@@ -448,15 +448,12 @@ impl Torrent {
         budgets: &mut Budgets,
         actions: &mut Vec<Action>,
     ) {
-        let givers = self.picker.givers(piece);
-        let mut keys: Vec<PeerKey> = givers.into_iter().flatten().collect();
-        keys.dedup();
         let number = piece.get();
         actions.push(detail(
             1,
             format!("piece {number} does not have the hash that it should"),
         ));
-        if let [liar] = keys[..] {
+        if let Some(liar) = self.picker.sole_giver(piece) {
             self.refetch(piece);
             if let Some(giver) = self.givers.get(&liar).copied() {
                 self.ban(giver, piece, actions);
