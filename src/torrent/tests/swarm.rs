@@ -15,7 +15,7 @@ fn layout(piece_length: u64, total: u64) -> Layout {
 /// honest completes, exactly once, and knows the liars that it met.
 #[test]
 fn a_thousand_peers_with_liars_among_them() {
-    const PIECES: u64 = 64;
+    const PIECES: u64 = 40;
     const NODES: usize = 1000;
     const SEEDS: usize = 10;
     const LIARS: usize = 30;
