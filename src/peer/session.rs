@@ -513,6 +513,8 @@ impl Session {
     fn on_snub(&mut self, now: Instant) {
         self.owing_since = now;
         self.pipeline.on_snubbed();
+        // Main forgets what it asked for: it may ask anew, for less.
+        self.hungry = false;
         self.events.push(PeerEvent::Snubbed);
         for block in &self.owed {
             Message::Cancel(block.raw()).encode(&mut self.out);

@@ -247,6 +247,8 @@ impl Torrent {
             }
             PeerEvent::Snubbed => {
                 peer.snubbed = true;
+                // Others come first, when its work is given out again.
+                peer.wants = 0;
                 actions.push(detail(
                     1,
                     format!("{}: owes us blocks and sends none", peer.addr),
