@@ -116,7 +116,10 @@ mod tests {
         let chosen = choker.round(&candidates, false, &mut rng);
         assert_eq!(chosen.len(), SLOTS + 1);
         let fastest = (0..19).rev().take(SLOTS);
-        assert!(fastest.map(PeerKey).all(|peer| chosen.contains(&peer)), "{chosen:?}");
+        assert!(
+            fastest.map(PeerKey).all(|peer| chosen.contains(&peer)),
+            "{chosen:?}"
+        );
         assert!(!chosen.contains(&PeerKey(19)), "it wants nothing");
     }
 

@@ -23,13 +23,19 @@ fn the_download_limit_holds_over_time() {
         }
     }
     let bytes = u64::from(granted * BLOCK_LEN);
-    assert!((9_700_000..=10_200_000).contains(&bytes), "{bytes} in ten seconds");
+    assert!(
+        (9_700_000..=10_200_000).contains(&bytes),
+        "{bytes} in ten seconds"
+    );
 }
 
 #[test]
 fn the_upload_limit_holds_over_time_and_for_all() {
     let mut rig = Rig::new(4, |setup| setup.have = Bitfield::all(4));
-    rig.torrent.setup.afterwards = Afterwards::Seed { ratio: None, time: None };
+    rig.torrent.setup.afterwards = Afterwards::Seed {
+        ratio: None,
+        time: None,
+    };
     rig.torrent.start(rig.now);
     rig.budgets.up = Budget::new(200_000, rig.now);
     let mut given = BTreeMap::new();
@@ -49,29 +55,51 @@ fn the_upload_limit_holds_over_time_and_for_all() {
         }
     }
     let total: u64 = given.values().sum();
-    assert!((5_700_000..=6_200_000).contains(&total), "{total} in 30 seconds");
+    assert!(
+        (5_700_000..=6_200_000).contains(&total),
+        "{total} in 30 seconds"
+    );
     let fair = total / 3;
-    assert!(given.values().all(|bytes| (fair / 2..fair * 2).contains(bytes)), "{given:?}");
+    assert!(
+        given
+            .values()
+            .all(|bytes| (fair / 2..fair * 2).contains(bytes)),
+        "{given:?}"
+    );
 }
 
 #[test]
 fn free_places_are_given_at_once_and_the_rest_by_rounds() {
     let mut rig = Rig::new(2, |setup| setup.have = Bitfield::all(2));
-    rig.torrent.setup.afterwards = Afterwards::Seed { ratio: None, time: None };
+    rig.torrent.setup.afterwards = Afterwards::Seed {
+        ratio: None,
+        time: None,
+    };
     rig.torrent.start(rig.now);
     let slots = Choker::slots(true) as u8;
     for n in 1..=slots + 4 {
-        let open = rig.greet(n, true).contains(&Action::Send(key(n), Command::Choke(false)));
+        let open = rig
+            .greet(n, true)
+            .contains(&Action::Send(key(n), Command::Choke(false)));
         assert_eq!(open, n <= slots, "peer {n}");
         rig.event(n, PeerEvent::Pieces(Bitfield::none(2)));
         let answer = rig.event(n, PeerEvent::Interested(true));
-        assert_eq!(answer, [Action::Send(key(n), Command::Choke(n > slots))], "peer {n}");
+        assert_eq!(
+            answer,
+            [Action::Send(key(n), Command::Choke(n > slots))],
+            "peer {n}"
+        );
     }
     // One loses its interest: its place need not wait for the round.
     rig.event(1, PeerEvent::Interested(false));
     let answer = rig.event(slots + 1, PeerEvent::Interested(true));
-    assert_eq!(answer, [Action::Send(key(slots + 1), Command::Choke(false))]);
+    assert_eq!(
+        answer,
+        [Action::Send(key(slots + 1), Command::Choke(false))]
+    );
     let round = rig.pass(choker::ROUND);
-    let opened = round.iter().filter(|a| matches!(a, Action::Send(_, Command::Choke(false))));
+    let opened = round
+        .iter()
+        .filter(|a| matches!(a, Action::Send(_, Command::Choke(false))));
     assert!(opened.count() >= 1, "one more by chance: {round:?}");
 }

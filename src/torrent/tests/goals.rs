@@ -19,21 +19,39 @@ fn answer(rig: &mut Rig, tracker: u32) -> Vec<Action> {
 fn a_download_is_started_completed_and_stopped() {
     let mut rig = tracked(2, |_| {});
     let actions = rig.torrent.start(rig.now);
-    let [started] = announced(&actions)[..] else { panic!("{actions:?}") };
-    assert_eq!((started.event, started.left), (AnnounceEvent::Started, 8 * 16384));
+    let [started] = announced(&actions)[..] else {
+        panic!("{actions:?}")
+    };
+    assert_eq!(
+        (started.event, started.left),
+        (AnnounceEvent::Started, 8 * 16384)
+    );
     answer(&mut rig, 0);
     rig.join_seed(1);
     let work = rig.want(1, 8);
     rig.store(1, &work);
-    rig.event(1, PeerEvent::Traffic { down: 140_000, up: 3 });
+    rig.event(
+        1,
+        PeerEvent::Traffic {
+            down: 140_000,
+            up: 3,
+        },
+    );
     rig.verdict(0, true);
     let actions = rig.verdict(1, true);
-    let [completed] = announced(&actions)[..] else { panic!("{actions:?}") };
-    assert_eq!((completed.event, completed.left), (AnnounceEvent::Completed, 0));
+    let [completed] = announced(&actions)[..] else {
+        panic!("{actions:?}")
+    };
+    assert_eq!(
+        (completed.event, completed.left),
+        (AnnounceEvent::Completed, 0)
+    );
     assert_eq!((completed.downloaded, completed.uploaded), (140_000, 3));
     answer(&mut rig, 0);
     let actions = rig.torrent.stop(rig.now);
-    let [stopped] = announced(&actions)[..] else { panic!("{actions:?}") };
+    let [stopped] = announced(&actions)[..] else {
+        panic!("{actions:?}")
+    };
     assert_eq!(stopped.event, AnnounceEvent::Stopped);
     assert!(!rig.torrent.has_left());
     answer(&mut rig, 0);
@@ -68,7 +86,11 @@ fn left_counts_the_whole_torrent() {
     rig.store(1, &work);
     let actions = rig.verdict(0, true);
     assert!(actions.contains(&Action::Complete));
-    assert_eq!(announced(&actions), Vec::<&AnnounceRequest>::new(), "not all of it");
+    assert_eq!(
+        announced(&actions),
+        Vec::<&AnnounceRequest>::new(),
+        "not all of it"
+    );
     assert_eq!(announced(&rig.torrent.stop(rig.now))[0].left, piece + 100);
 }
 
@@ -87,7 +109,10 @@ fn a_private_torrent_that_changes_its_tracker_drops_its_peers() {
     rig.now += Duration::from_secs(3600);
     let mut actions = rig.pass(Duration::ZERO);
     assert_eq!(announced(&actions).len(), 1);
-    let error = TrackerError { tracker: "http://10.9.9.1".into(), trouble: Trouble::Refused };
+    let error = TrackerError {
+        tracker: "http://10.9.9.1".into(),
+        trouble: Trouble::Refused,
+    };
     actions = rig.torrent.on_tracker(TrackerIndex(0), Err(error), rig.now);
     assert_eq!(announced(&actions).len(), 1, "the next one's turn");
     assert_eq!(hung_up(&answer(&mut rig, 1)), [key(1)]);
@@ -115,7 +140,9 @@ fn false_data_does_not_hold_off_the_stall_timeout() {
 
 #[test]
 fn what_is_stored_holds_off_the_stall_timeout() {
-    let mut rig = Rig::new(4, |setup| setup.stall_timeout = Some(Duration::from_secs(60)));
+    let mut rig = Rig::new(4, |setup| {
+        setup.stall_timeout = Some(Duration::from_secs(60))
+    });
     rig.join_seed(1);
     for _ in 0..15 {
         rig.pass(Duration::from_secs(50));
@@ -151,7 +178,13 @@ fn seeding_ends_with_its_goal() {
         assert_eq!(rig.torrent.phase(), phase);
     }
     let mut rig = seeding(None, None);
-    rig.event(1, PeerEvent::Traffic { down: 0, up: 1 << 40 });
+    rig.event(
+        1,
+        PeerEvent::Traffic {
+            down: 0,
+            up: 1 << 40,
+        },
+    );
     rig.pass(Duration::from_secs(1_000_000));
     assert_eq!(rig.torrent.phase(), Phase::Seeding, "no goal, no end");
 }

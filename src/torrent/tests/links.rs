@@ -38,9 +38,13 @@ fn of_two_crossing_connections_the_same_one_survives_on_both_sides() {
             // Link 0 was dialled by peer 1, link 1 by peer 2.
             for link in [first, 1 - first] {
                 let incoming = (link == 0) != (us == 1);
-                let actions =
-                    rig.torrent
-                        .on_greeted(PeerKey(link), addr(them), &handshake, incoming, rig.now);
+                let actions = rig.torrent.on_greeted(
+                    PeerKey(link),
+                    addr(them),
+                    &handshake,
+                    incoming,
+                    rig.now,
+                );
                 if actions.contains(&Action::Welcome(PeerKey(link))) {
                     open.push(PeerKey(link));
                 }
@@ -60,7 +64,10 @@ fn some_places_are_kept_for_those_who_come() {
     let mut actions = Vec::new();
     rig.torrent
         .on_addresses((1..=40).map(addr), Source::Tracker, rig.now, &mut actions);
-    let dialled = actions.iter().filter(|a| matches!(a, Action::Dial(_))).count();
+    let dialled = actions
+        .iter()
+        .filter(|a| matches!(a, Action::Dial(_)))
+        .count();
     assert_eq!(dialled, 18, "nine tenths of the places");
     for n in 1..=18 {
         rig.torrent.on_dial(key(n), addr(n), rig.now);
@@ -69,7 +76,11 @@ fn some_places_are_kept_for_those_who_come() {
     for n in 101..=102 {
         assert!(rig.greet(n, true).contains(&Action::Welcome(key(n))));
     }
-    assert_eq!(hung_up(&rig.greet(103, true)), [key(103)], "the house is full");
+    assert_eq!(
+        hung_up(&rig.greet(103, true)),
+        [key(103)],
+        "the house is full"
+    );
 }
 
 #[test]
@@ -90,7 +101,10 @@ fn no_dial_storm() {
         rig.torrent.on_dial(key(n), *to, rig.now);
     }
     let more = rig.pass(Duration::from_millis(100));
-    assert!(!more.iter().any(|a| matches!(a, Action::Dial(_))), "all lines are busy");
+    assert!(
+        !more.iter().any(|a| matches!(a, Action::Dial(_))),
+        "all lines are busy"
+    );
     let next = rig.event(1, PeerEvent::Closed("refused".into()));
     let next = next.iter().filter(|a| matches!(a, Action::Dial(_))).count();
     assert_eq!(next, 1, "one came free");
@@ -101,7 +115,11 @@ fn interest_is_told_and_withdrawn() {
     let mut rig = Rig::new(2, |_| {});
     rig.greet(1, true);
     let nothing = rig.event(1, PeerEvent::Pieces(Bitfield::none(2)));
-    assert_eq!(nothing, [Action::Send(key(1), Command::Interest(false))], "an answer always");
+    assert_eq!(
+        nothing,
+        [Action::Send(key(1), Command::Interest(false))],
+        "an answer always"
+    );
     let interest = Action::Send(key(1), Command::Interest(true));
     let have = PeerEvent::Have(rig.piece(0));
     assert!(rig.event(1, have.clone()).contains(&interest));
@@ -110,7 +128,10 @@ fn interest_is_told_and_withdrawn() {
     let work = rig.want(1, 4);
     rig.store(1, &work);
     let done = rig.verdict(0, true);
-    assert!(done.contains(&Action::Send(key(1), Command::Interest(false))), "{done:?}");
+    assert!(
+        done.contains(&Action::Send(key(1), Command::Interest(false))),
+        "{done:?}"
+    );
 }
 
 /// A hostile peer: it has everything, and then names its pieces once more.
@@ -131,7 +152,10 @@ fn a_seed_that_introduces_itself_late_changes_no_counts() {
 #[test]
 fn two_seeds_part() {
     let mut rig = Rig::new(2, |setup| setup.have = Bitfield::all(2));
-    rig.torrent.setup.afterwards = Afterwards::Seed { ratio: None, time: None };
+    rig.torrent.setup.afterwards = Afterwards::Seed {
+        ratio: None,
+        time: None,
+    };
     rig.torrent.start(rig.now);
     rig.greet(1, true);
     let actions = rig.event(1, PeerEvent::Pieces(Bitfield::all(2)));

@@ -176,7 +176,11 @@ impl World {
 
     pub fn peer_id(node: usize) -> PeerId {
         let mut id = [b'x'; 20];
-        id[..8].copy_from_slice(&(node as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15).to_be_bytes());
+        id[..8].copy_from_slice(
+            &(node as u64)
+                .wrapping_mul(0x9E37_79B9_7F4A_7C15)
+                .to_be_bytes(),
+        );
         PeerId(id)
     }
 
@@ -302,20 +306,21 @@ impl World {
                         (*piece, blocks.iter().all(|block| *block == Some(true)))
                     })
                     .collect();
-                let actions = node
-                    .torrent
-                    .on_verdicts(&verdicts, at, &mut node.budgets);
+                let actions = node.torrent.on_verdicts(&verdicts, at, &mut node.budgets);
                 self.perform(index, actions);
             }
             Event::Hashes(index, piece) => {
                 let node = &mut self.nodes[index];
                 let per_piece = self.layout.blocks_in(PieceIndex::unchecked(0));
                 let hashes: Vec<[u8; 20]> = (0..self.layout.blocks_in(piece))
-                    .map(|n| [u8::from(node.disk[(piece.get() * per_piece + n) as usize] == Some(true)); 20])
+                    .map(|n| {
+                        [u8::from(node.disk[(piece.get() * per_piece + n) as usize] == Some(true));
+                            20]
+                    })
                     .collect();
-                let actions =
-                    node.torrent
-                        .on_block_hashes(piece, &hashes, at, &mut node.budgets);
+                let actions = node
+                    .torrent
+                    .on_block_hashes(piece, &hashes, at, &mut node.budgets);
                 self.perform(index, actions);
             }
             Event::Refused(node, key) => {
@@ -448,12 +453,13 @@ impl World {
             Self::addr(other.0)
         } else {
             // Whoever connects does so from any port.
-            SocketAddr::new(Self::addr(other.0).ip(), 50_000 + (other.1.0 % 10_000) as u16)
+            SocketAddr::new(
+                Self::addr(other.0).ip(),
+                50_000 + (other.1.0 % 10_000) as u16,
+            )
         };
         let handshake = Handshake::new(InfoHash([7; 20]), Self::peer_id(other.0));
-        let actions = node
-            .torrent
-            .on_greeted(key, addr, &handshake, !dialled, at);
+        let actions = node.torrent.on_greeted(key, addr, &handshake, !dialled, at);
         let welcome = actions.contains(&Action::Welcome(key));
         if welcome && !dialled {
             self.after(self.delay, Event::Greet(other.0, other.1, true));

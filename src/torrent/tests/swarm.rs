@@ -19,14 +19,21 @@ fn a_thousand_peers_with_liars_among_them() {
     const NODES: usize = 1000;
     const SEEDS: usize = 10;
     const LIARS: usize = 30;
-    let layout = layout(2 * u64::from(BLOCK_LEN), PIECES * 2 * u64::from(BLOCK_LEN) - 5000);
+    let layout = layout(
+        2 * u64::from(BLOCK_LEN),
+        PIECES * 2 * u64::from(BLOCK_LEN) - 5000,
+    );
     let delay = Duration::from_millis(20);
     let mut world = World::new(layout, delay, Duration::from_millis(500));
     let mut rng = fastrand::Rng::with_seed(5);
     for node in 0..NODES {
         let role = Role {
             seed: node < SEEDS + LIARS,
-            lies_one_in: if (SEEDS..SEEDS + LIARS).contains(&node) { 3 } else { 0 },
+            lies_one_in: if (SEEDS..SEEDS + LIARS).contains(&node) {
+                3
+            } else {
+                0
+            },
             up: 2 * MB,
         };
         world.add(role, 12);
@@ -50,21 +57,30 @@ fn a_thousand_peers_with_liars_among_them() {
         world.check_known(index);
         for liar in node.fooled_by.keys() {
             assert!(
-                node.torrent.swarm.is_banned(World::addr(*liar), World::peer_id(*liar), false),
+                node.torrent
+                    .swarm
+                    .is_banned(World::addr(*liar), World::peer_id(*liar), false),
                 "node {index} was fooled by {liar} and does not know"
             );
         }
         for other in (0..NODES).filter(honest) {
             assert!(
-                !node.torrent.swarm.is_banned(World::addr(other), World::peer_id(other), false),
+                !node
+                    .torrent
+                    .swarm
+                    .is_banned(World::addr(other), World::peer_id(other), false),
                 "node {index} banned {other}, which is honest"
             );
         }
     }
     let blocks: u32 = leeches().map(|node| world.nodes[node].blocks).sum();
-    let lies: u32 = leeches().flat_map(|node| world.nodes[node].fooled_by.values()).sum();
+    let lies: u32 = leeches()
+        .flat_map(|node| world.nodes[node].fooled_by.values())
+        .sum();
     let needed = (NODES - SEEDS - LIARS) as u32 * PIECES as u32 * 2;
-    let last = leeches().map(|node| world.seconds(node)).fold(0.0, f64::max);
+    let last = leeches()
+        .map(|node| world.seconds(node))
+        .fold(0.0, f64::max);
     eprintln!("{last:.1} s, {blocks} blocks of {needed}, {lies} lies");
     assert!(lies > 0, "nobody lied");
 }
@@ -81,11 +97,20 @@ fn a_slow_peer_does_not_hold_up_the_end() {
     );
     let rates = [[20 * MB; 7].as_slice(), &[200_000]].concat();
     for up in &rates {
-        world.add(Role { seed: true, lies_one_in: 0, up: *up }, 50);
+        world.add(
+            Role {
+                seed: true,
+                lies_one_in: 0,
+                up: *up,
+            },
+            50,
+        );
     }
     let leech = world.add(LEECH, 50);
     world.introduce(leech, &(0..rates.len()).collect::<Vec<_>>());
-    assert!(world.run(Duration::from_secs(20), |w| w.nodes[leech].complete_at.is_some()));
+    assert!(world.run(Duration::from_secs(20), |w| {
+        w.nodes[leech].complete_at.is_some()
+    }));
     let ideal = total as f64 / rates.iter().sum::<u64>() as f64;
     let ratio = world.seconds(leech) / ideal;
     eprintln!("S3 {ratio:.4} {:.3} {ideal:.3}", world.seconds(leech));
@@ -101,10 +126,19 @@ fn a_long_fat_line_is_filled() {
         Duration::from_millis(50),
         Duration::from_millis(100),
     );
-    let seed = world.add(Role { seed: true, lies_one_in: 0, up: rate }, 50);
+    let seed = world.add(
+        Role {
+            seed: true,
+            lies_one_in: 0,
+            up: rate,
+        },
+        50,
+    );
     let leech = world.add(LEECH, 50);
     world.introduce(leech, &[seed]);
-    assert!(world.run(Duration::from_secs(30), |w| w.nodes[leech].complete_at.is_some()));
+    assert!(world.run(Duration::from_secs(30), |w| {
+        w.nodes[leech].complete_at.is_some()
+    }));
     let ratio = world.seconds(leech) / (total as f64 / rate as f64);
     eprintln!("S4 {ratio:.4} {:.3}", world.seconds(leech));
     assert!(ratio < 1.06, "{ratio:.3} times the ideal");
@@ -121,7 +155,14 @@ fn a_flash_crowd_shares() {
         Duration::from_millis(100),
     );
     for node in 0..9 {
-        world.add(Role { seed: node == 0, lies_one_in: 0, up: rate }, 50);
+        world.add(
+            Role {
+                seed: node == 0,
+                lies_one_in: 0,
+                up: rate,
+            },
+            50,
+        );
     }
     for node in 1..9 {
         let others: Vec<usize> = (0..9).filter(|other| *other != node).collect();
@@ -132,7 +173,9 @@ fn a_flash_crowd_shares() {
     });
     assert!(done);
     let times: Vec<f64> = (1..9).map(|node| world.seconds(node)).collect();
-    let (first, last) = times.iter().fold((f64::MAX, 0.0f64), |(a, b), t| (a.min(*t), b.max(*t)));
+    let (first, last) = times
+        .iter()
+        .fold((f64::MAX, 0.0f64), |(a, b), t| (a.min(*t), b.max(*t)));
     let ratio = last / (total as f64 / rate as f64);
     eprintln!("S9 {ratio:.3}: {times:.2?}");
     assert!(ratio < 1.25, "{ratio:.3} times the ideal: {times:.2?}");
