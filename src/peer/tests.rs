@@ -54,10 +54,8 @@ fn fake_peer(mut stream: TcpStream, script: Vec<Step>) -> JoinHandle<()> {
                 Pause => thread::sleep(TICK + TICK / 2),
                 Stay => while stream.read(&mut chunk).is_ok_and(|n| n > 0) {},
                 Expect(wanted) => loop {
-                    let found = match wire::decode(&buf, 1 << 20).unwrap() {
-                        Some((message, used)) => Some((wanted(&message), used)),
-                        None => None,
-                    };
+                    let found = wire::decode(&buf, 1 << 20).unwrap();
+                    let found = found.map(|(message, used)| (wanted(&message), used));
                     if let Some((is_it, used)) = found {
                         buf.drain(..used);
                         if is_it {
@@ -179,8 +177,9 @@ fn sessions() {
     let piece = |number| block(&torrent, number);
     let seed = || Send([handshake(TORRENT, THEM), bytes(Message::Bitfield(&[0xc0]))].concat());
     let unchoke = || Send(bytes(Message::Unchoke));
-    // name, script, the blocks of piece 0 that are stored, given back, and the end
-    let cases: Vec<(&str, Vec<Step>, &[u32], &[u32], &str)> = vec![
+    /// Name, script, the blocks of piece 0 that are stored, given back, and the end.
+    type Case<'a> = (&'a str, Vec<Step>, &'a [u32], &'a [u32], &'a str);
+    let cases: Vec<Case> = vec![
         (
             "blocks arrive",
             vec![

@@ -74,15 +74,13 @@ fn a_thousand_peers_with_liars_among_them() {
         }
     }
     let blocks: u32 = leeches().map(|node| world.nodes[node].blocks).sum();
-    let lies: u32 = leeches()
-        .flat_map(|node| world.nodes[node].fooled_by.values())
-        .sum();
     let needed = (NODES - SEEDS - LIARS) as u32 * PIECES as u32 * 2;
-    let last = leeches()
-        .map(|node| world.seconds(node))
-        .fold(0.0, f64::max);
-    eprintln!("{last:.1} s, {blocks} blocks of {needed}, {lies} lies");
-    assert!(lies > 0, "nobody lied");
+    assert!(
+        blocks < needed * 5 / 4,
+        "{blocks} blocks came, {needed} were needed"
+    );
+    let mut fooled = leeches().flat_map(|node| world.nodes[node].fooled_by.values());
+    assert!(fooled.next().is_some(), "nobody lied");
 }
 
 /// Large pieces from seven fast peers and one that is a hundred times slower: the slow
@@ -113,7 +111,7 @@ fn a_slow_peer_does_not_hold_up_the_end() {
     }));
     let ideal = total as f64 / rates.iter().sum::<u64>() as f64;
     let ratio = world.seconds(leech) / ideal;
-    eprintln!("S3 {ratio:.4} {:.3} {ideal:.3}", world.seconds(leech));
+
     assert!(ratio < 1.02, "{ratio:.3} times the ideal");
 }
 
@@ -140,7 +138,7 @@ fn a_long_fat_line_is_filled() {
         w.nodes[leech].complete_at.is_some()
     }));
     let ratio = world.seconds(leech) / (total as f64 / rate as f64);
-    eprintln!("S4 {ratio:.4} {:.3}", world.seconds(leech));
+
     assert!(ratio < 1.06, "{ratio:.3} times the ideal");
 }
 
@@ -177,7 +175,7 @@ fn a_flash_crowd_shares() {
         .iter()
         .fold((f64::MAX, 0.0f64), |(a, b), t| (a.min(*t), b.max(*t)));
     let ratio = last / (total as f64 / rate as f64);
-    eprintln!("S9 {ratio:.3}: {times:.2?}");
+
     assert!(ratio < 1.25, "{ratio:.3} times the ideal: {times:.2?}");
     assert!(last / first < 1.1, "unequal: {times:.2?}");
 }
