@@ -22,8 +22,9 @@ pub const ROUND: Duration = Duration::from_secs(10);
 /// Rounds that an optimistic unchoke lasts: 30 seconds.
 const OPTIMISTIC_ROUNDS: u32 = 3;
 
-/// Places for the fastest, while downloading.
-const SLOTS: usize = 4;
+/// Places for the fastest, while downloading. With the one by chance it makes as many
+/// as a seed has: with fewer, those who come last to a new swarm are left out.
+const SLOTS: usize = 7;
 
 /// Places while seeding: nothing else uses the line.
 const SEED_SLOTS: usize = 8;
@@ -114,7 +115,11 @@ mod tests {
         candidates[19].interested = false;
         let chosen = choker.round(&candidates, false, &mut rng);
         assert_eq!(chosen.len(), SLOTS + 1);
-        assert!((15..19).all(|n| chosen.contains(&PeerKey(n))), "{chosen:?}");
+        let fastest = (0..19).rev().take(SLOTS);
+        assert!(
+            fastest.map(PeerKey).all(|peer| chosen.contains(&peer)),
+            "{chosen:?}"
+        );
         assert!(!chosen.contains(&PeerKey(19)), "it wants nothing");
     }
 
@@ -122,15 +127,16 @@ mod tests {
     fn chance_goes_round_after_30_seconds_and_prefers_newcomers() {
         let mut rng = fastrand::Rng::with_seed(1);
         let mut choker = Choker::default();
-        let mut candidates: Vec<_> = (0..12)
-            .map(|n| candidate(n, if n < 4 { 9 } else { 0 }))
+        let fast = SLOTS as u32;
+        let mut candidates: Vec<_> = (0..fast + 8)
+            .map(|n| candidate(n, if n < fast { 9 } else { 0 }))
             .collect();
-        candidates[11].newcomer = true;
+        candidates[SLOTS + 7].newcomer = true;
         let mut turns: HashMap<PeerKey, u32> = HashMap::new();
         let mut last = None;
         for round in 0..3000 {
             let chosen = choker.round(&candidates, false, &mut rng);
-            let lucky = *chosen.iter().find(|peer| peer.0 >= 4).unwrap();
+            let lucky = *chosen.iter().find(|peer| peer.0 >= fast).unwrap();
             assert!(
                 round % 3 == 0 || Some(lucky) == last,
                 "changed before its time"
@@ -139,7 +145,7 @@ mod tests {
             *turns.entry(lucky).or_default() += 1;
         }
         assert_eq!(turns.len(), 8, "everybody gets a turn");
-        let newcomer = turns.remove(&PeerKey(11)).unwrap();
+        let newcomer = turns.remove(&PeerKey(fast + 7)).unwrap();
         assert!(
             turns.values().all(|t| *t < newcomer),
             "{turns:?} {newcomer}"

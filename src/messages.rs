@@ -4,10 +4,10 @@
 //! nothing, so everything that either must know of the other is a variant here. Main's
 //! sends never block; a peer thread may wait for main.
 //!
-//! Two of a thread's events are questions: [`PeerEvent::Want`] and
-//! [`PeerEvent::Interested`]. Main always answers them, at once, with
-//! [`Command::Fetch`] and [`Command::Choke`]: so the thread may sleep on its channel
-//! until then, and starts its work the moment it is there.
+//! Three of a thread's events are questions: [`PeerEvent::Pieces`], [`PeerEvent::Want`]
+//! and [`PeerEvent::Interested`]. Main always answers them, at once, with
+//! [`Command::Interest`], [`Command::Fetch`] and [`Command::Choke`]: so the thread may
+//! sleep on its channel until then, and starts its work the moment it is there.
 
 use crate::bitfield::Bitfield;
 use crate::layout::{PieceIndex, Span};
@@ -29,7 +29,8 @@ pub enum Command {
         /// Those that the peer lacks and should hear of.
         tell: Vec<PieceIndex>,
     },
-    /// Whether the peer has anything that we want: to be told to it.
+    /// Whether the peer has anything that we want: to be told to it. The answer to
+    /// [`PeerEvent::Pieces`]; comes again whenever it changes.
     Interest(bool),
     /// Whether the peer's requests are refused: to be told to it. The answer to
     /// [`PeerEvent::Interested`], and the outcome of each choke round.
@@ -42,7 +43,7 @@ pub enum Command {
 /// Peer thread → main.
 #[derive(Clone, Debug, PartialEq)]
 pub enum PeerEvent {
-    /// These are the pieces that it has: at most once, before any [`PeerEvent::Have`].
+    /// These are the pieces that it has: at most once. A question.
     Pieces(Bitfield),
     /// It has one more.
     Have(PieceIndex),

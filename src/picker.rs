@@ -17,7 +17,9 @@
 //!
 //! Order of work: finish started pieces, then the rarest (the first few at random, so
 //! that a newcomer soon has something to trade), or simply in order with
-//! `--sequential`. When every block is granted, an idle peer takes over work of the
+//! `--sequential`. Among equally rare pieces those of our *share* come first: if all
+//! who come to a new seed at once ask it for other parts, it gives each part only once,
+//! and they get the rest from one another. When every block is granted, an idle peer takes over work of the
 //! peer that would finish last ([`Picker::take_over`]): the *endgame*.
 //!
 //! The torrent is the only user. No I/O, no clock; the same calls with the same seed
@@ -52,7 +54,8 @@ enum State {
 #[derive(Clone, Copy, Debug, Default)]
 struct Slot {
     stored: bool,
-    /// Who stored it; nobody, for padding.
+    /// Who stored it; nobody, for padding, and where two did (the endgame): whose
+    /// bytes stayed is not known, and nobody is blamed for them.
     giver: Option<PeerKey>,
     /// How many peers hold a lease on it: 0, 1, or 2 in the endgame.
     leases: u8,
@@ -100,6 +103,8 @@ pub struct Picker {
     /// With `sequential`: no piece before this one is free.
     cursor: u32,
     random_left: u32,
+    /// Our share, of how many: the pieces that we should begin with.
+    share: (u32, u32),
     /// Wanted pieces that are not had.
     missing: u32,
     rng: fastrand::Rng,
@@ -138,6 +143,7 @@ impl Picker {
             sequential,
             cursor: 0,
             random_left,
+            share: (0, 1),
             missing,
             rng,
         }
@@ -163,6 +169,23 @@ impl Picker {
     /// How many blocks `peer` is to fetch.
     pub fn leased(&self, peer: PeerKey) -> usize {
         self.leases.get(&peer).map_or(0, BTreeMap::len)
+    }
+
+    /// How many peers that are no seeds have `piece`.
+    #[cfg(test)]
+    pub fn available(&self, piece: PieceIndex) -> u32 {
+        self.rarity.available(piece)
+    }
+
+    /// We are to begin with share `rank` (from 0) of `count` equal runs of pieces.
+    pub fn set_share(&mut self, rank: u32, count: u32) {
+        self.share = (rank, count);
+    }
+
+    fn is_ours(&self, piece: PieceIndex) -> bool {
+        let (rank, count) = self.share;
+        let share = u64::from(piece.get()) * u64::from(count) / u64::from(self.layout.pieces());
+        share == u64::from(rank)
     }
 
     /// A peer that is no seed has `piece`.
@@ -197,14 +220,16 @@ impl Picker {
             };
             // Neighbours that are as rare come along: small pieces then reach the
             // disk in long runs, and cost one search together.
-            let rare = self.rarity.available(piece);
+            let (rare, ours) = (self.rarity.available(piece), self.is_ours(piece));
             loop {
                 self.start(piece);
                 left -= self.grant(peer, piece, left, &mut granted);
                 let Some(next) = self.layout.piece(piece.get() + 1) else {
                     break;
                 };
-                let alike = self.rarity.contains(next) && self.rarity.available(next) == rare;
+                let alike = self.rarity.contains(next)
+                    && self.rarity.available(next) == rare
+                    && self.is_ours(next) == ours;
                 if left == 0 || !alike || !have.has(next) {
                     break;
                 }
@@ -232,18 +257,25 @@ impl Picker {
         }
         if self.random_left > 0 && !self.rarity.is_empty() {
             let piece = self.rarity.nth(self.rng.usize(..self.rarity.len()))?;
-            if have.has(piece) {
+            // What only seeds have is slow to come by.
+            if have.has(piece) && self.rarity.available(piece) > 0 {
                 self.random_left -= 1;
                 return Some(piece);
             }
         }
-        let near = self
+        let mut near = self
             .rarity
             .iter()
             .take(LOOK_AT)
-            .find(|piece| have.has(*piece));
-        if near.is_some() || self.rarity.len() <= LOOK_AT {
-            return near;
+            .filter(|piece| have.has(*piece))
+            .peekable();
+        if let Some(&first) = near.peek() {
+            let rare = self.rarity.available(first);
+            let mut alike = near.take_while(|piece| self.rarity.available(*piece) == rare);
+            return Some(alike.find(|piece| self.is_ours(*piece)).unwrap_or(first));
+        }
+        if self.rarity.len() <= LOOK_AT {
+            return None;
         }
         // The peer has little: its own pieces are the shorter list.
         have.iter()
@@ -390,6 +422,8 @@ impl Picker {
                 (slot.stored, slot.giver) = (true, Some(peer));
                 started.missing -= 1;
                 started.free -= u32::from(slot.leases == 0);
+            } else {
+                slot.giver = None;
             }
             if slot.leases > 0 {
                 let rivals = self
@@ -485,28 +519,28 @@ impl Picker {
         }
     }
 
-    /// Who stored each block of a started piece.
-    pub fn givers(&self, piece: PieceIndex) -> Vec<Option<PeerKey>> {
-        let slots = self
-            .started
-            .get(&piece)
-            .map_or(&[][..], |started| &started.slots);
-        slots.iter().map(|slot| slot.giver).collect()
+    /// The peer that stored every block of a started piece, if one alone did.
+    pub fn sole_giver(&self, piece: PieceIndex) -> Option<PeerKey> {
+        let slots = &self.started.get(&piece)?.slots;
+        let data = (0..)
+            .zip(slots)
+            .filter(|(number, _)| self.layout.block(piece, *number).is_some());
+        let mut givers = data.map(|(_, slot)| slot.giver);
+        let first = givers.next()??;
+        givers.all(|giver| giver == Some(first)).then_some(first)
     }
 
     /// The hash of `piece` is wrong: all its blocks are to be fetched again. Returns
     /// the giver of each block, by number.
     pub fn failed(&mut self, piece: PieceIndex) -> Vec<Option<PeerKey>> {
+        let sole = self.sole_giver(piece);
         let Some(old) = self.started.remove(&piece) else {
             return Vec::new();
         };
-        let givers: Vec<_> = old.slots.iter().map(|slot| slot.giver).collect();
+        let givers = old.slots.iter().map(|slot| slot.giver).collect();
         self.start(piece);
-        let mut some = givers.iter().flatten();
-        let first = some.next();
-        let several = some.any(|giver| Some(giver) != first);
         if let Some(started) = self.started.get_mut(&piece) {
-            started.alone = several || old.alone;
+            started.alone = sole.is_none() || old.alone;
         }
         givers
     }

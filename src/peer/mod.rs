@@ -439,3 +439,6 @@ impl Peer {
             .for_each(|event| farewell.tell(FromPeer::Event(event)));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -75,6 +75,8 @@ pub struct Session {
     asked: bool,
     /// It was answered with nothing: main will send work when there is some.
     hungry: bool,
+    /// A [`PeerEvent::Pieces`] is not answered yet.
+    asked_interest: bool,
     /// A [`PeerEvent::Interested`] is not answered yet.
     asked_unchoke: bool,
     /// Blocks that the peer requested, in order.
@@ -120,6 +122,7 @@ impl Session {
             strays: 0,
             asked: false,
             hungry: false,
+            asked_interest: false,
             asked_unchoke: false,
             uploads: VecDeque::new(),
             allowance: limited.then_some(0),
@@ -158,7 +161,9 @@ impl Session {
 
     /// Whether main owes us an answer, and there is nothing better to do than wait for it.
     pub fn waits_for_main(&self) -> bool {
-        (self.asked || self.asked_unchoke) && self.owed.is_empty() && self.uploads.is_empty()
+        (self.asked || self.asked_interest || self.asked_unchoke)
+            && self.owed.is_empty()
+            && self.uploads.is_empty()
     }
 
     /// Whether what was received is the last for now: nothing more is on order, or main
@@ -258,6 +263,7 @@ impl Session {
         if std::mem::replace(&mut self.introduced, true) {
             return Err(PeerError::BadBitfield);
         }
+        self.asked_interest = true;
         self.events.push(PeerEvent::Pieces(pieces));
         Ok(())
     }
@@ -382,6 +388,7 @@ impl Session {
                     .for_each(|piece| Message::Have(piece.get()).encode(&mut self.out));
             }
             Command::Interest(want) => {
+                self.asked_interest = false;
                 if std::mem::replace(&mut self.we_want, want) != want {
                     let message = if want {
                         Message::Interested
@@ -506,6 +513,8 @@ impl Session {
     fn on_snub(&mut self, now: Instant) {
         self.owing_since = now;
         self.pipeline.on_snubbed();
+        // Main forgets what it asked for: it may ask anew, for less.
+        self.hungry = false;
         self.events.push(PeerEvent::Snubbed);
         for block in &self.owed {
             Message::Cancel(block.raw()).encode(&mut self.out);

@@ -165,14 +165,19 @@ impl Torrent {
             actions.extend([Action::HangUp(key), detail(1, format!("{addr}: no room"))]);
             return actions;
         }
+        let unchoked = self.peers.values().filter(|peer| !peer.we_choke).count();
+        let slots = Choker::slots(self.phase != Phase::Downloading);
+        actions.push(Action::Welcome(key));
         if let Some(peer) = self.peers.get_mut(&key) {
             peer.welcome = true;
             peer.since = now;
+            // There is room: it need not ask first and wait for a round trip.
+            peer.we_choke = unchoked >= slots;
+            if !peer.we_choke {
+                actions.push(Action::Send(key, Command::Choke(false)));
+            }
         }
-        actions.extend([
-            Action::Welcome(key),
-            detail(1, format!("{addr}: connected")),
-        ]);
+        actions.push(detail(1, format!("{addr}: connected")));
         actions
     }
 
@@ -195,6 +200,11 @@ impl Torrent {
                     .filter(|piece| !peer.have.has(*piece))
                     .collect();
                 self.on_pieces(key, &fresh, &mut actions);
+                self.share();
+                let want = self.peers.get(&key).is_some_and(|peer| peer.we_want);
+                if !actions.contains(&Action::Send(key, Command::Interest(true))) {
+                    actions.push(Action::Send(key, Command::Interest(want)));
+                }
             }
             PeerEvent::Have(piece) => {
                 if !peer.have.has(piece) {
@@ -239,6 +249,8 @@ impl Torrent {
             }
             PeerEvent::Snubbed => {
                 peer.snubbed = true;
+                // Others come first, when its work is given out again.
+                peer.wants = 0;
                 actions.push(detail(
                     1,
                     format!("{}: owes us blocks and sends none", peer.addr),
@@ -274,6 +286,9 @@ impl Torrent {
         let Some(peer) = self.peers.get_mut(&key) else {
             return;
         };
+        if fresh.is_empty() {
+            return;
+        }
         let before = peer.have.clone();
         for &piece in fresh {
             peer.have.insert(piece);
@@ -285,12 +300,28 @@ impl Torrent {
         } else {
             fresh.iter().for_each(|piece| self.picker.peer_has(*piece));
         }
+        let seed = peer.have.is_full();
         if !peer.we_want && peer.useful > 0 {
             peer.we_want = true;
             actions.push(Action::Send(key, Command::Interest(true)));
         } else if self.phase != Phase::Downloading && peer.have.is_full() {
             actions.push(Action::HangUp(key));
         }
+        if seed {
+            self.share();
+        }
+    }
+
+    /// Divides the pieces among ourselves and the peers that lack some, for each to
+    /// begin with others: all who know the same peers come to the same shares.
+    fn share(&mut self) {
+        let leeches = self
+            .peers
+            .values()
+            .filter(|peer| peer.welcome && !peer.have.is_full());
+        let before = leeches.clone().filter(|peer| peer.id < self.setup.peer_id);
+        let (rank, count) = (before.count(), leeches.count() + 1);
+        self.picker.set_share(rank as u32, count as u32);
     }
 
     /// Gives the peer work, if it wants some and there is some; true if it got any.
@@ -422,15 +453,12 @@ impl Torrent {
         budgets: &mut Budgets,
         actions: &mut Vec<Action>,
     ) {
-        let givers = self.picker.givers(piece);
-        let mut keys: Vec<PeerKey> = givers.into_iter().flatten().collect();
-        keys.dedup();
         let number = piece.get();
         actions.push(detail(
             1,
             format!("piece {number} does not have the hash that it should"),
         ));
-        if let [liar] = keys[..] {
+        if let Some(liar) = self.picker.sole_giver(piece) {
             self.refetch(piece);
             if let Some(giver) = self.givers.get(&liar).copied() {
                 self.ban(giver, piece, actions);
@@ -491,6 +519,7 @@ impl Torrent {
         }
         self.swarm.ended(peer.addr, ending, now);
         actions.push(detail(1, format!("{}: {why}", peer.addr)));
+        self.share();
         self.verify(ready, actions);
         self.feed_hungry(now, budgets, actions);
         self.dial(now, actions);

@@ -1,1 +1,180 @@
+//! The decisions of a torrent in virtual time: single events here and in the files
+//! below, whole swarms in [`swarm`] (played by [`sim`]).
 
+use super::rate::Budget;
+use super::*;
+use crate::layout::BLOCK_LEN;
+use crate::messages::PeerEvent;
+use crate::swarm::Source;
+use crate::wire::Handshake;
+
+mod giving;
+mod goals;
+mod links;
+mod pieces;
+mod sim;
+mod swarm;
+
+fn setup(layout: Arc<Layout>, have: Bitfield) -> Setup {
+    Setup {
+        info_hash: InfoHash([7; 20]),
+        peer_id: PeerId([200; 20]),
+        wanted_files: vec![true; layout.files()],
+        layout,
+        have,
+        trackers: Vec::new(),
+        private: false,
+        port: 6881,
+        max_peers: 50,
+        sequential: false,
+        afterwards: Afterwards::Leave,
+        stall_timeout: None,
+        seed: 1,
+    }
+}
+
+/// A torrent, and a clock that is moved by hand. Peer `n` is `PeerKey(n)`, has the id
+/// `[n; 20]` and lives at `addr(n)`.
+struct Rig {
+    torrent: Torrent,
+    layout: Arc<Layout>,
+    now: Instant,
+    budgets: Budgets,
+}
+
+impl Rig {
+    /// `pieces` pieces of four blocks, none of them had; `change` may alter the setup.
+    fn new(pieces: u64, change: impl FnOnce(&mut Setup)) -> Self {
+        let piece_length = 4 * u64::from(BLOCK_LEN);
+        Self::of(
+            Layout::new(piece_length, &[(pieces * piece_length, false)]).unwrap(),
+            change,
+        )
+    }
+
+    fn of(layout: Layout, change: impl FnOnce(&mut Setup)) -> Self {
+        let layout = Arc::new(layout);
+        let mut setup = setup(layout.clone(), Bitfield::none(layout.pieces()));
+        change(&mut setup);
+        let now = Instant::now();
+        Self {
+            torrent: Torrent::new(setup, now),
+            layout,
+            now,
+            budgets: Budgets {
+                down: Budget::new(0, now),
+                up: Budget::new(0, now),
+            },
+        }
+    }
+
+    fn pass(&mut self, time: Duration) -> Vec<Action> {
+        self.now += time;
+        self.torrent.on_tick(self.now, &mut self.budgets)
+    }
+
+    fn greet(&mut self, n: u8, incoming: bool) -> Vec<Action> {
+        let handshake = Handshake::new(InfoHash([7; 20]), PeerId([n; 20]));
+        let key = PeerKey(n.into());
+        self.torrent
+            .on_greeted(key, addr(n), &handshake, incoming, self.now)
+    }
+
+    fn event(&mut self, n: u8, event: PeerEvent) -> Vec<Action> {
+        let key = PeerKey(n.into());
+        self.torrent
+            .on_peer(key, event, self.now, &mut self.budgets)
+    }
+
+    /// Peer `n` joins with `pieces` and serves us.
+    fn join(&mut self, n: u8, pieces: Bitfield) {
+        assert!(self.greet(n, true).contains(&Action::Welcome(key(n))));
+        self.event(n, PeerEvent::Pieces(pieces));
+        self.event(n, PeerEvent::Choked(false));
+    }
+
+    fn join_seed(&mut self, n: u8) {
+        self.join(n, Bitfield::all(self.layout.pieces()));
+    }
+
+    /// Peer `n` asks for work: what it is given.
+    fn want(&mut self, n: u8, blocks: u32) -> Vec<Span> {
+        fetched(&self.event(n, PeerEvent::Want(blocks)), n)
+    }
+
+    fn store(&mut self, n: u8, spans: &[Span]) -> Vec<Action> {
+        self.event(n, PeerEvent::Stored(spans.to_vec()))
+    }
+
+    fn verdict(&mut self, piece: u32, good: bool) -> Vec<Action> {
+        let verdicts = [(self.piece(piece), good)];
+        self.torrent
+            .on_verdicts(&verdicts, self.now, &mut self.budgets)
+    }
+
+    fn hashes(&mut self, piece: u32, hashes: [u8; 4]) -> Vec<Action> {
+        let hashes = hashes.map(|n| [n; 20]);
+        let piece = self.piece(piece);
+        self.torrent
+            .on_block_hashes(piece, &hashes, self.now, &mut self.budgets)
+    }
+
+    fn piece(&self, index: u32) -> PieceIndex {
+        self.layout.piece(index).unwrap()
+    }
+
+    fn span(&self, piece: u32, numbers: std::ops::Range<u32>) -> Span {
+        self.layout.span(self.piece(piece), numbers).unwrap()
+    }
+
+    fn banned(&self, n: u8) -> bool {
+        self.torrent
+            .swarm
+            .is_banned(addr(n), PeerId([n; 20]), false)
+    }
+}
+
+fn key(n: u8) -> PeerKey {
+    PeerKey(n.into())
+}
+
+fn addr(n: u8) -> SocketAddr {
+    SocketAddr::from(([10, 0, 0, n], 6881))
+}
+
+fn hung_up(actions: &[Action]) -> Vec<PeerKey> {
+    let keys = actions.iter().filter_map(|action| match action {
+        Action::HangUp(key) => Some(*key),
+        _ => None,
+    });
+    keys.collect()
+}
+
+/// What peer `n` is to fetch by these actions.
+fn fetched(actions: &[Action], n: u8) -> Vec<Span> {
+    let spans = actions.iter().filter_map(|action| match action {
+        Action::Send(to, Command::Fetch(spans)) if *to == key(n) => Some(spans.clone()),
+        _ => None,
+    });
+    spans.flatten().collect()
+}
+
+fn cancelled(actions: &[Action], n: u8) -> Vec<Span> {
+    let spans = actions.iter().filter_map(|action| match action {
+        Action::Send(to, Command::Cancel(spans)) if *to == key(n) => Some(spans.clone()),
+        _ => None,
+    });
+    spans.flatten().collect()
+}
+
+fn blocks(spans: &[Span]) -> u32 {
+    spans.iter().map(|span| span.count()).sum()
+}
+
+fn announced(actions: &[Action]) -> Vec<&AnnounceRequest> {
+    let requests = actions.iter().filter_map(|action| match action {
+        Action::Announce(_, request) => Some(request),
+        _ => None,
+    });
+    requests.collect()
+}

@@ -1,0 +1,502 @@
+//! The peer thread over loopback: a fake peer plays a script, a fake main answers.
+
+use super::*;
+use crate::layout::{BLOCK_LEN, RawBlock, Span};
+use crate::storage::testing;
+use crate::wire::Message;
+use crossbeam_channel::unbounded;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener};
+use std::thread::{self, JoinHandle};
+
+/// So long a test waits for what must come: far longer than it ever takes.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+const US: PeerId = PeerId([1; 20]);
+const THEM: PeerId = PeerId([2; 20]);
+const TORRENT: InfoHash = InfoHash([7; 20]);
+
+/// A step of the fake peer.
+enum Step {
+    Send(Vec<u8>),
+    /// Reads until a message comes that looks like this.
+    Expect(fn(&Message<'_>) -> bool),
+    /// Says nothing for longer than a [`TICK`], so that a read ends in mid-message.
+    Pause,
+    /// Says nothing until the other side hangs up.
+    Stay,
+}
+use Step::{Expect, Pause, Send, Stay};
+
+fn bytes(message: Message<'_>) -> Vec<u8> {
+    let mut out = Vec::new();
+    message.encode(&mut out);
+    out
+}
+
+fn handshake(info_hash: InfoHash, id: PeerId) -> Vec<u8> {
+    // It knows no extensions: the plain protocol of BEP 3.
+    let mut handshake = Handshake::new(info_hash, id);
+    handshake.reserved = [0; 8];
+    handshake.encode().to_vec()
+}
+
+/// Plays the script at the other end of `stream`.
+fn fake_peer(mut stream: TcpStream, script: Vec<Step>) -> JoinHandle<()> {
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_nodelay(true).unwrap();
+    thread::spawn(move || {
+        let (mut buf, mut chunk) = (Vec::new(), vec![0; 1 << 16]);
+        stream.read_exact(&mut chunk[..HANDSHAKE_LEN]).unwrap();
+        for step in script {
+            match step {
+                Send(bytes) => stream.write_all(&bytes).unwrap(),
+                Pause => thread::sleep(TICK + TICK / 2),
+                Stay => while stream.read(&mut chunk).is_ok_and(|n| n > 0) {},
+                Expect(wanted) => loop {
+                    let found = wire::decode(&buf, 1 << 20).unwrap();
+                    let found = found.map(|(message, used)| (wanted(&message), used));
+                    if let Some((is_it, used)) = found {
+                        buf.drain(..used);
+                        if is_it {
+                            break;
+                        }
+                    } else {
+                        let n = stream.read(&mut chunk).unwrap();
+                        assert!(n > 0, "the thread hung up");
+                        buf.extend_from_slice(&chunk[..n]);
+                    }
+                },
+            }
+        }
+        // To close with bytes unread would reset the connection, not end it.
+        let _ = stream.shutdown(Shutdown::Write);
+        while stream.read(&mut chunk).is_ok_and(|n| n > 0) {}
+    })
+}
+
+fn shared(torrent: &testing::Torrent, storage: &Arc<Storage>, peer_id: PeerId) -> Arc<Shared> {
+    Arc::new(Shared {
+        info_hash: TORRENT,
+        peer_id,
+        layout: torrent.layout.clone(),
+        storage: storage.clone(),
+        max_open: 2,
+        port: None,
+        upload_limited: false,
+    })
+}
+
+/// Welcomes the peer, wants all it has, and gives `work` to fetch, once. Returns what
+/// the thread told, but for traffic, and asserts that the last word is the end.
+fn fake_main(
+    events: &Receiver<(PeerKey, FromPeer)>,
+    orders: Sender<Order>,
+    torrent: Arc<Shared>,
+    mut work: Vec<Span>,
+) -> (Vec<PeerEvent>, String) {
+    let mut told = Vec::new();
+    let say = |command| _ = orders.send(Order::Do(command));
+    loop {
+        let (_, event) = events.recv_timeout(PATIENCE).expect("no event came");
+        let event = match event {
+            FromPeer::Greeted(_) => {
+                let have = Bitfield::none(torrent.layout.pieces());
+                let torrent = torrent.clone();
+                let welcome = Order::Welcome {
+                    torrent,
+                    have,
+                    complete: false,
+                };
+                orders.send(welcome).unwrap();
+                continue;
+            }
+            FromPeer::Event(event) => event,
+        };
+        match &event {
+            PeerEvent::Pieces(_) => say(Command::Interest(true)),
+            PeerEvent::Want(_) => say(Command::Fetch(std::mem::take(&mut work))),
+            PeerEvent::Interested(_) => say(Command::Choke(false)),
+            PeerEvent::Closed(why) => {
+                let after = events.recv_timeout(TICK);
+                assert!(after.is_err(), "after the end: {after:?}");
+                return (told, why.clone());
+            }
+            _ => {}
+        }
+        told.push(event);
+    }
+}
+
+struct Dialled {
+    events: Receiver<(PeerKey, FromPeer)>,
+    orders: Sender<Order>,
+    stream: TcpStream,
+}
+
+/// A peer thread that dialled, and the stream of whom it dialled.
+fn dialled() -> Dialled {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (event_tx, events) = unbounded();
+    let (orders, order_rx) = unbounded();
+    let link = Link::Dial {
+        addr: listener.local_addr().unwrap(),
+        bind: None,
+        info_hash: TORRENT,
+        peer_id: US,
+    };
+    spawn(PeerKey(1), link, order_rx, event_tx).unwrap();
+    let (stream, _) = listener.accept().unwrap();
+    Dialled {
+        events,
+        orders,
+        stream,
+    }
+}
+
+fn is_request(message: &Message<'_>) -> bool {
+    matches!(message, Message::Request(_))
+}
+
+/// The fake peer's answer to a request for block `number` of piece 0.
+fn block(torrent: &testing::Torrent, number: u32) -> Vec<u8> {
+    let begin = number * BLOCK_LEN;
+    bytes(Message::Piece {
+        index: 0,
+        begin,
+        data: &torrent.data[begin as usize..][..BLOCK_LEN as usize],
+    })
+}
+
+#[test]
+fn sessions() {
+    let torrent = testing::Torrent::new(
+        2 * u64::from(BLOCK_LEN),
+        &[(4 * u64::from(BLOCK_LEN), false)],
+    );
+    let piece = |number| block(&torrent, number);
+    let seed = || Send([handshake(TORRENT, THEM), bytes(Message::Bitfield(&[0xc0]))].concat());
+    let unchoke = || Send(bytes(Message::Unchoke));
+    /// Name, script, the blocks of piece 0 that are stored, given back, and the end.
+    type Case<'a> = (&'a str, Vec<Step>, &'a [u32], &'a [u32], &'a str);
+    let cases: Vec<Case> = vec![
+        (
+            "blocks arrive",
+            vec![
+                seed(),
+                unchoke(),
+                Expect(is_request),
+                Expect(is_request),
+                Send(piece(0)),
+                Send(piece(1)),
+                Pause,
+            ],
+            &[0, 1],
+            &[],
+            "hung up",
+        ),
+        (
+            "a time-out in mid-message",
+            vec![
+                seed(),
+                Send(bytes(Message::Unchoke)[..3].to_vec()),
+                Pause,
+                Send(bytes(Message::Unchoke)[3..].to_vec()),
+                Expect(is_request),
+                Send(piece(0)[..5000].to_vec()),
+                Pause,
+                Send(piece(0)[5000..].to_vec()),
+            ],
+            &[0],
+            &[],
+            "hung up",
+        ),
+        (
+            "a handshake in two parts",
+            vec![
+                Send(handshake(TORRENT, THEM)[..30].to_vec()),
+                Pause,
+                Send(handshake(TORRENT, THEM)[30..].to_vec()),
+            ],
+            &[],
+            &[],
+            "hung up",
+        ),
+        (
+            "a keep-alive",
+            vec![seed(), Send(vec![0; 4]), Pause],
+            &[],
+            &[],
+            "hung up",
+        ),
+        (
+            "a hang-up in mid-block: what came is kept",
+            vec![
+                seed(),
+                unchoke(),
+                Expect(is_request),
+                Expect(is_request),
+                Send(piece(1)),
+                Send(piece(0)[..9000].to_vec()),
+            ],
+            &[1],
+            &[],
+            "hung up",
+        ),
+        (
+            "a choke gives back what did not come",
+            vec![
+                seed(),
+                unchoke(),
+                Expect(is_request),
+                Expect(is_request),
+                Send([piece(0), bytes(Message::Choke)].concat()),
+                Pause,
+            ],
+            &[0],
+            &[1],
+            "hung up",
+        ),
+        (
+            "a prefix of 4 GiB",
+            vec![seed(), Send(vec![255; 4]), Stay],
+            &[],
+            &[],
+            "broke the wire protocol",
+        ),
+        (
+            "a have of three bytes",
+            vec![seed(), Send(vec![0, 0, 0, 4, 4, 0, 0, 0]), Stay],
+            &[],
+            &[],
+            "broke the wire protocol",
+        ),
+        (
+            "no such piece",
+            vec![seed(), Send(bytes(Message::Have(2))), Stay],
+            &[],
+            &[],
+            "does not exist",
+        ),
+        (
+            "a block that nobody asked for",
+            vec![seed(), Send(piece(0)), Stay],
+            &[],
+            &[],
+            "was not asked for",
+        ),
+        (
+            "a request outside of the piece",
+            vec![
+                seed(),
+                Send(bytes(Message::Request(RawBlock {
+                    index: 1,
+                    begin: BLOCK_LEN,
+                    length: BLOCK_LEN + 1,
+                }))),
+                Stay,
+            ],
+            &[],
+            &[],
+            "asked for",
+        ),
+        (
+            "another torrent",
+            vec![Send(handshake(InfoHash([8; 20]), THEM)), Stay],
+            &[],
+            &[],
+            "does not serve this torrent",
+        ),
+        (
+            "no BitTorrent",
+            vec![Send(b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec()), Stay],
+            &[],
+            &[],
+            "no BitTorrent peer",
+        ),
+    ];
+    for (name, script, stored, released, ending) in cases {
+        let dir = tempfile::tempdir().unwrap();
+        let storage = torrent.wanting_all(dir.path());
+        let shared = shared(&torrent, &storage, US);
+        let Dialled {
+            events,
+            orders,
+            stream,
+        } = dialled();
+        let peer = fake_peer(stream, script);
+        let work = torrent.layout.span(torrent.piece(0), 0..2).unwrap();
+        let (told, why) = fake_main(&events, orders, shared, vec![work]);
+        peer.join()
+            .unwrap_or_else(|_| panic!("{name}: the script failed; {why}; {told:?}"));
+        assert!(why.contains(ending), "{name}: ended with \"{why}\"");
+        let numbers = |wanted: fn(&PeerEvent) -> Option<&Vec<Span>>| -> Vec<u32> {
+            let spans = told.iter().filter_map(wanted).flatten();
+            let mut numbers: Vec<u32> = spans.flat_map(|span| span.numbers()).collect();
+            numbers.sort_unstable();
+            numbers
+        };
+        let stored_numbers = numbers(|event| match event {
+            PeerEvent::Stored(spans) => Some(spans),
+            _ => None,
+        });
+        let released_numbers = numbers(|event| match event {
+            PeerEvent::Released(spans) => Some(spans),
+            _ => None,
+        });
+        assert_eq!(
+            (&stored_numbers[..], &released_numbers[..]),
+            (stored, released),
+            "{name}"
+        );
+        for number in stored {
+            let mut on_disk = vec![0; BLOCK_LEN as usize];
+            let at = u64::from(number * BLOCK_LEN);
+            storage.files(1).read(at, &mut on_disk).unwrap();
+            assert_eq!(
+                on_disk,
+                torrent.data[at as usize..][..on_disk.len()],
+                "{name}"
+            );
+        }
+    }
+}
+
+/// Main may hang up at any time: the thread ends, and says so last.
+#[test]
+fn main_hangs_up() {
+    let torrent = testing::Torrent::new(u64::from(BLOCK_LEN), &[(u64::from(BLOCK_LEN), false)]);
+    let dir = tempfile::tempdir().unwrap();
+    let storage = torrent.wanting_all(dir.path());
+    for (when, greets) in [
+        ("before the handshake", false),
+        ("instead of a welcome", true),
+        ("later", true),
+    ] {
+        let Dialled {
+            events,
+            orders,
+            stream,
+        } = dialled();
+        let mut script = vec![Stay];
+        if greets {
+            script.insert(0, Send(handshake(TORRENT, THEM)));
+        }
+        let peer = fake_peer(stream, script);
+        if greets {
+            let (_, first) = events.recv_timeout(PATIENCE).unwrap();
+            assert!(
+                matches!(first, FromPeer::Greeted(theirs) if theirs.peer_id == THEM),
+                "{when}"
+            );
+        }
+        if when == "later" {
+            let (torrent, have) = (shared(&torrent, &storage, US), Bitfield::none(1));
+            let complete = false;
+            orders
+                .send(Order::Welcome {
+                    torrent,
+                    have,
+                    complete,
+                })
+                .unwrap();
+        }
+        drop(orders);
+        let (_, last) = events.recv_timeout(PATIENCE).unwrap();
+        let FromPeer::Event(PeerEvent::Closed(why)) = last else {
+            panic!("{when}: {last:?}");
+        };
+        assert_eq!(why, "no longer needed", "{when}");
+        peer.join().unwrap();
+        assert!(
+            events.recv_timeout(PATIENCE).is_err(),
+            "{when}: the thread is gone"
+        );
+    }
+}
+
+/// Who dials itself hears its own name: main must see it to know.
+#[test]
+fn the_handshake_of_ourselves_is_told() {
+    let Dialled {
+        events,
+        orders,
+        stream,
+    } = dialled();
+    let peer = fake_peer(stream, vec![Send(handshake(TORRENT, US)), Stay]);
+    let (_, first) = events.recv_timeout(PATIENCE).unwrap();
+    assert!(
+        matches!(first, FromPeer::Greeted(theirs) if theirs.peer_id == US),
+        "{first:?}"
+    );
+    drop(orders);
+    peer.join().unwrap();
+}
+
+/// Two peer threads that give to one another as fast as they can, with hundreds of
+/// requests out on both sides: neither may get stuck in a write.
+#[test]
+fn two_threads_full_of_each_others_requests_do_not_deadlock() {
+    const BLOCKS: u32 = 4096;
+    let piece_length = u64::from(BLOCK_LEN * BLOCKS / 2);
+    let torrent = testing::Torrent::new(piece_length, &[(2 * piece_length, false)]);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (event_tx, events) = unbounded();
+    let mut sides = Vec::new();
+    for (n, id) in [(0u32, US), (1, THEM)] {
+        let dir = tempfile::tempdir().unwrap();
+        let storage = torrent.wanting_all(dir.path());
+        torrent.write(&storage, torrent.piece(n));
+        let (orders, order_rx) = unbounded();
+        let link = match n {
+            0 => Link::Dial {
+                addr: listener.local_addr().unwrap(),
+                bind: None,
+                info_hash: TORRENT,
+                peer_id: id,
+            },
+            _ => Link::Accepted(listener.accept().unwrap().0),
+        };
+        spawn(PeerKey(n), link, order_rx, event_tx.clone()).unwrap();
+        let other = torrent.piece(1 - n);
+        let work = torrent.layout.span(other, 0..BLOCKS / 2);
+        sides.push((shared(&torrent, &storage, id), orders, dir, work, 0));
+    }
+    // Each has one piece and fetches the other, all of it on order from the start.
+    while sides.iter().any(|(.., stored)| *stored < BLOCKS / 2) {
+        let (key, event) = events.recv_timeout(PATIENCE).expect("they are stuck");
+        let (shared, orders, _, work, stored) = &mut sides[key.0 as usize];
+        let say = |command| _ = orders.send(Order::Do(command));
+        match event {
+            FromPeer::Greeted(_) => {
+                let mut have = Bitfield::none(2);
+                have.insert(torrent.piece(key.0));
+                let torrent = shared.clone();
+                let complete = false;
+                let welcome = Order::Welcome {
+                    torrent,
+                    have,
+                    complete,
+                };
+                orders.send(welcome).unwrap();
+            }
+            FromPeer::Event(PeerEvent::Pieces(_)) => say(Command::Interest(true)),
+            FromPeer::Event(PeerEvent::Interested(_)) => say(Command::Choke(false)),
+            FromPeer::Event(PeerEvent::Want(_)) => {
+                say(Command::Fetch(work.take().into_iter().collect()));
+            }
+            FromPeer::Event(PeerEvent::Stored(spans)) => {
+                *stored += spans.iter().map(|span| span.count()).sum::<u32>();
+            }
+            FromPeer::Event(PeerEvent::Closed(why)) => panic!("{key:?} ended: {why}"),
+            FromPeer::Event(_) => {}
+        }
+    }
+    for (n, (shared, ..)) in (0..).zip(&sides) {
+        let other = torrent.piece(1 - n);
+        let mut on_disk = vec![0; piece_length as usize];
+        let start = torrent.layout.piece_start(other);
+        shared.storage.files(1).read(start, &mut on_disk).unwrap();
+        assert!(on_disk == torrent.bytes(other), "side {n} has other bytes");
+    }
+}

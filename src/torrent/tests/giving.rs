@@ -1,0 +1,105 @@
+//! Limits and choking: how much is asked for, and who is given to.
+
+use super::*;
+
+#[test]
+fn the_download_limit_holds_over_time() {
+    let rate = 1_000_000;
+    let mut rig = Rig::new(1000, |_| {});
+    rig.budgets.down = Budget::new(rate, rig.now);
+    rig.join_seed(1);
+    rig.join_seed(2);
+    let mut granted = 0;
+    for n in [1, 2] {
+        granted += blocks(&rig.want(n, 64));
+    }
+    for _ in 0..100 {
+        let actions = rig.pass(Duration::from_millis(100));
+        for n in [1, 2] {
+            let work = fetched(&actions, n);
+            granted += blocks(&work);
+            rig.store(n, &work);
+            granted += blocks(&rig.want(n, 64));
+        }
+    }
+    let bytes = u64::from(granted * BLOCK_LEN);
+    assert!(
+        (9_700_000..=10_200_000).contains(&bytes),
+        "{bytes} in ten seconds"
+    );
+}
+
+#[test]
+fn the_upload_limit_holds_over_time_and_for_all() {
+    let mut rig = Rig::new(4, |setup| setup.have = Bitfield::all(4));
+    rig.torrent.setup.afterwards = Afterwards::Seed {
+        ratio: None,
+        time: None,
+    };
+    rig.torrent.start(rig.now);
+    rig.budgets.up = Budget::new(200_000, rig.now);
+    let mut given = BTreeMap::new();
+    for n in 1..=3 {
+        rig.join(n, Bitfield::none(4));
+    }
+    for _ in 0..300 {
+        let mut actions = Vec::new();
+        for n in 1..=3 {
+            actions.extend(rig.event(n, PeerEvent::WantUpload(4 * 16384)));
+        }
+        actions.extend(rig.pass(Duration::from_millis(100)));
+        for action in actions {
+            if let Action::Send(to, Command::MayUpload(bytes)) = action {
+                *given.entry(to).or_insert(0) += bytes;
+            }
+        }
+    }
+    let total: u64 = given.values().sum();
+    assert!(
+        (5_700_000..=6_200_000).contains(&total),
+        "{total} in 30 seconds"
+    );
+    let fair = total / 3;
+    assert!(
+        given
+            .values()
+            .all(|bytes| (fair / 2..fair * 2).contains(bytes)),
+        "{given:?}"
+    );
+}
+
+#[test]
+fn free_places_are_given_at_once_and_the_rest_by_rounds() {
+    let mut rig = Rig::new(2, |setup| setup.have = Bitfield::all(2));
+    rig.torrent.setup.afterwards = Afterwards::Seed {
+        ratio: None,
+        time: None,
+    };
+    rig.torrent.start(rig.now);
+    let slots = Choker::slots(true) as u8;
+    for n in 1..=slots + 4 {
+        let open = rig
+            .greet(n, true)
+            .contains(&Action::Send(key(n), Command::Choke(false)));
+        assert_eq!(open, n <= slots, "peer {n}");
+        rig.event(n, PeerEvent::Pieces(Bitfield::none(2)));
+        let answer = rig.event(n, PeerEvent::Interested(true));
+        assert_eq!(
+            answer,
+            [Action::Send(key(n), Command::Choke(n > slots))],
+            "peer {n}"
+        );
+    }
+    // One loses its interest: its place need not wait for the round.
+    rig.event(1, PeerEvent::Interested(false));
+    let answer = rig.event(slots + 1, PeerEvent::Interested(true));
+    assert_eq!(
+        answer,
+        [Action::Send(key(slots + 1), Command::Choke(false))]
+    );
+    let round = rig.pass(choker::ROUND);
+    let opened = round
+        .iter()
+        .filter(|a| matches!(a, Action::Send(_, Command::Choke(false))));
+    assert!(opened.count() >= 1, "one more by chance: {round:?}");
+}

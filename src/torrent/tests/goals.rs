@@ -1,0 +1,190 @@
+//! Trackers, goals and giving up.
+
+use super::*;
+use crate::announce::{AnnounceReply, Trouble};
+
+fn tracked(pieces: u64, change: impl FnOnce(&mut Setup)) -> Rig {
+    Rig::new(pieces, |setup| {
+        setup.trackers = vec![vec!["http://10.9.9.9/announce".into()]];
+        change(setup);
+    })
+}
+
+fn answer(rig: &mut Rig, tracker: u32) -> Vec<Action> {
+    rig.torrent
+        .on_tracker(TrackerIndex(tracker), Ok(AnnounceReply::default()), rig.now)
+}
+
+#[test]
+fn a_download_is_started_completed_and_stopped() {
+    let mut rig = tracked(2, |_| {});
+    let actions = rig.torrent.start(rig.now);
+    let [started] = announced(&actions)[..] else {
+        panic!("{actions:?}")
+    };
+    assert_eq!(
+        (started.event, started.left),
+        (AnnounceEvent::Started, 8 * 16384)
+    );
+    answer(&mut rig, 0);
+    rig.join_seed(1);
+    let work = rig.want(1, 8);
+    rig.store(1, &work);
+    rig.event(
+        1,
+        PeerEvent::Traffic {
+            down: 140_000,
+            up: 3,
+        },
+    );
+    rig.verdict(0, true);
+    let actions = rig.verdict(1, true);
+    let [completed] = announced(&actions)[..] else {
+        panic!("{actions:?}")
+    };
+    assert_eq!(
+        (completed.event, completed.left),
+        (AnnounceEvent::Completed, 0)
+    );
+    assert_eq!((completed.downloaded, completed.uploaded), (140_000, 3));
+    answer(&mut rig, 0);
+    let actions = rig.torrent.stop(rig.now);
+    let [stopped] = announced(&actions)[..] else {
+        panic!("{actions:?}")
+    };
+    assert_eq!(stopped.event, AnnounceEvent::Stopped);
+    assert!(!rig.torrent.has_left());
+    answer(&mut rig, 0);
+    assert!(rig.torrent.has_left());
+}
+
+#[test]
+fn who_joins_complete_never_says_completed() {
+    let mut rig = tracked(2, |setup| setup.have = Bitfield::all(2));
+    let mut actions = rig.torrent.start(rig.now);
+    actions.extend(answer(&mut rig, 0));
+    actions.extend(rig.pass(Duration::from_secs(1)));
+    let events: Vec<_> = announced(&actions).iter().map(|r| r.event).collect();
+    assert_eq!(events, [AnnounceEvent::Started]);
+}
+
+/// Wanted files are there, but not the whole torrent: trackers hear what is left of it.
+#[test]
+fn left_counts_the_whole_torrent() {
+    let piece = 4 * u64::from(BLOCK_LEN);
+    let layout = Layout::new(piece, &[(piece, false), (piece + 100, false)]).unwrap();
+    let mut rig = Rig::of(layout, |setup| {
+        setup.trackers = vec![vec!["http://10.9.9.9/announce".into()]];
+        setup.wanted_files = vec![true, false];
+    });
+    let actions = rig.torrent.start(rig.now);
+    assert_eq!(announced(&actions)[0].left, 2 * piece + 100);
+    answer(&mut rig, 0);
+    rig.join_seed(1);
+    let work = rig.want(1, 100);
+    assert_eq!(blocks(&work), 4);
+    rig.store(1, &work);
+    let actions = rig.verdict(0, true);
+    assert!(actions.contains(&Action::Complete));
+    assert_eq!(
+        announced(&actions),
+        Vec::<&AnnounceRequest>::new(),
+        "not all of it"
+    );
+    assert_eq!(announced(&rig.torrent.stop(rig.now))[0].left, piece + 100);
+}
+
+#[test]
+fn a_private_torrent_that_changes_its_tracker_drops_its_peers() {
+    let mut rig = Rig::new(2, |setup| {
+        setup.private = true;
+        setup.trackers = vec![
+            vec!["http://10.9.9.1/announce".into()],
+            vec!["http://10.9.9.2/announce".into()],
+        ];
+    });
+    rig.torrent.start(rig.now);
+    answer(&mut rig, 0);
+    rig.join_seed(1);
+    rig.now += Duration::from_secs(3600);
+    let mut actions = rig.pass(Duration::ZERO);
+    assert_eq!(announced(&actions).len(), 1);
+    let error = TrackerError {
+        tracker: "http://10.9.9.1".into(),
+        trouble: Trouble::Refused,
+    };
+    actions = rig.torrent.on_tracker(TrackerIndex(0), Err(error), rig.now);
+    assert_eq!(announced(&actions).len(), 1, "the next one's turn");
+    assert_eq!(hung_up(&answer(&mut rig, 1)), [key(1)]);
+}
+
+#[test]
+fn false_data_does_not_hold_off_the_stall_timeout() {
+    let limit = Duration::from_secs(60);
+    let mut rig = Rig::new(4, |setup| setup.stall_timeout = Some(limit));
+    let mut liar = 1;
+    let mut waited = Duration::ZERO;
+    // Every ten seconds somebody new gives a whole false piece.
+    while rig.torrent.phase() == Phase::Downloading && waited < 3 * limit {
+        rig.join_seed(liar);
+        let work = rig.want(liar, 4);
+        rig.store(liar, &work);
+        rig.verdict(work[0].piece().get(), false);
+        rig.event(liar, PeerEvent::Closed("no longer needed".into()));
+        liar += 1;
+        rig.pass(Duration::from_secs(10));
+        waited += Duration::from_secs(10);
+    }
+    assert_eq!((rig.torrent.phase(), waited), (Phase::Stalled, limit));
+}
+
+#[test]
+fn what_is_stored_holds_off_the_stall_timeout() {
+    let mut rig = Rig::new(4, |setup| {
+        setup.stall_timeout = Some(Duration::from_secs(60))
+    });
+    rig.join_seed(1);
+    for _ in 0..15 {
+        rig.pass(Duration::from_secs(50));
+        assert_eq!(rig.torrent.phase(), Phase::Downloading);
+        let work = rig.want(1, 1);
+        rig.store(1, &work);
+    }
+    rig.pass(Duration::from_secs(60));
+    assert_eq!(rig.torrent.phase(), Phase::Stalled);
+}
+
+#[test]
+fn seeding_ends_with_its_goal() {
+    let seeding = |ratio, time| {
+        let mut rig = Rig::new(2, |setup| {
+            setup.have = Bitfield::all(2);
+            setup.afterwards = Afterwards::Seed { ratio, time };
+        });
+        rig.torrent.start(rig.now);
+        assert_eq!(rig.torrent.phase(), Phase::Seeding);
+        rig.join(1, Bitfield::none(2));
+        rig
+    };
+    let mut rig = seeding(Some(1.5), None);
+    for (up, phase) in [(8 * 16384, Phase::Seeding), (4 * 16384, Phase::Done)] {
+        rig.event(1, PeerEvent::Traffic { down: 0, up });
+        rig.pass(Duration::from_secs(1));
+        assert_eq!(rig.torrent.phase(), phase);
+    }
+    let mut rig = seeding(None, Some(Duration::from_secs(100)));
+    for (seconds, phase) in [(99, Phase::Seeding), (1, Phase::Done)] {
+        rig.pass(Duration::from_secs(seconds));
+        assert_eq!(rig.torrent.phase(), phase);
+    }
+    let mut rig = seeding(None, None);
+    rig.event(
+        1,
+        PeerEvent::Traffic {
+            down: 0,
+            up: 1 << 40,
+        },
+    );
+    rig.pass(Duration::from_secs(1_000_000));
+    assert_eq!(rig.torrent.phase(), Phase::Seeding, "no goal, no end");
+}

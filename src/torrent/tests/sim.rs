@@ -1,0 +1,482 @@
+//! A swarm in virtual time: real [`Torrent`]s and real [`Session`]s, joined by lines
+//! with a rate and a delay. No socket, no thread, no clock, no sleep: an event queue
+//! and seeded chance, so each run is the same.
+//!
+//! What is played here instead of run: the peer threads ([`thread`] follows the turns
+//! of [`crate::peer`], also its naps of [`TICK`]), the disks (one byte for each block:
+//! true, or whose lie) and the checker (it looks at those bytes).
+
+mod thread;
+
+use super::super::rate::{Budget, Budgets};
+use super::super::*;
+use crate::extension;
+use crate::messages::PeerEvent;
+use crate::peer::TICK;
+use crate::peer::session::Session;
+use crate::swarm::Source;
+use crate::wire::{self, Handshake, Message};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
+use thread::Side;
+
+/// What a node is like.
+#[derive(Clone)]
+pub struct Role {
+    /// It begins with everything.
+    pub seed: bool,
+    /// Of so many blocks that it gives, one is false; 0: it is honest.
+    pub lies_one_in: u32,
+    /// Bytes a second that its line sends, shared by its connections; 0: any number.
+    pub up: u64,
+}
+
+pub const LEECH: Role = Role {
+    seed: false,
+    lies_one_in: 0,
+    up: 0,
+};
+
+pub struct Node {
+    pub torrent: Torrent,
+    pub role: Role,
+    pub budgets: Budgets,
+    /// For each block of the torrent: nothing yet, the truth, or a lie.
+    disk: Vec<Option<bool>>,
+    sides: BTreeMap<PeerKey, Side>,
+    keys: u32,
+    /// Whose turn it is to use the line; a connection is listed once.
+    line: VecDeque<PeerKey>,
+    line_busy: bool,
+    /// For each block on order: at whom.
+    orders: HashMap<(PieceIndex, u32), Vec<PeerKey>>,
+    pub complete_at: Option<Duration>,
+    /// How often it told of its completion.
+    pub completions: u32,
+    /// False blocks that it stored and nobody else, by the giver's node.
+    pub fooled_by: HashMap<usize, u32>,
+    /// Blocks that came, useful or not.
+    pub blocks: u32,
+}
+
+enum Event {
+    /// A handshake comes to this side; and whether it dialled.
+    Greet(usize, PeerKey, bool),
+    Arrive(usize, PeerKey),
+    LineFree(usize),
+    Wake(usize, PeerKey),
+    Tick(usize),
+    Verdicts(usize, Vec<PieceIndex>),
+    Hashes(usize, PieceIndex),
+    Refused(usize, PeerKey),
+}
+
+/// An event to come; of those at the same time, the one that was made first.
+struct Due {
+    when: Duration,
+    count: u64,
+    event: Event,
+}
+
+impl Ord for Due {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.when, self.count).cmp(&(other.when, other.count))
+    }
+}
+
+impl PartialOrd for Due {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Due {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Due {}
+
+/// What has happened and is not dealt with yet, at the same moment.
+enum Now {
+    ToMain(usize, PeerKey, PeerEvent),
+    Turn(usize, PeerKey),
+}
+
+pub struct World {
+    pub nodes: Vec<Node>,
+    layout: Arc<Layout>,
+    start: Instant,
+    now: Duration,
+    /// From one node to another.
+    delay: Duration,
+    tick: Duration,
+    events: BinaryHeap<Reverse<Due>>,
+    count: u64,
+    pending: VecDeque<Now>,
+    rng: fastrand::Rng,
+}
+
+impl World {
+    pub fn new(layout: Layout, delay: Duration, tick: Duration) -> Self {
+        Self {
+            nodes: Vec::new(),
+            layout: Arc::new(layout),
+            start: Instant::now(),
+            now: Duration::ZERO,
+            delay,
+            tick,
+            events: BinaryHeap::new(),
+            count: 0,
+            pending: VecDeque::new(),
+            rng: fastrand::Rng::with_seed(11),
+        }
+    }
+
+    pub fn addr(node: usize) -> SocketAddr {
+        SocketAddr::from(([10, 1, (node >> 8) as u8, node as u8], 6881))
+    }
+
+    fn node_at(addr: SocketAddr) -> usize {
+        match addr {
+            SocketAddr::V4(v4) => {
+                usize::from(v4.ip().octets()[2]) << 8 | usize::from(v4.ip().octets()[3])
+            }
+            SocketAddr::V6(_) => usize::MAX,
+        }
+    }
+
+    pub fn peer_id(node: usize) -> PeerId {
+        let mut id = [b'x'; 20];
+        id[..8].copy_from_slice(
+            &(node as u64)
+                .wrapping_mul(0x9E37_79B9_7F4A_7C15)
+                .to_be_bytes(),
+        );
+        PeerId(id)
+    }
+
+    pub fn at(&self) -> Instant {
+        self.start + self.now
+    }
+
+    pub fn add(&mut self, role: Role, max_peers: usize) -> usize {
+        let index = self.nodes.len();
+        let pieces = self.layout.pieces();
+        let have = if role.seed {
+            Bitfield::all(pieces)
+        } else {
+            Bitfield::none(pieces)
+        };
+        let mut setup = super::setup(self.layout.clone(), have);
+        setup.peer_id = Self::peer_id(index);
+        setup.max_peers = max_peers;
+        setup.seed = index as u64;
+        setup.afterwards = Afterwards::Seed {
+            ratio: None,
+            time: None,
+        };
+        let at = self.at();
+        let per_piece = self.layout.blocks_in(PieceIndex::unchecked(0));
+        let blocks = (per_piece * pieces) as usize;
+        self.nodes.push(Node {
+            torrent: Torrent::new(setup, at),
+            disk: vec![role.seed.then_some(true); blocks],
+            role,
+            budgets: Budgets {
+                down: Budget::new(0, at),
+                up: Budget::new(0, at),
+            },
+            sides: BTreeMap::new(),
+            keys: 0,
+            line: VecDeque::new(),
+            line_busy: false,
+            orders: HashMap::new(),
+            complete_at: None,
+            completions: 0,
+            fooled_by: HashMap::new(),
+            blocks: 0,
+        });
+        let actions = self.nodes[index].torrent.start(at);
+        self.nodes[index].completions = 0;
+        self.perform(index, actions);
+        let first = Duration::from_micros(self.rng.u64(..self.tick.as_micros() as u64));
+        self.after(first, Event::Tick(index));
+        index
+    }
+
+    /// Somebody tells `node` of others.
+    pub fn introduce(&mut self, node: usize, others: &[usize]) {
+        let (at, mut actions) = (self.at(), Vec::new());
+        let addrs = others.iter().map(|other| Self::addr(*other));
+        self.nodes[node]
+            .torrent
+            .on_addresses(addrs, Source::Tracker, at, &mut actions);
+        self.perform(node, actions);
+    }
+
+    /// Plays until `over`, or `limit` of virtual time; true if it came to `over`.
+    pub fn run(&mut self, limit: Duration, over: impl Fn(&Self) -> bool) -> bool {
+        let mut looked = Duration::ZERO;
+        while let Some(Reverse(due)) = self.events.pop() {
+            if due.when > limit {
+                return false;
+            }
+            self.now = due.when;
+            self.happen(due.event);
+            self.settle();
+            if self.now - looked >= Duration::from_millis(10) {
+                looked = self.now;
+                if over(self) {
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    fn after(&mut self, delay: Duration, event: Event) {
+        self.count += 1;
+        self.events.push(Reverse(Due {
+            when: self.now + delay,
+            count: self.count,
+            event,
+        }));
+    }
+
+    fn happen(&mut self, event: Event) {
+        let at = self.at();
+        match event {
+            Event::Greet(node, key, dialled) => self.greet(node, key, dialled),
+            Event::Arrive(node, key) => self.arrive(node, key),
+            Event::LineFree(node) => {
+                self.nodes[node].line_busy = false;
+                self.send(node);
+            }
+            Event::Wake(node, key) => {
+                if let Some(side) = self.nodes[node].sides.get_mut(&key)
+                    && side.wake_at == Some(self.now)
+                {
+                    side.wake_at = None;
+                    self.pending.push_back(Now::Turn(node, key));
+                }
+            }
+            Event::Tick(index) => {
+                let node = &mut self.nodes[index];
+                let actions = node.torrent.on_tick(at, &mut node.budgets);
+                self.perform(index, actions);
+                self.after(self.tick, Event::Tick(index));
+            }
+            Event::Verdicts(index, pieces) => {
+                let node = &mut self.nodes[index];
+                let per_piece = self.layout.blocks_in(PieceIndex::unchecked(0));
+                let verdicts: Vec<(PieceIndex, bool)> = pieces
+                    .iter()
+                    .map(|piece| {
+                        let first = (piece.get() * per_piece) as usize;
+                        let blocks = &node.disk[first..][..self.layout.blocks_in(*piece) as usize];
+                        (*piece, blocks.iter().all(|block| *block == Some(true)))
+                    })
+                    .collect();
+                let actions = node.torrent.on_verdicts(&verdicts, at, &mut node.budgets);
+                self.perform(index, actions);
+            }
+            Event::Hashes(index, piece) => {
+                let node = &mut self.nodes[index];
+                let per_piece = self.layout.blocks_in(PieceIndex::unchecked(0));
+                let hashes: Vec<[u8; 20]> = (0..self.layout.blocks_in(piece))
+                    .map(|n| {
+                        [u8::from(node.disk[(piece.get() * per_piece + n) as usize] == Some(true));
+                            20]
+                    })
+                    .collect();
+                let actions = node
+                    .torrent
+                    .on_block_hashes(piece, &hashes, at, &mut node.budgets);
+                self.perform(index, actions);
+            }
+            Event::Refused(node, key) => {
+                let why = PeerEvent::Closed("refused".into());
+                self.pending.push_back(Now::ToMain(node, key, why));
+            }
+        }
+    }
+
+    fn settle(&mut self) {
+        while let Some(next) = self.pending.pop_front() {
+            match next {
+                Now::ToMain(node, key, event) => self.tell_main(node, key, event),
+                Now::Turn(node, key) => self.turn(node, key),
+            }
+        }
+    }
+
+    fn tell_main(&mut self, index: usize, key: PeerKey, event: PeerEvent) {
+        let at = self.at();
+        let node = &mut self.nodes[index];
+        let ended: Vec<(PieceIndex, u32)> = match &event {
+            PeerEvent::Stored(spans) | PeerEvent::Released(spans) => spans
+                .iter()
+                .flat_map(|span| span.numbers().map(|n| (span.piece(), n)))
+                .collect(),
+            PeerEvent::Closed(_) => node.orders.keys().copied().collect(),
+            _ => Vec::new(),
+        };
+        for block in ended {
+            if let Some(holders) = node.orders.get_mut(&block) {
+                holders.retain(|holder| *holder != key);
+                if holders.is_empty() {
+                    node.orders.remove(&block);
+                }
+            }
+        }
+        let actions = node.torrent.on_peer(key, event, at, &mut node.budgets);
+        self.perform(index, actions);
+    }
+
+    fn perform(&mut self, index: usize, actions: Vec<Action>) {
+        let at = self.at();
+        for action in actions {
+            let node = &mut self.nodes[index];
+            match action {
+                Action::Dial(addr) => {
+                    node.keys += 1;
+                    let key = PeerKey(node.keys);
+                    node.torrent.on_dial(key, addr, at);
+                    let target = Self::node_at(addr);
+                    let Some(there) = self.nodes.get_mut(target) else {
+                        self.after(self.delay, Event::Refused(index, key));
+                        continue;
+                    };
+                    there.keys += 1;
+                    let their_key = PeerKey(there.keys);
+                    there.sides.insert(their_key, Side::new((index, key)));
+                    let ours = Side::new((target, their_key));
+                    self.nodes[index].sides.insert(key, ours);
+                    self.after(self.delay * 3, Event::Greet(target, their_key, false));
+                }
+                Action::Welcome(key) => {
+                    let Some(side) = node.sides.get_mut(&key) else {
+                        continue;
+                    };
+                    let layout = self.layout.clone();
+                    let have = node.torrent.have().clone();
+                    let mut session = Session::new(layout, have, true, false, at);
+                    let complete = node.torrent.phase() != Phase::Downloading;
+                    let ip = Self::addr(index).ip();
+                    session.greet(Some(&extension::encode(Some(6881), complete, ip)));
+                    side.session = Some(session);
+                    self.pending.push_back(Now::Turn(index, key));
+                }
+                Action::Send(key, command) => {
+                    if let Command::Fetch(spans) = &command {
+                        self.check_orders(index, key, spans);
+                    }
+                    let Some(side) = self.nodes[index].sides.get_mut(&key) else {
+                        continue;
+                    };
+                    side.inbox.push_back(command);
+                    if side.waits_for_main {
+                        self.pending.push_back(Now::Turn(index, key));
+                    } else if side.session.is_some() {
+                        self.wake_within(index, key, TICK);
+                    }
+                }
+                Action::HangUp(key) => self.close(index, key, "no longer needed"),
+                Action::Verify(pieces) => {
+                    self.after(Duration::from_millis(2), Event::Verdicts(index, pieces));
+                }
+                Action::HashBlocks(piece) => {
+                    self.after(Duration::from_millis(2), Event::Hashes(index, piece));
+                }
+                Action::Complete => {
+                    node.complete_at = Some(self.now);
+                    node.completions += 1;
+                }
+                Action::Announce(..) | Action::Tell(_) => {}
+            }
+        }
+    }
+
+    /// A block is on order at one peer only; at two in the endgame.
+    fn check_orders(&mut self, index: usize, key: PeerKey, spans: &[Span]) {
+        let node = &mut self.nodes[index];
+        let endgame = node.torrent.picker.all_granted();
+        for span in spans {
+            assert!(!node.torrent.have().has(span.piece()), "had already");
+            for number in span.numbers() {
+                let holders = node.orders.entry((span.piece(), number)).or_default();
+                assert!(!holders.contains(&key), "asked of the same peer twice");
+                assert!(holders.is_empty() || endgame, "asked twice");
+                holders.push(key);
+                assert!(holders.len() <= 2, "asked of three");
+            }
+        }
+    }
+
+    /// A handshake came: main is asked, and the other side hears of it.
+    fn greet(&mut self, index: usize, key: PeerKey, dialled: bool) {
+        let at = self.at();
+        let node = &mut self.nodes[index];
+        let Some(other) = node.sides.get(&key).map(|side| side.other) else {
+            return;
+        };
+        let addr = if dialled {
+            Self::addr(other.0)
+        } else {
+            // Whoever connects does so from any port.
+            SocketAddr::new(
+                Self::addr(other.0).ip(),
+                50_000 + (other.1.0 % 10_000) as u16,
+            )
+        };
+        let handshake = Handshake::new(InfoHash([7; 20]), Self::peer_id(other.0));
+        let actions = node.torrent.on_greeted(key, addr, &handshake, !dialled, at);
+        let welcome = actions.contains(&Action::Welcome(key));
+        if welcome && !dialled {
+            self.after(self.delay, Event::Greet(other.0, other.1, true));
+        }
+        self.perform(index, actions);
+    }
+
+    /// The truth about what the peers of `index` have against what its picker counts.
+    pub fn check_availability(&self, index: usize) {
+        let node = &self.nodes[index];
+        for piece in self.layout.all_pieces() {
+            let truth = node
+                .torrent
+                .peers
+                .values()
+                .filter(|peer| !peer.have.is_full() && peer.have.has(piece))
+                .count();
+            assert_eq!(
+                node.torrent.picker.available(piece) as usize,
+                truth,
+                "node {index}, piece {}",
+                piece.get()
+            );
+        }
+    }
+
+    /// What the peers told `index` they have, against what they really have.
+    pub fn check_known(&self, index: usize) {
+        let node = &self.nodes[index];
+        for (key, peer) in &node.torrent.peers {
+            let other = node.sides.get(key).map(|side| side.other.0);
+            if let Some(other) = other.filter(|_| peer.welcome) {
+                let theirs = &self.nodes[other].torrent.have;
+                assert!(
+                    peer.have.iter().all(|piece| theirs.has(piece)),
+                    "node {index} believes too much of {other}"
+                );
+            }
+        }
+    }
+
+    pub fn seconds(&self, node: usize) -> f64 {
+        self.nodes[node]
+            .complete_at
+            .map_or(f64::INFINITY, |at| at.as_secs_f64())
+    }
+}

@@ -1,0 +1,267 @@
+//! The peer threads of the simulated swarm, and the lines between them.
+
+use super::*;
+use crate::layout::{BLOCK_LEN, Block};
+
+/// Bytes that a kernel takes for a connection before they are sent.
+const SEND_BUFFER: usize = 512 * 1024;
+
+/// Blocks lie in the receive buffer until it is so full, or so old.
+const HELD_BYTES: u32 = 900 * 1024;
+const HELD_FOR: Duration = Duration::from_millis(500);
+
+/// A connection on which nothing is to be done is looked at so often.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// The truth; the first byte of a lie is 1.
+static DATA: [u8; BLOCK_LEN as usize] = [0; BLOCK_LEN as usize];
+
+/// One end of a connection: what a peer's thread has.
+pub(super) struct Side {
+    pub(super) other: (usize, PeerKey),
+    pub(super) session: Option<Session>,
+    pub(super) inbox: VecDeque<Command>,
+    /// Blocks received, not written: and whether they are true.
+    held: Vec<(Block, bool)>,
+    held_since: Option<Duration>,
+    /// What the kernel has taken; `None` at the end: we hung up.
+    outgoing: VecDeque<Vec<u8>>,
+    outgoing_bytes: usize,
+    arriving: VecDeque<Option<Vec<u8>>>,
+    pub(super) waits_for_main: bool,
+    pub(super) wake_at: Option<Duration>,
+}
+
+impl Side {
+    pub(super) fn new(other: (usize, PeerKey)) -> Self {
+        Self {
+            other,
+            session: None,
+            inbox: VecDeque::new(),
+            held: Vec::new(),
+            held_since: None,
+            outgoing: VecDeque::new(),
+            outgoing_bytes: 0,
+            arriving: VecDeque::new(),
+            waits_for_main: false,
+            wake_at: None,
+        }
+    }
+}
+
+impl World {
+    /// The thread ends: its last words to main, and the other side finds out.
+    pub(super) fn close(&mut self, index: usize, key: PeerKey, why: &str) {
+        self.store(index, key);
+        let Some(mut side) = self.nodes[index].sides.remove(&key) else {
+            return;
+        };
+        if let Some(session) = &mut side.session {
+            session.tell_traffic();
+            for event in session.events.drain(..) {
+                self.pending.push_back(Now::ToMain(index, key, event));
+            }
+        }
+        let closed = PeerEvent::Closed(why.into());
+        self.pending.push_back(Now::ToMain(index, key, closed));
+        let (other, their_key) = side.other;
+        if let Some(there) = self.nodes[other].sides.get_mut(&their_key) {
+            there.arriving.push_back(None);
+            self.after(self.delay, Event::Arrive(other, their_key));
+        }
+    }
+
+    pub(super) fn arrive(&mut self, index: usize, key: PeerKey) {
+        let at = self.at();
+        let node = &mut self.nodes[index];
+        let Some(side) = node.sides.get_mut(&key) else {
+            return;
+        };
+        let Some(Some(bytes)) = side.arriving.pop_front() else {
+            return self.close(index, key, "the peer hung up");
+        };
+        let Some(session) = &mut side.session else {
+            panic!("bytes before the handshake");
+        };
+        let (mut used, mut end) = (0, None);
+        while let Some((message, len)) = wire::decode(&bytes[used..], 1 << 20).unwrap() {
+            let truth = !matches!(message, Message::Piece { data: [1, ..], .. });
+            node.blocks += u32::from(matches!(message, Message::Piece { .. }));
+            match session.on_message(message, at) {
+                Ok(block) => side.held.extend(block.map(|block| (block, truth))),
+                Err(error) => end = Some(error.to_string()),
+            }
+            used += len;
+        }
+        assert_eq!(used, bytes.len(), "messages arrive whole here");
+        if let Some(why) = end {
+            return self.close(index, key, &why);
+        }
+        if !side.held.is_empty() {
+            let since = *side.held_since.get_or_insert(self.now);
+            let bytes: u32 = side.held.iter().map(|(block, _)| block.len()).sum();
+            let due = self.now - since >= HELD_FOR || bytes >= HELD_BYTES;
+            if due || session.is_last_in_line() {
+                self.store(index, key);
+            }
+        }
+        self.turn(index, key);
+    }
+
+    /// Writes what lies in the receive buffer.
+    fn store(&mut self, index: usize, key: PeerKey) {
+        let per_piece = self.layout.blocks_in(PieceIndex::unchecked(0));
+        let node = &mut self.nodes[index];
+        let Some(side) = node.sides.get_mut(&key) else {
+            return;
+        };
+        side.held_since = None;
+        let Some(session) = side.session.as_mut().filter(|_| !side.held.is_empty()) else {
+            return;
+        };
+        let mut stored = Vec::new();
+        for (block, truth) in side.held.drain(..) {
+            assert!(
+                !node.torrent.have.has(block.piece()),
+                "a verified piece is written to"
+            );
+            let place = (block.piece(), block.number());
+            let before = node.disk[(place.0.get() * per_piece + place.1) as usize].replace(truth);
+            // Of what two wrote, nobody can say who lied.
+            let alone = node.orders.get(&place).is_some_and(|at| at.len() == 1);
+            if !truth && alone && before.is_none() {
+                *node.fooled_by.entry(side.other.0).or_default() += 1;
+            }
+            stored.push(place);
+        }
+        if session.is_last_in_line() {
+            session.tell_traffic();
+        }
+        session.on_stored(stored);
+    }
+
+    /// A turn of a peer's thread, as in [`crate::peer`].
+    pub(super) fn turn(&mut self, index: usize, key: PeerKey) {
+        let at = self.at();
+        let Some(side) = self.nodes[index].sides.get_mut(&key) else {
+            return;
+        };
+        let Some(session) = &mut side.session else {
+            return;
+        };
+        for command in side.inbox.drain(..) {
+            if let Command::Cancel(spans) = &command {
+                side.held
+                    .retain(|(block, _)| !spans.iter().any(|span| span.contains(*block)));
+            }
+            session.on_command(command);
+        }
+        if let Err(end) = session.on_tick(at) {
+            return self.close(index, key, &end.to_string());
+        }
+        session.request(at);
+        let drained = self.flush(index, key);
+        let Some(side) = self.nodes[index].sides.get_mut(&key) else {
+            return;
+        };
+        let Some(session) = &mut side.session else {
+            return;
+        };
+        for event in session.events.drain(..) {
+            self.pending.push_back(Now::ToMain(index, key, event));
+        }
+        side.waits_for_main = drained && session.waits_for_main();
+        let busy = !drained || session.is_owed() || !side.held.is_empty();
+        let nap = if busy { TICK } else { IDLE };
+        self.wake_within(index, key, nap);
+    }
+
+    pub(super) fn wake_within(&mut self, index: usize, key: PeerKey, nap: Duration) {
+        let wake = self.now + nap;
+        let Some(side) = self.nodes[index].sides.get_mut(&key) else {
+            return;
+        };
+        // A tick that is set already is soon enough.
+        if side.wake_at.is_none_or(|at| at > wake) {
+            side.wake_at = Some(wake);
+            self.after(nap, Event::Wake(index, key));
+        }
+    }
+
+    /// Hands the kernel what it takes; true if all is out.
+    fn flush(&mut self, index: usize, key: PeerKey) -> bool {
+        let node = &mut self.nodes[index];
+        let Some(side) = node.sides.get_mut(&key) else {
+            return true;
+        };
+        let Some(session) = &mut side.session else {
+            return true;
+        };
+        let idle = side.outgoing.is_empty();
+        let mut drained = true;
+        loop {
+            if !session.out.is_empty() {
+                side.outgoing_bytes += session.out.len();
+                side.outgoing.push_back(std::mem::take(&mut session.out));
+            }
+            if side.outgoing_bytes >= SEND_BUFFER {
+                drained = false;
+                break;
+            }
+            let Some(block) = session.next_upload() else {
+                break;
+            };
+            let lies = node.role.lies_one_in;
+            let lie = lies > 0 && self.rng.u32(..lies) == 0;
+            let mut bytes = Vec::with_capacity(wire::PIECE_HEAD_LEN + block.len() as usize);
+            wire::encode_piece_head(&mut bytes, block.piece().get(), block.begin(), block.len());
+            bytes.extend_from_slice(&DATA[..block.len() as usize]);
+            bytes[wire::PIECE_HEAD_LEN] = u8::from(lie);
+            side.outgoing_bytes += bytes.len();
+            side.outgoing.push_back(bytes);
+        }
+        if idle && !side.outgoing.is_empty() {
+            node.line.push_back(key);
+        }
+        self.send(index);
+        drained
+    }
+
+    /// The line takes from its connections in turn, a message at a time.
+    pub(super) fn send(&mut self, index: usize) {
+        while !self.nodes[index].line_busy {
+            let node = &mut self.nodes[index];
+            let Some(key) = node.line.pop_front() else {
+                return;
+            };
+            let Some(side) = node.sides.get_mut(&key) else {
+                continue;
+            };
+            let Some(bytes) = side.outgoing.pop_front() else {
+                continue;
+            };
+            side.outgoing_bytes -= bytes.len();
+            if !side.outgoing.is_empty() {
+                node.line.push_back(key);
+            }
+            let stuck = side.outgoing_bytes + bytes.len() >= SEND_BUFFER;
+            let owed = side.session.as_ref().is_some_and(Session::is_owed);
+            let (other, their_key) = side.other;
+            let mut takes = Duration::ZERO;
+            // Small messages slip in for nothing: it halves the events.
+            if node.role.up > 0 && bytes.len() > 1000 {
+                takes = Duration::from_secs_f64(bytes.len() as f64 / node.role.up as f64);
+                node.line_busy = true;
+                self.after(takes, Event::LineFree(index));
+            }
+            if let Some(there) = self.nodes[other].sides.get_mut(&their_key) {
+                there.arriving.push_back(Some(bytes));
+                self.after(takes + self.delay, Event::Arrive(other, their_key));
+            }
+            // A thread that is owed blocks sleeps in a read, else in the write.
+            if stuck && !owed {
+                self.pending.push_back(Now::Turn(index, key));
+            }
+        }
+    }
+}
