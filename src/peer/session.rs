@@ -75,6 +75,8 @@ pub struct Session {
     asked: bool,
     /// It was answered with nothing: main will send work when there is some.
     hungry: bool,
+    /// Something changed since the last [`PeerEvent::Want`] that calls for another one.
+    overtaken: bool,
     /// A [`PeerEvent::Pieces`] is not answered yet.
     asked_interest: bool,
     /// A [`PeerEvent::Interested`] is not answered yet.
@@ -122,6 +124,7 @@ impl Session {
             strays: 0,
             asked: false,
             hungry: false,
+            overtaken: false,
             asked_interest: false,
             asked_unchoke: false,
             uploads: VecDeque::new(),
@@ -187,7 +190,7 @@ impl Session {
             Message::Choke => self.on_choke(),
             Message::Unchoke => {
                 self.peer_chokes = false;
-                self.hungry = false;
+                self.wake();
                 self.events.push(PeerEvent::Choked(false));
             }
             Message::Interested => {
@@ -203,7 +206,7 @@ impl Session {
                     .layout
                     .piece(index)
                     .ok_or(PeerError::NoSuchPiece(index))?;
-                self.hungry = false;
+                self.wake();
                 self.events.push(PeerEvent::Have(piece));
             }
             Message::Bitfield(bytes) => {
@@ -355,7 +358,8 @@ impl Session {
         match command {
             Command::Fetch(spans) => {
                 self.asked = false;
-                self.hungry = spans.is_empty();
+                // An empty answer to a question that has been overtaken says nothing.
+                self.hungry = spans.is_empty() && !self.overtaken;
                 if self.peer_chokes {
                     // It choked us while main answered.
                     if !spans.is_empty() {
@@ -444,6 +448,7 @@ impl Session {
         let need = (self.pipeline.window() + reserve).saturating_sub(at_hand);
         if !self.asked && !self.hungry && need > 0 && need >= reserve / 2 {
             self.asked = true;
+            self.overtaken = false;
             self.events.push(PeerEvent::Want(need));
         }
     }
@@ -510,11 +515,17 @@ impl Session {
         }
     }
 
+    /// There may be work now where there was none before.
+    fn wake(&mut self) {
+        self.hungry = false;
+        self.overtaken = true;
+    }
+
     fn on_snub(&mut self, now: Instant) {
         self.owing_since = now;
         self.pipeline.on_snubbed();
         // Main forgets what it asked for: it may ask anew, for less.
-        self.hungry = false;
+        self.wake();
         self.events.push(PeerEvent::Snubbed);
         for block in &self.owed {
             Message::Cancel(block.raw()).encode(&mut self.out);

@@ -178,7 +178,7 @@ fn wanted_pieces(layout: &Layout, wanted: &[bool]) -> Bitfield {
 
 /// The stretches of files not wanted that share a piece with a wanted file.
 fn kept(layout: &Layout, wanted: &[bool], pieces: &Bitfield) -> Vec<(Range<u64>, u64)> {
-    let mut kept = Vec::new();
+    let mut kept: Vec<(Range<u64>, u64)> = Vec::new();
     let mut at = 0;
     for file in (0..wanted.len()).filter(|file| !wanted[*file] && !layout.is_pad(*file)) {
         let range = layout.file_range(file);
@@ -194,7 +194,11 @@ fn kept(layout: &Layout, wanted: &[bool], pieces: &Bitfield) -> Vec<(Range<u64>,
             let end = start + u64::from(layout.piece_len(piece));
             let stretch = start.max(range.start)..end.min(range.end);
             let len = stretch.end - stretch.start;
-            kept.push((stretch, at));
+            match kept.last_mut() {
+                // Neighbours are one stretch: both may be written with one call.
+                Some((last, _)) if last.end == stretch.start => last.end = stretch.end,
+                _ => kept.push((stretch, at)),
+            }
             at += len;
         }
     }

@@ -31,7 +31,7 @@ use std::time::Duration;
 
 /// How long a test waits for something that must happen. It is no measure of speed,
 /// only what tells a hang from a slow, busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(90);
+pub const PATIENCE: Duration = Duration::from_secs(40);
 
 /// A door that everybody waits at until somebody opens it, once and for all.
 #[derive(Clone)]

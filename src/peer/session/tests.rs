@@ -312,3 +312,18 @@ fn the_first_words_depend_on_what_both_know() {
         assert_eq!(said(&mut s).concat(), expected);
     }
 }
+
+#[test]
+fn an_answer_that_was_overtaken_does_not_make_it_wait_for_ever() {
+    let (mut s, now) = session(false);
+    s.on_command(Command::Interest(true));
+    s.on_message(Message::Unchoke, now).unwrap();
+    s.request(now);
+    // Main answers the question; meanwhile the peer chokes and unchokes.
+    s.on_message(Message::Choke, now).unwrap();
+    s.on_message(Message::Unchoke, now).unwrap();
+    s.on_command(Command::Fetch(vec![]));
+    told(&mut s);
+    s.request(now);
+    assert!(matches!(told(&mut s)[..], [PeerEvent::Want(_)]));
+}
