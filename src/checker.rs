@@ -407,7 +407,11 @@ mod tests {
         torrent.data[65_536 * 2..].fill(0); // pieces 2 to 6 are zeros
         let temp = tempfile::tempdir().unwrap();
         let storage = torrent.wanting_all(temp.path());
-        assert_eq!(check(&torrent, &storage, 1), Vec::<u32>::new(), "there is no file");
+        assert_eq!(
+            check(&torrent, &storage, 1),
+            Vec::<u32>::new(),
+            "there is no file"
+        );
         std::fs::create_dir(temp.path().join("t")).unwrap();
         let file = File::create(temp.path().join("t/0")).unwrap();
         file.write_at(&torrent.data[65_536..65_536 * 2], 65_536)
