@@ -194,7 +194,8 @@ fn an_interrupted_download() {
     for (signal, status) in [(Signal::INT, 130), (Signal::TERM, 143)] {
         let tracker = FakeTracker::naming(vec![]);
         let torrent = Spec::single("x", SIZE).tracker(&tracker.url).build();
-        let run = Place::new().download(&torrent).start();
+        let place = Place::new();
+        let run = place.download(&torrent).start();
         assert_eq!(tracker.next().event, "started");
         run.kill(signal);
         run.wait().expect(status);
@@ -416,7 +417,8 @@ fn leaving_does_not_wait_for_a_silent_tracker() {
     let silent = gate.clone();
     let tracker = FakeTracker::start(move |_| Reply::Silence(silent.clone()));
     let torrent = Spec::single("x", SIZE).tracker(&tracker.url).build();
-    let run = Place::new().download(&torrent).start();
+    let place = Place::new();
+    let run = place.download(&torrent).start();
     tracker.next_event("started");
     run.kill(Signal::INT);
     run.wait().expect(130);

@@ -9,6 +9,7 @@ use super::PATIENCE;
 use crossbeam_channel::Sender;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Bytes of a block.
 pub const BLOCK: u32 = 16 << 10;
@@ -54,9 +55,13 @@ pub struct Handshake {
 }
 
 impl Handshake {
-    /// A fake peer's.
+    /// That of a fake peer that nobody met before: whoever meets the same peer id twice
+    /// takes it for one peer and hangs up.
     pub fn new(info_hash: [u8; 20], reserved: [u8; 8]) -> Self {
-        let peer_id = *b"-XX0001-fakefakefake";
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let mut peer_id = *b"-XX0001-fake........";
+        let number = format!("{:08}", NEXT.fetch_add(1, Ordering::Relaxed));
+        peer_id[12..].copy_from_slice(number.as_bytes());
         Self {
             reserved,
             info_hash,
