@@ -352,10 +352,7 @@ fn create_then_show_then_check() {
         .iter()
         .map(|f| f["whole"] == true)
         .collect();
-<<<<<<< HEAD
     // The third shares its last piece with the broken one, so it cannot be vouched for.
-=======
->>>>>>> tests
     assert_eq!(whole[..2], [true, true], "{broken}");
     assert!(!whole[4] && broken["have_pieces"].as_u64() < broken["pieces"].as_u64());
 }

@@ -29,6 +29,7 @@ fn setup(layout: Arc<Layout>, have: Bitfield) -> Setup {
         sequential: false,
         afterwards: Afterwards::Leave,
         stall_timeout: None,
+        added: Instant::now(),
         seed: 1,
     }
 }
