@@ -171,6 +171,15 @@ impl Announcer {
         self.trackers.iter().all(|tracker| !tracker.joined)
     }
 
+    /// Whether a tracker is just being told that we join, so that it may have to hear
+    /// that we left.
+    pub fn is_joining(&self) -> bool {
+        let started = Some(AnnounceEvent::Started);
+        self.trackers
+            .iter()
+            .any(|tracker| tracker.in_flight == started)
+    }
+
     /// Whether we have no peers and want some: then trackers are asked before their
     /// interval is over, a minute after the last time, then two, four, ...
     pub fn set_hungry(&mut self, hungry: bool) {

@@ -48,6 +48,10 @@ const EVENTS: usize = 1024;
 /// What the goodbye may take at most: trackers hear `stopped`, last blocks are checked.
 const GOODBYE: Duration = Duration::from_secs(3);
 
+/// A tracker that has not answered our first announce yet may hold up the goodbye for so
+/// long: if it answers, it has to hear `stopped`; but a dead one is not waited for.
+const JOINING: Duration = Duration::from_millis(500);
+
 /// Connections that have not said yet which torrent they are about.
 const MAX_UNKNOWN: usize = 64;
 
@@ -142,7 +146,7 @@ enum Stage {
     Running(Box<Running>),
     /// It is done, or failed, or given up: its peers are told to go, its trackers hear
     /// `stopped`.
-    Leaving(Box<Running>),
+    Leaving(Box<Running>, Instant),
     Over,
 }
 
@@ -299,8 +303,8 @@ impl<'a> Engine<'a> {
     fn is_over(&mut self) -> bool {
         let now = Instant::now();
         for index in 0..self.works.len() {
-            if let Stage::Leaving(running) = &self.works[index].stage
-                && self.has_left(running, TorrentId(index as u32))
+            if let Stage::Leaving(running, since) = &self.works[index].stage
+                && self.has_left(running, *since, TorrentId(index as u32))
             {
                 self.save_record(index);
             }
@@ -314,11 +318,12 @@ impl<'a> Engine<'a> {
 
     /// Whether a torrent's goodbye is over: its trackers have been told, and, if it is
     /// incomplete, the last blocks of its peers were written and checked.
-    fn has_left(&self, running: &Running, id: TorrentId) -> bool {
+    fn has_left(&self, running: &Running, since: Instant, id: TorrentId) -> bool {
         let quiet = running.torrent.phase() == Phase::Done
             || running.torrent.unchecked() == 0
                 && self.links.values().all(|link| link.torrent != Some(id));
-        quiet && running.torrent.has_left()
+        let patient = running.torrent.is_joining() && since.elapsed() < JOINING;
+        quiet && running.torrent.has_left() && !patient
     }
 
     fn on_tick(&mut self) {
@@ -513,7 +518,7 @@ impl<'a> Engine<'a> {
     /// The torrent, also if it is leaving.
     fn alive(&mut self, id: TorrentId) -> Option<&mut Running> {
         match &mut self.works[id.0 as usize].stage {
-            Stage::Running(running) | Stage::Leaving(running) => Some(running),
+            Stage::Running(running) | Stage::Leaving(running, _) => Some(running),
             _ => None,
         }
     }
@@ -739,7 +744,7 @@ impl<'a> Engine<'a> {
     /// Something that ends one torrent went wrong; the others go on.
     fn fail(&mut self, id: TorrentId, message: String) {
         let work = &mut self.works[id.0 as usize];
-        if matches!(work.stage, Stage::Leaving(_) | Stage::Over) {
+        if matches!(work.stage, Stage::Leaving(..) | Stage::Over) {
             return;
         }
         self.ending.failed = true;
@@ -760,7 +765,7 @@ impl<'a> Engine<'a> {
         work.stage = match std::mem::replace(&mut work.stage, Stage::Over) {
             Stage::Running(mut running) => {
                 actions = running.torrent.stop(Instant::now());
-                Stage::Leaving(running)
+                Stage::Leaving(running, Instant::now())
             }
             Stage::Checking => Stage::Over,
             stage => stage,
@@ -772,7 +777,7 @@ impl<'a> Engine<'a> {
         if self
             .works
             .iter()
-            .all(|work| matches!(work.stage, Stage::Leaving(_) | Stage::Over))
+            .all(|work| matches!(work.stage, Stage::Leaving(..) | Stage::Over))
         {
             self.deadline.get_or_insert(Instant::now() + GOODBYE);
         }
@@ -792,7 +797,7 @@ impl<'a> Engine<'a> {
     /// hash it all.
     fn save_record(&mut self, index: usize) {
         let work = &mut self.works[index];
-        let (Stage::Running(running) | Stage::Leaving(running)) =
+        let (Stage::Running(running) | Stage::Leaving(running, _)) =
             std::mem::replace(&mut work.stage, Stage::Over)
         else {
             return;

@@ -35,7 +35,7 @@ pub enum PeerError {
     /// An extended message is no sound bencoding.
     #[error("the peer sent a bad extended message: {0}")]
     Extension(#[from] BencodeError),
-    /// Its bitfield has a wrong length or spare bits set, or came twice.
+    /// Its bitfield has a wrong length or spare bits set.
     #[error("the peer sent a bad bitfield")]
     BadBitfield,
     /// It names a piece that does not exist.

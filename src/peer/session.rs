@@ -63,8 +63,6 @@ pub struct Session {
     peer_chokes: bool,
     we_choke: bool,
     we_want: bool,
-    /// A bitfield (or have-all, have-none) came already.
-    introduced: bool,
     /// To be requested when the window has room.
     backlog: VecDeque<Block>,
     /// Requested, not received.
@@ -118,7 +116,6 @@ impl Session {
             peer_chokes: true,
             we_choke: true,
             we_want: false,
-            introduced: false,
             backlog: VecDeque::new(),
             owed: VecDeque::new(),
             strays: 0,
@@ -212,10 +209,10 @@ impl Session {
             Message::Bitfield(bytes) => {
                 let pieces = Bitfield::from_bytes(bytes, self.layout.pieces())
                     .ok_or(PeerError::BadBitfield)?;
-                self.introduce(pieces)?;
+                self.on_pieces(pieces);
             }
-            Message::HaveAll => self.introduce(Bitfield::all(self.layout.pieces()))?,
-            Message::HaveNone => self.introduce(Bitfield::none(self.layout.pieces()))?,
+            Message::HaveAll => self.on_pieces(Bitfield::all(self.layout.pieces())),
+            Message::HaveNone => self.on_pieces(Bitfield::none(self.layout.pieces())),
             Message::Request(raw) => self.on_request(raw)?,
             Message::Cancel(raw) => {
                 let before = self.uploads.len();
@@ -262,13 +259,12 @@ impl Session {
         }
     }
 
-    fn introduce(&mut self, pieces: Bitfield) -> Result<(), PeerError> {
-        if std::mem::replace(&mut self.introduced, true) {
-            return Err(PeerError::BadBitfield);
-        }
+    /// BEP 3 lets a bitfield come first only, but aria2 also sends one where that is
+    /// shorter than many haves: it adds to what the peer has.
+    fn on_pieces(&mut self, pieces: Bitfield) {
         self.asked_interest = true;
+        self.wake();
         self.events.push(PeerEvent::Pieces(pieces));
-        Ok(())
     }
 
     /// What was not requested yet won't be. What was: without BEP 6 the peer forgets

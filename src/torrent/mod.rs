@@ -14,7 +14,7 @@ pub mod blame;
 mod peers;
 pub mod rate;
 
-use crate::announce::{AnnounceEvent, AnnounceReply, AnnounceRequest, TrackerError};
+use crate::announce::{AnnounceEvent, AnnounceReply, AnnounceRequest, TrackerError, Trouble};
 use crate::announcer::{Announcer, TrackerIndex};
 use crate::bitfield::Bitfield;
 use crate::choker::{self, Candidate, Choker};
@@ -29,7 +29,7 @@ use crate::types::{InfoHash, PeerId, PeerKey};
 use blame::{Blame, Giver};
 use peers::Peer;
 use rate::{Budgets, Rate};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -39,6 +39,9 @@ const MAX_DIALS: usize = 20;
 
 /// How often progress is told.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
+
+/// Different messages of trackers that are passed on to the user.
+const MAX_WARNINGS: usize = 20;
 
 /// Peers to ask a tracker for.
 const PEERS_WANTED: u32 = 100;
@@ -127,6 +130,8 @@ pub struct Torrent {
     peers: BTreeMap<PeerKey, Peer>,
     /// Everybody who gave us blocks in this run, also those who left.
     givers: BTreeMap<PeerKey, Giver>,
+    /// What trackers said that the user has been told.
+    warned: BTreeSet<String>,
     phase: Phase,
     rng: fastrand::Rng,
     /// Tells us apart from others behind the same address, for trackers.
@@ -177,6 +182,7 @@ impl Torrent {
             blame: Blame::default(),
             peers: BTreeMap::new(),
             givers: BTreeMap::new(),
+            warned: BTreeSet::new(),
             phase: Phase::Downloading,
             rng,
             downloaded: 0,
@@ -268,6 +274,11 @@ impl Torrent {
         self.announcer.has_left()
     }
 
+    /// Whether a tracker is just being told that we join: see [`Announcer::is_joining`].
+    pub fn is_joining(&self) -> bool {
+        self.announcer.is_joining()
+    }
+
     /// Somebody named these addresses.
     pub fn on_addresses(
         &mut self,
@@ -296,18 +307,29 @@ impl Torrent {
         }
         match result {
             Ok(reply) => {
-                if let Some(message) = reply.warning {
-                    let info_hash = Some(self.setup.info_hash);
-                    actions.push(Action::Tell(Report::Warning { info_hash, message }));
+                if let Some(warning) = reply.warning {
+                    self.warn_once(format!("a tracker warns: {warning}"), &mut actions);
                 }
                 let text = format!("a tracker named {} peers", reply.peers.len());
                 actions.push(detail(1, text));
                 self.on_addresses(reply.peers, Source::Tracker, now, &mut actions);
             }
+            // It knows us and wants us not: that is for the user to solve.
+            Err(error) if matches!(error.trouble, Trouble::Failure(_)) => {
+                self.warn_once(error.to_string(), &mut actions);
+            }
             Err(error) => actions.push(detail(1, error.to_string())),
         }
         self.announce(now, &mut actions);
         actions
+    }
+
+    /// Warns the user; what a tracker says at each announce is said once.
+    fn warn_once(&mut self, message: String, actions: &mut Vec<Action>) {
+        if self.warned.len() < MAX_WARNINGS && self.warned.insert(message.clone()) {
+            let info_hash = Some(self.setup.info_hash);
+            actions.push(Action::Tell(Report::Warning { info_hash, message }));
+        }
     }
 
     /// What the checker found about finished pieces.

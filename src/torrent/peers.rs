@@ -165,19 +165,14 @@ impl Torrent {
             actions.extend([Action::HangUp(key), detail(1, format!("{addr}: no room"))]);
             return actions;
         }
-        let unchoked = self.peers.values().filter(|peer| !peer.we_choke).count();
-        let slots = Choker::slots(self.phase != Phase::Downloading);
-        actions.push(Action::Welcome(key));
         if let Some(peer) = self.peers.get_mut(&key) {
             peer.welcome = true;
             peer.since = now;
-            // There is room: it need not ask first and wait for a round trip.
-            peer.we_choke = unchoked >= slots;
-            if !peer.we_choke {
-                actions.push(Action::Send(key, Command::Choke(false)));
-            }
         }
-        actions.push(detail(1, format!("{addr}: connected")));
+        actions.extend([
+            Action::Welcome(key),
+            detail(1, format!("{addr}: connected")),
+        ]);
         actions
     }
 

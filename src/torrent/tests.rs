@@ -129,9 +129,7 @@ impl Rig {
     }
 
     fn banned(&self, n: u8) -> bool {
-        self.torrent
-            .swarm
-            .is_banned(addr(n), PeerId([n; 20]), false)
+        self.torrent.swarm.is_banned(addr(n), PeerId([n; 20]), true)
     }
 }
 

@@ -261,7 +261,7 @@ fn misbehaviour_ends_the_conversation() {
         &'static str,
         fn(&mut Session, Instant) -> Result<Option<Block>, PeerError>,
     );
-    let cases: [Case; 7] = [
+    let cases: [Case; 6] = [
         ("have of no piece", |s, now| {
             s.on_message(Message::Have(2), now)
         }),
@@ -270,10 +270,6 @@ fn misbehaviour_ends_the_conversation() {
         }),
         ("spare bits", |s, now| {
             s.on_message(Message::Bitfield(&[0xff]), now)
-        }),
-        ("two bitfields", |s, now| {
-            s.on_message(Message::HaveNone, now)?;
-            s.on_message(Message::Bitfield(&[0xc0]), now)
         }),
         ("request past the piece", |s, now| {
             s.on_message(request(0, 4 * BLOCK_LEN, 1), now)

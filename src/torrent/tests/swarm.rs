@@ -59,7 +59,7 @@ fn a_thousand_peers_with_liars_among_them() {
             assert!(
                 node.torrent
                     .swarm
-                    .is_banned(World::addr(*liar), World::peer_id(*liar), false),
+                    .is_banned(World::addr(*liar), World::peer_id(*liar), true),
                 "node {index} was fooled by {liar} and does not know"
             );
         }
@@ -68,7 +68,7 @@ fn a_thousand_peers_with_liars_among_them() {
                 !node
                     .torrent
                     .swarm
-                    .is_banned(World::addr(other), World::peer_id(other), false),
+                    .is_banned(World::addr(other), World::peer_id(other), true),
                 "node {index} banned {other}, which is honest"
             );
         }
