@@ -4,49 +4,12 @@
 mod support;
 
 use std::fs;
-use std::path::Path;
-use std::sync::Arc;
 use support::Gate;
-use support::bencode::{Value, dict};
-use support::content::{Spec, Torrent, metainfo, tree};
-use support::http::{HttpServer, respond};
+use support::content::{Spec, tree};
 use support::peer::{FakePeer, Seed};
-use support::program::{Outcome, Storrent};
+use support::place::Place;
+use support::program::Storrent;
 use support::wire::{EXTENDED, FAST, Handshake, Message, PLAIN};
-use tempfile::TempDir;
-
-/// A temporary folder with the torrent file in it, and the folder to download to, which
-/// does not exist yet.
-struct Place {
-    temp: TempDir,
-    torrent: Arc<Torrent>,
-}
-
-impl Place {
-    fn new(spec: Spec) -> Self {
-        let temp = tempfile::tempdir().unwrap();
-        Self {
-            temp,
-            torrent: spec.build(),
-        }
-    }
-
-    fn dir(&self) -> std::path::PathBuf {
-        self.temp.path().join("down")
-    }
-
-    fn download(&self) -> Storrent {
-        Storrent::download(&self.dir()).arg(self.torrent.save(self.temp.path()))
-    }
-
-    /// Downloads from `peer` and compares.
-    #[track_caller]
-    fn fetch(&self, peer: &FakePeer) -> Outcome {
-        let end = self.download().peers(&[peer.addr]).run().expect(0);
-        self.torrent.assert_whole(&self.dir());
-        end
-    }
-}
 
 /// Every combination of sizes that is a special case somewhere.
 #[test]
@@ -341,157 +304,6 @@ fn sequential_asks_in_order() {
 }
 
 #[test]
-fn from_standard_input() {
-    let place = Place::new(Spec::single("x", 100_000));
-    let seed = Seed::of(&place.torrent).start();
-    let command = Storrent::download(&place.dir())
-        .arg("-")
-        .peers(&[seed.addr]);
-    command.stdin(&place.torrent.metainfo).run().expect(0);
-    place.torrent.assert_whole(&place.dir());
-}
-
-#[test]
-fn from_a_url() {
-    let place = Place::new(Spec::single("x", 100_000));
-    let (seed, file) = (
-        Seed::of(&place.torrent).start(),
-        place.torrent.metainfo.clone(),
-    );
-    let web = HttpServer::start(move |request, stream| match request.target.as_str() {
-        "/moved" => {
-            use std::io::Write;
-            let head = b"HTTP/1.1 302 Found\r\nLocation: /x.torrent\r\nContent-Length: 0\r\n";
-            stream.write_all(&[head, &b"Connection: close\r\n\r\n"[..]].concat())
-        }
-        "/x.torrent" => respond(stream, "200 OK", &file),
-        _ => respond(stream, "404 Not Found", b"no such page"),
-    });
-    let get = |path: &str| {
-        let dir = place.dir();
-        let command = Storrent::download(&dir)
-            .arg(web.url(path))
-            .peers(&[seed.addr]);
-        command.run()
-    };
-    get("/x.torrent").expect(0);
-    place.torrent.assert_whole(&place.dir());
-    fs::remove_dir_all(place.dir()).unwrap();
-    get("/moved").expect(0);
-    place.torrent.assert_whole(&place.dir());
-    let end = get("/nothing").expect(1);
-    assert!(end.stderr.contains("404"), "{}", end.stderr);
-}
-
-/// From nothing but the info hash: the metadata comes from a peer (BEP 9).
-#[test]
-fn from_a_magnet_link() {
-    // So many pieces that the metadata has several parts of 16 KiB.
-    let place = Place::new(Spec::single("x", 2 << 20).piece_length(1 << 10));
-    let seed = Seed::of(&place.torrent).speaking(EXTENDED).start();
-    let magnet = || Storrent::download(&place.dir()).arg(place.torrent.magnet());
-    magnet().peers(&[seed.addr]).run().expect(0);
-    place.torrent.assert_whole(&place.dir());
-    // The link can name the peer too.
-    fs::remove_dir_all(place.dir()).unwrap();
-    let link = format!("{}&dn=other&x.pe={}", place.torrent.magnet(), seed.addr);
-    Storrent::download(&place.dir()).arg(link).run().expect(0);
-    place.torrent.assert_whole(&place.dir());
-}
-
-#[test]
-fn show_of_a_magnet_link() {
-    let place = Place::new(Spec::multi("x", &[("a", 5), ("b", 7)]));
-    let seed = Seed::of(&place.torrent).speaking(EXTENDED).start();
-    let out = place.temp.path().join("saved.torrent");
-    let options = ["show", "--json", "--no-dht", "--no-lsd", "-o"];
-    let show = Storrent::new().args(options).arg(&out).peers(&[seed.addr]);
-    let shown = show.arg(place.torrent.magnet()).run().expect(0).json();
-    assert_eq!(shown["info_hash"], place.torrent.hex());
-    assert_eq!(shown["total_bytes"], 12);
-    let (saved, _) = Value::decode(&fs::read(&out).unwrap())
-        .map(|(v, r)| (v, r.len()))
-        .unwrap();
-    assert_eq!(saved.get("info").unwrap().encode(), place.torrent.info);
-}
-
-/// Web seeds (BEP 19), with nobody else in the swarm.
-#[test]
-fn from_a_web_seed() {
-    for name in ["x", "ä b%c"] {
-        let files = [("a", 100_000), ("b c/d#e", 70_000), ("f", 3)];
-        let temp = tempfile::tempdir().unwrap();
-        let torrent = Spec::multi(name, &files).build();
-        let there = temp.path().join("there");
-        torrent.write(&there);
-        let web = HttpServer::start(move |request, stream| {
-            let path = support::tracker::unescape(request.target.trim_start_matches("/pub/"));
-            let path = there.join(String::from_utf8(path).unwrap());
-            match (fs::read(path), request.range()) {
-                (Ok(all), Some((first, last))) if last < all.len() => {
-                    respond(stream, "206 Partial Content", &all[first..=last])
-                }
-                (Ok(all), None) => respond(stream, "200 OK", &all),
-                _ => respond(stream, "404 Not Found", b""),
-            }
-        });
-        let torrent = Spec::multi(name, &files).webseed(&web.url("/pub/")).build();
-        let dir = temp.path().join("down");
-        Storrent::download(&dir)
-            .arg(torrent.save(temp.path()))
-            .run()
-            .expect(0);
-        torrent.assert_whole(&dir);
-    }
-}
-
-#[test]
-fn two_torrents_at_once() {
-    let (a, b) = (
-        Place::new(Spec::single("a", 400_000)),
-        Place::new(Spec::single("b", 400_000)),
-    );
-    let (c, d) = (Seed::of(&a.torrent).start(), Seed::of(&b.torrent).start());
-    let sources = [a.torrent.save(a.temp.path()), b.torrent.save(a.temp.path())];
-    let command = Storrent::download(&a.dir())
-        .args(sources)
-        .peers(&[c.addr, d.addr]);
-    let end = command.run().expect(0);
-    assert_eq!(end.all("complete").len(), 2);
-    assert_eq!(tree(&a.dir()), ["a", "b"].map(Into::into).into());
-    for torrent in [&a.torrent, &b.torrent] {
-        assert!(torrent.pieces_on_disk(&a.dir()).iter().all(|whole| *whole));
-    }
-}
-
-#[test]
-fn the_same_torrent_twice_is_one() {
-    let place = Place::new(Spec::single("x", 100_000));
-    let seed = Seed::of(&place.torrent).start();
-    let end = place
-        .download()
-        .arg(place.torrent.magnet())
-        .peers(&[seed.addr])
-        .run()
-        .expect(0);
-    assert_eq!(end.all("complete").len(), 1);
-    place.torrent.assert_whole(&place.dir());
-}
-
-#[test]
-fn two_torrents_with_one_path_are_refused() {
-    let place = Place::new(Spec::single("x", 100_000));
-    let other = Spec::single("x", 100_000).seed(2).build();
-    let seed = Seed::of(&place.torrent).start();
-    let command = place
-        .download()
-        .arg(other.save(place.temp.path()))
-        .peers(&[seed.addr]);
-    command.run().expect(1);
-    place.torrent.assert_whole(&place.dir());
-}
-
-#[test]
 fn it_gives_up_when_nothing_comes() {
     let place = Place::new(Spec::single("x", 1 << 20));
     let info_hash = place.torrent.info_hash;
@@ -521,14 +333,6 @@ fn it_gives_up_when_nothing_comes() {
             .iter()
             .all(|block| !kept[block.index as usize])
     );
-}
-
-/// A torrent whose metadata never comes is given up as well.
-#[test]
-fn it_gives_up_on_a_magnet_link() {
-    let place = Place::new(Spec::single("x", 100));
-    let link = Storrent::download(&place.dir()).arg(place.torrent.magnet());
-    link.args(["--stall-timeout", "1"]).run().expect(3);
 }
 
 #[test]
@@ -614,144 +418,6 @@ fn folders_that_cannot_be_written() {
     );
 }
 
-/// Whatever lies in the folder: nothing is written through a link.
-#[test]
-fn symlinks_in_the_folder() {
-    use std::os::unix::fs::symlink;
-    let outside = |place: &Place| place.temp.path().join("outside");
-    /// Makes a link in the first folder to (or into) the second.
-    type Link = fn(&Path, &Path);
-    let cases: [(&str, Link); 4] = [
-        ("the torrent's folder", |dir, to| {
-            symlink(to, dir.join("x")).unwrap()
-        }),
-        ("a folder in it", |dir, to| {
-            fs::create_dir(dir.join("x")).unwrap();
-            symlink(to, dir.join("x/b")).unwrap();
-        }),
-        ("a file in it", |dir, to| {
-            fs::create_dir(dir.join("x")).unwrap();
-            symlink(to.join("target"), dir.join("x/a")).unwrap();
-        }),
-        ("the resume file", |dir, to| {
-            symlink(to.join("target"), dir.join("x.storrent")).unwrap()
-        }),
-    ];
-    for (what, link) in cases {
-        let place = Place::new(Spec::multi("x", &[("a", 50_000), ("b/c", 5)]));
-        let seed = Seed::of(&place.torrent).start();
-        fs::create_dir(outside(&place)).unwrap();
-        fs::write(outside(&place).join("target"), "mine").unwrap();
-        fs::create_dir(place.dir()).unwrap();
-        link(&place.dir(), &outside(&place));
-        let end = place
-            .download()
-            .arg("--overwrite")
-            .peers(&[seed.addr])
-            .run();
-        assert!(matches!(end.code, Some(0 | 1)), "{what}: {end:#?}");
-        assert!(!end.stderr.contains("panicked"), "{what}: {end:#?}");
-        let left = tree(&outside(&place));
-        assert_eq!(
-            left,
-            ["target".into()].into(),
-            "{what}: written through the link"
-        );
-        assert_eq!(
-            fs::read(outside(&place).join("target")).unwrap(),
-            b"mine",
-            "{what}"
-        );
-    }
-}
-
-/// Names that would lead out of the folder, or are none: made safe, said so, kept apart.
-#[test]
-fn unsafe_names() {
-    let names: [&[&str]; 9] = [
-        &["..", "..", "escaped"],
-        &["/etc/absolute"],
-        &["a/b"],
-        &["."],
-        &[""],
-        &["nul\0byte"],
-        &["bell\u{7}"],
-        &["A long name, of "],
-        &["x", "..", "y"],
-    ];
-    let long = "l".repeat(300);
-    for name in ["fine", "..", "/", "../../up", ""] {
-        let mut files: Vec<Value> = Vec::new();
-        let mut data = Vec::new();
-        for (i, path) in names
-            .iter()
-            .copied()
-            .chain([&[long.as_str()][..]])
-            .enumerate()
-        {
-            let path: Vec<Value> = path.iter().map(|part| (*part).into()).collect();
-            files.push(dict([("length", Value::Int(100)), ("path", path.into())]));
-            data.extend([i as u8; 100]);
-        }
-        // The same name twice, and one that is safe but where another may end up.
-        for i in [100, 101] {
-            let path = vec!["twice".into()];
-            files.push(dict([("length", Value::Int(100)), ("path", path.into())]));
-            data.extend([i; 100]);
-        }
-        let hashes = support::sha1(&data);
-        let info = dict([
-            ("files", files.into()),
-            ("name", name.into()),
-            ("piece length", Value::Int(16_384)),
-            ("pieces", hashes.as_slice().into()),
-        ]);
-        let temp = tempfile::tempdir().unwrap();
-        let file = temp.path().join("t.torrent");
-        fs::write(&file, metainfo(&info, &[], &[])).unwrap();
-        let info = info.encode();
-        let torrent = Arc::new(Torrent {
-            name: name.into(),
-            files: vec![],
-            piece_length: 16_384,
-            data: data.clone(),
-            info_hash: support::sha1(&info),
-            info,
-            metainfo: vec![],
-        });
-        let seed = Seed::of(&torrent).start();
-        let dir = temp.path().join("deep/down");
-        let run = Storrent::download(&dir)
-            .arg(&file)
-            .peers(&[seed.addr])
-            .run()
-            .expect(0);
-        assert!(
-            !run.all("warning").is_empty(),
-            "the change is said: {run:#?}"
-        );
-        let outside: Vec<_> = tree(temp.path())
-            .into_iter()
-            .filter(|p| !p.starts_with("deep/down"))
-            .collect();
-        assert_eq!(
-            outside,
-            [Path::new("t.torrent")],
-            "{name:?}: outside the folder"
-        );
-        let mut found: Vec<u8> = Vec::new();
-        for path in tree(&dir) {
-            let bytes = fs::read(dir.join(path)).unwrap();
-            assert!(bytes.len() == 100 && bytes.iter().all(|b| *b == bytes[0]));
-            found.push(bytes[0]);
-        }
-        found.sort_unstable();
-        let all: Vec<u8> = data.chunks(100).map(|chunk| chunk[0]).collect();
-        assert_eq!(found, all, "{name:?}: every file has a path of its own");
-        assert_eq!(fs::read_dir(&dir).unwrap().count(), 1, "all in one folder");
-    }
-}
-
 #[test]
 fn a_private_torrent_takes_no_other_tracker() {
     let place = Place::new(Spec::single("x", 5).private());
@@ -780,10 +446,7 @@ fn a_port_that_is_taken() {
         "-d",
     ];
     let command = Storrent::new().args(line).arg(place.dir());
-    let end = command
-        .arg(place.torrent.save(place.temp.path()))
-        .run()
-        .expect(1);
+    let end = command.arg(place.file()).run().expect(1);
     assert!(end.stderr.contains(&port), "{}", end.stderr);
 }
 
@@ -805,10 +468,7 @@ fn quiet_is_quiet() {
         .args(line)
         .arg(place.dir())
         .peers(&[seed.addr]);
-    let end = command
-        .arg(place.torrent.save(place.temp.path()))
-        .run()
-        .expect(0);
+    let end = command.arg(place.file()).run().expect(0);
     assert_eq!((end.stdout.as_str(), end.stderr.as_str()), ("", ""));
 }
 
@@ -830,10 +490,7 @@ fn plain_lines_when_there_is_no_terminal() {
         .args(line)
         .arg(place.dir())
         .peers(&[seed.addr]);
-    let end = command
-        .arg(place.torrent.save(place.temp.path()))
-        .run()
-        .expect(0);
+    let end = command.arg(place.file()).run().expect(0);
     assert!(end.stderr.lines().count() >= 2, "{}", end.stderr);
     assert!(!end.stderr.contains(['\r', '\u{1b}']), "{:?}", end.stderr);
 }

@@ -10,10 +10,10 @@ use std::sync::Arc;
 use support::Gate;
 use support::bencode::{Value, dict};
 use support::content::{Spec, Torrent};
-use support::peer::{FakePeer, Seed, dial, fetch};
-use support::program::{Outcome, Running, Storrent};
+use support::peer::{FakePeer, Seed};
+use support::program::{Outcome, Storrent};
 use support::wire::{
-    BLOCK, Block, EXTENDED, FAST, Handshake, Message, Note, PLAIN, Wire, bitfield, raw,
+    BLOCK, Block, EXTENDED, FAST, Handshake, Message, Note, PLAIN, Wire, bitfield, nested, raw,
 };
 use tempfile::TempDir;
 
@@ -52,12 +52,6 @@ fn endured(wire: &mut Wire, torrent: &Torrent, bytes: &[u8], gate: &Gate) -> io:
     wire.send_raw(bytes)?;
     gate.open();
     wire.until_closed().map(drop)
-}
-
-/// An extended message that is `depth` lists in each other.
-fn nested(kind: u8, depth: usize) -> Vec<u8> {
-    let body = [vec![b'l'; depth], vec![b'e'; depth]].concat();
-    Message::Extended(kind, body).encode()
 }
 
 fn request(block: Block) -> Vec<u8> {
@@ -564,135 +558,4 @@ fn ourselves() {
     let file = scene.torrent.save(scene.temp.path());
     command.arg(file).peers(&[us, honest.addr]).run().expect(0);
     scene.torrent.assert_whole(&dir);
-}
-
-/// What a stranger does who dials a seed.
-type Caller = fn(SocketAddr, &Torrent) -> io::Result<()>;
-
-/// The other side of the door. The seed must go on serving honest leechers, and never
-/// give what it must not.
-const CALLERS: &[(&str, Caller)] = &[
-    ("another torrent", |seed, _| {
-        let mut stranger = Wire::new(std::net::TcpStream::connect(seed)?, None)?;
-        stranger.send_raw(&Handshake::new([9; 20], PLAIN).encode())?;
-        stranger.until_closed().map(drop)
-    }),
-    ("noise", |seed, _| {
-        let mut stranger = Wire::new(std::net::TcpStream::connect(seed)?, None)?;
-        // Looks like an encrypted handshake with nobody behind it.
-        let noise: Vec<u8> = (0..2000u32)
-            .map(|i| (i * 31 + i / 7) as u8 | 0x40)
-            .collect();
-        stranger.send_raw(&noise)?;
-        match stranger.recv() {
-            // Hung up, or an answer that only an encrypted peer would understand.
-            Err(_) | Ok(_) => Ok(()),
-        }
-    }),
-    ("out of range", |seed, torrent| {
-        let last = torrent.pieces() as u32 - 1;
-        let short = torrent.piece(last as usize).len() as u32;
-        for (index, begin, length) in [
-            (last + 1, 0, BLOCK),
-            (u32::MAX, 0, 1),
-            (0, u32::MAX, 2),
-            (0, 0, u32::MAX),
-            (0, 0, 1 << 20),
-            (0, 0, 0),
-            (last, 0, short + 1),
-        ] {
-            let mut wire = dial(seed, torrent)?;
-            wire.send(&Message::Interested)?;
-            wire.recv_until(|m| *m == Message::Unchoke)?;
-            wire.send(&Message::Request(Block::new(index, begin, length)))?;
-            // A good one after it: either the link is cut, or the good one is what comes.
-            wire.send(&Message::Request(Block::new(0, 0, 100)))?;
-            match wire.recv_until(|m| matches!(m, Message::Piece(..))) {
-                Ok(Message::Piece(0, 0, data)) if data.len() == 100 => {}
-                Err(e) if support::wire::is_end(&e) => {}
-                other => return Err(io::Error::other(format!("{other:?}"))),
-            }
-        }
-        Ok(())
-    }),
-    (
-        "a flood of requests, and nothing is read",
-        |seed, torrent| {
-            let mut wire = dial(seed, torrent)?;
-            wire.send(&Message::Interested)?;
-            wire.recv_until(|m| *m == Message::Unchoke)?;
-            // It may stop listening or hang up; it may not fill its memory. What it does not
-            // take ends this by the write's time limit or by its end.
-            let flood = Message::Request(Block::new(0, 0, BLOCK))
-                .encode()
-                .repeat(5_000);
-            let _ = wire.send_raw(&flood);
-            Ok(())
-        },
-    ),
-    ("nested bencode", |seed, torrent| {
-        let (mut wire, _) = Wire::dial(seed, Handshake::new(torrent.info_hash, EXTENDED))?;
-        for kind in 0..=4 {
-            if wire.send_raw(&nested(kind, 100_000)).is_err() {
-                return Ok(());
-            }
-        }
-        Ok(())
-    }),
-    ("4 GiB", |seed, torrent| {
-        let mut wire = dial(seed, torrent)?;
-        wire.send_raw(&[0xff; 5])?;
-        wire.until_closed().map(drop)
-    }),
-    ("half a handshake, and gone", |seed, torrent| {
-        let mut wire = Wire::new(std::net::TcpStream::connect(seed)?, None)?;
-        wire.send_raw(&Handshake::new(torrent.info_hash, PLAIN).encode()[..47])
-    }),
-];
-
-fn seeding(temp: &TempDir, torrent: &Torrent) -> (Running, SocketAddr) {
-    let dir = temp.path().join("full");
-    torrent.write(&dir);
-    let mut run = Storrent::seed(&dir).arg(torrent.save(temp.path())).start();
-    let addr = run.address();
-    run.event("checked");
-    (run, addr)
-}
-
-#[test]
-fn callers_at_a_seed() {
-    let temp = tempfile::tempdir().unwrap();
-    let torrent = Spec::single("x", 700_000).build();
-    let (run, addr) = seeding(&temp, &torrent);
-    for (what, call) in CALLERS {
-        println!("{what}");
-        call(addr, &torrent).unwrap_or_else(|e| panic!("{what}: {e}"));
-        fetch(&mut dial(addr, &torrent).unwrap(), &torrent).unwrap();
-    }
-    assert!(!run.ended());
-    run.kill(rustix::process::Signal::INT);
-    run.wait().expect(130);
-}
-
-/// Connections that say nothing must not keep others out.
-#[test]
-fn silent_callers_do_not_fill_the_seed() {
-    let temp = tempfile::tempdir().unwrap();
-    let torrent = Spec::single("x", 100_000).build();
-    let (_run, addr) = seeding(&temp, &torrent);
-    let silent: Vec<_> = (0..100)
-        .map(|_| std::net::TcpStream::connect(addr).unwrap())
-        .collect();
-    // It takes the seed its time to find out that they are silent. Until then a leecher
-    // may be turned away; as any leecher would, it comes again.
-    let deadline = std::time::Instant::now() + support::PATIENCE;
-    loop {
-        let served = dial(addr, &torrent).and_then(|mut wire| fetch(&mut wire, &torrent));
-        match served {
-            Ok(()) => break,
-            Err(e) => assert!(std::time::Instant::now() < deadline, "{e}"),
-        }
-        std::thread::sleep(std::time::Duration::from_millis(100));
-    }
-    drop(silent);
 }

@@ -170,6 +170,32 @@ fn requests_while_choked() {
     );
 }
 
+/// aria2 says what it got meanwhile in a bitfield where that is shorter than many
+/// `have`s, in the middle of the talk.
+#[test]
+fn a_bitfield_in_mid_talk() {
+    for (reserved, first) in [
+        (PLAIN, Message::Bitfield(vec![0; 5])),
+        (FAST, Message::HaveNone),
+    ] {
+        let scene = Scene::new(Spec::single("x", 37 * 32_768), &[]);
+        let mut wire = scene.dial(reserved);
+        wire.send(&first).unwrap();
+        wire.send(&Message::Interested).unwrap();
+        wire.recv_until(|m| *m == Message::Unchoke).unwrap();
+        let mut have = [false; 37];
+        for index in [3, 9] {
+            wire.send(&Message::Request(Block::new(index, 0, BLOCK)))
+                .unwrap();
+            wire.recv_until(|m| matches!(m, Message::Piece(..)))
+                .unwrap();
+            have[index as usize] = true;
+            wire.send(&Message::Bitfield(bitfield(&have))).unwrap();
+        }
+        fetch(&mut wire, &scene.torrent).unwrap();
+    }
+}
+
 /// A cancelled block is not sent, or was under way; the others come.
 #[test]
 fn cancel() {

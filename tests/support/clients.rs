@@ -233,7 +233,8 @@ impl Process {
     pub fn wait_complete(&self, tracker: &OpenTracker, torrent: &Torrent) {
         let told = self.log.with_file_name(COMPLETE);
         let fits = |swarm: Swarm| swarm.completed > 0 || told.exists();
-        tracker.wait("a download is complete", torrent, fits);
+        let done = tracker.wait_for(torrent, fits);
+        assert!(done, "the client is not done, it says:\n{}", self.log());
     }
 
     /// What it said so far.
@@ -340,19 +341,24 @@ impl OpenTracker {
         })
     }
 
-    /// Waits until the swarm is as it should be. A tracker tells nobody by itself, so it
-    /// is asked again and again.
+    /// Waits until the swarm is as it should be.
     #[track_caller]
     pub fn wait(&self, what: &str, torrent: &Torrent, fits: impl Fn(Swarm) -> bool) {
+        let (told, log) = (self.wait_for(torrent, fits), self.process.log());
+        let swarm = self.swarm(torrent);
+        assert!(told, "the tracker never said that {what}: {swarm:?}\n{log}");
+    }
+
+    /// The same; whether it came to that in time. A tracker tells nobody by itself, so it
+    /// is asked again and again.
+    fn wait_for(&self, torrent: &Torrent, fits: impl Fn(Swarm) -> bool) -> bool {
         let deadline = Instant::now() + PATIENCE;
-        while !self.swarm(torrent).is_some_and(&fits) {
-            assert!(
-                Instant::now() < deadline,
-                "the tracker never said that {what}: {:?}\n{}",
-                self.swarm(torrent),
-                self.process.log(),
-            );
+        while Instant::now() < deadline {
+            if self.swarm(torrent).is_some_and(&fits) {
+                return true;
+            }
             thread::sleep(Duration::from_millis(50));
         }
+        false
     }
 }

@@ -12,6 +12,7 @@
 //! | [`program`] | runs `storrent` and collects what it says |
 //! | [`http`], [`tracker`] | scripted web server and trackers on loopback, which remember what they were asked |
 //! | [`wire`], [`peer`] | the peer protocol, and scripted peers that speak it well or badly |
+//! | [`place`] | a temporary folder with a torrent, as most tests begin |
 //! | [`network`], [`clients`] | real clients, in a network of their own |
 
 // Each test file compiles all of this and uses a part of it.
@@ -23,6 +24,7 @@ pub mod content;
 pub mod http;
 pub mod network;
 pub mod peer;
+pub mod place;
 pub mod program;
 pub mod tracker;
 pub mod wire;

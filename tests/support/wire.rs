@@ -175,6 +175,12 @@ pub fn raw(id: u8, body: &[u8]) -> Vec<u8> {
     out
 }
 
+/// An extended message that is `depth` lists in each other.
+pub fn nested(kind: u8, depth: usize) -> Vec<u8> {
+    let body = [vec![b'l'; depth], vec![b'e'; depth]].concat();
+    Message::Extended(kind, body).encode()
+}
+
 /// The bytes of a bitfield message: the highest bit is piece 0.
 pub fn bitfield(have: &[bool]) -> Vec<u8> {
     let byte = |eight: &[bool]| {
