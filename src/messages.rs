@@ -43,7 +43,8 @@ pub enum Command {
 /// Peer thread → main.
 #[derive(Clone, Debug, PartialEq)]
 pub enum PeerEvent {
-    /// These are the pieces that it has: at most once. A question.
+    /// These are the pieces that it has: usually once, at the start. A
+    /// question, answered by [`Command::Interest`].
     Pieces(Bitfield),
     /// It has one more.
     Have(PieceIndex),

@@ -169,26 +169,6 @@ fn qbittorrent_fetches_from_us() {
     fetched_by("qbittorrent_fetches_from_us", Client::Qbittorrent, &http());
 }
 
-/// It refuses our plain handshake, so that we have to come again with MSE.
-#[test]
-fn encrypted_libtorrent_seeds_to_us() {
-    seeded_by(
-        "encrypted_libtorrent_seeds_to_us",
-        Client::LibtorrentEncrypted,
-        &http(),
-    );
-}
-
-/// It begins with MSE, and we have to notice.
-#[test]
-fn encrypted_libtorrent_fetches_from_us() {
-    fetched_by(
-        "encrypted_libtorrent_fetches_from_us",
-        Client::LibtorrentEncrypted,
-        &http(),
-    );
-}
-
 /// The same through the tracker's other protocol, BEP 15.
 #[test]
 fn udp_tracker() {
@@ -197,31 +177,6 @@ fn udp_tracker() {
         Client::Libtorrent,
         &OpenTracker::udp_url(PORT),
     );
-}
-
-/// From a bare magnet link: the metadata comes from the peer (BEP 9, BEP 10).
-fn magnet_from(name: &str, client: Client) {
-    isolated(name, &client.programs(), || {
-        let scene = Scene::new(&http());
-        let (there, here) = (scene.full_folder("there"), scene.folder("here"));
-        let _seed = client.start(&scene.file, &there, &scene.folder("home"), THEIRS, 7002);
-        scene
-            .tracker
-            .wait("it seeds", &scene.torrent, |swarm| swarm.seeds == 1);
-        let link = format!("{}&tr={}", scene.torrent.magnet(), http());
-        storrent(&[], &here).arg(link).run().expect(0);
-        scene.torrent.assert_whole(&here);
-    });
-}
-
-#[test]
-fn magnet_from_libtorrent() {
-    magnet_from("magnet_from_libtorrent", Client::Libtorrent);
-}
-
-#[test]
-fn magnet_from_transmission() {
-    magnet_from("magnet_from_transmission", Client::Transmission);
 }
 
 /// Two kinds of clients and one more of us fetch from one of us, at the same time and

@@ -8,9 +8,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
 use support::content::{Spec, Torrent};
-use support::peer::{Seed, dial, fetch, fetch_metadata};
+use support::peer::{Seed, dial, fetch};
 use support::program::{Running, Storrent};
-use support::wire::{BLOCK, Block, EXTENDED, FAST, Handshake, Message, PLAIN, Wire, bitfield};
+use support::wire::{BLOCK, Block, FAST, Handshake, Message, PLAIN, Wire, bitfield};
 use tempfile::TempDir;
 
 /// A seed at work. Fields in the order they are to be dropped.
@@ -89,16 +89,6 @@ fn what_it_says_it_has() {
         first == Message::HaveAll || first == Message::Bitfield(all),
         "{first:?}"
     );
-}
-
-/// Whoever has only the magnet link gets the metadata (BEP 9).
-#[test]
-fn metadata() {
-    let scene = Scene::new(Spec::single("x", 3 << 20).piece_length(1 << 10), &[]);
-    assert!(scene.torrent.info.len() > 3 * BLOCK as usize);
-    let mut wire = scene.dial(EXTENDED);
-    let metadata = fetch_metadata(&mut wire, &scene.torrent).unwrap();
-    assert_eq!(metadata, scene.torrent.info);
 }
 
 /// Blocks of other sizes than 16 KiB are odd but allowed.
@@ -184,15 +174,14 @@ fn a_bitfield_in_mid_talk() {
         wire.send(&Message::Interested).unwrap();
         wire.recv_until(|m| *m == Message::Unchoke).unwrap();
         let mut have = [false; 37];
-        for index in [3, 9] {
-            wire.send(&Message::Request(Block::new(index, 0, BLOCK)))
-                .unwrap();
+        for index in [3, 9, 36] {
+            let wanted = Block::new(index, 0, BLOCK);
+            wire.send(&Message::Request(wanted)).unwrap();
             wire.recv_until(|m| matches!(m, Message::Piece(..)))
                 .unwrap();
             have[index as usize] = true;
             wire.send(&Message::Bitfield(bitfield(&have))).unwrap();
         }
-        fetch(&mut wire, &scene.torrent).unwrap();
     }
 }
 
@@ -354,28 +343,4 @@ fn from_one_of_us_to_the_next() {
     middle.kill(Signal::INT);
     middle.wait().expect(130);
     scene.torrent.assert_whole(&one);
-}
-
-/// Encryption, both ways of insisting on it.
-#[test]
-fn encrypted_between_two_of_us() {
-    for (seed, leech) in [
-        ("require", "prefer"),
-        ("prefer", "require"),
-        ("require", "require"),
-    ] {
-        let scene = Scene::new(Spec::single("x", 1 << 20), &["--encryption", seed]);
-        let temp = tempfile::tempdir().unwrap();
-        let dir = temp.path().join("down");
-        let command = Storrent::download(&dir).args(["--encryption", leech]);
-        let file = scene.torrent.save(temp.path());
-        command.arg(file).peers(&[scene.addr]).run().expect(0);
-        scene.torrent.assert_whole(&dir);
-    }
-    let scene = Scene::new(Spec::single("x", 1 << 20), &["--encryption", "require"]);
-    let plain = Wire::dial(scene.addr, Handshake::new(scene.torrent.info_hash, PLAIN));
-    assert!(
-        plain.is_err(),
-        "whoever requires encryption takes no plain handshake"
-    );
 }

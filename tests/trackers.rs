@@ -139,24 +139,6 @@ fn a_tracker_on_the_command_line() {
     torrent.assert_whole(&place.dir());
 }
 
-#[test]
-fn a_magnet_link_with_a_tracker() {
-    let torrent = Spec::single("x", SIZE).build();
-    let seed = Seed::of(&torrent).speaking(support::wire::EXTENDED).start();
-    let tracker = FakeTracker::naming(vec![seed.addr]);
-    let place = Place::new();
-    let url = tracker.url.replace(':', "%3A").replace('/', "%2F");
-    let link = format!("{}&tr={url}", torrent.magnet());
-    Storrent::download(&place.dir()).arg(link).run().expect(0);
-    torrent.assert_whole(&place.dir());
-    let announces = tracker.taken();
-    assert_ne!(
-        announces[0].left, 0,
-        "the size is unknown, which is not complete"
-    );
-    assert_eq!(events(&announces), ["started", "completed", "stopped"]);
-}
-
 /// What was there before does not count as downloaded, and is not left.
 #[test]
 fn a_resumed_download() {

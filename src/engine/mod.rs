@@ -329,7 +329,9 @@ impl<'a> Engine<'a> {
     fn on_tick(&mut self) {
         let now = Instant::now();
         for index in 0..self.works.len() {
-            if let Stage::Running(running) = &mut self.works[index].stage {
+            if let Stage::Running(running) | Stage::Leaving(running, _) =
+                &mut self.works[index].stage
+            {
                 let actions = running.torrent.on_tick(now, &mut self.budgets);
                 self.perform(TorrentId(index as u32), actions);
             }

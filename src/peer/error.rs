@@ -1,7 +1,6 @@
 //! Why a connection with a peer ends. Never fatal to the torrent: main notes it, gives
 //! the peer's work to others and goes on.
 
-use crate::bencode::BencodeError;
 use crate::layout::RawBlock;
 use crate::wire::WireError;
 use std::io;
@@ -32,9 +31,6 @@ pub enum PeerError {
     /// It broke the framing of BEP 3.
     #[error("the peer broke the wire protocol: {0}")]
     Wire(#[from] WireError),
-    /// An extended message is no sound bencoding.
-    #[error("the peer sent a bad extended message: {0}")]
-    Extension(#[from] BencodeError),
     /// Its bitfield has a wrong length or spare bits set.
     #[error("the peer sent a bad bitfield")]
     BadBitfield,

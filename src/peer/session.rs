@@ -233,7 +233,8 @@ impl Session {
             }
             Message::Reject(raw) => self.on_reject(raw)?,
             Message::Extended { id: 0, payload } => {
-                let told = extension::decode(payload)?;
+                // Nonsense costs what it could have told us, not the peer.
+                let told = extension::decode(payload).unwrap_or_default();
                 if let Some(reqq) = told.reqq {
                     self.pipeline.set_limit(reqq);
                 }

@@ -40,6 +40,9 @@ const MAX_DIALS: usize = 20;
 /// How often progress is told.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 
+/// How long peers may take to hang up before trackers are told that we leave.
+const HANG_UP: Duration = Duration::from_millis(500);
+
 /// Different messages of trackers that are passed on to the user.
 const MAX_WARNINGS: usize = 20;
 
@@ -133,6 +136,8 @@ pub struct Torrent {
     /// What trackers said that the user has been told.
     warned: BTreeSet<String>,
     phase: Phase,
+    /// Since when we are leaving.
+    leaving: Option<Instant>,
     rng: fastrand::Rng,
     /// Tells us apart from others behind the same address, for trackers.
     tracker_key: u32,
@@ -184,6 +189,7 @@ impl Torrent {
             givers: BTreeMap::new(),
             warned: BTreeSet::new(),
             phase: Phase::Downloading,
+            leaving: None,
             rng,
             downloaded: 0,
             uploaded: 0,
@@ -261,12 +267,23 @@ impl Torrent {
         actions
     }
 
-    /// Leaves the swarm: everybody who must hear it is told.
+    /// Leaves the swarm: the peers are told to go. Once they are gone, and their last
+    /// bytes counted, the trackers hear it, too.
     pub fn stop(&mut self, now: Instant) -> Vec<Action> {
         let mut actions: Vec<Action> = self.peers.keys().map(|key| Action::HangUp(*key)).collect();
-        self.announcer.stop();
-        self.announce(now, &mut actions);
+        self.leaving = Some(now);
+        self.say_goodbye(now, &mut actions);
         actions
+    }
+
+    /// Tells the trackers that we left, unless peers that were welcome are still going.
+    pub(crate) fn say_goodbye(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        let Some(since) = self.leaving else { return };
+        let gone = self.peers.values().all(|peer| !peer.welcome);
+        if gone || now.duration_since(since) >= HANG_UP {
+            self.announcer.stop();
+            self.announce(now, actions);
+        }
     }
 
     /// Whether, after [`Torrent::stop`], all trackers have been told or have failed.
@@ -433,6 +450,10 @@ impl Torrent {
     /// What time brings. To be called about every tenth of a second.
     pub fn on_tick(&mut self, now: Instant, budgets: &mut Budgets) -> Vec<Action> {
         let mut actions = Vec::new();
+        if self.leaving.is_some() {
+            self.say_goodbye(now, &mut actions);
+            return actions;
+        }
         if now >= self.choke_at {
             self.choke_at = now + choker::ROUND;
             self.choke_round(now, &mut actions);
@@ -503,7 +524,7 @@ impl Torrent {
 
     /// Connects to more peers, if there is room and use for them.
     fn dial(&mut self, now: Instant, actions: &mut Vec<Action>) {
-        if matches!(self.phase, Phase::Done | Phase::Stalled) {
+        if self.leaving.is_some() || matches!(self.phase, Phase::Done | Phase::Stalled) {
             return;
         }
         let room = self.setup.max_peers - self.setup.max_peers / 10;

@@ -518,6 +518,7 @@ impl Torrent {
         self.verify(ready, actions);
         self.feed_hungry(now, budgets, actions);
         self.dial(now, actions);
+        self.say_goodbye(now, actions);
     }
 
     /// Its thread never came to be.

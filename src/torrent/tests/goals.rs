@@ -49,6 +49,9 @@ fn a_download_is_started_completed_and_stopped() {
     assert_eq!((completed.downloaded, completed.uploaded), (140_000, 3));
     answer(&mut rig, 0);
     let actions = rig.torrent.stop(rig.now);
+    assert_eq!(hung_up(&actions), [key(1)], "its last bytes count, too");
+    assert!(announced(&actions).is_empty());
+    let actions = rig.event(1, PeerEvent::Closed("no longer needed".into()));
     let [stopped] = announced(&actions)[..] else {
         panic!("{actions:?}")
     };
@@ -91,7 +94,9 @@ fn left_counts_the_whole_torrent() {
         Vec::<&AnnounceRequest>::new(),
         "not all of it"
     );
-    assert_eq!(announced(&rig.torrent.stop(rig.now))[0].left, piece + 100);
+    rig.torrent.stop(rig.now);
+    let actions = rig.event(1, PeerEvent::Closed("no longer needed".into()));
+    assert_eq!(announced(&actions)[0].left, piece + 100);
 }
 
 #[test]
