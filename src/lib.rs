@@ -74,7 +74,7 @@
 //!    positioned write ([`storage`]). Main hears [`Stored`](messages::PeerEvent::Stored).
 //! 6. That was the last block of its piece, and nobody holds a lease on any of it: the
 //!    picker calls the piece ready, and main passes its number to the [`checker`].
-//! 7. The checker reads the piece back, out of the page cache, and hashes up to four
+//! 7. The checker reads the piece back, out of the page cache, and hashes up to sixteen
 //!    pieces at a time ([`sha1_lanes`]).
 //! 8. The hash is right: main marks the piece as had and sends
 //!    [`Had`](messages::Command::Had) to every peer thread. Each may serve it from now on,
@@ -154,7 +154,7 @@
 //! | [`layout`] | pieces, blocks, files: all arithmetic of sizes, in one place |
 //! | [`bitfield`] | which pieces somebody has |
 //! | [`types`] | info hash, peer id, and the numbers of torrents and peers |
-//! | [`sha1_lanes`] | SHA-1 of four messages at once |
+//! | [`sha1_lanes`] | SHA-1 of several messages at once |
 //! | [`human`] | sizes, rates, times and foreign text for people |
 //!
 //! # What comes from outside
@@ -162,7 +162,7 @@
 //! memory is allocated for it; an index is checked once, where it comes in, and becomes a
 //! [`layout::PieceIndex`] or [`layout::Block`], which can be made nowhere else. What breaks
 //! a rule ends that file, that answer or that connection, with an error that says why; it
-//! never ends the program. `unsafe` code is denied, but for one block in [`sha1_lanes`].
+//! never ends the program. `unsafe` code is denied, but for one function in [`sha1_lanes`].
 
 // The documentation is for people who read the source: it shows private items, too.
 #![allow(rustdoc::private_intra_doc_links)]

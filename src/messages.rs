@@ -20,7 +20,9 @@ pub enum Command {
     /// now. May also come later, unasked, to a peer whose answer was empty.
     Fetch(Vec<Span>),
     /// Somebody else has these, or takes them over. To be answered by
-    /// [`PeerEvent::Released`], so that main knows that nothing more will be written.
+    /// [`PeerEvent::Cancelled`], so that main knows that nothing more will be written.
+    /// Until then the peer is given no new work: it could be the same again, and the
+    /// answer would be taken for the new.
     Cancel(Vec<Span>),
     /// We have these pieces now, verified: they may be served.
     Had {
@@ -56,9 +58,11 @@ pub enum PeerEvent {
     Want(u32),
     /// These are on disk (not verified).
     Stored(Vec<Span>),
-    /// These will not come from it (it choked us, refused, stalled, or we cancelled);
+    /// These will not come from it (it choked us, refused, or stalled);
     /// nothing of them will be written any more.
     Released(Vec<Span>),
+    /// A [`Command::Cancel`] of these was obeyed; nothing of them will be written any more.
+    Cancelled(Vec<Span>),
     /// No block came for [`crate::peer::session::SNUB_AFTER`] though some are owed.
     Snubbed,
     /// It wants blocks, and there is an upload limit: so many bytes.

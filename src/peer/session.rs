@@ -381,7 +381,7 @@ impl Session {
                     }
                     !gone
                 });
-                self.events.push(PeerEvent::Released(spans));
+                self.events.push(PeerEvent::Cancelled(spans));
             }
             Command::Had { pieces, tell } => {
                 pieces.iter().for_each(|piece| _ = self.have.insert(*piece));

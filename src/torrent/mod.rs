@@ -20,7 +20,7 @@ use crate::bitfield::Bitfield;
 use crate::choker::{self, Candidate, Choker};
 use crate::config::Afterwards;
 use crate::human;
-use crate::layout::{Layout, PieceIndex, Span};
+use crate::layout::{Layout, PieceIndex};
 use crate::messages::Command;
 use crate::picker::Picker;
 use crate::report::{Progress, Report};
@@ -648,19 +648,6 @@ impl Torrent {
 
 fn detail(level: u8, message: String) -> Action {
     Action::Tell(Report::Detail { level, message })
-}
-
-/// Puts the cancels for one peer into one command.
-fn cancels(mut cancels: Vec<(PeerKey, Span)>) -> impl Iterator<Item = Action> {
-    cancels.sort_unstable();
-    let mut merged: BTreeMap<PeerKey, Vec<(PieceIndex, u32)>> = BTreeMap::new();
-    for (peer, span) in cancels {
-        let blocks = span.numbers().map(|number| (span.piece(), number));
-        merged.entry(peer).or_default().extend(blocks);
-    }
-    merged
-        .into_iter()
-        .map(|(peer, blocks)| Action::Send(peer, Command::Cancel(crate::layout::spans_of(blocks))))
 }
 
 #[cfg(test)]

@@ -2,15 +2,16 @@
 
 use super::blame::Giver;
 use super::rate::{Budgets, Rate};
-use super::{Action, Phase, Torrent, cancels, detail};
+use super::{Action, Phase, Torrent, detail};
 use crate::bitfield::Bitfield;
 use crate::choker::Choker;
-use crate::layout::{BLOCK_LEN, PieceIndex, Span};
+use crate::layout::{BLOCK_LEN, PieceIndex, Span, spans_of};
 use crate::messages::{Command, PeerEvent};
 use crate::picker::Outcome;
 use crate::swarm::{Ending, Source};
 use crate::types::{PeerId, PeerKey};
 use crate::wire::Handshake;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -40,6 +41,8 @@ pub(super) struct Peer {
     pub(super) we_want: bool,
     /// Blocks that it could be asked for besides what it has on order.
     wants: u32,
+    /// Cancels that its thread has not answered yet.
+    cancels: u32,
     /// Bytes that it waits to be sent, under an upload limit.
     wants_upload: u64,
     snubbed: bool,
@@ -69,6 +72,7 @@ impl Peer {
             interested: false,
             we_want: false,
             wants: 0,
+            cancels: 0,
             wants_upload: 0,
             snubbed: false,
             upload_only: false,
@@ -234,13 +238,12 @@ impl Torrent {
                 }
             }
             PeerEvent::Stored(spans) => self.on_stored(key, &spans, now, &mut actions),
+            PeerEvent::Cancelled(spans) => {
+                peer.cancels = peer.cancels.saturating_sub(1);
+                self.on_released(key, &spans, now, budgets, &mut actions);
+            }
             PeerEvent::Released(spans) => {
-                let ready = spans
-                    .iter()
-                    .filter_map(|span| self.picker.released(key, *span))
-                    .collect();
-                self.verify(ready, &mut actions);
-                self.feed_hungry(now, budgets, &mut actions);
+                self.on_released(key, &spans, now, budgets, &mut actions);
             }
             PeerEvent::Snubbed => {
                 peer.snubbed = true;
@@ -327,7 +330,11 @@ impl Torrent {
         budgets: &mut Budgets,
         actions: &mut Vec<Action>,
     ) -> bool {
-        let Some(peer) = self.peers.get_mut(&key).filter(|peer| peer.wants > 0) else {
+        let Some(peer) = self
+            .peers
+            .get_mut(&key)
+            .filter(|peer| peer.wants > 0 && peer.cancels == 0)
+        else {
             return false;
         };
         let block = u64::from(BLOCK_LEN);
@@ -342,7 +349,7 @@ impl Torrent {
             let Some(have) = have else { return false };
             let (taken, cancel) = self.picker.take_over(key, have, most, paces);
             spans = taken;
-            actions.extend(cancels(cancel));
+            self.cancel(cancel, actions);
         }
         let blocks: u32 = spans.iter().map(|span| span.count()).sum();
         let Some(peer) = self.peers.get_mut(&key).filter(|_| blocks > 0) else {
@@ -402,6 +409,36 @@ impl Torrent {
         }
     }
 
+    /// The peer will not write these any more.
+    fn on_released(
+        &mut self,
+        key: PeerKey,
+        spans: &[Span],
+        now: Instant,
+        budgets: &mut Budgets,
+        actions: &mut Vec<Action>,
+    ) {
+        let released = |span: &Span| self.picker.released(key, *span);
+        let ready = spans.iter().filter_map(released).collect();
+        self.verify(ready, actions);
+        self.feed_hungry(now, budgets, actions);
+    }
+
+    /// Tells peers that others have, or take over, what they fetch: one command each.
+    fn cancel(&mut self, cancels: Vec<(PeerKey, Span)>, actions: &mut Vec<Action>) {
+        let mut blocks: BTreeMap<PeerKey, Vec<(PieceIndex, u32)>> = BTreeMap::new();
+        for (peer, span) in cancels {
+            let numbers = span.numbers().map(|number| (span.piece(), number));
+            blocks.entry(peer).or_default().extend(numbers);
+        }
+        for (key, blocks) in blocks {
+            if let Some(peer) = self.peers.get_mut(&key) {
+                peer.cancels += 1;
+                actions.push(Action::Send(key, Command::Cancel(spans_of(blocks))));
+            }
+        }
+    }
+
     fn on_stored(&mut self, key: PeerKey, spans: &[Span], now: Instant, actions: &mut Vec<Action>) {
         let blocks: u64 = spans.iter().map(|span| u64::from(span.count())).sum();
         if let Some(peer) = self.peers.get_mut(&key) {
@@ -426,7 +463,7 @@ impl Torrent {
             all.cancel.extend(outcome.cancel);
             all.ready.extend(outcome.ready);
         }
-        actions.extend(cancels(all.cancel));
+        self.cancel(all.cancel, actions);
         self.verify(all.ready, actions);
     }
 

@@ -4,6 +4,7 @@
 use super::rate::Budget;
 use super::*;
 use crate::layout::BLOCK_LEN;
+use crate::layout::Span;
 use crate::messages::PeerEvent;
 use crate::swarm::Source;
 use crate::wire::Handshake;

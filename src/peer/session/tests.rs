@@ -152,7 +152,7 @@ fn cancelled_work_is_forgotten_and_answered() {
     let back = span(&s, 1, 2..4);
     s.on_command(Command::Cancel(vec![back]));
     assert_eq!(said(&mut s).len(), 2, "two cancels");
-    assert_eq!(told(&mut s), [PeerEvent::Released(vec![back])]);
+    assert_eq!(told(&mut s), [PeerEvent::Cancelled(vec![back])]);
     assert!(
         s.on_message(piece(2), now).unwrap().is_none(),
         "it was on its way"

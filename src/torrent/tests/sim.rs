@@ -316,10 +316,12 @@ impl World {
         let at = self.at();
         let node = &mut self.nodes[index];
         let ended: Vec<(PieceIndex, u32)> = match &event {
-            PeerEvent::Stored(spans) | PeerEvent::Released(spans) => spans
-                .iter()
-                .flat_map(|span| span.numbers().map(|n| (span.piece(), n)))
-                .collect(),
+            PeerEvent::Stored(spans) | PeerEvent::Released(spans) | PeerEvent::Cancelled(spans) => {
+                spans
+                    .iter()
+                    .flat_map(|span| span.numbers().map(|n| (span.piece(), n)))
+                    .collect()
+            }
             PeerEvent::Closed(_) => node.orders.keys().copied().collect(),
             _ => Vec::new(),
         };
