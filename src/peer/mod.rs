@@ -35,9 +35,10 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 use error::PeerError;
 use intake::Intake;
 use session::Session;
-use socket::PeerSocket;
 pub use socket::TICK;
+use socket::{PeerSocket, Wait};
 use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -49,9 +50,6 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Blocks that lie in the receive buffer are written after so long at the latest.
 const HOLD_AT_MOST: Duration = Duration::from_millis(500);
-
-/// File data read ahead for the socket: enough for a few blocks, whatever their size.
-const UPLOAD_AHEAD: usize = 256 * 1024;
 
 /// A peer thread's stack. It holds no large value; what grows is on the heap.
 const STACK: usize = 256 * 1024;
@@ -186,7 +184,7 @@ fn connect(
             let mut socket = PeerSocket::dial(addr, bind, CONNECT_TIMEOUT)?;
             let ours = Handshake::new(info_hash, peer_id);
             // Alone: some clients drop a peer that sends more before they answered.
-            socket.write_wait(&ours.encode())?;
+            socket.write(&ours.encode(), false, Wait::Tick)?;
             (socket, Some(ours))
         }
         Link::Accepted(stream) => (PeerSocket::new(stream)?, None),
@@ -232,7 +230,7 @@ fn connect(
         layout,
         files,
         max_message,
-        sent: 0,
+        outgoing: Outgoing::default(),
         held_since: None,
     }))
 }
@@ -261,6 +259,18 @@ fn read_handshake(
     Err(PeerError::Silent(HANDSHAKE_TIMEOUT))
 }
 
+/// What is on its way to the peer: messages, the last of them perhaps the head of a
+/// block, and then that block, straight from the file. Whatever else there is to say
+/// waits until it is out: so a choke or a cancel finds all blocks but one not begun.
+#[derive(Debug, Default)]
+struct Outgoing {
+    bytes: Vec<u8>,
+    /// How many of `bytes` the kernel has taken.
+    sent: usize,
+    /// Which bytes of the torrent come next.
+    data: Range<u64>,
+}
+
 /// A peer that main welcomed.
 struct Peer {
     socket: PeerSocket,
@@ -269,8 +279,7 @@ struct Peer {
     layout: Arc<Layout>,
     files: Files,
     max_message: usize,
-    /// How much of the session's output the kernel has taken.
-    sent: usize,
+    outgoing: Outgoing,
     /// Since when blocks lie in the intake.
     held_since: Option<Instant>,
 }
@@ -327,7 +336,7 @@ impl Peer {
             // Stuck: take what the peer sent meanwhile, then wait where we are owed.
             came = self.intake.fill(|buf| self.socket.read_now(buf))?;
             if came == 0 && !self.session.is_owed() {
-                self.sent += self.socket.write_wait(&self.session.out[self.sent..])?;
+                self.send(Wait::Tick)?;
                 return Ok(true);
             }
         }
@@ -389,47 +398,73 @@ impl Peer {
         Err(PeerError::Disk(error))
     }
 
-    /// Hands the kernel what it takes without waiting, and reads on from the files as
-    /// long as it takes more; true if all is out.
+    /// Hands the kernel what it takes without waiting; true if all is out.
     fn flush(&mut self) -> Result<bool, PeerError> {
         loop {
-            self.load_uploads()?;
-            let rest = &self.session.out[self.sent..];
-            if rest.is_empty() {
+            let out = &mut self.outgoing;
+            if out.sent == out.bytes.len() && out.data.is_empty() {
+                self.load();
+            }
+            if self.outgoing.bytes.is_empty() {
                 return Ok(true);
             }
-            let len = rest.len();
-            let taken = self.socket.write_now(rest)?;
-            self.sent += taken;
-            self.session.on_sent(Instant::now());
-            if taken < len {
+            if self.send(Wait::No)? == 0 {
                 return Ok(false);
             }
         }
     }
 
-    /// Puts the blocks that the peer is to get behind the output.
-    fn load_uploads(&mut self) -> Result<(), PeerError> {
-        if self.sent == self.session.out.len() {
-            self.session.out.clear();
-            self.sent = 0;
+    /// All is out: takes what the session wants to say, and the next block.
+    fn load(&mut self) {
+        let out = &mut self.outgoing;
+        out.bytes.clear();
+        out.sent = 0;
+        std::mem::swap(&mut out.bytes, &mut self.session.out);
+        if let Some(block) = self.session.next_upload() {
+            let (index, begin) = (block.piece().get(), block.begin());
+            wire::encode_piece_head(&mut out.bytes, index, begin, block.len());
+            let start = self.layout.block_start(block);
+            out.data = start..start + u64::from(block.len());
         }
-        while self.session.out.len() < UPLOAD_AHEAD {
-            let Some(block) = self.session.next_upload() else {
-                break;
+    }
+
+    /// Hands the kernel some of what is on its way; returns how many bytes it took.
+    fn send(&mut self, wait: Wait) -> Result<usize, PeerError> {
+        let out = &mut self.outgoing;
+        let rest = &out.bytes[out.sent..];
+        let taken;
+        if !rest.is_empty() {
+            taken = self.socket.write(rest, !out.data.is_empty(), wait)?;
+            out.sent += taken;
+        } else {
+            let file = match self.files.locate(out.data.clone()) {
+                Ok(file) => file,
+                Err(error) => return self.disk_failed(error.to_string()).map(|()| 0),
             };
-            let out = &mut self.session.out;
-            wire::encode_piece_head(out, block.piece().get(), block.begin(), block.len());
-            let at = out.len();
-            out.resize(at + block.len() as usize, 0);
-            if let Err(error) = self
-                .files
-                .read(self.layout.block_start(block), &mut out[at..])
-            {
-                return self.disk_failed(error.to_string());
+            match file.and_then(|(fd, at, len)| self.socket.write_file(fd, at, len, wait)) {
+                Some(count) => {
+                    taken = count;
+                    out.data.start += count as u64;
+                }
+                // Padding is in no file. And if the system refuses, the long way round
+                // tells whether it is the disk or the connection that fails.
+                None => {
+                    let len = (out.data.end - out.data.start) as usize;
+                    out.bytes.clear();
+                    out.bytes.resize(len, 0);
+                    out.sent = 0;
+                    let data = std::mem::take(&mut out.data);
+                    if let Err(error) = self.files.read(data.start, &mut out.bytes) {
+                        return self.disk_failed(error.to_string()).map(|()| 0);
+                    }
+                    return self.send(wait);
+                }
             }
         }
-        Ok(())
+        if taken > 0 {
+            self.session.on_sent(Instant::now());
+        }
+        Ok(taken)
     }
 
     fn tell(&mut self, farewell: &Farewell) {

@@ -2,15 +2,19 @@
 //!
 //! A blocking thread with one socket must never wait for ever on it: main may have
 //! something to say. So each wait ends after [`TICK`], and "take what is there now"
-//! is done by a flag of the single call (`MSG_DONTWAIT`): the stream itself stays
-//! blocking, and no call is spent on switching it.
+//! is done by a flag of the single call (`MSG_DONTWAIT`), and the stream itself stays
+//! blocking. Only `sendfile`, which takes blocks from the system's memory to the network
+//! without a copy in this program, has no such flag: for it the stream is switched, and
+//! switched back before the next wait.
 //!
 //! `read_exact` and `write_all` lose count of their bytes when a wait ends, so they
 //! are never used on a peer's stream: every call here says how far it came.
 
 use super::error::PeerError;
+use rustix::fd::BorrowedFd;
+use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -24,6 +28,16 @@ const WAITING_WRITE: usize = 16 * 1024;
 #[derive(Debug)]
 pub struct PeerSocket {
     stream: TcpStream,
+    nonblocking: bool,
+}
+
+/// Whether to wait for room in the kernel's buffer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Wait {
+    /// What can't be taken now is left.
+    No,
+    /// Up to [`TICK`].
+    Tick,
 }
 
 impl PeerSocket {
@@ -67,7 +81,10 @@ impl PeerSocket {
             during: "preparing the connection",
             source,
         })?;
-        Ok(Self { stream })
+        Ok(Self {
+            stream,
+            nonblocking: false,
+        })
     }
 
     /// The other end's address.
@@ -95,25 +112,82 @@ impl PeerSocket {
     /// # Errors
     /// [`PeerError::HungUp`] at the end of the stream, [`PeerError::Io`].
     pub fn read_wait(&mut self, buf: &mut [u8]) -> Result<usize, PeerError> {
-        received(self.stream.read(buf))
+        let ready = self.set_nonblocking(false);
+        received(ready.and_then(|()| self.stream.read(buf)))
     }
 
-    /// Hands over what the kernel takes without waiting; returns how much.
+    /// Hands over what the kernel takes; returns how much. `more` is to follow at once:
+    /// it may wait for that, to make one packet of both.
     ///
     /// # Errors
     /// [`PeerError::Io`].
-    pub fn write_now(&mut self, bytes: &[u8]) -> Result<usize, PeerError> {
-        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-        sent(rustix::net::send(&self.stream, bytes, flags).map_err(io::Error::from))
+    pub fn write(&mut self, bytes: &[u8], more: bool, wait: Wait) -> Result<usize, PeerError> {
+        let mut flags = SendFlags::NOSIGNAL;
+        flags.set(SendFlags::MORE, more);
+        flags.set(SendFlags::DONTWAIT, wait == Wait::No);
+        let ready = match wait {
+            Wait::No => Ok(()),
+            Wait::Tick => self.set_nonblocking(false),
+        };
+        let bytes = &bytes[..wait.bound(bytes.len())];
+        let sent = ready.and_then(|()| Ok(rustix::net::send(&self.stream, bytes, flags)?));
+        waited(sent, "writing")
     }
 
-    /// Waits up to [`TICK`] for the kernel to take some; returns how much.
-    ///
-    /// # Errors
-    /// [`PeerError::Io`].
-    pub fn write_wait(&mut self, bytes: &[u8]) -> Result<usize, PeerError> {
-        sent(self.stream.write(&bytes[..bytes.len().min(WAITING_WRITE)]))
+    /// Hands over what the kernel takes of `len` bytes of a file from `at` on, without
+    /// their being copied here; returns how much. `None` if that can't be done: then
+    /// read and write them, and see why.
+    pub fn write_file(
+        &mut self,
+        file: BorrowedFd<'_>,
+        mut at: u64,
+        len: usize,
+        wait: Wait,
+    ) -> Option<usize> {
+        self.set_nonblocking(wait == Wait::No).ok()?;
+        let len = wait.bound(len);
+        match sendfile(&self.stream, file, &mut at, len) {
+            Ok(0) => None,
+            Ok(sent) => Some(sent),
+            Err(Errno::AGAIN | Errno::INTR) => Some(0),
+            Err(_) => None,
+        }
     }
+
+    /// Switches the whole stream, if it isn't so yet.
+    fn set_nonblocking(&mut self, on: bool) -> io::Result<()> {
+        if std::mem::replace(&mut self.nonblocking, on) == on {
+            return Ok(());
+        }
+        self.stream.set_nonblocking(on)
+    }
+}
+
+impl Wait {
+    /// How much of `len` bytes to hand over at once.
+    fn bound(self, len: usize) -> usize {
+        match self {
+            Self::No => len,
+            Self::Tick => len.min(WAITING_WRITE),
+        }
+    }
+}
+
+/// A peer that is gone is an error here, no signal: Rust programs ignore `SIGPIPE`.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn sendfile(
+    stream: &TcpStream,
+    file: BorrowedFd<'_>,
+    at: &mut u64,
+    len: usize,
+) -> Result<usize, Errno> {
+    rustix::fs::sendfile(stream, file, Some(at), len)
+}
+
+/// Other systems have none, or another one.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn sendfile(_: &TcpStream, _: BorrowedFd<'_>, _: &mut u64, _: usize) -> Result<usize, Errno> {
+    Err(Errno::NOSYS)
 }
 
 fn received(result: io::Result<usize>) -> Result<usize, PeerError> {
@@ -121,10 +195,6 @@ fn received(result: io::Result<usize>) -> Result<usize, PeerError> {
         Ok(0) => Err(PeerError::HungUp),
         other => waited(other, "reading"),
     }
-}
-
-fn sent(result: io::Result<usize>) -> Result<usize, PeerError> {
-    waited(result, "writing")
 }
 
 /// A wait that came to its end is no error.
