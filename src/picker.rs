@@ -410,10 +410,12 @@ impl Picker {
     /// `peer` has written `span`. Blocks that it held no lease on are passed over.
     pub fn stored(&mut self, peer: PeerKey, span: Span) -> Outcome {
         let mut outcome = Outcome::default();
+        let mut ended = false;
         for number in span.numbers() {
             if !self.end_lease(peer, span.piece(), number) {
                 continue;
             }
+            ended = true;
             let Some(started) = self.started.get_mut(&span.piece()) else {
                 continue;
             };
@@ -435,7 +437,9 @@ impl Picker {
                     .extend(rivals.map(|(rival, _)| (*rival, span.only(number))));
             }
         }
-        outcome.ready.extend(self.ready(span.piece()));
+        if ended {
+            outcome.ready.extend(self.ready(span.piece()));
+        }
         outcome
     }
 
@@ -445,10 +449,23 @@ impl Picker {
             .numbers()
             .filter(|number| self.end_lease(peer, span.piece(), *number))
             .count();
+        self.disown(peer, span.piece());
         if ended == 0 {
             None
         } else {
             self.ready(span.piece())
+        }
+    }
+
+    /// A peer that was to fetch `piece` alone and no longer does, does not keep others off.
+    fn disown(&mut self, peer: PeerKey, piece: PieceIndex) {
+        let leases = self.leases.get(&peer);
+        let busy = leases.is_some_and(|l| l.range((piece, 0)..=(piece, u32::MAX)).next().is_some());
+        if let Some(started) = self.started.get_mut(&piece)
+            && started.owner == Some(peer)
+            && !busy
+        {
+            started.owner = None;
         }
     }
 
@@ -465,6 +482,10 @@ impl Picker {
             .iter()
             .for_each(|(piece, number)| _ = self.end_lease(peer, *piece, *number));
         self.leases.remove(&peer);
+        let owned = self.started.values_mut();
+        owned
+            .filter(|started| started.owner == Some(peer))
+            .for_each(|started| started.owner = None);
         let mut pieces: Vec<PieceIndex> = leases.into_iter().map(|(piece, _)| piece).collect();
         pieces.dedup();
         pieces
@@ -487,9 +508,6 @@ impl Picker {
         slot.leases -= 1;
         started.leases -= 1;
         started.free += u32::from(slot.leases == 0 && !slot.stored);
-        if started.owner == Some(peer) {
-            started.owner = None;
-        }
         true
     }
 

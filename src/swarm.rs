@@ -49,6 +49,14 @@ struct Known {
     busy: bool,
 }
 
+impl Known {
+    fn is_due(&self, now: Instant) -> bool {
+        let given_up = self.source != Source::User && self.failures as usize > BACK_OFF.len();
+        let due = self.not_before.is_none_or(|at| at <= now);
+        due && !self.busy && !given_up && self.source != Source::Incoming
+    }
+}
+
 /// How an attempt or a connection ended, as far as dialling again goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Ending {
@@ -122,6 +130,11 @@ impl Swarm {
         let (addr, known) = due.min_by_key(|(_, known)| (known.failures, known.source))?;
         known.busy = true;
         Some(*addr)
+    }
+
+    /// Whether there is somebody to dial now.
+    pub fn is_anyone_due(&self, now: Instant) -> bool {
+        self.known.values().any(|known| known.is_due(now))
     }
 
     /// The attempt or connection to `addr` is over.

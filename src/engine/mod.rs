@@ -17,6 +17,7 @@ use crate::announce::{AnnounceReply, AnnounceRequest, TrackerError};
 use crate::announcer::TrackerIndex;
 use crate::checker::{self, CheckReport, CheckRequest};
 use crate::config::{Config, Job};
+use crate::human::chain;
 use crate::messages::PeerEvent;
 use crate::peer::{self, FromPeer, Link, Order, Shared};
 use crate::report::{Report, Reporter};
@@ -31,7 +32,6 @@ use crate::wire::Handshake;
 use crossbeam_channel::{Receiver, Sender, bounded, never, select, tick, unbounded};
 use prepare::Prepared;
 use std::collections::HashMap;
-use std::error::Error;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -90,6 +90,7 @@ pub fn run(
     reporter: &mut dyn Reporter,
     signals: Receiver<i32>,
 ) -> Ending {
+    allow_many_files();
     let port = config.port;
     let listening =
         listener::open(port, config.bind).and_then(|socket| Ok((socket.local_addr()?, socket)));
@@ -374,7 +375,7 @@ impl<'a> Engine<'a> {
             News::Prepared(id, Ok(Some(prepared))) if self.deadline.is_none() => {
                 self.start(id, prepared)
             }
-            News::Prepared(id, Ok(_)) => self.works[id.0 as usize].stage = Stage::Over,
+            News::Prepared(id, Ok(_)) => self.leave(id),
             News::Prepared(id, Err(error)) => self.fail(id, chain(&error)),
             News::Check(id, report) => self.on_check(id, report),
         }
@@ -478,7 +479,8 @@ impl<'a> Engine<'a> {
                 peer_id,
                 layout: metainfo.layout.clone(),
                 storage: prepared.storage,
-                max_open: (MAX_OPEN_FILES / (self.config.max_peers + 1)).clamp(1, 16),
+                max_open: (MAX_OPEN_FILES / (self.works.len() * (self.config.max_peers + 1)))
+                    .clamp(1, 16),
                 port: Some(self.port),
                 upload_limited: self.config.upload_limit > 0,
             }),
@@ -594,9 +596,10 @@ impl<'a> Engine<'a> {
         let mut works = self.works.iter_mut().enumerate();
         let about = works.find(|(_, work)| work.info_hash == handshake.info_hash);
         match about {
-            Some((_, work))
+            Some((index, work))
                 if matches!(work.stage, Stage::Checking) && work.early.len() < MAX_UNKNOWN =>
             {
+                link.torrent = Some(TorrentId(index as u32));
                 work.early.push((key, handshake));
             }
             Some((index, work)) if matches!(work.stage, Stage::Running(_)) => {
@@ -763,6 +766,11 @@ impl<'a> Engine<'a> {
     /// take only so long.
     fn leave(&mut self, id: TorrentId) {
         let work = &mut self.works[id.0 as usize];
+        for (key, _) in work.early.drain(..) {
+            if let Some(link) = self.links.get_mut(&key) {
+                link.orders = None;
+            }
+        }
         let mut actions = Vec::new();
         work.stage = match std::mem::replace(&mut work.stage, Stage::Over) {
             Stage::Running(mut running) => {
@@ -814,16 +822,12 @@ impl<'a> Engine<'a> {
     }
 }
 
-/// An error and its causes in one line.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text += &format!(": {more}");
-        }
-        cause = error.source();
-    }
-    text
+/// Connections and files count against one limit, which most systems set low for
+/// programs that are careless with it: as many as this user may have are allowed.
+fn allow_many_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let current = maximum;
+    // If the system refuses, the old limit holds.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current, maximum });
 }

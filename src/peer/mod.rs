@@ -26,9 +26,10 @@ pub mod socket;
 
 use crate::bitfield::Bitfield;
 use crate::extension;
+use crate::human;
 use crate::layout::Layout;
 use crate::messages::{Command, PeerEvent};
-use crate::storage::{Files, Storage};
+use crate::storage::{Files, Storage, StorageError};
 use crate::types::{InfoHash, PeerId, PeerKey};
 use crate::wire::{self, HANDSHAKE_LEN, Handshake};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
@@ -50,6 +51,9 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Blocks that lie in the receive buffer are written after so long at the latest.
 const HOLD_AT_MOST: Duration = Duration::from_millis(500);
+
+/// Events that may lie here before main takes them.
+const MAX_EVENTS: usize = 64;
 
 /// A peer thread's stack. It holds no large value; what grows is on the heap.
 const STACK: usize = 256 * 1024;
@@ -288,7 +292,7 @@ impl Peer {
     /// The life of the connection, turn by turn: see the module's text for the order.
     fn converse(mut self, orders: &Receiver<Order>, farewell: &Farewell) -> Result<(), PeerError> {
         // The handshake may have been followed by more.
-        let end = self.hear_peer().and_then(|()| {
+        let end = self.hear_peer(farewell).and_then(|()| {
             loop {
                 match self.turn(orders, farewell) {
                     Ok(true) => {}
@@ -343,16 +347,20 @@ impl Peer {
         if came == 0 {
             self.intake.fill(|buf| self.socket.read_wait(buf))?;
         }
-        self.hear_peer()?;
+        self.hear_peer(farewell)?;
         Ok(true)
     }
 
     /// Parses all whole messages in the buffer.
-    fn hear_peer(&mut self) -> Result<(), PeerError> {
+    fn hear_peer(&mut self, farewell: &Farewell) -> Result<(), PeerError> {
         let now = Instant::now();
         while let Some((message, used)) = wire::decode(self.intake.unparsed(), self.max_message)? {
             let block = self.session.on_message(message, now)?;
             self.intake.consume(used, block);
+            if self.session.events.len() >= MAX_EVENTS {
+                // A buffer full of small messages waits here, not in main's memory.
+                self.tell(farewell);
+            }
         }
         if self.intake.holds_blocks() {
             let since = *self.held_since.get_or_insert(now);
@@ -385,17 +393,20 @@ impl Peer {
                     }
                     self.session.on_stored(stored);
                 }
-                Err(error) => return self.disk_failed(error.to_string()),
+                Err(error) => return self.disk_failed(&error),
             }
         }
         Ok(())
     }
 
-    fn disk_failed(&mut self, error: String) -> Result<(), PeerError> {
-        self.session
-            .events
-            .push(PeerEvent::DiskFailed(error.clone()));
-        Err(PeerError::Disk(error))
+    /// Too many open files are this connection's end; anything else is the torrent's.
+    fn disk_failed(&mut self, error: &StorageError) -> Result<(), PeerError> {
+        let text = human::chain(error);
+        if !error.is_out_of_files() {
+            let event = PeerEvent::DiskFailed(text.clone());
+            self.session.events.push(event);
+        }
+        Err(PeerError::Disk(text))
     }
 
     /// Hands the kernel what it takes without waiting; true if all is out.
@@ -439,7 +450,7 @@ impl Peer {
         } else {
             let file = match self.files.locate(out.data.clone()) {
                 Ok(file) => file,
-                Err(error) => return self.disk_failed(error.to_string()).map(|()| 0),
+                Err(error) => return self.disk_failed(&error).map(|()| 0),
             };
             match file.and_then(|(fd, at, len)| self.socket.write_file(fd, at, len, wait)) {
                 Some(count) => {
@@ -455,7 +466,7 @@ impl Peer {
                     out.sent = 0;
                     let data = std::mem::take(&mut out.data);
                     if let Err(error) = self.files.read(data.start, &mut out.bytes) {
-                        return self.disk_failed(error.to_string()).map(|()| 0);
+                        return self.disk_failed(&error).map(|()| 0);
                     }
                     return self.send(wait);
                 }

@@ -49,6 +49,10 @@ const MAX_REJECTS: u32 = 300;
 /// Replies that wait for a peer that does not read: more than any honest one causes.
 const MAX_REPLIES: usize = 1 << 20;
 
+/// So many changes of mind (choke, unchoke, interested, not interested) within
+/// [`TRAFFIC_EVERY`] are no conversation any more.
+const MAX_FLIPS: u32 = 100;
+
 /// The most blocks kept in reserve behind the request window: about 1 MiB.
 const MAX_RESERVE: u32 = 64;
 
@@ -60,7 +64,13 @@ pub struct Session {
     have: Bitfield,
     /// Both know BEP 6.
     fast: bool,
+    /// What the peer has.
+    theirs: Bitfield,
     peer_chokes: bool,
+    /// It is interested.
+    peer_wants: bool,
+    /// How often it changed its mind lately.
+    flips: u32,
     we_choke: bool,
     we_want: bool,
     /// To be requested when the window has room.
@@ -109,11 +119,15 @@ impl Session {
         limited: bool,
         now: Instant,
     ) -> Self {
+        let theirs = Bitfield::none(layout.pieces());
         Self {
             layout,
             have,
             fast,
+            theirs,
             peer_chokes: true,
+            peer_wants: false,
+            flips: 0,
             we_choke: true,
             we_want: false,
             backlog: VecDeque::new(),
@@ -184,35 +198,30 @@ impl Session {
     ) -> Result<Option<Block>, PeerError> {
         self.heard = now;
         match message {
+            // What changes nothing is told to nobody: a flood of it must not reach main.
+            Message::Choke if self.peer_chokes => {}
             Message::Choke => self.on_choke(),
-            Message::Unchoke => {
-                self.peer_chokes = false;
-                self.wake();
-                self.events.push(PeerEvent::Choked(false));
-            }
-            Message::Interested => {
-                self.asked_unchoke = true;
-                self.events.push(PeerEvent::Interested(true));
-            }
-            Message::NotInterested => {
-                self.asked_unchoke = true;
-                self.events.push(PeerEvent::Interested(false));
-            }
+            Message::Unchoke => self.on_unchoke(),
+            Message::Interested => self.on_interested(true),
+            Message::NotInterested => self.on_interested(false),
             Message::Have(index) => {
                 let piece = self
                     .layout
                     .piece(index)
                     .ok_or(PeerError::NoSuchPiece(index))?;
-                self.wake();
-                self.events.push(PeerEvent::Have(piece));
+                if self.theirs.insert(piece) {
+                    self.wake();
+                    self.events.push(PeerEvent::Have(piece));
+                }
             }
             Message::Bitfield(bytes) => {
                 let pieces = Bitfield::from_bytes(bytes, self.layout.pieces())
                     .ok_or(PeerError::BadBitfield)?;
                 self.on_pieces(pieces);
             }
-            Message::HaveAll => self.on_pieces(Bitfield::all(self.layout.pieces())),
-            Message::HaveNone => self.on_pieces(Bitfield::none(self.layout.pieces())),
+            Message::HaveAll if !self.theirs.is_full() => {
+                self.on_pieces(Bitfield::all(self.layout.pieces()));
+            }
             Message::Request(raw) => self.on_request(raw)?,
             Message::Cancel(raw) => {
                 let before = self.uploads.len();
@@ -247,25 +256,46 @@ impl Session {
             }
             // Hints that we need not follow, extensions that we did not offer.
             Message::KeepAlive
+            | Message::HaveAll
+            | Message::HaveNone
             | Message::Port(_)
             | Message::Suggest(_)
             | Message::AllowedFast(_)
             | Message::Extended { .. }
             | Message::Unknown(_) => {}
         }
-        if self.out.len() > MAX_REPLIES {
+        if self.out.len() > MAX_REPLIES || self.flips > MAX_FLIPS {
             Err(PeerError::Flood)
         } else {
             Ok(None)
         }
     }
 
+    fn on_unchoke(&mut self) {
+        if std::mem::take(&mut self.peer_chokes) {
+            self.flips += 1;
+            self.wake();
+            self.events.push(PeerEvent::Choked(false));
+        }
+    }
+
+    fn on_interested(&mut self, interested: bool) {
+        if std::mem::replace(&mut self.peer_wants, interested) != interested {
+            self.flips += 1;
+            self.asked_unchoke = true;
+            self.events.push(PeerEvent::Interested(interested));
+        }
+    }
+
     /// BEP 3 lets a bitfield come first only, but aria2 also sends one where that is
     /// shorter than many haves: it adds to what the peer has.
     fn on_pieces(&mut self, pieces: Bitfield) {
-        self.asked_interest = true;
-        self.wake();
-        self.events.push(PeerEvent::Pieces(pieces));
+        let fresh = pieces.iter().filter(|piece| self.theirs.insert(*piece));
+        if fresh.count() > 0 {
+            self.asked_interest = true;
+            self.wake();
+            self.events.push(PeerEvent::Pieces(pieces));
+        }
     }
 
     /// What was not requested yet won't be. What was: without BEP 6 the peer forgets
@@ -499,6 +529,7 @@ impl Session {
         }
         if now.duration_since(self.traffic_told) >= TRAFFIC_EVERY {
             self.traffic_told = now;
+            self.flips = 0;
             self.tell_traffic();
         }
         Ok(())

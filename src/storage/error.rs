@@ -68,6 +68,16 @@ pub enum StorageError {
 }
 
 impl StorageError {
+    /// Whether the process has as many files and connections open as it may: one
+    /// connection less, and it works again.
+    pub fn is_out_of_files(&self) -> bool {
+        let Self::Io { source, .. } = self else {
+            return false;
+        };
+        let code = source.raw_os_error().map(Errno::from_raw_os_error);
+        matches!(code, Some(Errno::MFILE | Errno::NFILE))
+    }
+
     pub(crate) fn io(action: &'static str, path: PathBuf, source: impl Into<io::Error>) -> Self {
         Self::Io {
             action,

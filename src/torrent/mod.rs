@@ -43,6 +43,9 @@ const REPORT_EVERY: Duration = Duration::from_secs(1);
 /// How long peers may take to hang up before trackers are told that we leave.
 const HANG_UP: Duration = Duration::from_millis(500);
 
+/// How long a peer may be of no use to either side before its place goes to another.
+const IDLE: Duration = Duration::from_secs(10);
+
 /// Different messages of trackers that are passed on to the user.
 const MAX_WARNINGS: usize = 20;
 
@@ -333,9 +336,9 @@ impl Torrent {
             }
             // It knows us and wants us not: that is for the user to solve.
             Err(error) if matches!(error.trouble, Trouble::Failure(_)) => {
-                self.warn_once(error.to_string(), &mut actions);
+                self.warn_once(human::chain(&error), &mut actions);
             }
-            Err(error) => actions.push(detail(1, error.to_string())),
+            Err(error) => actions.push(detail(1, human::chain(&error))),
         }
         self.announce(now, &mut actions);
         actions
@@ -360,7 +363,7 @@ impl Torrent {
         self.unchecked = self.unchecked.saturating_sub(verdicts.len());
         let good: Vec<PieceIndex> = verdicts
             .iter()
-            .filter(|(_, ok)| *ok)
+            .filter(|(piece, ok)| *ok && !self.have.has(*piece))
             .map(|(piece, _)| *piece)
             .collect();
         for &piece in &good {
@@ -527,20 +530,41 @@ impl Torrent {
         if self.leaving.is_some() || matches!(self.phase, Phase::Done | Phase::Stalled) {
             return;
         }
-        let room = self.setup.max_peers - self.setup.max_peers / 10;
-        let mut dialling = self.peers.values().filter(|peer| !peer.welcome).count()
-            + actions
-                .iter()
-                .filter(|a| matches!(a, Action::Dial(_)))
-                .count();
-        let mut all = self.peers.values().filter(|peer| peer.welcome).count() + dialling;
-        while dialling < MAX_DIALS && all < room {
+        let asked = actions.iter().filter(|a| matches!(a, Action::Dial(_)));
+        let asked = asked.count();
+        let mut dialling = self.peers.values().filter(|peer| !peer.welcome).count() + asked;
+        let mut all = self.peers.len() + asked;
+        let mut ours = self.peers.values().filter(|peer| !peer.incoming).count() + asked;
+        let room = self.places_for_one_side();
+        while dialling < MAX_DIALS && ours < room && all < self.setup.max_peers {
             let Some(addr) = self.swarm.next(now) else {
-                break;
+                return;
             };
             actions.push(Action::Dial(addr));
             dialling += 1;
             all += 1;
+            ours += 1;
+        }
+        if all >= self.setup.max_peers && self.swarm.is_anyone_due(now) {
+            self.make_room(now, actions);
+        }
+    }
+
+    /// Neither those who dial us nor those whom we dial may take all places.
+    pub(crate) fn places_for_one_side(&self) -> usize {
+        self.setup.max_peers - self.setup.max_peers / 10
+    }
+
+    /// All places are taken, and somebody else could be of use: a peer that for a while
+    /// has neither wanted nor had anything goes.
+    pub(crate) fn make_room(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        let idle = self.peers.iter_mut().find(|(_, peer)| {
+            let of_use = peer.useful > 0 || peer.interested;
+            peer.welcome && !of_use && !peer.useless && now.duration_since(peer.since) >= IDLE
+        });
+        if let Some((key, peer)) = idle {
+            peer.useless = true;
+            actions.push(Action::HangUp(*key));
         }
     }
 

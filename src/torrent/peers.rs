@@ -25,7 +25,7 @@ const MEASURED_AFTER: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub(super) struct Peer {
     addr: SocketAddr,
-    incoming: bool,
+    pub(super) incoming: bool,
     id: PeerId,
     /// Main has welcomed it: from here on it counts as a peer.
     pub(super) welcome: bool,
@@ -49,7 +49,7 @@ pub(super) struct Peer {
     /// It wants nothing: a seed, or one that has all it asked for.
     upload_only: bool,
     /// It was found lying: its end is no reason to come back.
-    useless: bool,
+    pub(super) useless: bool,
     first_asked: Option<Instant>,
     pub(super) down: Rate,
     pub(super) up: Rate,
@@ -164,8 +164,14 @@ impl Torrent {
                 return actions;
             }
         }
-        let connected = self.peers.values().filter(|peer| peer.welcome).count();
-        if connected >= self.setup.max_peers || matches!(self.phase, Phase::Done | Phase::Stalled) {
+        let connected = self.peers.values().filter(|peer| peer.welcome);
+        let theirs = connected.clone().filter(|peer| peer.incoming).count();
+        let full = connected.count() >= self.setup.max_peers
+            || incoming && theirs >= self.places_for_one_side();
+        if full {
+            self.make_room(now, &mut actions);
+        }
+        if full || matches!(self.phase, Phase::Done | Phase::Stalled) {
             actions.extend([Action::HangUp(key), detail(1, format!("{addr}: no room"))]);
             return actions;
         }

@@ -323,3 +323,27 @@ fn an_answer_that_was_overtaken_does_not_make_it_wait_for_ever() {
     s.request(now);
     assert!(matches!(told(&mut s)[..], [PeerEvent::Want(_)]));
 }
+
+#[test]
+fn what_changes_nothing_reaches_nobody() {
+    let (mut s, now) = session(true);
+    s.on_message(Message::HaveAll, now).unwrap();
+    s.on_message(Message::Unchoke, now).unwrap();
+    s.on_message(Message::Interested, now).unwrap();
+    assert_eq!(told(&mut s).len(), 3);
+    for _ in 0..1000 {
+        s.on_message(Message::HaveAll, now).unwrap();
+        s.on_message(Message::Have(1), now).unwrap();
+        s.on_message(Message::Unchoke, now).unwrap();
+        s.on_message(Message::Interested, now).unwrap();
+    }
+    assert_eq!(told(&mut s), []);
+    let flips = (0..MAX_FLIPS).try_for_each(|_| {
+        s.on_message(Message::Choke, now)?;
+        s.on_message(Message::Unchoke, now).map(drop)
+    });
+    assert!(
+        matches!(flips, Err(PeerError::Flood)),
+        "no conversation any more"
+    );
+}

@@ -11,6 +11,7 @@ mod thread;
 use super::super::rate::{Budget, Budgets};
 use super::super::*;
 use crate::extension;
+use crate::layout::Span;
 use crate::messages::PeerEvent;
 use crate::peer::TICK;
 use crate::peer::session::Session;
