@@ -66,7 +66,10 @@ impl Content {
 
     /// Without extensions: the plain protocol of BEP 3.
     fn handshake(&self) -> [u8; HANDSHAKE_LEN] {
-        let mut handshake = Handshake::new(self.metainfo.info_hash, PeerId([7; 20]));
+        let mut handshake = Handshake::new(
+            self.metainfo.info_hash,
+            PeerId::random(&mut fastrand::Rng::new()),
+        );
         handshake.reserved = [0; 8];
         handshake.encode()
     }
