@@ -433,6 +433,72 @@ fn the_handshake_of_ourselves_is_told() {
     peer.join().unwrap();
 }
 
+/// A block can be part of a file, part of one not wanted (so kept in the record), and
+/// part padding.
+#[test]
+fn blocks_are_whole_wherever_their_bytes_are() {
+    fn torrent() -> testing::Torrent {
+        let len = u64::from(BLOCK_LEN);
+        testing::Torrent::new(2 * len, &[(len + 9, false), (9, false), (len - 18, true)])
+    }
+    fn is_block(message: &Message<'_>, number: u32) -> bool {
+        let mut out = Vec::new();
+        message.encode(&mut out);
+        out == block(&torrent(), number)
+    }
+    let torrent = torrent();
+    let dir = tempfile::tempdir().unwrap();
+    let storage = torrent.wanting(dir.path(), &[true, false, false]);
+    let storage = storage.claim(&Bitfield::none(1), false, false).unwrap();
+    torrent.write(&storage, torrent.piece(0));
+    let Dialled {
+        events,
+        orders,
+        stream,
+    } = dialled();
+    let request = |number| {
+        let index = 0;
+        let (begin, length) = (number * BLOCK_LEN, BLOCK_LEN);
+        Send(bytes(Message::Request(RawBlock {
+            index,
+            begin,
+            length,
+        })))
+    };
+    let script = vec![
+        Send(handshake(TORRENT, THEM)),
+        Send(bytes(Message::Interested)),
+        Expect(|message| *message == Message::Unchoke),
+        request(0),
+        request(1),
+        Expect(|message| is_block(message, 0)),
+        Expect(|message| is_block(message, 1)),
+    ];
+    let peer = fake_peer(stream, script);
+    let torrent = shared(&torrent, &storage, US);
+    loop {
+        let (_, event) = events.recv_timeout(PATIENCE).expect("no event came");
+        match event {
+            FromPeer::Greeted(_) => {
+                let torrent = torrent.clone();
+                let (have, complete) = (Bitfield::all(1), true);
+                let welcome = Order::Welcome {
+                    torrent,
+                    have,
+                    complete,
+                };
+                orders.send(welcome).unwrap();
+            }
+            FromPeer::Event(PeerEvent::Interested(true)) => {
+                orders.send(Order::Do(Command::Choke(false))).unwrap();
+            }
+            FromPeer::Event(PeerEvent::Closed(_)) => break,
+            FromPeer::Event(_) => {}
+        }
+    }
+    peer.join().unwrap();
+}
+
 /// Two peer threads that give to one another as fast as they can, with hundreds of
 /// requests out on both sides: neither may get stuck in a write.
 #[test]

@@ -1,0 +1,111 @@
+//! Parts of the program by themselves, on one core and without I/O.
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::Instant;
+use storrent::bitfield::Bitfield;
+use storrent::layout::{BLOCK_LEN, Layout};
+use storrent::picker::Picker;
+use storrent::sha1_lanes::{Sha1Lanes, full_batch};
+use storrent::types::PeerKey;
+use storrent::wire::{self, Message};
+
+/// A name to choose it by, and what measures and shows it.
+pub const ALL: [(&str, fn()); 3] = [("codec", codec), ("picker", picker), ("lanes", lanes)];
+
+/// Seconds that `work` takes.
+fn time(work: impl FnOnce()) -> f64 {
+    let start = Instant::now();
+    work();
+    start.elapsed().as_secs_f64()
+}
+
+/// Parsing a stream where it lies, beside what it would cost to copy it.
+fn codec() {
+    const ROUNDS: usize = 2_000;
+    let data = vec![1; BLOCK_LEN as usize];
+    let mut stream = Vec::new();
+    for index in 0..64 {
+        let piece = Message::Piece {
+            index,
+            begin: 0,
+            data: &data,
+        };
+        piece.encode(&mut stream);
+        Message::Have(index).encode(&mut stream);
+    }
+    let taken = time(|| {
+        for _ in 0..ROUNDS {
+            let mut rest = &black_box(&stream)[..];
+            while let Ok(Some((message, used))) = wire::decode(rest, 1 << 20) {
+                black_box(message);
+                rest = &rest[used..];
+            }
+        }
+    });
+    let mut copy = vec![0; stream.len()];
+    let floor = time(|| {
+        for _ in 0..ROUNDS {
+            copy.copy_from_slice(black_box(&stream));
+            black_box(&copy);
+        }
+    });
+    let blocks = (ROUNDS * 64) as f64;
+    println!(
+        "codec      {:.1} ns a block and a have; to copy them takes {:.0} ns",
+        taken / blocks * 1e9,
+        floor / blocks * 1e9
+    );
+}
+
+/// The life of a piece at the picker: granted, stored, verified. It must not matter how
+/// many pieces there are.
+fn picker() {
+    const PICKS: u32 = 10_000;
+    let cost = |pieces: u32| {
+        let len = u64::from(BLOCK_LEN) * 16;
+        let layout = Layout::new(len, &[(len * u64::from(pieces), false)]).expect("a layout");
+        let (none, all) = (Bitfield::none(pieces), Bitfield::all(pieces));
+        let rng = fastrand::Rng::with_seed(1);
+        let mut picker = Picker::new(Arc::new(layout), &none, &all, false, rng);
+        let seconds = time(|| {
+            for _ in 0..PICKS {
+                for span in picker.pick(PeerKey(1), &all, 16) {
+                    for piece in picker.stored(PeerKey(1), span).ready {
+                        picker.verified(piece);
+                    }
+                }
+            }
+        });
+        assert_eq!(pieces - picker.missing(), PICKS, "each pick was one piece");
+        seconds / f64::from(PICKS) * 1e9
+    };
+    let (few, many) = (cost(20_000), cost(2_000_000));
+    println!(
+        "picker     {few:.0} ns a piece of 20,000, {many:.0} ns of 2,000,000, ratio {:.2}",
+        many / few
+    );
+}
+
+/// SHA-1 of as many pieces at once as this processor does best, and of one.
+fn lanes() {
+    const STRETCH: usize = 32 << 10;
+    const TOTAL: usize = 1 << 30;
+    let data = vec![1; STRETCH];
+    let rate = |count: usize| {
+        let seconds = time(|| {
+            let mut hasher = Sha1Lanes::new(count);
+            for _ in 0..TOTAL / STRETCH / count {
+                hasher.update(black_box(&vec![&data[..]; count]));
+            }
+            black_box(hasher.finish());
+        });
+        TOTAL as f64 / 1e9 / seconds
+    };
+    let (one, full) = (rate(1), rate(full_batch()));
+    println!(
+        "lanes      {full:.2} GB/s, {} at once; {one:.2} one alone, ratio {:.2}",
+        full_batch(),
+        full / one
+    );
+}

@@ -1,0 +1,201 @@
+//! The other end of the connection: as little of a peer as will do.
+
+use sha1::{Digest, Sha1};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use storrent::bitfield::Bitfield;
+use storrent::compose::{self, Content as Kind, Info, Outside};
+use storrent::layout::{Layout, RawBlock};
+use storrent::metainfo::{self, Metainfo};
+use storrent::types::PeerId;
+use storrent::wire::{self, HANDSHAKE_LEN, Handshake, Message};
+
+/// Bytes of a piece of the content.
+pub const PIECE_LEN: u32 = 256 << 10;
+
+/// How many requests the leech has out.
+const PIPELINE: usize = 128;
+
+/// A torrent of one file, and the file.
+pub struct Content {
+    pub dir: PathBuf,
+    pub torrent: PathBuf,
+    pub file: Arc<File>,
+    metainfo: Metainfo,
+}
+
+impl Content {
+    /// Makes both, of `len` bytes, in `dir`.
+    pub fn create(dir: &Path, len: u64) -> Self {
+        let path = dir.join("content");
+        let mut file = File::create(&path).expect("no file");
+        let mut rng = fastrand::Rng::with_seed(1);
+        let mut piece = vec![0; PIECE_LEN as usize];
+        let mut hashes = Vec::new();
+        for _ in 0..len / u64::from(PIECE_LEN) {
+            rng.fill(&mut piece);
+            file.write_all(&piece).expect("no room");
+            hashes.extend(Sha1::digest(&piece));
+        }
+        let info = Info {
+            name: "content",
+            content: Kind::File(len),
+            piece_length: PIECE_LEN,
+            hashes: &hashes,
+            private: false,
+        };
+        let bytes = compose::torrent(&info, Outside::default());
+        let torrent = dir.join("content.torrent");
+        std::fs::write(&torrent, &bytes).expect("no room");
+        Self {
+            dir: dir.to_owned(),
+            torrent,
+            file: Arc::new(File::open(path).expect("it was just made")),
+            metainfo: metainfo::parse(&bytes).expect("it was just made"),
+        }
+    }
+
+    pub fn layout(&self) -> &Arc<Layout> {
+        &self.metainfo.layout
+    }
+
+    /// Without extensions: the plain protocol of BEP 3.
+    fn handshake(&self) -> [u8; HANDSHAKE_LEN] {
+        let mut handshake = Handshake::new(
+            self.metainfo.info_hash,
+            PeerId::random(&mut fastrand::Rng::new()),
+        );
+        handshake.reserved = [0; 8];
+        handshake.encode()
+    }
+}
+
+/// What a server has.
+#[derive(Clone)]
+pub struct Served {
+    file: Arc<File>,
+    handshake: [u8; HANDSHAKE_LEN],
+    layout: Arc<Layout>,
+}
+
+/// Serves the first who connects, on a thread of its own.
+pub fn serve(content: &Content, serve: fn(TcpStream, Served)) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("no port");
+    let addr = listener.local_addr().expect("it is bound");
+    let served = Served {
+        file: content.file.clone(),
+        handshake: content.handshake(),
+        layout: content.layout().clone(),
+    };
+    thread::spawn(move || {
+        let (stream, _) = listener.accept().expect("nobody came");
+        stream.set_nodelay(true).expect("an option that all have");
+        serve(stream, served);
+    });
+    addr
+}
+
+/// A seed that has everything, serves everybody, and leaves when the other does.
+pub fn seed(mut stream: TcpStream, served: Served) {
+    let mut conversation = Conversation::new(&mut stream, &served.handshake);
+    let all = Bitfield::all(served.layout.pieces());
+    Message::Bitfield(all.as_bytes()).encode(&mut conversation.out);
+    while conversation.turn(|message, out| match message {
+        Message::Interested => Message::Unchoke.encode(out),
+        Message::Request(raw) => {
+            wire::encode_piece_head(out, raw.index, raw.begin, raw.length);
+            let begin = out.len();
+            out.resize(begin + raw.length as usize, 0);
+            let at = u64::from(raw.index) * u64::from(PIECE_LEN) + u64::from(raw.begin);
+            let read = served.file.read_exact_at(&mut out[begin..], at);
+            read.expect("a request within the file");
+        }
+        _ => {}
+    }) {}
+}
+
+/// Nothing but the bytes of the file.
+pub fn pour(mut stream: TcpStream, served: Served) {
+    let mut file = &*served.file;
+    std::io::Seek::rewind(&mut file).expect("a plain file");
+    // Whoever wanted only some of it may have left.
+    let _ = std::io::copy(&mut file, &mut stream);
+}
+
+/// Downloads the first `pieces` pieces from 127.0.0.1 and throws them away.
+pub fn leech(content: &Content, port: u16, pieces: u32) {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("storrent does not listen");
+    stream.set_nodelay(true).expect("an option that all have");
+    let layout = content.layout();
+    let blocks = layout.all_pieces().take(pieces as usize).flat_map(|piece| {
+        (0..layout.blocks_in(piece)).filter_map(move |number| layout.block(piece, number))
+    });
+    let mut to_ask = blocks.map(|block| block.raw());
+    let mut left = pieces * (PIECE_LEN >> 14);
+    let mut conversation = Conversation::new(&mut stream, &content.handshake());
+    Message::Interested.encode(&mut conversation.out);
+    let request = |raw: RawBlock, out: &mut Vec<u8>| Message::Request(raw).encode(out);
+    while left > 0 {
+        let goes_on = conversation.turn(|message, out| match message {
+            Message::Unchoke => to_ask
+                .by_ref()
+                .take(PIPELINE)
+                .for_each(|raw| request(raw, out)),
+            Message::Piece { .. } => {
+                left -= 1;
+                to_ask.next().into_iter().for_each(|raw| request(raw, out));
+            }
+            _ => {}
+        });
+        assert!(goes_on, "storrent hung up");
+    }
+}
+
+/// A stream, and what was received and not looked at, and what is to be sent.
+struct Conversation<'a> {
+    stream: &'a mut TcpStream,
+    buf: Vec<u8>,
+    filled: usize,
+    out: Vec<u8>,
+}
+
+impl<'a> Conversation<'a> {
+    /// Exchanges handshakes; both sides send theirs at once.
+    fn new(stream: &'a mut TcpStream, ours: &[u8]) -> Self {
+        stream.write_all(ours).expect("it hung up");
+        let mut theirs = [0; HANDSHAKE_LEN];
+        stream.read_exact(&mut theirs).expect("it hung up");
+        Self {
+            stream,
+            buf: vec![0; 1 << 20],
+            filled: 0,
+            out: Vec::new(),
+        }
+    }
+
+    /// Sends what is there, reads once, and shows all whole messages to `hear`, which
+    /// may answer. False at the end of the stream.
+    fn turn(&mut self, mut hear: impl FnMut(Message<'_>, &mut Vec<u8>)) -> bool {
+        if self.stream.write_all(&self.out).is_err() {
+            return false;
+        }
+        self.out.clear();
+        let read = self.stream.read(&mut self.buf[self.filled..]).unwrap_or(0);
+        self.filled += read;
+        let mut parsed = 0;
+        while let Some((message, used)) =
+            wire::decode(&self.buf[parsed..self.filled], self.buf.len()).expect("a message")
+        {
+            hear(message, &mut self.out);
+            parsed += used;
+        }
+        self.buf.copy_within(parsed..self.filled, 0);
+        self.filled -= parsed;
+        read > 0
+    }
+}
