@@ -49,6 +49,8 @@ pub struct Checker<H> {
     /// The hash that a piece must have.
     expected: H,
     buffers: Box<[u8]>,
+    /// The data may have to come from the disk; a piece that was just written has not.
+    cold: bool,
     /// The hash of a piece of full length that is all zeros, once it was needed.
     zeros: Option<PieceHash>,
 }
@@ -60,6 +62,7 @@ impl<H: Fn(PieceIndex) -> PieceHash> Checker<H> {
             files,
             expected,
             buffers: vec![0; MAX_LANES * BUFFER_LEN].into(),
+            cold: true,
             zeros: None,
         }
     }
@@ -144,7 +147,7 @@ impl<H: Fn(PieceIndex) -> PieceHash> Checker<H> {
         let mut hasher = Sha1Lanes::new(pieces.len());
         let mut there = [true; MAX_LANES];
         for begin in (0..len).step_by(BUFFER_LEN) {
-            if begin.is_multiple_of(AHEAD_LEN) {
+            if self.cold && begin.is_multiple_of(AHEAD_LEN) {
                 for piece in pieces {
                     let at = self.files.layout().piece_start(*piece) + u64::from(begin);
                     self.files
@@ -221,7 +224,8 @@ pub fn spawn(
     requests: Receiver<CheckRequest>,
     report: impl Fn(CheckReport) + Send + 'static,
 ) -> io::Result<JoinHandle<()>> {
-    let checker = Checker::new(storage.files(MAX_OPEN), expected);
+    let mut checker = Checker::new(storage.files(MAX_OPEN), expected);
+    checker.cold = false;
     thread::Builder::new()
         .name("checker".into())
         .spawn(move || run(checker, &requests, &report))
