@@ -176,6 +176,11 @@ impl Torrent {
                 .pieces_of_file(file)
                 .for_each(|p| _ = wanted.insert(PieceIndex::unchecked(p)));
         }
+        let mut real = (0..layout.files()).filter(|file| !layout.is_pad(*file));
+        if real.all(|file| setup.wanted_files[file]) {
+            // Also pieces that are nothing but padding, which are in no file.
+            wanted = Bitfield::all(layout.pieces());
+        }
         let have = setup.have.clone();
         let picker = Picker::new(layout.clone(), &have, &wanted, setup.sequential, rng.fork());
         let announcer = Announcer::new(setup.trackers.clone(), setup.private, &mut rng, now);
