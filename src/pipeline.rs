@@ -20,8 +20,9 @@ pub const FIRST_WINDOW: u32 = 128;
 /// The most blocks on order at any peer: 64 MiB, enough for 5 Gbit/s at 100 ms.
 pub const MAX_WINDOW: u32 = 4096;
 
-/// How many requests a peer takes that does not say (`reqq` in BEP 10): what most take.
-pub const DEFAULT_QUEUE: u32 = 250;
+/// How many requests a peer takes that does not say (`reqq` in BEP 10): as libtorrent
+/// assumes. With 250, 500 Mbit/s at 100 ms stay 320 (measured).
+pub const DEFAULT_QUEUE: u32 = 500;
 
 /// Besides the line's own delay, order for so long ahead: a peer's disk, its choking
 /// of others and our own scheduling make it stutter.
