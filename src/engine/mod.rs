@@ -10,6 +10,8 @@
 //! does no disk or network I/O beyond small things. Events to it are bounded, so that a
 //! fast peer waits for main, not main's memory for the peer.
 
+mod goodbye;
+mod links;
 mod listener;
 mod prepare;
 
@@ -18,8 +20,7 @@ use crate::announcer::TrackerIndex;
 use crate::checker::{self, CheckReport, CheckRequest};
 use crate::config::{Config, Job};
 use crate::human::chain;
-use crate::messages::PeerEvent;
-use crate::peer::{self, FromPeer, Link, Order, Shared};
+use crate::peer::{FromPeer, Link, Order, Shared};
 use crate::report::{Report, Reporter};
 use crate::resume;
 use crate::storage::StorageError;
@@ -32,7 +33,7 @@ use crate::wire::Handshake;
 use crossbeam_channel::{Receiver, Sender, bounded, never, select, tick, unbounded};
 use prepare::Prepared;
 use std::collections::HashMap;
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -300,33 +301,6 @@ impl<'a> Engine<'a> {
         self.ending
     }
 
-    /// Whether nothing is left to wait for.
-    fn is_over(&mut self) -> bool {
-        let now = Instant::now();
-        for index in 0..self.works.len() {
-            if let Stage::Leaving(running, since) = &self.works[index].stage
-                && self.has_left(running, *since, TorrentId(index as u32))
-            {
-                self.save_record(index);
-            }
-        }
-        let over = self
-            .works
-            .iter()
-            .all(|work| matches!(work.stage, Stage::Over));
-        over || self.deadline.is_some_and(|deadline| now >= deadline)
-    }
-
-    /// Whether a torrent's goodbye is over: its trackers have been told, and, if it is
-    /// incomplete, the last blocks of its peers were written and checked.
-    fn has_left(&self, running: &Running, since: Instant, id: TorrentId) -> bool {
-        let quiet = running.torrent.phase() == Phase::Done
-            || running.torrent.unchecked() == 0
-                && self.links.values().all(|link| link.torrent != Some(id));
-        let patient = running.torrent.is_joining() && since.elapsed() < JOINING;
-        quiet && running.torrent.has_left() && !patient
-    }
-
     fn on_tick(&mut self) {
         let now = Instant::now();
         for index in 0..self.works.len() {
@@ -496,21 +470,6 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// Looks up a name of `--peer`, which may take long, on a thread of its own.
-    fn resolve(&mut self, id: TorrentId, name: String) {
-        let news = self.news.clone();
-        let look_up = move || {
-            let found = name.to_socket_addrs().map(Iterator::collect);
-            let _ = news.send(News::Resolved(id, name, found));
-        };
-        if let Err(error) = std::thread::Builder::new()
-            .name("resolve".into())
-            .spawn(look_up)
-        {
-            self.warn(None, format!("cannot look up a peer's name: {error}"));
-        }
-    }
-
     /// The torrent, if it is being worked on and not leaving.
     fn running(&mut self, id: TorrentId) -> Option<&mut Running> {
         match &mut self.works[id.0 as usize].stage {
@@ -524,96 +483,6 @@ impl<'a> Engine<'a> {
         match &mut self.works[id.0 as usize].stage {
             Stage::Running(running) | Stage::Leaving(running, _) => Some(running),
             _ => None,
-        }
-    }
-
-    /// Somebody connected; about which torrent, its handshake will tell.
-    fn on_incoming(&mut self, stream: TcpStream, addr: SocketAddr) {
-        let unknown = self
-            .links
-            .values()
-            .filter(|link| link.torrent.is_none())
-            .count();
-        if unknown < MAX_UNKNOWN && self.deadline.is_none() {
-            self.connect(None, addr, Link::Accepted(stream));
-        }
-    }
-
-    /// Starts a peer thread.
-    fn connect(
-        &mut self,
-        torrent: Option<TorrentId>,
-        addr: SocketAddr,
-        link: Link,
-    ) -> Option<PeerKey> {
-        let key = PeerKey(self.next_key);
-        self.next_key += 1;
-        let (orders, to_obey) = unbounded();
-        peer::spawn(key, link, to_obey, self.events.clone()).ok()?;
-        let incoming = torrent.is_none();
-        self.links.insert(
-            key,
-            PeerLink {
-                torrent,
-                addr,
-                incoming,
-                orders: Some(orders),
-            },
-        );
-        Some(key)
-    }
-
-    fn on_peer(&mut self, key: PeerKey, event: FromPeer) {
-        let now = Instant::now();
-        let Some(link) = self.links.get_mut(&key) else {
-            return;
-        };
-        let event = match event {
-            FromPeer::Greeted(handshake) => return self.on_greeted(key, handshake),
-            FromPeer::Event(event) => event,
-        };
-        let about = link.torrent;
-        if let PeerEvent::Closed(_) = event {
-            self.links.remove(&key);
-        }
-        let Some(id) = about else { return };
-        if let PeerEvent::DiskFailed(error) = event {
-            return self.fail(id, error);
-        }
-        let mut budgets = self.budgets;
-        let actions = self
-            .alive(id)
-            .map(|running| running.torrent.on_peer(key, event, now, &mut budgets));
-        self.budgets = budgets;
-        self.perform(id, actions.unwrap_or_default());
-    }
-
-    /// A peer said who it is and which torrent it is about.
-    fn on_greeted(&mut self, key: PeerKey, handshake: Handshake) {
-        let Some(link) = self.links.get_mut(&key) else {
-            return;
-        };
-        let mut works = self.works.iter_mut().enumerate();
-        let about = works.find(|(_, work)| work.info_hash == handshake.info_hash);
-        match about {
-            Some((index, work))
-                if matches!(work.stage, Stage::Checking) && work.early.len() < MAX_UNKNOWN =>
-            {
-                link.torrent = Some(TorrentId(index as u32));
-                work.early.push((key, handshake));
-            }
-            Some((index, work)) if matches!(work.stage, Stage::Running(_)) => {
-                let id = TorrentId(index as u32);
-                link.torrent = Some(id);
-                let (addr, incoming) = (link.addr, link.incoming);
-                if let Some(running) = self.running(id) {
-                    let now = Instant::now();
-                    let torrent = &mut running.torrent;
-                    let actions = torrent.on_greeted(key, addr, &handshake, incoming, now);
-                    self.perform(id, actions);
-                }
-            }
-            _ => link.orders = None,
         }
     }
 
@@ -709,14 +578,6 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// The sends are to an unbounded channel: main never waits. A thread that is gone
-    /// has told so, or will.
-    fn send(&mut self, key: PeerKey, order: Order) {
-        if let Some(orders) = self.links.get(&key).and_then(|link| link.orders.as_ref()) {
-            let _ = orders.send(order);
-        }
-    }
-
     /// Tells a tracker, by its thread; the first time that thread is started.
     fn announce(&mut self, id: TorrentId, index: TrackerIndex, request: AnnounceRequest) {
         let settings = TrackerSettings {
@@ -743,81 +604,6 @@ impl<'a> Engine<'a> {
         }
         if let Some(requests) = running.trackers.get(&index) {
             let _ = requests.send(request);
-        }
-    }
-
-    /// Something that ends one torrent went wrong; the others go on.
-    fn fail(&mut self, id: TorrentId, message: String) {
-        let work = &mut self.works[id.0 as usize];
-        if matches!(work.stage, Stage::Leaving(..) | Stage::Over) {
-            return;
-        }
-        self.ending.failed = true;
-        let info_hash = Some(work.info_hash);
-        self.reporter.report(Report::Error {
-            info_hash,
-            source: None,
-            message,
-        });
-        self.leave(id);
-    }
-
-    /// The torrent leaves its swarm. Once all have left or are leaving, the goodbye may
-    /// take only so long.
-    fn leave(&mut self, id: TorrentId) {
-        let work = &mut self.works[id.0 as usize];
-        for (key, _) in work.early.drain(..) {
-            if let Some(link) = self.links.get_mut(&key) {
-                link.orders = None;
-            }
-        }
-        let mut actions = Vec::new();
-        work.stage = match std::mem::replace(&mut work.stage, Stage::Over) {
-            Stage::Running(mut running) => {
-                actions = running.torrent.stop(Instant::now());
-                Stage::Leaving(running, Instant::now())
-            }
-            Stage::Checking => Stage::Over,
-            stage => stage,
-        };
-        if let Some(running) = self.alive(id) {
-            let _ = running.checker.send(CheckRequest::Hurry);
-        }
-        self.perform(id, actions);
-        if self
-            .works
-            .iter()
-            .all(|work| matches!(work.stage, Stage::Leaving(..) | Stage::Over))
-        {
-            self.deadline.get_or_insert(Instant::now() + GOODBYE);
-        }
-    }
-
-    /// Everything ends: a signal came.
-    fn leave_all(&mut self) {
-        self.deadline.get_or_insert(Instant::now() + GOODBYE);
-        (0..self.works.len()).for_each(|index| self.leave(TorrentId(index as u32)));
-    }
-
-    fn save_records(&mut self) {
-        (0..self.works.len()).for_each(|index| self.save_record(index));
-    }
-
-    /// The torrent is over; what it has is written down, so that the next run need not
-    /// hash it all.
-    fn save_record(&mut self, index: usize) {
-        let work = &mut self.works[index];
-        let (Stage::Running(running) | Stage::Leaving(running, _)) =
-            std::mem::replace(&mut work.stage, Stage::Over)
-        else {
-            return;
-        };
-        let incomplete = running.torrent.have_bytes() < running.torrent.wanted_bytes();
-        if incomplete
-            && !self.config.seed_only
-            && let Err(error) = resume::save(&running.shared.storage, running.torrent.have())
-        {
-            self.warn(Some(running.shared.info_hash), chain(&error));
         }
     }
 }

@@ -12,18 +12,20 @@
 
 pub mod blame;
 mod peers;
+mod places;
 pub mod rate;
+mod telling;
 
 use crate::announce::{AnnounceEvent, AnnounceReply, AnnounceRequest, TrackerError, Trouble};
 use crate::announcer::{Announcer, TrackerIndex};
 use crate::bitfield::Bitfield;
-use crate::choker::{self, Candidate, Choker};
+use crate::choker::{self, Choker};
 use crate::config::Afterwards;
 use crate::human;
 use crate::layout::{Layout, PieceIndex};
 use crate::messages::Command;
 use crate::picker::Picker;
-use crate::report::{Progress, Report};
+use crate::report::Report;
 use crate::swarm::{Source, Swarm};
 use crate::types::{InfoHash, PeerId, PeerKey};
 use blame::{Blame, Giver};
@@ -503,76 +505,6 @@ impl Torrent {
         }
     }
 
-    fn choke_round(&mut self, now: Instant, actions: &mut Vec<Action>) {
-        let seeding = self.phase != Phase::Downloading;
-        let candidates: Vec<Candidate> = self
-            .peers
-            .iter()
-            .filter(|(_, peer)| peer.welcome)
-            .map(|(key, peer)| Candidate {
-                peer: *key,
-                interested: peer.interested,
-                rate: if seeding {
-                    peer.up.get(now)
-                } else {
-                    peer.down.get(now)
-                } as u64,
-                newcomer: now.duration_since(peer.since) < Duration::from_secs(60),
-            })
-            .collect();
-        let chosen = self.choker.round(&candidates, seeding, &mut self.rng);
-        for (key, peer) in self.peers.iter_mut().filter(|(_, peer)| peer.welcome) {
-            let choke = !chosen.contains(key);
-            if peer.we_choke != choke {
-                peer.we_choke = choke;
-                actions.push(Action::Send(*key, Command::Choke(choke)));
-            }
-        }
-    }
-
-    /// Connects to more peers, if there is room and use for them.
-    fn dial(&mut self, now: Instant, actions: &mut Vec<Action>) {
-        if self.leaving.is_some() || matches!(self.phase, Phase::Done | Phase::Stalled) {
-            return;
-        }
-        let asked = actions.iter().filter(|a| matches!(a, Action::Dial(_)));
-        let asked = asked.count();
-        let mut dialling = self.peers.values().filter(|peer| !peer.welcome).count() + asked;
-        let mut all = self.peers.len() + asked;
-        let mut ours = self.peers.values().filter(|peer| !peer.incoming).count() + asked;
-        let room = self.places_for_one_side();
-        while dialling < MAX_DIALS && ours < room && all < self.setup.max_peers {
-            let Some(addr) = self.swarm.next(now) else {
-                return;
-            };
-            actions.push(Action::Dial(addr));
-            dialling += 1;
-            all += 1;
-            ours += 1;
-        }
-        if all >= self.setup.max_peers && self.swarm.is_anyone_due(now) {
-            self.make_room(now, actions);
-        }
-    }
-
-    /// Neither those who dial us nor those whom we dial may take all places.
-    pub(crate) fn places_for_one_side(&self) -> usize {
-        self.setup.max_peers - self.setup.max_peers / 10
-    }
-
-    /// All places are taken, and somebody else could be of use: a peer that for a while
-    /// has neither wanted nor had anything goes.
-    pub(crate) fn make_room(&mut self, now: Instant, actions: &mut Vec<Action>) {
-        let idle = self.peers.iter_mut().find(|(_, peer)| {
-            let of_use = peer.useful > 0 || peer.interested;
-            peer.welcome && !of_use && !peer.useless && now.duration_since(peer.since) >= IDLE
-        });
-        if let Some((key, peer)) = idle {
-            peer.useless = true;
-            actions.push(Action::HangUp(*key));
-        }
-    }
-
     fn announce(&mut self, now: Instant, actions: &mut Vec<Action>) {
         for (index, event) in self.announcer.due(now) {
             actions.push(Action::Announce(index, self.request(event)));
@@ -616,62 +548,6 @@ impl Torrent {
             .filter(|part| !part.pad && self.setup.wanted_files[part.file])
             .map(|part| part.len)
             .sum()
-    }
-
-    /// How it goes.
-    pub fn progress(&self, now: Instant) -> Progress {
-        let connected = self.peers.values().filter(|peer| peer.welcome);
-        let download_rate = self.down.get(now) as u64;
-        let incomplete = matches!(self.phase, Phase::Downloading | Phase::Stalled);
-        let nothing_comes = incomplete && download_rate < 1;
-        Progress {
-            info_hash: self.setup.info_hash,
-            have_bytes: self.have_bytes,
-            wanted_bytes: self.wanted_bytes,
-            download_rate,
-            upload_rate: self.up.get(now) as u64,
-            peers: connected.clone().count(),
-            seeds: connected.filter(|peer| peer.have.is_full()).count(),
-            downloaded_bytes: self.downloaded,
-            uploaded_bytes: self.uploaded,
-            idle: nothing_comes.then(|| self.why_idle()),
-        }
-    }
-
-    /// The line that says why nothing comes.
-    pub fn why_idle(&self) -> String {
-        let connected: Vec<&Peer> = self.peers.values().filter(|peer| peer.welcome).collect();
-        let count =
-            |test: &dyn Fn(&Peer) -> bool| connected.iter().filter(|peer| test(peer)).count();
-        if !connected.is_empty() {
-            let useful = count(&|peer| peer.useful > 0);
-            let choking = count(&|peer| peer.useful > 0 && peer.peer_chokes);
-            let peers = |n: usize| human::count(n as u64, "peer");
-            return match useful {
-                0 => format!(
-                    "{}, none with anything that is missing",
-                    peers(connected.len())
-                ),
-                _ if choking == useful => format!("waiting for {} to let us in", peers(useful)),
-                _ => format!("{} asked, nothing comes", peers(useful)),
-            };
-        }
-        let trackers = self.announcer.summary();
-        let (known, failed) = self.swarm.counts();
-        let mut text = match known {
-            0 => "no peers".to_owned(),
-            _ => format!("no peers connected of {known} known, {failed} cannot be reached"),
-        };
-        if trackers.trackers > 0 {
-            text += &format!(": {trackers}");
-            let error = self.announcer.last_errors().next();
-            if let Some(error) = error.filter(|_| trackers.answered == 0) {
-                text += &format!(" ({error})");
-            }
-        } else if known == 0 {
-            text += ": the torrent names no tracker; name a peer with --peer or a tracker with --tracker";
-        }
-        text
     }
 }
 

@@ -1,0 +1,129 @@
+//! Peers, as main reaches them: a thread for each, and a channel to it.
+//!
+//! A connection that somebody else made belongs to no torrent until its handshake names
+//! one; here it is handed over. What a peer's thread tells goes to the torrent that it is
+//! about, and that torrent's orders go back. Part of the [`Engine`]'s loop.
+
+use super::{Engine, MAX_UNKNOWN, News, PeerLink, Stage};
+use crate::messages::PeerEvent;
+use crate::peer::{self, FromPeer, Link, Order};
+use crate::types::{PeerKey, TorrentId};
+use crate::wire::Handshake;
+use crossbeam_channel::unbounded;
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::time::Instant;
+
+impl Engine<'_> {
+    /// Somebody connected; about which torrent, its handshake will tell.
+    pub(super) fn on_incoming(&mut self, stream: TcpStream, addr: SocketAddr) {
+        let unknown = self
+            .links
+            .values()
+            .filter(|link| link.torrent.is_none())
+            .count();
+        if unknown < MAX_UNKNOWN && self.deadline.is_none() {
+            self.connect(None, addr, Link::Accepted(stream));
+        }
+    }
+
+    /// Starts a peer thread.
+    pub(super) fn connect(
+        &mut self,
+        torrent: Option<TorrentId>,
+        addr: SocketAddr,
+        link: Link,
+    ) -> Option<PeerKey> {
+        let key = PeerKey(self.next_key);
+        self.next_key += 1;
+        let (orders, to_obey) = unbounded();
+        peer::spawn(key, link, to_obey, self.events.clone()).ok()?;
+        let incoming = torrent.is_none();
+        self.links.insert(
+            key,
+            PeerLink {
+                torrent,
+                addr,
+                incoming,
+                orders: Some(orders),
+            },
+        );
+        Some(key)
+    }
+
+    pub(super) fn on_peer(&mut self, key: PeerKey, event: FromPeer) {
+        let now = Instant::now();
+        let Some(link) = self.links.get_mut(&key) else {
+            return;
+        };
+        let event = match event {
+            FromPeer::Greeted(handshake) => return self.on_greeted(key, handshake),
+            FromPeer::Event(event) => event,
+        };
+        let about = link.torrent;
+        if let PeerEvent::Closed(_) = event {
+            self.links.remove(&key);
+        }
+        let Some(id) = about else { return };
+        if let PeerEvent::DiskFailed(error) = event {
+            return self.fail(id, error);
+        }
+        let mut budgets = self.budgets;
+        let actions = self
+            .alive(id)
+            .map(|running| running.torrent.on_peer(key, event, now, &mut budgets));
+        self.budgets = budgets;
+        self.perform(id, actions.unwrap_or_default());
+    }
+
+    /// A peer said who it is and which torrent it is about.
+    pub(super) fn on_greeted(&mut self, key: PeerKey, handshake: Handshake) {
+        let Some(link) = self.links.get_mut(&key) else {
+            return;
+        };
+        let mut works = self.works.iter_mut().enumerate();
+        let about = works.find(|(_, work)| work.info_hash == handshake.info_hash);
+        match about {
+            Some((index, work))
+                if matches!(work.stage, Stage::Checking) && work.early.len() < MAX_UNKNOWN =>
+            {
+                link.torrent = Some(TorrentId(index as u32));
+                work.early.push((key, handshake));
+            }
+            Some((index, work)) if matches!(work.stage, Stage::Running(_)) => {
+                let id = TorrentId(index as u32);
+                link.torrent = Some(id);
+                let (addr, incoming) = (link.addr, link.incoming);
+                if let Some(running) = self.running(id) {
+                    let now = Instant::now();
+                    let torrent = &mut running.torrent;
+                    let actions = torrent.on_greeted(key, addr, &handshake, incoming, now);
+                    self.perform(id, actions);
+                }
+            }
+            _ => link.orders = None,
+        }
+    }
+
+    /// The sends are to an unbounded channel: main never waits. A thread that is gone
+    /// has told so, or will.
+    pub(super) fn send(&mut self, key: PeerKey, order: Order) {
+        if let Some(orders) = self.links.get(&key).and_then(|link| link.orders.as_ref()) {
+            let _ = orders.send(order);
+        }
+    }
+
+    /// Looks up a name of `--peer`, which may take long, on a thread of its own.
+    pub(super) fn resolve(&mut self, id: TorrentId, name: String) {
+        let news = self.news.clone();
+        let look_up = move || {
+            let found = name.to_socket_addrs().map(Iterator::collect);
+            let _ = news.send(News::Resolved(id, name, found));
+        };
+        if let Err(error) = std::thread::Builder::new()
+            .name("resolve".into())
+            .spawn(look_up)
+        {
+            self.warn(None, format!("cannot look up a peer's name: {error}"));
+        }
+    }
+}

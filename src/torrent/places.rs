@@ -1,0 +1,78 @@
+//! Who gets a place: whom to connect to, who must go to make room, and whom to give to.
+
+use super::{Action, IDLE, MAX_DIALS, Phase, Torrent};
+use crate::choker::Candidate;
+use crate::messages::Command;
+use std::time::{Duration, Instant};
+
+impl Torrent {
+    /// Connects to more peers, if there is room and use for them.
+    pub(super) fn dial(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        if self.leaving.is_some() || matches!(self.phase, Phase::Done | Phase::Stalled) {
+            return;
+        }
+        let asked = actions.iter().filter(|a| matches!(a, Action::Dial(_)));
+        let asked = asked.count();
+        let mut dialling = self.peers.values().filter(|peer| !peer.welcome).count() + asked;
+        let mut all = self.peers.len() + asked;
+        let mut ours = self.peers.values().filter(|peer| !peer.incoming).count() + asked;
+        let room = self.places_for_one_side();
+        while dialling < MAX_DIALS && ours < room && all < self.setup.max_peers {
+            let Some(addr) = self.swarm.next(now) else {
+                return;
+            };
+            actions.push(Action::Dial(addr));
+            dialling += 1;
+            all += 1;
+            ours += 1;
+        }
+        if all >= self.setup.max_peers && self.swarm.is_anyone_due(now) {
+            self.make_room(now, actions);
+        }
+    }
+
+    /// Neither those who dial us nor those whom we dial may take all places.
+    pub(crate) fn places_for_one_side(&self) -> usize {
+        self.setup.max_peers - self.setup.max_peers / 10
+    }
+
+    /// All places are taken, and somebody else could be of use: a peer that for a while
+    /// has neither wanted nor had anything goes.
+    pub(crate) fn make_room(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        let idle = self.peers.iter_mut().find(|(_, peer)| {
+            let of_use = peer.useful > 0 || peer.interested;
+            peer.welcome && !of_use && !peer.useless && now.duration_since(peer.since) >= IDLE
+        });
+        if let Some((key, peer)) = idle {
+            peer.useless = true;
+            actions.push(Action::HangUp(*key));
+        }
+    }
+
+    pub(super) fn choke_round(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        let seeding = self.phase != Phase::Downloading;
+        let candidates: Vec<Candidate> = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| peer.welcome)
+            .map(|(key, peer)| Candidate {
+                peer: *key,
+                interested: peer.interested,
+                rate: if seeding {
+                    peer.up.get(now)
+                } else {
+                    peer.down.get(now)
+                } as u64,
+                newcomer: now.duration_since(peer.since) < Duration::from_secs(60),
+            })
+            .collect();
+        let chosen = self.choker.round(&candidates, seeding, &mut self.rng);
+        for (key, peer) in self.peers.iter_mut().filter(|(_, peer)| peer.welcome) {
+            let choke = !chosen.contains(key);
+            if peer.we_choke != choke {
+                peer.we_choke = choke;
+                actions.push(Action::Send(*key, Command::Choke(choke)));
+            }
+        }
+    }
+}
