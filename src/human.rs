@@ -130,8 +130,8 @@ fn is_unsafe(c: char) -> bool {
         || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// The same for a JSON text: what [`escaped`] would change is written as `\uXXXX`,
-/// so that a reader gets the exact text back and a terminal nothing to obey.
+/// The same for a JSON text: what [`escaped`] would change is written as `\u` and
+/// four hex digits, so that a reader gets the exact text back and a terminal nothing to obey.
 ///
 /// (`serde_json` escapes only what JSON forbids; outside of strings none of these
 /// characters occurs.)
