@@ -2,7 +2,7 @@
 //!
 //! Everything that can happen arrives here in turn: what peers' threads tell, what
 //! trackers answer, what the checker found, a new connection, the tick, a signal. Each
-//! is given to the [`Torrent`] that it concerns, and the [`Action`]s that come back are
+//! is given to the [`Torrent`] that it concerns, and the [`Action`](crate::torrent::Action)s that come back are
 //! performed: a message to a thread, a new thread, a line to the user. So torrents need
 //! no lock, and nobody ever waits for main but for this loop to come round.
 //!
