@@ -33,6 +33,23 @@ pub struct Config {
     pub overwrite: bool,
     /// The job is `storrent seed`: incomplete data is an error, nothing is fetched.
     pub seed_only: bool,
+    /// Where peers and data may come from.
+    pub sources: Sources,
+    /// Nodes to enter the DHT by, `HOST:PORT`; empty: the public ones.
+    pub dht_nodes: Vec<String>,
+}
+
+/// Where peers and data may come from, besides trackers and the user's own word.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Sources {
+    /// The distributed hash table (BEP 5).
+    pub dht: bool,
+    /// Peers tell us of others (BEP 11).
+    pub pex: bool,
+    /// Local service discovery (BEP 14).
+    pub lsd: bool,
+    /// Web servers that hold the files (BEP 19).
+    pub webseeds: bool,
 }
 
 impl Default for Config {
@@ -50,6 +67,13 @@ impl Default for Config {
             stall_timeout: None,
             overwrite: false,
             seed_only: false,
+            sources: Sources {
+                dht: true,
+                pex: true,
+                lsd: true,
+                webseeds: true,
+            },
+            dht_nodes: Vec::new(),
         }
     }
 }

@@ -35,6 +35,12 @@ pub enum Source {
     User,
     /// A tracker's reply.
     Tracker,
+    /// Somebody on the same network said so (BEP 14).
+    Lsd,
+    /// A node of the DHT (BEP 5).
+    Dht,
+    /// Another peer (BEP 11).
+    Pex,
     /// It connected to us; whether it can be dialled is not known.
     Incoming,
 }

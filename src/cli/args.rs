@@ -6,7 +6,7 @@
 use super::help;
 use super::split::{Split, no_option, split};
 use super::values::{self, Encryption, FileNumbers, Source, shown};
-use crate::config::{Afterwards, Config};
+use crate::config::{Afterwards, Config, Sources};
 use argh::{ArgsInfo, FlagInfo, FromArgs};
 use std::ffi::OsString;
 use std::net::IpAddr;
@@ -256,6 +256,13 @@ impl Download {
             stall_timeout: stalls.then_some(self.stall_timeout),
             overwrite: self.overwrite && !seed_only,
             seed_only,
+            sources: Sources {
+                dht: !self.no_dht,
+                pex: !self.no_pex,
+                lsd: !self.no_lsd,
+                webseeds: !self.no_webseeds && !seed_only,
+            },
+            dht_nodes: self.dht_node.clone(),
         }
     }
 }
