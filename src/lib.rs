@@ -153,6 +153,7 @@
 //! | [`magnet`] | magnet links |
 //! | [`selection`] | which of its files the user wants |
 //! | [`wire`], [`extension`] | the messages between peers; the extension handshake, [metadata](extension::metadata), [lists of peers](extension::pex) |
+//! | [`mse`] | the handshake and cipher of obfuscated connections |
 //! | [`announce`] | what is said to a tracker, and its answer |
 //! | [`messages`] | what main and the peer threads say to each other |
 //! | [`config`], [`report`] | what the user asked for; what the user is told |
@@ -193,6 +194,7 @@ pub mod layout;
 pub mod magnet;
 pub mod messages;
 pub mod metainfo;
+pub mod mse;
 pub mod names;
 pub mod peer;
 pub mod picker;
