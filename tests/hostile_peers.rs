@@ -326,10 +326,10 @@ const SCRIPTS: &[(&str, Script)] = &[
     }),
     ("blocks that are too short", |wire, torrent, gate| {
         let block = first_request(wire, torrent, PLAIN)?;
-        for len in [0, 1, block.length as usize - 1] {
-            wire.send(&Message::Piece(block.index, block.begin, vec![9; len]))?;
-        }
+        let short = |len| Message::Piece(block.index, block.begin, vec![9; len]).encode();
+        let all = [0, 1, block.length as usize - 1].map(short).concat();
         gate.open();
+        wire.send_raw(&all)?;
         wire.until_closed().map(drop)
     }),
 ];

@@ -96,15 +96,14 @@ pub(super) fn greet(link: Link, orders: &Receiver<Order>) -> Result<Option<Greet
 
 /// Whether a peer that ends like this may be one that wants obfuscation.
 fn insists(end: &PeerError) -> bool {
-    matches!(
+    let io = matches!(
         end,
-        PeerError::HungUp
-            | PeerError::Io {
-                during: "reading",
-                ..
-            }
-            | PeerError::NotBitTorrent
-    )
+        PeerError::Io {
+            during: "reading",
+            ..
+        }
+    );
+    io || matches!(end, PeerError::HungUp)
 }
 
 fn dial(
