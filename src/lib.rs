@@ -176,6 +176,7 @@ pub mod choker;
 pub mod cli;
 pub mod compose;
 pub mod config;
+pub mod dht;
 pub mod engine;
 pub mod extension;
 pub mod human;

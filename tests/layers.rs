@@ -32,6 +32,9 @@ const FLOORS: [(&str, &[&str]); 5] = [
             "peer/session",
             "peer/error",
             "pipeline",
+            "dht/node",
+            "dht/search",
+            "dht/table",
         ],
     ),
     (
@@ -49,6 +52,7 @@ const FLOORS: [(&str, &[&str]); 5] = [
             "config",
             "report",
             "human",
+            "dht/krpc",
         ],
     ),
     (
