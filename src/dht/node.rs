@@ -124,9 +124,16 @@ impl Node {
         self.table.len()
     }
 
-    /// Whether it has nothing to do, and nothing to wait for.
-    pub fn is_idle(&self) -> bool {
-        self.running.is_empty() && self.waiting.is_empty()
+    /// Whether a look-up goes on, so that somebody may answer.
+    pub fn is_asking(&self) -> bool {
+        let mut running = self.running.iter();
+        running.any(|running| running.begin_at.is_none())
+    }
+
+    /// When the next look-up is to begin again, if nobody answered.
+    pub fn next_begin(&self) -> Option<Instant> {
+        let running = self.running.iter();
+        running.filter_map(|running| running.begin_at).min()
     }
 
     /// Looks up the peers of a torrent, and then announces that it can be had from us on

@@ -75,7 +75,7 @@ fn liars_are_passed_over() {
         world.enter(0, false);
         world.search(HASH);
         world.run_to_the_end();
-        assert!(world.node.is_idle(), "seed {seed}");
+        assert!(world.is_idle(), "seed {seed}");
         assert_eq!(world.peers, peers, "seed {seed}");
         assert!(world.sent.len() <= MAX_QUERIES + NEAREST);
         for (_, to) in &world.sent {
@@ -106,7 +106,7 @@ fn a_network_of_liars_is_left_alone_after_a_while() {
     (0..30).for_each(|number| world.enter(number, false));
     world.search(HASH);
     world.run_to_the_end();
-    assert!(world.node.is_idle());
+    assert!(world.is_idle());
     assert!(
         world.sent.len() <= MAX_QUERIES + NEAREST,
         "{}",
@@ -148,7 +148,7 @@ fn silence_is_asked_ever_more_rarely() {
     world.search(HASH);
     world.run(Duration::from_secs(5));
     assert_eq!(world.peers, peers);
-    assert!(world.node.is_idle());
+    assert!(world.is_idle());
 }
 
 #[test]
@@ -157,7 +157,7 @@ fn an_entrance_that_comes_late_is_used_at_once() {
     let peers = world.store(HASH);
     world.search(HASH);
     world.run(Duration::from_secs(100));
-    assert!(world.sent.is_empty() && !world.node.is_idle());
+    assert!(world.sent.is_empty() && !world.is_idle());
     world.enter(7, true);
     world.run(Duration::from_secs(5));
     assert_eq!(world.peers, peers);

@@ -182,9 +182,14 @@ impl World {
         }
     }
 
+    /// Whether all look-ups are over.
+    pub fn is_idle(&self) -> bool {
+        self.node.running.is_empty() && self.node.waiting.is_empty()
+    }
+
     /// Until all look-ups are over, or for ten minutes.
     pub fn run_to_the_end(&mut self) {
-        while !self.node.is_idle() && self.now < self.start + Duration::from_secs(600) {
+        while !self.is_idle() && self.now < self.start + Duration::from_secs(600) {
             self.run(Duration::from_millis(100));
         }
     }
