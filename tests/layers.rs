@@ -30,6 +30,7 @@ const FLOORS: [(&str, &[&str]); 5] = [
             "swarm",
             "announcer",
             "peer/session",
+            "peer/learner",
             "peer/error",
             "pipeline",
             "dht/node",
@@ -42,6 +43,7 @@ const FLOORS: [(&str, &[&str]); 5] = [
         &[
             "metainfo",
             "magnet",
+            "selection",
             "announce",
             "wire",
             "bencode",

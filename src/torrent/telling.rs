@@ -11,7 +11,7 @@ impl Torrent {
     pub fn progress(&self, now: Instant) -> Progress {
         let connected = self.peers.values().filter(|peer| peer.welcome);
         let download_rate = self.down.get(now) as u64;
-        let incomplete = matches!(self.phase, Phase::Downloading | Phase::Stalled);
+        let incomplete = self.is_incomplete() || self.phase == Phase::Stalled;
         let nothing_comes = incomplete && download_rate < 1;
         Progress {
             info_hash: self.setup.info_hash,
@@ -32,6 +32,9 @@ impl Torrent {
         let connected: Vec<&Peer> = self.peers.values().filter(|peer| peer.welcome).collect();
         let count =
             |test: &dyn Fn(&Peer) -> bool| connected.iter().filter(|peer| test(peer)).count();
+        if !self.knows_content() && !connected.is_empty() {
+            return self.what_is_learnt(connected.len());
+        }
         if !connected.is_empty() {
             let useful = count(&|peer| peer.useful > 0);
             let choking = count(&|peer| peer.useful > 0 && peer.peer_chokes);
