@@ -24,13 +24,8 @@ impl Engine<'_> {
             };
             match action {
                 Action::Dial(addr) => {
-                    let us = running.us;
-                    let link = Link::Dial {
-                        addr,
-                        bind: self.config.bind,
-                        info_hash: us.info_hash,
-                        peer_id: us.peer_id,
-                    };
+                    let (us, bind) = (running.us, self.config.bind);
+                    let link = Link::Dial { addr, bind, us };
                     let key = self.connect(Some(id), addr, link);
                     let Some(running) = self.alive(id) else {
                         return;
@@ -56,6 +51,12 @@ impl Engine<'_> {
                 }
                 Action::HashBlocks(piece) => running.check(CheckRequest::Blocks(piece)),
                 Action::Announce(index, request) => self.announce(id, index, request),
+                Action::SearchDht { announce } => self.search_dht(id, announce),
+                Action::EnterDht(addr) => {
+                    if let Some(dht) = &self.dht {
+                        dht.node(addr);
+                    }
+                }
                 Action::Tell(report) => self.reporter.report(report),
                 Action::Complete => {
                     let storage = running.stored.as_ref().map(|s| s.shared.storage.clone());

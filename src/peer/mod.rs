@@ -70,6 +70,18 @@ pub struct Us {
     pub peer_id: PeerId,
     /// The port that we accept peers on.
     pub port: Option<u16>,
+    /// Whether we use the DHT: then peers may tell us of their nodes.
+    pub dht: bool,
+}
+
+impl Us {
+    fn handshake(&self) -> Handshake {
+        let handshake = Handshake::new(self.info_hash, self.peer_id);
+        match self.dht {
+            true => handshake.with_dht(),
+            false => handshake,
+        }
+    }
 }
 
 /// What all threads of one torrent read and nobody changes.
@@ -129,10 +141,8 @@ pub enum Link {
         addr: SocketAddr,
         /// From which local address.
         bind: Option<IpAddr>,
-        /// About which torrent.
-        info_hash: InfoHash,
-        /// Under which name.
-        peer_id: PeerId,
+        /// About which torrent, and as whom.
+        us: Us,
     },
     /// The peer connected to us.
     Accepted(TcpStream),
@@ -198,14 +208,9 @@ fn connect(
 ) -> Result<Option<Peer>, PeerError> {
     let mut intake = Intake::new();
     let (mut socket, ours) = match link {
-        Link::Dial {
-            addr,
-            bind,
-            info_hash,
-            peer_id,
-        } => {
+        Link::Dial { addr, bind, us } => {
             let mut socket = PeerSocket::dial(addr, bind, CONNECT_TIMEOUT)?;
-            let ours = Handshake::new(info_hash, peer_id);
+            let ours = us.handshake();
             // Alone: some clients drop a peer that sends more before they answered.
             socket.write(&ours.encode(), false, Wait::Tick)?;
             (socket, Some(ours))
@@ -225,7 +230,7 @@ fn connect(
     let their_ip = socket.peer_addr()?.ip();
     let greeting = |us: Us| match ours {
         Some(_) => Vec::new(),
-        None => Handshake::new(us.info_hash, us.peer_id).encode().to_vec(),
+        None => us.handshake().encode().to_vec(),
     };
     let extended = theirs.extended();
     let (welcome, learner) = match order {

@@ -75,13 +75,18 @@ fn fake_peer(mut stream: TcpStream, script: Vec<Step>) -> JoinHandle<()> {
     })
 }
 
+fn us(peer_id: PeerId) -> Us {
+    Us {
+        info_hash: TORRENT,
+        peer_id,
+        port: None,
+        dht: false,
+    }
+}
+
 fn shared(torrent: &testing::Torrent, storage: &Arc<Storage>, peer_id: PeerId) -> Arc<Shared> {
     Arc::new(Shared {
-        us: Us {
-            info_hash: TORRENT,
-            peer_id,
-            port: None,
-        },
+        us: us(peer_id),
         layout: torrent.layout.clone(),
         storage: storage.clone(),
         max_open: 2,
@@ -146,8 +151,7 @@ fn dialled() -> Dialled {
     let link = Link::Dial {
         addr: listener.local_addr().unwrap(),
         bind: None,
-        info_hash: TORRENT,
-        peer_id: US,
+        us: us(US),
     };
     spawn(PeerKey(1), link, order_rx, event_tx).unwrap();
     let (stream, _) = listener.accept().unwrap();
@@ -524,8 +528,7 @@ fn two_threads_full_of_each_others_requests_do_not_deadlock() {
             0 => Link::Dial {
                 addr: listener.local_addr().unwrap(),
                 bind: None,
-                info_hash: TORRENT,
-                peer_id: id,
+                us: us(id),
             },
             _ => Link::Accepted(listener.accept().unwrap().0),
         };
