@@ -15,34 +15,39 @@ const NODES_OF_A_TORRENT: usize = 16;
 impl Engine<'_> {
     /// Looks up peers of a torrent. `announce`: others may find us there.
     pub(super) fn search_dht(&mut self, id: TorrentId, announce: bool) {
-        if self.dht.is_none() && self.config.sources.dht {
-            self.start_dht();
-        }
-        let Some(dht) = &mut self.dht else { return };
         let work = &self.works[id.0 as usize];
-        if let Subject::Torrent(metainfo) = &work.job.subject {
-            for (host, port) in metainfo.nodes.iter().take(NODES_OF_A_TORRENT) {
+        let (info_hash, port) = (work.info_hash, announce.then_some(self.port));
+        let nodes = match &work.job.subject {
+            Subject::Torrent(metainfo) => metainfo.nodes.clone(),
+            Subject::Link(_) => Vec::new(),
+        };
+        if let Some(dht) = self.dht() {
+            for (host, port) in nodes.iter().take(NODES_OF_A_TORRENT) {
                 dht.node_of_torrent(host, *port);
             }
+            dht.search(info_hash, port);
         }
-        dht.search(work.info_hash, announce.then_some(self.port));
         self.tell_dht_nodes();
     }
 
-    fn start_dht(&mut self) {
-        let settings = DhtSettings {
-            bind: self.config.bind,
-            port: self.port,
-            nodes: self.config.dht_nodes.clone(),
-        };
-        let news = self.news.clone();
-        match Dht::start(&settings, move |told| _ = news.send(News::Dht(told))) {
-            Ok(dht) => self.dht = Some(dht),
-            Err(error) => {
-                self.config.sources.dht = false;
-                self.warn(None, format!("no DHT in this run: no UDP socket: {error}"));
+    /// The threads, started if they are not yet; `None` if they cannot be.
+    pub(super) fn dht(&mut self) -> Option<&mut Dht> {
+        if self.dht.is_none() && self.config.sources.dht {
+            let settings = DhtSettings {
+                bind: self.config.bind,
+                port: self.port,
+                nodes: self.config.dht_nodes.clone(),
+            };
+            let news = self.news.clone();
+            match Dht::start(&settings, move |told| _ = news.send(News::Dht(told))) {
+                Ok(dht) => self.dht = Some(dht),
+                Err(error) => {
+                    self.config.sources.dht = false;
+                    self.warn(None, format!("no DHT in this run: no UDP socket: {error}"));
+                }
             }
         }
+        self.dht.as_mut()
     }
 
     pub(super) fn on_dht(&mut self, news: DhtNews) {

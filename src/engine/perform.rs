@@ -53,7 +53,7 @@ impl Engine<'_> {
                 Action::Announce(index, request) => self.announce(id, index, request),
                 Action::SearchDht { announce } => self.search_dht(id, announce),
                 Action::EnterDht(addr) => {
-                    if let Some(dht) = &self.dht {
+                    if let Some(dht) = self.dht() {
                         dht.node(addr);
                     }
                 }
