@@ -1,6 +1,9 @@
 //! Peers by the DHT: scripted nodes, a network of the `mainline` crate's nodes on
 //! loopback, and libtorrent's; nodes that lie, and no network at all.
 
+// Of the crate's nodes the blocking interface is deprecated, and the other needs a runtime.
+#![allow(deprecated)]
+
 mod support;
 
 use mainline::{Id, Testnet};
@@ -81,8 +84,9 @@ fn a_magnet_link_is_enough() {
         .run()
         .expect(0);
     place.torrent.assert_whole(&place.dir());
-    let show = by_dht(Storrent::new().arg("show"), &[]);
-    drop(show);
+    let show = Storrent::new().args(["show", "--json", "--no-lsd", "--dht-node", &node_addr]);
+    let shown = show.arg(place.torrent.magnet()).run().expect(0).json();
+    assert_eq!(shown["info_hash"], place.torrent.hex());
 }
 
 #[test]
@@ -126,31 +130,38 @@ fn a_peer_names_its_node() {
     peer.wait_played();
 }
 
-#[test]
-fn a_private_torrent_asks_nobody() {
-    let place = Place::new(Spec::single("x", 300_000).private());
-    let seed = seed(&place);
+/// Completes from a seed, stays long enough to look for more peers, and leaves: what the
+/// seed heard first, and whether the node was asked.
+fn with_a_node(place: &Place, options: &[&str]) -> (Handshake, bool) {
+    let seed = seed(place);
     let node = FakeNode::knowing(vec![]);
     let node_addr = node.addr.to_string();
-    let run = download(&place, &[&node_addr]).peers(&[seed.addr]);
-    run.arg(place.file()).run().expect(0);
+    let run = download(place, &[&node_addr]).args(options);
+    let run = run.arg("--seed").peers(&[seed.addr]).arg(place.file());
+    let mut run = run.start();
+    run.event("complete");
+    run.event("progress"); // a second has passed
+    run.kill(Signal::INT);
+    run.wait().expect(130);
     let hello = seed.notes().into_iter().find_map(|note| match note {
         Note::Hello(hello) => Some(hello),
         _ => None,
     });
-    assert_eq!(hello.unwrap().reserved[7] & 1, 0);
-    assert!(node.asked().is_empty());
+    (hello.unwrap(), !node.asked().is_empty())
 }
 
 #[test]
-fn switched_off_nobody_is_asked() {
-    let place = place();
-    let node = FakeNode::knowing(vec![]);
-    let node_addr = node.addr.to_string();
-    let run = download(&place, &[&node_addr]).arg("--no-dht");
-    let run = run.peers(&[seed(&place).addr]).arg(place.file());
-    run.run().expect(0);
-    assert!(node.asked().is_empty());
+fn private_or_switched_off_nobody_is_asked() {
+    let private = || Place::new(Spec::single("x", 300_000).private());
+    let cases = [
+        (place(), &[][..], true),
+        (place(), &["--no-dht"], false),
+        (private(), &[], false),
+    ];
+    for (place, options, expected) in cases {
+        let (hello, asked) = with_a_node(&place, options);
+        assert_eq!((hello.reserved[7] & 1 == 1, asked), (expected, expected));
+    }
 }
 
 #[test]

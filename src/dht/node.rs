@@ -121,7 +121,7 @@ impl Node {
 
     /// How many nodes it knows that answer.
     pub fn known(&self) -> usize {
-        self.table.len()
+        self.table.count()
     }
 
     /// Whether a look-up goes on, so that somebody may answer.
@@ -137,14 +137,16 @@ impl Node {
     }
 
     /// Looks up the peers of a torrent, and then announces that it can be had from us on
-    /// the TCP `port`, if there is one. If it is being looked up already, that is enough.
+    /// the TCP `port`, if there is one. If it is being looked up already, that goes on.
     pub fn search(&mut self, info_hash: InfoHash, port: Option<u16>, now: Instant) {
         let mut running = self.running.iter_mut();
-        let waits = |(waiting, _): &(InfoHash, _)| *waiting == info_hash;
+        let mut waiting = self.waiting.iter_mut();
         if let Some(running) = running.find(|running| running.search.info_hash() == info_hash) {
             running.port = port;
             running.begin_at = running.begin_at.map(|_| now);
-        } else if !self.waiting.iter().any(waits) {
+        } else if let Some(waiting) = waiting.find(|waiting| waiting.0 == info_hash) {
+            waiting.1 = port;
+        } else {
             self.waiting.push_back((info_hash, port));
         }
     }
@@ -252,7 +254,7 @@ impl Node {
     /// While hardly any node is known one look-up at a time is enough: it finds nodes for
     /// the others, which would all ask the same few.
     fn begin(&mut self, now: Instant) {
-        let most = match self.table.len() {
+        let most = match self.table.count() {
             0..NEAREST => 1,
             _ => MAX_SEARCHES,
         };
@@ -325,6 +327,8 @@ impl Node {
     fn end(&mut self, running: &Running, now: Instant, out: &mut Vec<Output>) {
         let search = &running.search;
         let info_hash = search.info_hash();
+        // Who has not answered by now may still do so, but nobody listens any more.
+        self.asked.retain(|asked| asked.info_hash != info_hash);
         let mut announced = 0;
         for (to, token) in search.announce_to() {
             let Some(port) = running.port else { break };

@@ -113,7 +113,7 @@ impl Search {
         self.info_hash
     }
 
-    /// How many nodes answered.
+    /// How many nodes answered, routers left out: they alone don't get us anywhere.
     pub fn answers(&self) -> usize {
         self.answers
     }
@@ -202,7 +202,7 @@ impl Search {
             true => State::Out,
             false => State::Answered,
         };
-        self.answers += 1;
+        self.answers += usize::from(!candidate.router);
         self.sort();
         for contact in &reply.nodes {
             if may_name(addr.ip(), contact.addr) {

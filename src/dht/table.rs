@@ -39,7 +39,7 @@ pub struct Table {
 
 impl Table {
     /// How many nodes it holds.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.known.len()
     }
 
@@ -109,9 +109,9 @@ mod tests {
         for part in 0..32 {
             (0..20).for_each(|number| table.answered(contact(part, number), now));
         }
-        assert_eq!(table.len(), PARTS * PER_PART);
+        assert_eq!(table.count(), PARTS * PER_PART);
         table.answered(contact(3, 0), now);
-        assert_eq!(table.len(), PARTS * PER_PART, "nobody is there twice");
+        assert_eq!(table.count(), PARTS * PER_PART, "nobody is there twice");
         let nearest = table.nearest(&InfoHash(contact(9, 5).id.0), 3);
         let numbers: Vec<Contact> = [5, 4, 7].map(|number| contact(9, number)).to_vec();
         assert_eq!(nearest, numbers);
@@ -143,7 +143,7 @@ mod tests {
         let later = start + FRESH + Duration::from_secs(1);
         table.answered(contact(1, 10), later);
         (11..30).for_each(|number| table.answered(contact(1, number), later));
-        assert_eq!(table.len(), 8);
+        assert_eq!(table.count(), 8);
         assert!(holds(&table, contact(1, 10)) && !holds(&table, contact(1, 0)));
     }
 }

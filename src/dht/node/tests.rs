@@ -191,6 +191,25 @@ fn routers_are_asked_for_help_only() {
 }
 
 #[test]
+fn a_router_alone_is_no_network() {
+    let mut world = World::new(50, 1);
+    let peers = world.store(HASH);
+    world.make_router(0);
+    for other in &mut world.others[1..] {
+        other.kind = Kind::Silent;
+    }
+    world.enter(0, true);
+    world.search(HASH);
+    world.run(Duration::from_secs(60));
+    assert!(!world.is_idle());
+    for other in &mut world.others[1..] {
+        other.kind = Kind::Honest;
+    }
+    world.run_to_the_end();
+    assert_eq!(world.peers, peers);
+}
+
+#[test]
 fn many_torrents_share_the_pace() {
     let mut world = World::new(300, 1);
     let targets: Vec<InfoHash> = (0..100).map(|n| InfoHash([n * 2; 20])).collect();
@@ -214,6 +233,27 @@ fn many_torrents_share_the_pace() {
     assert!(world.others[0].queries <= 3, "the router is not stormed");
     assert!(world.busiest_second() <= 50 + BURST as usize + NEAREST * MAX_SEARCHES);
     assert!(world.node.known() <= 256);
+}
+
+#[test]
+fn a_port_may_be_named_later() {
+    let mut world = World::new(200, 1);
+    world.enter(0, false);
+    let targets = [HASH, InfoHash([3; 20])];
+    for port in [None, Some(OURS)] {
+        for target in targets {
+            world.node.search(target, port, world.now);
+        }
+        world.run(Duration::from_millis(100)); // one runs, the other waits
+    }
+    world.run_to_the_end();
+    assert_eq!(world.ended.len(), 2);
+    assert!(
+        world
+            .ended
+            .iter()
+            .all(|(.., announced)| *announced == NEAREST)
+    );
 }
 
 #[test]
