@@ -156,6 +156,7 @@
 //! | [`magnet`] | magnet links |
 //! | [`selection`] | which of its files the user wants |
 //! | [`wire`], [`extension`] | the messages between peers; the extension handshake, [metadata](extension::metadata), [lists of peers](extension::pex) |
+//! | [`mse`] | the handshake and cipher of obfuscated connections |
 //! | [`announce`] | what is said to a tracker, and its answer |
 //! | [`dht::krpc`] | what is said to a node of the DHT, and its answer |
 //! | [`messages`] | what main and the peer threads say to each other |
@@ -198,6 +199,7 @@ pub mod layout;
 pub mod magnet;
 pub mod messages;
 pub mod metainfo;
+pub mod mse;
 pub mod names;
 pub mod peer;
 pub mod picker;

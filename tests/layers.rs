@@ -46,6 +46,7 @@ const FLOORS: [(&str, &[&str]); 5] = [
             "selection",
             "announce",
             "wire",
+            "mse",
             "bencode",
             "compose",
             "names",

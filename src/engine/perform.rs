@@ -24,8 +24,13 @@ impl Engine<'_> {
             };
             match action {
                 Action::Dial(addr) => {
-                    let (us, bind) = (running.us, self.config.bind);
-                    let link = Link::Dial { addr, bind, us };
+                    let us = running.us;
+                    let link = Link::Dial {
+                        addr,
+                        bind: self.config.bind,
+                        us,
+                        encryption: self.config.encryption,
+                    };
                     let key = self.connect(Some(id), addr, link);
                     let Some(running) = self.alive(id) else {
                         return;
