@@ -44,6 +44,7 @@
 //! | main ([`engine`]) | 1 | every decision: what we have, who fetches what, whom we serve | its channels |
 //! | peer ([`peer`]) | 1 a connection | the stream, its buffers, the flags of one conversation | the socket, or its channel |
 //! | tracker ([`tracker`]) | 1 a tracker | an HTTP agent or a UDP socket | its channel, or the socket |
+//! | DHT ([`dht`]) | 1 an address family, if used; 1 for a name that is looked up | a UDP socket, what it knows of the network | the socket, or its channels |
 //! | checker ([`checker`]) | 1 a torrent | its open files, four buffers | its channel |
 //! | listener (in [`engine`]) | 1 | the listening socket | `accept` |
 //! | prepare (in [`engine`]) | 1 a torrent, at its start, with one hashing thread a core | what it found on disk so far | the disk |
@@ -125,6 +126,7 @@
 //! | --- | --- |
 //! | [`peer`] | the thread of one connection: [its socket](peer::socket), [its receive buffer](peer::intake) |
 //! | [`tracker`] | the thread of one tracker, over HTTP or [UDP](tracker::udp_packets) |
+//! | [`dht`] | the threads that find peers without a tracker |
 //! | [`storage`] | the files of a torrent: where a byte is, and that none is outside the folder |
 //! | [`checker`] | reads pieces back and hashes them |
 //! | [`resume`] | the record beside an incomplete download |
@@ -139,6 +141,7 @@
 //! | [`choker`] | whom we give to |
 //! | [`swarm`] | the addresses that we know; whom to dial next |
 //! | [`announcer`] | which tracker is told what, and when |
+//! | [`dht::node`], [`dht::search`], [`dht::table`] | whom of the DHT to ask, and what to believe |
 //! | [`torrent::blame`], [`torrent::rate`] | who sent false data; how fast lately |
 //! | [`peer::session`], [`pipeline`] | one conversation; how many requests to have out |
 //! | [`peer::learner`] | a conversation before the metadata is known |
@@ -155,6 +158,7 @@
 //! | [`wire`], [`extension`] | the messages between peers; the extension handshake, [metadata](extension::metadata), [lists of peers](extension::pex) |
 //! | [`mse`] | the handshake and cipher of obfuscated connections |
 //! | [`announce`] | what is said to a tracker, and its answer |
+//! | [`dht::krpc`] | what is said to a node of the DHT, and its answer |
 //! | [`messages`] | what main and the peer threads say to each other |
 //! | [`config`], [`report`] | what the user asked for; what the user is told |
 //!
@@ -169,7 +173,7 @@
 //! | [`human`] | sizes, rates, times and foreign text for people |
 //!
 //! # What comes from outside
-//! Torrent files, trackers and peers are all taken for hostile. A length is bounded before
+//! Torrent files, trackers, DHT nodes and peers are all taken for hostile. A length is bounded before
 //! memory is allocated for it; an index is checked once, where it comes in, and becomes a
 //! [`layout::PieceIndex`] or [`layout::Block`], which can be made nowhere else. What breaks
 //! a rule ends that file, that answer or that connection, with an error that says why; it
@@ -187,6 +191,7 @@ pub mod choker;
 pub mod cli;
 pub mod compose;
 pub mod config;
+pub mod dht;
 pub mod engine;
 pub mod extension;
 pub mod human;

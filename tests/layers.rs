@@ -33,6 +33,9 @@ const FLOORS: [(&str, &[&str]); 5] = [
             "peer/learner",
             "peer/error",
             "pipeline",
+            "dht/node",
+            "dht/search",
+            "dht/table",
         ],
     ),
     (
@@ -52,6 +55,7 @@ const FLOORS: [(&str, &[&str]); 5] = [
             "config",
             "report",
             "human",
+            "dht/krpc",
         ],
     ),
     (

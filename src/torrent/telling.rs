@@ -54,14 +54,25 @@ impl Torrent {
             0 => "no peers".to_owned(),
             _ => format!("no peers connected of {known} known, {failed} cannot be reached"),
         };
+        let mut sources = Vec::new();
         if trackers.trackers > 0 {
-            text += &format!(": {trackers}");
             let error = self.announcer.last_errors().next();
-            if let Some(error) = error.filter(|_| trackers.answered == 0) {
-                text += &format!(" ({error})");
-            }
+            sources.push(match error.filter(|_| trackers.answered == 0) {
+                Some(error) => format!("{trackers} ({error})"),
+                None => trackers.to_string(),
+            });
         } else if known == 0 {
-            text += ": the torrent names no tracker; name a peer with --peer or a tracker with --tracker";
+            sources.push("the torrent names no tracker".into());
+        }
+        if self.uses_dht() {
+            let nodes = human::count(self.dht.nodes as u64, "node");
+            sources.push(format!("DHT {nodes}"));
+        }
+        if !sources.is_empty() {
+            text += &format!(": {}", sources.join(", "));
+        }
+        if trackers.trackers == 0 && known == 0 && self.dht.nodes == 0 {
+            text += "; name a peer with --peer or a tracker with --tracker";
         }
         text
     }

@@ -404,7 +404,11 @@ impl World {
                     node.complete_at = Some(self.now);
                     node.completions += 1;
                 }
-                Action::Announce(..) | Action::Learnt(_) | Action::Tell(_) => {}
+                Action::Announce(..)
+                | Action::SearchDht { .. }
+                | Action::EnterDht(_)
+                | Action::Learnt(_)
+                | Action::Tell(_) => {}
             }
         }
     }
