@@ -117,6 +117,7 @@
 //! | --- | --- |
 //! | [`peer`] | the thread of one connection: [its socket](peer::socket), [its receive buffer](peer::intake) |
 //! | [`tracker`] | the thread of one tracker, over HTTP or [UDP](tracker::udp_packets) |
+//! | [`bound_tcp`] | HTTP from a given local address |
 //! | [`storage`] | the files of a torrent: where a byte is, and that none is outside the folder |
 //! | [`checker`] | reads pieces back and hashes them |
 //! | [`resume`] | the record beside an incomplete download |
@@ -171,6 +172,7 @@ pub mod announce;
 pub mod announcer;
 pub mod bencode;
 pub mod bitfield;
+pub mod bound_tcp;
 pub mod checker;
 pub mod choker;
 pub mod cli;

@@ -17,7 +17,15 @@ const FLOORS: [(&str, &[&str]); 5] = [
     (
         "resources",
         &[
-            "peer", "tracker", "storage", "checker", "resume", "webseed", "dht", "lsd",
+            "peer",
+            "tracker",
+            "bound_tcp",
+            "storage",
+            "checker",
+            "resume",
+            "webseed",
+            "dht",
+            "lsd",
         ],
     ),
     (

@@ -1,0 +1,136 @@
+//! An HTTP client whose connections begin at a given local address (`--bind`).
+//!
+//! `ureq`, which speaks HTTP for us, has no such option, but takes its connections from
+//! anybody who implements its two traits; TLS comes on top of them. Everything in this
+//! program that asks a web server does it with an [`agent`] from here: trackers, and a
+//! SOURCE that is a URL.
+
+use socket2::{Domain, Socket, Type};
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+use ureq::config::ConfigBuilder;
+use ureq::typestate::AgentScope;
+use ureq::unversioned::resolver::DefaultResolver;
+use ureq::unversioned::transport::{
+    Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, RustlsConnector,
+    ShutdownHandle, Transport,
+};
+use ureq::{Agent, Error};
+
+/// An HTTP client that behaves as `config` says, from the address `bind` if there is one.
+/// It then uses no proxy: that one would go out from wherever it likes.
+pub fn agent(config: ConfigBuilder<AgentScope>, bind: Option<IpAddr>) -> Agent {
+    match bind {
+        None => Agent::new_with_config(config.build()),
+        Some(ip) => Agent::with_parts(
+            config.proxy(None).build(),
+            BoundTcp(ip).chain(RustlsConnector::default()),
+            DefaultResolver::default(),
+        ),
+    }
+}
+
+/// Makes connections from this address.
+#[derive(Debug)]
+struct BoundTcp(IpAddr);
+
+impl BoundTcp {
+    fn dial(&self, to: SocketAddr, limit: Option<Duration>) -> io::Result<TcpStream> {
+        let socket = Socket::new(Domain::for_address(to), Type::STREAM, None)?;
+        socket.set_tcp_nodelay(true)?; // a TLS handshake is many small writes
+        socket.bind(&SocketAddr::new(self.0, 0).into())?;
+        match limit {
+            Some(limit) => socket.connect_timeout(&to.into(), limit)?,
+            None => socket.connect(&to.into())?,
+        }
+        Ok(socket.into())
+    }
+}
+
+impl Connector for BoundTcp {
+    type Out = BoundTransport;
+
+    /// Tries the addresses of our kind in turn; each has its share of the time.
+    fn connect(
+        &self,
+        details: &ConnectionDetails,
+        _chained: Option<()>,
+    ) -> Result<Option<BoundTransport>, Error> {
+        let ours = |to: &&SocketAddr| to.is_ipv4() == self.0.is_ipv4();
+        let count = details.addrs.iter().filter(ours).count() as u32;
+        let limit = details.timeout.not_zero().map(|all| *all / count.max(1));
+        let mut result = Err(Error::HostNotFound);
+        for to in details.addrs.iter().filter(ours) {
+            result = self
+                .dial(*to, limit)
+                .map_err(|error| timely(error, details.timeout));
+            if result.is_ok() {
+                break;
+            }
+        }
+        let config = details.config;
+        let transport = BoundTransport {
+            stream: Arc::new(result?),
+            buffers: LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size()),
+        };
+        let stream: Weak<TcpStream> = Arc::downgrade(&transport.stream);
+        (details.register_shutdown)(stream as Weak<dyn ShutdownHandle>)?;
+        Ok(Some(transport))
+    }
+}
+
+/// A connection, as `ureq` drives it.
+#[derive(Debug)]
+struct BoundTransport {
+    /// `ureq` keeps another, weak hold of it, to end what is under way.
+    stream: Arc<TcpStream>,
+    buffers: LazyBuffers,
+}
+
+impl Transport for BoundTransport {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        &mut self.buffers
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
+        let timeout = timeout.for_write();
+        let limit = timeout.not_zero().map(|limit| *limit);
+        self.stream.set_write_timeout(limit)?;
+        let output = self.buffers.output().get(..amount).unwrap_or_default();
+        (&*self.stream)
+            .write_all(output)
+            .map_err(|error| timely(error, timeout))
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
+        let timeout = timeout.for_read();
+        let limit = timeout.not_zero().map(|limit| *limit);
+        self.stream.set_read_timeout(limit)?;
+        let read = (&*self.stream)
+            .read(self.buffers.input_append_buf())
+            .map_err(|error| timely(error, timeout))?;
+        self.buffers.input_appended(read);
+        Ok(read > 0)
+    }
+
+    /// Whether a kept connection can serve one more request: it has neither ended nor
+    /// brought what nobody asked for.
+    fn is_open(&mut self) -> bool {
+        let stream = &self.stream;
+        let waits = stream
+            .set_nonblocking(true)
+            .and_then(|()| stream.peek(&mut [0]));
+        let silent = waits.is_err_and(|error| error.kind() == ErrorKind::WouldBlock);
+        silent && stream.set_nonblocking(false).is_ok()
+    }
+}
+
+/// An I/O error as `ureq` names it.
+fn timely(error: io::Error, timeout: NextTimeout) -> Error {
+    match error.kind() {
+        ErrorKind::TimedOut | ErrorKind::WouldBlock => Error::Timeout(timeout.reason),
+        _ => Error::Io(error),
+    }
+}
