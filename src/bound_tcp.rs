@@ -134,3 +134,75 @@ fn timely(error: io::Error, timeout: NextTimeout) -> Error {
         _ => Error::Io(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crossbeam_channel::{Receiver, unbounded};
+    use std::io::{BufRead, BufReader};
+    use std::net::TcpListener;
+    use std::thread;
+
+    /// Linux has all of 127.0.0.0/8.
+    const OURS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 7));
+
+    /// A server that takes one connection only: it answers each request for `/` with the
+    /// address that it came from, and others not at all. Also tells of each request.
+    fn server() -> (String, Receiver<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (seen, requests) = unbounded();
+        thread::spawn(move || {
+            let (stream, peer) = listener.accept().unwrap();
+            let body = peer.ip().to_string();
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}", body.len());
+            for line in BufReader::new(&stream).lines().map_while(Result::ok) {
+                if line.starts_with("GET / ") {
+                    let _ = write!(&stream, "{head}\r\n\r\n{body}");
+                }
+                if line.is_empty() {
+                    let _ = seen.send(());
+                }
+            }
+        });
+        (url, requests)
+    }
+
+    #[test]
+    fn from_that_address_and_kept() {
+        let (url, _) = server();
+        let agent = agent(Agent::config_builder(), Some(OURS));
+        for _ in 0..2 {
+            let mut answer = agent.get(&url).call().unwrap();
+            let text = answer.body_mut().read_to_string().unwrap();
+            assert_eq!(text, OURS.to_string());
+        }
+    }
+
+    #[test]
+    fn silence_ends() {
+        let (url, _) = server();
+        let limit = Some(Duration::from_millis(50));
+        let agent = agent(Agent::config_builder().timeout_per_read(limit), Some(OURS));
+        let error = agent.get(format!("{url}/silence")).call().unwrap_err();
+        assert!(matches!(error, Error::Timeout(_)), "{error}");
+    }
+
+    #[test]
+    fn a_request_can_be_ended_from_outside() {
+        let (url, requests) = server();
+        let agent = agent(Agent::config_builder(), Some(OURS));
+        let asking = agent.clone();
+        let request = thread::spawn(move || asking.get(format!("{url}/silence")).call());
+        requests.recv().unwrap();
+        agent.shutdown();
+        assert!(request.join().unwrap().is_err());
+    }
+
+    #[test]
+    fn an_address_of_the_other_kind_is_none() {
+        let agent = agent(Agent::config_builder(), Some("::1".parse().unwrap()));
+        let error = agent.get("http://127.0.0.1:9/").call().unwrap_err();
+        assert!(matches!(error, Error::HostNotFound), "{error}");
+    }
+}

@@ -63,7 +63,7 @@ fn jobs(options: &Download, reporter: &mut dyn Reporter) -> Result<(Vec<Job>, bo
     let mut seen = HashSet::new();
     let mut claims = Claims::default();
     for source in &options.sources {
-        let metainfo = match source::read(source) {
+        let metainfo = match source::read(source, options.bind) {
             Ok(torrent) => torrent.metainfo,
             Err(error) => {
                 failed = true;

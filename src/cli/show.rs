@@ -13,7 +13,7 @@ use serde::Serialize;
 /// # Errors
 /// [`Failure`], if the torrent can't be read, or not saved where `-o` says.
 pub fn run(options: &Show) -> Result<(), Failure> {
-    let Torrent { metainfo, bytes } = source::read(&options.source)?;
+    let Torrent { metainfo, bytes } = source::read(&options.source, None)?;
     if let Some(path) = &options.output {
         save(path, &bytes)?;
     }

@@ -5,11 +5,14 @@
 //! says what to do. Nothing larger than [`MAX_TORRENT_LEN`] is ever read whole.
 
 use super::values::{FileNumbers, Source};
+use crate::bound_tcp;
 use crate::metainfo::{self, MAX_TORRENT_LEN, Metainfo, MetainfoError};
 use std::fs::File;
 use std::io::{self, Read};
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
+use ureq::Agent;
 
 /// How long an HTTP server may take for the next byte, and for the connection.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -79,15 +82,15 @@ pub enum Why {
     Magnet,
 }
 
-/// Reads and checks one SOURCE.
+/// Reads and checks one SOURCE; `bind`: the local address to fetch a URL from.
 ///
 /// # Errors
 /// [`SourceError`], if it can't be read or is no torrent.
-pub fn read(source: &Source) -> Result<Torrent, SourceError> {
+pub fn read(source: &Source, bind: Option<IpAddr>) -> Result<Torrent, SourceError> {
     let bytes = match source {
         Source::Path(path) => open(path).and_then(|file| read_all(file, Vec::new())),
         Source::Stdin => read_all(io::stdin().lock(), Vec::new()),
-        Source::Url(url) => fetch(url),
+        Source::Url(url) => fetch(url, bind),
         Source::Magnet(_) => Err(Why::Magnet),
     };
     let torrent = bytes.and_then(|bytes| {
@@ -143,16 +146,15 @@ fn parse(bytes: &[u8]) -> Result<Metainfo, Why> {
     }
 }
 
-fn fetch(url: &str) -> Result<Vec<u8>, Why> {
-    let agent: ureq::Agent = ureq::Agent::config_builder()
+fn fetch(url: &str, bind: Option<IpAddr>) -> Result<Vec<u8>, Why> {
+    let config = Agent::config_builder()
         .user_agent(concat!("storrent/", env!("CARGO_PKG_VERSION")))
         .max_redirects(MAX_REDIRECTS)
         .http_status_as_error(false)
         .timeout_connect(Some(PATIENCE))
         .timeout_per_read(Some(PATIENCE))
-        .timeout_per_write(Some(PATIENCE))
-        .build()
-        .into();
+        .timeout_per_write(Some(PATIENCE));
+    let agent = bound_tcp::agent(config, bind);
     let mut answer = agent.get(requestable(url)).call().map_err(http)?;
     let status = answer.status();
     if !status.is_success() {
@@ -274,13 +276,13 @@ mod tests {
         ];
         for (name, why) in cases {
             let path = dir.path().join(name);
-            let text = chain(&read(&Source::Path(path.clone())).unwrap_err());
+            let text = chain(&read(&Source::Path(path.clone()), None).unwrap_err());
             let start = format!("cannot read {}: ", path.display());
             assert!(text.starts_with(&start) && text.contains(why), "{text}");
         }
-        let good = read(&Source::Path(dir.path().join("good"))).unwrap();
+        let good = read(&Source::Path(dir.path().join("good")), None).unwrap();
         assert_eq!((good.bytes, &*good.metainfo.name), (torrent(), "n"));
-        let magnet = read(&Source::Magnet("magnet:?x".into())).unwrap_err();
+        let magnet = read(&Source::Magnet("magnet:?x".into()), None).unwrap_err();
         assert!(chain(&magnet).contains("not supported yet"));
     }
 
@@ -313,21 +315,23 @@ mod tests {
             (vec!["nonsense\r\n\r\n".into()], Some("cannot read http")),
         ];
         for (answers, why) in cases {
-            let url = server(answers);
-            match (read(&Source::Url(url)), why) {
-                (Ok(torrent), None) => assert_eq!(torrent.metainfo.name, "n"),
-                (Err(error), Some(why)) => {
-                    let text = chain(&error);
-                    assert!(text.contains(why), "{text}");
+            for bind in [None, Some([127, 0, 0, 1].into())] {
+                let url = server(answers.clone());
+                match (read(&Source::Url(url), bind), why) {
+                    (Ok(torrent), None) => assert_eq!(torrent.metainfo.name, "n"),
+                    (Err(error), Some(why)) => {
+                        let text = chain(&error);
+                        assert!(text.contains(why), "{text}");
+                    }
+                    (other, why) => panic!("{other:?}, expected {why:?}"),
                 }
-                (other, why) => panic!("{other:?}, expected {why:?}"),
             }
         }
         let nobody = TcpListener::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()
             .unwrap();
-        let error = read(&Source::Url(format!("http://{nobody}/"))).unwrap_err();
+        let error = read(&Source::Url(format!("http://{nobody}/")), None).unwrap_err();
         assert!(chain(&error).contains("refused"), "{}", chain(&error));
     }
 
