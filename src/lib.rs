@@ -44,6 +44,7 @@
 //! | main ([`engine`]) | 1 | every decision: what we have, who fetches what, whom we serve | its channels |
 //! | peer ([`peer`]) | 1 a connection | the stream, its buffers, the flags of one conversation | the socket, or its channel |
 //! | tracker ([`tracker`]) | 1 a tracker | an HTTP agent or a UDP socket | its channel, or the socket |
+//! | LSD ([`lsd`]) | 1, if on | a UDP socket each for IPv4 and IPv6 | its sockets |
 //! | checker ([`checker`]) | 1 a torrent | its open files, four buffers | its channel |
 //! | listener (in [`engine`]) | 1 | the listening socket | `accept` |
 //! | prepare (in [`engine`]) | 1 a torrent, at its start, with one hashing thread a core | what it found on disk so far | the disk |
@@ -117,6 +118,7 @@
 //! | --- | --- |
 //! | [`peer`] | the thread of one connection: [its socket](peer::socket), [its receive buffer](peer::intake) |
 //! | [`tracker`] | the thread of one tracker, over HTTP or [UDP](tracker::udp_packets) |
+//! | [`lsd`] | finds peers on the same network |
 //! | [`bound_tcp`] | HTTP from a given local address |
 //! | [`storage`] | the files of a torrent: where a byte is, and that none is outside the folder |
 //! | [`checker`] | reads pieces back and hashes them |
@@ -131,7 +133,7 @@
 //! | [`picker`], [`rarity`] | who fetches which block; which piece is rarest |
 //! | [`choker`] | whom we give to |
 //! | [`swarm`] | the addresses that we know; whom to dial next |
-//! | [`announcer`] | which tracker is told what, and when |
+//! | [`announcer`], [`lsd::schedule`] | which tracker is told what, and when; the same for the local network |
 //! | [`torrent::blame`], [`torrent::rate`] | who sent false data; how fast lately |
 //! | [`peer::session`], [`pipeline`] | one conversation; how many requests to have out |
 //!
@@ -145,6 +147,7 @@
 //! | [`magnet`] | magnet links |
 //! | [`wire`], [`extension`] | the messages between peers; the extension handshake |
 //! | [`announce`] | what is said to a tracker, and its answer |
+//! | [`lsd::message`] | what is said to the local network |
 //! | [`messages`] | what main and the peer threads say to each other |
 //! | [`config`], [`report`] | what the user asked for; what the user is told |
 //!
@@ -182,6 +185,7 @@ pub mod engine;
 pub mod extension;
 pub mod human;
 pub mod layout;
+pub mod lsd;
 pub mod magnet;
 pub mod messages;
 pub mod metainfo;

@@ -16,7 +16,7 @@ mod story;
 mod tracker;
 
 use super::{Failure, signals::Interrupts};
-use crate::config::{Afterwards, Config, Job};
+use crate::config::{Afterwards, Config, Job, Sources};
 use crate::engine::Ending;
 use crate::human::{count, grouped, size};
 use crate::metainfo;
@@ -169,6 +169,13 @@ fn play(
             bind: Some(Ipv4Addr::LOCALHOST.into()),
             upload_limit,
             afterwards,
+            // Nobody but the cast takes part.
+            sources: Sources {
+                dht: false,
+                pex: true,
+                lsd: false,
+                webseeds: false,
+            },
             ..Config::default()
         };
         let files = ROLES[who].files;

@@ -48,6 +48,7 @@ impl Engine<'_> {
         if let Some(running) = self.alive(id) {
             let _ = running.checker.send(CheckRequest::Hurry);
         }
+        self.leave_locally(self.works[id.0 as usize].info_hash);
         self.perform(id, actions);
         if self
             .works

@@ -13,6 +13,7 @@
 mod goodbye;
 mod links;
 mod listener;
+mod local;
 mod perform;
 mod prepare;
 
@@ -21,6 +22,7 @@ use crate::announcer::TrackerIndex;
 use crate::checker::{self, CheckReport, CheckRequest};
 use crate::config::{Config, Job};
 use crate::human::chain;
+use crate::lsd;
 use crate::peer::{FromPeer, Order, Shared};
 use crate::report::{Report, Reporter};
 use crate::storage::StorageError;
@@ -76,6 +78,8 @@ enum News {
     /// The names of `--peer` were looked up.
     Resolved(TorrentId, String, std::io::Result<Vec<SocketAddr>>),
     Tracker(TorrentId, TrackerIndex, Result<AnnounceReply, TrackerError>),
+    /// Somebody on the local network has this torrent, too.
+    Local(InfoHash, SocketAddr),
     CheckProgress(TorrentId, u32, u32),
     Prepared(TorrentId, Result<Option<Prepared>, StorageError>),
     Check(TorrentId, CheckReport),
@@ -177,6 +181,8 @@ struct Engine<'a> {
     links: HashMap<PeerKey, PeerLink>,
     next_key: u32,
     budgets: Budgets,
+    /// The thread of local service discovery, once a torrent may use it.
+    lsd: Option<Sender<lsd::Order>>,
     news: Sender<News>,
     events: Sender<(PeerKey, FromPeer)>,
     reporter: &'a mut dyn Reporter,
@@ -206,6 +212,7 @@ impl<'a> Engine<'a> {
             links: HashMap::new(),
             next_key: 0,
             budgets,
+            lsd: None,
             news,
             events,
             reporter,
@@ -337,6 +344,7 @@ impl<'a> Engine<'a> {
                     .map(|running| running.torrent.on_tracker(index, result, now));
                 self.perform(id, actions.unwrap_or_default());
             }
+            News::Local(info_hash, addr) => self.on_local_peer(info_hash, addr),
             News::CheckProgress(id, done, pieces) => {
                 let info_hash = self.works[id.0 as usize].info_hash;
                 self.reporter.report(Report::Checking {

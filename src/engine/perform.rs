@@ -69,6 +69,10 @@ impl Engine<'_> {
                     let _ = running.checker.send(CheckRequest::Blocks(piece));
                 }
                 Action::Announce(index, request) => self.announce(id, index, request),
+                Action::AnnounceLocally => {
+                    let info_hash = running.shared.info_hash;
+                    self.announce_locally(info_hash);
+                }
                 Action::Tell(report) => self.reporter.report(report),
                 Action::Complete => {
                     let shared = running.shared.clone();

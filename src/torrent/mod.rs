@@ -71,6 +71,8 @@ pub enum Action {
     HashBlocks(PieceIndex),
     /// Tell a tracker: [`Torrent::on_tracker`].
     Announce(TrackerIndex, AnnounceRequest),
+    /// Let the local network know, and tell who there has it, too: it is public.
+    AnnounceLocally,
     /// Tell the user.
     Tell(Report),
     /// All that was wanted is verified.
@@ -274,6 +276,9 @@ impl Torrent {
         self.verify(padding, &mut actions);
         self.check_complete(now, &mut actions);
         self.announce(now, &mut actions);
+        if !self.setup.private && self.phase != Phase::Done {
+            actions.push(Action::AnnounceLocally);
+        }
         actions
     }
 

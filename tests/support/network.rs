@@ -5,8 +5,8 @@
 //! a tracker's answer), each shall have an address of its own, and nothing that they do
 //! on their own account (multicast, DHT, update checks) may leave the machine.
 
-use std::io::Write;
-use std::process::Command;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, Command, Stdio};
 
 /// The tracker's address.
 pub const TRACKER: &str = "10.77.0.1";
@@ -50,6 +50,79 @@ pub fn isolated(name: &str, programs: &[&str], body: impl FnOnce()) {
             assert!(ran, "{name} is not the name of this test");
             assert!(done.status.success(), "in a network of its own:\n{said}");
         }
+    }
+}
+
+/// A second network, that of another machine, with a cable to ours: [`isolated`] tests
+/// only. It goes when this is dropped.
+pub struct Neighbour {
+    /// A process inside, which keeps the network alive until its input ends.
+    inside: Child,
+}
+
+/// How both ends of the cable may be addressed.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Cable {
+    /// [`NEAR`] and [`FAR`].
+    V4,
+    /// Only the addresses that are valid on one cable: fe80::1 and fe80::2.
+    V6,
+}
+
+/// Our end of an IPv4 cable.
+pub const NEAR: &str = "10.78.0.1";
+/// The neighbour's.
+pub const FAR: &str = "10.78.0.2";
+
+impl Neighbour {
+    /// Lays the cable.
+    pub fn new(cable: Cable) -> Self {
+        let mut inside = Command::new("unshare")
+            .args(["--net", "sh", "-c", "echo ready; exec cat"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut ready = String::new();
+        let mut said = BufReader::new(inside.stdout.take().unwrap());
+        said.read_line(&mut ready).unwrap();
+        assert_eq!(ready, "ready\n");
+        let neighbour = Self { inside };
+        let end = |name: &str, v4: &str, v6: &str| {
+            let address = match cable {
+                Cable::V4 => format!("{v4}/24"),
+                Cable::V6 => format!("{v6}/64 nodad"),
+            };
+            format!(
+                "ip link set lo up && ip link set {name} addrgenmode none && \
+                 ip addr add {address} dev {name} && ip link set {name} up"
+            )
+        };
+        let pid = neighbour.inside.id();
+        let lay = format!("ip link add near type veth peer name far netns {pid}");
+        let near = format!("{lay} && {}", end("near", NEAR, "fe80::1"));
+        for (mut shell, line) in [
+            (Command::new("sh"), near),
+            (neighbour.command("sh"), end("far", FAR, "fe80::2")),
+        ] {
+            assert!(shell.args(["-c", &line]).status().unwrap().success());
+        }
+        neighbour
+    }
+
+    /// A command that runs there.
+    pub fn command(&self, program: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        let place = format!("--net=/proc/{}/ns/net", self.inside.id());
+        command.args([&place, program]);
+        command
+    }
+}
+
+impl Drop for Neighbour {
+    fn drop(&mut self) {
+        drop(self.inside.stdin.take());
+        let _ = self.inside.wait();
     }
 }
 

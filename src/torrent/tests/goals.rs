@@ -100,6 +100,28 @@ fn left_counts_the_whole_torrent() {
 }
 
 #[test]
+fn the_local_network_hears_of_public_torrents_with_work_left() {
+    let cases = [
+        (false, false, true),
+        (false, true, false),
+        (true, false, false),
+    ];
+    for (private, complete, expected) in cases {
+        let mut rig = Rig::new(2, |setup| {
+            setup.private = private;
+            if complete {
+                setup.have = Bitfield::all(2);
+            }
+        });
+        let told = rig
+            .torrent
+            .start(rig.now)
+            .contains(&Action::AnnounceLocally);
+        assert_eq!(told, expected, "private: {private}, complete: {complete}");
+    }
+}
+
+#[test]
 fn a_private_torrent_that_changes_its_tracker_drops_its_peers() {
     let mut rig = Rig::new(2, |setup| {
         setup.private = true;

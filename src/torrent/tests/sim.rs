@@ -397,7 +397,7 @@ impl World {
                     node.complete_at = Some(self.now);
                     node.completions += 1;
                 }
-                Action::Announce(..) | Action::Tell(_) => {}
+                Action::Announce(..) | Action::AnnounceLocally | Action::Tell(_) => {}
             }
         }
     }
