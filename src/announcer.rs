@@ -84,6 +84,8 @@ pub struct Announcer {
     trackers: Vec<Tracker>,
     /// The order in which a private torrent tries them.
     tiers: Vec<Vec<usize>>,
+    /// How many others were named that serve only browsers.
+    skipped: usize,
     private: bool,
     phase: Phase,
     /// The download was complete when we joined: nobody is told `completed`.
@@ -95,8 +97,8 @@ pub struct Announcer {
 }
 
 impl Announcer {
-    /// Takes the tiers of a torrent. Empty and doubled URLs are passed over, and all
-    /// beyond [`MAX_TRACKERS`]; each tier is shuffled, as BEP 12 asks, to share the
+    /// Takes the tiers of a torrent. Empty and doubled URLs are passed over, those of
+    /// browsers' trackers, and all beyond [`MAX_TRACKERS`]; each tier is shuffled, as BEP 12 asks, to share the
     /// load among its trackers.
     pub fn new(
         tiers: Vec<Vec<String>>,
@@ -106,10 +108,15 @@ impl Announcer {
     ) -> Self {
         let mut trackers: Vec<Tracker> = Vec::new();
         let mut indices = Vec::new();
+        let mut skipped = 0;
         for urls in tiers {
             let mut tier = Vec::new();
             for url in urls {
                 let url = url.trim();
+                if is_for_browsers(url) {
+                    skipped += 1;
+                    continue;
+                }
                 let new = trackers.iter().all(|known| known.url != url);
                 if new && !url.is_empty() && trackers.len() < MAX_TRACKERS {
                     tier.push(trackers.len());
@@ -122,6 +129,7 @@ impl Announcer {
         Self {
             trackers,
             tiers: indices,
+            skipped,
             private,
             phase: Phase::Waiting,
             joined_complete: false,
@@ -135,6 +143,11 @@ impl Announcer {
         (0..)
             .map(TrackerIndex)
             .zip(self.trackers.iter().map(|tracker| tracker.url.as_str()))
+    }
+
+    /// How many trackers were named that serve only browsers, and are never asked.
+    pub fn skipped(&self) -> usize {
+        self.skipped
     }
 
     /// We join the swarm; `complete`: as a seed. Trackers are told from now on.
@@ -285,6 +298,16 @@ impl Announcer {
             .iter()
             .filter_map(|tracker| tracker.last_error.as_deref())
     }
+}
+
+/// Whether a tracker is one of browsers', which can't open plain connections: it speaks
+/// WebSocket, and knows only peers that we can't reach. Many torrents name some besides
+/// others, so that they are none of the trackers that fail.
+fn is_for_browsers(url: &str) -> bool {
+    let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
+    ["ws", "wss"]
+        .iter()
+        .any(|ws| scheme.eq_ignore_ascii_case(ws))
 }
 
 impl Tracker {
@@ -551,7 +574,7 @@ mod tests {
 
     #[test]
     fn urls_are_cleaned_and_useless_ones_dropped() {
-        let tiers: &[&[&str]] = &[&[" http://a/ ", ""], &[], &["http://a/", "wss://b/"]];
+        let tiers: &[&[&str]] = &[&[" http://a/ ", ""], &[], &["http://a/", "gopher://b/"]];
         let mut sim = Sim::new(tiers, false, false);
         let many: Vec<String> = (0..1_000).map(|i| format!("http://{i}/")).collect();
         let many: Vec<&str> = many.iter().map(String::as_str).collect();
@@ -560,7 +583,7 @@ mod tests {
             MAX_TRACKERS
         );
         let urls: Vec<_> = sim.announcer.trackers().map(|(_, url)| url).collect();
-        assert_eq!(urls, ["http://a/", "wss://b/"]);
+        assert_eq!(urls, ["http://a/", "gopher://b/"]);
         assert_eq!(sim.step().1.len(), 2);
         sim.fail(1, Trouble::UnsupportedScheme);
         sim.fail(0, Trouble::Failure("no".to_owned()));
@@ -572,6 +595,21 @@ mod tests {
             (15, vec![(0, Started)]),
             "the other is never asked"
         );
+    }
+
+    #[test]
+    fn trackers_of_browsers_are_none_of_ours() {
+        let ws = (0..1_000).map(|i| format!("{}://{i}/", ["ws", "WSS"][i % 2]));
+        let ws: Vec<String> = ws.collect();
+        let mut many: Vec<&str> = ws.iter().map(String::as_str).collect();
+        // The same host by other protocols is another tracker each time.
+        many.extend(["udp://h:1/", "http://h:1/", "https://h:1/", "wss", "ws:/h"]);
+        for private in [false, true] {
+            let mut sim = Sim::new(&[&["wss://a/"], &many], private, false);
+            assert_eq!(sim.announcer.skipped(), 1_001);
+            assert_eq!(sim.announcer.summary().trackers, 5);
+            assert_eq!(sim.step().1.len(), if private { 1 } else { 5 });
+        }
     }
 
     #[test]

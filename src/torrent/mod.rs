@@ -276,6 +276,11 @@ impl Torrent {
         self.verify(padding, &mut actions);
         self.check_complete(now, &mut actions);
         self.announce(now, &mut actions);
+        if let skipped @ 1.. = self.announcer.skipped() {
+            let trackers = human::count(skipped as u64, "tracker");
+            let text = format!("{trackers} not asked: for browsers only (ws://, wss://)");
+            actions.push(detail(1, text));
+        }
         if !self.setup.private && self.phase != Phase::Done {
             actions.push(Action::AnnounceLocally);
         }
