@@ -159,6 +159,16 @@ impl Announcer {
         }
     }
 
+    /// It turns out now whether we joined as a seed.
+    pub fn set_joined_complete(&mut self, complete: bool) {
+        self.joined_complete = complete;
+    }
+
+    /// The torrent turns out to be private: from now on one tracker at a time is told.
+    pub fn set_private(&mut self) {
+        self.private = true;
+    }
+
     /// The download is complete. Each tracker that has heard, or will hear, that we
     /// joined is told once; nobody is if we joined as a seed.
     pub fn complete(&mut self, now: Instant) {

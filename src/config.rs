@@ -3,7 +3,10 @@
 //! The command line makes one [`Config`] for the process and one [`Job`] for each
 //! torrent; after that nobody changes them.
 
+use crate::magnet::Magnet;
 use crate::metainfo::Metainfo;
+use crate::selection::FileNumbers;
+use crate::types::InfoHash;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -33,6 +36,8 @@ pub struct Config {
     pub overwrite: bool,
     /// The job is `storrent seed`: incomplete data is an error, nothing is fetched.
     pub seed_only: bool,
+    /// The job is `storrent show MAGNET`: the metadata is all that is wanted.
+    pub metadata_only: bool,
     /// Where peers and data may come from.
     pub sources: Sources,
     /// Nodes to enter the DHT by, `HOST:PORT`; empty: the public ones.
@@ -67,6 +72,7 @@ impl Default for Config {
             stall_timeout: None,
             overwrite: false,
             seed_only: false,
+            metadata_only: false,
             sources: Sources {
                 dht: true,
                 pex: true,
@@ -95,13 +101,33 @@ pub enum Afterwards {
 /// One torrent to work on.
 #[derive(Clone, Debug)]
 pub struct Job {
-    /// What it holds.
-    pub metainfo: Metainfo,
-    /// Which files are wanted, by their index in the metainfo (padding counted, from
-    /// 0); `None`: all.
-    pub wanted: Option<Vec<usize>>,
+    /// The SOURCE that named it, as the user gave it.
+    pub source: String,
+    /// Which torrent.
+    pub subject: Subject,
+    /// Which files are wanted; `None`: all, or what the magnet link says.
+    pub files: Option<FileNumbers>,
     /// Peers named on the command line, `HOST:PORT`.
     pub peers: Vec<String>,
     /// Trackers named on the command line, besides the torrent's own.
     pub trackers: Vec<String>,
+}
+
+/// What is known of a torrent at the start.
+#[derive(Clone, Debug)]
+pub enum Subject {
+    /// All, from a `.torrent`.
+    Torrent(Box<Metainfo>),
+    /// What a magnet link says.
+    Link(Magnet),
+}
+
+impl Subject {
+    /// Which torrent it is.
+    pub fn info_hash(&self) -> InfoHash {
+        match self {
+            Self::Torrent(metainfo) => metainfo.info_hash,
+            Self::Link(magnet) => magnet.info_hash,
+        }
+    }
 }

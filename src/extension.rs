@@ -17,15 +17,42 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+pub mod metadata;
+pub mod pex;
+
 /// How many requests we queue for a peer: as many as libtorrent and transmission do.
 pub const OUR_QUEUE: u32 = 2000;
+
+/// The number by which peers call [`metadata`] when they talk to us.
+pub const OUR_METADATA: u8 = 1;
+
+/// The number by which peers call [`pex`] when they talk to us.
+pub const OUR_PEX: u8 = 2;
 
 /// The longest client name that is kept, in bytes.
 const MAX_NAME: usize = 64;
 
+/// What we tell of ourselves.
+#[derive(Clone, Copy, Debug)]
+pub struct Ourselves {
+    /// Where we listen.
+    pub port: Option<u16>,
+    /// We want nothing more.
+    pub seeding: bool,
+    /// The address that the peer has for us.
+    pub their_ip: IpAddr,
+    /// Metadata can be asked for, or is still asked for by us.
+    pub metadata: bool,
+    /// Bytes of the metadata, if we have it and give it.
+    pub metadata_size: Option<u32>,
+    /// We take and tell addresses of other peers.
+    pub pex: bool,
+}
+
 #[derive(Serialize)]
-struct Ours<'a> {
+struct Keys<'a> {
     m: BTreeMap<&'a str, u8>,
+    metadata_size: Option<u32>,
     p: Option<u16>,
     reqq: u32,
     upload_only: Option<u8>,
@@ -33,22 +60,27 @@ struct Ours<'a> {
     yourip: &'a serde_bytes::Bytes,
 }
 
-/// Our extension handshake. `port`: where we listen; `seeding`: we want nothing more;
-/// `their_ip`: the address that the peer has for us.
-pub fn encode(port: Option<u16>, seeding: bool, their_ip: IpAddr) -> Vec<u8> {
-    let ip = match their_ip.to_canonical() {
+/// Our extension handshake.
+pub fn encode(ourselves: &Ourselves) -> Vec<u8> {
+    let ip = match ourselves.their_ip.to_canonical() {
         IpAddr::V4(v4) => v4.octets().to_vec(),
         IpAddr::V6(v6) => v6.octets().to_vec(),
     };
-    let ours = Ours {
-        m: BTreeMap::new(),
-        p: port,
+    let known = [
+        ("ut_metadata", OUR_METADATA, ourselves.metadata),
+        ("ut_pex", OUR_PEX, ourselves.pex),
+    ];
+    let known = known.into_iter().filter(|(_, _, on)| *on);
+    let keys = Keys {
+        m: known.map(|(name, id, _)| (name, id)).collect(),
+        metadata_size: ourselves.metadata_size,
+        p: ourselves.port,
         reqq: OUR_QUEUE,
-        upload_only: seeding.then_some(1),
+        upload_only: ourselves.seeding.then_some(1),
         v: concat!("storrent ", env!("CARGO_PKG_VERSION")),
         yourip: serde_bytes::Bytes::new(&ip),
     };
-    serde_bencode::to_bytes(&ours).unwrap_or_default()
+    serde_bencode::to_bytes(&keys).unwrap_or_default()
 }
 
 /// What a peer told of itself.
@@ -62,6 +94,12 @@ pub struct ExtensionHandshake {
     pub port: Option<u16>,
     /// It wants nothing.
     pub upload_only: bool,
+    /// The number by which it wants [`metadata`] called; 0: not at all, any more.
+    pub metadata: Option<u8>,
+    /// Bytes of the metadata, as it claims.
+    pub metadata_size: Option<u32>,
+    /// The number by which it wants [`pex`] called; 0: not at all, any more.
+    pub pex: Option<u8>,
 }
 
 /// Reads a peer's extension handshake.
@@ -88,6 +126,19 @@ pub fn decode(payload: &[u8]) -> Result<ExtensionHandshake, BencodeError> {
                     .and_then(|n| u16::try_from(n).ok())
                     .filter(|p| *p > 0)
             }
+            b"m" => {
+                for (name, id) in value.dict().into_iter().flatten() {
+                    let id = id.number().and_then(|id| u8::try_from(id).ok());
+                    match name {
+                        b"ut_metadata" => told.metadata = id,
+                        b"ut_pex" => told.pex = id,
+                        _ => {}
+                    }
+                }
+            }
+            b"metadata_size" => {
+                told.metadata_size = value.number().and_then(|n| u32::try_from(n).ok());
+            }
             b"upload_only" => told.upload_only = value.number() == Some(1),
             b"v" => {
                 let name = value.string().map(|name| &name[..name.len().min(MAX_NAME)]);
@@ -105,8 +156,17 @@ mod tests {
 
     #[test]
     fn ours_can_be_read() {
-        let bytes = encode(Some(6881), true, "10.0.0.7".parse().unwrap());
+        let bytes = encode(&Ourselves {
+            port: Some(6881),
+            seeding: true,
+            their_ip: "10.0.0.7".parse().unwrap(),
+            metadata: true,
+            metadata_size: Some(31235),
+            pex: false,
+        });
         let told = decode(&bytes).unwrap();
+        assert_eq!((told.metadata, told.pex), (Some(OUR_METADATA), None));
+        assert_eq!(told.metadata_size, Some(31235));
         assert_eq!(
             (told.port, told.reqq, told.upload_only),
             (Some(6881), Some(OUR_QUEUE), true)

@@ -250,6 +250,17 @@ impl Layout {
         })
     }
 
+    /// Stands for what is not known yet: no files, no pieces.
+    pub fn empty() -> Self {
+        Self {
+            piece_length: 1,
+            total: 0,
+            starts: vec![0],
+            pads: Vec::new(),
+            has_pads: false,
+        }
+    }
+
     /// Bytes of every piece but the last.
     pub fn piece_length(&self) -> u32 {
         self.piece_length

@@ -145,6 +145,7 @@
 //! | [`metainfo`], [`names`] | reading a torrent; making its file names safe |
 //! | [`compose`] | writing a torrent |
 //! | [`magnet`] | magnet links |
+//! | [`selection`] | which of its files the user wants |
 //! | [`wire`], [`extension`] | the messages between peers; the extension handshake |
 //! | [`announce`] | what is said to a tracker, and its answer |
 //! | [`lsd::message`] | what is said to the local network |
@@ -197,6 +198,7 @@ pub mod progress;
 pub mod rarity;
 pub mod report;
 pub mod resume;
+pub mod selection;
 pub mod sha1_lanes;
 pub mod storage;
 pub mod swarm;

@@ -4,13 +4,15 @@
 //! nothing, so everything that either must know of the other is a variant here. Main's
 //! sends never block; a peer thread may wait for main.
 //!
-//! Three of a thread's events are questions: [`PeerEvent::Pieces`], [`PeerEvent::Want`]
-//! and [`PeerEvent::Interested`]. Main always answers them, at once, with
-//! [`Command::Interest`], [`Command::Fetch`] and [`Command::Choke`]: so the thread may
-//! sleep on its channel until then, and starts its work the moment it is there.
+//! Four of a thread's events are questions: [`PeerEvent::Pieces`], [`PeerEvent::Want`],
+//! [`PeerEvent::Interested`] and [`PeerEvent::OffersMetadata`]. Main always answers them,
+//! at once, with [`Command::Interest`], [`Command::Fetch`], [`Command::Choke`] and
+//! [`Command::FetchMetadata`]: so the thread may sleep on its channel until then, and
+//! starts its work the moment it is there.
 
 use crate::bitfield::Bitfield;
 use crate::layout::{PieceIndex, Span};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// Main → peer thread. A closed channel means: hang up.
@@ -40,6 +42,17 @@ pub enum Command {
     /// The peer may be sent so many more bytes: the answer to
     /// [`PeerEvent::WantUpload`], if there is an upload limit.
     MayUpload(u64),
+    /// Whether the peer is to be asked for the metadata: the answer to
+    /// [`PeerEvent::OffersMetadata`]. After a no, a yes may come at any time.
+    FetchMetadata(bool),
+    /// To be told to the peer (BEP 11).
+    TellPeers {
+        /// Whom we are connected to since the last time, with the flags of
+        /// [`crate::extension::pex`].
+        added: Vec<(SocketAddr, u8)>,
+        /// Who of those told before has gone.
+        dropped: Vec<SocketAddr>,
+    },
 }
 
 /// Peer thread → main.
@@ -75,7 +88,22 @@ pub enum PeerEvent {
         port: Option<u16>,
         /// It only gives: a seed, or a partial one (BEP 21).
         upload_only: bool,
+        /// It takes addresses of other peers (BEP 11).
+        pex: bool,
     },
+    /// It knows of these peers (BEP 11).
+    Peers(Vec<SocketAddr>),
+    /// It can give the metadata, of so many bytes by its own account, while we have
+    /// none. A question.
+    OffersMetadata(u32),
+    /// So many bytes of the metadata came from it, not verified.
+    MetadataCame(u32),
+    /// The metadata, whole; its SHA-1 is the info hash.
+    Metadata(Vec<u8>),
+    /// It gives no metadata now.
+    NoMetadata,
+    /// The metadata that it gave is false. Its connection ends.
+    FalseMetadata,
     /// Payload bytes since the last time; each second, if there were any.
     Traffic {
         /// Received.

@@ -133,7 +133,9 @@ fn message(report: &Report, style: Style) -> Option<String> {
 /// The torrent that a report is about, if it is about one.
 fn about(report: &Report) -> Option<InfoHash> {
     match report {
-        Report::Added { info_hash, .. }
+        Report::Linked { info_hash, .. }
+        | Report::Added { info_hash, .. }
+        | Report::Metadata { info_hash, .. }
         | Report::Checking { info_hash, .. }
         | Report::Checked { info_hash, .. }
         | Report::Complete { info_hash, .. } => Some(*info_hash),

@@ -5,6 +5,7 @@
 //! prints.
 
 use crate::types::InfoHash;
+use std::sync::Arc;
 
 /// One thing worth telling. Sizes are bytes, rates bytes a second.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,6 +14,13 @@ pub enum Report {
     Listening {
         /// The TCP port.
         port: u16,
+    },
+    /// A magnet link was taken on: its metadata is to be found first.
+    Linked {
+        /// Which torrent.
+        info_hash: InfoHash,
+        /// What the link calls it.
+        name: Option<String>,
     },
     /// A torrent is known and will be worked on.
     Added {
@@ -30,6 +38,13 @@ pub enum Report {
         pieces: u32,
         /// How many files, without padding.
         files: usize,
+    },
+    /// The metadata of a magnet link came, and only that was asked for.
+    Metadata {
+        /// Which torrent.
+        info_hash: InfoHash,
+        /// The bytes of its `info` dictionary.
+        info: Arc<[u8]>,
     },
     /// The data on disk is being hashed; comes a few times a second meanwhile.
     Checking {

@@ -9,6 +9,7 @@
 //!   7:boot id 36:8b0c…                this start of the system
 //!   5:files lli1048576ei17…eeli0ei0eee   of each wanted file: size, time (ns since 1970)
 //!   3:had 4:….                        the pieces, a bit each
+//!   4:info 9:d4:name…e                the metadata, if all that the user has is a magnet link
 //!   9:info hash 20:…                  which torrent
 //!   6:wanted 1:.                      which files are wanted, a bit each
 //! e
@@ -23,10 +24,12 @@
 
 use crate::bencode;
 use crate::bitfield::Bitfield;
-use crate::storage::{FileState, Storage, StorageError, Survey};
+use crate::storage::{self, FileState, Storage, StorageError, Survey};
 use crate::types::InfoHash;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
+use sha1::{Digest, Sha1};
+use std::path::Path;
 
 /// The most that is read of a record, parts aside: enough for a million files.
 const MAX_LEN: u64 = 32 << 20;
@@ -57,6 +60,8 @@ struct Record {
     boot_id: String,
     files: Vec<(u64, i64)>,
     had: ByteBuf,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    info: Option<ByteBuf>,
     #[serde(rename = "info hash")]
     info_hash: ByteBuf,
     wanted: ByteBuf,
@@ -135,11 +140,16 @@ impl Resume {
 }
 
 /// Writes the record: these are the pieces that we `have`. Nothing may be written to the
-/// files between the verdict on the last of them and this.
+/// files between the verdict on the last of them and this. `metadata`: the bytes of `info`,
+/// to be kept for a user who has a magnet link only.
 ///
 /// # Errors
 /// [`StorageError`], if the record or the state of the files cannot be written or read.
-pub fn save(storage: &Storage, have: &Bitfield) -> Result<(), StorageError> {
+pub fn save(
+    storage: &Storage,
+    have: &Bitfield,
+    metadata: Option<&[u8]>,
+) -> Result<(), StorageError> {
     let survey = storage.survey()?;
     let record = Record {
         boot_id: boot_id().unwrap_or_default(),
@@ -149,10 +159,21 @@ pub fn save(storage: &Storage, have: &Bitfield) -> Result<(), StorageError> {
             .map(|file| state(survey[file]))
             .collect(),
         had: ByteBuf::from(have.as_bytes()),
+        info: metadata.map(ByteBuf::from),
         info_hash: ByteBuf::from(storage.plan().contents.info_hash.0),
         wanted: wanted_bits(storage),
     };
     storage.write_record(&record.encode())
+}
+
+/// The metadata of the torrent `info_hash` that a record in the folder `dir` keeps, if an
+/// earlier run got that far. Its hash was checked.
+pub fn recall(dir: &Path, info_hash: InfoHash) -> Option<Vec<u8>> {
+    storage::records(dir, MAX_LEN).find_map(|rest| {
+        let record = Record::decode(&rest).filter(|r| *r.info_hash == info_hash.0)?;
+        let info = record.info?.into_vec();
+        (Sha1::digest(&info)[..] == info_hash.0).then_some(info)
+    })
 }
 
 /// Removes the record: the download is complete. What is kept in it can be read on.
@@ -222,7 +243,7 @@ mod tests {
             torrent.write(&storage, torrent.piece(*index));
             have.insert(torrent.piece(*index));
         }
-        save(&storage, &have).unwrap();
+        save(&storage, &have, None).unwrap();
         (torrent, storage)
     }
 
@@ -318,7 +339,7 @@ mod tests {
         std::os::unix::fs::symlink(&victim, &path).unwrap();
         let before = fs::read(&victim).unwrap();
         assert!(Resume::load(&storage).is_err());
-        assert!(save(&storage, &Bitfield::all(5)).is_err());
+        assert!(save(&storage, &Bitfield::all(5), None).is_err());
         assert!(Storage::open(temp.path(), torrent.contents(), &[true, true]).is_err());
         assert_eq!(fs::read(&victim).unwrap(), before);
     }

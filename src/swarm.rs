@@ -35,6 +35,8 @@ pub enum Source {
     User,
     /// A tracker's reply.
     Tracker,
+    /// The magnet link (`x.pe`).
+    Link,
     /// Somebody on the same network said so (BEP 14).
     Lsd,
     /// A node of the DHT (BEP 5).
@@ -170,6 +172,15 @@ impl Swarm {
             }
         };
         known.not_before = Some(now + pause);
+    }
+
+    /// The torrent is private (BEP 27): who was named by others than the user or a tracker
+    /// is forgotten. Returns them.
+    pub fn keep_private(&mut self) -> Vec<SocketAddr> {
+        let strangers = self
+            .known
+            .extract_if(.., |_, known| known.source > Source::Tracker);
+        strangers.map(|(addr, _)| addr).collect()
     }
 
     /// The peer at `addr` turned out to be ourselves.

@@ -39,6 +39,7 @@ const FLOORS: [(&str, &[&str]); 5] = [
             "announcer",
             "lsd/schedule",
             "peer/session",
+            "peer/learner",
             "peer/error",
             "pipeline",
         ],
@@ -48,6 +49,7 @@ const FLOORS: [(&str, &[&str]); 5] = [
         &[
             "metainfo",
             "magnet",
+            "selection",
             "announce",
             "lsd/message",
             "wire",

@@ -5,8 +5,9 @@
 
 use super::help;
 use super::split::{Split, no_option, split};
-use super::values::{self, Encryption, FileNumbers, Source, shown};
+use super::values::{self, Encryption, Source, shown};
 use crate::config::{Afterwards, Config, Sources};
+use crate::selection::FileNumbers;
 use argh::{ArgsInfo, FlagInfo, FromArgs};
 use std::ffi::OsString;
 use std::net::IpAddr;
@@ -256,6 +257,7 @@ impl Download {
             stall_timeout: stalls.then_some(self.stall_timeout),
             overwrite: self.overwrite && !seed_only,
             seed_only,
+            metadata_only: false,
             sources: Sources {
                 dht: !self.no_dht,
                 pex: !self.no_pex,

@@ -16,7 +16,7 @@ mod story;
 mod tracker;
 
 use super::{Failure, signals::Interrupts};
-use crate::config::{Afterwards, Config, Job, Sources};
+use crate::config::{Afterwards, Config, Job, Sources, Subject};
 use crate::engine::Ending;
 use crate::human::{count, grouped, size};
 use crate::metainfo;
@@ -169,19 +169,19 @@ fn play(
             bind: Some(Ipv4Addr::LOCALHOST.into()),
             upload_limit,
             afterwards,
-            // Nobody but the cast takes part.
+            // Nobody outside of this process is to be asked.
             sources: Sources {
                 dht: false,
-                pex: true,
                 lsd: false,
-                webseeds: false,
+                ..Config::default().sources
             },
             ..Config::default()
         };
         let files = ROLES[who].files;
         let job = Job {
-            metainfo: metainfo.clone(),
-            wanted: (!files.is_empty()).then(|| files.to_vec()),
+            source: metainfo.name.clone(),
+            subject: Subject::Torrent(Box::new(metainfo.clone())),
+            files: (!files.is_empty()).then(|| files.iter().map(|file| *file as u32 + 1).collect()),
             peers: Vec::new(),
             trackers: Vec::new(),
         };

@@ -3,16 +3,12 @@
 use super::args::Download;
 use super::signals::Interrupts;
 use super::{Failure, source};
-use crate::config::Job;
+use crate::config::{Job, Subject};
 use crate::engine::{self, Ending};
 use crate::human::chain;
-use crate::metainfo::Metainfo;
 use crate::progress::{Display, Style};
 use crate::report::{Report, Reporter};
-use crate::storage::Plan;
-use crate::types::InfoHash;
-use std::collections::{HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::collections::HashSet;
 
 /// Runs a download, or with `seed_only` the seeding of what is there, and returns the
 /// exit status.
@@ -44,12 +40,13 @@ pub fn run(options: &Download, seed_only: bool, interrupts: &Interrupts) -> Resu
 }
 
 /// The exit status: an interruption goes before a failure, that before a stall.
-fn status(ending: &Ending) -> u8 {
+pub(super) fn status(ending: &Ending) -> u8 {
     match ending {
         Ending {
             interrupted: Some(signal),
             ..
         } => u8::try_from(128 + signal).unwrap_or(1),
+        Ending { misused: true, .. } => 2,
         Ending { failed: true, .. } => 1,
         Ending { stalled: true, .. } => 3,
         _ => 0,
@@ -61,10 +58,9 @@ fn jobs(options: &Download, reporter: &mut dyn Reporter) -> Result<(Vec<Job>, bo
     let mut jobs = Vec::new();
     let mut failed = false;
     let mut seen = HashSet::new();
-    let mut claims = Claims::default();
     for source in &options.sources {
-        let metainfo = match source::read(source, options.bind) {
-            Ok(torrent) => torrent.metainfo,
+        let subject = match source::subject(source, options.bind) {
+            Ok(subject) => subject,
             Err(error) => {
                 failed = true;
                 reporter.report(Report::Error {
@@ -75,46 +71,18 @@ fn jobs(options: &Download, reporter: &mut dyn Reporter) -> Result<(Vec<Job>, bo
                 continue;
             }
         };
-        let wanted = options
-            .files
-            .as_ref()
-            .map(|list| source::wanted(list, &metainfo));
-        let wanted = wanted.transpose().map_err(Failure::Usage)?;
-        let info_hash = Some(metainfo.info_hash);
-        if !seen.insert(metainfo.info_hash) {
+        if let (Some(files), Subject::Torrent(metainfo)) = (&options.files, &subject) {
+            files.of(metainfo).map_err(Failure::Usage)?;
+        }
+        if !seen.insert(subject.info_hash()) {
             let message = format!("{source} is the same torrent as one before it: once is enough");
             reporter.report(Report::Detail { level: 1, message });
             continue;
         }
-        let refused = match options.tracker.first() {
-            Some(url) if metainfo.private => Some(format!(
-                "{} is a private torrent, which is announced to its own trackers only, not to {url}; \
-                 leave --tracker away",
-                metainfo.name
-            )),
-            _ => claims.claim(&options.dir, &metainfo).map(|(path, other)| {
-                format!(
-                    "{source} would write to {}, as {other} does; give it another --dir, in a run of its own",
-                    path.display()
-                )
-            }),
-        };
-        if let Some(message) = refused {
-            failed = true;
-            reporter.report(Report::Error {
-                info_hash,
-                source: Some(source.to_string()),
-                message,
-            });
-            continue;
-        }
-        for message in &metainfo.warnings {
-            let message = format!("{}: {message}", metainfo.name);
-            reporter.report(Report::Warning { info_hash, message });
-        }
         jobs.push(Job {
-            metainfo,
-            wanted,
+            source: source.to_string(),
+            subject,
+            files: options.files.clone(),
             peers: options.peer.clone(),
             trackers: options.tracker.clone(),
         });
@@ -122,57 +90,11 @@ fn jobs(options: &Download, reporter: &mut dyn Reporter) -> Result<(Vec<Job>, bo
     Ok((jobs, failed))
 }
 
-/// Which torrent writes where.
-#[derive(Default)]
-struct Claims {
-    /// Files, the small one beside an incomplete torrent included.
-    files: HashMap<PathBuf, InfoHash>,
-    /// Folders on the way to them, in which others may be, too.
-    folders: HashMap<PathBuf, InfoHash>,
-}
-
-impl Claims {
-    /// Claims the paths of a torrent, unless one is taken: then it is returned, with the
-    /// torrent that has it, and nothing is claimed.
-    fn claim(&mut self, dir: &Path, metainfo: &Metainfo) -> Option<(PathBuf, InfoHash)> {
-        let wanted = vec![true; metainfo.files.len()];
-        let plan = Plan::new(dir, metainfo.into(), &wanted);
-        let paths: Vec<PathBuf> = plan
-            .wanted_files()
-            .map(|file| plan.path(file))
-            .chain([plan.record_path()])
-            .collect();
-        let above = |path: &PathBuf| {
-            let folders = path.ancestors().skip(1).map(Path::to_owned);
-            folders
-                .take_while(|folder| folder != dir)
-                .collect::<Vec<_>>()
-        };
-        for path in &paths {
-            let file = self.files.get(path).or_else(|| self.folders.get(path));
-            if let Some(other) = file {
-                return Some((path.clone(), *other));
-            }
-            for folder in above(path) {
-                if let Some(other) = self.files.get(&folder) {
-                    return Some((folder, *other));
-                }
-            }
-        }
-        for path in paths {
-            let folders = above(&path).into_iter();
-            self.folders
-                .extend(folders.map(|folder| (folder, metainfo.info_hash)));
-            self.files.insert(path, metainfo.info_hash);
-        }
-        None
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::cli::args::{Command, parse};
+    use crate::metainfo;
     use std::fs;
 
     struct Log(Vec<Report>);
@@ -208,35 +130,21 @@ mod tests {
         let torrents = [
             ("one", torrent("one", &[], false)),
             ("same", torrent("one", &[], false)),
-            ("rival", torrent("one", &["x"], false)), // a folder where `one` is a file
             ("tree", torrent("tree", &["a/b", "c"], false)),
-            ("twig", torrent("tree", &["d"], false)), // other files, but the same record
-            ("record", torrent("tree.storrent", &[], false)),
-            ("secret", torrent("secret", &[], true)),
-            ("odd", torrent("a/b", &[], false)),
         ];
         for (name, bytes) in torrents {
             fs::write(dir.path().join(name), bytes).unwrap();
         }
         let cases = [
-            ("one tree secret", vec!["one", "tree", "secret"], vec![]),
+            ("one tree", vec!["one", "tree"], vec![]),
             ("one same", vec!["one"], vec![]),
             (
                 "one missing tree",
                 vec!["one", "tree"],
                 vec!["no such file"],
             ),
-            ("one rival", vec!["one"], vec!["/one, as "]),
-            ("rival one", vec!["one"], vec!["/one, as "]),
-            ("tree twig", vec!["tree"], vec!["/tree.storrent, as "]),
-            ("tree record", vec!["tree"], vec!["/tree.storrent, as "]),
-            (
-                "-thttp://t one secret",
-                vec!["one"],
-                vec!["private torrent"],
-            ),
             ("missing gone", vec![], vec!["no such file", "no such file"]),
-            ("magnet:?xt=x one", vec!["one"], vec!["not supported yet"]),
+            ("magnet:?xt=x one", vec!["one"], vec!["names no torrent"]),
         ];
         for (line, names, errors) in cases {
             let place = |word: &str| match word.starts_with('-') || word.contains(':') {
@@ -248,8 +156,13 @@ mod tests {
             };
             let mut log = Log(Vec::new());
             let (jobs, failed) = jobs(&options, &mut log).unwrap();
-            let found: Vec<_> = jobs.iter().map(|job| &*job.metainfo.name).collect();
-            assert_eq!((found, failed), (names, !errors.is_empty()), "{line}");
+            let name = |job: &Job| match &job.subject {
+                Subject::Torrent(metainfo) => metainfo.name.clone(),
+                Subject::Link(magnet) => magnet.info_hash.to_string(),
+            };
+            let found: Vec<_> = jobs.iter().map(name).collect();
+            assert_eq!(found, names, "{line}");
+            assert_eq!(failed, !errors.is_empty(), "{line}");
             let told: Vec<_> = log
                 .0
                 .iter()
@@ -274,32 +187,39 @@ mod tests {
             }
         };
         let mut log = Log(Vec::new());
-        let chosen = jobs(&options(["-f2", "tree"]), &mut log).unwrap();
-        assert_eq!(chosen.0[0].wanted, Some(vec![1]));
+        assert!(jobs(&options(["-f2", "tree"]), &mut log).is_ok());
         let past = jobs(&options(["-f3", "tree"]), &mut log).unwrap_err();
         assert!(matches!(past, Failure::Usage(_)));
-        jobs(&options(["-v", "odd"]), &mut log).unwrap();
-        assert!(
-            matches!(&log.0[..], [Report::Warning { .. }]),
-            "{:?}",
-            log.0
-        );
+        // The link to a torrent that was named already.
+        let hash = metainfo::parse(&torrent("one", &[], false))
+            .unwrap()
+            .info_hash;
+        let words = [
+            dir.path().join("one"),
+            format!("magnet:?xt=urn:btih:{hash}").into(),
+        ];
+        let Ok(Command::Download(twice)) = parse(words.map(Into::into)) else {
+            panic!("not parsed")
+        };
+        assert_eq!(jobs(&twice, &mut log).unwrap().0.len(), 1);
     }
 
     #[test]
     fn which_status_wins() {
         let cases = [
-            ((false, false, None), 0),
-            ((false, true, None), 3),
-            ((true, true, None), 1),
-            ((true, true, Some(2)), 130),
-            ((false, false, Some(15)), 143),
+            ((false, false, false, None), 0),
+            ((false, true, false, None), 3),
+            ((true, true, false, None), 1),
+            ((true, true, true, None), 2),
+            ((true, true, true, Some(2)), 130),
+            ((false, false, false, Some(15)), 143),
         ];
-        for ((failed, stalled, interrupted), expected) in cases {
+        for ((failed, stalled, misused, interrupted), expected) in cases {
             assert_eq!(
                 status(&Ending {
                     failed,
                     stalled,
+                    misused,
                     interrupted
                 }),
                 expected

@@ -11,6 +11,7 @@ pub mod demo;
 pub mod download;
 pub mod hashing;
 pub mod help;
+pub mod metadata;
 pub mod show;
 pub mod signals;
 pub mod source;
@@ -66,7 +67,7 @@ fn run(command: Command) -> Result<u8, Failure> {
     match command {
         Command::Download(options) => download::run(&options, false, &interrupts),
         Command::Seed(options) => download::run(&options, true, &interrupts),
-        Command::Show(options) => show::run(&options).map(|()| 0),
+        Command::Show(options) => show::run(&options, &interrupts),
         Command::Check(options) => check::run(&options).map(|()| 0),
         Command::Create(options) => create::run(&options).map(|()| 0),
         Command::Demo => demo::run(&interrupts),

@@ -1,19 +1,27 @@
 //! `storrent show`: prints what a torrent holds.
 
 use super::args::Show;
+use super::signals::Interrupts;
 use super::source::{self, Torrent};
-use super::{Failure, json_line, print, save, warn};
+use super::values::Source;
+use super::{Failure, json_line, metadata, print, save, warn};
 use crate::human::{count, date, escaped, grouped, size, size_exact};
 use crate::magnet;
 use crate::metainfo::Metainfo;
 use serde::Serialize;
 
-/// Runs `storrent show`.
+/// Runs `storrent show` and returns the exit status.
 ///
 /// # Errors
 /// [`Failure`], if the torrent can't be read, or not saved where `-o` says.
-pub fn run(options: &Show) -> Result<(), Failure> {
-    let Torrent { metainfo, bytes } = source::read(&options.source, None)?;
+pub fn run(options: &Show, interrupts: &Interrupts) -> Result<u8, Failure> {
+    let Torrent { metainfo, bytes } = match &options.source {
+        Source::Magnet(link) => match metadata::fetch(link, options, interrupts)? {
+            Ok(torrent) => torrent,
+            Err(status) => return Ok(status),
+        },
+        source => source::read(source, None)?,
+    };
     if let Some(path) = &options.output {
         save(path, &bytes)?;
     }
@@ -24,7 +32,7 @@ pub fn run(options: &Show) -> Result<(), Failure> {
             false => page(&metainfo),
         })?;
     }
-    Ok(())
+    Ok(0)
 }
 
 /// What `--json` prints.

@@ -4,8 +4,10 @@
 //! saved in place of the torrent, a URL that has moved. So the messages are kind: each
 //! says what to do. Nothing larger than [`MAX_TORRENT_LEN`] is ever read whole.
 
-use super::values::{FileNumbers, Source};
+use super::values::Source;
 use crate::bound_tcp;
+use crate::config::Subject;
+use crate::magnet::MagnetError;
 use crate::metainfo::{self, MAX_TORRENT_LEN, Metainfo, MetainfoError};
 use std::fs::File;
 use std::io::{self, Read};
@@ -77,12 +79,35 @@ pub enum Why {
     /// In a circle, or nearly.
     #[error("it redirects more than {MAX_REDIRECTS} times; check the URL")]
     Redirects,
-    /// What is not there yet.
-    #[error("magnet links are not supported yet; give the .torrent file or its URL")]
-    Magnet,
+    /// A magnet link that names no torrent that we could find.
+    #[error("{0}")]
+    Magnet(#[from] MagnetError),
+    /// A magnet link where the data of a torrent is needed at once.
+    #[error(
+        "a magnet link does not say what the torrent holds; `storrent show LINK -o FILE` saves a .torrent"
+    )]
+    OnlyALink,
 }
 
-/// Reads and checks one SOURCE; `bind`: the local address to fetch a URL from.
+/// What a SOURCE tells at once: all of a torrent, or what a magnet link says. `bind`: the
+/// local address to fetch a URL from.
+///
+/// # Errors
+/// [`SourceError`], if it can't be read or is neither.
+pub fn subject(source: &Source, bind: Option<IpAddr>) -> Result<Subject, SourceError> {
+    match source {
+        Source::Magnet(link) => match link.parse() {
+            Ok(magnet) => Ok(Subject::Link(magnet)),
+            Err(error) => Err(SourceError {
+                from: source.to_string(),
+                why: Why::Magnet(error),
+            }),
+        },
+        _ => read(source, bind).map(|torrent| Subject::Torrent(Box::new(torrent.metainfo))),
+    }
+}
+
+/// Reads and checks one SOURCE that is no magnet link; `bind` as in [`subject`].
 ///
 /// # Errors
 /// [`SourceError`], if it can't be read or is no torrent.
@@ -91,7 +116,7 @@ pub fn read(source: &Source, bind: Option<IpAddr>) -> Result<Torrent, SourceErro
         Source::Path(path) => open(path).and_then(|file| read_all(file, Vec::new())),
         Source::Stdin => read_all(io::stdin().lock(), Vec::new()),
         Source::Url(url) => fetch(url, bind),
-        Source::Magnet(_) => Err(Why::Magnet),
+        Source::Magnet(_) => Err(Why::OnlyALink),
     };
     let torrent = bytes.and_then(|bytes| {
         let metainfo = parse(&bytes)?;
@@ -194,25 +219,6 @@ fn requestable(url: &str) -> String {
     text
 }
 
-/// The files that `--files` names, as indices of the metainfo.
-///
-/// # Errors
-/// A sentence, if a number is past the end.
-pub fn wanted(numbers: &FileNumbers, metainfo: &Metainfo) -> Result<Vec<usize>, String> {
-    let files = metainfo.files.iter().filter_map(|file| file.number).count();
-    let chosen = numbers.resolve(u32::try_from(files).unwrap_or(u32::MAX));
-    let chosen = chosen.map_err(|past| {
-        let (files, name) = (crate::human::count(files as u64, "file"), &metainfo.name);
-        format!("--files: there is no file {past}: {name} has {files}, see `storrent show`")
-    })?;
-    let is_chosen = |number: usize| {
-        u32::try_from(number).is_ok_and(|number| chosen.binary_search(&number).is_ok())
-    };
-    let files = metainfo.files.iter().enumerate();
-    let wanted = files.filter(|(_, file)| file.number.is_some_and(is_chosen));
-    Ok(wanted.map(|(index, _)| index).collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -283,7 +289,7 @@ mod tests {
         let good = read(&Source::Path(dir.path().join("good")), None).unwrap();
         assert_eq!((good.bytes, &*good.metainfo.name), (torrent(), "n"));
         let magnet = read(&Source::Magnet("magnet:?x".into()), None).unwrap_err();
-        assert!(chain(&magnet).contains("not supported yet"));
+        assert!(chain(&magnet).contains("does not say what"));
     }
 
     #[test]
@@ -344,20 +350,5 @@ mod tests {
         for (url, asked) in cases {
             assert_eq!(requestable(url), asked);
         }
-    }
-
-    #[test]
-    fn numbers_become_indices() {
-        let metainfo = metainfo::parse(&torrent()).unwrap();
-        let indices = |list| {
-            wanted(
-                &super::super::values::file_numbers(list).unwrap(),
-                &metainfo,
-            )
-        };
-        assert_eq!(indices("2"), Ok(vec![2]));
-        assert_eq!(indices("1-2"), Ok(vec![0, 2]));
-        let why = indices("3").unwrap_err();
-        assert!(why.contains("no file 3: n has 2 files"), "{why}");
     }
 }

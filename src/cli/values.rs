@@ -5,6 +5,7 @@
 //! sentence. A value that is not UTF-8 comes as [`encode`] writes it, because argh
 //! knows only `&str`, but a path on Unix is any bytes.
 
+use crate::selection::{FileNumbers, NoFileNumbers};
 use std::ffi::{OsStr, OsString};
 use std::net::{IpAddr, ToSocketAddrs};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -189,36 +190,10 @@ pub fn encryption(text: &str) -> Result<Encryption, String> {
     }
 }
 
-/// The LIST of `--files`: ranges of file numbers, from 1, both ends counted. Kept as
-/// ranges: `1-4000000000` must not become a list of so many numbers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FileNumbers(Vec<(u32, u32)>);
-
 /// `1,3-5`.
 pub fn file_numbers(text: &str) -> Result<FileNumbers, String> {
-    let range = |part: &str| {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let (first, last) = (digits(first.trim())?, digits(last.trim())?);
-        (0 < first && first <= last).then_some((first, last))
-    };
-    let ranges: Option<Vec<_>> = text.split(',').map(range).collect();
-    ranges.map(FileNumbers).ok_or_else(|| {
-        "numbers from 1 are expected, as 1,3-5 (`storrent show` prints them)".to_string()
-    })
-}
-
-impl FileNumbers {
-    /// The numbers among 1 to `files`, in order, each once.
-    ///
-    /// # Errors
-    /// The first number that is past `files`.
-    pub fn resolve(&self, files: u32) -> Result<Vec<u32>, u32> {
-        if let Some((first, _)) = self.0.iter().find(|(_, last)| *last > files) {
-            return Err((*first).max(files.saturating_add(1)));
-        }
-        let all = self.0.iter().flat_map(|(first, last)| *first..=*last);
-        Ok(Vec::from_iter(std::collections::BTreeSet::from_iter(all)))
-    }
+    text.parse()
+        .map_err(|error: NoFileNumbers| error.to_string())
 }
 
 /// One SOURCE of the command line.
@@ -366,38 +341,6 @@ mod tests {
             assert_eq!(port(text).is_ok(), fits, "{text:?}");
         }
         assert!(max_peers("0").is_err() && max_peers("+1").is_err() && max_peers("200").is_ok());
-    }
-
-    #[test]
-    fn numbers_of_files() {
-        let cases: [(&str, Result<&[u32], u32>); 7] = [
-            ("1", Ok(&[1])),
-            ("1,3-5", Ok(&[1, 3, 4, 5])),
-            ("4, 2 - 3,2", Ok(&[2, 3, 4])),
-            ("1-5,5-5", Ok(&[1, 2, 3, 4, 5])),
-            ("6", Err(6)),
-            ("1,2-9", Err(6)),
-            ("1-4294967295", Err(6)),
-        ];
-        for (text, numbers) in cases {
-            let found = file_numbers(text).unwrap().resolve(5);
-            assert_eq!(found.as_deref().map_err(|n| *n), numbers, "{text:?}");
-        }
-        for bad in [
-            "",
-            ",",
-            "1,",
-            "0",
-            "0-3",
-            "3-1",
-            "a",
-            "1-",
-            "-1",
-            "1-2-3",
-            "4294967296",
-        ] {
-            assert!(file_numbers(bad).is_err(), "{bad:?}");
-        }
     }
 
     #[test]

@@ -18,9 +18,8 @@ impl Engine<'_> {
             return;
         }
         self.ending.failed = true;
-        let info_hash = Some(work.info_hash);
         self.reporter.report(Report::Error {
-            info_hash,
+            info_hash: Some(work.info_hash),
             source: None,
             message,
         });
@@ -45,8 +44,8 @@ impl Engine<'_> {
             Stage::Checking => Stage::Over,
             stage => stage,
         };
-        if let Some(running) = self.alive(id) {
-            let _ = running.checker.send(CheckRequest::Hurry);
+        if let Some(stored) = self.alive(id).and_then(|running| running.stored.as_ref()) {
+            let _ = stored.checker.send(CheckRequest::Hurry);
         }
         self.leave_locally(self.works[id.0 as usize].info_hash);
         self.perform(id, actions);
@@ -79,11 +78,16 @@ impl Engine<'_> {
             return;
         };
         let incomplete = running.torrent.have_bytes() < running.torrent.wanted_bytes();
-        if incomplete
+        if let (Some(stored), Some(known)) = (running.stored, &work.known)
+            && incomplete
             && !self.config.seed_only
-            && let Err(error) = resume::save(&running.shared.storage, running.torrent.have())
+            && let Err(error) = resume::save(
+                &stored.shared.storage,
+                running.torrent.have(),
+                known.kept_metadata(),
+            )
         {
-            self.warn(Some(running.shared.info_hash), chain(&error));
+            self.warn(Some(running.us.info_hash), chain(&error));
         }
     }
 

@@ -4,7 +4,7 @@
 //! one; here it is handed over. What a peer's thread tells goes to the torrent that it is
 //! about, and that torrent's orders go back. Part of the [`Engine`]'s loop.
 
-use super::{Engine, MAX_UNKNOWN, News, PeerLink, Stage};
+use super::{Engine, MAX_UNKNOWN, News, PeerLink, PeerName, Stage};
 use crate::messages::PeerEvent;
 use crate::peer::{self, FromPeer, Link, Order};
 use crate::types::{PeerKey, TorrentId};
@@ -112,11 +112,11 @@ impl Engine<'_> {
         }
     }
 
-    /// Looks up a name of `--peer`, which may take long, on a thread of its own.
-    pub(super) fn resolve(&mut self, id: TorrentId, name: String) {
+    /// Looks up a peer's name, which may take long, on a thread of its own.
+    pub(super) fn resolve(&mut self, id: TorrentId, name: PeerName) {
         let news = self.news.clone();
         let look_up = move || {
-            let found = name.to_socket_addrs().map(Iterator::collect);
+            let found = name.name.to_socket_addrs().map(Iterator::collect);
             let _ = news.send(News::Resolved(id, name, found));
         };
         if let Err(error) = std::thread::Builder::new()

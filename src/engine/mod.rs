@@ -10,6 +10,8 @@
 //! does no disk or network I/O beyond small things. Events to it are bounded, so that a
 //! fast peer waits for main, not main's memory for the peer.
 
+mod begin;
+mod claims;
 mod goodbye;
 mod links;
 mod listener;
@@ -19,20 +21,21 @@ mod prepare;
 
 use crate::announce::{AnnounceReply, AnnounceRequest, TrackerError};
 use crate::announcer::TrackerIndex;
-use crate::checker::{self, CheckReport, CheckRequest};
+use crate::checker::{CheckReport, CheckRequest};
 use crate::config::{Config, Job};
 use crate::human::chain;
 use crate::lsd;
-use crate::peer::{FromPeer, Order, Shared};
+use crate::peer::{FromPeer, Order, Shared, Us};
 use crate::report::{Report, Reporter};
 use crate::storage::StorageError;
 use crate::swarm::Source;
+use crate::torrent::Torrent;
 use crate::torrent::rate::{Budget, Budgets};
-use crate::torrent::{Setup, Torrent};
-use crate::types::{InfoHash, PeerId, PeerKey, TorrentId};
+use crate::types::{InfoHash, PeerKey, TorrentId};
 use crate::wire::Handshake;
-use crossbeam_channel::{Receiver, Sender, bounded, never, select, tick, unbounded};
-use prepare::Prepared;
+use claims::Claims;
+use crossbeam_channel::{Receiver, Sender, bounded, never, select, tick};
+use prepare::{Known, Prepared};
 use std::collections::HashMap;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -67,6 +70,8 @@ pub struct Ending {
     pub failed: bool,
     /// At least one torrent was given up because nothing came.
     pub stalled: bool,
+    /// `--files` names a file that a magnet link's torrent does not have.
+    pub misused: bool,
     /// A signal ended it, this one.
     pub interrupted: Option<i32>,
 }
@@ -75,8 +80,10 @@ pub struct Ending {
 enum News {
     /// Somebody connected.
     Incoming(TcpStream, SocketAddr),
-    /// The names of `--peer` were looked up.
-    Resolved(TorrentId, String, std::io::Result<Vec<SocketAddr>>),
+    /// A peer's name was looked up.
+    Resolved(TorrentId, PeerName, std::io::Result<Vec<SocketAddr>>),
+    /// A record of an earlier run was looked for: the metadata that it keeps.
+    Recalled(TorrentId, Option<Vec<u8>>),
     Tracker(TorrentId, TrackerIndex, Result<AnnounceReply, TrackerError>),
     /// Somebody on the local network has this torrent, too.
     Local(InfoHash, SocketAddr),
@@ -125,9 +132,9 @@ pub fn run(
     }) {
         engine.warn(None, format!("cannot accept peers: {error}"));
     }
-    let stop = Arc::new(AtomicBool::new(false));
+    let stop = engine.stop.clone();
     for job in jobs {
-        engine.add(job, &stop);
+        engine.add(job);
     }
     let ending = engine.run(&news, &peers, signals);
     stop.store(true, Ordering::Relaxed);
@@ -139,14 +146,37 @@ pub fn run(
 /// A torrent that is being worked on.
 struct Running {
     torrent: Torrent,
+    us: Us,
+    /// Its data; `None` while its metadata is not known.
+    stored: Option<Stored>,
+    trackers: HashMap<TrackerIndex, Sender<AnnounceRequest>>,
+}
+
+impl Running {
+    fn check(&self, request: CheckRequest) {
+        if let Some(stored) = &self.stored {
+            let _ = stored.checker.send(request);
+        }
+    }
+}
+
+/// The data of a torrent, as threads reach it.
+struct Stored {
     shared: Arc<Shared>,
     checker: Sender<CheckRequest>,
-    trackers: HashMap<TrackerIndex, Sender<AnnounceRequest>>,
+}
+
+/// A peer that the user or a magnet link names.
+#[derive(Clone)]
+struct PeerName {
+    /// `HOST:PORT`.
+    name: String,
+    source: Source,
 }
 
 /// What becomes of a job.
 enum Stage {
-    /// What is on disk is being checked.
+    /// What is on disk is being looked at.
     Checking,
     Running(Box<Running>),
     /// It is done, or failed, or given up: its peers are told to go, its trackers hear
@@ -156,8 +186,11 @@ enum Stage {
 }
 
 struct Work {
-    job: Arc<Job>,
+    job: Job,
     info_hash: InfoHash,
+    us: Us,
+    /// What it holds, once that is known.
+    known: Option<Arc<Known>>,
     added: Instant,
     stage: Stage,
     /// Peers that came while the data was still being checked.
@@ -177,6 +210,9 @@ struct PeerLink {
 struct Engine<'a> {
     config: Config,
     port: u16,
+    /// Ends the checks of what is on disk, at the end of the run.
+    stop: Arc<AtomicBool>,
+    claims: Claims,
     works: Vec<Work>,
     links: HashMap<PeerKey, PeerLink>,
     next_key: u32,
@@ -208,6 +244,8 @@ impl<'a> Engine<'a> {
         Self {
             config,
             port,
+            stop: Arc::default(),
+            claims: Claims::default(),
             works: Vec::new(),
             links: HashMap::new(),
             next_key: 0,
@@ -224,57 +262,6 @@ impl<'a> Engine<'a> {
 
     fn warn(&mut self, info_hash: Option<InfoHash>, message: String) {
         self.reporter.report(Report::Warning { info_hash, message });
-    }
-
-    /// Takes a job on: its data is checked by a thread of its own.
-    fn add(&mut self, job: Job, stop: &Arc<AtomicBool>) {
-        let id = TorrentId(self.works.len() as u32);
-        let metainfo = &job.metainfo;
-        let wanted = prepare::wanted_files(&job);
-        let sizes = (0..metainfo.layout.files())
-            .filter(|file| wanted[*file])
-            .map(|file| {
-                let range = metainfo.layout.file_range(file);
-                range.end - range.start
-            });
-        let info_hash = metainfo.info_hash;
-        self.reporter.report(Report::Added {
-            info_hash,
-            name: metainfo.name.clone(),
-            total_bytes: metainfo.total_bytes(),
-            wanted_bytes: sizes.sum(),
-            piece_length: metainfo.layout.piece_length(),
-            pieces: metainfo.layout.pieces(),
-            files: metainfo.files.iter().filter(|file| !file.pad).count(),
-        });
-        let job = Arc::new(job);
-        let (checked, config, news, stop) = (
-            job.clone(),
-            self.config.clone(),
-            self.news.clone(),
-            stop.clone(),
-        );
-        let prepare = move || {
-            let progress = |done, total| _ = news.try_send(News::CheckProgress(id, done, total));
-            let outcome = prepare::prepare(&checked, &config, &progress, &stop);
-            let _ = news.send(News::Prepared(id, outcome));
-        };
-        self.works.push(Work {
-            job,
-            info_hash,
-            added: Instant::now(),
-            stage: Stage::Checking,
-            early: Vec::new(),
-        });
-        if let Err(error) = std::thread::Builder::new()
-            .name("prepare".into())
-            .spawn(prepare)
-        {
-            self.fail(
-                id,
-                format!("cannot start a thread to check the data: {error}"),
-            );
-        }
     }
 
     /// The loop.
@@ -323,21 +310,15 @@ impl<'a> Engine<'a> {
         let now = Instant::now();
         match news {
             News::Incoming(stream, addr) => self.on_incoming(stream, addr),
-            News::Resolved(id, name, found) => match found {
-                Ok(addrs) => {
-                    let mut actions = Vec::new();
-                    if let Some(running) = self.running(id) {
-                        running
-                            .torrent
-                            .on_addresses(addrs, Source::User, now, &mut actions);
-                    }
-                    self.perform(id, actions);
-                }
+            News::Resolved(id, PeerName { name, source }, found) => match found {
+                Ok(addrs) => self.on_addresses(id, addrs, source),
                 Err(error) => {
                     let info_hash = self.works[id.0 as usize].info_hash;
-                    self.warn(Some(info_hash), format!("--peer {name}: {error}"));
+                    let message = format!("cannot look up the peer {name}: {error}");
+                    self.warn(Some(info_hash), message);
                 }
             },
+            News::Recalled(id, metadata) => self.on_recalled(id, metadata),
             News::Tracker(id, index, result) => {
                 let actions = self
                     .alive(id)
@@ -362,6 +343,18 @@ impl<'a> Engine<'a> {
         }
     }
 
+    /// Somebody named peers of a torrent.
+    fn on_addresses(&mut self, id: TorrentId, addrs: Vec<SocketAddr>, source: Source) {
+        let mut actions = Vec::new();
+        if let Some(running) = self.running(id) {
+            let now = Instant::now();
+            running
+                .torrent
+                .on_addresses(addrs, source, now, &mut actions);
+        }
+        self.perform(id, actions);
+    }
+
     fn on_check(&mut self, id: TorrentId, report: CheckReport) {
         let now = Instant::now();
         let mut budgets = self.budgets;
@@ -383,98 +376,6 @@ impl<'a> Engine<'a> {
         };
         self.budgets = budgets;
         self.perform(id, actions);
-    }
-
-    /// The data on disk is known: the torrent joins its swarm.
-    fn start(&mut self, id: TorrentId, prepared: Prepared) {
-        let now = Instant::now();
-        let job = self.works[id.0 as usize].job.clone();
-        let metainfo = &job.metainfo;
-        let peer_id = PeerId::random(&mut self.rng);
-        let mut trackers = metainfo.trackers.clone();
-        trackers.extend(job.trackers.iter().map(|url| vec![url.clone()]));
-        let mut torrent = Torrent::new(
-            Setup {
-                info_hash: metainfo.info_hash,
-                peer_id,
-                layout: metainfo.layout.clone(),
-                have: prepared.have,
-                wanted_files: prepare::wanted_files(&job),
-                trackers,
-                private: metainfo.private,
-                port: self.port,
-                max_peers: self.config.max_peers,
-                sequential: self.config.sequential,
-                afterwards: self.config.afterwards,
-                stall_timeout: self.config.stall_timeout,
-                added: self.works[id.0 as usize].added,
-                seed: self.rng.u64(..),
-            },
-            now,
-        );
-        self.reporter.report(Report::Checked {
-            info_hash: metainfo.info_hash,
-            have_pieces: torrent.have().count(),
-            pieces: metainfo.layout.pieces(),
-            have_bytes: torrent.have_bytes(),
-        });
-        if self.config.seed_only && torrent.have_bytes() < torrent.wanted_bytes() {
-            let (have, wanted) = (torrent.have_bytes(), torrent.wanted_bytes());
-            let dir = self.config.dir.display();
-            let name = &metainfo.name;
-            let message = format!(
-                "{name} is incomplete in {dir}: {have} of {wanted} bytes are there; \
-                 complete it with 'storrent --seed', or name its folder with --dir"
-            );
-            return self.fail(id, message);
-        }
-        let (checker, requests) = unbounded();
-        let (hashes, news) = (metainfo.clone(), self.news.clone());
-        let checking = checker::spawn(
-            &prepared.storage,
-            move |piece| hashes.hash(piece),
-            requests,
-            move |report| {
-                let _ = news.send(News::Check(id, report));
-            },
-        );
-        if let Err(error) = checking {
-            return self.fail(
-                id,
-                format!("cannot start a thread to check pieces: {error}"),
-            );
-        }
-        let mut actions = torrent.start(now);
-        let names = job.peers.iter().filter_map(|name| match name.parse() {
-            Ok(addr) => {
-                torrent.on_addresses([addr], Source::User, now, &mut actions);
-                None
-            }
-            Err(_) => Some(name.clone()),
-        });
-        let names: Vec<String> = names.collect();
-        self.works[id.0 as usize].stage = Stage::Running(Box::new(Running {
-            torrent,
-            shared: Arc::new(Shared {
-                info_hash: metainfo.info_hash,
-                peer_id,
-                layout: metainfo.layout.clone(),
-                storage: prepared.storage,
-                max_open: (MAX_OPEN_FILES / (self.works.len() * (self.config.max_peers + 1)))
-                    .clamp(1, 16),
-                port: Some(self.port),
-                upload_limited: self.config.upload_limit > 0,
-            }),
-            checker,
-            trackers: HashMap::new(),
-        }));
-        self.perform(id, actions);
-        for (key, handshake) in std::mem::take(&mut self.works[id.0 as usize].early) {
-            self.on_greeted(key, handshake);
-        }
-        for name in names {
-            self.resolve(id, name);
-        }
     }
 
     /// The torrent, if it is being worked on and not leaving.

@@ -6,11 +6,11 @@ use crate::announce::AnnounceRequest;
 use crate::announcer::TrackerIndex;
 use crate::checker::CheckRequest;
 use crate::human::chain;
-use crate::peer::{Link, Order};
+use crate::peer::{Link, Order, Welcome};
 use crate::resume;
 use crate::torrent::{Action, Phase};
 use crate::tracker::{self, TrackerSettings};
-use crate::types::TorrentId;
+use crate::types::{PeerKey, TorrentId};
 use crossbeam_channel::unbounded;
 use std::time::Instant;
 
@@ -24,12 +24,12 @@ impl Engine<'_> {
             };
             match action {
                 Action::Dial(addr) => {
-                    let (info_hash, peer_id) = (running.shared.info_hash, running.shared.peer_id);
+                    let us = running.us;
                     let link = Link::Dial {
                         addr,
                         bind: self.config.bind,
-                        info_hash,
-                        peer_id,
+                        info_hash: us.info_hash,
+                        peer_id: us.peer_id,
                     };
                     let key = self.connect(Some(id), addr, link);
                     let Some(running) = self.alive(id) else {
@@ -40,19 +40,7 @@ impl Engine<'_> {
                         None => running.torrent.on_dial_failed(addr, now),
                     }
                 }
-                Action::Welcome(key) => {
-                    let torrent = running.shared.clone();
-                    let have = running.torrent.have().clone();
-                    let complete = running.torrent.phase() != Phase::Downloading;
-                    self.send(
-                        key,
-                        Order::Welcome {
-                            torrent,
-                            have,
-                            complete,
-                        },
-                    );
-                }
+                Action::Welcome(key) => self.welcome(id, key),
                 Action::Send(key, command) => self.send(key, Order::Do(command)),
                 Action::HangUp(key) => {
                     if let Some(link) = self.links.get_mut(&key) {
@@ -60,31 +48,57 @@ impl Engine<'_> {
                     }
                 }
                 Action::Verify(pieces) => {
-                    let _ = running.checker.send(CheckRequest::Pieces(pieces));
-                    if running.torrent.waits_for_checker() {
-                        let _ = running.checker.send(CheckRequest::Hurry);
+                    let hurry = running.torrent.waits_for_checker();
+                    running.check(CheckRequest::Pieces(pieces));
+                    if hurry {
+                        running.check(CheckRequest::Hurry);
                     }
                 }
-                Action::HashBlocks(piece) => {
-                    let _ = running.checker.send(CheckRequest::Blocks(piece));
-                }
+                Action::HashBlocks(piece) => running.check(CheckRequest::Blocks(piece)),
                 Action::Announce(index, request) => self.announce(id, index, request),
                 Action::AnnounceLocally => {
-                    let info_hash = running.shared.info_hash;
+                    let info_hash = running.us.info_hash;
                     self.announce_locally(info_hash);
                 }
                 Action::Tell(report) => self.reporter.report(report),
                 Action::Complete => {
-                    let shared = running.shared.clone();
-                    if !self.config.seed_only
-                        && let Err(error) = resume::remove(&shared.storage)
+                    let storage = running.stored.as_ref().map(|s| s.shared.storage.clone());
+                    let info_hash = running.us.info_hash;
+                    if let Some(storage) = storage.filter(|_| !self.config.seed_only)
+                        && let Err(error) = resume::remove(&storage)
                     {
-                        self.warn(Some(shared.info_hash), chain(&error));
+                        self.warn(Some(info_hash), chain(&error));
                     }
                 }
+                Action::Learnt(info) => self.on_learnt(id, &info),
             }
         }
         self.after(id);
+    }
+
+    /// Lets a peer in: to the torrent or, while the metadata is not known, to be asked
+    /// for it.
+    fn welcome(&mut self, id: TorrentId, key: PeerKey) {
+        let known = self.works[id.0 as usize].known.clone();
+        let incoming = self.links.get(&key).is_some_and(|link| link.incoming);
+        let Some(running) = self.alive(id) else {
+            return;
+        };
+        let order = match (&running.stored, known) {
+            (Some(stored), Some(known)) => {
+                let metainfo = &known.metainfo;
+                // The metadata of a private torrent is for those whom its tracker names.
+                let may_learn = !metainfo.private || !incoming;
+                Order::Welcome(Welcome {
+                    torrent: stored.shared.clone(),
+                    have: running.torrent.have().clone(),
+                    complete: running.torrent.phase() != Phase::Downloading,
+                    metadata: may_learn.then(|| metainfo.info().clone()),
+                })
+            }
+            _ => Order::Learn(running.us),
+        };
+        self.send(key, order);
     }
 
     /// A torrent that has nothing left to do leaves.
@@ -93,10 +107,10 @@ impl Engine<'_> {
             return;
         };
         match running.torrent.phase() {
-            Phase::Downloading | Phase::Seeding => {}
+            Phase::Learning | Phase::Downloading | Phase::Seeding => {}
             Phase::Done => self.leave(id),
             Phase::Stalled => {
-                let info_hash = running.shared.info_hash;
+                let info_hash = running.us.info_hash;
                 let why = running
                     .torrent
                     .progress(Instant::now())

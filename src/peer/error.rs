@@ -49,6 +49,9 @@ pub enum PeerError {
     /// It lets us ask, and rejects whatever we ask.
     #[error("the peer rejects all requests")]
     RejectsAll,
+    /// It said that it has the metadata, and sent something else.
+    #[error("the peer offered the metadata and sent {0}")]
+    NoMetadata(&'static str),
     /// Nothing arrived for this long, not even a keep-alive.
     #[error("nothing was heard from the peer for {} s", .0.as_secs())]
     Silent(Duration),

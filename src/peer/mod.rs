@@ -21,11 +21,13 @@
 
 pub mod error;
 pub mod intake;
+mod learn;
+pub mod learner;
 pub mod session;
 pub mod socket;
 
 use crate::bitfield::Bitfield;
-use crate::extension;
+use crate::extension::{self, Ourselves};
 use crate::human;
 use crate::layout::Layout;
 use crate::messages::{Command, PeerEvent};
@@ -35,6 +37,7 @@ use crate::wire::{self, HANDSHAKE_LEN, Handshake};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 use error::PeerError;
 use intake::Intake;
+use learner::Learner;
 use session::Session;
 pub use socket::TICK;
 use socket::{PeerSocket, Wait};
@@ -58,38 +61,54 @@ const MAX_EVENTS: usize = 64;
 /// A peer thread's stack. It holds no large value; what grows is on the heap.
 const STACK: usize = 256 * 1024;
 
-/// What all threads of one torrent read and nobody changes.
-pub struct Shared {
+/// Who we are in the swarm of one torrent.
+#[derive(Clone, Copy, Debug)]
+pub struct Us {
     /// The torrent.
     pub info_hash: InfoHash,
-    /// Our name in this torrent's swarm.
+    /// Our name in its swarm.
     pub peer_id: PeerId,
-    /// How it divides.
+    /// The port that we accept peers on.
+    pub port: Option<u16>,
+}
+
+/// What all threads of one torrent read and nobody changes.
+pub struct Shared {
+    /// Who we are.
+    pub us: Us,
+    /// How the torrent divides.
     pub layout: Arc<Layout>,
     /// Its files.
     pub storage: Arc<Storage>,
     /// How many files each thread may keep open.
     pub max_open: usize,
-    /// The port that we accept peers on.
-    pub port: Option<u16>,
     /// Whether there is an upload limit: then main is asked before each upload.
     pub upload_limited: bool,
+    /// Whether addresses of other peers are exchanged.
+    pub pex: bool,
 }
 
 /// Main → peer thread.
 pub enum Order {
     /// The peer is welcome: the answer to [`FromPeer::Greeted`]. (Closing the channel is
-    /// the other answer.)
-    Welcome {
-        /// The torrent that it is about.
-        torrent: Arc<Shared>,
-        /// What we have.
-        have: Bitfield,
-        /// Whether we want nothing more.
-        complete: bool,
-    },
+    /// the other answer.) Comes also after [`Order::Learn`], once the metadata is known.
+    Welcome(Welcome),
+    /// The peer is welcome, but the metadata is not known yet: perhaps it has it.
+    Learn(Us),
     /// Something to do.
     Do(Command),
+}
+
+/// What the thread of a peer that is welcome works with.
+pub struct Welcome {
+    /// The torrent that it is about.
+    pub torrent: Arc<Shared>,
+    /// What we have.
+    pub have: Bitfield,
+    /// Whether we want nothing more.
+    pub complete: bool,
+    /// The metadata, if the peer may have it.
+    pub metadata: Option<Arc<[u8]>>,
 }
 
 /// Peer thread → main.
@@ -200,33 +219,74 @@ fn connect(
         return Err(PeerError::WrongTorrent);
     }
     farewell.tell(FromPeer::Greeted(theirs));
-    let Ok(Order::Welcome {
-        torrent,
-        have,
-        complete,
-    }) = orders.recv()
-    else {
+    let Ok(order) = orders.recv() else {
         return Ok(None);
     };
-    let their_addr = socket.peer_addr()?;
-    let mut out = Vec::new();
-    if ours.is_none() {
-        out.extend(Handshake::new(torrent.info_hash, torrent.peer_id).encode());
-    }
+    let their_ip = socket.peer_addr()?.ip();
+    let greeting = |us: Us| match ours {
+        Some(_) => Vec::new(),
+        None => Handshake::new(us.info_hash, us.peer_id).encode().to_vec(),
+    };
+    let extended = theirs.extended();
+    let (welcome, learner) = match order {
+        Order::Welcome(welcome) => (welcome, None),
+        Order::Learn(us) => {
+            let mut learner = Learner::new(us.info_hash, theirs.fast(), Instant::now());
+            learner.out = greeting(us);
+            let handshake = extension::encode(&Ourselves {
+                port: us.port,
+                seeding: false,
+                their_ip,
+                metadata: true,
+                metadata_size: None,
+                pex: false,
+            });
+            learner.greet(extended.then_some(&handshake[..]));
+            let learnt = learn::converse(&mut socket, &mut intake, learner, orders, farewell)?;
+            match learnt {
+                Some((welcome, learner)) => (welcome, Some(learner)),
+                None => return Ok(None),
+            }
+        }
+        Order::Do(_) => return Ok(None), // not before a welcome
+    };
+    let torrent = welcome.torrent;
+    let handshake = extension::encode(&Ourselves {
+        port: torrent.us.port,
+        seeding: welcome.complete,
+        their_ip,
+        metadata: welcome.metadata.is_some(),
+        metadata_size: welcome.metadata.as_ref().map(|m| m.len() as u32),
+        pex: torrent.pex,
+    });
     let now = Instant::now();
     let layout = torrent.layout.clone();
     let mut session = Session::new(
         layout.clone(),
-        have,
+        welcome.have,
         theirs.fast(),
         torrent.upload_limited,
         now,
     );
-    session.out = out;
-    let extension_handshake = extension::encode(torrent.port, complete, their_addr.ip());
-    session.greet(theirs.extended().then_some(&extension_handshake));
-    let files = torrent.storage.files(torrent.max_open);
+    session.extend(welcome.metadata, torrent.pex);
     let max_message = wire::max_message_len(layout.pieces());
+    match learner {
+        None => {
+            session.out = greeting(torrent.us);
+            session.greet(extended.then_some(&handshake[..]));
+        }
+        Some(mut learner) => {
+            session.out = std::mem::take(&mut learner.out);
+            session.greet_again(extended.then_some(&handshake[..]));
+            // What the peer said before can be judged now.
+            let mut kept = learner.kept();
+            while let Some((message, used)) = wire::decode(kept, max_message)? {
+                session.on_message(message, now)?;
+                kept = &kept[used..];
+            }
+        }
+    }
+    let files = torrent.storage.files(torrent.max_open);
     Ok(Some(Peer {
         socket,
         intake,
@@ -430,6 +490,7 @@ impl Peer {
         let out = &mut self.outgoing;
         out.bytes.clear();
         out.sent = 0;
+        self.session.give_metadata();
         std::mem::swap(&mut out.bytes, &mut self.session.out);
         if let Some(block) = self.session.next_upload() {
             let (index, begin) = (block.piece().get(), block.begin());

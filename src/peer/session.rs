@@ -18,13 +18,16 @@
 //! main ([`Session::events`]) come out. The time is an argument. The peer thread is
 //! the only user, and the only one who touches the socket and the disk.
 
+mod extended;
+
 use super::error::PeerError;
 use crate::bitfield::Bitfield;
-use crate::extension::{self, OUR_QUEUE};
+use crate::extension::OUR_QUEUE;
 use crate::layout::{Block, Layout, PieceIndex, RawBlock, spans_of};
 use crate::messages::{Command, PeerEvent};
 use crate::pipeline::Pipeline;
 use crate::wire::Message;
+use extended::Extensions;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -69,7 +72,7 @@ pub struct Session {
     peer_chokes: bool,
     /// It is interested.
     peer_wants: bool,
-    /// How often it changed its mind lately.
+    /// How often it changed its mind lately, or told anew who it is.
     flips: u32,
     we_choke: bool,
     we_want: bool,
@@ -95,6 +98,7 @@ pub struct Session {
     allowance: Option<u64>,
     asked_allowance: bool,
     pipeline: Pipeline,
+    extensions: Extensions,
     rejects: u32,
     /// Since when the peer owes us blocks and has sent none.
     owing_since: Instant,
@@ -142,6 +146,7 @@ impl Session {
             allowance: limited.then_some(0),
             asked_allowance: false,
             pipeline: Pipeline::new(),
+            extensions: Extensions::default(),
             rejects: 0,
             owing_since: now,
             heard: now,
@@ -163,6 +168,18 @@ impl Session {
             (false, _, true) => {}
             _ => Message::Bitfield(self.have.as_bytes()).encode(&mut self.out),
         }
+        self.introduce(extension_handshake);
+    }
+
+    /// What we say to a peer that we have greeted before the metadata was known: that
+    /// there is more to know of us, and to have.
+    pub fn greet_again(&mut self, extension_handshake: Option<&[u8]>) {
+        self.introduce(extension_handshake);
+        let have = self.have.iter();
+        have.for_each(|piece| Message::Have(piece.get()).encode(&mut self.out));
+    }
+
+    fn introduce(&mut self, extension_handshake: Option<&[u8]>) {
         if let Some(payload) = extension_handshake {
             Message::Extended { id: 0, payload }.encode(&mut self.out);
         }
@@ -241,27 +258,14 @@ impl Session {
                 );
             }
             Message::Reject(raw) => self.on_reject(raw)?,
-            Message::Extended { id: 0, payload } => {
-                // Nonsense costs what it could have told us, not the peer.
-                let told = extension::decode(payload).unwrap_or_default();
-                if let Some(reqq) = told.reqq {
-                    self.pipeline.set_limit(reqq);
-                }
-                let (name, port, upload_only) = (told.name, told.port, told.upload_only);
-                self.events.push(PeerEvent::Client {
-                    name,
-                    port,
-                    upload_only,
-                });
-            }
-            // Hints that we need not follow, extensions that we did not offer.
+            Message::Extended { id, payload } => self.on_extended(id, payload, now)?,
+            // Hints that we need not follow.
             Message::KeepAlive
             | Message::HaveAll
             | Message::HaveNone
             | Message::Port(_)
             | Message::Suggest(_)
             | Message::AllowedFast(_)
-            | Message::Extended { .. }
             | Message::Unknown(_) => {}
         }
         if self.out.len() > MAX_REPLIES || self.flips > MAX_FLIPS {
@@ -447,6 +451,8 @@ impl Session {
                 self.asked_allowance = false;
                 self.allowance = self.allowance.map(|allowance| allowance + bytes);
             }
+            Command::TellPeers { added, dropped } => self.tell_peers(&added, &dropped),
+            Command::FetchMetadata(_) => {} // we have it
         }
     }
 

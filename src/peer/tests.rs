@@ -77,13 +77,16 @@ fn fake_peer(mut stream: TcpStream, script: Vec<Step>) -> JoinHandle<()> {
 
 fn shared(torrent: &testing::Torrent, storage: &Arc<Storage>, peer_id: PeerId) -> Arc<Shared> {
     Arc::new(Shared {
-        info_hash: TORRENT,
-        peer_id,
+        us: Us {
+            info_hash: TORRENT,
+            peer_id,
+            port: None,
+        },
         layout: torrent.layout.clone(),
         storage: storage.clone(),
         max_open: 2,
-        port: None,
         upload_limited: false,
+        pex: false,
     })
 }
 
@@ -103,11 +106,12 @@ fn fake_main(
             FromPeer::Greeted(_) => {
                 let have = Bitfield::none(torrent.layout.pieces());
                 let torrent = torrent.clone();
-                let welcome = Order::Welcome {
+                let welcome = Order::Welcome(Welcome {
                     torrent,
                     have,
                     complete: false,
-                };
+                    metadata: None,
+                });
                 orders.send(welcome).unwrap();
                 continue;
             }
@@ -394,11 +398,12 @@ fn main_hangs_up() {
             let (torrent, have) = (shared(&torrent, &storage, US), Bitfield::none(1));
             let complete = false;
             orders
-                .send(Order::Welcome {
+                .send(Order::Welcome(Welcome {
                     torrent,
                     have,
                     complete,
-                })
+                    metadata: None,
+                }))
                 .unwrap();
         }
         drop(orders);
@@ -482,11 +487,12 @@ fn blocks_are_whole_wherever_their_bytes_are() {
             FromPeer::Greeted(_) => {
                 let torrent = torrent.clone();
                 let (have, complete) = (Bitfield::all(1), true);
-                let welcome = Order::Welcome {
+                let welcome = Order::Welcome(Welcome {
                     torrent,
                     have,
                     complete,
-                };
+                    metadata: None,
+                });
                 orders.send(welcome).unwrap();
             }
             FromPeer::Event(PeerEvent::Interested(true)) => {
@@ -539,11 +545,12 @@ fn two_threads_full_of_each_others_requests_do_not_deadlock() {
                 have.insert(torrent.piece(key.0));
                 let torrent = shared.clone();
                 let complete = false;
-                let welcome = Order::Welcome {
+                let welcome = Order::Welcome(Welcome {
                     torrent,
                     have,
                     complete,
-                };
+                    metadata: None,
+                });
                 orders.send(welcome).unwrap();
             }
             FromPeer::Event(PeerEvent::Pieces(_)) => say(Command::Interest(true)),

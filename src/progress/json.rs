@@ -131,7 +131,10 @@ impl<'a> Line<'a> {
                 source: source.as_deref(),
                 message,
             }),
-            Report::Checking { .. } | Report::Detail { .. } => return None,
+            Report::Linked { .. }
+            | Report::Metadata { .. }
+            | Report::Checking { .. }
+            | Report::Detail { .. } => return None,
         })
     }
 }

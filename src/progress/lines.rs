@@ -26,12 +26,13 @@ impl<W: Write> Lines<W> {
 
     /// Takes a report that comes at `now`.
     pub fn report(&mut self, report: &Report, now: Instant) {
-        if let Some(row) = Row::begun_by(report) {
+        let hash = about(report);
+        let known = self.rows.iter().any(|(row, _)| Some(row.info_hash) == hash);
+        if let Some(row) = Row::begun_by(report).filter(|_| !known) {
             let _ = writeln!(self.out, "{}: {}", row.name, row.now());
             self.rows.push((row, now));
             return;
         }
-        let hash = about(report);
         let row = self
             .rows
             .iter_mut()
@@ -39,8 +40,8 @@ impl<W: Write> Lines<W> {
         let Some((row, said)) = row else { return };
         let changed = row.take(report);
         // A failure was told as an error already.
-        let ends = matches!(report, Report::Complete { .. });
-        if changed && (ends || now.duration_since(*said) >= INTERVAL) {
+        let turns = matches!(report, Report::Added { .. } | Report::Complete { .. });
+        if changed && (turns || now.duration_since(*said) >= INTERVAL) {
             let _ = writeln!(self.out, "{}: {}", row.name, row.now());
             *said = now;
         }

@@ -30,13 +30,14 @@ impl Live {
 
     /// Takes a report.
     pub fn report(&mut self, report: &Report) {
-        if let Some(row) = Row::begun_by(report) {
+        let hash = about(report);
+        let known = self.rows.iter().any(|(row, _)| Some(row.info_hash) == hash);
+        if let Some(row) = Row::begun_by(report).filter(|_| !known) {
             let bar = self.screen.add(line());
             draw(&row, &bar);
             self.rows.push((row, bar));
             return;
         }
-        let hash = about(report);
         let mut rows = self.rows.iter_mut();
         if let Some((row, bar)) = rows.find(|(row, _)| Some(row.info_hash) == hash)
             && row.take(report)

@@ -20,6 +20,8 @@ pub struct Row {
 /// How far a torrent is.
 #[derive(Debug, PartialEq)]
 enum Stage {
+    /// Only a magnet link is known; and why there is no more yet.
+    Linked(Option<String>),
     Added,
     Checking {
         done: u32,
@@ -39,28 +41,36 @@ enum Stage {
 impl Row {
     /// The row that a report begins, if it begins one.
     pub fn begun_by(report: &Report) -> Option<Self> {
-        let Report::Added {
-            info_hash,
-            name,
-            wanted_bytes,
-            files,
-            ..
-        } = report
-        else {
-            return None;
+        let (info_hash, name) = match report {
+            Report::Added { info_hash, .. } => (info_hash, None),
+            Report::Linked { info_hash, name } => (info_hash, name.as_ref()),
+            _ => return None,
         };
-        Some(Self {
+        let name = name.map_or_else(|| info_hash.to_string(), |name| human::escaped(name));
+        let mut row = Self {
             info_hash: *info_hash,
-            name: human::escaped(name),
-            wanted: *wanted_bytes,
-            files: *files,
-            stage: Stage::Added,
-        })
+            name,
+            wanted: 0,
+            files: 0,
+            stage: Stage::Linked(None),
+        };
+        row.take(report);
+        Some(row)
     }
 
     /// Takes a report about this torrent; false if it changes nothing here.
     pub fn take(&mut self, report: &Report) -> bool {
         self.stage = match report {
+            Report::Added {
+                name,
+                wanted_bytes,
+                files,
+                ..
+            } => {
+                self.name = human::escaped(name);
+                (self.wanted, self.files) = (*wanted_bytes, *files);
+                Stage::Added
+            }
             Report::Checking { done, pieces, .. } => Stage::Checking {
                 done: *done,
                 pieces: *pieces,
@@ -78,6 +88,7 @@ impl Row {
                 idle: None,
             }),
             Report::Progress(progress) => match self.stage {
+                Stage::Linked(_) => Stage::Linked(progress.idle.clone()),
                 Stage::Complete { .. } | Stage::Seeding(_) => Stage::Seeding(progress.clone()),
                 Stage::Failed => return false,
                 _ => Stage::Running(progress.clone()),
@@ -101,6 +112,8 @@ impl Row {
     /// How it goes.
     pub fn now(&self) -> String {
         match &self.stage {
+            Stage::Linked(None) => "looking for its metadata".to_string(),
+            Stage::Linked(Some(why)) => format!("no metadata yet, {}", human::escaped(why)),
             Stage::Added => {
                 let files = human::count(self.files as u64, "file");
                 format!("{} in {files}", human::size(self.wanted))
@@ -136,6 +149,7 @@ impl Row {
                 human::percent(p.have_bytes, p.wanted_bytes),
                 human::size(p.wanted_bytes)
             )),
+            Stage::Linked(_) => Some("left before its metadata was found".to_string()),
             Stage::Added | Stage::Checking { .. } => {
                 Some("left before the check was over".to_string())
             }

@@ -28,6 +28,7 @@ mod walk;
 pub use error::StorageError;
 pub use files::{Files, Presence};
 pub use plan::{Contents, Plan};
+pub use record::records;
 
 use crate::bitfield::Bitfield;
 use crate::layout::{Layout, PieceIndex};

@@ -15,11 +15,15 @@ use super::files::{read_up_to, write_all};
 use super::walk::Access;
 use super::{FileState, Storage, StorageError};
 use rustix::fd::OwnedFd;
-use rustix::fs::{fstat, ftruncate};
+use rustix::fs::{FileType, Mode, OFlags, fstat, ftruncate};
 use rustix::io::Errno;
+use std::path::Path;
 
 /// How a record begins: a dictionary, its first key.
 const KEY: &[u8] = b"d6:!parts";
+
+/// How the name of each record ends.
+const SUFFIX: &[u8] = b".storrent";
 
 /// The longest head: the key, a number of 20 digits, a colon.
 const MAX_HEAD_LEN: usize = KEY.len() + 21;
@@ -43,25 +47,11 @@ impl Storage {
         self.open_at(self.plan.record(), access)
     }
 
-    /// The first byte after the head of `record` and the number of bytes kept there;
-    /// `None` if it does not begin as a record does.
-    fn parse_head(&self, record: &OwnedFd) -> Result<Option<(u64, u64)>, StorageError> {
-        let mut head = [0; MAX_HEAD_LEN];
-        let read =
-            read_up_to(record, &mut head, 0).map_err(|errno| self.record_error("read", errno))?;
-        let parse = || {
-            let digits = head[..read].strip_prefix(KEY)?;
-            let len = digits.iter().position(|byte| *byte == b':')?;
-            let kept = std::str::from_utf8(&digits[..len]).ok()?.parse().ok()?;
-            Some(((KEY.len() + len + 1) as u64, kept))
-        };
-        Ok(parse())
-    }
-
     /// Whether `record` keeps as much as this selection needs, so that it can be used on.
     pub(super) fn has_head(&self, record: &OwnedFd) -> Result<bool, StorageError> {
         let expected = (self.record_offset(0), self.plan.kept_len());
-        Ok(self.parse_head(record)? == Some(expected))
+        let head = parse_head(record).map_err(|errno| self.record_error("read", errno))?;
+        Ok(head == Some(expected))
     }
 
     /// Makes the record, or takes over the one that is there; `None` if nothing is to
@@ -88,16 +78,7 @@ impl Storage {
         let Some(record) = self.open_record(Access::Read)? else {
             return Ok(None);
         };
-        // Another selection keeps more or less, but says just as well which torrent it is.
-        let Some((head, kept)) = self.parse_head(&record)? else {
-            return Ok(Some(Vec::new()));
-        };
-        let failed = |errno| self.record_error("read", errno);
-        let start = head.saturating_add(kept);
-        let size = FileState::from(fstat(&record).map_err(failed)?).size;
-        let mut rest = vec![0; size.saturating_sub(start).min(max) as usize];
-        let read = read_up_to(&record, &mut rest, start).map_err(failed)?;
-        rest.truncate(read);
+        let rest = rest_of(&record, max).map_err(|errno| self.record_error("read", errno))?;
         Ok(Some(rest))
     }
 
@@ -132,4 +113,47 @@ impl Storage {
             None => Ok(()),
         }
     }
+}
+
+/// What each record in the folder `dir` says after its kept parts, at most `max` bytes of
+/// it. What cannot be read is passed over, symlinks are not followed.
+pub fn records(dir: &Path, max: u64) -> impl Iterator<Item = Vec<u8>> {
+    let entries = std::fs::read_dir(dir).ok().into_iter().flatten().flatten();
+    let named = entries.filter(|entry| entry.file_name().as_encoded_bytes().ends_with(SUFFIX));
+    named.filter_map(move |entry| {
+        // A pipe of that name must not hold us up.
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let record = rustix::fs::open(entry.path(), flags, Mode::empty()).ok()?;
+        let is_file = FileType::from_raw_mode(fstat(&record).ok()?.st_mode).is_file();
+        is_file.then(|| rest_of(&record, max).ok()).flatten()
+    })
+}
+
+/// What stands in `record` after the kept parts, at most `max` bytes; empty if it does not
+/// begin as a record does.
+fn rest_of(record: &OwnedFd, max: u64) -> Result<Vec<u8>, Errno> {
+    // Another selection keeps more or less, but says just as well which torrent it is.
+    let Some((head, kept)) = parse_head(record)? else {
+        return Ok(Vec::new());
+    };
+    let start = head.saturating_add(kept);
+    let size = FileState::from(fstat(record)?).size;
+    let mut rest = vec![0; size.saturating_sub(start).min(max) as usize];
+    let read = read_up_to(record, &mut rest, start)?;
+    rest.truncate(read);
+    Ok(rest)
+}
+
+/// The first byte after the head of `record` and the number of bytes kept there; `None`
+/// if it does not begin as a record does.
+fn parse_head(record: &OwnedFd) -> Result<Option<(u64, u64)>, Errno> {
+    let mut head = [0; MAX_HEAD_LEN];
+    let read = read_up_to(record, &mut head, 0)?;
+    let parse = || {
+        let digits = head[..read].strip_prefix(KEY)?;
+        let len = digits.iter().position(|byte| *byte == b':')?;
+        let kept = std::str::from_utf8(&digits[..len]).ok()?.parse().ok()?;
+        Some(((KEY.len() + len + 1) as u64, kept))
+    };
+    Ok(parse())
 }

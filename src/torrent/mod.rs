@@ -11,7 +11,10 @@
 //! What peers bring is in [`peers`].
 
 pub mod blame;
+mod content;
+mod learning;
 mod peers;
+mod pex;
 mod places;
 pub mod rate;
 mod telling;
@@ -22,13 +25,14 @@ use crate::bitfield::Bitfield;
 use crate::choker::{self, Choker};
 use crate::config::Afterwards;
 use crate::human;
-use crate::layout::{Layout, PieceIndex};
+use crate::layout::PieceIndex;
 use crate::messages::Command;
 use crate::picker::Picker;
 use crate::report::Report;
 use crate::swarm::{Source, Swarm};
 use crate::types::{InfoHash, PeerId, PeerKey};
 use blame::{Blame, Giver};
+pub use content::Content;
 use peers::Peer;
 use rate::{Budgets, Rate};
 use std::collections::{BTreeMap, BTreeSet};
@@ -51,6 +55,9 @@ const IDLE: Duration = Duration::from_secs(10);
 /// Different messages of trackers that are passed on to the user.
 const MAX_WARNINGS: usize = 20;
 
+/// What trackers are told of the bytes that we lack while we don't know: one block.
+const LEFT_UNKNOWN: u64 = 16 << 10;
+
 /// Peers to ask a tracker for.
 const PEERS_WANTED: u32 = 100;
 
@@ -59,7 +66,8 @@ const PEERS_WANTED: u32 = 100;
 pub enum Action {
     /// Start a peer thread that connects there; tell [`Torrent::on_dial`] its key.
     Dial(SocketAddr),
-    /// Welcome the peer, and tell it [what we have](Torrent::have).
+    /// Welcome the peer, and tell it [what we have](Torrent::have), or that we are
+    /// [learning](Phase::Learning).
     Welcome(PeerKey),
     /// Tell a peer's thread.
     Send(PeerKey, Command),
@@ -73,33 +81,31 @@ pub enum Action {
     Announce(TrackerIndex, AnnounceRequest),
     /// Let the local network know, and tell who there has it, too: it is public.
     AnnounceLocally,
+    /// The metadata is here: [`Torrent::learn`] what it says.
+    Learnt(Vec<u8>),
     /// Tell the user.
     Tell(Report),
     /// All that was wanted is verified.
     Complete,
 }
 
-/// What a torrent is made of and how it is to behave.
+/// What a torrent is called and how it is to behave.
 #[derive(Debug)]
 pub struct Setup {
     /// Which torrent.
     pub info_hash: InfoHash,
     /// Who we are in its swarm.
     pub peer_id: PeerId,
-    /// How it divides.
-    pub layout: Arc<Layout>,
-    /// The pieces verified on disk.
-    pub have: Bitfield,
-    /// For each file of the layout whether it is wanted.
-    pub wanted_files: Vec<bool>,
+    /// What it holds; `None`: only a magnet link is known.
+    pub content: Option<Content>,
     /// Its trackers by tier.
     pub trackers: Vec<Vec<String>>,
-    /// Whether it is private (BEP 27).
-    pub private: bool,
     /// Where we accept peers.
     pub port: u16,
     /// Connections at most.
     pub max_peers: usize,
+    /// Exchange addresses with peers (BEP 11).
+    pub pex: bool,
     /// Fetch in order.
     pub sequential: bool,
     /// What to do when complete.
@@ -115,6 +121,8 @@ pub struct Setup {
 /// Whether a torrent is still worked on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Phase {
+    /// Its metadata is not known yet: peers are asked for it.
+    Learning,
     /// Something is missing.
     Downloading,
     /// All is there; we give.
@@ -129,7 +137,7 @@ pub enum Phase {
 #[derive(Debug)]
 pub struct Torrent {
     setup: Setup,
-    have: Bitfield,
+    content: Content,
     have_bytes: u64,
     wanted_bytes: u64,
     picker: Picker,
@@ -157,6 +165,8 @@ pub struct Torrent {
     report_at: Instant,
     /// Pieces that the checker was asked about and has not answered yet.
     unchecked: usize,
+    /// The metadata is here, and what it says is being looked into.
+    learnt: bool,
     /// Blocks stored, less those of pieces that turned out false; and the most that it
     /// ever was, and when: false data comes and goes and does not count as progress.
     level: u64,
@@ -165,33 +175,20 @@ pub struct Torrent {
 }
 
 impl Torrent {
-    /// A torrent whose data on disk was checked.
-    pub fn new(setup: Setup, now: Instant) -> Self {
+    /// A torrent whose data on disk was checked, or whose metadata is not known yet.
+    pub fn new(mut setup: Setup, now: Instant) -> Self {
         let mut rng = fastrand::Rng::with_seed(setup.seed);
-        let layout = &setup.layout;
-        let mut wanted = Bitfield::none(layout.pieces());
-        let mut wanted_bytes = 0;
-        for file in
-            (0..layout.files()).filter(|file| setup.wanted_files[*file] && !layout.is_pad(*file))
-        {
-            let range = layout.file_range(file);
-            wanted_bytes += range.end - range.start;
-            layout
-                .pieces_of_file(file)
-                .for_each(|p| _ = wanted.insert(PieceIndex::unchecked(p)));
-        }
-        let mut real = (0..layout.files()).filter(|file| !layout.is_pad(*file));
-        if real.all(|file| setup.wanted_files[file]) {
-            // Also pieces that are nothing but padding, which are in no file.
-            wanted = Bitfield::all(layout.pieces());
-        }
-        let have = setup.have.clone();
-        let picker = Picker::new(layout.clone(), &have, &wanted, setup.sequential, rng.fork());
-        let announcer = Announcer::new(setup.trackers.clone(), setup.private, &mut rng, now);
+        let content = setup.content.take();
+        let private = content.as_ref().is_some_and(|content| content.private);
+        let announcer = Announcer::new(setup.trackers.clone(), private, &mut rng, now);
+        let nothing = Content::unknown();
+        let none = &nothing.have;
+        let picker = Picker::new(nothing.layout.clone(), none, none, false, rng.fork());
         let mut torrent = Self {
             tracker_key: rng.u32(..),
+            content: nothing,
             have_bytes: 0,
-            wanted_bytes,
+            wanted_bytes: 0,
             picker,
             choker: Choker::default(),
             swarm: Swarm::default(),
@@ -200,7 +197,7 @@ impl Torrent {
             peers: BTreeMap::new(),
             givers: BTreeMap::new(),
             warned: BTreeSet::new(),
-            phase: Phase::Downloading,
+            phase: Phase::Learning,
             leaving: None,
             rng,
             downloaded: 0,
@@ -211,28 +208,37 @@ impl Torrent {
             choke_at: now + choker::ROUND,
             report_at: now + REPORT_EVERY,
             unchecked: 0,
+            learnt: false,
             level: 0,
             best_level: 0,
             best_at: now,
-            have,
             setup,
         };
-        torrent.have_bytes = torrent
-            .have
-            .iter()
-            .map(|piece| torrent.wanted_bytes_in(piece))
-            .sum();
+        if let Some(content) = content {
+            torrent.set_content(content);
+        }
         torrent
+    }
+
+    /// From here on there is something to fetch.
+    fn set_content(&mut self, content: Content) {
+        let (have, rng) = (&content.have, self.rng.fork());
+        let (layout, wanted) = (content.layout.clone(), content.wanted());
+        self.picker = Picker::new(layout, have, &wanted, self.setup.sequential, rng);
+        self.wanted_bytes = content.wanted_bytes();
+        self.have_bytes = content.have_bytes();
+        self.content = content;
+        self.phase = Phase::Downloading;
     }
 
     /// The pieces that are verified and on disk.
     pub fn have(&self) -> &Bitfield {
-        &self.have
+        &self.content.have
     }
 
     /// Whether every piece of the torrent is there, wanted or not.
     pub fn is_seed(&self) -> bool {
-        self.have.is_full()
+        self.content.have.is_full()
     }
 
     /// Whether it is still worked on.
@@ -272,19 +278,22 @@ impl Torrent {
     pub fn start(&mut self, now: Instant) -> Vec<Action> {
         let mut actions = Vec::new();
         self.announcer.start(self.left() == 0, now);
+        self.begin(now, &mut actions);
+        self.tell_skipped(&mut actions);
+        actions
+    }
+
+    /// Everything is known: what is done already, and whether that is all?
+    fn begin(&mut self, now: Instant, actions: &mut Vec<Action>) {
         let padding = self.picker.begin_padding();
-        self.verify(padding, &mut actions);
-        self.check_complete(now, &mut actions);
-        self.announce(now, &mut actions);
-        if let skipped @ 1.. = self.announcer.skipped() {
-            let trackers = human::count(skipped as u64, "tracker");
-            let text = format!("{trackers} not asked: for browsers only (ws://, wss://)");
-            actions.push(detail(1, text));
-        }
-        if !self.setup.private && self.phase != Phase::Done {
+        self.verify(padding, actions);
+        self.check_complete(now, actions);
+        self.announce(now, actions);
+        // A magnet link does not say whether the torrent is private.
+        let public = self.phase != Phase::Learning && !self.content.private;
+        if public && self.phase != Phase::Done {
             actions.push(Action::AnnounceLocally);
         }
-        actions
     }
 
     /// Leaves the swarm: the peers are told to go. Once they are gone, and their last
@@ -380,13 +389,13 @@ impl Torrent {
         self.unchecked = self.unchecked.saturating_sub(verdicts.len());
         let good: Vec<PieceIndex> = verdicts
             .iter()
-            .filter(|(piece, ok)| *ok && !self.have.has(*piece))
+            .filter(|(piece, ok)| *ok && !self.content.have.has(*piece))
             .map(|(piece, _)| *piece)
             .collect();
         for &piece in &good {
             self.picker.verified(piece);
-            self.have.insert(piece);
-            self.have_bytes += self.wanted_bytes_in(piece);
+            self.content.have.insert(piece);
+            self.have_bytes += self.content.wanted_bytes_in(piece);
             if self.blame.is_open(piece) {
                 actions.push(Action::HashBlocks(piece));
             }
@@ -430,7 +439,7 @@ impl Torrent {
         budgets: &mut Budgets,
     ) -> Vec<Action> {
         let mut actions = Vec::new();
-        if self.have.has(piece) {
+        if self.content.have.has(piece) {
             for liar in self.blame.judge(piece, blocks) {
                 self.ban(liar, piece, &mut actions);
             }
@@ -480,9 +489,10 @@ impl Torrent {
         }
         self.feed_hungry(now, budgets, &mut actions);
         self.feed_uploads(now, budgets, &mut actions);
-        self.announcer.set_hungry(
-            self.phase == Phase::Downloading && self.peers.values().all(|p| !p.welcome),
-        );
+        self.ask_for_metadata(now, &mut actions);
+        self.tell_peers(now, &mut actions);
+        self.announcer
+            .set_hungry(self.is_incomplete() && self.peers.values().all(|p| !p.welcome));
         self.announce(now, &mut actions);
         self.dial(now, &mut actions);
         if now >= self.report_at {
@@ -493,12 +503,19 @@ impl Torrent {
         actions
     }
 
+    /// Whether data, or first of all the metadata, is still to come.
+    fn is_incomplete(&self) -> bool {
+        matches!(self.phase, Phase::Learning | Phase::Downloading)
+    }
+
     fn check_goals(&mut self, now: Instant) {
         let stalled = self
             .setup
             .stall_timeout
             .is_some_and(|limit| now.duration_since(self.best_at) >= limit);
-        if self.phase == Phase::Downloading && stalled && self.unchecked == 0 {
+        // The disk may take the time that it needs.
+        let waits = self.unchecked > 0 || self.phase == Phase::Learning && self.learnt;
+        if self.is_incomplete() && stalled && !waits {
             self.phase = Phase::Stalled;
         }
         let Afterwards::Seed { ratio, time } = self.setup.afterwards else {
@@ -537,27 +554,12 @@ impl Torrent {
     }
 
     /// Bytes of the whole torrent that we lack, wanted or not: what trackers ask for.
+    /// Zero would make us a seed in their eyes, so that is not said before it is known.
     fn left(&self) -> u64 {
-        let layout = &self.setup.layout;
-        let missing =
-            u64::from(layout.pieces() - self.have.count()) * u64::from(layout.piece_length());
-        let last = layout
-            .piece(layout.pieces().wrapping_sub(1))
-            .filter(|last| !self.have.has(*last));
-        missing
-            - last.map_or(0, |last| {
-                u64::from(layout.piece_length() - layout.piece_len(last))
-            })
-    }
-
-    fn wanted_bytes_in(&self, piece: PieceIndex) -> u64 {
-        let layout = &self.setup.layout;
-        let start = layout.piece_start(piece);
-        let parts = layout.parts(start..start + u64::from(layout.piece_len(piece)));
-        parts
-            .filter(|part| !part.pad && self.setup.wanted_files[part.file])
-            .map(|part| part.len)
-            .sum()
+        match self.knows_content() {
+            true => self.content.left(),
+            false => LEFT_UNKNOWN,
+        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! What peers bring: connections, pieces, wishes, blocks, and their end.
 
 use super::blame::Giver;
+use super::learning::Offer;
+use super::pex::Exchange;
 use super::rate::{Budgets, Rate};
 use super::{Action, Phase, Torrent, detail};
 use crate::bitfield::Bitfield;
@@ -24,9 +26,9 @@ const MEASURED_AFTER: Duration = Duration::from_millis(50);
 /// What main knows of one connection.
 #[derive(Debug)]
 pub(super) struct Peer {
-    addr: SocketAddr,
+    pub(super) addr: SocketAddr,
     pub(super) incoming: bool,
-    id: PeerId,
+    pub(super) id: PeerId,
     /// Main has welcomed it: from here on it counts as a peer.
     pub(super) welcome: bool,
     pub(super) since: Instant,
@@ -47,9 +49,15 @@ pub(super) struct Peer {
     wants_upload: u64,
     snubbed: bool,
     /// It wants nothing: a seed, or one that has all it asked for.
-    upload_only: bool,
+    pub(super) upload_only: bool,
     /// It was found lying: its end is no reason to come back.
     pub(super) useless: bool,
+    /// Whether it can give the metadata, while we lack it.
+    pub(super) metadata: Offer,
+    /// What it was told of other peers, if it takes that.
+    pub(super) pex: Option<Exchange>,
+    /// The port that it listens on, as it says.
+    pub(super) listens_on: Option<u16>,
     first_asked: Option<Instant>,
     pub(super) down: Rate,
     pub(super) up: Rate,
@@ -77,6 +85,9 @@ impl Peer {
             snubbed: false,
             upload_only: false,
             useless: false,
+            metadata: Offer::None,
+            pex: None,
+            listens_on: None,
             first_asked: None,
             down: Rate::default(),
             up: Rate::default(),
@@ -101,8 +112,10 @@ impl Peer {
 impl Torrent {
     /// The thread that dials `addr` is `key`.
     pub fn on_dial(&mut self, key: PeerKey, addr: SocketAddr, now: Instant) {
-        self.peers
-            .insert(key, Peer::new(addr, false, self.setup.layout.pieces(), now));
+        self.peers.insert(
+            key,
+            Peer::new(addr, false, self.content.layout.pieces(), now),
+        );
     }
 
     /// A peer answered with its handshake: dialled by us or, from `addr`, by itself.
@@ -114,7 +127,7 @@ impl Torrent {
         incoming: bool,
         now: Instant,
     ) -> Vec<Action> {
-        let pieces = self.setup.layout.pieces();
+        let pieces = self.content.layout.pieces();
         let peer = self
             .peers
             .entry(key)
@@ -265,9 +278,16 @@ impl Torrent {
                 self.feed_uploads(now, budgets, &mut actions);
             }
             PeerEvent::Client {
-                name, upload_only, ..
+                name,
+                port,
+                upload_only,
+                pex,
             } => {
                 peer.upload_only = upload_only;
+                peer.listens_on = port.or(peer.listens_on);
+                if pex {
+                    peer.pex.get_or_insert_default();
+                }
                 let name = name.unwrap_or_default();
                 actions.push(detail(1, format!("{}: calls itself {name:?}", peer.addr)));
             }
@@ -279,6 +299,12 @@ impl Torrent {
                 self.down.add(down, now);
                 self.up.add(up, now);
             }
+            PeerEvent::Peers(addrs) => self.on_exchanged(key, addrs, now, &mut actions),
+            PeerEvent::OffersMetadata(_)
+            | PeerEvent::MetadataCame(_)
+            | PeerEvent::Metadata(_)
+            | PeerEvent::NoMetadata
+            | PeerEvent::FalseMetadata => self.on_metadata(key, event, now, &mut actions),
             PeerEvent::DiskFailed(_) => {}
             PeerEvent::Closed(why) => self.on_closed(key, &why, now, budgets, &mut actions),
         }
@@ -560,6 +586,7 @@ impl Torrent {
         self.share();
         self.verify(ready, actions);
         self.feed_hungry(now, budgets, actions);
+        self.ask_for_metadata(now, actions);
         self.dial(now, actions);
         self.say_goodbye(now, actions);
     }

@@ -1,5 +1,6 @@
 //! Who gets a place: whom to connect to, who must go to make room, and whom to give to.
 
+use super::learning::Offer;
 use super::{Action, IDLE, MAX_DIALS, Phase, Torrent};
 use crate::choker::Candidate;
 use crate::messages::Command;
@@ -40,7 +41,7 @@ impl Torrent {
     /// has neither wanted nor had anything goes.
     pub(crate) fn make_room(&mut self, now: Instant, actions: &mut Vec<Action>) {
         let idle = self.peers.iter_mut().find(|(_, peer)| {
-            let of_use = peer.useful > 0 || peer.interested;
+            let of_use = peer.useful > 0 || peer.interested || peer.metadata != Offer::None;
             peer.welcome && !of_use && !peer.useless && now.duration_since(peer.since) >= IDLE
         });
         if let Some((key, peer)) = idle {

@@ -1,7 +1,7 @@
 //! What a torrent tells the user of itself: how it goes, and why nothing comes.
 
 use super::peers::Peer;
-use super::{Phase, Torrent};
+use super::{Action, Phase, Torrent, detail};
 use crate::human;
 use crate::report::Progress;
 use std::time::Instant;
@@ -11,7 +11,7 @@ impl Torrent {
     pub fn progress(&self, now: Instant) -> Progress {
         let connected = self.peers.values().filter(|peer| peer.welcome);
         let download_rate = self.down.get(now) as u64;
-        let incomplete = matches!(self.phase, Phase::Downloading | Phase::Stalled);
+        let incomplete = self.is_incomplete() || self.phase == Phase::Stalled;
         let nothing_comes = incomplete && download_rate < 1;
         Progress {
             info_hash: self.setup.info_hash,
@@ -27,11 +27,23 @@ impl Torrent {
         }
     }
 
+    /// Trackers that are passed over without being asked.
+    pub(super) fn tell_skipped(&self, actions: &mut Vec<Action>) {
+        if let skipped @ 1.. = self.announcer.skipped() {
+            let trackers = human::count(skipped as u64, "tracker");
+            let text = format!("{trackers} not asked: for browsers only (ws://, wss://)");
+            actions.push(detail(1, text));
+        }
+    }
+
     /// The line that says why nothing comes.
     pub fn why_idle(&self) -> String {
         let connected: Vec<&Peer> = self.peers.values().filter(|peer| peer.welcome).collect();
         let count =
             |test: &dyn Fn(&Peer) -> bool| connected.iter().filter(|peer| test(peer)).count();
+        if !self.knows_content() && !connected.is_empty() {
+            return self.what_is_learnt(connected.len());
+        }
         if !connected.is_empty() {
             let useful = count(&|peer| peer.useful > 0);
             let choking = count(&|peer| peer.useful > 0 && peer.peer_chokes);

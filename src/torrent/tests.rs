@@ -3,15 +3,16 @@
 
 use super::rate::Budget;
 use super::*;
-use crate::layout::BLOCK_LEN;
-use crate::layout::Span;
+use crate::layout::{BLOCK_LEN, Layout, Span};
 use crate::messages::PeerEvent;
 use crate::swarm::Source;
 use crate::wire::Handshake;
 
 mod giving;
 mod goals;
+mod learning;
 mod links;
+mod pex;
 mod pieces;
 mod sim;
 mod swarm;
@@ -20,11 +21,14 @@ fn setup(layout: Arc<Layout>, have: Bitfield) -> Setup {
     Setup {
         info_hash: InfoHash([7; 20]),
         peer_id: PeerId([200; 20]),
-        wanted_files: vec![true; layout.files()],
-        layout,
-        have,
+        content: Some(Content {
+            wanted_files: vec![true; layout.files()],
+            layout,
+            have,
+            private: false,
+        }),
         trackers: Vec::new(),
-        private: false,
+        pex: true,
         port: 6881,
         max_peers: 50,
         sequential: false,
@@ -33,6 +37,10 @@ fn setup(layout: Arc<Layout>, have: Bitfield) -> Setup {
         added: Instant::now(),
         seed: 1,
     }
+}
+
+fn content(setup: &mut Setup) -> &mut Content {
+    setup.content.as_mut().unwrap()
 }
 
 /// A torrent, and a clock that is moved by hand. Peer `n` is `PeerKey(n)`, has the id

@@ -31,7 +31,7 @@ fn the_download_limit_holds_over_time() {
 
 #[test]
 fn the_upload_limit_holds_over_time_and_for_all() {
-    let mut rig = Rig::new(4, |setup| setup.have = Bitfield::all(4));
+    let mut rig = Rig::new(4, |setup| content(setup).have = Bitfield::all(4));
     rig.torrent.setup.afterwards = Afterwards::Seed {
         ratio: None,
         time: None,
@@ -70,7 +70,7 @@ fn the_upload_limit_holds_over_time_and_for_all() {
 
 #[test]
 fn free_places_are_given_at_once_and_the_rest_by_rounds() {
-    let mut rig = Rig::new(2, |setup| setup.have = Bitfield::all(2));
+    let mut rig = Rig::new(2, |setup| content(setup).have = Bitfield::all(2));
     rig.torrent.setup.afterwards = Afterwards::Seed {
         ratio: None,
         time: None,

@@ -63,7 +63,7 @@ fn a_download_is_started_completed_and_stopped() {
 
 #[test]
 fn who_joins_complete_never_says_completed() {
-    let mut rig = tracked(2, |setup| setup.have = Bitfield::all(2));
+    let mut rig = tracked(2, |setup| content(setup).have = Bitfield::all(2));
     let mut actions = rig.torrent.start(rig.now);
     actions.extend(answer(&mut rig, 0));
     actions.extend(rig.pass(Duration::from_secs(1)));
@@ -78,7 +78,7 @@ fn left_counts_the_whole_torrent() {
     let layout = Layout::new(piece, &[(piece, false), (piece + 100, false)]).unwrap();
     let mut rig = Rig::of(layout, |setup| {
         setup.trackers = vec![vec!["http://10.9.9.9/announce".into()]];
-        setup.wanted_files = vec![true, false];
+        content(setup).wanted_files = vec![true, false];
     });
     let actions = rig.torrent.start(rig.now);
     assert_eq!(announced(&actions)[0].left, 2 * piece + 100);
@@ -108,15 +108,13 @@ fn the_local_network_hears_of_public_torrents_with_work_left() {
     ];
     for (private, complete, expected) in cases {
         let mut rig = Rig::new(2, |setup| {
-            setup.private = private;
+            content(setup).private = private;
             if complete {
-                setup.have = Bitfield::all(2);
+                content(setup).have = Bitfield::all(2);
             }
         });
-        let told = rig
-            .torrent
-            .start(rig.now)
-            .contains(&Action::AnnounceLocally);
+        let actions = rig.torrent.start(rig.now);
+        let told = actions.contains(&Action::AnnounceLocally);
         assert_eq!(told, expected, "private: {private}, complete: {complete}");
     }
 }
@@ -124,7 +122,7 @@ fn the_local_network_hears_of_public_torrents_with_work_left() {
 #[test]
 fn a_private_torrent_that_changes_its_tracker_drops_its_peers() {
     let mut rig = Rig::new(2, |setup| {
-        setup.private = true;
+        content(setup).private = true;
         setup.trackers = vec![
             vec!["http://10.9.9.1/announce".into()],
             vec!["http://10.9.9.2/announce".into()],
@@ -191,7 +189,7 @@ fn what_is_stored_holds_off_the_stall_timeout() {
 fn seeding_ends_with_its_goal() {
     let seeding = |ratio, time| {
         let mut rig = Rig::new(2, |setup| {
-            setup.have = Bitfield::all(2);
+            content(setup).have = Bitfield::all(2);
             setup.afterwards = Afterwards::Seed { ratio, time };
         });
         rig.torrent.start(rig.now);

@@ -151,7 +151,7 @@ fn a_seed_that_introduces_itself_late_changes_no_counts() {
 
 #[test]
 fn two_seeds_part() {
-    let mut rig = Rig::new(2, |setup| setup.have = Bitfield::all(2));
+    let mut rig = Rig::new(2, |setup| content(setup).have = Bitfield::all(2));
     rig.torrent.setup.afterwards = Afterwards::Seed {
         ratio: None,
         time: None,

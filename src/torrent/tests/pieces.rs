@@ -169,7 +169,7 @@ fn it_completes_exactly_once() {
 
 #[test]
 fn what_is_complete_at_the_start_says_so_once() {
-    let mut rig = Rig::new(2, |setup| setup.have = Bitfield::all(2));
+    let mut rig = Rig::new(2, |setup| content(setup).have = Bitfield::all(2));
     let actions = rig.torrent.start(rig.now);
     assert_eq!(
         actions.iter().filter(|a| **a == Action::Complete).count(),
@@ -189,9 +189,10 @@ fn padding_is_not_asked_for() {
         (piece, false),
     ];
     let mut rig = Rig::of(Layout::new(piece, &files).unwrap(), |setup| {
-        setup.wanted_files = vec![true, false, true];
+        let content = content(setup);
+        content.wanted_files = vec![true, false, true];
         for padding in [1, 2] {
-            setup.have.insert(setup.layout.piece(padding).unwrap());
+            content.have.insert(content.layout.piece(padding).unwrap());
         }
     });
     rig.torrent.start(rig.now);

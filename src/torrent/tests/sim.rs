@@ -10,8 +10,8 @@ mod thread;
 
 use super::super::rate::{Budget, Budgets};
 use super::super::*;
-use crate::extension;
-use crate::layout::Span;
+use crate::extension::{self, Ourselves};
+use crate::layout::{Layout, Span};
 use crate::messages::PeerEvent;
 use crate::peer::TICK;
 use crate::peer::session::Session;
@@ -368,7 +368,14 @@ impl World {
                     let mut session = Session::new(layout, have, true, false, at);
                     let complete = node.torrent.phase() != Phase::Downloading;
                     let ip = Self::addr(index).ip();
-                    session.greet(Some(&extension::encode(Some(6881), complete, ip)));
+                    session.greet(Some(&extension::encode(&Ourselves {
+                        port: Some(6881),
+                        seeding: complete,
+                        their_ip: ip,
+                        metadata: true,
+                        metadata_size: Some(1),
+                        pex: false,
+                    })));
                     side.session = Some(session);
                     self.pending.push_back(Now::Turn(index, key));
                 }
@@ -397,7 +404,10 @@ impl World {
                     node.complete_at = Some(self.now);
                     node.completions += 1;
                 }
-                Action::Announce(..) | Action::AnnounceLocally | Action::Tell(_) => {}
+                Action::Announce(..)
+                | Action::AnnounceLocally
+                | Action::Learnt(_)
+                | Action::Tell(_) => {}
             }
         }
     }
@@ -468,7 +478,7 @@ impl World {
         for (key, peer) in &node.torrent.peers {
             let other = node.sides.get(key).map(|side| side.other.0);
             if let Some(other) = other.filter(|_| peer.welcome) {
-                let theirs = &self.nodes[other].torrent.have;
+                let theirs = self.nodes[other].torrent.have();
                 assert!(
                     peer.have.iter().all(|piece| theirs.has(piece)),
                     "node {index} believes too much of {other}"

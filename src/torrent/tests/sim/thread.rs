@@ -122,7 +122,7 @@ impl World {
         let mut stored = Vec::new();
         for (block, truth) in side.held.drain(..) {
             assert!(
-                !node.torrent.have.has(block.piece()),
+                !node.torrent.have().has(block.piece()),
                 "a verified piece is written to"
             );
             let place = (block.piece(), block.number());

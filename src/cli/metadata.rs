@@ -1,0 +1,93 @@
+//! Fetches what a magnet link stands for, for `storrent show`: joins the swarm, asks
+//! peers for the metadata, and leaves.
+
+use super::args::Show;
+use super::download::status;
+use super::signals::Interrupts;
+use super::source::Torrent;
+use super::{Failure, values};
+use crate::compose::{self, Outside};
+use crate::config::{Config, Job, Sources, Subject};
+use crate::engine;
+use crate::magnet::Magnet;
+use crate::metainfo;
+use crate::progress::{Display, Style};
+use crate::report::{Report, Reporter};
+use std::sync::Arc;
+
+/// Shows how the search goes, and keeps what it finds.
+struct Finder {
+    display: Display,
+    info: Option<Arc<[u8]>>,
+}
+
+impl Reporter for Finder {
+    fn report(&mut self, report: Report) {
+        match report {
+            Report::Metadata { info, .. } => self.info = Some(info),
+            report => self.display.report(report),
+        }
+    }
+}
+
+/// The torrent that the link `text` is to; or, if the search ended without it, the exit
+/// status: why has been told then.
+///
+/// # Errors
+/// [`Failure`], if the text is no link, or what was found is no torrent.
+pub fn fetch(
+    text: &str,
+    options: &Show,
+    interrupts: &Interrupts,
+) -> Result<Result<Torrent, u8>, Failure> {
+    let magnet: Magnet = text.parse()?;
+    let job = Job {
+        source: values::shown(text),
+        subject: Subject::Link(magnet.clone()),
+        files: None,
+        peers: options.peer.clone(),
+        trackers: options.tracker.clone(),
+    };
+    let mut finder = Finder {
+        display: Display::new(Style {
+            quiet: options.quiet,
+            ..Style::default()
+        }),
+        info: None,
+    };
+    let signals = interrupts.take_over();
+    let mut ending = engine::run(config(options), vec![job], &mut finder, signals);
+    finder.display.end();
+    let Some(info) = finder.info else {
+        // A run that was not interrupted and found nothing has failed, whatever it says.
+        ending.failed |= !ending.stalled;
+        return Ok(Err(status(&ending)));
+    };
+    let bytes = compose::rewrap(
+        &info,
+        Outside {
+            trackers: &[magnet.trackers],
+            webseeds: &magnet.webseeds,
+            ..Outside::default()
+        },
+    );
+    let metainfo = metainfo::parse(&bytes)?;
+    Ok(Ok(Torrent { metainfo, bytes }))
+}
+
+fn config(options: &Show) -> Config {
+    let stalls = !options.stall_timeout.is_zero();
+    Config {
+        port: Some(0),
+        stall_timeout: stalls.then_some(options.stall_timeout),
+        metadata_only: true,
+        sources: Sources {
+            dht: !options.no_dht,
+            pex: !options.no_pex,
+            lsd: !options.no_lsd,
+            webseeds: false,
+        },
+        dht_nodes: options.dht_node.clone(),
+        ..Config::default()
+    }
+}

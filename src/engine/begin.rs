@@ -1,0 +1,313 @@
+//! How a torrent begins: from what the user gave to a torrent that runs.
+//!
+//! ```text
+//!  .torrent -----------------------------------> know --> prepare --> start
+//!  magnet link --> recall --found in a record--/             ^
+//!                     \--not found--> learn --> on_learnt ---'
+//! ```
+//!
+//! A magnet link's torrent joins its swarm first and knows what it holds later; then its
+//! data is checked, as for any other, while it goes on talking with its peers. Part of the
+//! [`Engine`]'s loop.
+
+use super::prepare::{self, Known, Prepared};
+use super::{Engine, MAX_OPEN_FILES, News, PeerName, Running, Stage, Stored, Work};
+use crate::checker;
+use crate::config::{Job, Subject};
+use crate::human::chain;
+use crate::magnet::Magnet;
+use crate::metainfo::{self, Metainfo};
+use crate::peer::{Shared, Us};
+use crate::report::Report;
+use crate::resume;
+use crate::swarm::Source;
+use crate::torrent::{Content, Setup, Torrent};
+use crate::types::{PeerId, TorrentId};
+use crossbeam_channel::unbounded;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+impl Engine<'_> {
+    /// Takes a job on.
+    pub(super) fn add(&mut self, job: Job) {
+        let id = TorrentId(self.works.len() as u32);
+        let (subject, info_hash) = (job.subject.clone(), job.subject.info_hash());
+        let us = Us {
+            info_hash,
+            peer_id: PeerId::random(&mut self.rng),
+            port: Some(self.port),
+        };
+        self.works.push(Work {
+            job,
+            info_hash,
+            us,
+            known: None,
+            added: Instant::now(),
+            stage: Stage::Checking,
+            early: Vec::new(),
+        });
+        match subject {
+            Subject::Torrent(metainfo) => self.know(id, *metainfo, None),
+            Subject::Link(magnet) => {
+                self.reporter.report(Report::Linked {
+                    info_hash,
+                    name: magnet.name.clone(),
+                });
+                match self.config.metadata_only {
+                    true => self.on_recalled(id, None),
+                    false => self.recall(id),
+                }
+            }
+        }
+    }
+
+    /// Looks for what an earlier run kept of the metadata.
+    fn recall(&mut self, id: TorrentId) {
+        let (dir, news) = (self.config.dir.clone(), self.news.clone());
+        let info_hash = self.works[id.0 as usize].info_hash;
+        self.spawn(id, "recall", move || {
+            let metadata = resume::recall(&dir, info_hash);
+            let _ = news.send(News::Recalled(id, metadata));
+        });
+    }
+
+    /// A magnet link's metadata is known from an earlier run, or else to be asked for.
+    pub(super) fn on_recalled(&mut self, id: TorrentId, metadata: Option<Vec<u8>>) {
+        let work = &self.works[id.0 as usize];
+        let (Subject::Link(magnet), Stage::Checking) = (&work.job.subject, &work.stage) else {
+            return; // interrupted
+        };
+        let magnet = magnet.clone();
+        match metadata {
+            Some(info) => self.read_metadata(id, &magnet, &info),
+            None => self.join(id, None),
+        }
+    }
+
+    /// Peers gave us the metadata of a magnet link. Its hash was checked.
+    pub(super) fn on_learnt(&mut self, id: TorrentId, info: &[u8]) {
+        let work = &self.works[id.0 as usize];
+        let info_hash = work.info_hash;
+        let Subject::Link(magnet) = &work.job.subject else {
+            return;
+        };
+        if self.config.metadata_only {
+            let info = info.into();
+            self.reporter.report(Report::Metadata { info_hash, info });
+            return self.leave(id);
+        }
+        let magnet = magnet.clone();
+        self.read_metadata(id, &magnet, info);
+    }
+
+    fn read_metadata(&mut self, id: TorrentId, magnet: &Magnet, info: &[u8]) {
+        match metainfo::from_info(info) {
+            Ok(mut metainfo) => {
+                metainfo.trackers = vec![magnet.trackers.clone()];
+                metainfo.webseeds = magnet.webseeds.clone();
+                let wanted = magnet.wanted(&metainfo);
+                self.know(id, metainfo, wanted);
+            }
+            Err(error) => {
+                let error = chain(&error);
+                self.fail(
+                    id,
+                    format!("the magnet link's torrent is of no use: {error}"),
+                );
+            }
+        }
+    }
+
+    /// What a torrent holds is known; `wanted`: the files that its magnet link asks for.
+    /// Its data is checked by a thread of its own.
+    fn know(&mut self, id: TorrentId, metainfo: Metainfo, wanted: Option<Vec<usize>>) {
+        let work = &self.works[id.0 as usize];
+        let (info_hash, name) = (metainfo.info_hash, metainfo.name.clone());
+        let wanted = match work.job.files.as_ref().map(|files| files.of(&metainfo)) {
+            None => wanted,
+            Some(Ok(chosen)) => Some(chosen),
+            Some(Err(mistake)) => {
+                self.ending.misused = true;
+                return self.fail(id, mistake);
+            }
+        };
+        let refused = match work.job.trackers.first() {
+            Some(url) if metainfo.private => Some(format!(
+                "{name} is a private torrent, which is announced to its own trackers only, not to \
+                 {url}; leave --tracker away",
+            )),
+            _ => {
+                let taken = self.claims.claim(&self.config.dir, &metainfo);
+                taken.map(|(path, other)| {
+                    format!(
+                        "{} would write to {}, as {other} does; give it another --dir, in a run \
+                         of its own",
+                        work.job.source,
+                        path.display()
+                    )
+                })
+            }
+        };
+        if let Some(message) = refused {
+            return self.fail(id, message);
+        }
+        for message in &metainfo.warnings {
+            self.warn(Some(info_hash), format!("{name}: {message}"));
+        }
+        let work = &mut self.works[id.0 as usize];
+        let is_link = matches!(work.job.subject, Subject::Link(_));
+        let known = Arc::new(Known::new(metainfo, wanted, is_link));
+        work.known = Some(known.clone());
+        self.reporter.report(known.added());
+        let (config, news, stop) = (self.config.clone(), self.news.clone(), self.stop.clone());
+        self.spawn(id, "prepare", move || {
+            let progress = |done, total| _ = news.try_send(News::CheckProgress(id, done, total));
+            let outcome = prepare::prepare(&known, &config, &progress, &stop);
+            let _ = news.send(News::Prepared(id, outcome));
+        });
+    }
+
+    fn spawn(&mut self, id: TorrentId, name: &str, work: impl FnOnce() + Send + 'static) {
+        let thread = std::thread::Builder::new().name(name.into());
+        if let Err(error) = thread.spawn(work) {
+            let message = format!("cannot start a thread to look at the disk: {error}");
+            self.fail(id, message);
+        }
+    }
+
+    /// The data on disk is known: the torrent joins its swarm, or, if it has joined with
+    /// a magnet link, begins to fetch.
+    pub(super) fn start(&mut self, id: TorrentId, prepared: Prepared) {
+        let work = &self.works[id.0 as usize];
+        let Some(known) = work.known.clone() else {
+            return;
+        };
+        let metainfo = &known.metainfo;
+        let content = Content {
+            layout: metainfo.layout.clone(),
+            have: prepared.have,
+            wanted_files: known.wanted_files.clone(),
+            private: metainfo.private,
+        };
+        let shared = Shared {
+            us: work.us,
+            layout: metainfo.layout.clone(),
+            storage: prepared.storage,
+            max_open: (MAX_OPEN_FILES / (self.works.len() * (self.config.max_peers + 1)))
+                .clamp(1, 16),
+            upload_limited: self.config.upload_limit > 0,
+            pex: self.config.sources.pex && !metainfo.private,
+        };
+        let (have, wanted) = (content.have_bytes(), content.wanted_bytes());
+        self.reporter.report(Report::Checked {
+            info_hash: metainfo.info_hash,
+            have_pieces: content.have.count(),
+            pieces: metainfo.layout.pieces(),
+            have_bytes: have,
+        });
+        if self.config.seed_only && have < wanted {
+            let dir = self.config.dir.display();
+            let name = &metainfo.name;
+            let message = format!(
+                "{name} is incomplete in {dir}: {have} of {wanted} bytes are there; \
+                 complete it with 'storrent --seed', or name its folder with --dir"
+            );
+            return self.fail(id, message);
+        }
+        let (checker, requests) = unbounded();
+        let (hashes, news) = (metainfo.clone(), self.news.clone());
+        let checking = checker::spawn(
+            &shared.storage,
+            move |piece| hashes.hash(piece),
+            requests,
+            move |report| {
+                let _ = news.send(News::Check(id, report));
+            },
+        );
+        if let Err(error) = checking {
+            let message = format!("cannot start a thread to check pieces: {error}");
+            return self.fail(id, message);
+        }
+        let stored = Stored {
+            shared: Arc::new(shared),
+            checker,
+        };
+        match self.running(id) {
+            Some(running) => {
+                running.stored = Some(stored);
+                let actions = running.torrent.learn(content, Instant::now());
+                self.perform(id, actions);
+            }
+            None => self.join(id, Some((content, stored))),
+        }
+    }
+
+    /// The torrent joins its swarm, with its content or to find out about it.
+    fn join(&mut self, id: TorrentId, content: Option<(Content, Stored)>) {
+        let now = Instant::now();
+        let work = &mut self.works[id.0 as usize];
+        let (content, stored) = content.unzip();
+        let public = content.as_ref().is_none_or(|content| !content.private);
+        let (mut trackers, linked) = match (&work.job.subject, &work.known) {
+            (Subject::Link(magnet), _) => (vec![magnet.trackers.clone()], &magnet.peers[..]),
+            (Subject::Torrent(metainfo), _) => (metainfo.trackers.clone(), &[][..]),
+        };
+        trackers.extend(work.job.trackers.iter().map(|url| vec![url.clone()]));
+        // BEP 27: peers of a private torrent come from its trackers.
+        let linked = linked
+            .iter()
+            .filter(|_| public)
+            .map(|name| (name, Source::Link));
+        let named = work.job.peers.iter().map(|name| (name, Source::User));
+        let names: Vec<PeerName> = named
+            .chain(linked)
+            .map(|(name, source)| PeerName {
+                name: name.clone(),
+                source,
+            })
+            .collect();
+        let torrent = Torrent::new(
+            Setup {
+                info_hash: work.info_hash,
+                peer_id: work.us.peer_id,
+                content,
+                trackers,
+                port: self.port,
+                max_peers: self.config.max_peers,
+                pex: self.config.sources.pex,
+                sequential: self.config.sequential,
+                afterwards: self.config.afterwards,
+                stall_timeout: self.config.stall_timeout,
+                added: work.added,
+                seed: self.rng.u64(..),
+            },
+            now,
+        );
+        let mut running = Box::new(Running {
+            torrent,
+            us: work.us,
+            stored,
+            trackers: HashMap::new(),
+        });
+        let mut actions = running.torrent.start(now);
+        let (known, unknown): (Vec<_>, Vec<_>) = names
+            .into_iter()
+            .map(|name| (name.name.parse::<SocketAddr>(), name))
+            .partition(|(addr, _)| addr.is_ok());
+        for (addr, name) in known {
+            let torrent = &mut running.torrent;
+            torrent.on_addresses(addr, name.source, now, &mut actions);
+        }
+        work.stage = Stage::Running(running);
+        let early = std::mem::take(&mut work.early);
+        self.perform(id, actions);
+        for (key, handshake) in early {
+            self.on_greeted(key, handshake);
+        }
+        for (_, name) in unknown {
+            self.resolve(id, name);
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Which torrent writes where: no two torrents of one run may have a path in common.
+//!
+//! Main asks when it learns what a torrent holds, before anything is written.
+
+use crate::metainfo::Metainfo;
+use crate::storage::Plan;
+use crate::types::InfoHash;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+/// Which torrent writes where.
+#[derive(Default)]
+pub(super) struct Claims {
+    /// Files, the small one beside an incomplete torrent included.
+    files: HashMap<PathBuf, InfoHash>,
+    /// Folders on the way to them, in which others may be, too.
+    folders: HashMap<PathBuf, InfoHash>,
+}
+
+impl Claims {
+    /// Claims the paths of a torrent, unless one is taken: then it is returned, with the
+    /// torrent that has it, and nothing is claimed.
+    pub(super) fn claim(&mut self, dir: &Path, metainfo: &Metainfo) -> Option<(PathBuf, InfoHash)> {
+        let wanted = vec![true; metainfo.files.len()];
+        let plan = Plan::new(dir, metainfo.into(), &wanted);
+        let paths: Vec<PathBuf> = plan
+            .wanted_files()
+            .map(|file| plan.path(file))
+            .chain([plan.record_path()])
+            .collect();
+        let above = |path: &PathBuf| {
+            let folders = path.ancestors().skip(1).map(Path::to_owned);
+            folders
+                .take_while(|folder| folder != dir)
+                .collect::<Vec<_>>()
+        };
+        for path in &paths {
+            let file = self.files.get(path).or_else(|| self.folders.get(path));
+            if let Some(other) = file {
+                return Some((path.clone(), *other));
+            }
+            for folder in above(path) {
+                if let Some(other) = self.files.get(&folder) {
+                    return Some((folder, *other));
+                }
+            }
+        }
+        for path in paths {
+            let folders = above(&path).into_iter();
+            self.folders
+                .extend(folders.map(|folder| (folder, metainfo.info_hash)));
+            self.files.insert(path, metainfo.info_hash);
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metainfo;
+
+    /// A torrent of empty files: `name` itself, or files in the folder `name`.
+    fn torrent(name: &str, files: &[&str]) -> Metainfo {
+        let string = |text: &str| format!("{}:{text}", text.len());
+        let content = match files {
+            [] => "6:lengthi0e".to_string(),
+            _ => {
+                let file = |path: &&str| {
+                    let names: String = path.split('/').map(string).collect();
+                    format!("d6:lengthi0e4:pathl{names}ee")
+                };
+                format!("5:filesl{}e", files.iter().map(file).collect::<String>())
+            }
+        };
+        let name = string(name);
+        let info = format!("d{content}4:name{name}12:piece lengthi16384e6:pieces0:e");
+        metainfo::from_info(info.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn who_is_in_whose_way() {
+        let one = torrent("one", &[]);
+        let rival = torrent("one", &["x"]); // a folder where `one` is a file
+        let tree = torrent("tree", &["a/b", "c"]);
+        let twig = torrent("tree", &["d"]); // other files, but the same record
+        let record = torrent("tree.storrent", &[]);
+        let cases = [
+            (&one, &tree, None),
+            (&one, &rival, Some("dir/one")),
+            (&rival, &one, Some("dir/one")),
+            (&tree, &twig, Some("dir/tree.storrent")),
+            (&tree, &record, Some("dir/tree.storrent")),
+        ];
+        for (first, second, taken) in cases {
+            let mut claims = Claims::default();
+            assert_eq!(claims.claim(Path::new("dir"), first), None);
+            let found = claims.claim(Path::new("dir"), second);
+            let expected = taken.map(|path| (PathBuf::from(path), first.info_hash));
+            assert_eq!(found, expected, "{} {}", first.name, second.name);
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! The thread of a peer while we have a magnet link only: moves bytes and messages
+//! between the socket, the [`Learner`]'s rules and main, until main knows the metadata.
+
+use super::error::PeerError;
+use super::intake::Intake;
+use super::learner::{Learner, MAX_MESSAGE};
+use super::socket::{PeerSocket, TICK, Wait};
+use super::{Farewell, FromPeer, Order, Welcome};
+use crate::messages::PeerEvent;
+use crate::wire;
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+/// Converses until main welcomes the peer to the torrent that is known then. `None`: main
+/// hung up.
+pub(super) fn converse(
+    socket: &mut PeerSocket,
+    intake: &mut Intake,
+    mut learner: Learner,
+    orders: &Receiver<Order>,
+    farewell: &Farewell,
+) -> Result<Option<(Welcome, Learner)>, PeerError> {
+    loop {
+        let end = hear(intake, &mut learner);
+        tell(&mut learner.events, farewell);
+        end?;
+        let patience = if learner.waits_for_main() {
+            TICK
+        } else {
+            Duration::ZERO
+        };
+        match orders.recv_timeout(patience) {
+            Ok(Order::Welcome(welcome)) => return Ok(Some((welcome, learner))),
+            Ok(Order::Do(command)) => learner.on_command(&command, Instant::now()),
+            Ok(Order::Learn(_)) | Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return Ok(None),
+        }
+        if !learner.out.is_empty() {
+            let wait = if learner.waits_for_main() {
+                Wait::No
+            } else {
+                Wait::Tick
+            };
+            let taken = socket.write(&learner.out, false, wait)?;
+            learner.out.drain(..taken);
+            if taken > 0 {
+                learner.on_sent(Instant::now());
+            }
+        }
+        if intake.is_full() {
+            intake.compact(MAX_MESSAGE);
+        }
+        let waits = learner.waits_for_main();
+        intake.fill(|buf| match waits {
+            true => socket.read_now(buf),
+            false => socket.read_wait(buf),
+        })?;
+    }
+}
+
+/// Takes all whole messages in the buffer.
+fn hear(intake: &mut Intake, learner: &mut Learner) -> Result<(), PeerError> {
+    let now = Instant::now();
+    while let Some((message, used)) = wire::decode(intake.unparsed(), MAX_MESSAGE)? {
+        learner.on_message(message, now)?;
+        intake.consume(used, None);
+    }
+    learner.on_tick(now)
+}
+
+fn tell(events: &mut Vec<PeerEvent>, farewell: &Farewell) {
+    events
+        .drain(..)
+        .for_each(|event| farewell.tell(FromPeer::Event(event)));
+}

@@ -1,0 +1,491 @@
+//! The conversation with a peer while we have a magnet link only, as rules without a
+//! socket ([BEP 9]).
+//!
+//! Without the metadata we know neither how many pieces there are nor how long they are:
+//! there is nothing to ask for but the metadata itself. Every peer that offers it is
+//! asked for all of it by itself, several of them at a time, and the first whose bytes
+//! have the info hash as their SHA-1 wins. That costs a little more traffic than to share
+//! the work out, but a liar can spoil its own copy only, and is known at once.
+//!
+//! What else the peer says (its bitfield, that it unchokes us, its extension handshake)
+//! cannot be judged yet. It is kept as it came, and told to the [`Session`] that takes
+//! over the connection once the metadata is known.
+//!
+//! [BEP 9]: https://www.bittorrent.org/beps/bep_0009.html
+//! [`Session`]: super::session::Session
+
+use super::error::PeerError;
+use crate::extension::metadata::{self, MAX_LEN, PIECE_LEN};
+use crate::extension::{self, OUR_METADATA};
+use crate::layout::RawBlock;
+use crate::messages::{Command, PeerEvent};
+use crate::types::InfoHash;
+use crate::wire::Message;
+use sha1::{Digest, Sha1};
+use std::time::{Duration, Instant};
+
+/// The largest message while we know nothing: the bitfield of millions of pieces.
+pub const MAX_MESSAGE: usize = 1 << 20;
+
+/// What the peer may say, in bytes, before we can judge it: a bitfield, and many haves.
+const MAX_KEPT: usize = 2 << 20;
+
+/// Pieces of the metadata on order: some clients refuse more than a few.
+const WINDOW: usize = 8;
+
+/// A peer that was asked for a piece of the metadata has to send one within this time.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A peer of which nothing is heard for so long is dropped.
+const SILENT_AFTER: Duration = Duration::from_secs(130);
+
+/// We say something at least so often.
+const KEEP_ALIVE_AFTER: Duration = Duration::from_secs(60);
+
+/// The metadata as it comes.
+#[derive(Debug)]
+struct Fetch {
+    /// What came, piece by piece: nothing is allocated on a peer's word.
+    pieces: Vec<Option<Box<[u8]>>>,
+    /// Requested, not answered.
+    on_order: Vec<usize>,
+    /// Since when the peer owes us an answer.
+    since: Instant,
+}
+
+/// The state of one conversation.
+#[derive(Debug)]
+pub struct Learner {
+    info_hash: InfoHash,
+    /// Both know BEP 6: requests are answered, if only by a reject.
+    fast: bool,
+    /// The number by which the peer wants metadata messages called; 0: not at all.
+    metadata_id: u8,
+    /// Bytes of the metadata, as the peer claims: from 1 to [`MAX_LEN`].
+    size: Option<usize>,
+    fetch: Option<Fetch>,
+    /// A [`PeerEvent::OffersMetadata`] is not answered yet.
+    asked: bool,
+    /// Main waits for nothing more from us, but will soon have news.
+    done: bool,
+    heard: Instant,
+    spoke: Instant,
+    /// What the peer said that cannot be judged yet: whole messages.
+    kept: Vec<u8>,
+    /// Bytes for the peer.
+    pub out: Vec<u8>,
+    /// Events for main.
+    pub events: Vec<PeerEvent>,
+}
+
+impl Learner {
+    /// Both handshakes are done. `fast`: both know BEP 6.
+    pub fn new(info_hash: InfoHash, fast: bool, now: Instant) -> Self {
+        Self {
+            info_hash,
+            fast,
+            metadata_id: 0,
+            size: None,
+            fetch: None,
+            asked: false,
+            done: false,
+            heard: now,
+            spoke: now,
+            kept: Vec::new(),
+            out: Vec::new(),
+            events: Vec::new(),
+        }
+    }
+
+    /// What we say first: that we have nothing, as far as we know, and who we are.
+    pub fn greet(&mut self, extension_handshake: Option<&[u8]>) {
+        if self.fast {
+            Message::HaveNone.encode(&mut self.out);
+        }
+        if let Some(payload) = extension_handshake {
+            Message::Extended { id: 0, payload }.encode(&mut self.out);
+        }
+    }
+
+    /// Whether main owes us an answer, or will soon have news for us.
+    pub fn waits_for_main(&self) -> bool {
+        self.asked || self.done
+    }
+
+    /// What the peer said that could not be judged: whole messages, in order.
+    pub fn kept(&self) -> &[u8] {
+        &self.kept
+    }
+
+    /// Takes a message from the peer.
+    ///
+    /// # Errors
+    /// [`PeerError`], if the connection must end.
+    pub fn on_message(&mut self, message: Message<'_>, now: Instant) -> Result<(), PeerError> {
+        self.heard = now;
+        match message {
+            Message::Extended {
+                id: OUR_METADATA,
+                payload,
+            } => self.on_metadata(payload, now)?,
+            Message::Extended { id: 0, payload } => {
+                self.on_handshake(payload);
+                message.encode(&mut self.kept);
+            }
+            Message::Choke
+            | Message::Unchoke
+            | Message::Interested
+            | Message::NotInterested
+            | Message::Have(_)
+            | Message::Bitfield(_)
+            | Message::HaveAll
+            | Message::Port(_) => message.encode(&mut self.kept),
+            // We said that we have nothing. With BEP 6 that, too, is answered.
+            Message::Request(raw) if self.fast => Message::Reject(raw).encode(&mut self.out),
+            Message::Piece { index, begin, data } => {
+                return Err(PeerError::Unrequested(RawBlock {
+                    index,
+                    begin,
+                    length: data.len() as u32,
+                }));
+            }
+            _ => {}
+        }
+        if self.kept.len().max(self.out.len()) > MAX_KEPT {
+            Err(PeerError::Flood)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn on_handshake(&mut self, payload: &[u8]) {
+        let told = extension::decode(payload).unwrap_or_default();
+        self.metadata_id = told.metadata.unwrap_or(self.metadata_id);
+        let size = told.metadata_size.filter(|size| *size > 0);
+        let size = size.filter(|size| *size as usize <= MAX_LEN);
+        if let Some(size) = size.filter(|_| self.size.is_none() && self.metadata_id != 0) {
+            self.size = Some(size as usize);
+            self.asked = true;
+            self.events.push(PeerEvent::OffersMetadata(size));
+        }
+    }
+
+    fn on_metadata(&mut self, payload: &[u8], now: Instant) -> Result<(), PeerError> {
+        let message = metadata::Message::decode(payload);
+        if let (Some(metadata::Message::Request(piece)), 1..) = (message, self.metadata_id) {
+            let payload = metadata::Message::Reject(piece).encode(0);
+            self.extended(&payload);
+        }
+        let (Some(fetch), Some(size)) = (&mut self.fetch, self.size) else {
+            return Ok(());
+        };
+        match message {
+            Some(metadata::Message::Data(piece, data)) => {
+                let piece = piece as usize;
+                let Some(at) = fetch.on_order.iter().position(|p| *p == piece) else {
+                    return Ok(()); // an answer too many
+                };
+                fetch.on_order.swap_remove(at);
+                if data.len() != (size - piece * PIECE_LEN).min(PIECE_LEN) {
+                    return Err(PeerError::NoMetadata("a piece of a wrong length"));
+                }
+                fetch.pieces[piece] = Some(data.into());
+                fetch.since = now;
+                self.on_progress(now)
+            }
+            Some(metadata::Message::Reject(_)) if !fetch.on_order.is_empty() => {
+                // What came is kept: main may have us ask again later.
+                fetch.on_order.clear();
+                self.events.push(PeerEvent::NoMetadata);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Another piece came: asks for the next, or looks whether all is right.
+    fn on_progress(&mut self, now: Instant) -> Result<(), PeerError> {
+        let Some(fetch) = &self.fetch else {
+            return Ok(());
+        };
+        let came = fetch.pieces.iter().flatten();
+        let bytes: usize = came.clone().map(|piece| piece.len()).sum();
+        self.events.push(PeerEvent::MetadataCame(bytes as u32));
+        if came.clone().count() < fetch.pieces.len() {
+            self.request(now);
+            return Ok(());
+        }
+        let metadata: Vec<u8> = came.flat_map(|piece| piece.iter().copied()).collect();
+        self.fetch = None;
+        if Sha1::digest(&metadata)[..] != self.info_hash.0 {
+            self.events.push(PeerEvent::FalseMetadata);
+            return Err(PeerError::NoMetadata("bytes with a wrong hash"));
+        }
+        self.done = true;
+        self.events.push(PeerEvent::Metadata(metadata));
+        Ok(())
+    }
+
+    /// Asks for pieces that are missing, as many as the window has room for.
+    fn request(&mut self, now: Instant) {
+        let Some(fetch) = &mut self.fetch else { return };
+        if fetch.on_order.is_empty() {
+            fetch.since = now;
+        }
+        let missing = (0..fetch.pieces.len())
+            .filter(|piece| fetch.pieces[*piece].is_none() && !fetch.on_order.contains(piece));
+        let room = WINDOW - fetch.on_order.len();
+        let next: Vec<usize> = missing.take(room).collect();
+        fetch.on_order.extend(&next);
+        for piece in next {
+            let payload = metadata::Message::Request(piece as u32).encode(0);
+            self.extended(&payload);
+        }
+    }
+
+    fn extended(&mut self, payload: &[u8]) {
+        let id = self.metadata_id;
+        Message::Extended { id, payload }.encode(&mut self.out);
+    }
+
+    /// Takes a command from main.
+    pub fn on_command(&mut self, command: &Command, now: Instant) {
+        self.asked = false;
+        if let (Command::FetchMetadata(true), Some(size)) = (command, self.size) {
+            self.fetch.get_or_insert_with(|| Fetch {
+                pieces: vec![None; size.div_ceil(PIECE_LEN)],
+                on_order: Vec::new(),
+                since: now,
+            });
+            self.request(now);
+        }
+    }
+
+    /// Something was sent to the peer.
+    pub fn on_sent(&mut self, now: Instant) {
+        self.spoke = now;
+    }
+
+    /// What time brings: keep-alives, and the end of patience.
+    ///
+    /// # Errors
+    /// [`PeerError`], if the peer said nothing, or owes us metadata, for too long.
+    pub fn on_tick(&mut self, now: Instant) -> Result<(), PeerError> {
+        if now.duration_since(self.heard) >= SILENT_AFTER {
+            return Err(PeerError::Silent(SILENT_AFTER));
+        }
+        let owing = self.fetch.as_ref().filter(|f| !f.on_order.is_empty());
+        if owing.is_some_and(|fetch| now.duration_since(fetch.since) >= PATIENCE) {
+            return Err(PeerError::NoMetadata("nothing"));
+        }
+        if now.duration_since(self.spoke) >= KEEP_ALIVE_AFTER {
+            Message::KeepAlive.encode(&mut self.out);
+            self.spoke = now;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::extension::metadata::piece_of;
+    use crate::wire;
+
+    const THEIR_ID: u8 = 3;
+
+    struct Rig {
+        learner: Learner,
+        metadata: Vec<u8>,
+        now: Instant,
+    }
+
+    impl Rig {
+        /// A peer with metadata of `size` bytes that claims to have `claimed`.
+        fn new(size: usize, claimed: i64) -> Self {
+            let metadata: Vec<u8> = (0..size).map(|i| (i / 7) as u8).collect();
+            let info_hash = InfoHash(Sha1::digest(&metadata).into());
+            let now = Instant::now();
+            let mut rig = Self {
+                learner: Learner::new(info_hash, true, now),
+                metadata,
+                now,
+            };
+            let handshake = format!("d1:md11:ut_metadatai{THEIR_ID}ee13:metadata_sizei{claimed}ee");
+            rig.say(0, handshake.as_bytes()).unwrap();
+            rig
+        }
+
+        fn say(&mut self, id: u8, payload: &[u8]) -> Result<(), PeerError> {
+            self.learner
+                .on_message(Message::Extended { id, payload }, self.now)
+        }
+
+        fn command(&mut self, yes: bool) {
+            self.learner
+                .on_command(&Command::FetchMetadata(yes), self.now);
+        }
+
+        /// The pieces of the metadata that we asked for since the last call.
+        fn requested(&mut self) -> Vec<u32> {
+            let out = std::mem::take(&mut self.learner.out);
+            let (mut rest, mut pieces) = (&out[..], Vec::new());
+            while let Ok(Some((message, used))) = wire::decode(rest, MAX_MESSAGE) {
+                if let Message::Extended { id, payload } = message {
+                    assert_eq!(id, THEIR_ID);
+                    match metadata::Message::decode(payload) {
+                        Some(metadata::Message::Request(piece)) => pieces.push(piece),
+                        other => panic!("{other:?}"),
+                    }
+                }
+                rest = &rest[used..];
+            }
+            pieces
+        }
+
+        fn give(&mut self, piece: u32) -> Result<(), PeerError> {
+            let data = piece_of(&self.metadata, piece).unwrap();
+            let payload = metadata::Message::Data(piece, data).encode(self.metadata.len());
+            self.say(OUR_METADATA, &payload)
+        }
+
+        fn events(&mut self) -> Vec<PeerEvent> {
+            std::mem::take(&mut self.learner.events)
+        }
+    }
+
+    #[test]
+    fn metadata_comes_piece_by_piece() {
+        let size = 20 * PIECE_LEN + 5;
+        let mut rig = Rig::new(size, size as i64);
+        assert_eq!(rig.events(), [PeerEvent::OffersMetadata(size as u32)]);
+        assert!(rig.learner.waits_for_main() && rig.requested().is_empty());
+        rig.command(false);
+        assert!(!rig.learner.waits_for_main() && rig.requested().is_empty());
+        rig.command(true);
+        let mut asked = rig.requested();
+        assert_eq!(asked.len(), WINDOW);
+        while let Some(piece) = asked.pop() {
+            rig.give(piece).unwrap();
+            asked.extend(rig.requested());
+        }
+        assert_eq!(
+            rig.events().last(),
+            Some(&PeerEvent::Metadata(rig.metadata.clone()))
+        );
+        assert!(rig.learner.waits_for_main());
+        rig.give(0).unwrap();
+        assert!(rig.events().is_empty(), "an answer too many");
+    }
+
+    #[test]
+    fn sizes_that_are_not_believed() {
+        for claimed in [-1, 0, MAX_LEN as i64 + 1, i64::from(u32::MAX) + 1] {
+            assert!(Rig::new(5, claimed).events().is_empty(), "{claimed}");
+        }
+        assert!(!Rig::new(5, MAX_LEN as i64).events().is_empty());
+    }
+
+    #[test]
+    fn liars() {
+        // It claims more than it has.
+        let mut rig = Rig::new(5, 9);
+        rig.command(true);
+        assert!(rig.give(0).is_err(), "wrong length");
+        // It gives other bytes.
+        let mut rig = Rig::new(5, 5);
+        rig.command(true);
+        rig.metadata[2] ^= 1;
+        rig.events();
+        assert!(rig.give(0).is_err(), "wrong hash");
+        assert_eq!(rig.events().last(), Some(&PeerEvent::FalseMetadata));
+        // It says nothing more, though other messages come.
+        let mut rig = Rig::new(5, 5);
+        rig.command(true);
+        rig.now += PATIENCE / 2;
+        rig.learner.on_tick(rig.now).unwrap();
+        rig.learner.on_message(Message::KeepAlive, rig.now).unwrap();
+        rig.now += PATIENCE / 2;
+        assert!(rig.learner.on_tick(rig.now).is_err());
+    }
+
+    #[test]
+    fn a_refusal_is_no_lie() {
+        let mut rig = Rig::new(2 * PIECE_LEN, 2 * PIECE_LEN as i64);
+        rig.command(true);
+        assert_eq!(rig.requested(), [0, 1]);
+        rig.give(1).unwrap();
+        rig.events();
+        let reject = metadata::Message::Reject(0).encode(0);
+        rig.say(OUR_METADATA, &reject).unwrap();
+        assert_eq!(rig.events(), [PeerEvent::NoMetadata]);
+        rig.now += PATIENCE;
+        rig.learner.on_tick(rig.now).unwrap();
+        rig.command(true);
+        assert_eq!(rig.requested(), [0], "what came is kept");
+    }
+
+    #[test]
+    fn what_cannot_be_judged_is_kept_but_not_without_end() {
+        let mut rig = Rig::new(5, 0);
+        let before = rig.learner.kept().len();
+        for message in [
+            Message::Bitfield(&[0xff; 3]),
+            Message::Unchoke,
+            Message::Have(1_000_000),
+            Message::KeepAlive,
+            Message::Suggest(3),
+        ] {
+            rig.learner.on_message(message, rig.now).unwrap();
+        }
+        let mut kept = &rig.learner.kept()[before..];
+        let mut messages = Vec::new();
+        while let Some((message, used)) = wire::decode(kept, MAX_MESSAGE).unwrap() {
+            messages.push(message);
+            kept = &kept[used..];
+        }
+        assert_eq!(
+            messages,
+            [
+                Message::Bitfield(&[0xff; 3]),
+                Message::Unchoke,
+                Message::Have(1_000_000)
+            ]
+        );
+        let mut flood = (0..).map(|_| rig.learner.on_message(Message::Unchoke, rig.now));
+        assert!(flood.by_ref().take(MAX_KEPT / 5 + 1).any(|r| r.is_err()));
+        let block = Message::Piece {
+            index: 0,
+            begin: 0,
+            data: b"x",
+        };
+        assert!(rig.learner.on_message(block, rig.now).is_err());
+    }
+
+    #[test]
+    fn requests_are_refused_politely() {
+        let mut rig = Rig::new(5, 0);
+        let raw = RawBlock {
+            index: 0,
+            begin: 0,
+            length: 5,
+        };
+        rig.learner
+            .on_message(Message::Request(raw), rig.now)
+            .unwrap();
+        let mut reject = Vec::new();
+        Message::Reject(raw).encode(&mut reject);
+        assert_eq!(rig.learner.out, reject);
+        rig.learner.out.clear();
+        let request = metadata::Message::Request(0).encode(0);
+        rig.say(OUR_METADATA, &request).unwrap();
+        let (message, _) = wire::decode(&rig.learner.out, MAX_MESSAGE)
+            .unwrap()
+            .unwrap();
+        let Message::Extended { payload, .. } = message else {
+            panic!("{message:?}")
+        };
+        let expected = Some(metadata::Message::Reject(0));
+        assert_eq!(metadata::Message::decode(payload), expected);
+    }
+}

@@ -1,0 +1,144 @@
+//! What the extension protocol ([BEP 10]) brings into a conversation: who the peer is,
+//! our metadata for those who lack it ([BEP 9]), and addresses of other peers ([BEP 11]).
+//!
+//! [BEP 9]: https://www.bittorrent.org/beps/bep_0009.html
+//! [BEP 10]: https://www.bittorrent.org/beps/bep_0010.html
+//! [BEP 11]: https://www.bittorrent.org/beps/bep_0011.html
+
+use super::Session;
+use crate::extension::{self, OUR_METADATA, OUR_PEX, metadata, pex};
+use crate::messages::PeerEvent;
+use crate::peer::error::PeerError;
+use crate::wire::Message;
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Pieces of the metadata that a peer may have on order with us: all of the largest.
+const MAX_WANTED: usize = metadata::MAX_LEN / metadata::PIECE_LEN;
+
+/// While more than this waits to be sent, no more metadata is added.
+const ENOUGH_OUT: usize = 64 << 10;
+
+/// More lists of peers than this within [`PEX_EVERY`] are no exchange but a flood.
+const MAX_LISTS: u32 = 6;
+
+/// BEP 11 wants a minute between two lists.
+const PEX_EVERY: Duration = Duration::from_secs(60);
+
+/// The extensions of one conversation.
+#[derive(Debug, Default)]
+pub(super) struct Extensions {
+    /// What peers may ask us for; `None`: we give none.
+    metadata: Option<Arc<[u8]>>,
+    /// Pieces of it that the peer asked for.
+    wanted: VecDeque<u32>,
+    /// The numbers by which the peer wants messages called; 0: not at all.
+    metadata_id: u8,
+    pex_id: u8,
+    /// We exchange addresses.
+    pex: bool,
+    /// Lists of peers since then.
+    lists: u32,
+    lists_since: Option<Instant>,
+}
+
+impl Session {
+    /// What the extensions need: the metadata, if the peer may have it, and whether
+    /// addresses are exchanged.
+    pub fn extend(&mut self, metadata: Option<Arc<[u8]>>, pex: bool) {
+        self.extensions.metadata = metadata;
+        self.extensions.pex = pex;
+    }
+
+    pub(super) fn on_extended(
+        &mut self,
+        id: u8,
+        payload: &[u8],
+        now: Instant,
+    ) -> Result<(), PeerError> {
+        match id {
+            0 => self.on_extension_handshake(payload),
+            OUR_METADATA => self.on_metadata(payload)?,
+            OUR_PEX if self.extensions.pex => self.on_list(payload, now)?,
+            // An extension that we did not offer.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn on_extension_handshake(&mut self, payload: &[u8]) {
+        // Nonsense costs what it could have told us, not the peer.
+        let told = extension::decode(payload).unwrap_or_default();
+        if let Some(reqq) = told.reqq {
+            self.pipeline.set_limit(reqq);
+        }
+        // A second handshake amends the first.
+        let ours = &mut self.extensions;
+        ours.metadata_id = told.metadata.unwrap_or(ours.metadata_id);
+        ours.pex_id = told.pex.unwrap_or(ours.pex_id);
+        self.flips += 1;
+        self.events.push(PeerEvent::Client {
+            name: told.name,
+            port: told.port,
+            upload_only: told.upload_only,
+            pex: ours.pex && ours.pex_id != 0,
+        });
+    }
+
+    fn on_metadata(&mut self, payload: &[u8]) -> Result<(), PeerError> {
+        let wanted = &mut self.extensions.wanted;
+        if let Some(metadata::Message::Request(piece)) = metadata::Message::decode(payload) {
+            if wanted.len() >= MAX_WANTED {
+                return Err(PeerError::Flood);
+            }
+            wanted.push_back(piece);
+        }
+        Ok(())
+    }
+
+    /// Answers requests for metadata, as far as there is room in [`Session::out`].
+    pub fn give_metadata(&mut self) {
+        let ours = &mut self.extensions;
+        let all = ours.metadata.as_deref();
+        while self.out.len() < ENOUGH_OUT
+            && let Some(piece) = ours.wanted.pop_front()
+        {
+            let data = all.and_then(|all| metadata::piece_of(all, piece));
+            let answer = data.map_or(metadata::Message::Reject(piece), |data| {
+                metadata::Message::Data(piece, data)
+            });
+            let payload = &answer.encode(all.map_or(0, <[u8]>::len));
+            if ours.metadata_id != 0 {
+                let id = ours.metadata_id;
+                Message::Extended { id, payload }.encode(&mut self.out);
+            }
+        }
+    }
+
+    fn on_list(&mut self, payload: &[u8], now: Instant) -> Result<(), PeerError> {
+        let ours = &mut self.extensions;
+        let since = ours.lists_since.get_or_insert(now);
+        if now.duration_since(*since) >= PEX_EVERY {
+            (*since, ours.lists) = (now, 0);
+        }
+        ours.lists += 1;
+        if ours.lists > MAX_LISTS {
+            return Err(PeerError::Flood);
+        }
+        let peers = pex::decode(payload);
+        if !peers.is_empty() {
+            self.events.push(PeerEvent::Peers(peers));
+        }
+        Ok(())
+    }
+
+    pub(super) fn tell_peers(&mut self, added: &[(SocketAddr, u8)], dropped: &[SocketAddr]) {
+        let id = self.extensions.pex_id;
+        if id != 0 {
+            let payload = &pex::encode(added, dropped);
+            Message::Extended { id, payload }.encode(&mut self.out);
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! A torrent of which only a magnet link is known: it joins the swarm as always, asks
+//! peers for the metadata, and becomes a torrent like any other once it is there.
+//!
+//! Peers fetch the metadata each for itself (see [`crate::peer::learner`]); here is
+//! decided who of them is asked, and what becomes of liars.
+
+use super::{Action, Content, Phase, Torrent, detail};
+use crate::bitfield::Bitfield;
+use crate::human;
+use crate::messages::{Command, PeerEvent};
+use crate::types::PeerKey;
+use std::time::{Duration, Instant};
+
+/// Peers that are asked for the metadata at a time. Each sends all of it.
+const MAX_ASKED: usize = 4;
+
+/// Who refused is asked again after so long: perhaps it has the metadata by then.
+const ASK_AGAIN: Duration = Duration::from_secs(10);
+
+/// What a peer can do about the metadata.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Offer {
+    /// Nothing, as far as we know.
+    None,
+    /// It offers it, and can be asked from this time on.
+    Open(Instant),
+    /// It is being asked. So many bytes came.
+    Asked(u32),
+}
+
+impl Torrent {
+    /// Whether the metadata is known.
+    pub(super) fn knows_content(&self) -> bool {
+        self.content.layout.files() > 0
+    }
+
+    /// What the metadata says, and what of it is on disk. The peers that we have are
+    /// welcomed anew; if the torrent turns out to be private, only those may stay whom
+    /// the user or a tracker named.
+    pub fn learn(&mut self, content: Content, now: Instant) -> Vec<Action> {
+        let mut actions = Vec::new();
+        let pieces = content.layout.pieces();
+        let private = content.private;
+        self.set_content(content);
+        self.best_at = now;
+        self.announcer.set_joined_complete(self.left() == 0);
+        if private {
+            self.announcer.set_private();
+            let strangers = self.swarm.keep_private();
+            let mut peers = self.peers.iter_mut();
+            while let Some((key, peer)) = peers.find(|(_, p)| strangers.contains(&p.addr)) {
+                peer.useless = true;
+                actions.push(Action::HangUp(*key));
+            }
+        }
+        for (key, peer) in &mut self.peers {
+            peer.have = Bitfield::none(pieces);
+            peer.metadata = Offer::None;
+            if peer.welcome && !peer.useless {
+                actions.push(Action::Welcome(*key));
+            }
+        }
+        self.begin(now, &mut actions);
+        actions
+    }
+
+    /// A peer has something to say about the metadata.
+    pub(super) fn on_metadata(
+        &mut self,
+        key: PeerKey,
+        event: PeerEvent,
+        now: Instant,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some(peer) = self.peers.get_mut(&key) else {
+            return;
+        };
+        match event {
+            PeerEvent::OffersMetadata(size) => {
+                peer.metadata = Offer::Open(now);
+                let text = format!("{}: offers {size} bytes of metadata", peer.addr);
+                actions.push(detail(1, text));
+                self.ask_for_metadata(now, actions);
+                let asked = self.peers.get(&key).map(|peer| peer.metadata);
+                if !matches!(asked, Some(Offer::Asked(_))) {
+                    actions.push(Action::Send(key, Command::FetchMetadata(false)));
+                }
+            }
+            PeerEvent::MetadataCame(bytes) => {
+                peer.metadata = Offer::Asked(bytes);
+                // Here `level` counts bytes of the one who is furthest.
+                if u64::from(bytes) > self.best_level {
+                    (self.best_level, self.best_at) = (bytes.into(), now);
+                }
+            }
+            PeerEvent::Metadata(bytes) if !self.learnt && self.phase == Phase::Learning => {
+                self.learnt = true;
+                actions.push(Action::Learnt(bytes));
+            }
+            PeerEvent::NoMetadata => {
+                peer.metadata = Offer::Open(now + ASK_AGAIN);
+                self.ask_for_metadata(now, actions);
+            }
+            PeerEvent::FalseMetadata => {
+                peer.useless = true;
+                self.swarm.ban(peer.addr, peer.id, peer.incoming);
+                let text = format!("{}: gave false metadata: banned", peer.addr);
+                actions.push(detail(1, text));
+            }
+            _ => {}
+        }
+    }
+
+    /// Asks peers that offer the metadata, a few at a time.
+    pub(super) fn ask_for_metadata(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        if self.phase != Phase::Learning || self.learnt {
+            return;
+        }
+        let asked = self.peers.values();
+        let asked = asked.filter(|peer| matches!(peer.metadata, Offer::Asked(_)));
+        let room = MAX_ASKED.saturating_sub(asked.count());
+        let open = self.peers.iter_mut().filter(|(_, peer)| {
+            matches!(peer.metadata, Offer::Open(from) if from <= now) && !peer.useless
+        });
+        for (key, peer) in open.take(room) {
+            peer.metadata = Offer::Asked(0);
+            actions.push(Action::Send(*key, Command::FetchMetadata(true)));
+        }
+    }
+
+    /// Tells how the metadata comes from those who are connected.
+    pub(super) fn what_is_learnt(&self, connected: usize) -> String {
+        let asked = self.peers.values().filter_map(|peer| match peer.metadata {
+            Offer::Asked(bytes) => Some(bytes),
+            _ => None,
+        });
+        let best = asked.clone().max().unwrap_or(0);
+        let peers = |n: usize| human::count(n as u64, "peer");
+        match asked.count() {
+            _ if self.learnt => "looking at what the metadata names".into(),
+            0 => format!("{}, none that gives the metadata", peers(connected)),
+            n => format!(
+                "fetching the metadata from {}, {} so far",
+                peers(n),
+                human::size(best.into())
+            ),
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Before the metadata is known.
+
+use super::*;
+use crate::announce::AnnounceReply;
+
+/// A torrent of which only the info hash is known.
+fn link(change: impl FnOnce(&mut Setup)) -> Rig {
+    Rig::new(2, |setup| {
+        setup.content = None;
+        change(setup);
+    })
+}
+
+fn offer(rig: &mut Rig, n: u8) -> Vec<Action> {
+    rig.greet(n, true);
+    rig.event(n, PeerEvent::OffersMetadata(100))
+}
+
+fn answer(n: u8, yes: bool) -> Action {
+    Action::Send(key(n), Command::FetchMetadata(yes))
+}
+
+/// What the metadata says: two pieces, of which we have those in `had`.
+fn content(rig: &Rig, had: &[u32], private: bool) -> Content {
+    let mut have = Bitfield::none(2);
+    had.iter()
+        .for_each(|piece| _ = have.insert(rig.piece(*piece)));
+    Content {
+        layout: rig.layout.clone(),
+        have,
+        wanted_files: vec![true],
+        private,
+    }
+}
+
+#[test]
+fn a_few_are_asked_at_a_time() {
+    let mut rig = link(|_| {});
+    for n in 1..=4 {
+        assert!(offer(&mut rig, n).contains(&answer(n, true)));
+    }
+    for n in 5..=6 {
+        assert!(offer(&mut rig, n).contains(&answer(n, false)));
+    }
+    // One refuses, another leaves, a third lies.
+    let next = rig.event(1, PeerEvent::NoMetadata);
+    assert!(next.contains(&answer(5, true)), "{next:?}");
+    let next = rig.event(2, PeerEvent::Closed("gone".into()));
+    assert!(next.contains(&answer(6, true)), "{next:?}");
+    rig.event(3, PeerEvent::FalseMetadata);
+    assert!(rig.banned(3));
+    let next = rig.event(3, PeerEvent::Closed("false".into()));
+    assert!(
+        !next.iter().any(|a| matches!(a, Action::Send(..))),
+        "{next:?}"
+    );
+    // Who refused may have it later.
+    let later = rig.pass(Duration::from_secs(10));
+    assert!(later.contains(&answer(1, true)), "{later:?}");
+}
+
+#[test]
+fn the_first_copy_counts() {
+    let mut rig = link(|_| {});
+    offer(&mut rig, 1);
+    offer(&mut rig, 2);
+    let learnt = Action::Learnt(b"info".to_vec());
+    assert_eq!(
+        rig.event(1, PeerEvent::Metadata(b"info".to_vec())),
+        [learnt]
+    );
+    assert_eq!(rig.event(2, PeerEvent::Metadata(b"info".to_vec())), []);
+    let more = offer(&mut rig, 3);
+    assert!(more.contains(&answer(3, false)), "{more:?}");
+
+    let (content, now) = (content(&rig, &[], false), rig.now);
+    let actions = rig.torrent.learn(content, now);
+    for n in 1..=3 {
+        assert!(actions.contains(&Action::Welcome(key(n))), "{actions:?}");
+    }
+    assert_eq!(rig.torrent.phase(), Phase::Downloading);
+    // From here on all is as always.
+    rig.event(1, PeerEvent::Pieces(Bitfield::all(2)));
+    rig.event(1, PeerEvent::Choked(false));
+    assert_eq!(rig.want(1, 100).len(), 2);
+}
+
+#[test]
+fn all_is_there_already() {
+    let mut rig = link(|setup| setup.trackers = vec![vec!["http://t/".into()]]);
+    let start = rig.torrent.start(rig.now);
+    let request = |actions: &[Action]| {
+        actions.iter().find_map(|action| match action {
+            Action::Announce(_, request) => Some(request.clone()),
+            _ => None,
+        })
+    };
+    let first = request(&start).unwrap();
+    assert!(
+        first.left > 0 && first.event == AnnounceEvent::Started,
+        "{first:?}"
+    );
+    let reply = AnnounceReply::from_http_body(b"d8:intervali60ee").unwrap();
+    rig.torrent.on_tracker(TrackerIndex(0), Ok(reply), rig.now);
+    let (content, now) = (content(&rig, &[0, 1], false), rig.now);
+    let actions = rig.torrent.learn(content, now);
+    assert!(actions.contains(&Action::Complete), "{actions:?}");
+    // Nothing was downloaded, so trackers are not told that it was.
+    assert_eq!(request(&actions), None);
+    assert_eq!(rig.torrent.phase(), Phase::Done);
+}
+
+#[test]
+fn it_turns_out_to_be_private() {
+    let mut rig = link(|_| {});
+    let now = rig.now;
+    for (n, source) in [(1, Source::User), (2, Source::Link), (3, Source::Dht)] {
+        let mut actions = Vec::new();
+        rig.torrent
+            .on_addresses([addr(n)], source, now, &mut actions);
+        assert!(actions.contains(&Action::Dial(addr(n))));
+        rig.torrent.on_dial(key(n), addr(n), now);
+        rig.greet(n, false);
+    }
+    let content = content(&rig, &[], true);
+    let actions = rig.torrent.learn(content, now);
+    assert!(actions.contains(&Action::Welcome(key(1))));
+    for stranger in [2, 3] {
+        assert!(actions.contains(&Action::HangUp(key(stranger))));
+        assert!(!actions.contains(&Action::Welcome(key(stranger))));
+    }
+}
+
+#[test]
+fn metadata_that_does_not_come_is_a_stall() {
+    let limit = Duration::from_secs(60);
+    let mut rig = link(|setup| setup.stall_timeout = Some(limit));
+    offer(&mut rig, 1);
+    rig.pass(limit / 2);
+    assert!(rig.torrent.why_idle().contains("from 1 peer, 0 B"));
+    rig.event(1, PeerEvent::MetadataCame(50));
+    rig.pass(limit / 2);
+    assert_eq!(rig.torrent.phase(), Phase::Learning);
+    assert!(rig.torrent.why_idle().contains("50 B so far"));
+    rig.event(1, PeerEvent::MetadataCame(50));
+    rig.pass(limit / 2);
+    assert_eq!(rig.torrent.phase(), Phase::Stalled);
+}
+
+#[test]
+fn looking_at_the_disk_is_no_stall() {
+    let limit = Duration::from_secs(60);
+    let mut rig = link(|setup| setup.stall_timeout = Some(limit));
+    offer(&mut rig, 1);
+    rig.event(1, PeerEvent::Metadata(Vec::new()));
+    rig.pass(2 * limit);
+    assert_eq!(rig.torrent.phase(), Phase::Learning);
+    let (content, now) = (content(&rig, &[], false), rig.now);
+    rig.torrent.learn(content, now);
+    rig.pass(limit / 2);
+    assert_eq!(rig.torrent.phase(), Phase::Downloading);
+}
+
+/// A link does not say whether the torrent is private.
+#[test]
+fn the_local_network_hears_of_it_once_it_is_known_to_be_public() {
+    for private in [false, true] {
+        let mut rig = link(|_| {});
+        let started = rig.torrent.start(rig.now);
+        assert!(!started.contains(&Action::AnnounceLocally));
+        let content = content(&rig, &[], private);
+        let learnt = rig.torrent.learn(content, rig.now);
+        assert_eq!(learnt.contains(&Action::AnnounceLocally), !private);
+    }
+}

@@ -1,0 +1,92 @@
+//! Peers tell of peers.
+
+use super::*;
+use crate::extension::pex::{REACHABLE, SEED};
+
+/// Peer `n` says who it is: it listens on `port` and takes addresses.
+fn introduce(rig: &mut Rig, n: u8, port: Option<u16>) {
+    rig.event(
+        n,
+        PeerEvent::Client {
+            name: None,
+            port,
+            upload_only: false,
+            pex: true,
+        },
+    );
+}
+
+/// What peer `n` is told.
+fn told(actions: &[Action], n: u8) -> Option<(Vec<(SocketAddr, u8)>, Vec<SocketAddr>)> {
+    actions.iter().find_map(|action| match action {
+        Action::Send(to, Command::TellPeers { added, dropped }) if *to == key(n) => {
+            Some((added.clone(), dropped.clone()))
+        }
+        _ => None,
+    })
+}
+
+fn listening(n: u8, port: u16) -> SocketAddr {
+    SocketAddr::new(addr(n).ip(), port)
+}
+
+#[test]
+fn who_came_and_who_went() {
+    let mut rig = Rig::new(2, |_| {});
+    rig.join_seed(1); // incoming, and it says where it listens
+    introduce(&mut rig, 1, Some(7001));
+    rig.join(2, Bitfield::none(2));
+    introduce(&mut rig, 2, None); // nobody could connect to it
+    rig.torrent.on_dial(key(3), addr(3), rig.now);
+    rig.greet(3, false);
+
+    let first = rig.pass(Duration::from_millis(100));
+    let (mut added, dropped) = told(&first, 2).unwrap();
+    added.sort();
+    let mut all = vec![(listening(1, 7001), SEED), (addr(3), REACHABLE)];
+    all.sort();
+    assert_eq!((added, dropped), (all, vec![]));
+    assert_eq!(
+        told(&first, 1).unwrap().0,
+        [(addr(3), REACHABLE)],
+        "not itself"
+    );
+    assert_eq!(told(&first, 3), None, "it takes none");
+
+    rig.event(3, PeerEvent::Closed("gone".into()));
+    rig.join(4, Bitfield::none(2));
+    introduce(&mut rig, 4, Some(7004));
+    let soon = rig.pass(Duration::from_secs(59));
+    assert_eq!(told(&soon, 2), None, "once a minute");
+    assert!(told(&soon, 4).is_some(), "but a newcomer at once");
+    let later = rig.pass(Duration::from_secs(1));
+    assert_eq!(
+        told(&later, 2),
+        Some((vec![(listening(4, 7004), 0)], vec![addr(3)]))
+    );
+}
+
+#[test]
+fn who_is_told_of_is_dialled() {
+    let mut rig = Rig::new(2, |_| {});
+    rig.join_seed(1);
+    let named = rig.event(1, PeerEvent::Peers(vec![addr(9)]));
+    assert!(named.contains(&Action::Dial(addr(9))), "{named:?}");
+}
+
+#[test]
+fn not_where_it_is_forbidden() {
+    let private: fn(&mut Setup) = |setup| content(setup).private = true;
+    let switched_off: fn(&mut Setup) = |setup| setup.pex = false;
+    let unknown: fn(&mut Setup) = |setup| setup.content = None;
+    for forbid in [private, switched_off, unknown] {
+        let mut rig = Rig::new(2, forbid);
+        rig.greet(1, true);
+        introduce(&mut rig, 1, Some(7001));
+        rig.greet(2, true);
+        introduce(&mut rig, 2, Some(7002));
+        let actions = rig.pass(Duration::from_millis(100));
+        assert_eq!(told(&actions, 1), None);
+        assert_eq!(rig.event(1, PeerEvent::Peers(vec![addr(9)])), []);
+    }
+}
