@@ -119,7 +119,7 @@
 //! | [`peer`] | the thread of one connection: [its socket](peer::socket), [its receive buffer](peer::intake) |
 //! | [`tracker`] | the thread of one tracker, over HTTP or [UDP](tracker::udp_packets) |
 //! | [`lsd`] | finds peers on the same network |
-//! | [`bound_tcp`] | HTTP from a given local address |
+//! | [`http`] | the HTTP client, which can begin at a given local address |
 //! | [`storage`] | the files of a torrent: where a byte is, and that none is outside the folder |
 //! | [`checker`] | reads pieces back and hashes them |
 //! | [`resume`] | the record beside an incomplete download |
@@ -176,7 +176,6 @@ pub mod announce;
 pub mod announcer;
 pub mod bencode;
 pub mod bitfield;
-pub mod bound_tcp;
 pub mod checker;
 pub mod choker;
 pub mod cli;
@@ -184,6 +183,7 @@ pub mod compose;
 pub mod config;
 pub mod engine;
 pub mod extension;
+pub mod http;
 pub mod human;
 pub mod layout;
 pub mod lsd;

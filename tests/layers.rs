@@ -17,15 +17,7 @@ const FLOORS: [(&str, &[&str]); 5] = [
     (
         "resources",
         &[
-            "peer",
-            "tracker",
-            "bound_tcp",
-            "storage",
-            "checker",
-            "resume",
-            "webseed",
-            "dht",
-            "lsd",
+            "peer", "tracker", "http", "storage", "checker", "resume", "webseed", "dht", "lsd",
         ],
     ),
     (

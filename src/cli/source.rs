@@ -5,8 +5,8 @@
 //! says what to do. Nothing larger than [`MAX_TORRENT_LEN`] is ever read whole.
 
 use super::values::Source;
-use crate::bound_tcp;
 use crate::config::Subject;
+use crate::http;
 use crate::magnet::MagnetError;
 use crate::metainfo::{self, MAX_TORRENT_LEN, Metainfo, MetainfoError};
 use std::fs::File;
@@ -153,7 +153,7 @@ fn read_all(from: impl Read, mut bytes: Vec<u8>) -> Result<Vec<u8>, Why> {
     from.read_to_end(&mut bytes).map_err(|error| {
         // ureq's own errors come wrapped from the body of an answer.
         match error.downcast::<ureq::Error>() {
-            Ok(error) => http(error),
+            Ok(error) => trouble(error),
             Err(error) => Why::Io(error),
         }
     })?;
@@ -173,14 +173,14 @@ fn parse(bytes: &[u8]) -> Result<Metainfo, Why> {
 
 fn fetch(url: &str, bind: Option<IpAddr>) -> Result<Vec<u8>, Why> {
     let config = Agent::config_builder()
-        .user_agent(concat!("storrent/", env!("CARGO_PKG_VERSION")))
+        .user_agent(http::USER_AGENT)
         .max_redirects(MAX_REDIRECTS)
         .http_status_as_error(false)
         .timeout_connect(Some(PATIENCE))
         .timeout_per_read(Some(PATIENCE))
         .timeout_per_write(Some(PATIENCE));
-    let agent = bound_tcp::agent(config, bind);
-    let mut answer = agent.get(requestable(url)).call().map_err(http)?;
+    let agent = http::agent(config, bind);
+    let mut answer = agent.get(requestable(url)).call().map_err(trouble)?;
     let status = answer.status();
     if !status.is_success() {
         return Err(Why::Status(status.to_string()));
@@ -196,7 +196,7 @@ fn fetch(url: &str, bind: Option<IpAddr>) -> Result<Vec<u8>, Why> {
     read_all(answer.body_mut().as_reader(), Vec::new())
 }
 
-fn http(error: ureq::Error) -> Why {
+fn trouble(error: ureq::Error) -> Why {
     match error {
         ureq::Error::Timeout(_) => Why::Silent,
         ureq::Error::TooManyRedirects => Why::Redirects,

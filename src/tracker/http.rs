@@ -4,7 +4,7 @@
 
 use super::{Family, TrackerSettings, trouble_of};
 use crate::announce::{AnnounceEvent, AnnounceReply, AnnounceRequest, Trouble};
-use crate::bound_tcp;
+use crate::http::{self, USER_AGENT};
 use ureq::Agent;
 use ureq::config::IpFamily;
 
@@ -21,7 +21,7 @@ pub struct HttpTracker {
 impl HttpTracker {
     pub fn new(url: &str, settings: TrackerSettings) -> Self {
         let config = Agent::config_builder()
-            .user_agent(concat!("storrent/", env!("CARGO_PKG_VERSION")))
+            .user_agent(USER_AGENT)
             // Many trackers say why they refuse us with status 400.
             .http_status_as_error(false)
             .max_redirects(10)
@@ -31,7 +31,7 @@ impl HttpTracker {
             // over IPv4 would serve the one that has to go over IPv6.
             .max_idle_connections(0)
             .timeout_connect(Some(settings.connect_timeout));
-        let agent = bound_tcp::agent(config, settings.bind);
+        let agent = http::agent(config, settings.bind);
         Self {
             url: url.to_owned(),
             settings,

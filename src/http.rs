@@ -1,10 +1,12 @@
-//! An HTTP client whose connections begin at a given local address (`--bind`).
+//! The HTTP client that everything in this program asks web servers with: trackers, and a
+//! SOURCE that is a URL. It is `ureq`, and what that lacks.
 //!
-//! `ureq`, which speaks HTTP for us, has no such option, but takes its connections from
-//! anybody who implements its two traits; TLS comes on top of them. Everything in this
-//! program that asks a web server does it with an [`agent`] from here: trackers, and a
-//! SOURCE that is a URL.
+//! What it lacks is `--bind`: connections that begin at a given local address. But it
+//! takes its connections from anybody who implements its two traits, so that is done
+//! here; TLS comes on top of them.
 
+use rustix::io::Errno;
+use rustix::net::RecvFlags;
 use socket2::{Domain, Socket, Type};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
@@ -18,6 +20,9 @@ use ureq::unversioned::transport::{
     ShutdownHandle, Transport,
 };
 use ureq::{Agent, Error};
+
+/// What we call ourselves in a request.
+pub const USER_AGENT: &str = concat!("storrent/", env!("CARGO_PKG_VERSION"));
 
 /// An HTTP client that behaves as `config` says, from the address `bind` if there is one.
 /// It then uses no proxy: that one would go out from wherever it likes.
@@ -118,12 +123,9 @@ impl Transport for BoundTransport {
     /// Whether a kept connection can serve one more request: it has neither ended nor
     /// brought what nobody asked for.
     fn is_open(&mut self) -> bool {
-        let stream = &self.stream;
-        let waits = stream
-            .set_nonblocking(true)
-            .and_then(|()| stream.peek(&mut [0]));
-        let silent = waits.is_err_and(|error| error.kind() == ErrorKind::WouldBlock);
-        silent && stream.set_nonblocking(false).is_ok()
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        let peeked = rustix::net::recv(&*self.stream, &mut [0; 1], flags);
+        matches!(peeked, Err(Errno::AGAIN))
     }
 }
 
