@@ -5,6 +5,7 @@
 //! them, counts failures, spaces the attempts out, and remembers who was banned for
 //! giving false data. The torrent asks it; no I/O, no clock.
 
+use crate::messages::EndKind;
 use crate::types::PeerId;
 use std::collections::{BTreeMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
@@ -43,14 +44,14 @@ pub enum Source {
     Dht,
     /// Another peer (BEP 11).
     Pex,
-    /// It connected to us; whether it can be dialled is not known.
-    Incoming,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Known {
     source: Source,
     failures: u32,
+    /// How the last attempt failed, if it did.
+    failed: Option<EndKind>,
     /// Not to be dialled before.
     not_before: Option<Instant>,
     /// A connection exists or is being made.
@@ -59,17 +60,38 @@ struct Known {
 
 impl Known {
     fn is_due(&self, now: Instant) -> bool {
-        let given_up = self.source != Source::User && self.failures as usize > BACK_OFF.len();
         let due = self.not_before.is_none_or(|at| at <= now);
-        due && !self.busy && !given_up && self.source != Source::Incoming
+        due && !self.busy && !self.is_given_up()
     }
+
+    fn is_given_up(&self) -> bool {
+        self.source != Source::User && self.failures as usize > BACK_OFF.len()
+    }
+}
+
+/// The addresses of one torrent, counted. Those in none of the parts were not tried yet,
+/// or answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Counts {
+    /// All of them.
+    pub known: usize,
+    /// Nothing listens there, the last time that we tried.
+    pub refused: usize,
+    /// No answer came.
+    pub timed_out: usize,
+    /// There is no way to there.
+    pub unreachable: usize,
+    /// It failed in another way.
+    pub failed: usize,
+    /// Those of all that are on the same network.
+    pub local: usize,
 }
 
 /// How an attempt or a connection ended, as far as dialling again goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Ending {
-    /// It never worked: refused, timed out, not BitTorrent.
-    Failed,
+    /// It never worked, like this.
+    Failed(EndKind),
     /// It worked and gave or took data.
     Good,
     /// It is of no use: it is ourselves, or the same peer twice.
@@ -109,6 +131,7 @@ impl Swarm {
             Known {
                 source,
                 failures: 0,
+                failed: None,
                 not_before: None,
                 busy: false,
             },
@@ -130,11 +153,7 @@ impl Swarm {
 
     /// The address to dial now, if any: marked as busy until [`Swarm::ended`].
     pub fn next(&mut self, now: Instant) -> Option<SocketAddr> {
-        let due = self.known.iter_mut().filter(|(_, known)| {
-            let given_up = known.source != Source::User && known.failures as usize > BACK_OFF.len();
-            let due = known.not_before.is_none_or(|at| at <= now);
-            due && !known.busy && !given_up && known.source != Source::Incoming
-        });
+        let due = self.known.iter_mut().filter(|(_, known)| known.is_due(now));
         let (addr, known) = due.min_by_key(|(_, known)| (known.failures, known.source))?;
         known.busy = true;
         Some(*addr)
@@ -153,11 +172,12 @@ impl Swarm {
         known.busy = false;
         let pause = match ending {
             Ending::Good => {
-                known.failures = 0;
+                (known.failures, known.failed) = (0, None);
                 AFTER_GOOD
             }
-            Ending::Failed => {
+            Ending::Failed(kind) => {
                 known.failures += 1;
+                known.failed = Some(kind);
                 match known.source {
                     Source::User => {
                         let seconds = 1 << (known.failures - 1).min(10);
@@ -209,15 +229,21 @@ impl Swarm {
         }
     }
 
-    /// Addresses known: all, and those of them that failed at their last attempt.
-    pub fn counts(&self) -> (usize, usize) {
-        (
-            self.known.len(),
-            self.known
-                .values()
-                .filter(|known| known.failures > 0)
-                .count(),
-        )
+    /// How the addresses do that we know.
+    pub fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        for known in self.known.values() {
+            counts.known += 1;
+            counts.local += usize::from(known.source == Source::Lsd);
+            match known.failed {
+                Some(EndKind::Refused) => counts.refused += 1,
+                Some(EndKind::TimedOut) => counts.timed_out += 1,
+                Some(EndKind::Unreachable) => counts.unreachable += 1,
+                Some(EndKind::Other) => counts.failed += 1,
+                None => {}
+            }
+        }
+        counts
     }
 
     /// When the next address becomes due, if none is now.
@@ -276,7 +302,7 @@ mod tests {
         for attempt in 0..4 {
             for _ in 0..2 {
                 let dialled = swarm.next(now).unwrap();
-                swarm.ended(dialled, Ending::Failed, now);
+                swarm.ended(dialled, Ending::Failed(EndKind::TimedOut), now);
             }
             assert_eq!(swarm.next(now), None, "attempt {attempt}");
             now += BACK_OFF[2];
@@ -310,7 +336,7 @@ mod tests {
         for n in 0..2000 {
             swarm.add(addr(n), Source::Tracker);
         }
-        assert_eq!(swarm.counts().0, MAX_KNOWN);
+        assert_eq!(swarm.counts().known, MAX_KNOWN);
         let (id, other) = (PeerId([1; 20]), PeerId([2; 20]));
         swarm.ban(addr(1999), id, false);
         assert!(!swarm.add(addr(1999), Source::Tracker));

@@ -277,6 +277,7 @@ impl Engine<'_> {
                 port: self.port,
                 max_peers: self.config.max_peers,
                 pex: self.config.sources.pex,
+                lsd: self.config.sources.lsd,
                 sequential: self.config.sequential,
                 afterwards: self.config.afterwards,
                 stall_timeout: self.config.stall_timeout,

@@ -12,11 +12,8 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 impl Engine<'_> {
-    /// Announces a torrent on the local network, unless the user switched that off.
+    /// Announces a torrent on the local network.
     pub(super) fn announce_locally(&mut self, info_hash: InfoHash) {
-        if !self.config.sources.lsd {
-            return;
-        }
         if self.lsd.is_none() {
             let (orders, to_obey) = unbounded();
             let news = self.news.clone();

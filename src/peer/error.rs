@@ -2,6 +2,7 @@
 //! the peer's work to others and goes on.
 
 use crate::layout::RawBlock;
+use crate::messages::{End, EndKind};
 use crate::wire::WireError;
 use std::io;
 use std::time::Duration;
@@ -58,4 +59,47 @@ pub enum PeerError {
     /// A disk error: reported to the user by itself.
     #[error("{0}")]
     Disk(String),
+}
+
+impl From<PeerError> for End {
+    fn from(error: PeerError) -> Self {
+        use io::ErrorKind as Io;
+        let kind = match &error {
+            PeerError::Io { source, .. } => match source.kind() {
+                Io::ConnectionRefused => EndKind::Refused,
+                Io::TimedOut | Io::WouldBlock => EndKind::TimedOut,
+                Io::HostUnreachable | Io::NetworkUnreachable => EndKind::Unreachable,
+                _ => EndKind::Other,
+            },
+            PeerError::Silent(_) => EndKind::TimedOut,
+            _ => EndKind::Other,
+        };
+        let text = error.to_string();
+        Self { kind, text }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_kind_of_end_it_is() {
+        let io = |kind: io::ErrorKind| PeerError::Io {
+            during: "connecting",
+            source: kind.into(),
+        };
+        let cases = [
+            (io(io::ErrorKind::ConnectionRefused), EndKind::Refused),
+            (io(io::ErrorKind::TimedOut), EndKind::TimedOut),
+            (io(io::ErrorKind::NetworkUnreachable), EndKind::Unreachable),
+            (io(io::ErrorKind::ConnectionReset), EndKind::Other),
+            (PeerError::Silent(Duration::ZERO), EndKind::TimedOut),
+            (PeerError::NotBitTorrent, EndKind::Other),
+        ];
+        for (error, kind) in cases {
+            let text = error.to_string();
+            assert_eq!(End::from(error), End { kind, text });
+        }
+    }
 }

@@ -30,7 +30,7 @@ use crate::bitfield::Bitfield;
 use crate::extension::{self, Ourselves};
 use crate::human;
 use crate::layout::Layout;
-use crate::messages::{Command, PeerEvent};
+use crate::messages::{Command, End, PeerEvent};
 use crate::storage::{Files, Storage, StorageError};
 use crate::types::{InfoHash, PeerId, PeerKey};
 use crate::wire::{self, HANDSHAKE_LEN, Handshake};
@@ -164,7 +164,7 @@ pub fn spawn(
         });
         farewell.why = end
             .err()
-            .map_or_else(|| "no longer needed".into(), |error| error.to_string());
+            .map_or_else(|| "no longer needed".into(), End::from);
     })?;
     Ok(())
 }
@@ -173,7 +173,7 @@ pub fn spawn(
 struct Farewell {
     key: PeerKey,
     events: Sender<(PeerKey, FromPeer)>,
-    why: String,
+    why: End,
 }
 
 impl Farewell {
@@ -185,7 +185,7 @@ impl Farewell {
 
 impl Drop for Farewell {
     fn drop(&mut self) {
-        let why = std::mem::take(&mut self.why);
+        let why = self.why.clone();
         self.tell(FromPeer::Event(PeerEvent::Closed(why)));
     }
 }

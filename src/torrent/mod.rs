@@ -12,6 +12,7 @@
 
 pub mod blame;
 mod content;
+mod idle;
 mod learning;
 mod peers;
 mod pex;
@@ -106,6 +107,8 @@ pub struct Setup {
     pub max_peers: usize,
     /// Exchange addresses with peers (BEP 11).
     pub pex: bool,
+    /// Look for peers on the local network (BEP 14).
+    pub lsd: bool,
     /// Fetch in order.
     pub sequential: bool,
     /// What to do when complete.
@@ -289,11 +292,15 @@ impl Torrent {
         self.verify(padding, actions);
         self.check_complete(now, actions);
         self.announce(now, actions);
-        // A magnet link does not say whether the torrent is private.
-        let public = self.phase != Phase::Learning && !self.content.private;
-        if public && self.phase != Phase::Done {
+        if self.asks_locally() && self.phase != Phase::Done {
             actions.push(Action::AnnounceLocally);
         }
+    }
+
+    /// Whether the local network is asked for peers. A magnet link does not say whether
+    /// the torrent is private.
+    fn asks_locally(&self) -> bool {
+        self.setup.lsd && self.knows_content() && !self.content.private
     }
 
     /// Leaves the swarm: the peers are told to go. Once they are gone, and their last

@@ -1,6 +1,6 @@
 //! What a torrent tells the user of itself: how it goes, and why nothing comes.
 
-use super::peers::Peer;
+use super::idle::Idle;
 use super::{Action, Phase, Torrent, detail};
 use crate::human;
 use crate::report::Progress;
@@ -38,40 +38,26 @@ impl Torrent {
 
     /// The line that says why nothing comes.
     pub fn why_idle(&self) -> String {
-        let connected: Vec<&Peer> = self.peers.values().filter(|peer| peer.welcome).collect();
-        let count =
-            |test: &dyn Fn(&Peer) -> bool| connected.iter().filter(|peer| test(peer)).count();
-        if !self.knows_content() && !connected.is_empty() {
-            return self.what_is_learnt(connected.len());
+        let connected = self.peers.values().filter(|peer| peer.welcome);
+        if let n @ 1.. = connected.clone().count()
+            && !self.knows_content()
+        {
+            return self.what_is_learnt(n);
         }
-        if !connected.is_empty() {
-            let useful = count(&|peer| peer.useful > 0);
-            let choking = count(&|peer| peer.useful > 0 && peer.peer_chokes);
-            let peers = |n: usize| human::count(n as u64, "peer");
-            return match useful {
-                0 => format!(
-                    "{}, none with anything that is missing",
-                    peers(connected.len())
-                ),
-                _ if choking == useful => format!("waiting for {} to let us in", peers(useful)),
-                _ => format!("{} asked, nothing comes", peers(useful)),
-            };
-        }
-        let trackers = self.announcer.summary();
-        let (known, failed) = self.swarm.counts();
-        let mut text = match known {
-            0 => "no peers".to_owned(),
-            _ => format!("no peers connected of {known} known, {failed} cannot be reached"),
+        let mut idle = Idle {
+            known: self.swarm.counts(),
+            trackers: self.announcer.summary(),
+            tracker_error: self.announcer.last_errors().next(),
+            local: self.asks_locally(),
+            ..Idle::default()
         };
-        if trackers.trackers > 0 {
-            text += &format!(": {trackers}");
-            let error = self.announcer.last_errors().next();
-            if let Some(error) = error.filter(|_| trackers.answered == 0) {
-                text += &format!(" ({error})");
+        for peer in connected {
+            match peer.useful {
+                0 => idle.no_use += 1,
+                _ if peer.peer_chokes => idle.choking += 1,
+                _ => idle.silent += 1,
             }
-        } else if known == 0 {
-            text += ": the torrent names no tracker; name a peer with --peer or a tracker with --tracker";
         }
-        text
+        idle.to_string()
     }
 }

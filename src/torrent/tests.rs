@@ -29,6 +29,7 @@ fn setup(layout: Arc<Layout>, have: Bitfield) -> Setup {
         }),
         trackers: Vec::new(),
         pex: true,
+        lsd: true,
         port: 6881,
         max_peers: 50,
         sequential: false,
