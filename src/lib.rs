@@ -99,6 +99,14 @@
 //! 5. On leaving, peer threads find their channel closed and hang up, trackers hear
 //!    `stopped`, and what an incomplete torrent has is written into its record.
 //!
+//! # The life of a magnet link
+//! A magnet link names the torrent and says nothing of it. So the [`torrent`] begins with
+//! no pieces at all ([`Phase::Learning`](torrent::Phase::Learning)): it announces, dials and
+//! listens as always, but its peers' threads follow the rules of [`peer::learner`], which
+//! knows one wish only: the metadata. Once a peer gave bytes with the right hash, steps 2
+//! and 3 above are made up for, while the connections stay; each thread then begins a
+//! [`session`](peer::session) and tells it what the peer has said so far.
+//!
 //! # The floors
 //! A module uses modules of its own floor and of the floors below, and no two use each
 //! other. Within a floor the order here is a good one for reading. To learn BitTorrent,
@@ -136,6 +144,7 @@
 //! | [`announcer`], [`lsd::schedule`] | which tracker is told what, and when; the same for the local network |
 //! | [`torrent::blame`], [`torrent::rate`] | who sent false data; how fast lately |
 //! | [`peer::session`], [`pipeline`] | one conversation; how many requests to have out |
+//! | [`peer::learner`] | a conversation before the metadata is known |
 //!
 //! **Formats**: bytes to values and back. Pure functions; whatever comes in is hostile.
 //!
@@ -146,7 +155,7 @@
 //! | [`compose`] | writing a torrent |
 //! | [`magnet`] | magnet links |
 //! | [`selection`] | which of its files the user wants |
-//! | [`wire`], [`extension`] | the messages between peers; the extension handshake |
+//! | [`wire`], [`extension`] | the messages between peers; the extension handshake, [metadata](extension::metadata), [lists of peers](extension::pex) |
 //! | [`announce`] | what is said to a tracker, and its answer |
 //! | [`lsd::message`] | what is said to the local network |
 //! | [`messages`] | what main and the peer threads say to each other |

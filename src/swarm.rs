@@ -197,10 +197,13 @@ impl Swarm {
     /// The torrent is private (BEP 27): who was named by others than the user or a tracker
     /// is forgotten. Returns them.
     pub fn keep_private(&mut self) -> Vec<SocketAddr> {
-        let strangers = self
-            .known
-            .extract_if(.., |_, known| known.source > Source::Tracker);
-        strangers.map(|(addr, _)| addr).collect()
+        let strange = |(_, known): &(&SocketAddr, &Known)| known.source > Source::Tracker;
+        let strangers = self.known.iter().filter(strange);
+        let strangers: Vec<SocketAddr> = strangers.map(|(addr, _)| *addr).collect();
+        strangers
+            .iter()
+            .for_each(|addr| _ = self.known.remove(addr));
+        strangers
     }
 
     /// The peer at `addr` turned out to be ourselves.

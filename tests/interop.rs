@@ -57,6 +57,12 @@ impl Scene {
         }
     }
 
+    /// A magnet link that names the tracker at `url`.
+    fn link(&self, url: &str) -> String {
+        let url = url.replace(':', "%3A").replace('/', "%2F");
+        format!("{}&tr={url}", self.torrent.magnet())
+    }
+
     fn folder(&self, name: &str) -> PathBuf {
         let path = self.temp.path().join(name);
         fs::create_dir(&path).unwrap();
@@ -177,6 +183,84 @@ fn udp_tracker() {
         Client::Libtorrent,
         &OpenTracker::udp_url(PORT),
     );
+}
+
+/// From a magnet link: the metadata comes from the client (BEP 9), which the tracker at
+/// `url` names.
+fn magnet_from(name: &str, client: Client, url: &str) {
+    isolated(name, &client.programs(), || {
+        let scene = Scene::new(url);
+        let (there, here) = (scene.full_folder("there"), scene.folder("here"));
+        let _seed = client.start(&scene.file, &there, &scene.folder("home"), THEIRS, 7002);
+        scene
+            .tracker
+            .wait("it seeds", &scene.torrent, |swarm| swarm.seeds == 1);
+        storrent(&[], &here).arg(scene.link(url)).run().expect(0);
+        scene.torrent.assert_whole(&here);
+    });
+}
+
+/// The other way: the client has the link, and the metadata is ours.
+fn magnet_to(name: &str, client: Client) {
+    isolated(name, &client.programs(), || {
+        let scene = Scene::new(&http());
+        let (here, there) = (scene.full_folder("here"), scene.folder("there"));
+        let _us: Running = storrent(&["seed"], &here).arg(&scene.file).start();
+        scene
+            .tracker
+            .wait("we seed", &scene.torrent, |swarm| swarm.seeds == 1);
+        let link = PathBuf::from(scene.link(&http()));
+        let leech = client.start(&link, &there, &scene.folder("home"), THEIRS, 7002);
+        leech.wait_complete(&scene.tracker, &scene.torrent);
+        leech.stop();
+        scene.torrent.assert_bytes(&there);
+    });
+}
+
+#[test]
+fn magnet_from_aria2() {
+    magnet_from("magnet_from_aria2", Client::Aria2, &http());
+}
+
+#[test]
+fn magnet_from_transmission() {
+    magnet_from("magnet_from_transmission", Client::Transmission, &http());
+}
+
+#[test]
+fn magnet_from_libtorrent() {
+    magnet_from("magnet_from_libtorrent", Client::Libtorrent, &http());
+}
+
+#[test]
+fn magnet_from_rtorrent() {
+    magnet_from("magnet_from_rtorrent", Client::Rtorrent, &http());
+}
+
+#[test]
+fn magnet_from_qbittorrent() {
+    magnet_from("magnet_from_qbittorrent", Client::Qbittorrent, &http());
+}
+
+#[test]
+fn magnet_by_udp() {
+    let url = OpenTracker::udp_url(PORT);
+    magnet_from("magnet_by_udp", Client::Libtorrent, &url);
+}
+
+#[test]
+fn magnet_to_aria2() {
+    magnet_to("magnet_to_aria2", Client::Aria2);
+}
+
+#[test]
+fn magnet_to_transmission() {
+    magnet_to("magnet_to_transmission", Client::Transmission);
+}
+
+#[test]
+fn magnet_to_libtorrent() {
+    magnet_to("magnet_to_libtorrent", Client::Libtorrent);
 }
 
 /// Two kinds of clients and one more of us fetch from one of us, at the same time and

@@ -181,7 +181,8 @@ impl Engine<'_> {
     /// a magnet link, begins to fetch.
     pub(super) fn start(&mut self, id: TorrentId, prepared: Prepared) {
         let work = &self.works[id.0 as usize];
-        let Some(known) = work.known.clone() else {
+        let wanted = matches!(work.stage, Stage::Checking | Stage::Running(_));
+        let Some(known) = work.known.clone().filter(|_| wanted) else {
             return;
         };
         let metainfo = &known.metainfo;
@@ -250,9 +251,9 @@ impl Engine<'_> {
         let work = &mut self.works[id.0 as usize];
         let (content, stored) = content.unzip();
         let public = content.as_ref().is_none_or(|content| !content.private);
-        let (mut trackers, linked) = match (&work.job.subject, &work.known) {
-            (Subject::Link(magnet), _) => (vec![magnet.trackers.clone()], &magnet.peers[..]),
-            (Subject::Torrent(metainfo), _) => (metainfo.trackers.clone(), &[][..]),
+        let (mut trackers, linked) = match &work.job.subject {
+            Subject::Link(magnet) => (vec![magnet.trackers.clone()], &magnet.peers[..]),
+            Subject::Torrent(metainfo) => (metainfo.trackers.clone(), &[][..]),
         };
         trackers.extend(work.job.trackers.iter().map(|url| vec![url.clone()]));
         // BEP 27: peers of a private torrent come from its trackers.

@@ -285,8 +285,9 @@ impl Torrent {
             } => {
                 peer.upload_only = upload_only;
                 peer.listens_on = port.or(peer.listens_on);
-                if pex {
-                    peer.pex.get_or_insert_default();
+                match pex {
+                    true => _ = peer.pex.get_or_insert_default(),
+                    false => peer.pex = None,
                 }
                 let name = name.unwrap_or_default();
                 actions.push(detail(1, format!("{}: calls itself {name:?}", peer.addr)));

@@ -111,5 +111,5 @@ fn listens_at(peer: &Peer) -> Option<SocketAddr> {
 fn flags(peer: &Peer) -> u8 {
     let seed = peer.upload_only || peer.have.is_full();
     let reachable = !peer.incoming;
-    u8::from(seed) * SEED | u8::from(reachable) * REACHABLE
+    (u8::from(seed) * SEED) | (u8::from(reachable) * REACHABLE)
 }

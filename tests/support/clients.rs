@@ -58,7 +58,7 @@ impl Client {
         [program, "opentracker", "ip"]
     }
 
-    /// Starts it on the torrent file `torrent` with the folder `dir`, listening on
+    /// Starts it on `torrent`, a file or (aria2, Transmission, libtorrent) a magnet link, with the folder `dir`, listening on
     /// `address`:`port`. `home` is an empty folder for its own files.
     pub fn start(
         self,
@@ -144,8 +144,11 @@ session = lt.session({
     "enable_outgoing_utp": False, "enable_incoming_utp": False,
     "out_enc_policy": policy, "in_enc_policy": policy, "allowed_enc_level": 3,
 })
-params = lt.add_torrent_params()
-params.ti = lt.torrent_info(torrent)
+if torrent.startswith("magnet:"):
+    params = lt.parse_magnet_uri(torrent)
+else:
+    params = lt.add_torrent_params()
+    params.ti = lt.torrent_info(torrent)
 params.save_path = folder
 params.flags &= ~(lt.torrent_flags.auto_managed | lt.torrent_flags.paused)
 params.flags |= lt.torrent_flags.disable_pex
@@ -240,6 +243,17 @@ impl Process {
         let fits = |swarm: Swarm| swarm.completed > 0 || told.exists();
         let done = tracker.wait_for(torrent, fits);
         assert!(done, "the client is not done, it says:\n{}", self.log());
+    }
+
+    /// Waits until it has said `text`.
+    #[track_caller]
+    pub fn wait_said(&self, text: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.log().contains(text) {
+            let log = self.log();
+            assert!(Instant::now() < deadline, "it never said {text:?}:\n{log}");
+            thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// What it said so far.

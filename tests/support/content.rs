@@ -35,6 +35,7 @@ pub struct File {
 }
 
 /// A torrent with all its bytes.
+#[derive(Clone)]
 pub struct Torrent {
     /// Its name.
     pub name: String,

@@ -309,6 +309,9 @@ pub fn fetch_metadata(wire: &mut Wire, torrent: &Torrent) -> io::Result<Vec<u8>>
             Message::Extended(0, hello) => {
                 let (hello, _) = Value::decode(&hello).expect("bencode");
                 let size = hello.get("metadata_size").and_then(Value::int);
+                if size.is_none() {
+                    return Err(io::Error::other("it offers none"));
+                }
                 assert_eq!(size, Some(torrent.info.len() as i64));
                 theirs = hello.get("m").and_then(|m| m.get("ut_metadata")?.int());
             }

@@ -347,3 +347,106 @@ fn what_changes_nothing_reaches_nobody() {
         "no conversation any more"
     );
 }
+
+/// The extension handshake of a peer that wants metadata messages called 3 and lists of
+/// peers called 4.
+const HELLO: &[u8] = b"d1:md11:ut_metadatai3e6:ut_pexi4eee";
+
+fn extended(id: u8, payload: &[u8]) -> Message<'_> {
+    Message::Extended { id, payload }
+}
+
+#[test]
+fn metadata_is_given_piece_by_piece() {
+    use crate::extension::{OUR_METADATA, metadata};
+    let (mut s, now) = session(true);
+    let all: Arc<[u8]> = (0..40_000u32).map(|n| n as u8).collect();
+    s.extend(Some(all.clone()), false);
+    s.on_message(extended(0, HELLO), now).unwrap();
+    for piece in [2, 0, 3] {
+        let ask = metadata::Message::Request(piece).encode(0);
+        s.on_message(extended(OUR_METADATA, &ask), now).unwrap();
+    }
+    s.give_metadata();
+    let mut answers = Vec::new();
+    let mut rest = &s.out[..];
+    while let Some((message, used)) = wire::decode(rest, 1 << 20).unwrap() {
+        let Message::Extended { id: 3, payload } = message else {
+            panic!("{message:?}")
+        };
+        answers.push(metadata::Message::decode(payload).unwrap());
+        rest = &rest[used..];
+    }
+    let expected = [
+        metadata::Message::Data(2, &all[2 * metadata::PIECE_LEN..]),
+        metadata::Message::Data(0, &all[..metadata::PIECE_LEN]),
+        metadata::Message::Reject(3),
+    ];
+    assert_eq!(answers, expected);
+}
+
+/// Whoever asks for more than all of the largest metadata there is, reads nothing.
+#[test]
+fn metadata_is_asked_for_without_end() {
+    use crate::extension::{OUR_METADATA, metadata};
+    let (mut s, now) = session(true);
+    s.extend(Some(vec![0; 100].into()), false);
+    s.on_message(extended(0, HELLO), now).unwrap();
+    let ask = metadata::Message::Request(0).encode(0);
+    let asked = (0..2000).map(|_| s.on_message(extended(OUR_METADATA, &ask), now));
+    assert!(asked.last().unwrap().is_err());
+}
+
+#[test]
+fn lists_of_peers() {
+    use crate::extension::{OUR_PEX, pex};
+    let addr = "10.0.0.1:6881".parse().unwrap();
+    let list = pex::encode(&[(addr, 0)], &[]);
+    let (mut s, now) = session(true);
+    s.extend(None, true);
+    s.on_message(extended(0, HELLO), now).unwrap();
+    let told = |s: &mut Session| std::mem::take(&mut s.events);
+    assert!(matches!(
+        told(&mut s)[..],
+        [PeerEvent::Client { pex: true, .. }]
+    ));
+    for minute in 0..3 {
+        let now = now + Duration::from_secs(60) * minute;
+        for _ in 0..6 {
+            s.on_message(extended(OUR_PEX, &list), now).unwrap();
+        }
+        let lists = told(&mut s);
+        assert_eq!(lists, vec![PeerEvent::Peers(vec![addr]); 6]);
+    }
+    let now = now + Duration::from_secs(120);
+    assert!(
+        s.on_message(extended(OUR_PEX, &list), now).is_err(),
+        "a flood"
+    );
+
+    s.on_command(Command::TellPeers {
+        added: vec![(addr, pex::SEED)],
+        dropped: Vec::new(),
+    });
+    let mut expected = Vec::new();
+    extended(4, &pex::encode(&[(addr, pex::SEED)], &[])).encode(&mut expected);
+    assert_eq!(s.out, expected);
+    // A second handshake switches it off.
+    s.out.clear();
+    s.on_message(extended(0, b"d1:md6:ut_pexi0eee"), now)
+        .unwrap();
+    assert!(
+        told(&mut s)
+            .iter()
+            .any(|e| matches!(e, PeerEvent::Client { pex: false, .. }))
+    );
+    s.on_command(Command::TellPeers {
+        added: vec![(addr, 0)],
+        dropped: Vec::new(),
+    });
+    assert!(s.out.is_empty());
+
+    let (mut s, now) = session(true);
+    s.on_message(extended(OUR_PEX, &list), now).unwrap();
+    assert!(s.events.is_empty(), "not offered: passed over");
+}

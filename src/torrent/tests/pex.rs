@@ -16,8 +16,11 @@ fn introduce(rig: &mut Rig, n: u8, port: Option<u16>) {
     );
 }
 
+/// Who came, with flags, and who went.
+type Told = (Vec<(SocketAddr, u8)>, Vec<SocketAddr>);
+
 /// What peer `n` is told.
-fn told(actions: &[Action], n: u8) -> Option<(Vec<(SocketAddr, u8)>, Vec<SocketAddr>)> {
+fn told(actions: &[Action], n: u8) -> Option<Told> {
     actions.iter().find_map(|action| match action {
         Action::Send(to, Command::TellPeers { added, dropped }) if *to == key(n) => {
             Some((added.clone(), dropped.clone()))
