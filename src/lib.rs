@@ -168,6 +168,7 @@
 //! | [`layout`] | pieces, blocks, files: all arithmetic of sizes, in one place |
 //! | [`bitfield`] | which pieces somebody has |
 //! | [`types`] | info hash, peer id, and the numbers of torrents and peers |
+//! | [`reach`] | from how far an address can be reached, so who can know of it |
 //! | [`sha1_lanes`] | SHA-1 of several messages at once |
 //! | [`human`] | sizes, rates, times and foreign text for people |
 //!
@@ -205,6 +206,7 @@ pub mod picker;
 pub mod pipeline;
 pub mod progress;
 pub mod rarity;
+pub mod reach;
 pub mod report;
 pub mod resume;
 pub mod selection;

@@ -57,7 +57,14 @@ const FLOORS: [(&str, &[&str]); 5] = [
     ),
     (
         "vocabulary",
-        &["layout", "bitfield", "types", "error", "sha1_lanes"],
+        &[
+            "layout",
+            "bitfield",
+            "types",
+            "reach",
+            "error",
+            "sha1_lanes",
+        ],
     ),
 ];
 
