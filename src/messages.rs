@@ -113,6 +113,9 @@ pub enum PeerEvent {
     },
     /// A block or piece could not be written or read: the user must be told.
     DiskFailed(String),
+    /// The process has as many files and connections open as it may: this one ends, and
+    /// then it may work again for the others. For the user, if there are no others.
+    OutOfFiles(String),
     /// The connection is over, for this reason; always the last event.
     Closed(End),
 }

@@ -111,11 +111,7 @@ impl Engine<'_> {
             Phase::Done => self.leave(id),
             Phase::Stalled => {
                 let info_hash = running.us.info_hash;
-                let why = running
-                    .torrent
-                    .progress(Instant::now())
-                    .idle
-                    .unwrap_or_default();
+                let why = running.torrent.why_idle();
                 self.ending.stalled = true;
                 let message =
                     format!("gave up, as nothing came for the time of --stall-timeout: {why}");

@@ -4,6 +4,7 @@
 use crate::layout::RawBlock;
 use crate::messages::{End, EndKind};
 use crate::wire::WireError;
+use rustix::io::Errno;
 use std::io;
 use std::time::Duration;
 
@@ -59,6 +60,25 @@ pub enum PeerError {
     /// A disk error: reported to the user by itself.
     #[error("{0}")]
     Disk(String),
+    /// The process has as many files and connections open as it may.
+    #[error("{0}")]
+    OutOfFiles(String),
+}
+
+impl PeerError {
+    /// What the system said while connecting.
+    pub fn of_dial(source: io::Error) -> Self {
+        match Errno::from_io_error(&source) {
+            Some(Errno::MFILE | Errno::NFILE) => Self::OutOfFiles(format!(
+                "cannot connect to peers: too many files are open: raise the limit (ulimit -n) \
+                 and run the same command again: {source}"
+            )),
+            _ => Self::Io {
+                during: "connecting",
+                source,
+            },
+        }
+    }
 }
 
 impl From<PeerError> for End {

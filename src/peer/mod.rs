@@ -162,6 +162,10 @@ pub fn spawn(
             Some(peer) => peer.converse(&orders, &farewell),
             None => Ok(()),
         });
+        if let Err(PeerError::OutOfFiles(text)) = &end {
+            let event = PeerEvent::OutOfFiles(text.clone());
+            farewell.tell(FromPeer::Event(event));
+        }
         farewell.why = end
             .err()
             .map_or_else(|| "no longer needed".into(), End::from);
@@ -462,10 +466,11 @@ impl Peer {
     /// Too many open files are this connection's end; anything else is the torrent's.
     fn disk_failed(&mut self, error: &StorageError) -> Result<(), PeerError> {
         let text = human::chain(error);
-        if !error.is_out_of_files() {
-            let event = PeerEvent::DiskFailed(text.clone());
-            self.session.events.push(event);
+        if error.is_out_of_files() {
+            return Err(PeerError::OutOfFiles(text));
         }
+        let event = PeerEvent::DiskFailed(text.clone());
+        self.session.events.push(event);
         Err(PeerError::Disk(text))
     }
 

@@ -306,7 +306,7 @@ impl Torrent {
             | PeerEvent::Metadata(_)
             | PeerEvent::NoMetadata
             | PeerEvent::FalseMetadata => self.on_metadata(key, event, now, &mut actions),
-            PeerEvent::DiskFailed(_) => {}
+            PeerEvent::DiskFailed(_) | PeerEvent::OutOfFiles(_) => {}
             PeerEvent::Closed(end) => self.on_closed(key, &end, now, budgets, &mut actions),
         }
         actions

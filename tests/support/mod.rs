@@ -13,6 +13,7 @@
 //! | [`http`], [`tracker`] | scripted web server and trackers on loopback, which remember what they were asked |
 //! | [`wire`], [`peer`] | the peer protocol, and scripted peers that speak it well or badly |
 //! | [`place`] | a temporary folder with a torrent, as most tests begin |
+//! | [`disk`] | a disk that is soon full |
 //! | [`network`], [`clients`] | real clients, in a network of their own |
 
 // Each test file compiles all of this and uses a part of it.
@@ -21,6 +22,7 @@
 pub mod bencode;
 pub mod clients;
 pub mod content;
+pub mod disk;
 pub mod http;
 pub mod network;
 pub mod peer;

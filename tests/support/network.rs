@@ -30,27 +30,31 @@ pub fn isolated(name: &str, programs: &[&str], body: impl FnOnce()) {
     if let Some(program) = programs.iter().find(|p| !installed(p)) {
         return skip(name, &format!("{program} is not installed"));
     }
-    if !rustix::process::geteuid().is_root() {
-        return skip(name, "only root may make a network namespace");
+    let enter = "ip link set lo up && ip addr add 10.77.0.1/16 dev lo";
+    again(name, "--net", enter, (INSIDE, "1"));
+}
+
+/// Executes the test `name` once more in a namespace of the kind that `unshare` makes with
+/// `flag`, after the shell's line `enter`; there the variable `mark` is set.
+pub fn again(name: &str, flag: &str, enter: &str, mark: (&str, &str)) {
+    let may = Command::new("unshare").args([flag, "true"]).output();
+    if !may.is_ok_and(|done| done.status.success()) {
+        return skip(name, "only root may make a namespace, with unshare");
     }
-    let enter = "ip link set lo up && ip addr add 10.77.0.1/16 dev lo && exec \"$0\" \"$@\"";
-    let again = Command::new("unshare")
-        .args(["--net", "sh", "-c", enter])
+    let line = format!("{enter} && exec \"$0\" \"$@\"");
+    let done = Command::new("unshare")
+        .args([flag, "sh", "-c", &line])
         .arg(std::env::current_exe().unwrap())
         .args([name, "--exact", "--nocapture"])
-        .env(INSIDE, "1")
-        .output();
-    match again {
-        Err(e) => skip(name, &format!("no unshare: {e}")),
-        Ok(done) => {
-            let (out, err) = (done.stdout.as_slice(), done.stderr.as_slice());
-            let said = [out, err].map(String::from_utf8_lossy).concat();
-            // A name that is no test's would pass as well, having run nothing.
-            let ran = said.contains("1 passed") || !done.status.success();
-            assert!(ran, "{name} is not the name of this test");
-            assert!(done.status.success(), "in a network of its own:\n{said}");
-        }
-    }
+        .env(mark.0, mark.1)
+        .output()
+        .unwrap();
+    let (out, err) = (done.stdout.as_slice(), done.stderr.as_slice());
+    let said = [out, err].map(String::from_utf8_lossy).concat();
+    // A name that is no test's would pass as well, having run nothing.
+    let ran = said.contains("1 passed") || !done.status.success();
+    assert!(ran, "{name} is not the name of this test");
+    assert!(done.status.success(), "in a namespace of its own:\n{said}");
 }
 
 /// A second network, that of another machine, with a cable to ours: [`isolated`] tests

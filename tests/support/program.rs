@@ -32,6 +32,12 @@ impl Storrent {
         Self::of(neighbour.command(env!("CARGO_BIN_EXE_storrent")))
     }
 
+    /// The same, started by a command that takes it as its last argument.
+    pub fn under(mut starter: Command) -> Self {
+        starter.arg(env!("CARGO_BIN_EXE_storrent"));
+        Self::of(starter)
+    }
+
     fn of(mut command: Command) -> Self {
         // A proxy of the machine's would sit between the program and loopback.
         for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
