@@ -40,6 +40,8 @@ pub struct Config {
     pub metadata_only: bool,
     /// Where peers and data may come from.
     pub sources: Sources,
+    /// Whether connections are obfuscated.
+    pub encryption: Encryption,
     /// Nodes to enter the DHT by, `HOST:PORT`; empty: the public ones.
     pub dht_nodes: Vec<String>,
 }
@@ -79,9 +81,21 @@ impl Default for Config {
                 lsd: true,
                 webseeds: true,
             },
+            encryption: Encryption::Prefer,
             dht_nodes: Vec::new(),
         }
     }
+}
+
+/// Whether connections are obfuscated (MSE).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encryption {
+    /// Never.
+    Off,
+    /// Plain first, encrypted if the peer insists.
+    Prefer,
+    /// Nothing but.
+    Require,
 }
 
 /// What to do with a torrent once it is complete.

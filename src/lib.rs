@@ -156,6 +156,7 @@
 //! | [`magnet`] | magnet links |
 //! | [`selection`] | which of its files the user wants |
 //! | [`wire`], [`extension`] | the messages between peers; the extension handshake, [metadata](extension::metadata), [lists of peers](extension::pex) |
+//! | [`mse`] | the handshake and cipher of obfuscated connections |
 //! | [`announce`] | what is said to a tracker, and its answer |
 //! | [`lsd::message`] | what is said to the local network |
 //! | [`messages`] | what main and the peer threads say to each other |
@@ -200,6 +201,7 @@ pub mod lsd;
 pub mod magnet;
 pub mod messages;
 pub mod metainfo;
+pub mod mse;
 pub mod names;
 pub mod peer;
 pub mod picker;

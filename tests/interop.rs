@@ -175,6 +175,36 @@ fn qbittorrent_fetches_from_us() {
     fetched_by("qbittorrent_fetches_from_us", Client::Qbittorrent, &http());
 }
 
+/// It refuses our plain handshake, so that we have to come again with MSE.
+#[test]
+fn encrypted_libtorrent_seeds_to_us() {
+    seeded_by(
+        "encrypted_libtorrent_seeds_to_us",
+        Client::LibtorrentEncrypted,
+        &http(),
+    );
+}
+
+/// It begins with MSE, and we have to notice.
+#[test]
+fn encrypted_libtorrent_fetches_from_us() {
+    fetched_by(
+        "encrypted_libtorrent_fetches_from_us",
+        Client::LibtorrentEncrypted,
+        &http(),
+    );
+}
+
+/// The metadata, too, goes through what was agreed.
+#[test]
+fn magnet_from_encrypted_libtorrent() {
+    magnet_from(
+        "magnet_from_encrypted_libtorrent",
+        Client::LibtorrentEncrypted,
+        &http(),
+    );
+}
+
 /// The same through the tracker's other protocol, BEP 15.
 #[test]
 fn udp_tracker() {

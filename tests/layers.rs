@@ -45,6 +45,7 @@ const FLOORS: [(&str, &[&str]); 5] = [
             "announce",
             "lsd/message",
             "wire",
+            "mse",
             "bencode",
             "compose",
             "names",

@@ -344,3 +344,39 @@ fn from_one_of_us_to_the_next() {
     middle.wait().expect(130);
     scene.torrent.assert_whole(&one);
 }
+
+/// Encryption, both ways of insisting on it.
+#[test]
+fn encrypted_between_two_of_us() {
+    for (seed, leech) in [
+        ("require", "prefer"),
+        ("prefer", "require"),
+        ("require", "require"),
+    ] {
+        let scene = Scene::new(Spec::single("x", 1 << 20), &["--encryption", seed]);
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path().join("down");
+        let command = Storrent::download(&dir).args(["--encryption", leech]);
+        let file = scene.torrent.save(temp.path());
+        command.arg(file).peers(&[scene.addr]).run().expect(0);
+        scene.torrent.assert_whole(&dir);
+    }
+    let scene = Scene::new(Spec::single("x", 1 << 20), &["--encryption", "require"]);
+    let plain = Wire::dial(scene.addr, Handshake::new(scene.torrent.info_hash, PLAIN));
+    assert!(
+        plain.is_err(),
+        "whoever requires encryption takes no plain handshake"
+    );
+}
+
+/// Who switches it off takes part in no other way than plainly.
+#[test]
+fn encryption_switched_off() {
+    let scene = Scene::new(Spec::single("x", 1 << 20), &["--encryption", "off"]);
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path().join("down");
+    let file = scene.torrent.save(temp.path());
+    let command = Storrent::download(&dir).args(["--encryption", "require"]);
+    let command = command.args(["--stall-timeout", "1"]).arg(file);
+    command.peers(&[scene.addr]).run().expect(3);
+}

@@ -5,8 +5,8 @@
 
 use super::help;
 use super::split::{Split, no_option, split};
-use super::values::{self, Encryption, Source, shown};
-use crate::config::{Afterwards, Config, Sources};
+use super::values::{self, Source, shown};
+use crate::config::{Afterwards, Config, Encryption, Sources};
 use crate::selection::FileNumbers;
 use argh::{ArgsInfo, FlagInfo, FromArgs};
 use std::ffi::OsString;
@@ -264,6 +264,7 @@ impl Download {
                 lsd: !self.no_lsd,
                 webseeds: !self.no_webseeds && !seed_only,
             },
+            encryption: self.encryption,
             dht_nodes: self.dht_node.clone(),
         }
     }
@@ -306,9 +307,6 @@ fn sensible(options: &Download, is_seed: bool) -> Result<(), NoCommand> {
             "--files needs exactly one SOURCE: its numbers count that torrent's files"
         }
         () if stdins.count() > 1 => "- is given twice, but standard input can be read only once",
-        () if options.encryption == Encryption::Require => {
-            "--encryption require is not supported yet: every connection is plain"
-        }
         () => return Ok(()),
     };
     Err(NoCommand::Mistake(mistake.to_string()))

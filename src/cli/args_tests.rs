@@ -86,7 +86,6 @@ fn which_job() {
         ("--upload-limit fast a", "mistake"),
         ("--files 0 a", "mistake"),
         ("--files 1 a b", "mistake"),
-        ("--encryption require a", "mistake"),
         ("--encryption maybe a", "mistake"),
         ("--stall-timeout -1 a", "mistake"),
         ("- -", "mistake"),

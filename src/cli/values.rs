@@ -5,6 +5,7 @@
 //! sentence. A value that is not UTF-8 comes as [`encode`] writes it, because argh
 //! knows only `&str`, but a path on Unix is any bytes.
 
+use crate::config::Encryption;
 use crate::selection::{FileNumbers, NoFileNumbers};
 use std::ffi::{OsStr, OsString};
 use std::net::{IpAddr, ToSocketAddrs};
@@ -167,17 +168,6 @@ fn url(text: &str, schemes: &[&str]) -> Result<String, String> {
             Err(format!("a URL is expected: {}", names.join(", ")))
         }
     }
-}
-
-/// Whether connections are obfuscated (MSE).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Encryption {
-    /// Never.
-    Off,
-    /// Plain first, encrypted if the peer insists.
-    Prefer,
-    /// Nothing but.
-    Require,
 }
 
 /// `off`, `prefer` or `require`.

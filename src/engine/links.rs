@@ -22,7 +22,12 @@ impl Engine<'_> {
             .filter(|link| link.torrent.is_none())
             .count();
         if unknown < MAX_UNKNOWN && self.deadline.is_none() {
-            self.connect(None, addr, Link::Accepted(stream));
+            let link = Link::Accepted {
+                stream,
+                torrents: self.works.iter().map(|work| work.info_hash).collect(),
+                encryption: self.config.encryption,
+            };
+            self.connect(None, addr, link);
         }
     }
 

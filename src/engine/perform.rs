@@ -30,6 +30,7 @@ impl Engine<'_> {
                         bind: self.config.bind,
                         info_hash: us.info_hash,
                         peer_id: us.peer_id,
+                        encryption: self.config.encryption,
                     };
                     let key = self.connect(Some(id), addr, link);
                     let Some(running) = self.alive(id) else {

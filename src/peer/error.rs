@@ -3,6 +3,7 @@
 
 use crate::layout::RawBlock;
 use crate::messages::{End, EndKind};
+use crate::mse::MseError;
 use crate::wire::WireError;
 use rustix::io::Errno;
 use std::io;
@@ -27,6 +28,12 @@ pub enum PeerError {
     /// It does not speak BitTorrent, or wants it encrypted.
     #[error("what answers there is no BitTorrent peer, or wants an encrypted connection")]
     NotBitTorrent,
+    /// It wants a connection that is not encrypted, while we want nothing else.
+    #[error("the peer wants a connection that is not encrypted")]
+    NotEncrypted,
+    /// No agreement on an encrypted connection.
+    #[error(transparent)]
+    Mse(#[from] MseError),
     /// Its handshake is about another torrent.
     #[error("the peer does not serve this torrent")]
     WrongTorrent,

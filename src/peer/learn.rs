@@ -12,14 +12,15 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 /// Converses until main welcomes the peer to the torrent that is known then. `None`: main
-/// hung up.
+/// hung up. With the welcome comes what is on its way to the peer already.
 pub(super) fn converse(
     socket: &mut PeerSocket,
     intake: &mut Intake,
     mut learner: Learner,
     orders: &Receiver<Order>,
     farewell: &Farewell,
-) -> Result<Option<(Welcome, Learner)>, PeerError> {
+) -> Result<Option<(Welcome, Learner, Vec<u8>)>, PeerError> {
+    let mut outgoing = Vec::new();
     loop {
         let end = hear(intake, &mut learner);
         tell(&mut learner.events, farewell);
@@ -30,19 +31,23 @@ pub(super) fn converse(
             Duration::ZERO
         };
         match orders.recv_timeout(patience) {
-            Ok(Order::Welcome(welcome)) => return Ok(Some((welcome, learner))),
+            Ok(Order::Welcome(welcome)) => return Ok(Some((welcome, learner, outgoing))),
             Ok(Order::Do(command)) => learner.on_command(&command, Instant::now()),
             Ok(Order::Learn(_)) | Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return Ok(None),
         }
-        if !learner.out.is_empty() {
+        if outgoing.is_empty() {
+            outgoing = std::mem::take(&mut learner.out);
+            socket.seal(&mut outgoing);
+        }
+        if !outgoing.is_empty() {
             let wait = if learner.waits_for_main() {
                 Wait::No
             } else {
                 Wait::Tick
             };
-            let taken = socket.write(&learner.out, false, wait)?;
-            learner.out.drain(..taken);
+            let taken = socket.write(&outgoing, false, wait)?;
+            outgoing.drain(..taken);
             if taken > 0 {
                 learner.on_sent(Instant::now());
             }

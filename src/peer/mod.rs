@@ -20,6 +20,7 @@
 //! wrong guess costs one [`TICK`] and never a deadlock.
 
 pub mod error;
+pub mod greeting;
 pub mod intake;
 mod learn;
 pub mod learner;
@@ -33,24 +34,18 @@ use crate::layout::Layout;
 use crate::messages::{Command, End, PeerEvent};
 use crate::storage::{Files, Storage, StorageError};
 use crate::types::{InfoHash, PeerId, PeerKey};
-use crate::wire::{self, HANDSHAKE_LEN, Handshake};
+use crate::wire::{self, Handshake};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 use error::PeerError;
+pub use greeting::Link;
 use intake::Intake;
 use learner::Learner;
 use session::Session;
 pub use socket::TICK;
 use socket::{PeerSocket, Wait};
-use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-/// How long a peer may take to accept the connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How long a peer may take for its handshake.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Blocks that lie in the receive buffer are written after so long at the latest.
 const HOLD_AT_MOST: Duration = Duration::from_millis(500);
@@ -120,24 +115,6 @@ pub enum FromPeer {
     Event(PeerEvent),
 }
 
-/// How the connection comes to be.
-#[derive(Debug)]
-pub enum Link {
-    /// We connect.
-    Dial {
-        /// To whom.
-        addr: SocketAddr,
-        /// From which local address.
-        bind: Option<IpAddr>,
-        /// About which torrent.
-        info_hash: InfoHash,
-        /// Under which name.
-        peer_id: PeerId,
-    },
-    /// The peer connected to us.
-    Accepted(TcpStream),
-}
-
 /// Starts the thread of one peer. It ends by itself, when the connection does or when
 /// the channel of `orders` is closed; its last event is always [`PeerEvent::Closed`].
 ///
@@ -200,36 +177,18 @@ fn connect(
     orders: &Receiver<Order>,
     farewell: &Farewell,
 ) -> Result<Option<Peer>, PeerError> {
-    let mut intake = Intake::new();
-    let (mut socket, ours) = match link {
-        Link::Dial {
-            addr,
-            bind,
-            info_hash,
-            peer_id,
-        } => {
-            let mut socket = PeerSocket::dial(addr, bind, CONNECT_TIMEOUT)?;
-            let ours = Handshake::new(info_hash, peer_id);
-            // Alone: some clients drop a peer that sends more before they answered.
-            socket.write(&ours.encode(), false, Wait::Tick)?;
-            (socket, Some(ours))
-        }
-        Link::Accepted(stream) => (PeerSocket::new(stream)?, None),
-    };
-    let Some(theirs) = read_handshake(&mut socket, &mut intake, orders)? else {
+    let Some(greeted) = greeting::greet(link, orders)? else {
         return Ok(None);
     };
-    if ours.is_some_and(|ours| ours.info_hash != theirs.info_hash) {
-        return Err(PeerError::WrongTorrent);
-    }
+    let (mut socket, mut intake, theirs) = (greeted.socket, greeted.intake, greeted.theirs);
     farewell.tell(FromPeer::Greeted(theirs));
     let Ok(order) = orders.recv() else {
         return Ok(None);
     };
     let their_ip = socket.peer_addr()?.ip();
-    let greeting = |us: Us| match ours {
-        Some(_) => Vec::new(),
-        None => Handshake::new(us.info_hash, us.peer_id).encode().to_vec(),
+    let greeting = |us: Us| match greeted.owes_ours {
+        true => Handshake::new(us.info_hash, us.peer_id).encode().to_vec(),
+        false => Vec::new(),
     };
     let extended = theirs.extended();
     let (welcome, learner) = match order {
@@ -248,7 +207,7 @@ fn connect(
             learner.greet(extended.then_some(&handshake[..]));
             let learnt = learn::converse(&mut socket, &mut intake, learner, orders, farewell)?;
             match learnt {
-                Some((welcome, learner)) => (welcome, Some(learner)),
+                Some((welcome, learner, outgoing)) => (welcome, Some((learner, outgoing))),
                 None => return Ok(None),
             }
         }
@@ -274,12 +233,14 @@ fn connect(
     );
     session.extend(welcome.metadata, torrent.pex);
     let max_message = wire::max_message_len(layout.pieces());
+    let mut outgoing = Outgoing::default();
     match learner {
         None => {
             session.out = greeting(torrent.us);
             session.greet(extended.then_some(&handshake[..]));
         }
-        Some(mut learner) => {
+        Some((mut learner, sealed)) => {
+            outgoing.bytes = sealed;
             session.out = std::mem::take(&mut learner.out);
             session.greet_again(extended.then_some(&handshake[..]));
             // What the peer said before can be judged now.
@@ -298,33 +259,9 @@ fn connect(
         layout,
         files,
         max_message,
-        outgoing: Outgoing::default(),
+        outgoing,
         held_since: None,
     }))
-}
-
-/// Reads the peer's handshake; what follows it stays in the intake.
-fn read_handshake(
-    socket: &mut PeerSocket,
-    intake: &mut Intake,
-    orders: &Receiver<Order>,
-) -> Result<Option<Handshake>, PeerError> {
-    let deadline = Instant::now() + HANDSHAKE_TIMEOUT;
-    while Instant::now() < deadline {
-        if let Err(TryRecvError::Disconnected) = orders.try_recv() {
-            return Ok(None);
-        }
-        intake.fill(|buf| socket.read_wait(buf))?;
-        if !Handshake::plausible(intake.unparsed()) {
-            return Err(PeerError::NotBitTorrent);
-        }
-        if let Some(bytes) = intake.unparsed().first_chunk::<HANDSHAKE_LEN>() {
-            let handshake = Handshake::decode(bytes).ok_or(PeerError::NotBitTorrent)?;
-            intake.consume(HANDSHAKE_LEN, None);
-            return Ok(Some(handshake));
-        }
-    }
-    Err(PeerError::Silent(HANDSHAKE_TIMEOUT))
 }
 
 /// What is on its way to the peer: messages, the last of them perhaps the head of a
@@ -479,7 +416,7 @@ impl Peer {
         loop {
             let out = &mut self.outgoing;
             if out.sent == out.bytes.len() && out.data.is_empty() {
-                self.load();
+                self.load()?;
             }
             if self.outgoing.bytes.is_empty() {
                 return Ok(true);
@@ -490,8 +427,9 @@ impl Peer {
         }
     }
 
-    /// All is out: takes what the session wants to say, and the next block.
-    fn load(&mut self) {
+    /// All is out: takes what the session wants to say, and the next block. What is to be
+    /// sealed can't go straight from the file.
+    fn load(&mut self) -> Result<(), PeerError> {
         let out = &mut self.outgoing;
         out.bytes.clear();
         out.sent = 0;
@@ -503,6 +441,18 @@ impl Peer {
             let start = self.layout.block_start(block);
             out.data = start..start + u64::from(block.len());
         }
+        if self.socket.is_sealed() {
+            let head = out.bytes.len();
+            let data = std::mem::take(&mut out.data);
+            if !data.is_empty() {
+                out.bytes.resize(head + (data.end - data.start) as usize, 0);
+                if let Err(error) = self.files.read(data.start, &mut out.bytes[head..]) {
+                    return self.disk_failed(&error);
+                }
+            }
+            self.socket.seal(&mut self.outgoing.bytes);
+        }
+        Ok(())
     }
 
     /// Hands the kernel some of what is on its way; returns how many bytes it took.

@@ -11,6 +11,7 @@
 //! are never used on a peer's stream: every call here says how far it came.
 
 use super::error::PeerError;
+use crate::mse::Ciphers;
 use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
@@ -29,6 +30,9 @@ const WAITING_WRITE: usize = 16 * 1024;
 pub struct PeerSocket {
     stream: TcpStream,
     nonblocking: bool,
+    /// Of an obfuscated stream. Then all bytes to be sent are to be
+    /// [sealed](PeerSocket::seal) first, each once.
+    ciphers: Option<Box<Ciphers>>,
 }
 
 /// Whether to wait for room in the kernel's buffer.
@@ -79,6 +83,7 @@ impl PeerSocket {
         Ok(Self {
             stream,
             nonblocking: false,
+            ciphers: None,
         })
     }
 
@@ -98,8 +103,9 @@ impl PeerSocket {
     /// # Errors
     /// [`PeerError::HungUp`] at the end of the stream, [`PeerError::Io`].
     pub fn read_now(&mut self, buf: &mut [u8]) -> Result<usize, PeerError> {
-        let read = rustix::net::recv(&self.stream, buf, RecvFlags::DONTWAIT);
-        received(read.map(|(count, _)| count).map_err(io::Error::from))
+        let read = rustix::net::recv(&self.stream, &mut *buf, RecvFlags::DONTWAIT);
+        let count = received(read.map(|(count, _)| count).map_err(io::Error::from))?;
+        Ok(self.opened(buf, count))
     }
 
     /// Waits up to [`TICK`] for something to read. Returns 0 if nothing came.
@@ -108,7 +114,35 @@ impl PeerSocket {
     /// [`PeerError::HungUp`] at the end of the stream, [`PeerError::Io`].
     pub fn read_wait(&mut self, buf: &mut [u8]) -> Result<usize, PeerError> {
         let ready = self.set_nonblocking(false);
-        received(ready.and_then(|()| self.stream.read(buf)))
+        let count = received(ready.and_then(|()| self.stream.read(buf)))?;
+        Ok(self.opened(buf, count))
+    }
+
+    /// Opens the `count` bytes that came.
+    fn opened(&mut self, buf: &mut [u8], count: usize) -> usize {
+        if let Some(ciphers) = &mut self.ciphers {
+            ciphers.theirs.apply(&mut buf[..count]);
+        }
+        count
+    }
+
+    /// From here on the stream is obfuscated, or is not.
+    pub fn set_ciphers(&mut self, ciphers: Option<Ciphers>) {
+        self.ciphers = ciphers.map(Box::new);
+    }
+
+    /// Whether the stream is obfuscated.
+    pub fn is_sealed(&self) -> bool {
+        self.ciphers.is_some()
+    }
+
+    /// Makes `bytes` ready to be sent, if the stream is obfuscated. They must be sent next,
+    /// and be sealed but once, though they may have to be [written](PeerSocket::write) in
+    /// several parts.
+    pub fn seal(&mut self, bytes: &mut [u8]) {
+        if let Some(ciphers) = &mut self.ciphers {
+            ciphers.ours.apply(bytes);
+        }
     }
 
     /// Hands over what the kernel takes; returns how much. `more` is to follow at once:

@@ -1,11 +1,14 @@
 //! The peer thread over loopback: a fake peer plays a script, a fake main answers.
 
 use super::*;
+use crate::config::Encryption;
 use crate::layout::{BLOCK_LEN, RawBlock, Span};
 use crate::storage::testing;
+use crate::wire::HANDSHAKE_LEN;
 use crate::wire::Message;
 use crossbeam_channel::unbounded;
 use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::net::{Shutdown, TcpListener};
 use std::thread::{self, JoinHandle};
 
@@ -148,6 +151,7 @@ fn dialled() -> Dialled {
         bind: None,
         info_hash: TORRENT,
         peer_id: US,
+        encryption: Encryption::Off,
     };
     spawn(PeerKey(1), link, order_rx, event_tx).unwrap();
     let (stream, _) = listener.accept().unwrap();
@@ -526,8 +530,13 @@ fn two_threads_full_of_each_others_requests_do_not_deadlock() {
                 bind: None,
                 info_hash: TORRENT,
                 peer_id: id,
+                encryption: Encryption::Off,
             },
-            _ => Link::Accepted(listener.accept().unwrap().0),
+            _ => Link::Accepted {
+                stream: listener.accept().unwrap().0,
+                torrents: vec![TORRENT],
+                encryption: Encryption::Prefer,
+            },
         };
         spawn(PeerKey(n), link, order_rx, event_tx.clone()).unwrap();
         let other = torrent.piece(1 - n);

@@ -1,0 +1,268 @@
+//! How a connection begins: we dial or take an accepted stream, agree on obfuscation
+//! ([`crate::mse`]) if need be, and hear the peer's handshake.
+//!
+//! Dialling, we try it plain first, and if the peer hangs up on that, once more with
+//! obfuscation: some take nothing else. Who dials us says what it wants by its first
+//! bytes: a plain handshake begins like no other.
+
+use super::Order;
+use super::error::PeerError;
+use super::intake::Intake;
+use super::socket::{PeerSocket, Wait};
+use crate::config::Encryption;
+use crate::mse::{self, Agreed, Line, Terms};
+use crate::types::{InfoHash, PeerId};
+use crate::wire::{HANDSHAKE_LEN, Handshake};
+use crossbeam_channel::{Receiver, TryRecvError};
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+/// How long a peer may take to accept the connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a peer may take for its handshake.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How the connection comes to be.
+#[derive(Debug)]
+pub enum Link {
+    /// We connect.
+    Dial {
+        /// To whom.
+        addr: SocketAddr,
+        /// From which local address.
+        bind: Option<IpAddr>,
+        /// About which torrent.
+        info_hash: InfoHash,
+        /// Under which name.
+        peer_id: PeerId,
+        /// Plain, obfuscated, or either.
+        encryption: Encryption,
+    },
+    /// The peer connected to us.
+    Accepted {
+        /// The connection.
+        stream: TcpStream,
+        /// The torrents that it may be about.
+        torrents: Vec<InfoHash>,
+        /// Plain, obfuscated, or either.
+        encryption: Encryption,
+    },
+}
+
+/// A connection whose peer has said hello.
+pub(super) struct Greeted {
+    pub(super) socket: PeerSocket,
+    /// What followed its handshake.
+    pub(super) intake: Intake,
+    pub(super) theirs: Handshake,
+    /// Our handshake has not been sent yet.
+    pub(super) owes_ours: bool,
+}
+
+/// Connects and hears the peer's handshake. `None`: main wants it no more.
+pub(super) fn greet(link: Link, orders: &Receiver<Order>) -> Result<Option<Greeted>, PeerError> {
+    match link {
+        Link::Dial {
+            addr,
+            bind,
+            info_hash,
+            peer_id,
+            encryption,
+        } => {
+            let ours = Handshake::new(info_hash, peer_id);
+            let plain = match encryption {
+                Encryption::Require => None,
+                _ => Some(dial(addr, bind, &ours, None, orders)),
+            };
+            let terms = Terms {
+                plain_too: encryption == Encryption::Prefer,
+            };
+            match plain {
+                Some(Err(end)) if encryption == Encryption::Prefer && insists(&end) => {
+                    dial(addr, bind, &ours, Some(terms), orders)
+                }
+                Some(done) => done,
+                None => dial(addr, bind, &ours, Some(terms), orders),
+            }
+        }
+        Link::Accepted {
+            stream,
+            torrents,
+            encryption,
+        } => accept(PeerSocket::new(stream)?, &torrents, encryption, orders),
+    }
+}
+
+/// Whether a peer that ends like this may be one that wants obfuscation.
+fn insists(end: &PeerError) -> bool {
+    let io = matches!(
+        end,
+        PeerError::Io {
+            during: "reading",
+            ..
+        }
+    );
+    io || matches!(end, PeerError::HungUp)
+}
+
+fn dial(
+    addr: SocketAddr,
+    bind: Option<IpAddr>,
+    ours: &Handshake,
+    sealed: Option<Terms>,
+    orders: &Receiver<Order>,
+) -> Result<Option<Greeted>, PeerError> {
+    let mut intake = Intake::new();
+    if is_over(orders) {
+        return Ok(None);
+    }
+    let mut socket = PeerSocket::dial(addr, bind, CONNECT_TIMEOUT)?;
+    match sealed {
+        // Alone: some clients drop a peer that sends more before they answered.
+        None => _ = socket.write(&ours.encode(), false, Wait::Tick)?,
+        Some(terms) => {
+            let mut line = SocketLine::new(&mut socket, orders);
+            let mut rng = fastrand::Rng::new();
+            let agreed = mse::begin(&mut line, ours.info_hash, &ours.encode(), terms, &mut rng)?;
+            take_over(agreed, &mut socket, &mut intake);
+        }
+    }
+    let Some(theirs) = read_handshake(&mut socket, &mut intake, orders)? else {
+        return Ok(None);
+    };
+    if ours.info_hash != theirs.info_hash {
+        return Err(PeerError::WrongTorrent);
+    }
+    Ok(Some(Greeted {
+        socket,
+        intake,
+        theirs,
+        owes_ours: false,
+    }))
+}
+
+fn accept(
+    mut socket: PeerSocket,
+    torrents: &[InfoHash],
+    encryption: Encryption,
+    orders: &Receiver<Order>,
+) -> Result<Option<Greeted>, PeerError> {
+    let mut intake = Intake::new();
+    let theirs = match read_handshake(&mut socket, &mut intake, orders) {
+        Err(PeerError::NotBitTorrent) if encryption != Encryption::Off => {
+            let came = intake.unparsed().to_vec();
+            intake.consume(came.len(), None);
+            let terms = Terms {
+                plain_too: encryption == Encryption::Prefer,
+            };
+            let mut line = SocketLine::new(&mut socket, orders);
+            let mut rng = fastrand::Rng::new();
+            let agreed = mse::answer(&mut line, came, torrents, terms, &mut rng)?;
+            take_over(agreed, &mut socket, &mut intake);
+            read_handshake(&mut socket, &mut intake, orders)?
+        }
+        Ok(Some(_)) if encryption == Encryption::Require => return Err(PeerError::NotEncrypted),
+        plain => plain?,
+    };
+    Ok(theirs.map(|theirs| Greeted {
+        socket,
+        intake,
+        theirs,
+        owes_ours: true,
+    }))
+}
+
+/// The rest of the connection is as both agreed.
+fn take_over(agreed: Agreed, socket: &mut PeerSocket, intake: &mut Intake) {
+    let received = &agreed.received;
+    // The intake is empty, and larger than what can come with an agreement.
+    let copied = intake.fill(|buf| {
+        let count = received.len().min(buf.len());
+        buf[..count].copy_from_slice(&received[..count]);
+        Ok::<usize, PeerError>(count)
+    });
+    debug_assert_eq!(copied.ok(), Some(received.len()));
+    socket.set_ciphers(agreed.ciphers);
+}
+
+/// Reads the peer's handshake; what follows it stays in the intake. On
+/// [`PeerError::NotBitTorrent`] all of it does.
+fn read_handshake(
+    socket: &mut PeerSocket,
+    intake: &mut Intake,
+    orders: &Receiver<Order>,
+) -> Result<Option<Handshake>, PeerError> {
+    let deadline = Instant::now() + HANDSHAKE_TIMEOUT;
+    while Instant::now() < deadline {
+        if is_over(orders) {
+            return Ok(None);
+        }
+        if !Handshake::plausible(intake.unparsed()) {
+            return Err(PeerError::NotBitTorrent);
+        }
+        if let Some(bytes) = intake.unparsed().first_chunk::<HANDSHAKE_LEN>() {
+            let handshake = Handshake::decode(bytes).ok_or(PeerError::NotBitTorrent)?;
+            intake.consume(HANDSHAKE_LEN, None);
+            return Ok(Some(handshake));
+        }
+        intake.fill(|buf| socket.read_wait(buf))?;
+    }
+    Err(PeerError::Silent(HANDSHAKE_TIMEOUT))
+}
+
+/// Whether main has closed the channel: nobody else sends anything before the greeting.
+fn is_over(orders: &Receiver<Order>) -> bool {
+    matches!(orders.try_recv(), Err(TryRecvError::Disconnected))
+}
+
+/// A socket, for as long as an agreement may take.
+struct SocketLine<'a> {
+    socket: &'a mut PeerSocket,
+    orders: &'a Receiver<Order>,
+    deadline: Instant,
+}
+
+impl<'a> SocketLine<'a> {
+    fn new(socket: &'a mut PeerSocket, orders: &'a Receiver<Order>) -> Self {
+        let deadline = Instant::now() + HANDSHAKE_TIMEOUT;
+        Self {
+            socket,
+            orders,
+            deadline,
+        }
+    }
+
+    fn check(&self) -> Result<(), PeerError> {
+        if is_over(self.orders) || Instant::now() >= self.deadline {
+            return Err(PeerError::Silent(HANDSHAKE_TIMEOUT));
+        }
+        Ok(())
+    }
+}
+
+impl Line for SocketLine<'_> {
+    type Error = PeerError;
+
+    fn send(&mut self, bytes: &[u8]) -> Result<(), PeerError> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            self.check()?;
+            let taken = self.socket.write(rest, false, Wait::Tick)?;
+            rest = &rest[taken..];
+        }
+        Ok(())
+    }
+
+    fn receive(&mut self, into: &mut Vec<u8>) -> Result<(), PeerError> {
+        let mut buf = [0; 4096];
+        loop {
+            self.check()?;
+            let count = self.socket.read_wait(&mut buf)?;
+            into.extend_from_slice(&buf[..count]);
+            if count > 0 {
+                return Ok(());
+            }
+        }
+    }
+}
