@@ -84,6 +84,8 @@ pub struct Announcer {
     trackers: Vec<Tracker>,
     /// The order in which a private torrent tries them.
     tiers: Vec<Vec<usize>>,
+    /// How many others were named that serve only browsers.
+    skipped: usize,
     private: bool,
     phase: Phase,
     /// The download was complete when we joined: nobody is told `completed`.
@@ -95,8 +97,8 @@ pub struct Announcer {
 }
 
 impl Announcer {
-    /// Takes the tiers of a torrent. Empty and doubled URLs are passed over, and all
-    /// beyond [`MAX_TRACKERS`]; each tier is shuffled, as BEP 12 asks, to share the
+    /// Takes the tiers of a torrent. Empty and doubled URLs are passed over, those of
+    /// browsers' trackers, and all beyond [`MAX_TRACKERS`]; each tier is shuffled, as BEP 12 asks, to share the
     /// load among its trackers.
     pub fn new(
         tiers: Vec<Vec<String>>,
@@ -106,10 +108,15 @@ impl Announcer {
     ) -> Self {
         let mut trackers: Vec<Tracker> = Vec::new();
         let mut indices = Vec::new();
+        let mut skipped = 0;
         for urls in tiers {
             let mut tier = Vec::new();
             for url in urls {
                 let url = url.trim();
+                if is_for_browsers(url) {
+                    skipped += 1;
+                    continue;
+                }
                 let new = trackers.iter().all(|known| known.url != url);
                 if new && !url.is_empty() && trackers.len() < MAX_TRACKERS {
                     tier.push(trackers.len());
@@ -122,6 +129,7 @@ impl Announcer {
         Self {
             trackers,
             tiers: indices,
+            skipped,
             private,
             phase: Phase::Waiting,
             joined_complete: false,
@@ -135,6 +143,11 @@ impl Announcer {
         (0..)
             .map(TrackerIndex)
             .zip(self.trackers.iter().map(|tracker| tracker.url.as_str()))
+    }
+
+    /// How many trackers were named that serve only browsers, and are never asked.
+    pub fn skipped(&self) -> usize {
+        self.skipped
     }
 
     /// We join the swarm; `complete`: as a seed. Trackers are told from now on.
@@ -283,18 +296,30 @@ impl Announcer {
             .collect()
     }
 
-    /// How the trackers do, for the user.
+    /// How the trackers do, for the user; those that can never be asked don't count.
     pub fn summary(&self) -> TrackerSummary {
-        let usable = self.trackers.iter().filter(|tracker| !tracker.useless);
-        usable.map(|tracker| tracker.outcome).collect()
+        self.usable().map(|tracker| tracker.outcome).collect()
     }
 
     /// Why the last announces failed: a sentence for each tracker that did.
     pub fn last_errors(&self) -> impl Iterator<Item = &str> {
-        self.trackers
-            .iter()
+        self.usable()
             .filter_map(|tracker| tracker.last_error.as_deref())
     }
+
+    fn usable(&self) -> impl Iterator<Item = &Tracker> {
+        self.trackers.iter().filter(|tracker| !tracker.useless)
+    }
+}
+
+/// Whether a tracker is one of browsers', which can't open plain connections: it speaks
+/// WebSocket, and knows only peers that we can't reach. Many torrents name some besides
+/// others, so that they are none of the trackers that fail.
+fn is_for_browsers(url: &str) -> bool {
+    let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
+    ["ws", "wss"]
+        .iter()
+        .any(|ws| scheme.eq_ignore_ascii_case(ws))
 }
 
 impl Tracker {
@@ -372,233 +397,4 @@ impl Tracker {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::AnnounceEvent::{Completed, Periodic, Started, Stopped};
-    use super::*;
-    use crate::announce::{Trouble, origin};
-
-    /// A torrent's trackers in virtual time: `at` is seconds since the start.
-    struct Sim {
-        announcer: Announcer,
-        start: Instant,
-        at: u64,
-    }
-
-    impl Sim {
-        fn new(tiers: &[&[&str]], private: bool, complete: bool) -> Self {
-            let tiers = tiers
-                .iter()
-                .map(|tier| tier.iter().map(|url| url.to_string()).collect())
-                .collect();
-            let start = Instant::now();
-            let rng = &mut fastrand::Rng::with_seed(1);
-            let mut announcer = Announcer::new(tiers, private, rng, start);
-            assert_eq!(announcer.due(start), [], "nothing before the start");
-            announcer.start(complete, start);
-            Self {
-                announcer,
-                start,
-                at: 0,
-            }
-        }
-
-        fn now(&self) -> Instant {
-            self.start + Duration::from_secs(self.at)
-        }
-
-        /// Goes to the next time when something happens; says when, and what.
-        fn step(&mut self) -> (u64, Vec<(u32, AnnounceEvent)>) {
-            let now = self.now();
-            let when = self.announcer.next_wakeup(now).expect("something to come");
-            self.at = when.max(now).duration_since(self.start).as_secs();
-            (self.at, self.due())
-        }
-
-        fn due(&mut self) -> Vec<(u32, AnnounceEvent)> {
-            let due = self.announcer.due(self.now());
-            due.into_iter().map(|(i, event)| (i.0, event)).collect()
-        }
-
-        fn ok(&mut self, index: u32) -> bool {
-            self.reply(index, AnnounceReply::default())
-        }
-
-        fn reply(&mut self, index: u32, reply: AnnounceReply) -> bool {
-            let now = self.now();
-            self.announcer
-                .on_outcome(TrackerIndex(index), &Ok(reply), now)
-        }
-
-        fn fail(&mut self, index: u32, trouble: Trouble) {
-            let error = TrackerError {
-                tracker: origin("http://t/announce"),
-                trouble,
-            };
-            let now = self.now();
-            let switched = self
-                .announcer
-                .on_outcome(TrackerIndex(index), &Err(error), now);
-            assert!(!switched, "a failure alone is no switch");
-        }
-    }
-
-    #[test]
-    fn a_life() {
-        let mut sim = Sim::new(&[&["http://a/"]], false, false);
-        assert_eq!(sim.step(), (0, vec![(0, Started)]));
-        assert_eq!(sim.announcer.next_wakeup(sim.now()), None, "one at a time");
-        sim.ok(0);
-        assert_eq!(sim.step(), (1800, vec![(0, Periodic)]));
-        sim.announcer.complete(sim.now());
-        assert_eq!(sim.due(), [], "one at a time");
-        sim.ok(0);
-        assert_eq!(sim.step(), (1800, vec![(0, Completed)]));
-        sim.ok(0);
-        sim.announcer.complete(sim.now());
-        assert_eq!(sim.step(), (3600, vec![(0, Periodic)]));
-        sim.announcer.stop();
-        assert_eq!(sim.due(), []);
-        sim.fail(0, Trouble::Refused);
-        assert!(!sim.announcer.has_left());
-        assert_eq!(sim.step(), (3600, vec![(0, Stopped)]));
-        sim.fail(0, Trouble::Refused);
-        assert!(sim.announcer.has_left());
-        assert_eq!(sim.announcer.next_wakeup(sim.now()), None);
-    }
-
-    #[test]
-    fn failures_are_retried_later_and_later() {
-        let mut sim = Sim::new(&[&["http://a/"]], false, false);
-        for at in [0, 15, 75, 375, 1275, 2175] {
-            sim.announcer.complete(sim.now());
-            assert_eq!(sim.step(), (at, vec![(0, Started)]));
-            sim.fail(0, Trouble::TimedOut(Duration::from_secs(20)));
-        }
-        assert_eq!(sim.step(), (3075, vec![(0, Started)]));
-        sim.ok(0);
-        assert_eq!(sim.step(), (3075, vec![(0, Completed)]));
-        sim.fail(0, Trouble::Refused);
-        assert_eq!(sim.step(), (3090, vec![(0, Completed)]));
-    }
-
-    #[test]
-    fn who_never_joined_is_told_nothing() {
-        let mut sim = Sim::new(&[&["http://a/", "http://b/"]], false, true);
-        assert_eq!(sim.step().1.len(), 2);
-        sim.ok(0);
-        sim.announcer.complete(sim.now());
-        assert_eq!(sim.due(), [], "joined as a seed: never completed");
-        sim.announcer.stop();
-        assert_eq!(sim.due(), [(0, Stopped)]);
-        sim.ok(0);
-        assert!(sim.announcer.has_left());
-        sim.ok(1);
-        assert_eq!(sim.due(), [(1, Stopped)], "it joined at the last moment");
-        sim.ok(1);
-        assert_eq!(sim.due(), []);
-    }
-
-    #[test]
-    fn hunger_asks_early_but_less_and_less() {
-        let mut sim = Sim::new(&[&["http://a/"]], false, false);
-        sim.step();
-        sim.ok(0);
-        sim.announcer.set_hungry(true);
-        for at in [60, 180, 420, 900, 1860, 3660] {
-            assert_eq!(sim.step(), (at, vec![(0, Periodic)]));
-            sim.ok(0);
-        }
-        sim.announcer.set_hungry(false);
-        assert_eq!(sim.step().0, 5460);
-        let reply = AnnounceReply {
-            min_interval: Some(Duration::from_secs(900)),
-            ..AnnounceReply::default()
-        };
-        sim.reply(0, reply);
-        sim.announcer.set_hungry(true);
-        assert_eq!(sim.step().0, 6360, "the tracker's minimum holds");
-    }
-
-    #[test]
-    fn private_walks_the_tiers() {
-        let tiers: &[&[&str]] = &[&["http://a/"], &["http://b/"], &["http://c/"]];
-        let mut sim = Sim::new(tiers, true, false);
-        assert_eq!(sim.step(), (0, vec![(0, Started)]));
-        assert_eq!(sim.due(), [], "only one at a time");
-        sim.fail(0, Trouble::Refused);
-        assert_eq!(sim.step(), (0, vec![(1, Started)]));
-        assert!(!sim.ok(1), "the first one to answer is no switch");
-        assert_eq!(sim.step(), (1800, vec![(1, Periodic)]), "it stays");
-        sim.fail(1, Trouble::Refused);
-        assert_eq!(sim.step(), (1800, vec![(0, Started)]), "again from the top");
-        sim.fail(0, Trouble::Refused);
-        assert_eq!(sim.step(), (1800, vec![(2, Started)]));
-        sim.fail(2, Trouble::Refused);
-        assert_eq!(
-            sim.step(),
-            (1815, vec![(1, Periodic)]),
-            "the first to be ready"
-        );
-        sim.fail(1, Trouble::Refused);
-        assert_eq!(sim.step(), (1815, vec![(2, Started)]));
-        assert!(sim.ok(2), "now it has switched");
-        sim.announcer.stop();
-        assert_eq!(sim.due(), [(1, Stopped), (2, Stopped)]);
-    }
-
-    #[test]
-    fn private_keeps_the_working_tracker_in_front_of_its_tier() {
-        let mut sim = Sim::new(&[&["http://a/", "http://b/", "http://c/"]], true, false);
-        let order = sim.announcer.tiers[0].clone();
-        for &index in &order[..2] {
-            assert_eq!(sim.step(), (0, vec![(index as u32, Started)]));
-            sim.fail(index as u32, Trouble::Refused);
-        }
-        assert_eq!(sim.step(), (0, vec![(order[2] as u32, Started)]));
-        sim.ok(order[2] as u32);
-        assert_eq!(sim.announcer.tiers[0], [order[2], order[0], order[1]]);
-    }
-
-    #[test]
-    fn urls_are_cleaned_and_useless_ones_dropped() {
-        let tiers: &[&[&str]] = &[&[" http://a/ ", ""], &[], &["http://a/", "wss://b/"]];
-        let mut sim = Sim::new(tiers, false, false);
-        let many: Vec<String> = (0..1_000).map(|i| format!("http://{i}/")).collect();
-        let many: Vec<&str> = many.iter().map(String::as_str).collect();
-        assert_eq!(
-            Sim::new(&[&many], false, false).step().1.len(),
-            MAX_TRACKERS
-        );
-        let urls: Vec<_> = sim.announcer.trackers().map(|(_, url)| url).collect();
-        assert_eq!(urls, ["http://a/", "wss://b/"]);
-        assert_eq!(sim.step().1.len(), 2);
-        sim.fail(1, Trouble::UnsupportedScheme);
-        sim.fail(0, Trouble::Failure("no".to_owned()));
-        let summary = sim.announcer.summary();
-        assert_eq!(summary.to_string(), "0 of 1 tracker answered");
-        assert_eq!(summary.failures, 1);
-        assert_eq!(
-            sim.step(),
-            (15, vec![(0, Started)]),
-            "the other is never asked"
-        );
-    }
-
-    #[test]
-    fn further_and_stray_outcomes_change_nothing() {
-        let mut sim = Sim::new(&[&["http://a/"]], false, false);
-        sim.ok(0);
-        sim.ok(7);
-        assert_eq!(sim.step(), (0, vec![(0, Started)]));
-        let further = AnnounceReply {
-            further: true,
-            ..AnnounceReply::default()
-        };
-        sim.reply(0, further);
-        assert_eq!(
-            sim.announcer.next_wakeup(sim.now()),
-            None,
-            "still in flight"
-        );
-    }
-}
+mod tests;

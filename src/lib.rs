@@ -45,6 +45,7 @@
 //! | peer ([`peer`]) | 1 a connection | the stream, its buffers, the flags of one conversation | the socket, or its channel |
 //! | tracker ([`tracker`]) | 1 a tracker | an HTTP agent or a UDP socket | its channel, or the socket |
 //! | DHT ([`dht`]) | 1 an address family, if used; 1 for a name that is looked up | a UDP socket, what it knows of the network | the socket, or its channels |
+//! | LSD ([`lsd`]) | 1, if on | a UDP socket each for IPv4 and IPv6 | its sockets |
 //! | checker ([`checker`]) | 1 a torrent | its open files, four buffers | its channel |
 //! | listener (in [`engine`]) | 1 | the listening socket | `accept` |
 //! | prepare (in [`engine`]) | 1 a torrent, at its start, with one hashing thread a core | what it found on disk so far | the disk |
@@ -127,6 +128,8 @@
 //! | [`peer`] | the thread of one connection: [its socket](peer::socket), [its receive buffer](peer::intake) |
 //! | [`tracker`] | the thread of one tracker, over HTTP or [UDP](tracker::udp_packets) |
 //! | [`dht`] | the threads that find peers without a tracker |
+//! | [`lsd`] | finds peers on the same network |
+//! | [`http`] | the HTTP client, which can begin at a given local address |
 //! | [`storage`] | the files of a torrent: where a byte is, and that none is outside the folder |
 //! | [`checker`] | reads pieces back and hashes them |
 //! | [`resume`] | the record beside an incomplete download |
@@ -140,7 +143,7 @@
 //! | [`picker`], [`rarity`] | who fetches which block; which piece is rarest |
 //! | [`choker`] | whom we give to |
 //! | [`swarm`] | the addresses that we know; whom to dial next |
-//! | [`announcer`] | which tracker is told what, and when |
+//! | [`announcer`], [`lsd::schedule`] | which tracker is told what, and when; the same for the local network |
 //! | [`dht::node`], [`dht::search`], [`dht::table`] | whom of the DHT to ask, and what to believe |
 //! | [`torrent::blame`], [`torrent::rate`] | who sent false data; how fast lately |
 //! | [`peer::session`], [`pipeline`] | one conversation; how many requests to have out |
@@ -159,6 +162,7 @@
 //! | [`mse`] | the handshake and cipher of obfuscated connections |
 //! | [`announce`] | what is said to a tracker, and its answer |
 //! | [`dht::krpc`] | what is said to a node of the DHT, and its answer |
+//! | [`lsd::message`] | what is said to the local network |
 //! | [`messages`] | what main and the peer threads say to each other |
 //! | [`config`], [`report`] | what the user asked for; what the user is told |
 //!
@@ -169,6 +173,7 @@
 //! | [`layout`] | pieces, blocks, files: all arithmetic of sizes, in one place |
 //! | [`bitfield`] | which pieces somebody has |
 //! | [`types`] | info hash, peer id, and the numbers of torrents and peers |
+//! | [`reach`] | from how far an address can be reached, so who can know of it |
 //! | [`sha1_lanes`] | SHA-1 of several messages at once |
 //! | [`human`] | sizes, rates, times and foreign text for people |
 //!
@@ -194,8 +199,10 @@ pub mod config;
 pub mod dht;
 pub mod engine;
 pub mod extension;
+pub mod http;
 pub mod human;
 pub mod layout;
+pub mod lsd;
 pub mod magnet;
 pub mod messages;
 pub mod metainfo;
@@ -206,6 +213,7 @@ pub mod picker;
 pub mod pipeline;
 pub mod progress;
 pub mod rarity;
+pub mod reach;
 pub mod report;
 pub mod resume;
 pub mod selection;

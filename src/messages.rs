@@ -115,6 +115,40 @@ pub enum PeerEvent {
     },
     /// A block or piece could not be written or read: the user must be told.
     DiskFailed(String),
+    /// The process has as many files and connections open as it may: this one ends, and
+    /// then it may work again for the others. For the user, if there are no others.
+    OutOfFiles(String),
     /// The connection is over, for this reason; always the last event.
-    Closed(String),
+    Closed(End),
+}
+
+/// Why a connection is over.
+#[derive(Clone, Debug, PartialEq)]
+pub struct End {
+    /// For counting.
+    pub kind: EndKind,
+    /// For people.
+    pub text: String,
+}
+
+/// What kind of end it was. The first three are those of a connection that never was.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum EndKind {
+    /// There is a machine, but nothing listens at this port.
+    Refused,
+    /// No connection, or no handshake, within the time for it.
+    TimedOut,
+    /// There is no way to there from here.
+    Unreachable,
+    /// Any other.
+    Other,
+}
+
+impl<T: Into<String>> From<T> for End {
+    fn from(text: T) -> Self {
+        Self {
+            kind: EndKind::Other,
+            text: text.into(),
+        }
+    }
 }

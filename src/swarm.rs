@@ -5,13 +5,18 @@
 //! them, counts failures, spaces the attempts out, and remembers who was banned for
 //! giving false data. The torrent asks it; no I/O, no clock.
 
+use crate::messages::EndKind;
 use crate::types::PeerId;
 use std::collections::{BTreeMap, HashSet};
+use std::hash::Hash;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 /// Addresses kept; beyond it the worst are forgotten.
 pub const MAX_KNOWN: usize = 1000;
+
+/// Liars remembered, of each kind; beyond it they are forgotten, all at once.
+const MAX_BANNED: usize = 10_000;
 
 /// Pauses after the first, second, ... failure in a row. After that a peer is given
 /// up, unless the user named it.
@@ -43,14 +48,14 @@ pub enum Source {
     Dht,
     /// Another peer (BEP 11).
     Pex,
-    /// It connected to us; whether it can be dialled is not known.
-    Incoming,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Known {
     source: Source,
     failures: u32,
+    /// How the last attempt failed, if it did.
+    failed: Option<EndKind>,
     /// Not to be dialled before.
     not_before: Option<Instant>,
     /// A connection exists or is being made.
@@ -59,17 +64,43 @@ struct Known {
 
 impl Known {
     fn is_due(&self, now: Instant) -> bool {
-        let given_up = self.source != Source::User && self.failures as usize > BACK_OFF.len();
         let due = self.not_before.is_none_or(|at| at <= now);
-        due && !self.busy && !given_up && self.source != Source::Incoming
+        due && !self.busy && !self.is_given_up()
     }
+
+    fn is_given_up(&self) -> bool {
+        self.source != Source::User && self.failures as usize > BACK_OFF.len()
+    }
+
+    /// Whose place another takes first: the greatest.
+    fn worth(&self) -> (bool, Source, u32) {
+        (self.is_given_up(), self.source, self.failures)
+    }
+}
+
+/// The addresses of one torrent, counted. Those in none of the parts were not tried yet,
+/// or answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Counts {
+    /// All of them.
+    pub known: usize,
+    /// Nothing listens there, the last time that we tried.
+    pub refused: usize,
+    /// No answer came.
+    pub timed_out: usize,
+    /// There is no way to there.
+    pub unreachable: usize,
+    /// It failed in another way.
+    pub failed: usize,
+    /// Those of all that are on the same network.
+    pub local: usize,
 }
 
 /// How an attempt or a connection ended, as far as dialling again goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Ending {
-    /// It never worked: refused, timed out, not BitTorrent.
-    Failed,
+    /// It never worked, like this.
+    Failed(EndKind),
     /// It worked and gave or took data.
     Good,
     /// It is of no use: it is ourselves, or the same peer twice.
@@ -89,11 +120,17 @@ pub struct Swarm {
     banned_ids: HashSet<PeerId>,
     /// Our own addresses, learnt by meeting ourselves.
     own: HashSet<SocketAddr>,
+    /// How many were dialled.
+    dialled: u64,
 }
 
 impl Swarm {
     /// Somebody named an address. Returns whether it is new and of use.
     pub fn add(&mut self, addr: SocketAddr, source: Source) -> bool {
+        let addr = match addr.ip().to_canonical() {
+            IpAddr::V4(ip) => SocketAddr::new(ip.into(), addr.port()),
+            IpAddr::V6(_) => addr, // with the interface, which some need
+        };
         if !plausible(addr, source) || self.own.contains(&addr) || self.banned.contains(&addr) {
             return false;
         }
@@ -101,41 +138,42 @@ impl Swarm {
             known.source = known.source.min(source);
             return false;
         }
-        if self.known.len() >= MAX_KNOWN && !self.forget_worst() {
+        let new = Known {
+            source,
+            failures: 0,
+            failed: None,
+            not_before: None,
+            busy: false,
+        };
+        if self.known.len() >= MAX_KNOWN && !self.make_room_for(&new) {
             return false;
         }
-        self.known.insert(
-            addr,
-            Known {
-                source,
-                failures: 0,
-                not_before: None,
-                busy: false,
-            },
-        );
+        self.known.insert(addr, new);
         true
     }
 
-    /// Makes room: the idle address with the most failures goes.
-    fn forget_worst(&mut self) -> bool {
-        let idle = self
-            .known
-            .iter()
-            .filter(|(_, k)| !k.busy && k.source != Source::User);
-        let worst = idle
-            .max_by_key(|(_, known)| (known.failures, known.source))
-            .map(|(addr, _)| *addr);
-        worst.is_some_and(|addr| self.known.remove(&addr).is_some())
+    /// An idle address goes that is worth less: so a peer that makes up a thousand of
+    /// them pushes out none that a tracker named.
+    fn make_room_for(&mut self, new: &Known) -> bool {
+        let idle = self.known.iter().filter(|(_, known)| !known.busy);
+        let worst = idle.max_by_key(|(_, known)| known.worth());
+        let worse = worst.filter(|(_, known)| known.worth() > new.worth());
+        let addr = worse.map(|(addr, _)| *addr);
+        addr.is_some_and(|addr| self.known.remove(&addr).is_some())
     }
 
     /// The address to dial now, if any: marked as busy until [`Swarm::ended`].
+    ///
+    /// In turns it is one with the fewest failures and one of the best source: so those
+    /// that a tracker named have their second try, however many new ones are made up by
+    /// others; and a tracker full of dead peers does not hold up all else.
     pub fn next(&mut self, now: Instant) -> Option<SocketAddr> {
-        let due = self.known.iter_mut().filter(|(_, known)| {
-            let given_up = known.source != Source::User && known.failures as usize > BACK_OFF.len();
-            let due = known.not_before.is_none_or(|at| at <= now);
-            due && !known.busy && !given_up && known.source != Source::Incoming
-        });
-        let (addr, known) = due.min_by_key(|(_, known)| (known.failures, known.source))?;
+        let due = self.known.iter_mut().filter(|(_, known)| known.is_due(now));
+        let (addr, known) = match self.dialled % 2 {
+            0 => due.min_by_key(|(_, known)| (known.failures, known.source))?,
+            _ => due.min_by_key(|(_, known)| (known.source, known.failures))?,
+        };
+        self.dialled += 1;
         known.busy = true;
         Some(*addr)
     }
@@ -153,11 +191,12 @@ impl Swarm {
         known.busy = false;
         let pause = match ending {
             Ending::Good => {
-                known.failures = 0;
+                (known.failures, known.failed) = (0, None);
                 AFTER_GOOD
             }
-            Ending::Failed => {
+            Ending::Failed(kind) => {
                 known.failures += 1;
+                known.failed = Some(kind);
                 match known.source {
                     Source::User => {
                         let seconds = 1 << (known.failures - 1).min(10);
@@ -189,18 +228,18 @@ impl Swarm {
     /// The peer at `addr` turned out to be ourselves.
     pub fn is_us(&mut self, addr: SocketAddr) {
         self.known.remove(&addr);
-        self.own.insert(addr);
+        remember(&mut self.own, addr);
     }
 
     /// The peer `id` at `addr` gave false data: nothing more to do with it. `incoming`:
     /// it had dialled us.
     pub fn ban(&mut self, addr: SocketAddr, id: PeerId, incoming: bool) {
         self.known.remove(&addr);
-        self.banned_ids.insert(id);
+        remember(&mut self.banned_ids, id);
         if !incoming {
-            self.banned.insert(addr);
+            remember(&mut self.banned, addr);
         } else if !addr.ip().to_canonical().is_loopback() {
-            self.banned_hosts.insert(addr.ip());
+            remember(&mut self.banned_hosts, addr.ip());
         }
     }
 
@@ -212,15 +251,21 @@ impl Swarm {
         }
     }
 
-    /// Addresses known: all, and those of them that failed at their last attempt.
-    pub fn counts(&self) -> (usize, usize) {
-        (
-            self.known.len(),
-            self.known
-                .values()
-                .filter(|known| known.failures > 0)
-                .count(),
-        )
+    /// How the addresses do that we know.
+    pub fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        for known in self.known.values() {
+            counts.known += 1;
+            counts.local += usize::from(known.source == Source::Lsd);
+            match known.failed {
+                Some(EndKind::Refused) => counts.refused += 1,
+                Some(EndKind::TimedOut) => counts.timed_out += 1,
+                Some(EndKind::Unreachable) => counts.unreachable += 1,
+                Some(EndKind::Other) => counts.failed += 1,
+                None => {}
+            }
+        }
+        counts
     }
 
     /// When the next address becomes due, if none is now.
@@ -233,13 +278,26 @@ impl Swarm {
     }
 }
 
+fn remember<T: Eq + Hash>(set: &mut HashSet<T>, item: T) {
+    if set.len() >= MAX_BANNED {
+        set.clear();
+    }
+    set.insert(item);
+}
+
 /// Whether a connection to `addr` can make sense. Ports below 1024 are no clients'
 /// but other services': a false tracker could aim a swarm at somebody's mail server.
 fn plausible(addr: SocketAddr, source: Source) -> bool {
-    let ip = addr.ip().to_canonical();
-    let broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast() || v4.octets()[0] == 0);
-    let usable = addr.port() != 0 && !ip.is_unspecified() && !ip.is_multicast() && !broadcast;
-    usable && (source == Source::User || addr.port() >= 1024)
+    let routable = match addr {
+        // 240.0.0.0/4 was never given out; its last address is for broadcasts.
+        SocketAddr::V4(v4) => !matches!(v4.ip().octets()[0], 0 | 224..),
+        SocketAddr::V6(v6) => {
+            let ip = v6.ip();
+            let unclear = ip.is_unicast_link_local() && v6.scope_id() == 0;
+            !ip.is_unspecified() && !ip.is_multicast() && !unclear
+        }
+    };
+    routable && (addr.port() >= 1024 || addr.port() > 0 && source == Source::User)
 }
 
 #[cfg(test)]
@@ -258,6 +316,10 @@ mod tests {
             "10.0.0.1:0",
             "224.0.0.1:6881",
             "255.255.255.255:6881",
+            "240.0.0.1:6881",
+            "[::ffff:224.0.0.1]:6881",
+            "[ff02::1]:6881",
+            "[fe80::1]:6881",
             "10.0.0.1:25",
             "[::]:6881",
             "[::ffff:0.1.2.3]:6881",
@@ -267,6 +329,13 @@ mod tests {
         assert!(
             swarm.add("10.0.0.1:25".parse().unwrap(), Source::User),
             "the user's word"
+        );
+        assert!(!swarm.add("10.0.0.1:0".parse().unwrap(), Source::User));
+        assert!(swarm.add("[fe80::1%2]:6881".parse().unwrap(), Source::Lsd));
+        assert!(swarm.add("[::ffff:10.0.0.1]:6881".parse().unwrap(), Source::Pex));
+        assert!(
+            !swarm.add("10.0.0.1:6881".parse().unwrap(), Source::Pex),
+            "the same"
         );
     }
 
@@ -279,7 +348,7 @@ mod tests {
         for attempt in 0..4 {
             for _ in 0..2 {
                 let dialled = swarm.next(now).unwrap();
-                swarm.ended(dialled, Ending::Failed, now);
+                swarm.ended(dialled, Ending::Failed(EndKind::TimedOut), now);
             }
             assert_eq!(swarm.next(now), None, "attempt {attempt}");
             now += BACK_OFF[2];
@@ -307,13 +376,68 @@ mod tests {
         assert_eq!(swarm.next(now + AFTER_GOOD), Some(addr(1)));
     }
 
+    /// How many of `range` are taken in.
+    fn add_all(swarm: &mut Swarm, range: std::ops::Range<u16>, source: Source) -> usize {
+        range.filter(|n| swarm.add(addr(*n), source)).count()
+    }
+
+    #[test]
+    fn a_flood_pushes_out_nobody_better() {
+        let mut swarm = Swarm::default();
+        assert_eq!(add_all(&mut swarm, 0..1, Source::User), 1);
+        assert_eq!(add_all(&mut swarm, 1..600, Source::Tracker), 599);
+        assert_eq!(add_all(&mut swarm, 600..60_000, Source::Pex), 400);
+        assert_eq!(add_all(&mut swarm, 60_000..60_100, Source::Dht), 100);
+        assert_eq!(add_all(&mut swarm, 60_100..65_000, Source::Tracker), 400);
+        assert_eq!(swarm.counts().known, MAX_KNOWN);
+        let known = swarm.known.values();
+        let best = known.filter(|known| known.source <= Source::Tracker);
+        assert_eq!(best.count(), MAX_KNOWN);
+    }
+
+    #[test]
+    fn who_is_given_up_makes_room_for_anybody() {
+        let mut swarm = Swarm::default();
+        let mut now = Instant::now();
+        add_all(&mut swarm, 0..1000, Source::Tracker);
+        // All are on the line but one, who fails again and again.
+        let all: Vec<SocketAddr> = std::iter::from_fn(|| swarm.next(now)).collect();
+        assert_eq!(all.len(), MAX_KNOWN);
+        for failures in 1..=4 {
+            assert!(!swarm.add(addr(2000), Source::Pex), "before {failures}");
+            swarm.ended(all[7], Ending::Failed(EndKind::Refused), now);
+            now += BACK_OFF[2];
+            assert_eq!(swarm.next(now), (failures < 4).then_some(all[7]));
+        }
+        assert!(swarm.add(addr(2000), Source::Pex));
+    }
+
+    /// A peer makes up new addresses without end; those of trackers have another try.
+    #[test]
+    fn made_up_addresses_hold_up_nobody() {
+        let mut swarm = Swarm::default();
+        let mut now = Instant::now();
+        add_all(&mut swarm, 0..10, Source::Tracker);
+        let mut tries = [0; 10];
+        for n in 10..1_000 {
+            add_all(&mut swarm, 10 * n..10 * n + 10, Source::Pex);
+            now += Duration::from_secs(2);
+            let dialled = swarm.next(now).unwrap();
+            swarm.ended(dialled, Ending::Failed(EndKind::TimedOut), now);
+            if let Some(n) = (0..10).find(|n| addr(*n) == dialled) {
+                tries[usize::from(n)] += 1;
+            }
+        }
+        assert_eq!(tries, [4; 10], "the first, and three more, until given up");
+    }
+
     #[test]
     fn bounded_and_bans_hold() {
         let mut swarm = Swarm::default();
         for n in 0..2000 {
             swarm.add(addr(n), Source::Tracker);
         }
-        assert_eq!(swarm.counts().0, MAX_KNOWN);
+        assert_eq!(swarm.counts().known, MAX_KNOWN);
         let (id, other) = (PeerId([1; 20]), PeerId([2; 20]));
         swarm.ban(addr(1999), id, false);
         assert!(!swarm.add(addr(1999), Source::Tracker));

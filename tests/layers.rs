@@ -17,7 +17,7 @@ const FLOORS: [(&str, &[&str]); 5] = [
     (
         "resources",
         &[
-            "peer", "tracker", "storage", "checker", "resume", "webseed", "dht", "lsd",
+            "peer", "tracker", "http", "storage", "checker", "resume", "webseed", "dht", "lsd",
         ],
     ),
     (
@@ -29,6 +29,7 @@ const FLOORS: [(&str, &[&str]); 5] = [
             "choker",
             "swarm",
             "announcer",
+            "lsd/schedule",
             "peer/session",
             "peer/learner",
             "peer/error",
@@ -45,6 +46,7 @@ const FLOORS: [(&str, &[&str]); 5] = [
             "magnet",
             "selection",
             "announce",
+            "lsd/message",
             "wire",
             "mse",
             "bencode",
@@ -60,7 +62,14 @@ const FLOORS: [(&str, &[&str]); 5] = [
     ),
     (
         "vocabulary",
-        &["layout", "bitfield", "types", "error", "sha1_lanes"],
+        &[
+            "layout",
+            "bitfield",
+            "types",
+            "reach",
+            "error",
+            "sha1_lanes",
+        ],
     ),
 ];
 

@@ -406,3 +406,35 @@ fn leaving_does_not_wait_for_a_silent_tracker() {
     run.wait().expect(130);
     gate.open();
 }
+
+/// Many torrents name trackers that serve only browsers. They are not asked, and nobody
+/// is told who did not ask for it.
+#[test]
+fn trackers_of_browsers_are_passed_over() {
+    let torrent = |url: &str| {
+        let spec = Spec::single("x", SIZE).private();
+        let spec = spec.tier(&["wss://tracker.invalid", "WS://127.0.0.1:1/"]);
+        spec.tracker(url).build()
+    };
+    let seed = Seed::of(&torrent("http://x/")).start();
+    for verbose in [false, true] {
+        let tracker = FakeTracker::naming(vec![seed.addr]);
+        let place = Place::new();
+        let download = place.download(&torrent(&tracker.url));
+        let download = if verbose {
+            download.arg("-v")
+        } else {
+            download
+        };
+        let end = download.run().expect(0);
+        assert_eq!(
+            events(&tracker.taken()),
+            ["started", "completed", "stopped"]
+        );
+        let told = end
+            .stderr
+            .contains("2 trackers not asked: for browsers only");
+        assert_eq!(told, verbose, "{}", end.stderr);
+        assert!(end.all("warning").is_empty());
+    }
+}

@@ -32,8 +32,7 @@ impl std::error::Error for TrackerError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Trouble {
-    /// We speak HTTP and UDP; browsers' `ws://` and `wss://` trackers know only
-    /// browsers' peers, which we can't reach. Asking again is of no use.
+    /// We speak HTTP and UDP. Asking again is of no use.
     #[error("can't be used: it is not a http, https or udp address")]
     UnsupportedScheme,
     /// The URL names no host, or no port. Asking again is of no use.

@@ -53,7 +53,7 @@ fn jobs(options: &Download, reporter: &mut dyn Reporter) -> Result<(Vec<Job>, bo
     let mut failed = false;
     let mut seen = HashSet::new();
     for source in &options.sources {
-        let subject = match source::subject(source) {
+        let subject = match source::subject(source, options.bind) {
             Ok(subject) => subject,
             Err(error) => {
                 failed = true;

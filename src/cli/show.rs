@@ -20,7 +20,7 @@ pub fn run(options: &Show, interrupts: &Interrupts) -> Result<u8, Failure> {
             Ok(torrent) => torrent,
             Err(status) => return Ok(status),
         },
-        source => source::read(source)?,
+        source => source::read(source, None)?,
     };
     if let Some(path) = &options.output {
         save(path, &bytes)?;

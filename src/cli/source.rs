@@ -6,12 +6,15 @@
 
 use super::values::Source;
 use crate::config::Subject;
+use crate::http;
 use crate::magnet::MagnetError;
 use crate::metainfo::{self, MAX_TORRENT_LEN, Metainfo, MetainfoError};
 use std::fs::File;
 use std::io::{self, Read};
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
+use ureq::Agent;
 
 /// How long an HTTP server may take for the next byte, and for the connection.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -86,11 +89,12 @@ pub enum Why {
     OnlyALink,
 }
 
-/// What a SOURCE tells at once: all of a torrent, or what a magnet link says.
+/// What a SOURCE tells at once: all of a torrent, or what a magnet link says. `bind`: the
+/// local address to fetch a URL from.
 ///
 /// # Errors
 /// [`SourceError`], if it can't be read or is neither.
-pub fn subject(source: &Source) -> Result<Subject, SourceError> {
+pub fn subject(source: &Source, bind: Option<IpAddr>) -> Result<Subject, SourceError> {
     match source {
         Source::Magnet(link) => match link.parse() {
             Ok(magnet) => Ok(Subject::Link(magnet)),
@@ -99,19 +103,19 @@ pub fn subject(source: &Source) -> Result<Subject, SourceError> {
                 why: Why::Magnet(error),
             }),
         },
-        _ => read(source).map(|torrent| Subject::Torrent(Box::new(torrent.metainfo))),
+        _ => read(source, bind).map(|torrent| Subject::Torrent(Box::new(torrent.metainfo))),
     }
 }
 
-/// Reads and checks one SOURCE that is no magnet link.
+/// Reads and checks one SOURCE that is no magnet link; `bind` as in [`subject`].
 ///
 /// # Errors
 /// [`SourceError`], if it can't be read or is no torrent.
-pub fn read(source: &Source) -> Result<Torrent, SourceError> {
+pub fn read(source: &Source, bind: Option<IpAddr>) -> Result<Torrent, SourceError> {
     let bytes = match source {
         Source::Path(path) => open(path).and_then(|file| read_all(file, Vec::new())),
         Source::Stdin => read_all(io::stdin().lock(), Vec::new()),
-        Source::Url(url) => fetch(url),
+        Source::Url(url) => fetch(url, bind),
         Source::Magnet(_) => Err(Why::OnlyALink),
     };
     let torrent = bytes.and_then(|bytes| {
@@ -149,7 +153,7 @@ fn read_all(from: impl Read, mut bytes: Vec<u8>) -> Result<Vec<u8>, Why> {
     from.read_to_end(&mut bytes).map_err(|error| {
         // ureq's own errors come wrapped from the body of an answer.
         match error.downcast::<ureq::Error>() {
-            Ok(error) => http(error),
+            Ok(error) => trouble(error),
             Err(error) => Why::Io(error),
         }
     })?;
@@ -167,17 +171,16 @@ fn parse(bytes: &[u8]) -> Result<Metainfo, Why> {
     }
 }
 
-fn fetch(url: &str) -> Result<Vec<u8>, Why> {
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .user_agent(concat!("storrent/", env!("CARGO_PKG_VERSION")))
+fn fetch(url: &str, bind: Option<IpAddr>) -> Result<Vec<u8>, Why> {
+    let config = Agent::config_builder()
+        .user_agent(http::USER_AGENT)
         .max_redirects(MAX_REDIRECTS)
         .http_status_as_error(false)
         .timeout_connect(Some(PATIENCE))
         .timeout_per_read(Some(PATIENCE))
-        .timeout_per_write(Some(PATIENCE))
-        .build()
-        .into();
-    let mut answer = agent.get(requestable(url)).call().map_err(http)?;
+        .timeout_per_write(Some(PATIENCE));
+    let agent = http::agent(config, bind);
+    let mut answer = agent.get(requestable(url)).call().map_err(trouble)?;
     let status = answer.status();
     if !status.is_success() {
         return Err(Why::Status(status.to_string()));
@@ -193,7 +196,7 @@ fn fetch(url: &str) -> Result<Vec<u8>, Why> {
     read_all(answer.body_mut().as_reader(), Vec::new())
 }
 
-fn http(error: ureq::Error) -> Why {
+fn trouble(error: ureq::Error) -> Why {
     match error {
         ureq::Error::Timeout(_) => Why::Silent,
         ureq::Error::TooManyRedirects => Why::Redirects,
@@ -279,13 +282,13 @@ mod tests {
         ];
         for (name, why) in cases {
             let path = dir.path().join(name);
-            let text = chain(&read(&Source::Path(path.clone())).unwrap_err());
+            let text = chain(&read(&Source::Path(path.clone()), None).unwrap_err());
             let start = format!("cannot read {}: ", path.display());
             assert!(text.starts_with(&start) && text.contains(why), "{text}");
         }
-        let good = read(&Source::Path(dir.path().join("good"))).unwrap();
+        let good = read(&Source::Path(dir.path().join("good")), None).unwrap();
         assert_eq!((good.bytes, &*good.metainfo.name), (torrent(), "n"));
-        let magnet = read(&Source::Magnet("magnet:?x".into())).unwrap_err();
+        let magnet = read(&Source::Magnet("magnet:?x".into()), None).unwrap_err();
         assert!(chain(&magnet).contains("does not say what"));
     }
 
@@ -318,21 +321,23 @@ mod tests {
             (vec!["nonsense\r\n\r\n".into()], Some("cannot read http")),
         ];
         for (answers, why) in cases {
-            let url = server(answers);
-            match (read(&Source::Url(url)), why) {
-                (Ok(torrent), None) => assert_eq!(torrent.metainfo.name, "n"),
-                (Err(error), Some(why)) => {
-                    let text = chain(&error);
-                    assert!(text.contains(why), "{text}");
+            for bind in [None, Some([127, 0, 0, 1].into())] {
+                let url = server(answers.clone());
+                match (read(&Source::Url(url), bind), why) {
+                    (Ok(torrent), None) => assert_eq!(torrent.metainfo.name, "n"),
+                    (Err(error), Some(why)) => {
+                        let text = chain(&error);
+                        assert!(text.contains(why), "{text}");
+                    }
+                    (other, why) => panic!("{other:?}, expected {why:?}"),
                 }
-                (other, why) => panic!("{other:?}, expected {why:?}"),
             }
         }
         let nobody = TcpListener::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()
             .unwrap();
-        let error = read(&Source::Url(format!("http://{nobody}/"))).unwrap_err();
+        let error = read(&Source::Url(format!("http://{nobody}/")), None).unwrap_err();
         assert!(chain(&error).contains("refused"), "{}", chain(&error));
     }
 

@@ -283,6 +283,7 @@ impl Engine<'_> {
                 max_peers: self.config.max_peers,
                 pex: self.config.sources.pex,
                 dht: self.config.sources.dht,
+                lsd: self.config.sources.lsd,
                 sequential: self.config.sequential,
                 afterwards: self.config.afterwards,
                 stall_timeout: self.config.stall_timeout,

@@ -47,6 +47,7 @@ impl Engine<'_> {
         if let Some(stored) = self.alive(id).and_then(|running| running.stored.as_ref()) {
             let _ = stored.checker.send(CheckRequest::Hurry);
         }
+        self.leave_locally(self.works[id.0 as usize].info_hash);
         self.perform(id, actions);
         if self
             .works

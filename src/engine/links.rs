@@ -69,8 +69,11 @@ impl Engine<'_> {
             self.links.remove(&key);
         }
         let Some(id) = about else { return };
-        if let PeerEvent::DiskFailed(error) = event {
-            return self.fail(id, error);
+        match event {
+            PeerEvent::DiskFailed(error) => return self.fail(id, error),
+            // It has too much open, and nobody else is there to close anything.
+            PeerEvent::OutOfFiles(error) if self.links.len() == 1 => return self.fail(id, error),
+            _ => {}
         }
         let mut budgets = self.budgets;
         let actions = self

@@ -16,6 +16,7 @@ mod dht;
 mod goodbye;
 mod links;
 mod listener;
+mod local;
 mod perform;
 mod prepare;
 
@@ -25,6 +26,7 @@ use crate::checker::{CheckReport, CheckRequest};
 use crate::config::{Config, Job};
 use crate::dht::{Dht, DhtNews};
 use crate::human::chain;
+use crate::lsd;
 use crate::peer::{FromPeer, Order, Shared, Us};
 use crate::report::{Report, Reporter};
 use crate::storage::StorageError;
@@ -85,6 +87,8 @@ enum News {
     /// A record of an earlier run was looked for: the metadata that it keeps.
     Recalled(TorrentId, Option<Vec<u8>>),
     Tracker(TorrentId, TrackerIndex, Result<AnnounceReply, TrackerError>),
+    /// Somebody on the local network has this torrent, too.
+    Local(InfoHash, SocketAddr),
     CheckProgress(TorrentId, u32, u32),
     Prepared(TorrentId, Result<Option<Prepared>, StorageError>),
     Check(TorrentId, CheckReport),
@@ -220,6 +224,8 @@ struct Engine<'a> {
     links: HashMap<PeerKey, PeerLink>,
     next_key: u32,
     budgets: Budgets,
+    /// The thread of local service discovery, once a torrent may use it.
+    lsd: Option<Sender<lsd::Order>>,
     news: Sender<News>,
     events: Sender<(PeerKey, FromPeer)>,
     reporter: &'a mut dyn Reporter,
@@ -253,6 +259,7 @@ impl<'a> Engine<'a> {
             links: HashMap::new(),
             next_key: 0,
             budgets,
+            lsd: None,
             news,
             events,
             reporter,
@@ -327,6 +334,7 @@ impl<'a> Engine<'a> {
                     .map(|running| running.torrent.on_tracker(index, result, now));
                 self.perform(id, actions.unwrap_or_default());
             }
+            News::Local(info_hash, addr) => self.on_local_peer(info_hash, addr),
             News::CheckProgress(id, done, pieces) => {
                 let info_hash = self.works[id.0 as usize].info_hash;
                 self.reporter.report(Report::Checking {

@@ -62,6 +62,10 @@ impl Engine<'_> {
                         dht.node(addr);
                     }
                 }
+                Action::AnnounceLocally => {
+                    let info_hash = running.us.info_hash;
+                    self.announce_locally(info_hash);
+                }
                 Action::Tell(report) => self.reporter.report(report),
                 Action::Complete => {
                     let storage = running.stored.as_ref().map(|s| s.shared.storage.clone());
@@ -113,11 +117,7 @@ impl Engine<'_> {
             Phase::Done => self.leave(id),
             Phase::Stalled => {
                 let info_hash = running.us.info_hash;
-                let why = running
-                    .torrent
-                    .progress(Instant::now())
-                    .idle
-                    .unwrap_or_default();
+                let why = running.torrent.why_idle();
                 self.ending.stalled = true;
                 let message =
                     format!("gave up, as nothing came for the time of --stall-timeout: {why}");

@@ -2,8 +2,10 @@
 //! the peer's work to others and goes on.
 
 use crate::layout::RawBlock;
+use crate::messages::{End, EndKind};
 use crate::mse::MseError;
 use crate::wire::WireError;
+use rustix::io::Errno;
 use std::io;
 use std::time::Duration;
 
@@ -65,4 +67,66 @@ pub enum PeerError {
     /// A disk error: reported to the user by itself.
     #[error("{0}")]
     Disk(String),
+    /// The process has as many files and connections open as it may.
+    #[error("{0}")]
+    OutOfFiles(String),
+}
+
+impl PeerError {
+    /// What the system said while connecting.
+    pub fn of_dial(source: io::Error) -> Self {
+        match Errno::from_io_error(&source) {
+            Some(Errno::MFILE | Errno::NFILE) => Self::OutOfFiles(format!(
+                "cannot connect to peers: too many files are open: raise the limit (ulimit -n) \
+                 and run the same command again: {source}"
+            )),
+            _ => Self::Io {
+                during: "connecting",
+                source,
+            },
+        }
+    }
+}
+
+impl From<PeerError> for End {
+    fn from(error: PeerError) -> Self {
+        use io::ErrorKind as Io;
+        let kind = match &error {
+            PeerError::Io { source, .. } => match source.kind() {
+                Io::ConnectionRefused => EndKind::Refused,
+                Io::TimedOut | Io::WouldBlock => EndKind::TimedOut,
+                Io::HostUnreachable | Io::NetworkUnreachable => EndKind::Unreachable,
+                _ => EndKind::Other,
+            },
+            PeerError::Silent(_) => EndKind::TimedOut,
+            _ => EndKind::Other,
+        };
+        let text = error.to_string();
+        Self { kind, text }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_kind_of_end_it_is() {
+        let io = |kind: io::ErrorKind| PeerError::Io {
+            during: "connecting",
+            source: kind.into(),
+        };
+        let cases = [
+            (io(io::ErrorKind::ConnectionRefused), EndKind::Refused),
+            (io(io::ErrorKind::TimedOut), EndKind::TimedOut),
+            (io(io::ErrorKind::NetworkUnreachable), EndKind::Unreachable),
+            (io(io::ErrorKind::ConnectionReset), EndKind::Other),
+            (PeerError::Silent(Duration::ZERO), EndKind::TimedOut),
+            (PeerError::NotBitTorrent, EndKind::Other),
+        ];
+        for (error, kind) in cases {
+            let text = error.to_string();
+            assert_eq!(End::from(error), End { kind, text });
+        }
+    }
 }

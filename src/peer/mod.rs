@@ -31,7 +31,7 @@ use crate::bitfield::Bitfield;
 use crate::extension::{self, Ourselves};
 use crate::human;
 use crate::layout::Layout;
-use crate::messages::{Command, PeerEvent};
+use crate::messages::{Command, End, PeerEvent};
 use crate::storage::{Files, Storage, StorageError};
 use crate::types::{InfoHash, PeerId, PeerKey};
 use crate::wire::{self, Handshake};
@@ -151,9 +151,13 @@ pub fn spawn(
             Some(peer) => peer.converse(&orders, &farewell),
             None => Ok(()),
         });
+        if let Err(PeerError::OutOfFiles(text)) = &end {
+            let event = PeerEvent::OutOfFiles(text.clone());
+            farewell.tell(FromPeer::Event(event));
+        }
         farewell.why = end
             .err()
-            .map_or_else(|| "no longer needed".into(), |error| error.to_string());
+            .map_or_else(|| "no longer needed".into(), End::from);
     })?;
     Ok(())
 }
@@ -162,7 +166,7 @@ pub fn spawn(
 struct Farewell {
     key: PeerKey,
     events: Sender<(PeerKey, FromPeer)>,
-    why: String,
+    why: End,
 }
 
 impl Farewell {
@@ -174,7 +178,7 @@ impl Farewell {
 
 impl Drop for Farewell {
     fn drop(&mut self) {
-        let why = std::mem::take(&mut self.why);
+        let why = self.why.clone();
         self.tell(FromPeer::Event(PeerEvent::Closed(why)));
     }
 }
@@ -411,10 +415,11 @@ impl Peer {
     /// Too many open files are this connection's end; anything else is the torrent's.
     fn disk_failed(&mut self, error: &StorageError) -> Result<(), PeerError> {
         let text = human::chain(error);
-        if !error.is_out_of_files() {
-            let event = PeerEvent::DiskFailed(text.clone());
-            self.session.events.push(event);
+        if error.is_out_of_files() {
+            return Err(PeerError::OutOfFiles(text));
         }
+        let event = PeerEvent::DiskFailed(text.clone());
+        self.session.events.push(event);
         Err(PeerError::Disk(text))
     }
 

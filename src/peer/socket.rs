@@ -54,21 +54,16 @@ impl PeerSocket {
         bind: Option<IpAddr>,
         timeout: Duration,
     ) -> Result<Self, PeerError> {
-        let during = |source| PeerError::Io {
-            during: "connecting",
-            source,
+        let connect = || {
+            let domain = socket2::Domain::for_address(addr);
+            let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
+            if let Some(ip) = bind.filter(|ip| ip.is_ipv4() == addr.is_ipv4()) {
+                socket.bind(&SocketAddr::new(ip, 0).into())?;
+            }
+            socket.connect_timeout(&addr.into(), timeout)?;
+            Ok(socket)
         };
-        let domain = socket2::Domain::for_address(addr);
-        let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None).map_err(during)?;
-        if let Some(ip) = bind.filter(|ip| ip.is_ipv4() == addr.is_ipv4()) {
-            socket
-                .bind(&SocketAddr::new(ip, 0).into())
-                .map_err(during)?;
-        }
-        socket
-            .connect_timeout(&addr.into(), timeout)
-            .map_err(during)?;
-        Self::new(socket.into())
+        Self::new(connect().map_err(PeerError::of_dial)?.into())
     }
 
     /// Takes over a connected stream.

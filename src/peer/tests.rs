@@ -132,7 +132,7 @@ fn fake_main(
             PeerEvent::Closed(why) => {
                 let after = events.recv_timeout(TICK);
                 assert!(after.is_err(), "after the end: {after:?}");
-                return (told, why.clone());
+                return (told, why.text.clone());
             }
             _ => {}
         }
@@ -419,7 +419,7 @@ fn main_hangs_up() {
         let FromPeer::Event(PeerEvent::Closed(why)) = last else {
             panic!("{when}: {last:?}");
         };
-        assert_eq!(why, "no longer needed", "{when}");
+        assert_eq!(why.text, "no longer needed", "{when}");
         peer.join().unwrap();
         assert!(
             events.recv_timeout(PATIENCE).is_err(),
@@ -573,7 +573,7 @@ fn two_threads_full_of_each_others_requests_do_not_deadlock() {
             FromPeer::Event(PeerEvent::Stored(spans)) => {
                 *stored += spans.iter().map(|span| span.count()).sum::<u32>();
             }
-            FromPeer::Event(PeerEvent::Closed(why)) => panic!("{key:?} ended: {why}"),
+            FromPeer::Event(PeerEvent::Closed(why)) => panic!("{key:?} ended: {why:?}"),
             FromPeer::Event(_) => {}
         }
     }

@@ -13,6 +13,7 @@
 pub mod blame;
 mod content;
 mod dht;
+mod idle;
 mod learning;
 mod peers;
 mod pex;
@@ -88,6 +89,8 @@ pub enum Action {
     },
     /// A node of the DHT is here.
     EnterDht(SocketAddr),
+    /// Let the local network know, and tell who there has it, too: it is public.
+    AnnounceLocally,
     /// The metadata is here: [`Torrent::learn`] what it says.
     Learnt(Vec<u8>),
     /// Tell the user.
@@ -115,6 +118,8 @@ pub struct Setup {
     pub pex: bool,
     /// Find peers by the DHT (BEP 5).
     pub dht: bool,
+    /// Look for peers on the local network (BEP 14).
+    pub lsd: bool,
     /// Fetch in order.
     pub sequential: bool,
     /// What to do when complete.
@@ -290,6 +295,7 @@ impl Torrent {
         let mut actions = Vec::new();
         self.announcer.start(self.left() == 0, now);
         self.begin(now, &mut actions);
+        self.tell_skipped(&mut actions);
         actions
     }
 
@@ -299,6 +305,15 @@ impl Torrent {
         self.verify(padding, actions);
         self.check_complete(now, actions);
         self.announce(now, actions);
+        if self.asks_locally() && self.phase != Phase::Done {
+            actions.push(Action::AnnounceLocally);
+        }
+    }
+
+    /// Whether the local network is asked for peers. A magnet link does not say whether
+    /// the torrent is private.
+    fn asks_locally(&self) -> bool {
+        self.setup.lsd && self.knows_content() && !self.content.private
     }
 
     /// Leaves the swarm: the peers are told to go. Once they are gone, and their last

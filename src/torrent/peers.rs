@@ -8,9 +8,9 @@ use super::{Action, Phase, Torrent, detail};
 use crate::bitfield::Bitfield;
 use crate::choker::Choker;
 use crate::layout::{BLOCK_LEN, PieceIndex, Span, spans_of};
-use crate::messages::{Command, PeerEvent};
+use crate::messages::{Command, End, EndKind, PeerEvent};
 use crate::picker::Outcome;
-use crate::swarm::{Ending, Source};
+use crate::swarm::Ending;
 use crate::types::{PeerId, PeerKey};
 use crate::wire::Handshake;
 use std::collections::BTreeMap;
@@ -307,8 +307,8 @@ impl Torrent {
             | PeerEvent::Metadata(_)
             | PeerEvent::NoMetadata
             | PeerEvent::FalseMetadata => self.on_metadata(key, event, now, &mut actions),
-            PeerEvent::DiskFailed(_) => {}
-            PeerEvent::Closed(why) => self.on_closed(key, &why, now, budgets, &mut actions),
+            PeerEvent::DiskFailed(_) | PeerEvent::OutOfFiles(_) => {}
+            PeerEvent::Closed(end) => self.on_closed(key, &end, now, budgets, &mut actions),
         }
         actions
     }
@@ -563,7 +563,7 @@ impl Torrent {
     fn on_closed(
         &mut self,
         key: PeerKey,
-        why: &str,
+        end: &End,
         now: Instant,
         budgets: &mut Budgets,
         actions: &mut Vec<Action>,
@@ -578,13 +578,12 @@ impl Torrent {
         let ending = match (peer.useless, peer.welcome && peer.gave + peer.took > 0) {
             (true, _) => Ending::Useless,
             (_, true) => Ending::Good,
-            _ => Ending::Failed,
+            _ => Ending::Failed(end.kind),
         };
-        if peer.incoming {
-            self.swarm.add(peer.addr, Source::Incoming);
+        if !peer.incoming {
+            self.swarm.ended(peer.addr, ending, now);
         }
-        self.swarm.ended(peer.addr, ending, now);
-        actions.push(detail(1, format!("{}: {why}", peer.addr)));
+        actions.push(detail(1, format!("{}: {}", peer.addr, end.text)));
         self.share();
         self.verify(ready, actions);
         self.feed_hungry(now, budgets, actions);
@@ -595,6 +594,6 @@ impl Torrent {
 
     /// Its thread never came to be.
     pub fn on_dial_failed(&mut self, addr: SocketAddr, now: Instant) {
-        self.swarm.ended(addr, Ending::Failed, now);
+        self.swarm.ended(addr, Ending::Failed(EndKind::Other), now);
     }
 }

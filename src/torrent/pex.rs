@@ -12,6 +12,7 @@ use super::peers::Peer;
 use super::{Action, Torrent, detail};
 use crate::extension::pex::{MAX_TOLD, REACHABLE, SEED};
 use crate::messages::Command;
+use crate::reach::may_name;
 use crate::swarm::Source;
 use crate::types::PeerKey;
 use std::collections::{BTreeMap, BTreeSet};
@@ -46,6 +47,8 @@ impl Torrent {
     ) {
         if let Some(peer) = self.peers.get(&key).filter(|_| self.exchanges_peers()) {
             let text = format!("{}: knows {} peers", peer.addr, addrs.len());
+            let teller = peer.addr.ip();
+            let addrs = addrs.into_iter().filter(|addr| may_name(teller, *addr));
             actions.push(detail(1, text));
             self.on_addresses(addrs, Source::Pex, now, actions);
         }
@@ -68,13 +71,14 @@ impl Torrent {
             .filter_map(|peer| Some((listens_at(peer)?, flags(peer))))
             .collect();
         for (key, peer) in self.peers.iter_mut().filter(|(_, peer)| due(peer)) {
-            let itself = listens_at(peer);
+            let (itself, host) = (listens_at(peer), peer.addr.ip());
             let Some(exchange) = &mut peer.pex else {
                 continue;
             };
-            let fresh = there
-                .iter()
-                .filter(|(addr, _)| Some(**addr) != itself && !exchange.told.contains(addr));
+            let fresh = there.iter().filter(|(addr, _)| {
+                let of_use = Some(**addr) != itself && may_name(host, **addr);
+                of_use && !exchange.told.contains(addr)
+            });
             let added: Vec<(SocketAddr, u8)> = fresh
                 .take(MAX_TOLD)
                 .map(|(addr, flags)| (*addr, *flags))

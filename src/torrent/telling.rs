@@ -1,7 +1,7 @@
 //! What a torrent tells the user of itself: how it goes, and why nothing comes.
 
-use super::peers::Peer;
-use super::{Phase, Torrent};
+use super::idle::Idle;
+use super::{Action, Phase, Torrent, detail};
 use crate::human;
 use crate::report::Progress;
 use std::time::Instant;
@@ -27,53 +27,38 @@ impl Torrent {
         }
     }
 
+    /// Trackers that are passed over without being asked.
+    pub(super) fn tell_skipped(&self, actions: &mut Vec<Action>) {
+        if let skipped @ 1.. = self.announcer.skipped() {
+            let trackers = human::count(skipped as u64, "tracker");
+            let text = format!("{trackers} not asked: for browsers only (ws://, wss://)");
+            actions.push(detail(1, text));
+        }
+    }
+
     /// The line that says why nothing comes.
     pub fn why_idle(&self) -> String {
-        let connected: Vec<&Peer> = self.peers.values().filter(|peer| peer.welcome).collect();
-        let count =
-            |test: &dyn Fn(&Peer) -> bool| connected.iter().filter(|peer| test(peer)).count();
-        if !self.knows_content() && !connected.is_empty() {
-            return self.what_is_learnt(connected.len());
+        let connected = self.peers.values().filter(|peer| peer.welcome);
+        if let n @ 1.. = connected.clone().count()
+            && !self.knows_content()
+        {
+            return self.what_is_learnt(n);
         }
-        if !connected.is_empty() {
-            let useful = count(&|peer| peer.useful > 0);
-            let choking = count(&|peer| peer.useful > 0 && peer.peer_chokes);
-            let peers = |n: usize| human::count(n as u64, "peer");
-            return match useful {
-                0 => format!(
-                    "{}, none with anything that is missing",
-                    peers(connected.len())
-                ),
-                _ if choking == useful => format!("waiting for {} to let us in", peers(useful)),
-                _ => format!("{} asked, nothing comes", peers(useful)),
-            };
-        }
-        let trackers = self.announcer.summary();
-        let (known, failed) = self.swarm.counts();
-        let mut text = match known {
-            0 => "no peers".to_owned(),
-            _ => format!("no peers connected of {known} known, {failed} cannot be reached"),
+        let mut idle = Idle {
+            known: self.swarm.counts(),
+            trackers: self.announcer.summary(),
+            tracker_error: self.announcer.last_errors().next(),
+            dht_nodes: self.uses_dht().then_some(self.dht.nodes),
+            local: self.asks_locally(),
+            ..Idle::default()
         };
-        let mut sources = Vec::new();
-        if trackers.trackers > 0 {
-            let error = self.announcer.last_errors().next();
-            sources.push(match error.filter(|_| trackers.answered == 0) {
-                Some(error) => format!("{trackers} ({error})"),
-                None => trackers.to_string(),
-            });
-        } else if known == 0 {
-            sources.push("the torrent names no tracker".into());
+        for peer in connected {
+            match peer.useful {
+                0 => idle.no_use += 1,
+                _ if peer.peer_chokes => idle.choking += 1,
+                _ => idle.silent += 1,
+            }
         }
-        if self.uses_dht() {
-            let nodes = human::count(self.dht.nodes as u64, "node");
-            sources.push(format!("DHT {nodes}"));
-        }
-        if !sources.is_empty() {
-            text += &format!(": {}", sources.join(", "));
-        }
-        if trackers.trackers == 0 && known == 0 && self.dht.nodes == 0 {
-            text += "; name a peer with --peer or a tracker with --tracker";
-        }
-        text
+        idle.to_string()
     }
 }

@@ -31,6 +31,7 @@ fn setup(layout: Arc<Layout>, have: Bitfield) -> Setup {
         trackers: Vec::new(),
         pex: true,
         dht: false,
+        lsd: true,
         port: 6881,
         max_peers: 50,
         sequential: false,

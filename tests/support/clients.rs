@@ -35,6 +35,8 @@ pub enum Client {
     Libtorrent,
     /// The same, refusing every connection that is not encrypted (MSE).
     LibtorrentEncrypted,
+    /// The same, looking for peers on the local network only (BEP 14).
+    LibtorrentLocal,
     /// rTorrent (libtorrent-rakshasa: no kin of the other).
     Rtorrent,
     /// qBittorrent.
@@ -47,7 +49,9 @@ impl Client {
         let program = match self {
             Self::Aria2 => "aria2c",
             Self::Transmission => "transmission-cli",
-            Self::Libtorrent | Self::LibtorrentEncrypted => "python3-libtorrent",
+            Self::Libtorrent | Self::LibtorrentEncrypted | Self::LibtorrentLocal => {
+                "python3-libtorrent"
+            }
             Self::Rtorrent => "rtorrent",
             Self::Qbittorrent => "qbittorrent-nox",
         };
@@ -67,8 +71,9 @@ impl Client {
         let mut command = match self {
             Self::Aria2 => aria2(torrent, dir, address, port),
             Self::Transmission => transmission(torrent, dir, home, address, port),
-            Self::Libtorrent => libtorrent(torrent, dir, home, address, port, "off"),
-            Self::LibtorrentEncrypted => libtorrent(torrent, dir, home, address, port, "forced"),
+            Self::Libtorrent => libtorrent(torrent, dir, home, address, port, ""),
+            Self::LibtorrentEncrypted => libtorrent(torrent, dir, home, address, port, "encrypted"),
+            Self::LibtorrentLocal => libtorrent(torrent, dir, home, address, port, "local"),
             Self::Rtorrent => rtorrent(torrent, dir, home, address, port),
             Self::Qbittorrent => qbittorrent(torrent, dir, home, port),
         };
@@ -126,16 +131,16 @@ fn libtorrent(
     home: &Path,
     address: &str,
     port: u16,
-    encryption: &str,
+    how: &str,
 ) -> Command {
     const SCRIPT: &str = r#"
 import signal, sys
 import libtorrent as lt
-torrent, folder, listen, encryption = sys.argv[1:]
-policy = {"forced": 0, "off": 2}[encryption]
+torrent, folder, listen, how = sys.argv[1:]
+policy = 0 if how == "encrypted" else 2
 session = lt.session({
     "listen_interfaces": listen, "outgoing_interfaces": listen.split(":")[0],
-    "enable_dht": False, "enable_lsd": False, "enable_upnp": False, "enable_natpmp": False,
+    "enable_dht": False, "enable_lsd": how == "local", "enable_upnp": False, "enable_natpmp": False,
     "enable_outgoing_utp": False, "enable_incoming_utp": False,
     "out_enc_policy": policy, "in_enc_policy": policy, "allowed_enc_level": 3,
 })
@@ -161,7 +166,7 @@ while True:
         .arg(torrent)
         .arg(dir)
         .arg(format!("{address}:{port}"))
-        .arg(encryption);
+        .arg(how);
     c
 }
 

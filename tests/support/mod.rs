@@ -14,6 +14,7 @@
 //! | [`wire`], [`peer`] | the peer protocol, and scripted peers that speak it well or badly |
 //! | [`dht`] | scripted nodes of the DHT |
 //! | [`place`] | a temporary folder with a torrent, as most tests begin |
+//! | [`disk`] | a disk that is soon full |
 //! | [`network`], [`clients`] | real clients, in a network of their own |
 
 // Each test file compiles all of this and uses a part of it.
@@ -23,6 +24,7 @@ pub mod bencode;
 pub mod clients;
 pub mod content;
 pub mod dht;
+pub mod disk;
 pub mod http;
 pub mod network;
 pub mod peer;

@@ -5,8 +5,8 @@
 //! a tracker's answer), each shall have an address of its own, and nothing that they do
 //! on their own account (multicast, DHT, update checks) may leave the machine.
 
-use std::io::Write;
-use std::process::Command;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, Command, Stdio};
 
 /// The tracker's address.
 pub const TRACKER: &str = "10.77.0.1";
@@ -30,26 +30,103 @@ pub fn isolated(name: &str, programs: &[&str], body: impl FnOnce()) {
     if let Some(program) = programs.iter().find(|p| !installed(p)) {
         return skip(name, &format!("{program} is not installed"));
     }
-    if !rustix::process::geteuid().is_root() {
-        return skip(name, "only root may make a network namespace");
+    let enter = "ip link set lo up && ip addr add 10.77.0.1/16 dev lo";
+    again(name, "--net", enter, (INSIDE, "1"));
+}
+
+/// Executes the test `name` once more in a namespace of the kind that `unshare` makes with
+/// `flag`, after the shell's line `enter`; there the variable `mark` is set.
+pub fn again(name: &str, flag: &str, enter: &str, mark: (&str, &str)) {
+    let may = Command::new("unshare").args([flag, "true"]).output();
+    if !may.is_ok_and(|done| done.status.success()) {
+        return skip(name, "only root may make a namespace, with unshare");
     }
-    let enter = "ip link set lo up && ip addr add 10.77.0.1/16 dev lo && exec \"$0\" \"$@\"";
-    let again = Command::new("unshare")
-        .args(["--net", "sh", "-c", enter])
+    let line = format!("{enter} && exec \"$0\" \"$@\"");
+    let done = Command::new("unshare")
+        .args([flag, "sh", "-c", &line])
         .arg(std::env::current_exe().unwrap())
         .args([name, "--exact", "--nocapture"])
-        .env(INSIDE, "1")
-        .output();
-    match again {
-        Err(e) => skip(name, &format!("no unshare: {e}")),
-        Ok(done) => {
-            let (out, err) = (done.stdout.as_slice(), done.stderr.as_slice());
-            let said = [out, err].map(String::from_utf8_lossy).concat();
-            // A name that is no test's would pass as well, having run nothing.
-            let ran = said.contains("1 passed") || !done.status.success();
-            assert!(ran, "{name} is not the name of this test");
-            assert!(done.status.success(), "in a network of its own:\n{said}");
+        .env(mark.0, mark.1)
+        .output()
+        .unwrap();
+    let (out, err) = (done.stdout.as_slice(), done.stderr.as_slice());
+    let said = [out, err].map(String::from_utf8_lossy).concat();
+    // A name that is no test's would pass as well, having run nothing.
+    let ran = said.contains("1 passed") || !done.status.success();
+    assert!(ran, "{name} is not the name of this test");
+    assert!(done.status.success(), "in a namespace of its own:\n{said}");
+}
+
+/// A second network, that of another machine, with a cable to ours: [`isolated`] tests
+/// only. It goes when this is dropped.
+pub struct Neighbour {
+    /// A process inside, which keeps the network alive until its input ends.
+    inside: Child,
+}
+
+/// How both ends of the cable may be addressed.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Cable {
+    /// [`NEAR`] and [`FAR`].
+    V4,
+    /// Only the addresses that are valid on one cable: fe80::1 and fe80::2.
+    V6,
+}
+
+/// Our end of an IPv4 cable.
+pub const NEAR: &str = "10.78.0.1";
+/// The neighbour's.
+pub const FAR: &str = "10.78.0.2";
+
+impl Neighbour {
+    /// Lays the cable.
+    pub fn new(cable: Cable) -> Self {
+        let mut inside = Command::new("unshare")
+            .args(["--net", "sh", "-c", "echo ready; exec cat"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut ready = String::new();
+        let mut said = BufReader::new(inside.stdout.take().unwrap());
+        said.read_line(&mut ready).unwrap();
+        assert_eq!(ready, "ready\n");
+        let neighbour = Self { inside };
+        let end = |name: &str, v4: &str, v6: &str| {
+            let address = match cable {
+                Cable::V4 => format!("{v4}/24"),
+                Cable::V6 => format!("{v6}/64 nodad"),
+            };
+            format!(
+                "ip link set lo up && ip link set {name} addrgenmode none && \
+                 ip addr add {address} dev {name} && ip link set {name} up"
+            )
+        };
+        let pid = neighbour.inside.id();
+        let lay = format!("ip link add near type veth peer name far netns {pid}");
+        let near = format!("{lay} && {}", end("near", NEAR, "fe80::1"));
+        for (mut shell, line) in [
+            (Command::new("sh"), near),
+            (neighbour.command("sh"), end("far", FAR, "fe80::2")),
+        ] {
+            assert!(shell.args(["-c", &line]).status().unwrap().success());
         }
+        neighbour
+    }
+
+    /// A command that runs there.
+    pub fn command(&self, program: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        let place = format!("--net=/proc/{}/ns/net", self.inside.id());
+        command.args([&place, program]);
+        command
+    }
+}
+
+impl Drop for Neighbour {
+    fn drop(&mut self) {
+        drop(self.inside.stdin.take());
+        let _ = self.inside.wait();
     }
 }
 

@@ -1,6 +1,7 @@
 //! Runs the `storrent` program as a user or a script would, and collects what it says.
 
 use super::PATIENCE;
+use super::network::Neighbour;
 use crossbeam_channel::{Receiver, RecvTimeoutError, unbounded};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -23,7 +24,21 @@ pub struct Storrent {
 impl Storrent {
     /// `storrent` with nothing on its line.
     pub fn new() -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_storrent"));
+        Self::of(Command::new(env!("CARGO_BIN_EXE_storrent")))
+    }
+
+    /// The same in another network.
+    pub fn at(neighbour: &Neighbour) -> Self {
+        Self::of(neighbour.command(env!("CARGO_BIN_EXE_storrent")))
+    }
+
+    /// The same, started by a command that takes it as its last argument.
+    pub fn under(mut starter: Command) -> Self {
+        starter.arg(env!("CARGO_BIN_EXE_storrent"));
+        Self::of(starter)
+    }
+
+    fn of(mut command: Command) -> Self {
         // A proxy of the machine's would sit between the program and loopback.
         for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
             command.env_remove(name).env_remove(name.to_lowercase());

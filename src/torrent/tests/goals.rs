@@ -100,6 +100,26 @@ fn left_counts_the_whole_torrent() {
 }
 
 #[test]
+fn the_local_network_hears_of_public_torrents_with_work_left() {
+    let cases = [
+        (false, false, true),
+        (false, true, false),
+        (true, false, false),
+    ];
+    for (private, complete, expected) in cases {
+        let mut rig = Rig::new(2, |setup| {
+            content(setup).private = private;
+            if complete {
+                content(setup).have = Bitfield::all(2);
+            }
+        });
+        let actions = rig.torrent.start(rig.now);
+        let told = actions.contains(&Action::AnnounceLocally);
+        assert_eq!(told, expected, "private: {private}, complete: {complete}");
+    }
+}
+
+#[test]
 fn a_private_torrent_that_changes_its_tracker_drops_its_peers() {
     let mut rig = Rig::new(2, |setup| {
         content(setup).private = true;

@@ -160,3 +160,16 @@ fn looking_at_the_disk_is_no_stall() {
     rig.pass(limit / 2);
     assert_eq!(rig.torrent.phase(), Phase::Downloading);
 }
+
+/// A link does not say whether the torrent is private.
+#[test]
+fn the_local_network_hears_of_it_once_it_is_known_to_be_public() {
+    for private in [false, true] {
+        let mut rig = link(|_| {});
+        let started = rig.torrent.start(rig.now);
+        assert!(!started.contains(&Action::AnnounceLocally));
+        let content = content(&rig, &[], private);
+        let learnt = rig.torrent.learn(content, rig.now);
+        assert_eq!(learnt.contains(&Action::AnnounceLocally), !private);
+    }
+}

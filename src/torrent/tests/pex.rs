@@ -93,3 +93,52 @@ fn not_where_it_is_forbidden() {
         assert_eq!(rig.event(1, PeerEvent::Peers(vec![addr(9)])), []);
     }
 }
+
+/// Somebody out in the world knows nobody in our network, nor should he.
+#[test]
+fn near_addresses_are_not_for_the_far() {
+    let mut rig = Rig::new(2, |_| {});
+    let far: SocketAddr = "1.2.3.4:6881".parse().unwrap();
+    let handshake = Handshake::new(InfoHash([7; 20]), PeerId([50; 20]));
+    let now = rig.now;
+    rig.torrent.on_greeted(key(50), far, &handshake, true, now);
+    introduce(&mut rig, 50, Some(6881));
+    rig.join(2, Bitfield::none(2));
+    introduce(&mut rig, 2, Some(7002));
+    let actions = rig.pass(Duration::from_millis(100));
+    assert_eq!(told(&actions, 50), None);
+    assert_eq!(told(&actions, 2), Some((vec![(far, 0)], vec![])));
+
+    let other: SocketAddr = "5.6.7.8:6881".parse().unwrap();
+    let loopback = SocketAddr::from(([127, 0, 0, 1], 6881));
+    let named = PeerEvent::Peers(vec![loopback, addr(9), other]);
+    let dialled = |actions: Vec<Action>| -> Vec<SocketAddr> {
+        let dial = actions.into_iter().filter_map(|action| match action {
+            Action::Dial(addr) => Some(addr),
+            _ => None,
+        });
+        dial.collect()
+    };
+    assert_eq!(dialled(rig.event(50, named)), [other]);
+    let named = PeerEvent::Peers(vec![loopback, addr(9)]);
+    assert_eq!(dialled(rig.event(2, named)), [addr(9)]);
+}
+
+#[test]
+fn a_flood_is_no_storm() {
+    let mut rig = Rig::new(2, |_| {});
+    rig.join_seed(1);
+    let made_up = |n: u16| SocketAddr::from(([10, 1, (n >> 8) as u8, n as u8], 6881));
+    let mut dials = 0;
+    for n in 0..100 {
+        let named = (200 * n..200 * (n + 1)).map(made_up).collect();
+        for action in rig.event(1, PeerEvent::Peers(named)) {
+            if let Action::Dial(addr) = action {
+                rig.torrent.on_dial(PeerKey(1000 + dials), addr, rig.now);
+                dials += 1;
+            }
+        }
+    }
+    assert_eq!(dials as usize, MAX_DIALS);
+    assert_eq!(rig.torrent.swarm.counts().known, crate::swarm::MAX_KNOWN);
+}

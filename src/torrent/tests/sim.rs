@@ -407,6 +407,7 @@ impl World {
                 Action::Announce(..)
                 | Action::SearchDht { .. }
                 | Action::EnterDht(_)
+                | Action::AnnounceLocally
                 | Action::Learnt(_)
                 | Action::Tell(_) => {}
             }

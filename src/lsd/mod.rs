@@ -1,0 +1,258 @@
+//! Finds peers on the same network ([BEP 14], local service discovery): one thread.
+//!
+//! Somebody in the next room may have the same torrent. It is fast to reach and costs
+//! nobody's line, but a tracker that sees both behind one address can't help them to
+//! meet. So clients shout: each sends, now and then, a small UDP packet with the info
+//! hashes of its torrents to an address that stands for a whole group (*multicast*), and
+//! whoever on the network is in that group hears it. Who hears of a torrent of its own
+//! connects to the sender.
+//!
+//! The thread announces the torrents that main names, as [`schedule`] says, and tells
+//! main who else has them. It never hears of private torrents. The packets are in
+//! [`message`].
+//!
+//! A machine may be in several networks. A group is joined, and spoken to, on each
+//! network interface by itself; interfaces come and go, so they are looked up each time.
+//!
+//! [BEP 14]: https://www.bittorrent.org/beps/bep_0014.html
+
+pub mod message;
+pub mod schedule;
+
+use crate::types::InfoHash;
+use crossbeam_channel::{Receiver, TryRecvError};
+use message::MAX_PACKET;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use schedule::Schedule;
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use std::collections::BTreeSet;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The port of both groups.
+const PORT: u16 = 6771;
+
+/// The group over IPv4, and over IPv6.
+const GROUPS: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::new(239, 192, 152, 143)),
+    IpAddr::V6(Ipv6Addr::new(0xff15, 0, 0, 0, 0, 0, 0xefc0, 0x988f)),
+];
+
+/// The longest that the thread sleeps.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Packets read in one turn; when there are more, the rest of the turn is slept away.
+const A_TURN: usize = 32;
+
+/// The thread's stack, bytes; what grows is on the heap.
+const STACK: usize = 128 * 1024;
+
+/// Main → this thread. A closed channel means: end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Order {
+    /// Announce this torrent, and say who else has it.
+    Announce(InfoHash),
+    /// No longer.
+    Leave(InfoHash),
+}
+
+/// Starts the thread. It speaks and listens on all interfaces but loopback, or on the
+/// one that has the address `bind`; `port` is where we accept peers. `found` is told of
+/// each peer, some ten a second at most. It ends when the channel of `orders` closes.
+///
+/// # Errors
+/// If neither group can be listened to, or the system starts no more threads.
+pub fn spawn(
+    port: u16,
+    bind: Option<IpAddr>,
+    orders: Receiver<Order>,
+    found: impl Fn(InfoHash, SocketAddr) + Send + 'static,
+) -> io::Result<()> {
+    let (mut groups, mut failed) = (Vec::new(), None);
+    for ip in GROUPS {
+        if bind.is_none_or(|bind| bind.is_ipv4() == ip.is_ipv4()) {
+            match Group::open(ip, bind) {
+                Ok(group) => groups.push(group),
+                // The first tells most: many machines have no IPv6.
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+    }
+    if let Some(error) = failed.filter(|_| groups.is_empty()) {
+        return Err(error);
+    }
+    let thread = thread::Builder::new().name("lsd".into()).stack_size(STACK);
+    thread.spawn(move || run(port, &groups, &orders, found))?;
+    Ok(())
+}
+
+fn run(
+    port: u16,
+    groups: &[Group],
+    orders: &Receiver<Order>,
+    found: impl Fn(InfoHash, SocketAddr),
+) {
+    let cookie = format!("{:016x}", fastrand::u64(..));
+    let mut schedule = Schedule::default();
+    loop {
+        loop {
+            match orders.try_recv() {
+                Ok(Order::Announce(torrent)) => schedule.add(torrent, Instant::now()),
+                Ok(Order::Leave(torrent)) => schedule.remove(torrent),
+                Err(TryRecvError::Empty) => break,
+                Err(TryRecvError::Disconnected) => return,
+            }
+        }
+        let due = schedule.due(Instant::now());
+        if !due.is_empty() {
+            for group in groups {
+                group.announce(&message::encode(group.at, port, &due, &cookie));
+            }
+        }
+        wait(groups);
+        let mut packets = 0;
+        while packets < A_TURN
+            && let Some((packet, from)) = groups.iter().find_map(Group::read)
+        {
+            packets += 1;
+            let announce = message::decode(&packet);
+            let Some(announce) = announce.filter(|a| a.cookie.as_ref() != Some(&cookie)) else {
+                continue;
+            };
+            let mut ours = announce.info_hashes;
+            ours.retain(|torrent| schedule.has(*torrent));
+            if !ours.is_empty() && schedule.may_hear(Instant::now()) {
+                let mut peer = from;
+                peer.set_port(announce.port);
+                ours.into_iter().for_each(|torrent| found(torrent, peer));
+            }
+        }
+        if packets == A_TURN {
+            thread::sleep(TICK);
+        }
+    }
+}
+
+/// Waits up to [`TICK`] for a packet.
+fn wait(groups: &[Group]) {
+    let mut sockets: Vec<PollFd> = groups
+        .iter()
+        .map(|g| PollFd::new(&g.ears, PollFlags::IN))
+        .collect();
+    let limit = Timespec {
+        tv_sec: 0,
+        tv_nsec: TICK.subsec_nanos().into(),
+    };
+    if poll(&mut sockets, Some(&limit)).is_err() {
+        thread::sleep(TICK);
+    }
+}
+
+/// One of the two groups, as we take part in it.
+struct Group {
+    /// Its address.
+    at: SocketAddr,
+    /// Bound to that address: so only what was sent to the group arrives here, and
+    /// nobody far away can slip us peers.
+    ears: UdpSocket,
+    /// Sends from the address at which we can be reached.
+    mouth: UdpSocket,
+    bind: Option<IpAddr>,
+}
+
+impl Group {
+    fn open(ip: IpAddr, bind: Option<IpAddr>) -> io::Result<Self> {
+        let at = SocketAddr::new(ip, PORT);
+        let ears = Socket::new(Domain::for_address(at), Type::DGRAM, Some(Protocol::UDP))?;
+        // Every client on this machine listens here.
+        ears.set_reuse_address(true)?;
+        #[cfg(not(any(target_os = "linux", target_os = "android")))]
+        ears.set_reuse_port(true)?;
+        // Only what comes by an interface on which we joined the group; an old system
+        // can't do that, and we hear more.
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        let _ = match ip {
+            IpAddr::V4(_) => ears.set_multicast_all_v4(false),
+            IpAddr::V6(_) => ears.set_multicast_all_v6(false),
+        };
+        if at.is_ipv6() {
+            ears.set_only_v6(true)?;
+        }
+        ears.set_nonblocking(true)?;
+        ears.bind(&at.into())?;
+        let anywhere = match ip {
+            IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        Ok(Self {
+            at,
+            ears: ears.into(),
+            mouth: UdpSocket::bind((bind.unwrap_or(anywhere), 0))?,
+            bind,
+        })
+    }
+
+    /// Sends `packets` on each interface. It is joined there, too: mostly it was before,
+    /// and whatever else goes wrong concerns that interface only.
+    fn announce(&self, packets: &[Vec<u8>]) {
+        for interface in self.interfaces() {
+            let mouth = SockRef::from(&self.mouth);
+            let chosen = match (interface, self.at.ip()) {
+                (Interface::V4(own), IpAddr::V4(group)) => {
+                    let _ = self.ears.join_multicast_v4(&group, &own);
+                    mouth.set_multicast_if_v4(&own)
+                }
+                (Interface::V6(index), IpAddr::V6(group)) => {
+                    let _ = self.ears.join_multicast_v6(&group, index);
+                    mouth.set_multicast_if_v6(index)
+                }
+                _ => continue,
+            };
+            if chosen.is_ok() {
+                for packet in packets {
+                    let _ = self.mouth.send_to(packet, self.at);
+                }
+            }
+        }
+    }
+
+    /// The interfaces over which the group is reached.
+    fn interfaces(&self) -> BTreeSet<Interface> {
+        let all = if_addrs::get_if_addrs().unwrap_or_default();
+        let ours = all.iter().filter(|interface| match self.bind {
+            Some(ip) => interface.ip() == ip,
+            None => !interface.is_loopback(),
+        });
+        ours.filter_map(|interface| match interface.ip() {
+            IpAddr::V4(ip) if self.at.is_ipv4() => Some(Interface::V4(ip)),
+            IpAddr::V6(_) if self.at.is_ipv6() => interface.index.map(Interface::V6),
+            _ => None,
+        })
+        .collect()
+    }
+
+    /// A packet that has come, and from where. An error is a packet of nothing, so that
+    /// a socket that fails is not asked without end.
+    fn read(&self) -> Option<(Vec<u8>, SocketAddr)> {
+        let mut packet = vec![0; MAX_PACKET + 1];
+        match self.ears.recv_from(&mut packet) {
+            Ok((len, from)) => {
+                packet.truncate(len);
+                Some((packet, from))
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+            Err(_) => Some((Vec::new(), self.at)),
+        }
+    }
+}
+
+/// A way into a network, as the system calls for multicast name it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Interface {
+    /// By its address.
+    V4(Ipv4Addr),
+    /// By its number.
+    V6(u32),
+}

@@ -1,0 +1,160 @@
+//! When to announce which torrents to the local network, and how much to hear of it.
+//!
+//! Packets get lost, and who hears us first may not be ready yet: so a torrent is
+//! announced three times within its first seconds, then every five minutes, together
+//! with all the others. Each announce wakes every machine around, so there are no more.
+//!
+//! Pure: the time is an argument.
+
+use crate::types::InfoHash;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// When a torrent is announced, after it was added.
+const AT_FIRST: [Duration; 3] = [
+    Duration::ZERO,
+    Duration::from_secs(2),
+    Duration::from_secs(6),
+];
+
+/// How often all torrents are announced.
+const EVERY: Duration = Duration::from_secs(5 * 60);
+
+/// Announces of others that are taken in a second: a network full of peers must not
+/// flood us with addresses.
+const HEARD_A_SECOND: u32 = 10;
+
+/// The torrents that we announce.
+#[derive(Debug, Default)]
+pub struct Schedule {
+    /// Since when, and how many of [`AT_FIRST`] are done.
+    torrents: BTreeMap<InfoHash, (Instant, usize)>,
+    /// When all are announced next.
+    round: Option<Instant>,
+    /// When the present second of listening began, and what was taken in it.
+    heard: Option<(Instant, u32)>,
+}
+
+impl Schedule {
+    /// Announces this torrent from now on.
+    pub fn add(&mut self, torrent: InfoHash, now: Instant) {
+        self.torrents.entry(torrent).or_insert((now, 0));
+        self.round.get_or_insert(now + EVERY);
+    }
+
+    /// No longer.
+    pub fn remove(&mut self, torrent: InfoHash) {
+        self.torrents.remove(&torrent);
+    }
+
+    /// Whether it is one of ours.
+    pub fn has(&self, torrent: InfoHash) -> bool {
+        self.torrents.contains_key(&torrent)
+    }
+
+    /// What to announce now; it counts as done.
+    pub fn due(&mut self, now: Instant) -> Vec<InfoHash> {
+        let all = self.round.is_some_and(|at| at <= now);
+        if all {
+            self.round = Some(now + EVERY);
+        }
+        let mut due = Vec::new();
+        for (torrent, (since, done)) in &mut self.torrents {
+            let age = now.duration_since(*since);
+            // A machine that slept does not make up for what it missed.
+            let reached = AT_FIRST.iter().filter(|at| **at <= age).count();
+            if all || *done < reached {
+                *done = reached;
+                due.push(*torrent);
+            }
+        }
+        due
+    }
+
+    /// Whether one more announce of somebody else may be taken.
+    pub fn may_hear(&mut self, now: Instant) -> bool {
+        let second = Duration::from_secs(1);
+        let fresh = |since: &Instant| now.duration_since(*since) < second;
+        let (since, count) = self
+            .heard
+            .filter(|(since, _)| fresh(since))
+            .unwrap_or((now, 0));
+        self.heard = Some((since, count + 1));
+        count < HEARD_A_SECOND
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: InfoHash = InfoHash([1; 20]);
+    const B: InfoHash = InfoHash([2; 20]);
+
+    /// Looks every tenth of a second, as the thread does, up to `end` (in seconds);
+    /// says when what was announced.
+    fn play(
+        schedule: &mut Schedule,
+        start: Instant,
+        seconds: [u64; 2],
+    ) -> Vec<(u64, Vec<InfoHash>)> {
+        let tenths = seconds[0] * 10..seconds[1] * 10;
+        let at = |tenth| start + Duration::from_millis(100 * tenth);
+        tenths
+            .map(|tenth| (tenth, schedule.due(at(tenth))))
+            .filter(|(_, due)| !due.is_empty())
+            .map(|(tenth, due)| (tenth / 10, due))
+            .collect()
+    }
+
+    #[test]
+    fn often_at_first_then_seldom_and_together() {
+        let start = Instant::now();
+        let mut schedule = Schedule::default();
+        assert_eq!(schedule.due(start), []);
+        schedule.add(A, start);
+        let mut said = play(&mut schedule, start, [0, 50]);
+        schedule.add(B, start + Duration::from_secs(50));
+        schedule.add(B, start + Duration::from_secs(60)); // changes nothing
+        said.extend(play(&mut schedule, start, [50, 700]));
+        let (a, b, both) = (vec![A], vec![B], vec![A, B]);
+        let expected = [
+            (0, a.clone()),
+            (2, a.clone()),
+            (6, a),
+            (50, b.clone()),
+            (52, b.clone()),
+            (56, b.clone()),
+            (300, both.clone()),
+            (600, both),
+        ];
+        assert_eq!(said, expected);
+        schedule.remove(A);
+        assert!(!schedule.has(A) && schedule.has(B));
+        assert_eq!(play(&mut schedule, start, [700, 1000]), [(900, b)]);
+    }
+
+    #[test]
+    fn sleep_is_not_made_up_for() {
+        let start = Instant::now();
+        let mut schedule = Schedule::default();
+        schedule.add(A, start);
+        let late = start + Duration::from_secs(3600);
+        assert_eq!(schedule.due(late), [A]);
+        assert_eq!(schedule.due(late), []);
+        assert_eq!(schedule.due(late + Duration::from_secs(299)), []);
+        assert_eq!(schedule.due(late + EVERY), [A]);
+    }
+
+    #[test]
+    fn a_flood_is_heard_in_part() {
+        let start = Instant::now();
+        let mut schedule = Schedule::default();
+        let mut taken = 0;
+        for milli in 0..3000 {
+            let now = start + Duration::from_millis(milli);
+            taken += u32::from(schedule.may_hear(now));
+        }
+        assert_eq!(taken, 3 * HEARD_A_SECOND);
+    }
+}

@@ -1,0 +1,267 @@
+//! The line that says why nothing comes. It is what somebody reads whose download stands
+//! still, so it counts what was tried and how it ended, source by source, and leaves out
+//! what is not in use.
+
+use crate::announcer::TrackerSummary;
+use crate::human::count;
+use crate::swarm::Counts;
+use std::fmt;
+
+/// Said when there is nobody to ask.
+const NO_SOURCE: &str = "no peers: the torrent names no tracker that can be asked; \
+                         name a peer with --peer or a tracker with --tracker";
+
+/// What there is to say of a torrent to which nothing comes.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Idle<'a> {
+    /// Connected peers that have what we lack, and do not let us ask.
+    pub choking: usize,
+    /// Those that were asked, and send nothing.
+    pub silent: usize,
+    /// Those without anything that we lack.
+    pub no_use: usize,
+    /// The addresses that we know, connected or not.
+    pub known: Counts,
+    /// How the trackers do.
+    pub trackers: TrackerSummary,
+    /// Why one of them failed.
+    pub tracker_error: Option<&'a str>,
+    /// How many nodes of the DHT are known that answer, if it is asked (BEP 5).
+    pub dht_nodes: Option<usize>,
+    /// Whether the local network is asked (BEP 14).
+    pub local: bool,
+}
+
+impl fmt::Display for Idle<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (known, attempts) = (self.known.known, self.attempts());
+        let (connected, sources) = (self.connected(), self.sources());
+        let clauses = match (&*connected, &*attempts) {
+            ("", _) if known == 0 && sources.is_empty() => [NO_SOURCE.into(), sources],
+            ("", _) if known == 0 => [format!("no peers: {sources}"), String::new()],
+            ("", "") => [format!("no peers yet of {known} known"), sources],
+            ("", _) => [format!("no peers of {known} known: {attempts}"), sources],
+            (_, "") => [connected, String::new()],
+            _ => [connected, format!("{known} known: {attempts}")],
+        };
+        let said = clauses.iter().filter(|clause| !clause.is_empty());
+        f.write_str(&said.map(String::as_str).collect::<Vec<_>>().join("; "))
+    }
+}
+
+impl Idle<'_> {
+    /// What those do that are connected: "1 peer chokes us, 2 have nothing that is
+    /// missing".
+    fn connected(&self) -> String {
+        let mut parts = Vec::new();
+        for (n, one, many) in [
+            (self.choking, "chokes us", "choke us"),
+            (self.silent, "sends nothing", "send nothing"),
+            (
+                self.no_use,
+                "has nothing that is missing",
+                "have nothing that is missing",
+            ),
+        ] {
+            let does = if n == 1 { one } else { many };
+            match n {
+                0 => {}
+                n if parts.is_empty() => parts.push(format!("{} {does}", count(n as u64, "peer"))),
+                n => parts.push(format!("{n} {does}")),
+            }
+        }
+        parts.join(", ")
+    }
+
+    /// How attempts to connect ended: "3 refused, 8 timed out".
+    fn attempts(&self) -> String {
+        let known = &self.known;
+        list([
+            (known.refused, "refused"),
+            (known.timed_out, "timed out"),
+            (known.unreachable, "unreachable"),
+            (known.failed, "failed"),
+        ])
+    }
+
+    /// What the sources of addresses say; of each only if it is in use.
+    fn sources(&self) -> String {
+        let mut parts = Vec::new();
+        if self.trackers.trackers > 0 {
+            parts.push(self.of_trackers());
+        }
+        if let Some(nodes) = self.dht_nodes {
+            parts.push(format!("DHT {}", count(nodes as u64, "node")));
+        }
+        if self.local {
+            parts.push(match self.known.local {
+                0 => "nobody on the local network".into(),
+                n => format!("{n} on the local network"),
+            });
+        }
+        parts.join(", ")
+    }
+
+    /// "0 of 4 trackers answered", and why.
+    fn of_trackers(&self) -> String {
+        let trackers = &self.trackers;
+        let why = match (trackers.trackers, self.tracker_error) {
+            (1, Some(error)) => error.to_owned(),
+            _ => list([
+                (trackers.refused, "refused"),
+                (trackers.timed_out, "timed out"),
+                (trackers.failures, "said no"),
+                (trackers.other, "failed"),
+            ]),
+        };
+        match why.is_empty() {
+            true => trackers.to_string(),
+            false => format!("{trackers} ({why})"),
+        }
+    }
+}
+
+/// The counts that are not 0, each with its word.
+fn list<const N: usize>(counts: [(usize, &str); N]) -> String {
+    let there = counts.iter().filter(|(n, _)| *n > 0);
+    let texts: Vec<String> = there.map(|(n, word)| format!("{n} {word}")).collect();
+    texts.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trackers(answered: usize, refused: usize, timed_out: usize) -> TrackerSummary {
+        TrackerSummary {
+            trackers: 4,
+            answered,
+            refused,
+            timed_out,
+            ..TrackerSummary::default()
+        }
+    }
+
+    #[test]
+    fn what_is_said() {
+        let silence = Idle::default();
+        let tried = Idle {
+            known: Counts {
+                known: 12,
+                refused: 3,
+                timed_out: 8,
+                ..Counts::default()
+            },
+            ..Idle::default()
+        };
+        let one = TrackerSummary {
+            trackers: 1,
+            refused: 1,
+            ..TrackerSummary::default()
+        };
+        let cases: [(Idle, &str); 12] = [
+            (silence.clone(), NO_SOURCE),
+            (
+                tried.clone(),
+                "no peers of 12 known: 3 refused, 8 timed out",
+            ),
+            (
+                Idle {
+                    local: true,
+                    ..silence.clone()
+                },
+                "no peers: nobody on the local network",
+            ),
+            (
+                Idle {
+                    trackers: trackers(0, 0, 0),
+                    ..silence.clone()
+                },
+                "no peers: 0 of 4 trackers answered",
+            ),
+            (
+                Idle {
+                    trackers: TrackerSummary {
+                        failures: 1,
+                        other: 1,
+                        ..trackers(0, 1, 1)
+                    },
+                    tracker_error: Some("not told if there are several"),
+                    local: true,
+                    ..silence.clone()
+                },
+                "no peers: 0 of 4 trackers answered (1 refused, 1 timed out, 1 said no, \
+                 1 failed), nobody on the local network",
+            ),
+            (
+                Idle {
+                    trackers: one,
+                    tracker_error: Some("tracker http://t refused the connection"),
+                    ..silence.clone()
+                },
+                "no peers: 0 of 1 tracker answered (tracker http://t refused the connection)",
+            ),
+            (
+                Idle {
+                    known: Counts {
+                        known: 5,
+                        local: 2,
+                        ..Counts::default()
+                    },
+                    trackers: trackers(2, 0, 1),
+                    local: true,
+                    ..silence.clone()
+                },
+                "no peers yet of 5 known; 2 of 4 trackers answered (1 timed out), \
+                 2 on the local network",
+            ),
+            (
+                Idle {
+                    trackers: trackers(4, 0, 0),
+                    ..tried.clone()
+                },
+                "no peers of 12 known: 3 refused, 8 timed out; 4 of 4 trackers answered",
+            ),
+            (
+                Idle {
+                    choking: 1,
+                    ..tried.clone()
+                },
+                "1 peer chokes us; 12 known: 3 refused, 8 timed out",
+            ),
+            (
+                Idle {
+                    choking: 2,
+                    silent: 1,
+                    no_use: 1,
+                    trackers: trackers(4, 0, 0),
+                    ..silence.clone()
+                },
+                "2 peers choke us, 1 sends nothing, 1 has nothing that is missing",
+            ),
+            (
+                Idle {
+                    no_use: 3,
+                    known: Counts {
+                        known: 9,
+                        unreachable: 2,
+                        failed: 1,
+                        ..Counts::default()
+                    },
+                    ..silence.clone()
+                },
+                "3 peers have nothing that is missing; 9 known: 2 unreachable, 1 failed",
+            ),
+            (
+                Idle {
+                    silent: 2,
+                    ..silence
+                },
+                "2 peers send nothing",
+            ),
+        ];
+        for (idle, expected) in cases {
+            assert_eq!(idle.to_string(), expected, "{idle:?}");
+        }
+    }
+}
