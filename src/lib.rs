@@ -125,6 +125,7 @@
 //! | --- | --- |
 //! | [`peer`] | the thread of one connection: [its socket](peer::socket), [its receive buffer](peer::intake) |
 //! | [`tracker`] | the thread of one tracker, over HTTP or [UDP](tracker::udp_packets) |
+//! | [`http`] | the HTTP client |
 //! | [`storage`] | the files of a torrent: where a byte is, and that none is outside the folder |
 //! | [`checker`] | reads pieces back and hashes them |
 //! | [`resume`] | the record beside an incomplete download |
@@ -155,6 +156,7 @@
 //! | [`wire`], [`extension`] | the messages between peers; the extension handshake, [metadata](extension::metadata), [lists of peers](extension::pex) |
 //! | [`mse`] | the handshake and cipher of obfuscated connections |
 //! | [`announce`] | what is said to a tracker, and its answer |
+//! | [`url`] | URLs: escaping, redirects |
 //! | [`messages`] | what main and the peer threads say to each other |
 //! | [`config`], [`report`] | what the user asked for; what the user is told |
 //!
@@ -189,6 +191,7 @@ pub mod compose;
 pub mod config;
 pub mod engine;
 pub mod extension;
+pub mod http;
 pub mod human;
 pub mod layout;
 pub mod magnet;
@@ -210,4 +213,5 @@ pub mod swarm;
 pub mod torrent;
 pub mod tracker;
 pub mod types;
+pub mod url;
 pub mod wire;

@@ -17,7 +17,7 @@ const FLOORS: [(&str, &[&str]); 5] = [
     (
         "resources",
         &[
-            "peer", "tracker", "storage", "checker", "resume", "webseed", "dht", "lsd",
+            "peer", "tracker", "http", "storage", "checker", "resume", "webseed", "dht", "lsd",
         ],
     ),
     (
@@ -52,6 +52,7 @@ const FLOORS: [(&str, &[&str]); 5] = [
             "config",
             "report",
             "human",
+            "url",
         ],
     ),
     (

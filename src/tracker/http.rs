@@ -2,13 +2,11 @@
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 
-use super::bound_tcp::BoundTcp;
 use super::{Family, TrackerSettings, trouble_of};
 use crate::announce::{AnnounceEvent, AnnounceReply, AnnounceRequest, Trouble};
+use crate::http::{self, USER_AGENT};
 use ureq::Agent;
 use ureq::config::{Config, IpFamily};
-use ureq::unversioned::resolver::DefaultResolver;
-use ureq::unversioned::transport::{Connector, RustlsConnector};
 
 /// The most bytes of an answer, unpacked.
 const MAX_BODY: u64 = 2 << 20;
@@ -23,7 +21,7 @@ pub struct HttpTracker {
 impl HttpTracker {
     pub fn new(url: &str, settings: TrackerSettings) -> Self {
         let config = Config::builder()
-            .user_agent(concat!("storrent/", env!("CARGO_PKG_VERSION")))
+            .user_agent(USER_AGENT)
             // Many trackers say why they refuse us with status 400.
             .http_status_as_error(false)
             .max_redirects(10)
@@ -34,18 +32,10 @@ impl HttpTracker {
             .max_idle_connections(0)
             .timeout_connect(Some(settings.connect_timeout))
             .build();
-        let agent = match settings.bind {
-            None => Agent::new_with_config(config),
-            Some(ip) => Agent::with_parts(
-                config,
-                BoundTcp(ip).chain(RustlsConnector::default()),
-                DefaultResolver::default(),
-            ),
-        };
         Self {
             url: url.to_owned(),
+            agent: http::agent(config, settings.bind),
             settings,
-            agent,
         }
     }
 

@@ -10,7 +10,6 @@
 //!
 //! [BEP 7]: https://www.bittorrent.org/beps/bep_0007.html
 
-mod bound_tcp;
 mod http;
 mod udp;
 pub mod udp_packets;
