@@ -43,6 +43,8 @@
 //! | --- | --- | --- | --- |
 //! | main ([`engine`]) | 1 | every decision: what we have, who fetches what, whom we serve | its channels |
 //! | peer ([`peer`]) | 1 a connection | the stream, its buffers, the flags of one conversation | the socket, or its channel |
+//! | web seed ([`webseed`]) | 1 a web seed in use, at most 4 a torrent | its open files, what is to be fetched | main's channel and the request's at once |
+//! | web request ([`webseed::request`]) | 1 for each of them, while it lasts | an HTTP connection | the connection |
 //! | tracker ([`tracker`]) | 1 a tracker | an HTTP agent or a UDP socket | its channel, or the socket |
 //! | checker ([`checker`]) | 1 a torrent | its open files, four buffers | its channel |
 //! | listener (in [`engine`]) | 1 | the listening socket | `accept` |
@@ -125,7 +127,8 @@
 //! | --- | --- |
 //! | [`peer`] | the thread of one connection: [its socket](peer::socket), [its receive buffer](peer::intake) |
 //! | [`tracker`] | the thread of one tracker, over HTTP or [UDP](tracker::udp_packets) |
-//! | [`http`] | the HTTP client |
+//! | [`webseed`] | the thread of one web server that has the files: [what to ask for](webseed::backlog), [a request](webseed::request), [what an answer is worth](webseed::answer) |
+//! | [`http`] | the HTTP client of both |
 //! | [`storage`] | the files of a torrent: where a byte is, and that none is outside the folder |
 //! | [`checker`] | reads pieces back and hashes them |
 //! | [`resume`] | the record beside an incomplete download |
@@ -137,6 +140,7 @@
 //! | --- | --- |
 //! | [`torrent`] | one torrent as a whole; what follows serves it |
 //! | [`picker`], [`rarity`] | who fetches which block; which piece is rarest |
+//! | [`torrent::webseeds`] | which web seeds to use, and when again |
 //! | [`choker`] | whom we give to |
 //! | [`swarm`] | the addresses that we know; whom to dial next |
 //! | [`announcer`] | which tracker is told what, and when |
@@ -171,7 +175,7 @@
 //! | [`human`] | sizes, rates, times and foreign text for people |
 //!
 //! # What comes from outside
-//! Torrent files, trackers and peers are all taken for hostile. A length is bounded before
+//! Torrent files, trackers, web servers and peers are all taken for hostile. A length is bounded before
 //! memory is allocated for it; an index is checked once, where it comes in, and becomes a
 //! [`layout::PieceIndex`] or [`layout::Block`], which can be made nowhere else. What breaks
 //! a rule ends that file, that answer or that connection, with an error that says why; it
@@ -214,4 +218,5 @@ pub mod torrent;
 pub mod tracker;
 pub mod types;
 pub mod url;
+pub mod webseed;
 pub mod wire;

@@ -18,6 +18,8 @@ mod pex;
 mod places;
 pub mod rate;
 mod telling;
+mod web;
+pub mod webseeds;
 
 use crate::announce::{AnnounceEvent, AnnounceReply, AnnounceRequest, TrackerError, Trouble};
 use crate::announcer::{Announcer, TrackerIndex};
@@ -39,6 +41,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use webseeds::{WebSeedIndex, WebSeeds};
 
 /// Connections being made at a time: more would be a storm on the user's router.
 const MAX_DIALS: usize = 20;
@@ -66,6 +69,8 @@ const PEERS_WANTED: u32 = 100;
 pub enum Action {
     /// Start a peer thread that connects there; tell [`Torrent::on_dial`] its key.
     Dial(SocketAddr),
+    /// Start the thread of the web seed at this URL; tell [`Torrent::on_web_seed`] its key.
+    OpenWebSeed(WebSeedIndex, String),
     /// Welcome the peer, and tell it [what we have](Torrent::have), or that we are
     /// [learning](Phase::Learning).
     Welcome(PeerKey),
@@ -98,6 +103,8 @@ pub struct Setup {
     pub content: Option<Content>,
     /// Its trackers by tier.
     pub trackers: Vec<Vec<String>>,
+    /// Its web seeds, as they are named.
+    pub web_seeds: Vec<String>,
     /// Where we accept peers.
     pub port: u16,
     /// Connections at most.
@@ -142,7 +149,9 @@ pub struct Torrent {
     choker: Choker,
     swarm: Swarm,
     announcer: Announcer,
+    web_seeds: WebSeeds,
     blame: Blame,
+    /// Those that we talk to, web seeds among them.
     peers: BTreeMap<PeerKey, Peer>,
     /// Everybody who gave us blocks in this run, also those who left.
     givers: BTreeMap<PeerKey, Giver>,
@@ -191,6 +200,7 @@ impl Torrent {
             choker: Choker::default(),
             swarm: Swarm::default(),
             announcer,
+            web_seeds: WebSeeds::new(&setup.web_seeds),
             blame: Blame::default(),
             peers: BTreeMap::new(),
             givers: BTreeMap::new(),
@@ -277,6 +287,9 @@ impl Torrent {
         let mut actions = Vec::new();
         self.announcer.start(self.left() == 0, now);
         self.begin(now, &mut actions);
+        if let Some(warning) = self.web_seeds.warning() {
+            self.warn_once(warning, &mut actions);
+        }
         actions
     }
 
@@ -286,6 +299,7 @@ impl Torrent {
         self.verify(padding, actions);
         self.check_complete(now, actions);
         self.announce(now, actions);
+        self.open_web_seeds(now, actions);
     }
 
     /// Leaves the swarm: the peers are told to go. Once they are gone, and their last
@@ -300,7 +314,7 @@ impl Torrent {
     /// Tells the trackers that we left, unless peers that were welcome are still going.
     pub(crate) fn say_goodbye(&mut self, now: Instant, actions: &mut Vec<Action>) {
         let Some(since) = self.leaving else { return };
-        let gone = self.peers.values().all(|peer| !peer.welcome);
+        let gone = self.peers.values().all(|peer| !peer.gives());
         if gone || now.duration_since(since) >= HANG_UP {
             self.announcer.stop();
             self.announce(now, actions);
@@ -341,7 +355,8 @@ impl Torrent {
         let mut actions = Vec::new();
         if self.announcer.on_outcome(index, &result, now) {
             // A private torrent changed its tracker: its peers belong to the old one.
-            actions.extend(self.peers.keys().map(|key| Action::HangUp(*key)));
+            let peers = self.peers.iter().filter(|(_, peer)| peer.web.is_none());
+            actions.extend(peers.map(|(key, _)| Action::HangUp(*key)));
         }
         match result {
             Ok(reply) => {
@@ -464,7 +479,8 @@ impl Torrent {
             uploaded_bytes: self.uploaded,
         }));
         // Two seeds have nothing to say to one another.
-        let seeds = self.peers.iter().filter(|(_, peer)| peer.have.is_full());
+        let is_seed = |peer: &Peer| peer.have.is_full() || peer.web.is_some();
+        let seeds = self.peers.iter().filter(|(_, peer)| is_seed(peer));
         actions.extend(seeds.map(|(key, _)| Action::HangUp(*key)));
     }
 
@@ -487,6 +503,7 @@ impl Torrent {
             .set_hungry(self.is_incomplete() && self.peers.values().all(|p| !p.welcome));
         self.announce(now, &mut actions);
         self.dial(now, &mut actions);
+        self.open_web_seeds(now, &mut actions);
         if now >= self.report_at {
             self.report_at = now + REPORT_EVERY;
             actions.push(Action::Tell(Report::Progress(self.progress(now))));

@@ -21,6 +21,7 @@ impl Torrent {
             upload_rate: self.up.get(now) as u64,
             peers: connected.clone().count(),
             seeds: connected.filter(|peer| peer.have.is_full()).count(),
+            web_seeds: self.web_seeds.open(),
             downloaded_bytes: self.downloaded,
             uploaded_bytes: self.uploaded,
             idle: nothing_comes.then(|| self.why_idle()),
@@ -48,8 +49,17 @@ impl Torrent {
                 _ => format!("{} asked, nothing comes", peers(useful)),
             };
         }
+        if self.web_seeds.open() > 0 {
+            let open = human::count(self.web_seeds.open() as u64, "web seed");
+            return format!("no peers, waiting for {open} to answer");
+        }
         let trackers = self.announcer.summary();
         let (known, failed) = self.swarm.counts();
+        let (web_seeds, web_error) = match self.knows_content() {
+            true => self.web_seeds.summary(),
+            // They are of no use before it is known what to ask them for.
+            false => (0, None),
+        };
         let mut text = match known {
             0 => "no peers".to_owned(),
             _ => format!("no peers connected of {known} known, {failed} cannot be reached"),
@@ -60,8 +70,13 @@ impl Torrent {
             if let Some(error) = error.filter(|_| trackers.answered == 0) {
                 text += &format!(" ({error})");
             }
-        } else if known == 0 {
+        } else if known == 0 && web_seeds == 0 {
             text += ": the torrent names no tracker; name a peer with --peer or a tracker with --tracker";
+        }
+        if web_seeds > 0 {
+            let web_seeds = human::count(web_seeds as u64, "web seed");
+            text += &format!("; {web_seeds}, of no use just now");
+            text += &web_error.map_or_else(String::new, |error| format!(" ({error})"));
         }
         text
     }

@@ -16,6 +16,7 @@ mod pex;
 mod pieces;
 mod sim;
 mod swarm;
+mod web;
 
 fn setup(layout: Arc<Layout>, have: Bitfield) -> Setup {
     Setup {
@@ -28,6 +29,7 @@ fn setup(layout: Arc<Layout>, have: Bitfield) -> Setup {
             private: false,
         }),
         trackers: Vec::new(),
+        web_seeds: Vec::new(),
         pex: true,
         port: 6881,
         max_peers: 50,

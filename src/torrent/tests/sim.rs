@@ -404,7 +404,10 @@ impl World {
                     node.complete_at = Some(self.now);
                     node.completions += 1;
                 }
-                Action::Announce(..) | Action::Learnt(_) | Action::Tell(_) => {}
+                Action::Announce(..)
+                | Action::OpenWebSeed(..)
+                | Action::Learnt(_)
+                | Action::Tell(_) => {}
             }
         }
     }
