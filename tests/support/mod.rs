@@ -13,7 +13,7 @@
 //! | [`http`], [`tracker`] | scripted web server and trackers on loopback, which remember what they were asked |
 //! | [`wire`], [`peer`] | the peer protocol, and scripted peers that speak it well or badly |
 //! | [`place`] | a temporary folder with a torrent, as most tests begin |
-//! | [`network`], [`clients`] | real clients, in a network of their own |
+//! | [`network`], [`clients`], [`nginx`] | real clients and servers, in a network of their own |
 
 // Each test file compiles all of this and uses a part of it.
 #![allow(dead_code)]
@@ -23,6 +23,7 @@ pub mod clients;
 pub mod content;
 pub mod http;
 pub mod network;
+pub mod nginx;
 pub mod peer;
 pub mod place;
 pub mod program;
