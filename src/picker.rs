@@ -25,6 +25,8 @@
 //! The torrent is the only user. No I/O, no clock; the same calls with the same seed
 //! give the same answers.
 
+mod runs;
+
 use crate::bitfield::Bitfield;
 use crate::layout::{Layout, PieceIndex, Span, spans_of};
 use crate::rarity::Rarity;

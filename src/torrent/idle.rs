@@ -30,6 +30,10 @@ pub(super) struct Idle<'a> {
     pub dht_nodes: Option<usize>,
     /// Whether the local network is asked (BEP 14).
     pub local: bool,
+    /// Web seeds that are being asked (BEP 19).
+    pub web_open: usize,
+    /// Those that can be used at all; and what was wrong with the last one that failed.
+    pub web_usable: (usize, Option<&'a str>),
 }
 
 impl fmt::Display for Idle<'_> {
@@ -98,6 +102,15 @@ impl Idle<'_> {
                 0 => "nobody on the local network".into(),
                 n => format!("{n} on the local network"),
             });
+        }
+        let web_seeds = |n| count(n as u64, "web seed");
+        match (self.web_open, self.web_usable) {
+            (0, (0, _)) => {}
+            (0, (usable, why)) => {
+                let why = why.map_or_else(String::new, |why| format!(" ({why})"));
+                parts.push(format!("{} of no use just now{why}", web_seeds(usable)));
+            }
+            (open, _) => parts.push(format!("{} asked", web_seeds(open))),
         }
         parts.join(", ")
     }

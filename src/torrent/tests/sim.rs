@@ -408,6 +408,7 @@ impl World {
                 | Action::SearchDht { .. }
                 | Action::EnterDht(_)
                 | Action::AnnounceLocally
+                | Action::OpenWebSeed(..)
                 | Action::Learnt(_)
                 | Action::Tell(_) => {}
             }
