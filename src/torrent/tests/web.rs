@@ -215,11 +215,14 @@ fn it_comes_back_when_it_said() {
     let why = rig.torrent.why_idle();
     assert_eq!(
         why,
-        "no peers: 1 web seed of no use just now (the server answered 503)"
+        "no peers: nobody on the local network, 1 web seed of no use just now (the server answered 503)"
     );
     assert_eq!(rig.reopened(299), [""; 0]);
     assert_eq!(rig.reopened(1), [URLS[0]]);
-    assert_eq!(rig.torrent.why_idle(), "no peers: 1 web seed asked");
+    assert_eq!(
+        rig.torrent.why_idle(),
+        "no peers: nobody on the local network, 1 web seed asked"
+    );
 }
 
 #[test]
