@@ -184,7 +184,7 @@ mod tests {
             refused: 1,
             ..TrackerSummary::default()
         };
-        let cases: [(Idle, &str); 12] = [
+        let cases: [(Idle, &str); 14] = [
             (
                 silence.clone(),
                 "no peers: the torrent names no tracker that can be asked; \
