@@ -363,10 +363,11 @@ impl Thread {
     /// Too many open files are this web seed's end; anything else is the torrent's.
     fn disk_failed(&self, error: &StorageError) -> WebSeedError {
         let text = human::chain(error);
-        if !error.is_out_of_files() {
-            let event = PeerEvent::DiskFailed(text.clone());
-            self.farewell.tell(FromPeer::Event(event));
-        }
+        let event = match error.is_out_of_files() {
+            true => PeerEvent::OutOfFiles(text.clone()),
+            false => PeerEvent::DiskFailed(text.clone()),
+        };
+        self.farewell.tell(FromPeer::Event(event));
         WebSeedError::Disk(text)
     }
 
