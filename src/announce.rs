@@ -267,7 +267,8 @@ fn peer_of_dict(peer: Raw) -> Option<SocketAddr> {
     Some(SocketAddr::new(ip?, port?))
 }
 
-fn raw_ip(bytes: &[u8]) -> Option<IpAddr> {
+/// An address of 4 or 16 bytes, IPv4 in IPv6 unmapped; `None` for any other length.
+pub fn raw_ip(bytes: &[u8]) -> Option<IpAddr> {
     if let Ok(v4) = <[u8; 4]>::try_from(bytes) {
         return Some(v4.into());
     }
@@ -304,9 +305,9 @@ fn take_usable(addresses: impl Iterator<Item = SocketAddr>, peers: &mut Vec<Sock
     peers.extend(addresses.filter_map(usable).take(room));
 }
 
-/// Unmaps IPv4 in IPv6, and drops what nobody can be reached at. Private and loopback
+/// Unmaps IPv4 in IPv6; `None` for what nobody can be reached at. Private and loopback
 /// addresses stay: trackers of a local network hand them out.
-fn usable(address: SocketAddr) -> Option<SocketAddr> {
+pub fn usable(address: SocketAddr) -> Option<SocketAddr> {
     let ip = address.ip().to_canonical();
     let reachable = match ip {
         IpAddr::V4(v4) => v4.octets()[0] != 0 && !v4.is_multicast() && !v4.is_broadcast(),

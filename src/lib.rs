@@ -44,6 +44,7 @@
 //! | main ([`engine`]) | 1 | every decision: what we have, who fetches what, whom we serve | its channels |
 //! | peer ([`peer`]) | 1 a connection | the stream, its buffers, the flags of one conversation | the socket, or its channel |
 //! | tracker ([`tracker`]) | 1 a tracker | an HTTP agent or a UDP socket | its channel, or the socket |
+//! | DHT ([`dht`]) | 1 an address family, if used; 1 for a name that is looked up | a UDP socket, what it knows of the network | the socket, or its channels |
 //! | LSD ([`lsd`]) | 1, if on | a UDP socket each for IPv4 and IPv6 | its sockets |
 //! | checker ([`checker`]) | 1 a torrent | its open files, four buffers | its channel |
 //! | listener (in [`engine`]) | 1 | the listening socket | `accept` |
@@ -126,6 +127,7 @@
 //! | --- | --- |
 //! | [`peer`] | the thread of one connection: [its socket](peer::socket), [its receive buffer](peer::intake) |
 //! | [`tracker`] | the thread of one tracker, over HTTP or [UDP](tracker::udp_packets) |
+//! | [`dht`] | the threads that find peers without a tracker |
 //! | [`lsd`] | finds peers on the same network |
 //! | [`http`] | the HTTP client, which can begin at a given local address |
 //! | [`storage`] | the files of a torrent: where a byte is, and that none is outside the folder |
@@ -142,6 +144,7 @@
 //! | [`choker`] | whom we give to |
 //! | [`swarm`] | the addresses that we know; whom to dial next |
 //! | [`announcer`], [`lsd::schedule`] | which tracker is told what, and when; the same for the local network |
+//! | [`dht::node`], [`dht::search`], [`dht::table`] | whom of the DHT to ask, and what to believe |
 //! | [`torrent::blame`], [`torrent::rate`] | who sent false data; how fast lately |
 //! | [`peer::session`], [`pipeline`] | one conversation; how many requests to have out |
 //! | [`peer::learner`] | a conversation before the metadata is known |
@@ -158,6 +161,7 @@
 //! | [`wire`], [`extension`] | the messages between peers; the extension handshake, [metadata](extension::metadata), [lists of peers](extension::pex) |
 //! | [`mse`] | the handshake and cipher of obfuscated connections |
 //! | [`announce`] | what is said to a tracker, and its answer |
+//! | [`dht::krpc`] | what is said to a node of the DHT, and its answer |
 //! | [`lsd::message`] | what is said to the local network |
 //! | [`messages`] | what main and the peer threads say to each other |
 //! | [`config`], [`report`] | what the user asked for; what the user is told |
@@ -174,7 +178,7 @@
 //! | [`human`] | sizes, rates, times and foreign text for people |
 //!
 //! # What comes from outside
-//! Torrent files, trackers and peers are all taken for hostile. A length is bounded before
+//! Torrent files, trackers, DHT nodes and peers are all taken for hostile. A length is bounded before
 //! memory is allocated for it; an index is checked once, where it comes in, and becomes a
 //! [`layout::PieceIndex`] or [`layout::Block`], which can be made nowhere else. What breaks
 //! a rule ends that file, that answer or that connection, with an error that says why; it
@@ -192,6 +196,7 @@ pub mod choker;
 pub mod cli;
 pub mod compose;
 pub mod config;
+pub mod dht;
 pub mod engine;
 pub mod extension;
 pub mod http;

@@ -91,6 +91,8 @@ pub enum PeerEvent {
         /// It takes addresses of other peers (BEP 11).
         pex: bool,
     },
+    /// Its node of the DHT takes queries on this UDP port (BEP 5).
+    DhtPort(u16),
     /// It knows of these peers (BEP 11).
     Peers(Vec<SocketAddr>),
     /// It can give the metadata, of so many bytes by its own account, while we have

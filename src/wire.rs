@@ -53,6 +53,12 @@ impl Handshake {
         }
     }
 
+    /// Says too that a PORT message is welcome: we use the DHT (BEP 5).
+    pub fn with_dht(mut self) -> Self {
+        self.reserved[7] |= 0x01;
+        self
+    }
+
     /// Whether the sender knows the fast extension (BEP 6).
     pub fn fast(&self) -> bool {
         self.reserved[7] & 0x04 != 0
@@ -307,6 +313,8 @@ mod tests {
         assert_eq!(&bytes[..20], b"\x13BitTorrent protocol");
         assert_eq!(Handshake::decode(&bytes), Some(ours));
         assert!(ours.fast() && ours.extended());
+        assert_eq!(ours.reserved, [0, 0, 0, 0, 0, 0x10, 0, 0x04]);
+        assert_eq!(ours.with_dht().reserved, [0, 0, 0, 0, 0, 0x10, 0, 0x05]);
         let mut other = bytes;
         other[3] ^= 1;
         assert_eq!(Handshake::decode(&other), None);

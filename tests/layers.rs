@@ -34,6 +34,9 @@ const FLOORS: [(&str, &[&str]); 5] = [
             "peer/learner",
             "peer/error",
             "pipeline",
+            "dht/node",
+            "dht/search",
+            "dht/table",
         ],
     ),
     (
@@ -54,6 +57,7 @@ const FLOORS: [(&str, &[&str]); 5] = [
             "config",
             "report",
             "human",
+            "dht/krpc",
         ],
     ),
     (

@@ -22,12 +22,6 @@ pub fn run(options: &Download, seed_only: bool, interrupts: &Interrupts) -> Resu
         quiet: options.quiet,
         verbose: options.verbose,
     });
-    if !options.dht_node.is_empty() {
-        display.report(Report::Warning {
-            info_hash: None,
-            message: "the DHT is not supported yet: --dht-node has no effect".to_string(),
-        });
-    }
     let (jobs, failed) = jobs(options, &mut display)?;
     if jobs.is_empty() {
         return Ok(1);

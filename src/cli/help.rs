@@ -47,7 +47,8 @@ Peers and the network:
       --encryption off|prefer|require
                          obfuscated connections [prefer]
       --dht-node HOST:PORT
-                         a node to enter the DHT by; repeatable
+                         a node to enter the DHT by, instead of the public
+                         ones; repeatable
       --no-dht, --no-pex, --no-lsd, --no-webseeds
                          switch one source off: the DHT, what peers tell of
                          others, the local network, web servers

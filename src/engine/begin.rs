@@ -38,6 +38,7 @@ impl Engine<'_> {
             info_hash,
             peer_id: PeerId::random(&mut self.rng),
             port: Some(self.port),
+            dht: self.config.sources.dht,
         };
         self.works.push(Work {
             job,
@@ -157,6 +158,7 @@ impl Engine<'_> {
             self.warn(Some(info_hash), format!("{name}: {message}"));
         }
         let work = &mut self.works[id.0 as usize];
+        work.us.dht &= !metainfo.private;
         let is_link = matches!(work.job.subject, Subject::Link(_));
         let known = Arc::new(Known::new(metainfo, wanted, is_link));
         work.known = Some(known.clone());
@@ -181,6 +183,7 @@ impl Engine<'_> {
     /// a magnet link, begins to fetch.
     pub(super) fn start(&mut self, id: TorrentId, prepared: Prepared) {
         let work = &self.works[id.0 as usize];
+        let us = work.us;
         let wanted = matches!(work.stage, Stage::Checking | Stage::Running(_));
         let Some(known) = work.known.clone().filter(|_| wanted) else {
             return;
@@ -193,7 +196,7 @@ impl Engine<'_> {
             private: metainfo.private,
         };
         let shared = Shared {
-            us: work.us,
+            us,
             layout: metainfo.layout.clone(),
             storage: prepared.storage,
             max_open: (MAX_OPEN_FILES / (self.works.len() * (self.config.max_peers + 1)))
@@ -237,6 +240,7 @@ impl Engine<'_> {
         };
         match self.running(id) {
             Some(running) => {
+                running.us = us;
                 running.stored = Some(stored);
                 let actions = running.torrent.learn(content, Instant::now());
                 self.perform(id, actions);
@@ -278,6 +282,7 @@ impl Engine<'_> {
                 port: self.port,
                 max_peers: self.config.max_peers,
                 pex: self.config.sources.pex,
+                dht: self.config.sources.dht,
                 lsd: self.config.sources.lsd,
                 sequential: self.config.sequential,
                 afterwards: self.config.afterwards,

@@ -12,6 +12,7 @@
 
 mod begin;
 mod claims;
+mod dht;
 mod goodbye;
 mod links;
 mod listener;
@@ -23,6 +24,7 @@ use crate::announce::{AnnounceReply, AnnounceRequest, TrackerError};
 use crate::announcer::TrackerIndex;
 use crate::checker::{CheckReport, CheckRequest};
 use crate::config::{Config, Job};
+use crate::dht::{Dht, DhtNews};
 use crate::human::chain;
 use crate::lsd;
 use crate::peer::{FromPeer, Order, Shared, Us};
@@ -90,6 +92,7 @@ enum News {
     CheckProgress(TorrentId, u32, u32),
     Prepared(TorrentId, Result<Option<Prepared>, StorageError>),
     Check(TorrentId, CheckReport),
+    Dht(DhtNews),
 }
 
 /// Downloads or seeds all `jobs`, until they are done or a signal comes in.
@@ -214,6 +217,10 @@ struct Engine<'a> {
     stop: Arc<AtomicBool>,
     claims: Claims,
     works: Vec<Work>,
+    /// Started when it is first needed.
+    dht: Option<Dht>,
+    /// How many nodes of it answer, over IPv4 and over IPv6.
+    dht_nodes: [usize; 2],
     links: HashMap<PeerKey, PeerLink>,
     next_key: u32,
     budgets: Budgets,
@@ -247,6 +254,8 @@ impl<'a> Engine<'a> {
             stop: Arc::default(),
             claims: Claims::default(),
             works: Vec::new(),
+            dht: None,
+            dht_nodes: [0; 2],
             links: HashMap::new(),
             next_key: 0,
             budgets,
@@ -340,6 +349,7 @@ impl<'a> Engine<'a> {
             News::Prepared(id, Ok(_)) => self.leave(id),
             News::Prepared(id, Err(error)) => self.fail(id, chain(&error)),
             News::Check(id, report) => self.on_check(id, report),
+            News::Dht(news) => self.on_dht(news),
         }
     }
 

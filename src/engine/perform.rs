@@ -28,8 +28,7 @@ impl Engine<'_> {
                     let link = Link::Dial {
                         addr,
                         bind: self.config.bind,
-                        info_hash: us.info_hash,
-                        peer_id: us.peer_id,
+                        us,
                         encryption: self.config.encryption,
                     };
                     let key = self.connect(Some(id), addr, link);
@@ -57,6 +56,12 @@ impl Engine<'_> {
                 }
                 Action::HashBlocks(piece) => running.check(CheckRequest::Blocks(piece)),
                 Action::Announce(index, request) => self.announce(id, index, request),
+                Action::SearchDht { announce } => self.search_dht(id, announce),
+                Action::EnterDht(addr) => {
+                    if let Some(dht) = self.dht() {
+                        dht.node(addr);
+                    }
+                }
                 Action::AnnounceLocally => {
                     let info_hash = running.us.info_hash;
                     self.announce_locally(info_hash);

@@ -5,13 +5,13 @@
 //! obfuscation: some take nothing else. Who dials us says what it wants by its first
 //! bytes: a plain handshake begins like no other.
 
-use super::Order;
 use super::error::PeerError;
 use super::intake::Intake;
 use super::socket::{PeerSocket, Wait};
+use super::{Order, Us};
 use crate::config::Encryption;
 use crate::mse::{self, Agreed, Line, Terms};
-use crate::types::{InfoHash, PeerId};
+use crate::types::InfoHash;
 use crate::wire::{HANDSHAKE_LEN, Handshake};
 use crossbeam_channel::{Receiver, TryRecvError};
 use std::net::{IpAddr, SocketAddr, TcpStream};
@@ -32,10 +32,8 @@ pub enum Link {
         addr: SocketAddr,
         /// From which local address.
         bind: Option<IpAddr>,
-        /// About which torrent.
-        info_hash: InfoHash,
-        /// Under which name.
-        peer_id: PeerId,
+        /// About which torrent, and as whom.
+        us: Us,
         /// Plain, obfuscated, or either.
         encryption: Encryption,
     },
@@ -66,11 +64,10 @@ pub(super) fn greet(link: Link, orders: &Receiver<Order>) -> Result<Option<Greet
         Link::Dial {
             addr,
             bind,
-            info_hash,
-            peer_id,
+            us,
             encryption,
         } => {
-            let ours = Handshake::new(info_hash, peer_id);
+            let ours = us.handshake();
             let plain = match encryption {
                 Encryption::Require => None,
                 _ => Some(dial(addr, bind, &ours, None, orders)),

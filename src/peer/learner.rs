@@ -70,6 +70,8 @@ pub struct Learner {
     done: bool,
     heard: Instant,
     spoke: Instant,
+    /// The peer told us of its node of the DHT. Once is enough.
+    named_node: bool,
     /// What the peer said that cannot be judged yet: whole messages.
     kept: Vec<u8>,
     /// Bytes for the peer.
@@ -91,6 +93,7 @@ impl Learner {
             done: false,
             heard: now,
             spoke: now,
+            named_node: false,
             kept: Vec::new(),
             out: Vec::new(),
             events: Vec::new(),
@@ -138,8 +141,11 @@ impl Learner {
             | Message::NotInterested
             | Message::Have(_)
             | Message::Bitfield(_)
-            | Message::HaveAll
-            | Message::Port(_) => message.encode(&mut self.kept),
+            | Message::HaveAll => message.encode(&mut self.kept),
+            // Other nodes of the DHT may bring the peer that has what we lack.
+            Message::Port(port) if !std::mem::replace(&mut self.named_node, true) => {
+                self.events.push(PeerEvent::DhtPort(port));
+            }
             // We said that we have nothing. With BEP 6 that, too, is answered.
             Message::Request(raw) if self.fast => Message::Reject(raw).encode(&mut self.out),
             Message::Piece { index, begin, data } => {
@@ -460,6 +466,17 @@ mod tests {
             data: b"x",
         };
         assert!(rig.learner.on_message(block, rig.now).is_err());
+    }
+
+    #[test]
+    fn a_node_of_the_dht_is_told_at_once_and_once() {
+        let mut rig = Rig::new(5, 0);
+        for port in [6881, 6882] {
+            rig.learner
+                .on_message(Message::Port(port), rig.now)
+                .unwrap();
+        }
+        assert_eq!(rig.events(), [PeerEvent::DhtPort(6881)]);
     }
 
     #[test]

@@ -65,6 +65,18 @@ pub struct Us {
     pub peer_id: PeerId,
     /// The port that we accept peers on.
     pub port: Option<u16>,
+    /// Whether we use the DHT: then peers may tell us of their nodes.
+    pub dht: bool,
+}
+
+impl Us {
+    fn handshake(&self) -> Handshake {
+        let handshake = Handshake::new(self.info_hash, self.peer_id);
+        match self.dht {
+            true => handshake.with_dht(),
+            false => handshake,
+        }
+    }
 }
 
 /// What all threads of one torrent read and nobody changes.
@@ -187,7 +199,7 @@ fn connect(
     };
     let their_ip = socket.peer_addr()?.ip();
     let greeting = |us: Us| match greeted.owes_ours {
-        true => Handshake::new(us.info_hash, us.peer_id).encode().to_vec(),
+        true => us.handshake().encode().to_vec(),
         false => Vec::new(),
     };
     let extended = theirs.extended();

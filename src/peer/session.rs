@@ -99,6 +99,8 @@ pub struct Session {
     asked_allowance: bool,
     pipeline: Pipeline,
     extensions: Extensions,
+    /// It told us of its node of the DHT. Once is enough.
+    named_node: bool,
     rejects: u32,
     /// Since when the peer owes us blocks and has sent none.
     owing_since: Instant,
@@ -147,6 +149,7 @@ impl Session {
             asked_allowance: false,
             pipeline: Pipeline::new(),
             extensions: Extensions::default(),
+            named_node: false,
             rejects: 0,
             owing_since: now,
             heard: now,
@@ -259,6 +262,9 @@ impl Session {
             }
             Message::Reject(raw) => self.on_reject(raw)?,
             Message::Extended { id, payload } => self.on_extended(id, payload, now)?,
+            Message::Port(port) if !std::mem::replace(&mut self.named_node, true) => {
+                self.events.push(PeerEvent::DhtPort(port));
+            }
             // Hints that we need not follow.
             Message::KeepAlive
             | Message::HaveAll

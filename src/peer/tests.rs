@@ -78,13 +78,18 @@ fn fake_peer(mut stream: TcpStream, script: Vec<Step>) -> JoinHandle<()> {
     })
 }
 
+fn us(peer_id: PeerId) -> Us {
+    Us {
+        info_hash: TORRENT,
+        peer_id,
+        port: None,
+        dht: false,
+    }
+}
+
 fn shared(torrent: &testing::Torrent, storage: &Arc<Storage>, peer_id: PeerId) -> Arc<Shared> {
     Arc::new(Shared {
-        us: Us {
-            info_hash: TORRENT,
-            peer_id,
-            port: None,
-        },
+        us: us(peer_id),
         layout: torrent.layout.clone(),
         storage: storage.clone(),
         max_open: 2,
@@ -149,8 +154,7 @@ fn dialled() -> Dialled {
     let link = Link::Dial {
         addr: listener.local_addr().unwrap(),
         bind: None,
-        info_hash: TORRENT,
-        peer_id: US,
+        us: us(US),
         encryption: Encryption::Off,
     };
     spawn(PeerKey(1), link, order_rx, event_tx).unwrap();
@@ -528,8 +532,7 @@ fn two_threads_full_of_each_others_requests_do_not_deadlock() {
             0 => Link::Dial {
                 addr: listener.local_addr().unwrap(),
                 bind: None,
-                info_hash: TORRENT,
-                peer_id: id,
+                us: us(id),
                 encryption: Encryption::Off,
             },
             _ => Link::Accepted {

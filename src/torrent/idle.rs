@@ -26,6 +26,8 @@ pub(super) struct Idle<'a> {
     pub trackers: TrackerSummary,
     /// Why one of them failed.
     pub tracker_error: Option<&'a str>,
+    /// How many nodes of the DHT are known that answer, if it is asked (BEP 5).
+    pub dht_nodes: Option<usize>,
     /// Whether the local network is asked (BEP 14).
     pub local: bool,
 }
@@ -87,6 +89,9 @@ impl Idle<'_> {
         let mut parts = Vec::new();
         if self.trackers.trackers > 0 {
             parts.push(self.of_trackers());
+        }
+        if let Some(nodes) = self.dht_nodes {
+            parts.push(format!("DHT {}", count(nodes as u64, "node")));
         }
         if self.local {
             parts.push(match self.known.local {

@@ -12,6 +12,7 @@
 
 pub mod blame;
 mod content;
+mod dht;
 mod idle;
 mod learning;
 mod peers;
@@ -34,6 +35,7 @@ use crate::swarm::{Source, Swarm};
 use crate::types::{InfoHash, PeerId, PeerKey};
 use blame::{Blame, Giver};
 pub use content::Content;
+use dht::Lookups;
 use peers::Peer;
 use rate::{Budgets, Rate};
 use std::collections::{BTreeMap, BTreeSet};
@@ -80,6 +82,13 @@ pub enum Action {
     HashBlocks(PieceIndex),
     /// Tell a tracker: [`Torrent::on_tracker`].
     Announce(TrackerIndex, AnnounceRequest),
+    /// Look its peers up in the DHT: [`Torrent::on_dht_peers`].
+    SearchDht {
+        /// Whether others may find us there.
+        announce: bool,
+    },
+    /// A node of the DHT is here.
+    EnterDht(SocketAddr),
     /// Let the local network know, and tell who there has it, too: it is public.
     AnnounceLocally,
     /// The metadata is here: [`Torrent::learn`] what it says.
@@ -107,6 +116,8 @@ pub struct Setup {
     pub max_peers: usize,
     /// Exchange addresses with peers (BEP 11).
     pub pex: bool,
+    /// Find peers by the DHT (BEP 5).
+    pub dht: bool,
     /// Look for peers on the local network (BEP 14).
     pub lsd: bool,
     /// Fetch in order.
@@ -147,6 +158,7 @@ pub struct Torrent {
     choker: Choker,
     swarm: Swarm,
     announcer: Announcer,
+    dht: Lookups,
     blame: Blame,
     peers: BTreeMap<PeerKey, Peer>,
     /// Everybody who gave us blocks in this run, also those who left.
@@ -196,6 +208,7 @@ impl Torrent {
             choker: Choker::default(),
             swarm: Swarm::default(),
             announcer,
+            dht: Lookups::default(),
             blame: Blame::default(),
             peers: BTreeMap::new(),
             givers: BTreeMap::new(),
@@ -501,6 +514,7 @@ impl Torrent {
         self.announcer
             .set_hungry(self.is_incomplete() && self.peers.values().all(|p| !p.welcome));
         self.announce(now, &mut actions);
+        self.search_dht(now, &mut actions);
         self.dial(now, &mut actions);
         if now >= self.report_at {
             self.report_at = now + REPORT_EVERY;

@@ -300,6 +300,7 @@ impl Torrent {
                 self.down.add(down, now);
                 self.up.add(up, now);
             }
+            PeerEvent::DhtPort(port) => self.on_dht_port(key, port, &mut actions),
             PeerEvent::Peers(addrs) => self.on_exchanged(key, addrs, now, &mut actions),
             PeerEvent::OffersMetadata(_)
             | PeerEvent::MetadataCame(_)

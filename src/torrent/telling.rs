@@ -48,6 +48,7 @@ impl Torrent {
             known: self.swarm.counts(),
             trackers: self.announcer.summary(),
             tracker_error: self.announcer.last_errors().next(),
+            dht_nodes: self.uses_dht().then_some(self.dht.nodes),
             local: self.asks_locally(),
             ..Idle::default()
         };

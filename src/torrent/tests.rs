@@ -8,6 +8,7 @@ use crate::messages::PeerEvent;
 use crate::swarm::Source;
 use crate::wire::Handshake;
 
+mod dht;
 mod giving;
 mod goals;
 mod learning;
@@ -29,6 +30,7 @@ fn setup(layout: Arc<Layout>, have: Bitfield) -> Setup {
         }),
         trackers: Vec::new(),
         pex: true,
+        dht: false,
         lsd: true,
         port: 6881,
         max_peers: 50,

@@ -96,13 +96,16 @@ fn report(name: &str, costs: Vec<Cost>, floors: Vec<Cost>) {
 fn download(content: &Content) -> Cost {
     let dir = tempfile::tempdir().expect("no temporary folder");
     let seeder = peers::serve(content, peers::seed);
-    let mut storrent = storrent(&["-q", "-p", "0", "--peer", &seeder.to_string(), "-d"]);
+    let peer = ["--peer", &seeder.to_string()];
+    let mut storrent = storrent(&["-q"]);
+    storrent.args(ALONE).args(peer).arg("-d");
     to_end(storrent.arg(dir.path()).arg(&content.torrent))
 }
 
 /// To one leech, which is not counted. The program is warm by then, and stays.
 fn seed(content: &Content) -> Cost {
-    let mut storrent = storrent(&["seed", "--json", "-p", "0", "-d"]);
+    let mut storrent = storrent(&["seed", "--json"]);
+    storrent.args(ALONE).arg("-d");
     storrent.arg(&content.dir).arg(&content.torrent);
     let mut child = storrent
         .stdout(Stdio::piped())
@@ -136,6 +139,9 @@ fn check(content: &Content) -> Cost {
     let mut storrent = storrent(&["check", "-q", "-d"]);
     to_end(storrent.arg(&content.dir).arg(&content.torrent))
 }
+
+/// On a port of its own, and nobody else is asked for peers.
+const ALONE: [&str; 4] = ["-p", "0", "--no-dht", "--no-lsd"];
 
 /// The program, as cargo built it for this run.
 fn storrent(args: &[&str]) -> Command {

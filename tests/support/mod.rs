@@ -12,6 +12,7 @@
 //! | [`program`] | runs `storrent` and collects what it says |
 //! | [`http`], [`tracker`] | scripted web server and trackers on loopback, which remember what they were asked |
 //! | [`wire`], [`peer`] | the peer protocol, and scripted peers that speak it well or badly |
+//! | [`dht`] | scripted nodes of the DHT |
 //! | [`place`] | a temporary folder with a torrent, as most tests begin |
 //! | [`disk`] | a disk that is soon full |
 //! | [`network`], [`clients`] | real clients, in a network of their own |
@@ -22,6 +23,7 @@
 pub mod bencode;
 pub mod clients;
 pub mod content;
+pub mod dht;
 pub mod disk;
 pub mod http;
 pub mod network;

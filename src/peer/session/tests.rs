@@ -450,3 +450,12 @@ fn lists_of_peers() {
     s.on_message(extended(OUR_PEX, &list), now).unwrap();
     assert!(s.events.is_empty(), "not offered: passed over");
 }
+
+#[test]
+fn a_node_of_the_dht_is_told_once() {
+    let (mut session, now) = session(true);
+    for port in [6881, 6882, 6881] {
+        session.on_message(Message::Port(port), now).unwrap();
+    }
+    assert_eq!(told(&mut session), [PeerEvent::DhtPort(6881)]);
+}

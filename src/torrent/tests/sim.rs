@@ -405,6 +405,8 @@ impl World {
                     node.completions += 1;
                 }
                 Action::Announce(..)
+                | Action::SearchDht { .. }
+                | Action::EnterDht(_)
                 | Action::AnnounceLocally
                 | Action::Learnt(_)
                 | Action::Tell(_) => {}

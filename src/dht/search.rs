@@ -1,0 +1,429 @@
+//! One look-up: ever nearer to an info hash, until the nearest nodes have answered.
+//!
+//! The peers of a torrent are known to the nodes whose ids are nearest to its info hash.
+//! Nobody knows all nodes, but each knows more of them the nearer they are to itself. So
+//! the nearest that we know are asked; each names nodes that are nearer still; these are
+//! asked next, a few at a time; and when the [`NEAREST`] nearest that are alive have all
+//! answered, nobody nearer is left. On the way the nodes tell the peers that they know,
+//! and each gives a token, with which we may announce ourselves to it.
+//!
+//! Anybody can be a node, so answers may be false. Nothing here believes them further
+//! than it must: a node named but silent is passed over; who answers stands where the id
+//! that it itself gives belongs, whatever others said of it; a host counts for two nodes
+//! at most; nobody on the internet can send us to addresses of a local network
+//! ([`may_name`]); and after [`MAX_QUERIES`] it is over.
+//!
+//! Pure: addresses and answers in, whom to ask next out; the time is an argument.
+
+use super::krpc::{Contact, Distance, Reply};
+use crate::types::InfoHash;
+use std::collections::HashSet;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+/// How many of the nearest nodes have to answer, and are announced to: `k` of BEP 5.
+pub const NEAREST: usize = 8;
+
+/// Queries that are out at a time.
+const AT_A_TIME: usize = 4;
+
+/// After so long a query no longer holds up others, though its answer is still welcome.
+const SLOW: Duration = Duration::from_secs(1);
+
+/// After so long a query or its answer is lost.
+pub const LOST: Duration = Duration::from_secs(5);
+
+/// Queries of one look-up at most. An honest network takes 20 to 60.
+pub const MAX_QUERIES: usize = 200;
+
+/// Nodes that are kept in mind, the nearest.
+const MAX_CANDIDATES: usize = 100;
+
+/// Nodes of one host at most: one machine must not pass for the whole neighbourhood.
+const PER_HOST: usize = 2;
+
+/// Peers of one look-up at most.
+const MAX_PEERS: usize = 1000;
+
+/// Ports below are other services'.
+const LOWEST_PORT: u16 = 1024;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    Fresh,
+    Asked(Instant),
+    Answered,
+    /// It was silent, or refused, or is a router that has answered.
+    Out,
+}
+
+#[derive(Debug)]
+struct Candidate {
+    /// `None`: an entrance, which is known by its address only; these come first.
+    distance: Option<Distance>,
+    addr: SocketAddr,
+    state: State,
+    token: Option<Vec<u8>>,
+    /// It only helps newcomers: nothing is announced to it.
+    router: bool,
+}
+
+impl Candidate {
+    /// Whether it may be one of the nearest: it answered, or may still do so soon.
+    fn is_live(&self, now: Instant) -> bool {
+        match self.state {
+            State::Fresh | State::Answered => true,
+            State::Asked(at) => now.duration_since(at) < SLOW,
+            State::Out => false,
+        }
+    }
+}
+
+/// The state of one look-up.
+#[derive(Debug)]
+pub struct Search {
+    info_hash: InfoHash,
+    /// Nearest first.
+    candidates: Vec<Candidate>,
+    queries: usize,
+    answers: usize,
+    peers: HashSet<SocketAddr>,
+}
+
+impl Search {
+    /// A look-up that knows nobody yet.
+    pub fn new(info_hash: InfoHash) -> Self {
+        Self {
+            info_hash,
+            candidates: Vec::new(),
+            queries: 0,
+            answers: 0,
+            peers: HashSet::new(),
+        }
+    }
+
+    /// Begins again: whoever was silent may be named and asked once more.
+    pub fn restart(&mut self) {
+        self.candidates.clear();
+        self.queries = 0;
+    }
+
+    /// The torrent.
+    pub fn info_hash(&self) -> InfoHash {
+        self.info_hash
+    }
+
+    /// How many nodes answered, routers left out: they alone don't get us anywhere.
+    pub fn answers(&self) -> usize {
+        self.answers
+    }
+
+    /// How many peers they told.
+    pub fn peers(&self) -> usize {
+        self.peers.len()
+    }
+
+    /// A node that answered before.
+    pub fn add(&mut self, contact: Contact) {
+        let distance = Some(contact.id.distance(&self.info_hash));
+        self.add_candidate(contact.addr, distance, false);
+    }
+
+    /// An address to begin at. It is asked only while too few nodes are known.
+    pub fn add_entrance(&mut self, addr: SocketAddr, router: bool) {
+        self.add_candidate(addr, None, router);
+    }
+
+    fn add_candidate(&mut self, addr: SocketAddr, distance: Option<Distance>, router: bool) {
+        let host = host(addr.ip());
+        let mut of_host = 0;
+        for candidate in &self.candidates {
+            if candidate.addr == addr {
+                return;
+            }
+            of_host += usize::from(self::host(candidate.addr.ip()) == host);
+        }
+        if of_host >= PER_HOST && reach(addr.ip()) == Reach::World {
+            return;
+        }
+        self.candidates.push(Candidate {
+            distance,
+            addr,
+            state: State::Fresh,
+            token: None,
+            router,
+        });
+        self.sort();
+    }
+
+    fn sort(&mut self) {
+        self.candidates.sort_by_key(|candidate| candidate.distance);
+        self.candidates.truncate(MAX_CANDIDATES);
+    }
+
+    /// The nodes that are the nearest as far as is known, [`NEAREST`] at most.
+    fn nearest(&self, now: Instant) -> impl Iterator<Item = &Candidate> {
+        let known = self.candidates.iter().filter(|c| c.distance.is_some());
+        known.filter(move |c| c.is_live(now)).take(NEAREST)
+    }
+
+    /// Whom to ask now, if anybody.
+    pub fn next(&mut self, now: Instant) -> Option<SocketAddr> {
+        let busy = |c: &&Candidate| matches!(c.state, State::Asked(_)) && c.is_live(now);
+        let busy = self.candidates.iter().filter(busy).count();
+        if busy >= AT_A_TIME || self.queries >= MAX_QUERIES {
+            return None;
+        }
+        let fresh = |c: &&Candidate| c.state == State::Fresh;
+        let entrance = || {
+            self.candidates
+                .iter()
+                .filter(|c| c.distance.is_none())
+                .find(fresh)
+        };
+        let few = self.nearest(now).count() < NEAREST;
+        let next = self.nearest(now).find(fresh);
+        let addr = next.or_else(|| few.then(entrance)?)?.addr;
+        self.queries += 1;
+        let asked = self.candidates.iter_mut().find(|c| c.addr == addr)?;
+        asked.state = State::Asked(now);
+        Some(addr)
+    }
+
+    /// The node at `addr`, which was asked, answered: returns the peers that are new.
+    pub fn on_reply(&mut self, addr: SocketAddr, reply: &Reply) -> Vec<SocketAddr> {
+        let asked = |c: &&mut Candidate| c.addr == addr && matches!(c.state, State::Asked(_));
+        let Some(candidate) = self.candidates.iter_mut().find(asked) else {
+            return Vec::new();
+        };
+        candidate.distance = Some(reply.id.distance(&self.info_hash));
+        candidate.token.clone_from(&reply.token);
+        candidate.state = match candidate.router {
+            true => State::Out,
+            false => State::Answered,
+        };
+        self.answers += usize::from(!candidate.router);
+        self.sort();
+        for contact in &reply.nodes {
+            if may_name(addr.ip(), contact.addr) {
+                self.add(*contact);
+            }
+        }
+        let honest = reply
+            .peers
+            .iter()
+            .filter(|peer| may_name(addr.ip(), **peer));
+        let room = MAX_PEERS.saturating_sub(self.peers.len());
+        let fresh = honest.filter(|peer| self.peers.insert(**peer));
+        fresh.take(room).copied().collect()
+    }
+
+    /// The node at `addr` refused to answer, or was silent for [`LOST`].
+    pub fn on_silence(&mut self, addr: SocketAddr) {
+        if let Some(candidate) = self.candidates.iter_mut().find(|c| c.addr == addr) {
+            candidate.state = State::Out;
+        }
+    }
+
+    /// Whether there is nobody left to be asked or waited for.
+    pub fn is_over(&self, now: Instant) -> bool {
+        let spent = self.queries >= MAX_QUERIES;
+        let open = |c: &Candidate| match c.state {
+            State::Fresh => !spent,
+            State::Asked(_) => true,
+            State::Answered | State::Out => false,
+        };
+        let answered = self.nearest(now).filter(|c| c.state == State::Answered);
+        answered.count() == NEAREST || !self.candidates.iter().any(open)
+    }
+
+    /// The nearest nodes that answered and take announces, with their tokens.
+    pub fn announce_to(&self) -> impl Iterator<Item = (SocketAddr, &[u8])> {
+        let answered = self
+            .candidates
+            .iter()
+            .filter(|c| c.state == State::Answered);
+        let willing = answered.filter_map(|c| Some((c.addr, c.token.as_deref()?)));
+        willing.take(NEAREST)
+    }
+}
+
+/// From how far an address can be reached.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Reach {
+    Machine,
+    LocalNetwork,
+    World,
+}
+
+fn reach(ip: IpAddr) -> Reach {
+    match ip {
+        _ if ip.is_loopback() => Reach::Machine,
+        IpAddr::V4(ip) if ip.is_private() || ip.is_link_local() => Reach::LocalNetwork,
+        IpAddr::V6(ip) if ip.is_unique_local() || ip.is_unicast_link_local() => Reach::LocalNetwork,
+        _ => Reach::World,
+    }
+}
+
+/// Whether a node at `teller` can know of somebody at `named`. A node of the internet
+/// cannot know of one in a local network: it would aim us at our own router, or at our
+/// own machine. Nor is a port below 1024 a node's or a peer's.
+fn may_name(teller: IpAddr, named: SocketAddr) -> bool {
+    reach(named.ip()) >= reach(teller) && named.port() >= LOWEST_PORT
+}
+
+/// The host of an address: over IPv6 everybody has a network of 2^64 addresses.
+fn host(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(_) => ip,
+        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::krpc::NodeId;
+    use super::*;
+
+    const HASH: InfoHash = InfoHash([0; 20]);
+
+    /// A node at `distance` from the target.
+    fn contact(distance: u8, addr: &str) -> Contact {
+        let mut id = [0; 20];
+        id[0] = distance;
+        let addr = addr.parse().unwrap();
+        Contact {
+            id: NodeId(id),
+            addr,
+        }
+    }
+
+    fn answers(id: u8, nodes: Vec<Contact>, peers: &[&str]) -> Reply {
+        Reply {
+            id: contact(id, "1.1.1.1:6881").id,
+            token: Some(vec![id]),
+            peers: peers.iter().map(|peer| peer.parse().unwrap()).collect(),
+            nodes,
+        }
+    }
+
+    #[test]
+    fn a_host_passes_for_two_nodes_at_most() {
+        let count = |addr: fn(u8) -> String| {
+            let mut search = Search::new(HASH);
+            (1..200).for_each(|n| search.add(contact(n, &addr(n))));
+            search.candidates.len()
+        };
+        assert_eq!(
+            count(|n| format!("1.2.3.4:{}", 2000 + u16::from(n))),
+            PER_HOST
+        );
+        assert_eq!(count(|n| format!("[2001:db8::{n:x}]:6881")), PER_HOST);
+        assert_eq!(
+            count(|n| format!("[2001:db8:0:{n:x}::1]:6881")),
+            MAX_CANDIDATES
+        );
+        assert_eq!(count(|n| format!("1.2.3.{n}:6881")), MAX_CANDIDATES);
+        assert_eq!(
+            count(|n| format!("127.0.0.1:{}", 2000 + u16::from(n))),
+            MAX_CANDIDATES
+        );
+    }
+
+    #[test]
+    fn who_may_name_whom() {
+        let tellers = ["8.8.8.8", "192.168.0.1", "127.0.0.1"];
+        let cases = [
+            ("5.5.5.5:6881", [true, true, true]),
+            ("10.1.2.3:6881", [false, true, true]),
+            ("[fd00::1]:6881", [false, true, true]),
+            ("127.0.0.1:6881", [false, false, true]),
+            ("[::1]:6881", [false, false, true]),
+            ("5.5.5.5:53", [false, false, false]),
+        ];
+        for (named, expected) in cases {
+            let may =
+                tellers.map(|teller| may_name(teller.parse().unwrap(), named.parse().unwrap()));
+            assert_eq!(may, expected, "{named}");
+        }
+    }
+
+    #[test]
+    fn who_answers_stands_where_its_own_id_belongs() {
+        let mut search = Search::new(HASH);
+        let now = Instant::now();
+        search.add(contact(1, "1.1.1.1:6881")); // said to be near; it is far
+        search.add(contact(2, "2.2.2.2:6881"));
+        assert_eq!(search.next(now), Some("1.1.1.1:6881".parse().unwrap()));
+        search.on_reply("1.1.1.1:6881".parse().unwrap(), &answers(200, vec![], &[]));
+        assert_eq!(search.next(now), Some("2.2.2.2:6881".parse().unwrap()));
+        assert!(!search.is_over(now));
+        search.on_reply("2.2.2.2:6881".parse().unwrap(), &answers(2, vec![], &[]));
+        assert!(search.is_over(now));
+        let told: Vec<(String, &[u8])> = search
+            .announce_to()
+            .map(|(a, t)| (a.to_string(), t))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("2.2.2.2:6881".into(), &[2][..]),
+                ("1.1.1.1:6881".into(), &[200])
+            ]
+        );
+    }
+
+    #[test]
+    fn four_at_a_time_and_the_slow_hold_nobody_up() {
+        let mut search = Search::new(HASH);
+        let now = Instant::now();
+        (1..20).for_each(|n| search.add(contact(n, &format!("{n}.1.1.1:6881"))));
+        let asked = |search: &mut Search, now| std::iter::from_fn(|| search.next(now)).count();
+        assert_eq!(asked(&mut search, now), AT_A_TIME);
+        assert_eq!(asked(&mut search, now + SLOW / 2), 0);
+        let now = now + SLOW;
+        assert_eq!(asked(&mut search, now), AT_A_TIME);
+        // A late answer counts all the same.
+        let peers = search.on_reply(
+            "1.1.1.1:6881".parse().unwrap(),
+            &answers(1, vec![], &["6.6.6.6:6000"]),
+        );
+        assert_eq!((peers.len(), search.answers()), (1, 1));
+        let again = search.on_reply(
+            "1.1.1.1:6881".parse().unwrap(),
+            &answers(1, vec![], &["6.6.6.7:6000"]),
+        );
+        assert_eq!(again, [], "a node answers once");
+    }
+
+    #[test]
+    fn peers_are_told_once_and_not_without_limit() {
+        let mut search = Search::new(HASH);
+        let now = Instant::now();
+        for n in 1..40 {
+            search.add(contact(n, &format!("{n}.1.1.1:6881")));
+        }
+        let mut told = Vec::new();
+        let mut number = 0u32;
+        while let Some(addr) = search.next(now) {
+            let mut reply = answers(0, vec![], &["6.6.6.6:6000", "192.168.0.1:6000"]);
+            for _ in 0..100 {
+                number += 1;
+                let [_, a, b, c] = number.to_be_bytes();
+                reply.peers.push(SocketAddr::from(([7, a, b, c], 6000)));
+            }
+            told.extend(search.on_reply(addr, &reply));
+            search.restart();
+            (1..40).for_each(|n| search.add(contact(n, &format!("{n}.1.1.1:6881"))));
+            if number > 5000 {
+                break;
+            }
+        }
+        assert_eq!(told.len(), MAX_PEERS);
+        assert_eq!(told.iter().collect::<HashSet<_>>().len(), MAX_PEERS);
+        assert!(
+            told.iter()
+                .all(|peer| peer.to_string() != "192.168.0.1:6000")
+        );
+    }
+}

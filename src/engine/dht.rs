@@ -1,0 +1,108 @@
+//! The DHT, as main reaches it: started when a torrent first asks for it, so that a run of
+//! private torrents opens no socket. Part of the [`Engine`]'s loop.
+
+use super::{Engine, News};
+use crate::config::Subject;
+use crate::dht::{Dht, DhtNews, DhtSettings};
+use crate::human::count;
+use crate::report::Report;
+use crate::types::TorrentId;
+use std::time::Instant;
+
+/// Nodes that are taken of one torrent. It should name 8.
+const NODES_OF_A_TORRENT: usize = 16;
+
+impl Engine<'_> {
+    /// Looks up peers of a torrent. `announce`: others may find us there.
+    pub(super) fn search_dht(&mut self, id: TorrentId, announce: bool) {
+        let work = &self.works[id.0 as usize];
+        let (info_hash, port) = (work.info_hash, announce.then_some(self.port));
+        let nodes = match &work.job.subject {
+            Subject::Torrent(metainfo) => metainfo.nodes.clone(),
+            Subject::Link(_) => Vec::new(),
+        };
+        if let Some(dht) = self.dht() {
+            for (host, port) in nodes.iter().take(NODES_OF_A_TORRENT) {
+                dht.node_of_torrent(host, *port);
+            }
+            dht.search(info_hash, port);
+        }
+        self.tell_dht_nodes();
+    }
+
+    /// The threads, started if they are not yet; `None` if they cannot be.
+    pub(super) fn dht(&mut self) -> Option<&mut Dht> {
+        if self.dht.is_none() && self.config.sources.dht {
+            let settings = DhtSettings {
+                bind: self.config.bind,
+                port: self.port,
+                nodes: self.config.dht_nodes.clone(),
+            };
+            let news = self.news.clone();
+            match Dht::start(&settings, move |told| _ = news.send(News::Dht(told))) {
+                Ok(dht) => self.dht = Some(dht),
+                Err(error) => {
+                    self.config.sources.dht = false;
+                    self.warn(None, format!("no DHT in this run: no UDP socket: {error}"));
+                }
+            }
+        }
+        self.dht.as_mut()
+    }
+
+    pub(super) fn on_dht(&mut self, news: DhtNews) {
+        let detail = |message| Report::Detail { level: 1, message };
+        match news {
+            DhtNews::Peers(info_hash, peers) => {
+                let mut works = self.works.iter();
+                let Some(index) = works.position(|work| work.info_hash == info_hash) else {
+                    return;
+                };
+                let id = TorrentId(index as u32);
+                let torrent = self.running(id).map(|running| &mut running.torrent);
+                let actions = torrent.map(|torrent| torrent.on_dht_peers(peers, Instant::now()));
+                self.perform(id, actions.unwrap_or_default());
+            }
+            DhtNews::Ended {
+                info_hash,
+                v6,
+                peers,
+                announced,
+            } => self.reporter.report(detail(format!(
+                "DHT over IPv{}: found {} of {info_hash}, told {} of us",
+                if v6 { 6 } else { 4 },
+                count(peers as u64, "peer"),
+                count(announced as u64, "node"),
+            ))),
+            DhtNews::Known { v6, nodes } => {
+                self.dht_nodes[usize::from(v6)] = nodes;
+                self.tell_dht_nodes();
+            }
+            DhtNews::Unresolved {
+                name,
+                by_user,
+                error,
+            } => {
+                let message = format!(
+                    "cannot look up the DHT node {name}: {error}; it is tried again now and then"
+                );
+                self.reporter.report(match by_user {
+                    true => Report::Warning {
+                        info_hash: None,
+                        message,
+                    },
+                    false => detail(message),
+                });
+            }
+        }
+    }
+
+    fn tell_dht_nodes(&mut self) {
+        let nodes = self.dht_nodes.iter().sum();
+        for index in 0..self.works.len() {
+            if let Some(running) = self.running(TorrentId(index as u32)) {
+                running.torrent.on_dht_nodes(nodes);
+            }
+        }
+    }
+}

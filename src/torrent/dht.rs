@@ -1,0 +1,128 @@
+//! When a torrent looks for peers in the DHT ([BEP 5]), and what it makes of them.
+//!
+//! A look-up costs some dozens of datagrams, so it is done rarely; but as long as nobody
+//! is there it may be all that there is. While a torrent's metadata is not known it may
+//! turn out to be private: until then others are looked for, but not told of us. A private
+//! torrent is never looked up.
+//!
+//! [BEP 5]: https://www.bittorrent.org/beps/bep_0005.html
+
+use super::{Action, Torrent, detail};
+use crate::swarm::Source;
+use crate::types::PeerKey;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+/// The pauses after the first look-ups while there are no peers: they come after 0, 5, 30
+/// and 60 seconds.
+const LONELY_PAUSES: [Duration; 3] = [
+    Duration::from_secs(5),
+    Duration::from_secs(25),
+    Duration::from_secs(30),
+];
+
+/// The pause after any other: nodes forget us after half an hour.
+const PAUSE: Duration = Duration::from_secs(15 * 60);
+
+/// The look-ups of one torrent.
+#[derive(Debug, Default)]
+pub(super) struct Lookups {
+    /// When the last one began.
+    last: Option<Instant>,
+    /// How many there were.
+    count: usize,
+    /// Others were told of us.
+    announced: bool,
+    /// How many nodes of the DHT are known.
+    pub(super) nodes: usize,
+}
+
+impl Lookups {
+    /// Whether it is time for the next; then it counts as begun.
+    fn begin(&mut self, lonely: bool, announce: bool, now: Instant) -> bool {
+        let lonely_pause = LONELY_PAUSES.get(self.count.wrapping_sub(1));
+        let pause = lonely_pause.filter(|_| lonely).unwrap_or(&PAUSE);
+        let since = self.last.map(|last| now.duration_since(last));
+        let due = since.is_none_or(|since| since >= *pause) || announce && !self.announced;
+        if due {
+            self.last = Some(now);
+            self.count += 1;
+            self.announced |= announce;
+        }
+        due
+    }
+}
+
+impl Torrent {
+    /// Whether it has to do with the DHT.
+    pub fn uses_dht(&self) -> bool {
+        self.setup.dht && !self.content.private
+    }
+
+    pub(super) fn search_dht(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        let lonely = self.peers.values().all(|peer| !peer.welcome);
+        let announce = self.knows_content();
+        if self.uses_dht() && self.dht.begin(lonely, announce, now) {
+            actions.push(Action::SearchDht { announce });
+        }
+    }
+
+    /// The DHT names peers.
+    pub fn on_dht_peers(&mut self, addrs: Vec<SocketAddr>, now: Instant) -> Vec<Action> {
+        let mut actions = Vec::new();
+        // It may have been asked before we knew that the torrent is private.
+        if self.uses_dht() {
+            let text = format!("the DHT named {} peers", addrs.len());
+            actions.push(detail(1, text));
+            self.on_addresses(addrs, Source::Dht, now, &mut actions);
+        }
+        actions
+    }
+
+    /// So many nodes of the DHT are known.
+    pub fn on_dht_nodes(&mut self, nodes: usize) {
+        self.dht.nodes = nodes;
+    }
+
+    /// A peer has a node of the DHT on this port.
+    pub(super) fn on_dht_port(&mut self, key: PeerKey, port: u16, actions: &mut Vec<Action>) {
+        if let Some(peer) = self.peers.get(&key).filter(|_| self.uses_dht()) {
+            actions.push(Action::EnterDht(SocketAddr::new(peer.addr.ip(), port)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// When look-ups begin within an hour, in seconds, with peers there from some time on.
+    fn begun(peers_from: u64) -> Vec<u64> {
+        let (mut lookups, start) = (Lookups::default(), Instant::now());
+        let due = |second: &u64| {
+            lookups.begin(
+                *second < peers_from,
+                true,
+                start + Duration::from_secs(*second),
+            )
+        };
+        (0..3600).filter(due).collect()
+    }
+
+    #[test]
+    fn often_while_there_are_no_peers() {
+        assert_eq!(begun(3600), [0, 5, 30, 60, 960, 1860, 2760]);
+        assert_eq!(begun(0), [0, 900, 1800, 2700]);
+        assert_eq!(begun(10), [0, 5, 905, 1805, 2705]);
+    }
+
+    #[test]
+    fn others_are_told_of_us_once_that_is_known_to_be_right() {
+        let (mut lookups, start) = (Lookups::default(), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        assert!(lookups.begin(true, false, at(0)));
+        assert!(!lookups.begin(false, false, at(1)));
+        assert!(lookups.begin(false, true, at(2)), "the metadata came");
+        assert!(!lookups.begin(false, true, at(3)));
+    }
+}

@@ -1,0 +1,102 @@
+//! A torrent and the DHT.
+
+use super::*;
+
+/// Whether it looks for peers, and if so, whether it tells of us.
+fn searched(actions: &[Action]) -> Option<bool> {
+    let mut all = actions.iter().filter_map(|action| match action {
+        Action::SearchDht { announce } => Some(*announce),
+        _ => None,
+    });
+    let found = all.next();
+    assert_eq!(all.next(), None);
+    found
+}
+
+fn content_of(rig: &Rig, private: bool) -> Content {
+    Content {
+        layout: rig.layout.clone(),
+        have: Bitfield::none(2),
+        wanted_files: vec![true],
+        private,
+    }
+}
+
+fn named(rig: &mut Rig) -> Vec<Action> {
+    rig.torrent.on_dht_peers(vec![addr(9)], rig.now)
+}
+
+const TICK: Duration = Duration::from_millis(100);
+
+#[test]
+fn looks_for_peers_and_dials_them() {
+    let mut rig = Rig::new(2, |setup| setup.dht = true);
+    assert_eq!(searched(&rig.pass(TICK)), Some(true));
+    assert_eq!(searched(&rig.pass(TICK)), None);
+    assert_eq!(searched(&rig.pass(Duration::from_secs(5))), Some(true));
+    assert!(named(&mut rig).contains(&Action::Dial(addr(9))));
+    rig.join_seed(1);
+    assert_eq!(searched(&rig.pass(Duration::from_secs(60))), None);
+    rig.torrent.stop(rig.now);
+    assert_eq!(searched(&rig.pass(Duration::from_secs(3600))), None);
+}
+
+#[test]
+fn never_for_a_private_torrent_nor_when_switched_off() {
+    let off = Rig::new(2, |_| {});
+    let private = Rig::new(2, |setup| {
+        setup.dht = true;
+        content(setup).private = true;
+    });
+    for mut rig in [off, private] {
+        assert_eq!(searched(&rig.pass(Duration::from_secs(3600))), None);
+        assert_eq!(named(&mut rig), []);
+        rig.join_seed(1);
+        assert_eq!(rig.event(1, PeerEvent::DhtPort(6881)), []);
+        assert!(!rig.torrent.why_idle().contains("DHT"));
+    }
+}
+
+#[test]
+fn nobody_is_told_of_us_before_the_torrent_is_known_to_be_public() {
+    for private in [false, true] {
+        let mut rig = Rig::new(2, |setup| {
+            setup.content = None;
+            setup.dht = true;
+        });
+        assert_eq!(searched(&rig.pass(TICK)), Some(false));
+        assert!(named(&mut rig).contains(&Action::Dial(addr(9))));
+        rig.torrent.learn(content_of(&rig, private), rig.now);
+        let then = searched(&rig.pass(TICK));
+        assert_eq!(then, (!private).then_some(true));
+        assert_eq!(searched(&rig.pass(TICK)), None);
+        let late = rig.torrent.on_dht_peers(vec![addr(10)], rig.now);
+        assert_eq!(late.contains(&Action::Dial(addr(10))), !private);
+    }
+}
+
+#[test]
+fn a_peer_has_a_node() {
+    let mut rig = Rig::new(2, |setup| setup.dht = true);
+    rig.join_seed(1);
+    let mut node = addr(1);
+    node.set_port(7777);
+    assert_eq!(
+        rig.event(1, PeerEvent::DhtPort(7777)),
+        [Action::EnterDht(node)]
+    );
+}
+
+#[test]
+fn the_user_hears_how_many_nodes_there_are() {
+    let mut rig = Rig::new(2, |setup| setup.dht = true);
+    let hint = "; name a peer with --peer or a tracker with --tracker";
+    let none = "no peers: DHT 0 nodes";
+    assert_eq!(rig.torrent.why_idle(), none.to_owned() + hint);
+    rig.torrent.on_dht_nodes(212);
+    let some = "no peers: DHT 212 nodes";
+    assert_eq!(rig.torrent.why_idle(), some);
+    named(&mut rig);
+    let known = "no peers yet of 1 known; DHT 212 nodes";
+    assert_eq!(rig.torrent.why_idle(), known);
+}
