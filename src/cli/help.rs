@@ -50,7 +50,8 @@ Peers and the network:
                          a node to enter the DHT by, instead of the public
                          ones; repeatable
       --no-dht, --no-pex, --no-lsd, --no-webseeds
-                         switch one source of peers or data off
+                         switch one source off: the DHT, what peers tell of
+                         others, the local network, web servers
 
 What to print:
       --json             one JSON object a line on stdout, no progress display
