@@ -349,6 +349,7 @@ impl Session {
         self.release(block.as_slice());
         if !self.peer_chokes {
             self.rejects += 1;
+            self.pipeline.on_refused();
         }
         if self.rejects > MAX_REJECTS {
             Err(PeerError::RejectsAll)
