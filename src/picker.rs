@@ -47,6 +47,9 @@ const SHARED_BLOCKS: usize = 8;
 /// The most peers that one block is asked of. Those before the last are far slower than it.
 const MAX_HOLDERS: u8 = 4;
 
+/// ... so many times.
+const FAR_SLOWER: f64 = 4.0;
+
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum State {
     Free,
@@ -369,17 +372,19 @@ impl Picker {
         seconds_a_block: impl Fn(PeerKey) -> f64,
     ) -> (Vec<Span>, Vec<(PeerKey, Span)>) {
         let mine = seconds_a_block(peer);
-        let far_slower = |piece: PieceIndex, number: u32| {
-            let holders = self.leases.iter();
-            let mut holders = holders.filter(|(_, leases)| leases.contains_key(&(piece, number)));
-            holders.all(|(holder, _)| *holder != peer && seconds_a_block(*holder) > 4.0 * mine)
+        let is_slow = |other: PeerKey| seconds_a_block(other) > FAR_SLOWER * mine;
+        let all_slow = |piece: PieceIndex, number: u32| {
+            let mut queues = self.leases.iter();
+            queues.all(|(holder, leases)| {
+                !leases.contains_key(&(piece, number)) || *holder != peer && is_slow(*holder)
+            })
         };
-        let takeable = |piece: PieceIndex, number: u32| {
+        let takeable = |piece: PieceIndex, number: u32, is_slow: bool| {
             let slot = self.started.get(&piece).map(|s| s.slots[number as usize]);
             let slot = slot.filter(|slot| !slot.stored && have.has(piece));
             slot.is_some_and(|slot| match slot.leases {
                 1 => true,
-                ..MAX_HOLDERS => far_slower(piece, number),
+                ..MAX_HOLDERS => is_slow && all_slow(piece, number),
                 _ => false,
             })
         };
@@ -390,15 +395,21 @@ impl Picker {
             .map(|(victim, leases)| (leases.len() as f64 * seconds_a_block(*victim), *victim))
             .collect();
         victims.sort_by(|(a, _), (b, _)| b.total_cmp(a));
-        let candidates = victims.into_iter().map(|(finish, victim)| {
-            let leases = self.leases.get(&victim).into_iter().flatten();
-            let work: Vec<(u64, PieceIndex, u32)> = leases
-                .filter(|((piece, number), _)| takeable(*piece, *number))
-                .map(|((piece, number), grant)| (*grant, *piece, *number))
-                .collect();
-            (finish, victim, work)
-        });
-        let first = candidates.into_iter().find(|(_, _, work)| !work.is_empty());
+        let mut candidates = victims
+            .into_iter()
+            .enumerate()
+            .map_while(|(i, (finish, victim))| {
+                let is_slow = is_slow(victim);
+                // Nearly always the last one has something: the others are not looked at.
+                let leases = self.leases.get(&victim).filter(|_| i == 0 || is_slow)?;
+                let work: Vec<(u64, PieceIndex, u32)> = leases
+                    .iter()
+                    .filter(|((piece, number), _)| takeable(*piece, *number, is_slow))
+                    .map(|((piece, number), grant)| (*grant, *piece, *number))
+                    .collect();
+                Some((finish, victim, work))
+            });
+        let first = candidates.find(|(_, _, work)| !work.is_empty());
         let Some((finish, victim, mut work)) = first else {
             return Default::default();
         };
