@@ -22,6 +22,7 @@ pub use error::{TrackerError, Trouble, origin};
 
 use crate::bencode::{self, Raw};
 use crate::types::{InfoHash, PeerId};
+use crate::url;
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -100,7 +101,8 @@ impl AnnounceRequest {
         for byte in tracker.bytes() {
             match byte {
                 b'!'..=b'~' => url.push(char::from(byte)),
-                _ => push_escaped(&mut url, byte),
+                // Writing to a String can't fail.
+                _ => _ = write!(url, "%{byte:02X}"),
             }
         }
         match tracker.find('?') {
@@ -109,9 +111,9 @@ impl AnnounceRequest {
             Some(_) => url.push('&'),
         }
         url.push_str("info_hash=");
-        push_binary(&mut url, &self.info_hash.0);
+        url += &url::escaped(&self.info_hash.0);
         url.push_str("&peer_id=");
-        push_binary(&mut url, &self.peer_id.0);
+        url += &url::escaped(&self.peer_id.0);
         let Self {
             port,
             uploaded,
@@ -121,7 +123,6 @@ impl AnnounceRequest {
             ..
         } = self;
         let num_want = self.peers_wanted();
-        // Writing to a String can't fail.
         let _ = write!(
             url,
             "&port={port}&uploaded={uploaded}&downloaded={downloaded}&left={left}\
@@ -135,27 +136,10 @@ impl AnnounceRequest {
         });
         if let Some(id) = &self.tracker_id {
             url.push_str("&trackerid=");
-            push_binary(&mut url, id);
+            url += &url::escaped(id);
         }
         url
     }
-}
-
-/// Appends bytes as RFC 3986 wants them: letters, digits and `-._~` as they are, all
-/// others as `%XX`.
-fn push_binary(url: &mut String, bytes: &[u8]) {
-    for &byte in bytes {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                url.push(char::from(byte));
-            }
-            _ => push_escaped(url, byte),
-        }
-    }
-}
-
-fn push_escaped(url: &mut String, byte: u8) {
-    let _ = write!(url, "%{byte:02X}"); // writing to a String can't fail
 }
 
 /// What a tracker answered to one announce.

@@ -43,6 +43,8 @@
 //! | --- | --- | --- | --- |
 //! | main ([`engine`]) | 1 | every decision: what we have, who fetches what, whom we serve | its channels |
 //! | peer ([`peer`]) | 1 a connection | the stream, its buffers, the flags of one conversation | the socket, or its channel |
+//! | web seed ([`webseed`]) | 1 a web seed in use, at most 4 a torrent | its open files, what is to be fetched | main's channel and the request's at once |
+//! | web request ([`webseed::request`]) | 1 for each of them, while it lasts | an HTTP connection | the connection |
 //! | tracker ([`tracker`]) | 1 a tracker | an HTTP agent or a UDP socket | its channel, or the socket |
 //! | DHT ([`dht`]) | 1 an address family, if used; 1 for a name that is looked up | a UDP socket, what it knows of the network | the socket, or its channels |
 //! | LSD ([`lsd`]) | 1, if on | a UDP socket each for IPv4 and IPv6 | its sockets |
@@ -130,6 +132,7 @@
 //! | [`dht`] | the threads that find peers without a tracker |
 //! | [`lsd`] | finds peers on the same network |
 //! | [`http`] | the HTTP client, which can begin at a given local address |
+//! | [`webseed`] | the thread of one web server that has the files: [what to ask for](webseed::backlog), [a request](webseed::request), [what an answer is worth](webseed::answer) |
 //! | [`storage`] | the files of a torrent: where a byte is, and that none is outside the folder |
 //! | [`checker`] | reads pieces back and hashes them |
 //! | [`resume`] | the record beside an incomplete download |
@@ -141,6 +144,7 @@
 //! | --- | --- |
 //! | [`torrent`] | one torrent as a whole; what follows serves it |
 //! | [`picker`], [`rarity`] | who fetches which block; which piece is rarest |
+//! | [`torrent::webseeds`] | which web seeds to use, and when again |
 //! | [`choker`] | whom we give to |
 //! | [`swarm`] | the addresses that we know; whom to dial next |
 //! | [`announcer`], [`lsd::schedule`] | which tracker is told what, and when; the same for the local network |
@@ -163,6 +167,7 @@
 //! | [`announce`] | what is said to a tracker, and its answer |
 //! | [`dht::krpc`] | what is said to a node of the DHT, and its answer |
 //! | [`lsd::message`] | what is said to the local network |
+//! | [`url`] | URLs: escaping, redirects |
 //! | [`messages`] | what main and the peer threads say to each other |
 //! | [`config`], [`report`] | what the user asked for; what the user is told |
 //!
@@ -178,7 +183,7 @@
 //! | [`human`] | sizes, rates, times and foreign text for people |
 //!
 //! # What comes from outside
-//! Torrent files, trackers, DHT nodes and peers are all taken for hostile. A length is bounded before
+//! Torrent files, trackers, DHT nodes, web servers and peers are all taken for hostile. A length is bounded before
 //! memory is allocated for it; an index is checked once, where it comes in, and becomes a
 //! [`layout::PieceIndex`] or [`layout::Block`], which can be made nowhere else. What breaks
 //! a rule ends that file, that answer or that connection, with an error that says why; it
@@ -223,4 +228,6 @@ pub mod swarm;
 pub mod torrent;
 pub mod tracker;
 pub mod types;
+pub mod url;
+pub mod webseed;
 pub mod wire;

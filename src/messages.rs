@@ -2,7 +2,8 @@
 //!
 //! Main owns all state of a torrent; a peer thread owns one connection. They share
 //! nothing, so everything that either must know of the other is a variant here. Main's
-//! sends never block; a peer thread may wait for main.
+//! sends never block; a peer thread may wait for main. The thread of a web seed says and
+//! is told the same, as far as it concerns fetching.
 //!
 //! Four of a thread's events are questions: [`PeerEvent::Pieces`], [`PeerEvent::Want`],
 //! [`PeerEvent::Interested`] and [`PeerEvent::OffersMetadata`]. Main always answers them,
@@ -14,6 +15,7 @@ use crate::bitfield::Bitfield;
 use crate::layout::{PieceIndex, Span};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Main → peer thread. A closed channel means: hang up.
 #[derive(Clone, Debug, PartialEq)]
@@ -113,6 +115,17 @@ pub enum PeerEvent {
         /// Sent.
         up: u64,
     },
+    /// A web seed (BEP 19) has not this file as it should be: no piece with a part of it
+    /// will come from there.
+    Lacks {
+        /// The file, by its index in the layout.
+        file: usize,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A web seed should be left alone for at least so long; comes just before
+    /// [`PeerEvent::Closed`].
+    ComeBack(Duration),
     /// A block or piece could not be written or read: the user must be told.
     DiskFailed(String),
     /// The process has as many files and connections open as it may: this one ends, and

@@ -30,8 +30,9 @@
 
 use crate::bencode::{self, BencodeError, Raw};
 use crate::layout::{Layout, LayoutError, PieceIndex};
-use crate::names::{Names, TooManyNames};
+use crate::names::{Names, SafeNames, TooManyNames};
 use crate::types::{InfoHash, PieceHash};
+use crate::url;
 use sha1::{Digest, Sha1};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -59,6 +60,8 @@ pub struct Metainfo {
     pub info_hash: InfoHash,
     /// The safe name: of the file, or of the folder that holds all.
     pub name: String,
+    /// The name as the torrent has it, in the form that it takes in a URL.
+    pub url_name: String,
     /// How the torrent's bytes divide into pieces and files.
     pub layout: Arc<Layout>,
     /// The files in the torrent's order, padding included; as many as in `layout`.
@@ -91,6 +94,9 @@ pub struct FileEntry {
     /// Where it is saved, below the user's folder: safe names, the torrent's own
     /// first. Empty for padding.
     pub path: Vec<String>,
+    /// Where web servers have it, below the torrent's folder, if the name had to be
+    /// changed to be safe: as the torrent has it, in the form that it takes in a URL.
+    pub url_path: Option<String>,
     /// Whether it is never on disk: zeros (BEP 47), or a symbolic link.
     pub pad: bool,
     /// Whether it is a program.
@@ -370,22 +376,30 @@ fn read_info(raw: Raw) -> Result<Metainfo, MetainfoError> {
             pieces: layout.pieces(),
         });
     }
-    let name = files.names.root().to_owned();
-    let (paths, mut warnings) = files.names.finish();
+    let (name, url_name) = (files.names.root().to_owned(), url::escaped(name));
+    let SafeNames {
+        paths,
+        mut originals,
+        mut warnings,
+    } = files.names.finish();
     if files.links > 0 {
         warnings.push(format!("{} symbolic links are left out", files.links));
     }
     let mut numbers = 1..;
     let entries = paths.into_iter().zip(files.sizes).zip(files.executable);
-    let files = entries.map(|((path, (_, pad)), executable)| FileEntry {
-        path,
-        pad,
-        executable,
-        number: if pad { None } else { numbers.next() },
-    });
+    let files = entries
+        .enumerate()
+        .map(|(file, ((path, (_, pad)), executable))| FileEntry {
+            path,
+            url_path: originals.remove(&file),
+            pad,
+            executable,
+            number: if pad { None } else { numbers.next() },
+        });
     Ok(Metainfo {
         info_hash: InfoHash(Sha1::digest(raw.bytes()).into()),
         name,
+        url_name,
         layout: Arc::new(layout),
         files: files.collect(),
         multi_file,

@@ -14,6 +14,7 @@
 //! they follow from the torrent's bytes alone, never from what is on disk. Each change
 //! gives a line for the user. [`crate::metainfo`] is the only caller.
 
+use crate::url;
 use std::borrow::Cow;
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{HashMap, HashSet};
@@ -49,6 +50,7 @@ pub struct Names {
     root: String,
     /// One for each file; empty for padding.
     paths: Vec<Vec<String>>,
+    originals: HashMap<usize, String>,
     cost: usize,
     changes: Changes,
 }
@@ -65,6 +67,7 @@ impl Names {
         Self {
             root,
             paths: Vec::new(),
+            originals: HashMap::new(),
             cost: 0,
             changes,
         }
@@ -103,6 +106,9 @@ impl Names {
             if !kept.eq(below.iter().copied()) {
                 self.changes
                     .note(&below.join(&b'/'), "is not safe", &path[1..]);
+                let original = url::path(below);
+                self.cost += original.len() + 48;
+                self.originals.insert(self.paths.len(), original);
             }
         }
         // A `String` is three words, and the allocator adds two or three.
@@ -119,27 +125,43 @@ impl Names {
         self.paths.push(Vec::new());
     }
 
-    /// Gives files that share a path others, and returns the paths, one for each file
-    /// in order and each starting with the torrent's name, and what was changed.
+    /// Gives files that share a path others, and returns what it came to.
     ///
     /// Folders keep their names, so that a folder stays one folder; a file whose path
     /// is taken, by a folder or by an earlier file, becomes `name (2).txt`, or the
     /// next number that is free.
-    pub fn finish(mut self) -> (Vec<Vec<String>>, Vec<String>) {
+    pub fn finish(mut self) -> SafeNames {
         let mut taken = Taken::default();
         for path in &self.paths {
             taken.take_folders(path);
         }
-        for path in &mut self.paths {
+        for (file, path) in self.paths.iter_mut().enumerate() {
             if let Some(name) = taken.take_file(path) {
+                let original = || url::path(&path[1..]);
+                self.originals.entry(file).or_insert_with(original);
                 let was = path.join("/");
                 path.pop();
                 path.push(name);
                 self.changes.note(was.as_bytes(), "is taken already", path);
             }
         }
-        (self.paths, self.changes.into_lines())
+        SafeNames {
+            paths: self.paths,
+            originals: self.originals,
+            warnings: self.changes.into_lines(),
+        }
     }
+}
+
+/// What the names of a torrent came to.
+pub struct SafeNames {
+    /// One path for each file in order, each starting with the torrent's name.
+    pub paths: Vec<Vec<String>>,
+    /// For each file whose path had to be changed, by its index: what it was, below the
+    /// torrent's folder and as it stands in a URL. Web servers know it by that.
+    pub originals: HashMap<usize, String>,
+    /// What was changed, a line each.
+    pub warnings: Vec<String>,
 }
 
 /// The paths in use. Each stands there as a hash of 64 bits: a few bytes a file
@@ -320,7 +342,7 @@ mod tests {
         }
         names
             .finish()
-            .0
+            .paths
             .iter()
             .map(|path| path[1..].join("/"))
             .collect()
@@ -390,7 +412,11 @@ mod tests {
         let mut names = Names::new(&[b'n'; 300]);
         names.file(Some(&deep)).unwrap();
         names.file(Some(&wide)).unwrap();
-        let (paths, lines) = names.finish();
+        let SafeNames {
+            paths,
+            warnings: lines,
+            ..
+        } = names.finish();
         assert_eq!(paths[0].len(), MAX_COMPONENTS);
         assert!(paths[1].len() > 10 && paths[1].join("/").len() <= MAX_PATH_LEN);
         assert_eq!(lines.len(), 3, "the root, and each file: {lines:#?}");
@@ -403,12 +429,31 @@ mod tests {
             names.file(Some(&[b"\x1b"])).unwrap();
         }
         names.no_file();
-        let (paths, lines) = names.finish();
+        let SafeNames {
+            paths,
+            warnings: lines,
+            ..
+        } = names.finish();
         assert_eq!(paths[99_999], ["__", "_ (100000)"]);
         assert!(paths[100_000].is_empty());
         assert_eq!(lines[0], r#"the name ".." is not safe: saved as "__""#);
         assert_eq!(lines[1], r#"the name "\u{1b}" is not safe: saved as "_""#);
         assert_eq!(lines[MAX_TOLD], "and 199990 more names were changed");
+    }
+
+    #[test]
+    fn what_was_changed_is_known_as_it_was() {
+        let mut names = Names::new(b"t");
+        for path in [
+            &[&b"a b"[..], b"c"][..],
+            &[b"..", b"\xff?"],
+            &[b"a b", b"c"],
+        ] {
+            names.file(Some(path)).unwrap();
+        }
+        let originals = names.finish().originals;
+        let expected = [(1, "../%FF%3F"), (2, "a%20b/c")];
+        assert_eq!(originals, expected.map(|(i, path)| (i, path.into())).into());
     }
 
     #[test]
@@ -426,7 +471,7 @@ mod tests {
                 let path: Vec<_> = file.iter().map(String::as_bytes).collect();
                 names.file(Some(&path)).unwrap();
             }
-            let (paths, _) = names.finish();
+            let paths = names.finish().paths;
             let unique: HashSet<_> = paths.iter().collect();
             prop_assert_eq!(unique.len(), files.len());
             for path in &paths {

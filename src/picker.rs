@@ -25,6 +25,8 @@
 //! The torrent is the only user. No I/O, no clock; the same calls with the same seed
 //! give the same answers.
 
+mod runs;
+
 use crate::bitfield::Bitfield;
 use crate::layout::{Layout, PieceIndex, Span, spans_of};
 use crate::rarity::Rarity;
@@ -41,6 +43,9 @@ const LOOK_AT: usize = 2048;
 
 /// At the very end, so few blocks are asked of two peers, rather than taken over.
 const SHARED_BLOCKS: usize = 8;
+
+/// The most peers that one block is asked of. Those before the last are far slower than it.
+const MAX_HOLDERS: u8 = 4;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum State {
@@ -351,10 +356,11 @@ impl Picker {
             .insert((piece, number), self.grants);
     }
 
-    /// The endgame: work for `peer`, though all blocks are granted. Looks for the peer
-    /// that would finish last, by `seconds_a_block` (of any peer; infinite if it gives
-    /// nothing), and gives `peer` the later half of that work: those blocks are to be
-    /// cancelled there at once. The last few are not taken over but asked of both.
+    /// The endgame: work for `peer`, though all blocks are granted. Of the other peers, who
+    /// take `seconds_a_block` (infinite if they give nothing), it looks for the one that
+    /// would finish last and has something that can be had, and gives `peer` the later half
+    /// of that work: those blocks are to be cancelled there at once. The last few are not
+    /// taken over but asked of both; and of more, if those turn out to be far slower.
     pub fn take_over(
         &mut self,
         peer: PeerKey,
@@ -362,34 +368,47 @@ impl Picker {
         blocks: u32,
         seconds_a_block: impl Fn(PeerKey) -> f64,
     ) -> (Vec<Span>, Vec<(PeerKey, Span)>) {
-        let takeable = |picker: &Self, victim: PeerKey| -> Vec<(u64, PieceIndex, u32)> {
-            let leases = picker.leases.get(&victim).into_iter().flatten();
-            leases
-                .filter(|((piece, number), _)| {
-                    let slot = picker.started.get(piece).map(|s| s.slots[*number as usize]);
-                    have.has(*piece) && slot.is_some_and(|slot| !slot.stored && slot.leases == 1)
-                })
-                .map(|((piece, number), grant)| (*grant, *piece, *number))
-                .collect()
+        let mine = seconds_a_block(peer);
+        let far_slower = |piece: PieceIndex, number: u32| {
+            let holders = self.leases.iter();
+            let mut holders = holders.filter(|(_, leases)| leases.contains_key(&(piece, number)));
+            holders.all(|(holder, _)| *holder != peer && seconds_a_block(*holder) > 4.0 * mine)
         };
-        let last = self
+        let takeable = |piece: PieceIndex, number: u32| {
+            let slot = self.started.get(&piece).map(|s| s.slots[number as usize]);
+            let slot = slot.filter(|slot| !slot.stored && have.has(piece));
+            slot.is_some_and(|slot| match slot.leases {
+                1 => true,
+                ..MAX_HOLDERS => far_slower(piece, number),
+                _ => false,
+            })
+        };
+        let mut victims: Vec<(f64, PeerKey)> = self
             .leases
             .iter()
             .filter(|(victim, leases)| **victim != peer && !leases.is_empty())
             .map(|(victim, leases)| (leases.len() as f64 * seconds_a_block(*victim), *victim))
-            .max_by(|a, b| a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal));
-        let Some((finish, victim)) = last else {
+            .collect();
+        victims.sort_by(|(a, _), (b, _)| b.total_cmp(a));
+        let candidates = victims.into_iter().map(|(finish, victim)| {
+            let leases = self.leases.get(&victim).into_iter().flatten();
+            let work: Vec<(u64, PieceIndex, u32)> = leases
+                .filter(|((piece, number), _)| takeable(*piece, *number))
+                .map(|((piece, number), grant)| (*grant, *piece, *number))
+                .collect();
+            (finish, victim, work)
+        });
+        let first = candidates.into_iter().find(|(_, _, work)| !work.is_empty());
+        let Some((finish, victim, mut work)) = first else {
             return Default::default();
         };
-        let mut work = takeable(self, victim);
         let shared = work.len() <= SHARED_BLOCKS;
         if !shared {
             work.sort_unstable_by(|a, b| b.cmp(a));
             work.truncate((work.len() / 2).min(blocks as usize));
         }
         work.truncate(blocks as usize);
-        let mine = seconds_a_block(peer) * (self.leased(peer) + work.len()) as f64;
-        if work.is_empty() || mine >= finish {
+        if mine * (self.leased(peer) + work.len()) as f64 >= finish {
             return Default::default();
         }
         let taken = spans_of(

@@ -174,6 +174,7 @@ mod tests {
             upload_rate: 0,
             peers: 3,
             seeds: 1,
+            web_seeds: 0,
             downloaded_bytes: have_bytes,
             uploaded_bytes: 1024,
             idle: None,

@@ -121,6 +121,8 @@ pub struct Progress {
     pub peers: usize,
     /// Those of them that have everything.
     pub seeds: usize,
+    /// Web seeds in use. They are no peers.
+    pub web_seeds: usize,
     /// Payload received in this run.
     pub downloaded_bytes: u64,
     /// Payload sent in this run.

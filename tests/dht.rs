@@ -377,6 +377,11 @@ fn a_libtorrent_seed_is_found() {
             let run = ours(Storrent::new(), &place.dir());
             run.arg(place.file()).run().expect(0);
             place.torrent.assert_whole(&place.dir());
+            // The same from nothing but the info hash.
+            let by_link = place.temp.path().join("by link");
+            let run = ours(Storrent::new(), &by_link);
+            run.arg(place.torrent.magnet()).run().expect(0);
+            place.torrent.assert_whole(&by_link);
         },
     );
 }

@@ -58,6 +58,7 @@ const FLOORS: [(&str, &[&str]); 5] = [
             "report",
             "human",
             "dht/krpc",
+            "url",
         ],
     ),
     (

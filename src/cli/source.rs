@@ -9,6 +9,7 @@ use crate::config::Subject;
 use crate::http;
 use crate::magnet::MagnetError;
 use crate::metainfo::{self, MAX_TORRENT_LEN, Metainfo, MetainfoError};
+use crate::url;
 use std::fs::File;
 use std::io::{self, Read};
 use std::net::IpAddr;
@@ -180,7 +181,7 @@ fn fetch(url: &str, bind: Option<IpAddr>) -> Result<Vec<u8>, Why> {
         .timeout_per_read(Some(PATIENCE))
         .timeout_per_write(Some(PATIENCE));
     let agent = http::agent(config, bind);
-    let mut answer = agent.get(requestable(url)).call().map_err(trouble)?;
+    let mut answer = agent.get(url::requestable(url)).call().map_err(trouble)?;
     let status = answer.status();
     if !status.is_success() {
         return Err(Why::Status(status.to_string()));
@@ -204,19 +205,6 @@ fn trouble(error: ureq::Error) -> Why {
         ureq::Error::Io(error) => Why::Http(error.to_string()),
         error => Why::Http(error.to_string()),
     }
-}
-
-/// The URL with what HTTP does not take (blanks, letters beyond ASCII) in `%XX`.
-fn requestable(url: &str) -> String {
-    let url = url.split('#').next().unwrap_or_default();
-    let mut text = String::with_capacity(url.len());
-    for byte in url.bytes() {
-        match byte {
-            b'!'..=b'~' if !b"\"<>\\^`{|}".contains(&byte) => text.push(char::from(byte)),
-            _ => text += &format!("%{byte:02X}"),
-        }
-    }
-    text
 }
 
 #[cfg(test)]
@@ -339,16 +327,5 @@ mod tests {
             .unwrap();
         let error = read(&Source::Url(format!("http://{nobody}/")), None).unwrap_err();
         assert!(chain(&error).contains("refused"), "{}", chain(&error));
-    }
-
-    #[test]
-    fn urls_are_made_requestable() {
-        let cases = [
-            ("http://h/a b?c=ä#d", "http://h/a%20b?c=%C3%A4"),
-            ("http://[::1]:8/%20?a=[1]", "http://[::1]:8/%20?a=[1]"),
-        ];
-        for (url, asked) in cases {
-            assert_eq!(requestable(url), asked);
-        }
     }
 }

@@ -255,10 +255,21 @@ impl Engine<'_> {
         let work = &mut self.works[id.0 as usize];
         let (content, stored) = content.unzip();
         let public = content.as_ref().is_none_or(|content| !content.private);
-        let (mut trackers, linked) = match &work.job.subject {
-            Subject::Link(magnet) => (vec![magnet.trackers.clone()], &magnet.peers[..]),
-            Subject::Torrent(metainfo) => (metainfo.trackers.clone(), &[][..]),
+        let (mut trackers, mut web_seeds, linked) = match &work.job.subject {
+            Subject::Link(magnet) => (
+                vec![magnet.trackers.clone()],
+                magnet.webseeds.clone(),
+                &magnet.peers[..],
+            ),
+            Subject::Torrent(metainfo) => (
+                metainfo.trackers.clone(),
+                metainfo.webseeds.clone(),
+                &[][..],
+            ),
         };
+        if !self.config.sources.webseeds || self.config.metadata_only {
+            web_seeds.clear();
+        }
         trackers.extend(work.job.trackers.iter().map(|url| vec![url.clone()]));
         // BEP 27: peers of a private torrent come from its trackers.
         let linked = linked
@@ -279,6 +290,7 @@ impl Engine<'_> {
                 peer_id: work.us.peer_id,
                 content,
                 trackers,
+                web_seeds,
                 port: self.port,
                 max_peers: self.config.max_peers,
                 pex: self.config.sources.pex,

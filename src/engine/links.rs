@@ -7,10 +7,12 @@
 use super::{Engine, MAX_UNKNOWN, News, PeerLink, PeerName, Stage};
 use crate::messages::PeerEvent;
 use crate::peer::{self, FromPeer, Link, Order};
+use crate::torrent::webseeds::WebSeedIndex;
 use crate::types::{PeerKey, TorrentId};
+use crate::webseed::{self, WebSeed};
 use crate::wire::Handshake;
 use crossbeam_channel::unbounded;
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::Instant;
 
 impl Engine<'_> {
@@ -53,6 +55,45 @@ impl Engine<'_> {
             },
         );
         Some(key)
+    }
+
+    /// Starts the thread of a web seed, which is to main as a peer's.
+    pub(super) fn open_web_seed(&mut self, id: TorrentId, index: WebSeedIndex, url: String) {
+        let (key, bind, events) = (
+            PeerKey(self.next_key),
+            self.config.bind,
+            self.events.clone(),
+        );
+        let known = self.works[id.0 as usize].known.clone();
+        let Some((running, known)) = self.alive(id).zip(known) else {
+            return;
+        };
+        let Some(stored) = &running.stored else {
+            return;
+        };
+        let seed = WebSeed {
+            url,
+            name: known.metainfo.url_name.clone(),
+            multi_file: known.metainfo.multi_file,
+            storage: stored.shared.storage.clone(),
+            max_open: stored.shared.max_open,
+            bind,
+        };
+        let (orders, to_obey) = unbounded();
+        let now = Instant::now();
+        if let Err(error) = webseed::spawn(key, seed, to_obey, events) {
+            let error = error.to_string();
+            return running.torrent.on_web_seed_failed(index, &error, now);
+        }
+        running.torrent.on_web_seed(key, index, now);
+        self.next_key += 1;
+        let link = PeerLink {
+            torrent: Some(id),
+            addr: (Ipv4Addr::UNSPECIFIED, 0).into(),
+            incoming: false,
+            orders: Some(orders),
+        };
+        self.links.insert(key, link);
     }
 
     pub(super) fn on_peer(&mut self, key: PeerKey, event: FromPeer) {

@@ -40,6 +40,7 @@ impl Engine<'_> {
                         None => running.torrent.on_dial_failed(addr, now),
                     }
                 }
+                Action::OpenWebSeed(index, url) => self.open_web_seed(id, index, url),
                 Action::Welcome(key) => self.welcome(id, key),
                 Action::Send(key, command) => self.send(key, Order::Do(command)),
                 Action::HangUp(key) => {

@@ -142,11 +142,7 @@ pub fn spawn(
         .name(format!("peer {}", key.0))
         .stack_size(STACK);
     thread.spawn(move || {
-        let mut farewell = Farewell {
-            key,
-            events,
-            why: "its thread failed".into(),
-        };
+        let mut farewell = Farewell::new(key, events);
         let end = connect(link, &orders, &farewell).and_then(|peer| match peer {
             Some(peer) => peer.converse(&orders, &farewell),
             None => Ok(()),
@@ -163,15 +159,20 @@ pub fn spawn(
 }
 
 /// Sends the last event, also if the thread panics: main must get its work back.
-struct Farewell {
+pub(crate) struct Farewell {
     key: PeerKey,
     events: Sender<(PeerKey, FromPeer)>,
-    why: End,
+    pub(crate) why: End,
 }
 
 impl Farewell {
+    pub(crate) fn new(key: PeerKey, events: Sender<(PeerKey, FromPeer)>) -> Self {
+        let why = "its thread failed".into();
+        Self { key, events, why }
+    }
+
     /// Main may be gone already: then nobody is left to be told.
-    fn tell(&self, event: FromPeer) {
+    pub(crate) fn tell(&self, event: FromPeer) {
         let _ = self.events.send((self.key, event));
     }
 }

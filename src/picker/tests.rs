@@ -5,6 +5,7 @@ use proptest::prelude::*;
 const A: PeerKey = PeerKey(1);
 const B: PeerKey = PeerKey(2);
 const C: PeerKey = PeerKey(3);
+const D: PeerKey = PeerKey(77);
 
 fn picker(piece_blocks: u64, blocks: u64, sequential: bool) -> (Picker, Bitfield) {
     let block = u64::from(BLOCK_LEN);
@@ -118,6 +119,20 @@ fn the_idle_take_over_from_the_last() {
         none.is_empty(),
         "nobody takes over what it would finish later"
     );
+}
+
+/// Two that give nothing share the last blocks: a third one gets them all the same.
+#[test]
+fn two_that_are_silent_hold_up_nobody() {
+    let (mut picker, all) = picker(4, 4, false);
+    let work = picker.pick(A, &all, 4);
+    let unknown = |peer| if peer == A { f64::INFINITY } else { 1.0 };
+    assert_eq!(picker.take_over(B, &all, 4, unknown).0, work, "shared");
+    let known = |peer| if peer == C { 1.0 } else { f64::INFINITY };
+    assert_eq!(picker.take_over(C, &all, 4, known), (work, vec![]));
+    assert_eq!(picker.take_over(C, &all, 4, known).0, [], "once");
+    let slow = |peer| if peer == D { 9.0 } else { 1.0 };
+    assert_eq!(picker.take_over(D, &all, 4, slow).0, []);
 }
 
 #[test]

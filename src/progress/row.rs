@@ -83,6 +83,7 @@ impl Row {
                 upload_rate: 0,
                 peers: 0,
                 seeds: 0,
+                web_seeds: 0,
                 downloaded_bytes: 0,
                 uploaded_bytes: 0,
                 idle: None,
@@ -182,11 +183,14 @@ fn running(p: &Progress) -> String {
 }
 
 fn peers(p: &Progress) -> String {
-    let peers = human::count(p.peers as u64, "peer");
-    match p.seeds {
-        0 => peers,
-        seeds => format!("{peers} ({})", human::count(seeds as u64, "seed")),
+    let mut text = human::count(p.peers as u64, "peer");
+    if p.seeds > 0 {
+        text += &format!(" ({})", human::count(p.seeds as u64, "seed"));
     }
+    if p.web_seeds > 0 {
+        text += &format!(", {}", human::count(p.web_seeds as u64, "web seed"));
+    }
+    text
 }
 
 fn seeding(p: &Progress) -> String {
@@ -232,6 +236,7 @@ mod tests {
         let silent = Progress {
             download_rate: 0,
             upload_rate: 7,
+            web_seeds: 2,
             ..progress(0)
         };
         let checking = Report::Checking {
@@ -256,7 +261,7 @@ mod tests {
             ),
             (
                 vec![Report::Progress(silent)],
-                "0.0% of 2.00 KiB, down 0 B/s, 3 peers (1 seed), up 7 B/s",
+                "0.0% of 2.00 KiB, down 0 B/s, 3 peers (1 seed), 2 web seeds, up 7 B/s",
                 Some("0.0% of 2.00 KiB, kept: the same command goes on from there"),
             ),
             (

@@ -228,6 +228,7 @@ mod tests {
         let files = (0..layout.files())
             .map(|i| FileEntry {
                 path: vec![first.to_owned(), i.to_string()],
+                url_path: None,
                 pad: false,
                 executable: false,
                 number: Some(i + 1),

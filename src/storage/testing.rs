@@ -29,6 +29,7 @@ impl Torrent {
             }
             FileEntry {
                 path: if *pad { Vec::new() } else { path },
+                url_path: None,
                 pad: *pad,
                 executable: i == 2,
                 number: Some(i),

@@ -4,11 +4,17 @@
 //! the piece is fetched again and is right, the true blocks are known: whoever's block
 //! differs from the true one lied. To compare, the SHA-1 of each block of the bad
 //! attempt is kept, with its giver (libtorrent calls it *smart ban*).
+//!
+//! A web seed that lied is banned, too: the URL, whatever address it has.
 
+use super::rate::Budgets;
+use super::webseeds::WebSeedIndex;
+use super::{Action, Torrent, detail};
 use crate::layout::PieceIndex;
 use crate::types::{PeerId, PeerKey};
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::time::Instant;
 
 /// Attempts remembered for a piece; more would only repeat.
 const MAX_ATTEMPTS: usize = 8;
@@ -24,6 +30,8 @@ pub struct Giver {
     pub id: PeerId,
     /// It had dialled us.
     pub incoming: bool,
+    /// It is this web seed, which has neither address nor name.
+    pub web: Option<WebSeedIndex>,
 }
 
 /// A bad attempt: for each block its giver and its SHA-1.
@@ -65,6 +73,64 @@ impl Blame {
     }
 }
 
+impl Torrent {
+    /// A piece whose hash is wrong. If one peer gave all of it, that one lied; else the
+    /// blocks are hashed before they are fetched again, to find out who.
+    pub(super) fn on_bad_piece(
+        &mut self,
+        piece: PieceIndex,
+        now: Instant,
+        budgets: &mut Budgets,
+        actions: &mut Vec<Action>,
+    ) {
+        let number = piece.get();
+        actions.push(detail(
+            1,
+            format!("piece {number} does not have the hash that it should"),
+        ));
+        if let Some(liar) = self.picker.sole_giver(piece) {
+            self.refetch(piece);
+            if let Some(giver) = self.givers.get(&liar).copied() {
+                self.ban(giver, piece, actions);
+            }
+            self.feed_hungry(now, budgets, actions);
+        } else {
+            actions.push(Action::HashBlocks(piece));
+        }
+    }
+
+    /// All of `piece` is to be fetched again; says who gave each block.
+    pub(super) fn refetch(&mut self, piece: PieceIndex) -> Vec<Option<Giver>> {
+        let givers = self.picker.failed(piece);
+        self.level = self.level.saturating_sub(givers.len() as u64);
+        givers
+            .into_iter()
+            .map(|key| key.and_then(|key| self.givers.get(&key).copied()))
+            .collect()
+    }
+
+    pub(super) fn ban(&mut self, liar: Giver, piece: PieceIndex, actions: &mut Vec<Action>) {
+        match liar.web {
+            None => self.swarm.ban(liar.addr, liar.id, liar.incoming),
+            Some(index) => self.web_seeds.ban(index),
+        }
+        // A web seed may have been opened anew since.
+        let is_liar = |key, web| key == liar.key || web == liar.web && liar.web.is_some();
+        let mut peers = self.peers.iter_mut();
+        if let Some((key, peer)) = peers.find(|(key, peer)| is_liar(**key, peer.web)) {
+            peer.useless = true;
+            peer.wants = 0;
+            actions.push(Action::HangUp(*key));
+        }
+        let who = match liar.web {
+            None => liar.addr.to_string(),
+            Some(index) => self.web_seed_name(index),
+        };
+        let text = format!("{who}: gave false data for piece {}: banned", piece.get());
+        actions.push(detail(1, text));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,6 +142,7 @@ mod tests {
             addr: SocketAddr::from(([127, 0, 0, 1], 7000 + u16::from(n))),
             id: PeerId([n; 20]),
             incoming: false,
+            web: None,
         };
         let piece = PieceIndex::unchecked(3);
         let mut blame = Blame::default();

@@ -8,8 +8,10 @@ use crate::swarm::Counts;
 use std::fmt;
 
 /// Said when there is nobody to ask.
-const NO_SOURCE: &str = "no peers: the torrent names no tracker that can be asked; \
-                         name a peer with --peer or a tracker with --tracker";
+const NO_SOURCE: &str = "the torrent names no tracker that can be asked";
+
+/// What can be done about it.
+const HINT: &str = "name a peer with --peer or a tracker with --tracker";
 
 /// What there is to say of a torrent to which nothing comes.
 #[derive(Clone, Debug, Default)]
@@ -30,15 +32,29 @@ pub(super) struct Idle<'a> {
     pub dht_nodes: Option<usize>,
     /// Whether the local network is asked (BEP 14).
     pub local: bool,
+    /// Web seeds that are being asked (BEP 19).
+    pub web_open: usize,
+    /// Those that can be used at all; and what was wrong with the last one that failed.
+    pub web_usable: (usize, Option<&'a str>),
 }
 
 impl fmt::Display for Idle<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (known, attempts) = (self.known.known, self.attempts());
         let (connected, sources) = (self.connected(), self.sources());
+        let nobody = self.trackers.trackers == 0
+            && self.dht_nodes.is_none_or(|nodes| nodes == 0)
+            && self.web_usable.0 == 0;
         let clauses = match (&*connected, &*attempts) {
-            ("", _) if known == 0 && sources.is_empty() => [NO_SOURCE.into(), sources],
-            ("", _) if known == 0 => [format!("no peers: {sources}"), String::new()],
+            ("", _) if known == 0 => {
+                let asked = if sources.is_empty() {
+                    NO_SOURCE
+                } else {
+                    &sources
+                };
+                let hint = if nobody { HINT } else { "" };
+                [format!("no peers: {asked}"), hint.to_owned()]
+            }
             ("", "") => [format!("no peers yet of {known} known"), sources],
             ("", _) => [format!("no peers of {known} known: {attempts}"), sources],
             (_, "") => [connected, String::new()],
@@ -98,6 +114,15 @@ impl Idle<'_> {
                 0 => "nobody on the local network".into(),
                 n => format!("{n} on the local network"),
             });
+        }
+        let web_seeds = |n| count(n as u64, "web seed");
+        match (self.web_open, self.web_usable) {
+            (0, (0, _)) => {}
+            (0, (usable, why)) => {
+                let why = why.map_or_else(String::new, |why| format!(" ({why})"));
+                parts.push(format!("{} of no use just now{why}", web_seeds(usable)));
+            }
+            (open, _) => parts.push(format!("{} asked", web_seeds(open))),
         }
         parts.join(", ")
     }
@@ -159,8 +184,29 @@ mod tests {
             refused: 1,
             ..TrackerSummary::default()
         };
-        let cases: [(Idle, &str); 12] = [
-            (silence.clone(), NO_SOURCE),
+        let cases: [(Idle, &str); 14] = [
+            (
+                silence.clone(),
+                "no peers: the torrent names no tracker that can be asked; \
+                 name a peer with --peer or a tracker with --tracker",
+            ),
+            (
+                Idle {
+                    dht_nodes: Some(212),
+                    web_usable: (2, Some("it answered 503")),
+                    ..silence.clone()
+                },
+                "no peers: DHT 212 nodes, 2 web seeds of no use just now (it answered 503)",
+            ),
+            (
+                Idle {
+                    dht_nodes: Some(1),
+                    web_open: 1,
+                    web_usable: (2, None),
+                    ..silence.clone()
+                },
+                "no peers: DHT 1 node, 1 web seed asked",
+            ),
             (
                 tried.clone(),
                 "no peers of 12 known: 3 refused, 8 timed out",
@@ -170,7 +216,8 @@ mod tests {
                     local: true,
                     ..silence.clone()
                 },
-                "no peers: nobody on the local network",
+                "no peers: nobody on the local network; \
+                 name a peer with --peer or a tracker with --tracker",
             ),
             (
                 Idle {

@@ -10,6 +10,7 @@
 //! The engine's main loop owns it, calls it for each event and performs the actions.
 //! What peers bring is in [`peers`].
 
+mod announcing;
 pub mod blame;
 mod content;
 mod dht;
@@ -20,13 +21,14 @@ mod pex;
 mod places;
 pub mod rate;
 mod telling;
+mod web;
+pub mod webseeds;
 
-use crate::announce::{AnnounceEvent, AnnounceReply, AnnounceRequest, TrackerError, Trouble};
+use crate::announce::AnnounceRequest;
 use crate::announcer::{Announcer, TrackerIndex};
 use crate::bitfield::Bitfield;
 use crate::choker::{self, Choker};
 use crate::config::Afterwards;
-use crate::human;
 use crate::layout::PieceIndex;
 use crate::messages::Command;
 use crate::picker::Picker;
@@ -42,6 +44,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use webseeds::{WebSeedIndex, WebSeeds};
 
 /// Connections being made at a time: more would be a storm on the user's router.
 const MAX_DIALS: usize = 20;
@@ -55,20 +58,13 @@ const HANG_UP: Duration = Duration::from_millis(500);
 /// How long a peer may be of no use to either side before its place goes to another.
 const IDLE: Duration = Duration::from_secs(10);
 
-/// Different messages of trackers that are passed on to the user.
-const MAX_WARNINGS: usize = 20;
-
-/// What trackers are told of the bytes that we lack while we don't know: one block.
-const LEFT_UNKNOWN: u64 = 16 << 10;
-
-/// Peers to ask a tracker for.
-const PEERS_WANTED: u32 = 100;
-
 /// Something for the main loop to do.
 #[derive(Debug, PartialEq)]
 pub enum Action {
     /// Start a peer thread that connects there; tell [`Torrent::on_dial`] its key.
     Dial(SocketAddr),
+    /// Start the thread of the web seed at this URL; tell [`Torrent::on_web_seed`] its key.
+    OpenWebSeed(WebSeedIndex, String),
     /// Welcome the peer, and tell it [what we have](Torrent::have), or that we are
     /// [learning](Phase::Learning).
     Welcome(PeerKey),
@@ -110,6 +106,8 @@ pub struct Setup {
     pub content: Option<Content>,
     /// Its trackers by tier.
     pub trackers: Vec<Vec<String>>,
+    /// Its web seeds, as they are named.
+    pub web_seeds: Vec<String>,
     /// Where we accept peers.
     pub port: u16,
     /// Connections at most.
@@ -159,7 +157,9 @@ pub struct Torrent {
     swarm: Swarm,
     announcer: Announcer,
     dht: Lookups,
+    web_seeds: WebSeeds,
     blame: Blame,
+    /// Those that we talk to, web seeds among them.
     peers: BTreeMap<PeerKey, Peer>,
     /// Everybody who gave us blocks in this run, also those who left.
     givers: BTreeMap<PeerKey, Giver>,
@@ -209,6 +209,7 @@ impl Torrent {
             swarm: Swarm::default(),
             announcer,
             dht: Lookups::default(),
+            web_seeds: WebSeeds::new(&setup.web_seeds),
             blame: Blame::default(),
             peers: BTreeMap::new(),
             givers: BTreeMap::new(),
@@ -296,6 +297,9 @@ impl Torrent {
         self.announcer.start(self.left() == 0, now);
         self.begin(now, &mut actions);
         self.tell_skipped(&mut actions);
+        if let Some(warning) = self.web_seeds.warning() {
+            self.warn_once(warning, &mut actions);
+        }
         actions
     }
 
@@ -308,6 +312,7 @@ impl Torrent {
         if self.asks_locally() && self.phase != Phase::Done {
             actions.push(Action::AnnounceLocally);
         }
+        self.open_web_seeds(now, actions);
     }
 
     /// Whether the local network is asked for peers. A magnet link does not say whether
@@ -328,7 +333,7 @@ impl Torrent {
     /// Tells the trackers that we left, unless peers that were welcome are still going.
     pub(crate) fn say_goodbye(&mut self, now: Instant, actions: &mut Vec<Action>) {
         let Some(since) = self.leaving else { return };
-        let gone = self.peers.values().all(|peer| !peer.welcome);
+        let gone = self.peers.values().all(|peer| !peer.gives());
         if gone || now.duration_since(since) >= HANG_UP {
             self.announcer.stop();
             self.announce(now, actions);
@@ -357,45 +362,6 @@ impl Torrent {
             self.swarm.add(addr, source);
         }
         self.dial(now, actions);
-    }
-
-    /// A tracker answered, or failed to.
-    pub fn on_tracker(
-        &mut self,
-        index: TrackerIndex,
-        result: Result<AnnounceReply, TrackerError>,
-        now: Instant,
-    ) -> Vec<Action> {
-        let mut actions = Vec::new();
-        if self.announcer.on_outcome(index, &result, now) {
-            // A private torrent changed its tracker: its peers belong to the old one.
-            actions.extend(self.peers.keys().map(|key| Action::HangUp(*key)));
-        }
-        match result {
-            Ok(reply) => {
-                if let Some(warning) = reply.warning {
-                    self.warn_once(format!("a tracker warns: {warning}"), &mut actions);
-                }
-                let text = format!("a tracker named {} peers", reply.peers.len());
-                actions.push(detail(1, text));
-                self.on_addresses(reply.peers, Source::Tracker, now, &mut actions);
-            }
-            // It knows us and wants us not: that is for the user to solve.
-            Err(error) if matches!(error.trouble, Trouble::Failure(_)) => {
-                self.warn_once(human::chain(&error), &mut actions);
-            }
-            Err(error) => actions.push(detail(1, human::chain(&error))),
-        }
-        self.announce(now, &mut actions);
-        actions
-    }
-
-    /// Warns the user; what a tracker says at each announce is said once.
-    fn warn_once(&mut self, message: String, actions: &mut Vec<Action>) {
-        if self.warned.len() < MAX_WARNINGS && self.warned.insert(message.clone()) {
-            let info_hash = Some(self.setup.info_hash);
-            actions.push(Action::Tell(Report::Warning { info_hash, message }));
-        }
     }
 
     /// What the checker found about finished pieces.
@@ -492,7 +458,8 @@ impl Torrent {
             uploaded_bytes: self.uploaded,
         }));
         // Two seeds have nothing to say to one another.
-        let seeds = self.peers.iter().filter(|(_, peer)| peer.have.is_full());
+        let is_seed = |peer: &Peer| peer.have.is_full() || peer.web.is_some();
+        let seeds = self.peers.iter().filter(|(_, peer)| is_seed(peer));
         actions.extend(seeds.map(|(key, _)| Action::HangUp(*key)));
     }
 
@@ -516,6 +483,7 @@ impl Torrent {
         self.announce(now, &mut actions);
         self.search_dht(now, &mut actions);
         self.dial(now, &mut actions);
+        self.open_web_seeds(now, &mut actions);
         if now >= self.report_at {
             self.report_at = now + REPORT_EVERY;
             actions.push(Action::Tell(Report::Progress(self.progress(now))));
@@ -550,36 +518,6 @@ impl Torrent {
             .is_some_and(|(since, time)| now.duration_since(since) >= time);
         if self.phase == Phase::Seeding && (enough || long) {
             self.phase = Phase::Done;
-        }
-    }
-
-    fn announce(&mut self, now: Instant, actions: &mut Vec<Action>) {
-        for (index, event) in self.announcer.due(now) {
-            actions.push(Action::Announce(index, self.request(event)));
-        }
-    }
-
-    fn request(&self, event: AnnounceEvent) -> AnnounceRequest {
-        AnnounceRequest {
-            info_hash: self.setup.info_hash,
-            peer_id: self.setup.peer_id,
-            port: self.setup.port,
-            uploaded: self.uploaded,
-            downloaded: self.downloaded,
-            left: self.left(),
-            event,
-            key: self.tracker_key,
-            num_want: PEERS_WANTED,
-            tracker_id: None,
-        }
-    }
-
-    /// Bytes of the whole torrent that we lack, wanted or not: what trackers ask for.
-    /// Zero would make us a seed in their eyes, so that is not said before it is known.
-    fn left(&self) -> u64 {
-        match self.knows_content() {
-            true => self.content.left(),
-            false => LEFT_UNKNOWN,
         }
     }
 }

@@ -4,6 +4,7 @@ use super::blame::Giver;
 use super::learning::Offer;
 use super::pex::Exchange;
 use super::rate::{Budgets, Rate};
+use super::webseeds::WebSeedIndex;
 use super::{Action, Phase, Torrent, detail};
 use crate::bitfield::Bitfield;
 use crate::choker::Choker;
@@ -29,6 +30,9 @@ pub(super) struct Peer {
     pub(super) addr: SocketAddr,
     pub(super) incoming: bool,
     pub(super) id: PeerId,
+    /// It is this web seed: it has neither address nor name, is never welcomed, and so
+    /// is in no count of peers, but is given work as they are.
+    pub(super) web: Option<WebSeedIndex>,
     /// Main has welcomed it: from here on it counts as a peer.
     pub(super) welcome: bool,
     pub(super) since: Instant,
@@ -42,7 +46,7 @@ pub(super) struct Peer {
     /// We want something of it.
     pub(super) we_want: bool,
     /// Blocks that it could be asked for besides what it has on order.
-    wants: u32,
+    pub(super) wants: u32,
     /// Cancels that its thread has not answered yet.
     cancels: u32,
     /// Bytes that it waits to be sent, under an upload limit.
@@ -61,16 +65,17 @@ pub(super) struct Peer {
     first_asked: Option<Instant>,
     pub(super) down: Rate,
     pub(super) up: Rate,
-    gave: u64,
+    pub(super) gave: u64,
     took: u64,
 }
 
 impl Peer {
-    fn new(addr: SocketAddr, incoming: bool, pieces: u32, now: Instant) -> Self {
+    pub(super) fn new(addr: SocketAddr, incoming: bool, pieces: u32, now: Instant) -> Self {
         Self {
             addr,
             incoming,
             id: PeerId([0; 20]),
+            web: None,
             welcome: false,
             since: now,
             have: Bitfield::none(pieces),
@@ -94,6 +99,11 @@ impl Peer {
             gave: 0,
             took: 0,
         }
+    }
+
+    /// Whether what it gives may be on its way.
+    pub(super) fn gives(&self) -> bool {
+        self.welcome || self.web.is_some()
     }
 
     /// Seconds that it takes for a block.
@@ -308,6 +318,12 @@ impl Torrent {
             | PeerEvent::NoMetadata
             | PeerEvent::FalseMetadata => self.on_metadata(key, event, now, &mut actions),
             PeerEvent::DiskFailed(_) | PeerEvent::OutOfFiles(_) => {}
+            PeerEvent::Lacks { file, why } => self.on_lack(key, file, why, &mut actions),
+            PeerEvent::ComeBack(pause) => {
+                if let Some(index) = peer.web {
+                    self.web_seeds.come_back(index, pause);
+                }
+            }
             PeerEvent::Closed(end) => self.on_closed(key, &end, now, budgets, &mut actions),
         }
         actions
@@ -376,7 +392,10 @@ impl Torrent {
         let most = u32::try_from(affordable)
             .unwrap_or(u32::MAX)
             .min(peer.wants);
-        let mut spans = self.picker.pick(key, &peer.have, most);
+        let mut spans = match peer.web {
+            None => self.picker.pick(key, &peer.have, most),
+            Some(_) => self.picker.pick_run(key, &peer.have, most),
+        };
         if spans.is_empty() && most > 0 && self.picker.all_granted() {
             let paces = |peer: PeerKey| self.peers.get(&peer).map_or(UNKNOWN_PACE, |p| p.pace(now));
             let have = self.peers.get(&key).map(|peer| &peer.have);
@@ -484,6 +503,7 @@ impl Torrent {
                 addr: peer.addr,
                 id: peer.id,
                 incoming: peer.incoming,
+                web: peer.web,
             };
             self.givers.entry(key).or_insert(giver);
         }
@@ -510,56 +530,6 @@ impl Torrent {
         }
     }
 
-    /// A piece whose hash is wrong. If one peer gave all of it, that one lied; else the
-    /// blocks are hashed before they are fetched again, to find out who.
-    pub(super) fn on_bad_piece(
-        &mut self,
-        piece: PieceIndex,
-        now: Instant,
-        budgets: &mut Budgets,
-        actions: &mut Vec<Action>,
-    ) {
-        let number = piece.get();
-        actions.push(detail(
-            1,
-            format!("piece {number} does not have the hash that it should"),
-        ));
-        if let Some(liar) = self.picker.sole_giver(piece) {
-            self.refetch(piece);
-            if let Some(giver) = self.givers.get(&liar).copied() {
-                self.ban(giver, piece, actions);
-            }
-            self.feed_hungry(now, budgets, actions);
-        } else {
-            actions.push(Action::HashBlocks(piece));
-        }
-    }
-
-    /// All of `piece` is to be fetched again; says who gave each block.
-    pub(super) fn refetch(&mut self, piece: PieceIndex) -> Vec<Option<Giver>> {
-        let givers = self.picker.failed(piece);
-        self.level = self.level.saturating_sub(givers.len() as u64);
-        givers
-            .into_iter()
-            .map(|key| key.and_then(|key| self.givers.get(&key).copied()))
-            .collect()
-    }
-
-    pub(super) fn ban(&mut self, liar: Giver, piece: PieceIndex, actions: &mut Vec<Action>) {
-        self.swarm.ban(liar.addr, liar.id, liar.incoming);
-        if let Some(peer) = self.peers.get_mut(&liar.key) {
-            peer.useless = true;
-            peer.wants = 0;
-            actions.push(Action::HangUp(liar.key));
-        }
-        let text = format!(
-            "{}: gave false data for piece {}: banned",
-            liar.addr,
-            piece.get()
-        );
-        actions.push(detail(1, text));
-    }
-
     fn on_closed(
         &mut self,
         key: PeerKey,
@@ -572,6 +542,13 @@ impl Torrent {
         let Some(peer) = self.peers.remove(&key) else {
             return;
         };
+        if let Some(index) = peer.web {
+            self.on_web_seed_closed(index, &peer, &end.text, now, actions);
+            self.verify(ready, actions);
+            self.feed_hungry(now, budgets, actions);
+            self.say_goodbye(now, actions);
+            return;
+        }
         if !peer.have.is_full() {
             self.picker.peer_gone(&peer.have);
         }

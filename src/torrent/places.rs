@@ -14,9 +14,10 @@ impl Torrent {
         }
         let asked = actions.iter().filter(|a| matches!(a, Action::Dial(_)));
         let asked = asked.count();
-        let mut dialling = self.peers.values().filter(|peer| !peer.welcome).count() + asked;
-        let mut all = self.peers.len() + asked;
-        let mut ours = self.peers.values().filter(|peer| !peer.incoming).count() + asked;
+        let peers = self.peers.values().filter(|peer| peer.web.is_none());
+        let mut dialling = peers.clone().filter(|peer| !peer.welcome).count() + asked;
+        let mut all = peers.clone().count() + asked;
+        let mut ours = peers.filter(|peer| !peer.incoming).count() + asked;
         let room = self.places_for_one_side();
         while dialling < MAX_DIALS && ours < room && all < self.setup.max_peers {
             let Some(addr) = self.swarm.next(now) else {

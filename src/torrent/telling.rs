@@ -21,6 +21,7 @@ impl Torrent {
             upload_rate: self.up.get(now) as u64,
             peers: connected.clone().count(),
             seeds: connected.filter(|peer| peer.have.is_full()).count(),
+            web_seeds: self.web_seeds.open(),
             downloaded_bytes: self.downloaded,
             uploaded_bytes: self.uploaded,
             idle: nothing_comes.then(|| self.why_idle()),
@@ -50,6 +51,12 @@ impl Torrent {
             tracker_error: self.announcer.last_errors().next(),
             dht_nodes: self.uses_dht().then_some(self.dht.nodes),
             local: self.asks_locally(),
+            web_open: self.web_seeds.open(),
+            web_usable: match self.knows_content() {
+                true => self.web_seeds.summary(),
+                // They are of no use before it is known what to ask them for.
+                false => (0, None),
+            },
             ..Idle::default()
         };
         for peer in connected {

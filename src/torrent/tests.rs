@@ -3,6 +3,7 @@
 
 use super::rate::Budget;
 use super::*;
+use crate::announce::{AnnounceEvent, TrackerError};
 use crate::layout::{BLOCK_LEN, Layout, Span};
 use crate::messages::PeerEvent;
 use crate::swarm::Source;
@@ -17,6 +18,7 @@ mod pex;
 mod pieces;
 mod sim;
 mod swarm;
+mod web;
 
 fn setup(layout: Arc<Layout>, have: Bitfield) -> Setup {
     Setup {
@@ -29,6 +31,7 @@ fn setup(layout: Arc<Layout>, have: Bitfield) -> Setup {
             private: false,
         }),
         trackers: Vec::new(),
+        web_seeds: Vec::new(),
         pex: true,
         dht: false,
         lsd: true,

@@ -1,5 +1,7 @@
 //! A web server for one test: every request goes to a closure, which answers or doesn't.
 
+use super::content::Torrent;
+use super::tracker::unescape;
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
@@ -85,4 +87,41 @@ pub fn respond(stream: &mut TcpStream, status: &str, body: &[u8]) -> io::Result<
     let head = format!("HTTP/1.1 {status}\r\nContent-Length: {len}\r\nConnection: close\r\n\r\n");
     stream.write_all(head.as_bytes())?;
     stream.write_all(body)
+}
+
+/// Writes the part of `file` that is asked for, or all of it, as a good server does.
+pub fn respond_part(stream: &mut TcpStream, request: &Request, file: &[u8]) -> io::Result<()> {
+    match request.range() {
+        None => respond(stream, "200 OK", file),
+        Some((first, last)) if first <= last && last < file.len() => {
+            let (part, total) = (&file[first..=last], file.len());
+            let range = format!("Content-Range: bytes {first}-{last}/{total}");
+            respond_with(stream, "206 Partial Content", &[&range], part)
+        }
+        Some(_) => respond(stream, "416 Range Not Satisfiable", b""),
+    }
+}
+
+/// Writes a whole answer with these header lines.
+pub fn respond_with(
+    stream: &mut TcpStream,
+    status: &str,
+    headers: &[&str],
+    body: &[u8],
+) -> io::Result<()> {
+    let len = body.len();
+    let mut head = format!("HTTP/1.1 {status}\r\nContent-Length: {len}\r\nConnection: close\r\n");
+    headers
+        .iter()
+        .for_each(|line| head += &format!("{line}\r\n"));
+    stream.write_all(format!("{head}\r\n").as_bytes())?;
+    stream.write_all(body)
+}
+
+/// The bytes of the file of `torrent` that `target` names below the folder `below`.
+pub fn file_at<'a>(torrent: &'a Torrent, below: &str, target: &str) -> Option<&'a [u8]> {
+    let path = unescape(target.strip_prefix(below)?);
+    let mut files = torrent.real_files();
+    let file = files.find(|file| file.path.to_str().map(str::as_bytes) == Some(&path))?;
+    torrent.data.get(file.range.clone())
 }

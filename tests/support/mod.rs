@@ -15,7 +15,7 @@
 //! | [`dht`] | scripted nodes of the DHT |
 //! | [`place`] | a temporary folder with a torrent, as most tests begin |
 //! | [`disk`] | a disk that is soon full |
-//! | [`network`], [`clients`] | real clients, in a network of their own |
+//! | [`network`], [`clients`], [`nginx`] | real clients and servers, in a network of their own |
 
 // Each test file compiles all of this and uses a part of it.
 #![allow(dead_code)]
@@ -27,6 +27,7 @@ pub mod dht;
 pub mod disk;
 pub mod http;
 pub mod network;
+pub mod nginx;
 pub mod peer;
 pub mod place;
 pub mod program;

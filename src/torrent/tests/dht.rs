@@ -91,12 +91,12 @@ fn a_peer_has_a_node() {
 fn the_user_hears_how_many_nodes_there_are() {
     let mut rig = Rig::new(2, |setup| setup.dht = true);
     let hint = "; name a peer with --peer or a tracker with --tracker";
-    let none = "no peers: DHT 0 nodes";
+    let none = "no peers: DHT 0 nodes, nobody on the local network";
     assert_eq!(rig.torrent.why_idle(), none.to_owned() + hint);
     rig.torrent.on_dht_nodes(212);
-    let some = "no peers: DHT 212 nodes";
+    let some = "no peers: DHT 212 nodes, nobody on the local network";
     assert_eq!(rig.torrent.why_idle(), some);
     named(&mut rig);
-    let known = "no peers yet of 1 known; DHT 212 nodes";
+    let known = "no peers yet of 1 known; DHT 212 nodes, nobody on the local network";
     assert_eq!(rig.torrent.why_idle(), known);
 }

@@ -1,0 +1,168 @@
+//! Work for web seeds: long runs, clear of what peers do.
+//!
+//! Each request to a web server costs a round trip, so a web seed is given several
+//! neighbouring pieces at once, or a large part of a large one. Where peers take what is
+//! rarest, it takes the gap that they have left the largest.
+
+use super::{Picker, Started};
+use crate::bitfield::Bitfield;
+use crate::layout::{PieceIndex, Span};
+use crate::types::PeerKey;
+
+impl Picker {
+    /// Grants up to `blocks` blocks in a row to a web seed: of the piece that it is at
+    /// already, else from the start of the largest gap among the pieces that nobody has
+    /// begun, so that it keeps clear of the peers, who take the rarest. What is left
+    /// between is given out as to a peer, and so is everything if it has to be in order.
+    pub fn pick_run(&mut self, seed: PeerKey, have: &Bitfield, blocks: u32) -> Vec<Span> {
+        let mut granted = Vec::new();
+        let mut left = blocks;
+        let mut next = None;
+        if !self.sequential && left > 0 {
+            next = self.gone_on_with(seed, have);
+            next = next.or_else(|| self.largest_gap(have));
+        }
+        while let Some(piece) = next.filter(|_| left > 0) {
+            if self.rarity.contains(piece) {
+                self.start(piece);
+            }
+            left -= self.grant(seed, piece, left, &mut granted);
+            next = self.layout.piece(piece.get() + 1);
+            next = next.filter(|next| self.rarity.contains(*next) && have.has(*next));
+        }
+        if granted.is_empty() {
+            return self.pick(seed, have, blocks);
+        }
+        granted
+    }
+
+    /// A started piece of which `seed` has given some, and nobody is to fetch the rest.
+    fn gone_on_with(&self, seed: PeerKey, have: &Bitfield) -> Option<PieceIndex> {
+        let leases = self.leases.get(&seed);
+        let begun = |piece: PieceIndex, started: &Started| {
+            let leased = leases.is_some_and(|leases| {
+                let mut of_piece = leases.range((piece, 0)..=(piece, u32::MAX));
+                of_piece.next().is_some()
+            });
+            leased || started.slots.iter().any(|slot| slot.giver == Some(seed))
+        };
+        let open = self.started.iter().filter(|(piece, started)| {
+            started.free > 0 && !started.alone && have.has(**piece) && begun(**piece, started)
+        });
+        open.map(|(piece, _)| *piece).next()
+    }
+
+    /// The first piece of the longest run of free pieces.
+    fn largest_gap(&self, have: &Bitfield) -> Option<PieceIndex> {
+        if self.rarity.is_empty() {
+            return None; // At the end of a large torrent it would be looked for often.
+        }
+        let (mut run, mut longest, mut first) = (0, 0, None);
+        for piece in self.layout.all_pieces() {
+            let is_free = self.rarity.contains(piece) && have.has(piece);
+            run = if is_free { run + 1 } else { 0 };
+            if run > longest {
+                longest = run;
+                first = self.layout.piece(piece.get() + 1 - run);
+            }
+        }
+        first
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::{BLOCK_LEN, Layout};
+    use std::ops::Range;
+    use std::sync::Arc;
+
+    const WEB: PeerKey = PeerKey(1);
+    const OTHER: PeerKey = PeerKey(2);
+    const PEER: PeerKey = PeerKey(3);
+
+    /// `pieces` pieces of four blocks, of which those in `had` are there.
+    fn picker(pieces: u64, had: &[u32], sequential: bool) -> (Picker, Bitfield) {
+        let piece = 4 * u64::from(BLOCK_LEN);
+        let layout = Arc::new(Layout::new(piece, &[(pieces * piece, false)]).unwrap());
+        let all = Bitfield::all(layout.pieces());
+        let mut have = Bitfield::none(layout.pieces());
+        for index in had {
+            have.insert(layout.piece(*index).unwrap());
+        }
+        let rng = fastrand::Rng::with_seed(7);
+        (Picker::new(layout, &have, &all, sequential, rng), all)
+    }
+
+    fn seen(spans: &[Span]) -> Vec<(u32, Range<u32>)> {
+        let spans = spans.iter();
+        spans.map(|s| (s.piece().get(), s.numbers())).collect()
+    }
+
+    #[test]
+    fn the_largest_gap_first_and_only_as_far_as_it_goes() {
+        let (mut picker, all) = picker(12, &[2, 6, 7], false);
+        assert_eq!(
+            seen(&picker.pick_run(WEB, &all, 10)),
+            [(8, 0..4), (9, 0..4), (10, 0..2)]
+        );
+        assert_eq!(
+            seen(&picker.pick_run(OTHER, &all, 99)),
+            [(3, 0..4), (4, 0..4), (5, 0..4)],
+            "another one keeps clear of it"
+        );
+        assert_eq!(
+            seen(&picker.pick_run(WEB, &all, 5)),
+            [(10, 2..4), (11, 0..3)],
+            "it goes on where it was"
+        );
+        assert_eq!(
+            seen(&picker.pick_run(OTHER, &all, 99)),
+            [(0, 0..4), (1, 0..4)]
+        );
+        assert_eq!(
+            seen(&picker.pick_run(OTHER, &all, 99)),
+            [(11, 3..4)],
+            "at last what another one has left"
+        );
+        assert_eq!(picker.pick_run(OTHER, &all, 99), []);
+    }
+
+    #[test]
+    fn only_what_it_has() {
+        let (mut picker, mut have) = picker(6, &[], false);
+        for index in [2, 3] {
+            have.remove(picker.layout.piece(index).unwrap());
+        }
+        assert_eq!(
+            seen(&picker.pick_run(WEB, &have, 99)),
+            [(0, 0..4), (1, 0..4)]
+        );
+        assert_eq!(picker.pick_run(WEB, &have, 0), []);
+        assert_eq!(
+            seen(&picker.pick_run(WEB, &have, 99)),
+            [(4, 0..4), (5, 0..4)]
+        );
+        assert_eq!(picker.pick_run(WEB, &have, 99), []);
+    }
+
+    #[test]
+    fn a_large_piece_is_gone_on_with_after_its_parts_are_stored() {
+        let (mut picker, all) = picker(9, &[], false);
+        let first = picker.pick_run(WEB, &all, 3);
+        picker.stored(WEB, first[0]);
+        assert_eq!(seen(&picker.pick_run(WEB, &all, 1)), [(0, 3..4)]);
+    }
+
+    #[test]
+    fn in_order_where_asked_and_clear_of_peers() {
+        let (mut picker, all) = picker(9, &[3], true);
+        let peer = picker.pick(PEER, &all, 4);
+        assert_eq!(seen(&peer), [(0, 0..4)]);
+        assert_eq!(
+            seen(&picker.pick_run(WEB, &all, 9)),
+            [(1, 0..4), (2, 0..4), (4, 0..1)],
+            "not the larger gap behind"
+        );
+    }
+}

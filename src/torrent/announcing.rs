@@ -1,0 +1,91 @@
+//! What a torrent tells its trackers, and what it makes of their answers. Who is told when
+//! is the [`Announcer`](crate::announcer::Announcer)'s to say.
+
+use super::{Action, Torrent, detail};
+use crate::announce::{AnnounceEvent, AnnounceReply, AnnounceRequest, TrackerError, Trouble};
+use crate::announcer::TrackerIndex;
+use crate::human;
+use crate::report::Report;
+use crate::swarm::Source;
+use std::time::Instant;
+
+/// What trackers are told of the bytes that we lack while we don't know: one block.
+const LEFT_UNKNOWN: u64 = 16 << 10;
+
+/// Peers to ask a tracker for.
+const PEERS_WANTED: u32 = 100;
+
+/// Different messages of trackers that are passed on to the user.
+const MAX_WARNINGS: usize = 20;
+
+impl Torrent {
+    /// A tracker answered, or failed to.
+    pub fn on_tracker(
+        &mut self,
+        index: TrackerIndex,
+        result: Result<AnnounceReply, TrackerError>,
+        now: Instant,
+    ) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if self.announcer.on_outcome(index, &result, now) {
+            // A private torrent changed its tracker: its peers belong to the old one.
+            let peers = self.peers.iter().filter(|(_, peer)| peer.web.is_none());
+            actions.extend(peers.map(|(key, _)| Action::HangUp(*key)));
+        }
+        match result {
+            Ok(reply) => {
+                if let Some(warning) = reply.warning {
+                    self.warn_once(format!("a tracker warns: {warning}"), &mut actions);
+                }
+                let text = format!("a tracker named {} peers", reply.peers.len());
+                actions.push(detail(1, text));
+                self.on_addresses(reply.peers, Source::Tracker, now, &mut actions);
+            }
+            // It knows us and wants us not: that is for the user to solve.
+            Err(error) if matches!(error.trouble, Trouble::Failure(_)) => {
+                self.warn_once(human::chain(&error), &mut actions);
+            }
+            Err(error) => actions.push(detail(1, human::chain(&error))),
+        }
+        self.announce(now, &mut actions);
+        actions
+    }
+
+    /// Warns the user; what a tracker says at each announce is said once.
+    pub(super) fn warn_once(&mut self, message: String, actions: &mut Vec<Action>) {
+        if self.warned.len() < MAX_WARNINGS && self.warned.insert(message.clone()) {
+            let info_hash = Some(self.setup.info_hash);
+            actions.push(Action::Tell(Report::Warning { info_hash, message }));
+        }
+    }
+
+    pub(super) fn announce(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        for (index, event) in self.announcer.due(now) {
+            actions.push(Action::Announce(index, self.request(event)));
+        }
+    }
+
+    fn request(&self, event: AnnounceEvent) -> AnnounceRequest {
+        AnnounceRequest {
+            info_hash: self.setup.info_hash,
+            peer_id: self.setup.peer_id,
+            port: self.setup.port,
+            uploaded: self.uploaded,
+            downloaded: self.downloaded,
+            left: self.left(),
+            event,
+            key: self.tracker_key,
+            num_want: PEERS_WANTED,
+            tracker_id: None,
+        }
+    }
+
+    /// Bytes of the whole torrent that we lack, wanted or not: what trackers ask for.
+    /// Zero would make us a seed in their eyes, so that is not said before it is known.
+    pub(super) fn left(&self) -> u64 {
+        match self.knows_content() {
+            true => self.content.left(),
+            false => LEFT_UNKNOWN,
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Web seeds beside the peers: they are opened, given work, and let go here.
+//!
+//! A web seed counts for no peer: it takes none of their places, is not choked, gets no
+//! answer to what it never asks, and is told to nobody. But it holds leases as they do,
+//! so that whatever is decided about work holds for both.
+
+use super::peers::Peer;
+use super::webseeds::WebSeedIndex;
+use super::{Action, Phase, Torrent, detail};
+use crate::types::PeerKey;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Instant;
+
+/// A web seed's address is known to nobody here: its name may have many.
+const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+
+impl Torrent {
+    /// Uses more web seeds, if there is room and use for them.
+    pub(super) fn open_web_seeds(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        if self.leaving.is_some() || self.phase != Phase::Downloading {
+            return;
+        }
+        let (picker, layout) = (&self.picker, &self.content.layout);
+        while let Some(index) = self.web_seeds.next(layout, |p| picker.wants(p), now) {
+            let url = self.web_seeds.url(index).to_owned();
+            actions.push(Action::OpenWebSeed(index, url));
+        }
+    }
+
+    /// The thread of a web seed is `key`.
+    pub fn on_web_seed(&mut self, key: PeerKey, index: WebSeedIndex, now: Instant) {
+        let layout = &self.content.layout;
+        let mut seed = Peer::new(NOWHERE, false, layout.pieces(), now);
+        seed.web = Some(index);
+        seed.have = self.web_seeds.pieces(index, layout);
+        self.peers.insert(key, seed);
+    }
+
+    /// The thread of a web seed never came to be.
+    pub fn on_web_seed_failed(&mut self, index: WebSeedIndex, error: &str, now: Instant) {
+        self.web_seeds.ended(index, Some(error), false, now);
+    }
+
+    /// A web seed has not this file: it goes, if there is nothing left to get from it.
+    pub(super) fn on_lack(
+        &mut self,
+        key: PeerKey,
+        file: usize,
+        why: String,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some(peer) = self.peers.get_mut(&key) else {
+            return;
+        };
+        let Some(index) = peer.web else { return };
+        let url = self.web_seeds.url(index);
+        let text = format!("web seed {url}: does not give file {}: {why}", file + 1);
+        actions.push(detail(1, text));
+        self.web_seeds.lacks(index, file, why);
+        peer.have = self.web_seeds.pieces(index, &self.content.layout);
+        if !peer.have.iter().any(|piece| self.picker.wants(piece)) {
+            peer.useless = true;
+            peer.wants = 0;
+            actions.push(Action::HangUp(key));
+        }
+    }
+
+    /// The thread of a web seed is over.
+    pub(super) fn on_web_seed_closed(
+        &mut self,
+        index: WebSeedIndex,
+        seed: &Peer,
+        why: &str,
+        now: Instant,
+        actions: &mut Vec<Action>,
+    ) {
+        let error = (!seed.useless).then_some(why);
+        self.web_seeds.ended(index, error, seed.gave > 0, now);
+        let name = self.web_seed_name(index);
+        actions.push(detail(1, format!("{name}: {why}")));
+        self.open_web_seeds(now, actions);
+    }
+
+    /// What the user is told that it is.
+    pub(super) fn web_seed_name(&self, index: WebSeedIndex) -> String {
+        format!("web seed {}", self.web_seeds.url(index))
+    }
+}

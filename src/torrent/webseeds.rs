@@ -1,0 +1,284 @@
+//! The web seeds of one torrent: which of them to open, and when again ([BEP 19]).
+//!
+//! A torrent may name a hundred of them, most of them gone for years. At most
+//! [`MAX_OPEN`] are used at a time; one that fails is left alone for a while, longer each
+//! time; one that gave false data never gets another chance. Files that a web seed
+//! turned out to lack are remembered beyond the connection.
+//!
+//! The torrent is the only user. No I/O, no clock. What a web seed's thread does is in
+//! [`crate::webseed`].
+//!
+//! [BEP 19]: https://www.bittorrent.org/beps/bep_0019.html
+
+use crate::bitfield::Bitfield;
+use crate::human;
+use crate::layout::{Layout, PieceIndex};
+use crate::url;
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+/// Web seeds in use at a time.
+pub const MAX_OPEN: usize = 4;
+
+/// The pause after a failure; it doubles with each in a row.
+const FIRST_PAUSE: Duration = Duration::from_secs(30);
+
+/// The longest pause.
+const MAX_PAUSE: Duration = Duration::from_secs(3600);
+
+/// Our number for one of a torrent's web seeds, from 0.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct WebSeedIndex(usize);
+
+/// One web seed.
+#[derive(Debug)]
+struct Known {
+    url: String,
+    /// It has a thread.
+    open: bool,
+    banned: bool,
+    /// Failures in a row.
+    failures: u32,
+    /// How long it wants to be left alone.
+    pause: Duration,
+    /// Not to be opened before.
+    not_before: Option<Instant>,
+    /// Files that it has not as they should be.
+    lacks: BTreeSet<usize>,
+    /// What was wrong with it last.
+    error: Option<String>,
+}
+
+/// All web seeds of a torrent.
+#[derive(Debug)]
+pub struct WebSeeds {
+    known: Vec<Known>,
+    /// What the torrent names that is no URL.
+    skipped: Vec<String>,
+}
+
+impl WebSeeds {
+    /// Those that a torrent or a magnet link names.
+    pub fn new(urls: &[String]) -> Self {
+        let (urls, skipped) = urls.iter().cloned().partition(|url| url::is_http(url));
+        let urls: Vec<String> = urls;
+        let known = urls.into_iter().map(|url| Known {
+            url,
+            open: false,
+            banned: false,
+            failures: 0,
+            pause: Duration::ZERO,
+            not_before: None,
+            lacks: BTreeSet::new(),
+            error: None,
+        });
+        Self {
+            known: known.collect(),
+            skipped,
+        }
+    }
+
+    /// The warning about what is no URL, if something isn't.
+    pub fn warning(&self) -> Option<String> {
+        let first = self.skipped.first()?;
+        Some(format!(
+            "{} left out, being no http:// or https:// URL: {first:?}{}",
+            human::count(self.skipped.len() as u64, "web seed"),
+            if self.skipped.len() > 1 { ", ..." } else { "" }
+        ))
+    }
+
+    /// Where it is.
+    pub fn url(&self, index: WebSeedIndex) -> &str {
+        self.known.get(index.0).map_or("", |seed| &seed.url)
+    }
+
+    /// How many are in use.
+    pub fn open(&self) -> usize {
+        self.known.iter().filter(|seed| seed.open).count()
+    }
+
+    /// How many can be used at all; and what was wrong with the last one that failed.
+    pub fn summary(&self) -> (usize, Option<&str>) {
+        let usable = self.known.iter().filter(|seed| !seed.banned).count();
+        let errors = self.known.iter().filter(|seed| !seed.open);
+        let error = errors.filter_map(|seed| seed.error.as_deref()).next_back();
+        (usable, error)
+    }
+
+    /// The next one to open, if there is room: one that has something of `wanted`, by its
+    /// [pieces](Self::pieces). It is taken for open until [`WebSeeds::ended`].
+    pub fn next(
+        &mut self,
+        layout: &Layout,
+        wanted: impl Fn(PieceIndex) -> bool,
+        now: Instant,
+    ) -> Option<WebSeedIndex> {
+        if self.open() >= MAX_OPEN {
+            return None;
+        }
+        loop {
+            let due = self.known.iter_mut().enumerate().filter(|(_, seed)| {
+                let is_due = seed.not_before.is_none_or(|at| at <= now);
+                is_due && !seed.open && !seed.banned
+            });
+            let (index, seed) = due.min_by_key(|(_, seed)| seed.failures)?;
+            if seed.lacks.is_empty() || pieces(layout, &seed.lacks).iter().any(&wanted) {
+                seed.open = true;
+                return Some(WebSeedIndex(index));
+            }
+            seed.not_before = Some(now + FIRST_PAUSE);
+        }
+    }
+
+    /// The pieces that it has, as far as we know.
+    pub fn pieces(&self, index: WebSeedIndex, layout: &Layout) -> Bitfield {
+        let seed = self.known.get(index.0);
+        seed.map_or_else(
+            || Bitfield::none(layout.pieces()),
+            |seed| pieces(layout, &seed.lacks),
+        )
+    }
+
+    /// It has not this file as it should be, for this reason.
+    pub fn lacks(&mut self, index: WebSeedIndex, file: usize, why: String) {
+        if let Some(seed) = self.known.get_mut(index.0) {
+            seed.lacks.insert(file);
+            seed.error = Some(why);
+        }
+    }
+
+    /// It should be left alone for so long at least, once its thread has ended.
+    pub fn come_back(&mut self, index: WebSeedIndex, pause: Duration) {
+        if let Some(seed) = self.known.get_mut(index.0) {
+            seed.pause = pause;
+        }
+    }
+
+    /// Its thread ended: because of an error, or because we wanted it to. `gave`: data
+    /// came from it before.
+    pub fn ended(&mut self, index: WebSeedIndex, error: Option<&str>, gave: bool, now: Instant) {
+        let Some(seed) = self.known.get_mut(index.0) else {
+            return;
+        };
+        seed.open = false;
+        if let Some(error) = error {
+            seed.error = Some(error.to_owned());
+        }
+        if gave {
+            seed.failures = 0;
+        }
+        let own = FIRST_PAUSE.saturating_mul(1 << seed.failures.min(10));
+        seed.failures += 1;
+        let pause = own.max(std::mem::take(&mut seed.pause)).min(MAX_PAUSE);
+        seed.not_before = Some(now + pause);
+    }
+
+    /// It gave false data.
+    pub fn ban(&mut self, index: WebSeedIndex) {
+        if let Some(seed) = self.known.get_mut(index.0) {
+            seed.banned = true;
+        }
+    }
+}
+
+/// All pieces but those with a part of one of the files that are lacking.
+fn pieces(layout: &Layout, lacks: &BTreeSet<usize>) -> Bitfield {
+    let mut pieces = Bitfield::all(layout.pieces());
+    for piece in lacks.iter().flat_map(|file| layout.pieces_of_file(*file)) {
+        pieces.remove(PieceIndex::unchecked(piece));
+    }
+    pieces
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PIECE: u64 = 1 << 14;
+
+    fn layout(files: &[u64]) -> Layout {
+        let files: Vec<_> = files.iter().map(|len| (*len, false)).collect();
+        Layout::new(PIECE, &files).unwrap()
+    }
+
+    fn seeds(count: usize) -> WebSeeds {
+        let urls: Vec<String> = (0..count).map(|n| format!("http://{n}.example/")).collect();
+        WebSeeds::new(&urls)
+    }
+
+    #[test]
+    fn what_is_no_url_is_skipped_with_one_warning() {
+        let urls = ["/12/items/", "http://a/", "ftp://b/", "x"].map(String::from);
+        let seeds = WebSeeds::new(&urls);
+        assert_eq!((seeds.known.len(), seeds.skipped.len()), (1, 3));
+        let warning = seeds.warning().unwrap();
+        assert!(
+            warning.starts_with("3 web seeds left out, being no"),
+            "{warning}"
+        );
+        assert!(warning.ends_with(r#""/12/items/", ..."#), "{warning}");
+        assert_eq!(WebSeeds::new(&urls[1..2]).warning(), None);
+    }
+
+    #[test]
+    fn at_most_four_at_once_and_each_in_turn() {
+        let (layout, now) = (layout(&[PIECE]), Instant::now());
+        let mut seeds = seeds(6);
+        let next = |seeds: &mut WebSeeds, now| seeds.next(&layout, |_| true, now).map(|i| i.0);
+        let opened: Vec<_> = std::iter::from_fn(|| next(&mut seeds, now)).collect();
+        assert_eq!(opened, [0, 1, 2, 3]);
+        for n in 0..4 {
+            seeds.ended(WebSeedIndex(n), Some("no"), false, now);
+        }
+        assert_eq!(next(&mut seeds, now), Some(4));
+        assert_eq!(next(&mut seeds, now), Some(5));
+        assert_eq!(next(&mut seeds, now), None, "the others failed just now");
+        assert_eq!(next(&mut seeds, now + FIRST_PAUSE), Some(0));
+        assert_eq!((seeds.open(), seeds.summary()), (3, (6, Some("no"))));
+    }
+
+    #[test]
+    fn pauses_grow_and_are_bounded() {
+        let (layout, mut now) = (layout(&[PIECE]), Instant::now());
+        let mut seeds = seeds(1);
+        let mut pause = |gave, asked: Option<u64>| {
+            let index = seeds.next(&layout, |_| true, now).unwrap();
+            if let Some(seconds) = asked {
+                seeds.come_back(index, Duration::from_secs(seconds));
+            }
+            seeds.ended(index, Some("no"), gave, now);
+            let start = now;
+            while seeds.next(&layout, |_| true, now).is_none() {
+                now += Duration::from_secs(1);
+            }
+            seeds.known[0].open = false;
+            now.duration_since(start).as_secs()
+        };
+        let pauses: Vec<u64> = (0..9).map(|_| pause(false, None)).collect();
+        assert_eq!(pauses, [30, 60, 120, 240, 480, 960, 1920, 3600, 3600]);
+        assert_eq!(pause(true, None), 30, "it works again");
+        assert_eq!(pause(false, Some(300)), 300, "it says when");
+        assert_eq!(pause(true, Some(1)), 30);
+        assert_eq!(pause(true, Some(1 << 40)), 3600);
+    }
+
+    #[test]
+    fn who_lied_or_has_nothing_is_not_opened() {
+        let (layout, now) = (layout(&[PIECE / 2, PIECE, PIECE]), Instant::now());
+        let mut seeds = seeds(2);
+        seeds.ban(WebSeedIndex(0));
+        seeds.lacks(WebSeedIndex(1), 1, "404".into());
+        let piece = |n| layout.piece(n).unwrap();
+        let left = seeds.pieces(WebSeedIndex(1), &layout);
+        assert_eq!(
+            left.iter().collect::<Vec<_>>(),
+            [piece(2)],
+            "not those that it shares"
+        );
+        assert_eq!(seeds.next(&layout, |p| p == piece(1), now), None);
+        let later = now + FIRST_PAUSE;
+        let next = seeds.next(&layout, |p| p == piece(2), later);
+        assert_eq!(next, Some(WebSeedIndex(1)));
+    }
+}

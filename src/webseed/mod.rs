@@ -1,0 +1,448 @@
+//! Web seeds ([BEP 19]): plain web servers that have the files of a torrent.
+//!
+//! A torrent can name URLs where its files lie, too. Such a server knows nothing of
+//! pieces, peers or BitTorrent; it is asked for ranges of files, over HTTP:
+//!
+//! ```text
+//! url-list        http://mirror.example/pub/
+//! torrent         album, with the files cover.jpg and "disc 1/a.flac"
+//! asked for       GET /pub/album/disc%201/a.flac    Range: bytes=1048576-5242879
+//! ```
+//!
+//! To main a web seed is one more peer that has every piece and chokes nobody: it asks
+//! for work by [`PeerEvent::Want`], tells what it stored, and obeys
+//! [`Command::Cancel`]. What it sends is verified like anything else.
+//!
+//! Its thread sleeps in two channels at a time: main's, and that of the
+//! [request] which is under way. So it hears main at once, whatever the server does, and
+//! a server that sends nothing holds up nobody. What to ask for is decided by the
+//! [backlog], what an answer is worth by [answer], how long to wait by [pace].
+//!
+//! Any server can be hostile, or just odd: no byte beyond those asked for is kept, no
+//! more than a few hundred KiB are in memory, and a file that the server lacks, or has
+//! in another length, costs the server that file only.
+//!
+//! [BEP 19]: https://www.bittorrent.org/beps/bep_0019.html
+
+pub mod answer;
+pub mod backlog;
+pub mod pace;
+pub mod request;
+
+use crate::human;
+use crate::layout::{Layout, PieceIndex, spans_of};
+use crate::messages::{Command, PeerEvent};
+use crate::peer::{Farewell, FromPeer, Order};
+use crate::storage::{Files, Storage, StorageError};
+use crate::types::PeerKey;
+use crate::url;
+use answer::{Asked, WebSeedError};
+use backlog::{Backlog, Run};
+use crossbeam_channel::{Receiver, RecvError, Sender, never, select};
+use pace::Pace;
+use request::{Answer, Client};
+use std::collections::BTreeSet;
+use std::io::IoSlice;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How often traffic is told to main, and slowness looked for.
+const TICK: Duration = Duration::from_millis(500);
+
+/// So many blocks make it worth to tell main that they are stored, while more come.
+const TELL_AT: usize = 16;
+
+/// Bytes that may be read in vain in the midst of an answer, because they were cancelled,
+/// before a new request is the better way.
+const MAX_GAP: u64 = 256 << 10;
+
+/// After so many missing files in a row, none of the others is looked for.
+const MAX_MISSES: u32 = 8;
+
+/// The thread's stack. It holds no large value.
+const STACK: usize = 256 * 1024;
+
+/// A web seed of a torrent, and what its thread needs of the torrent.
+pub struct WebSeed {
+    /// The URL, as the torrent or the link names it.
+    pub url: String,
+    /// What the torrent calls itself, in the form that it takes in a URL.
+    pub name: String,
+    /// Whether its files lie in a folder of that name.
+    pub multi_file: bool,
+    /// Its files.
+    pub storage: Arc<Storage>,
+    /// How many files the thread may keep open.
+    pub max_open: usize,
+    /// The local address to connect from; `None`: the system chooses.
+    pub bind: Option<IpAddr>,
+}
+
+impl WebSeed {
+    /// Where the server should have `file`. A URL that ends in `/`, and any of a torrent
+    /// of several files, is a folder, in which the torrent's name stands; any other is
+    /// the one file itself.
+    fn url_of(&self, file: usize) -> String {
+        let mut url = url::requestable(&self.url);
+        if self.multi_file && !url.ends_with('/') {
+            url.push('/');
+        }
+        if url.ends_with('/') {
+            url += &self.name;
+        }
+        let files = &self.storage.plan().contents.files;
+        if let Some(entry) = files.get(file).filter(|_| self.multi_file) {
+            let below = entry.path.get(1..).unwrap_or_default();
+            url.push('/');
+            url += &entry.url_path.clone().unwrap_or_else(|| url::path(below));
+        }
+        url
+    }
+
+    fn layout(&self) -> &Arc<Layout> {
+        &self.storage.plan().contents.layout
+    }
+}
+
+/// Starts the thread of a web seed. It ends by itself, when the server is of no use or
+/// when the channel of `orders` is closed; its last event is always
+/// [`PeerEvent::Closed`].
+///
+/// # Errors
+/// If the system has no room for another thread.
+pub fn spawn(
+    key: PeerKey,
+    seed: WebSeed,
+    orders: Receiver<Order>,
+    events: Sender<(PeerKey, FromPeer)>,
+) -> std::io::Result<()> {
+    let thread = std::thread::Builder::new()
+        .name(format!("web seed {}", key.0))
+        .stack_size(STACK);
+    thread.spawn(move || {
+        let mut thread = Thread::new(seed, Farewell::new(key, events));
+        let end = thread.run(&orders);
+        // What was received is not thrown away because the server fails.
+        thread.tell_stored();
+        thread.tell_traffic();
+        if let Some(pause) = end.as_ref().err().and_then(WebSeedError::pause) {
+            thread.tell(PeerEvent::ComeBack(pause));
+        }
+        thread.farewell.why = end.err().map_or_else(
+            || "no longer needed".into(),
+            |error| error.to_string().into(),
+        );
+    })?;
+    Ok(())
+}
+
+/// A request that is under way.
+struct Underway {
+    answers: Receiver<Answer>,
+    asked: Run,
+    /// Which byte of the torrent comes next.
+    at: u64,
+    /// It goes to where an earlier one was redirected.
+    is_shortcut: bool,
+    /// At least one block came whole.
+    gave: bool,
+}
+
+impl Underway {
+    fn end(&self) -> u64 {
+        self.asked.start + self.asked.len
+    }
+}
+
+/// What the thread of a web seed owns.
+struct Thread {
+    seed: WebSeed,
+    farewell: Farewell,
+    client: Client,
+    files: Files,
+    backlog: Backlog,
+    pace: Pace,
+    underway: Option<Underway>,
+    /// Where a file was found that the server had redirected for.
+    moved: Option<(usize, String)>,
+    /// A [`PeerEvent::Want`] is not answered yet.
+    asked: bool,
+    /// It was answered with nothing: main will send work when there is some.
+    hungry: bool,
+    /// The last request was answered, as far as the answer went.
+    worked: bool,
+    /// Files that the server has not.
+    lacks: BTreeSet<usize>,
+    /// How many of them in a row.
+    misses: u32,
+    /// Written, and not told to main yet.
+    stored: Vec<(PieceIndex, u32)>,
+    /// Bytes received, and not told yet.
+    down: u64,
+    ticked: Instant,
+}
+
+impl Thread {
+    fn new(seed: WebSeed, farewell: Farewell) -> Self {
+        Self {
+            client: Client::new(seed.bind),
+            files: seed.storage.files(seed.max_open),
+            backlog: Backlog::new(seed.layout().clone()),
+            seed,
+            farewell,
+            pace: Pace::default(),
+            underway: None,
+            moved: None,
+            asked: false,
+            hungry: false,
+            worked: false,
+            lacks: BTreeSet::new(),
+            misses: 0,
+            stored: Vec::new(),
+            down: 0,
+            ticked: Instant::now(),
+        }
+    }
+
+    /// The thread's life: ask main for work, ask the server for bytes, hear both.
+    fn run(&mut self, orders: &Receiver<Order>) -> Result<(), WebSeedError> {
+        loop {
+            self.ask_server()?;
+            self.ask_main();
+            let answers = match &self.underway {
+                Some(underway) => underway.answers.clone(),
+                None => never(),
+            };
+            if answers.is_empty() || self.hungry || self.stored.len() >= TELL_AT {
+                self.tell_stored();
+            }
+            select! {
+                recv(orders) -> order => match order {
+                    Ok(Order::Do(command)) => self.obey(command),
+                    Ok(_) => {}
+                    Err(RecvError) => return Ok(()),
+                },
+                recv(answers) -> answer => self.hear(answer)?,
+                default(TICK) => {}
+            }
+            let now = Instant::now();
+            if now.duration_since(self.ticked) >= TICK {
+                self.ticked = now;
+                self.tell_traffic();
+                if self.pace.is_too_slow(now) {
+                    return Err(WebSeedError::Slow);
+                }
+            }
+        }
+    }
+
+    /// Asks for the next run while the last one is still coming.
+    fn ask_main(&mut self) {
+        let run = self.pace.run();
+        if !self.asked && !self.hungry && self.backlog.len() <= run / 2 {
+            self.asked = true;
+            self.tell(PeerEvent::Want(run));
+        }
+    }
+
+    fn ask_server(&mut self) -> Result<(), WebSeedError> {
+        if self.underway.is_some() {
+            return Ok(());
+        }
+        let Some(run) = self.backlog.run() else {
+            self.pace.on_idle();
+            return Ok(());
+        };
+        let found = self.moved.as_ref().filter(|(file, _)| *file == run.file);
+        let range = self.seed.layout().file_range(run.file);
+        let asked = Asked {
+            url: match found {
+                Some((_, url)) => url.clone(),
+                None => self.seed.url_of(run.file),
+            },
+            offset: run.offset,
+            len: run.len,
+            file_len: range.end - range.start,
+        };
+        self.pace.on_request(Instant::now());
+        let is_shortcut = found.is_some();
+        self.underway = Some(Underway {
+            answers: self.client.ask(asked).map_err(WebSeedError::Thread)?,
+            asked: run,
+            at: run.start,
+            is_shortcut,
+            gave: false,
+        });
+        Ok(())
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Fetch(spans) => {
+                self.asked = false;
+                self.hungry = spans.is_empty();
+                self.backlog.add(&spans);
+                // Main may not have heard yet what is not here.
+                for file in self.lacks.clone() {
+                    self.give_back(file);
+                }
+            }
+            Command::Cancel(spans) => {
+                self.backlog.cancel(&spans);
+                self.drop_useless();
+                self.tell(PeerEvent::Cancelled(spans));
+            }
+            // What peers are told, and a web server need not know.
+            _ => {}
+        }
+    }
+
+    /// Hangs up, if what is still to come is not worth waiting for.
+    fn drop_useless(&mut self) {
+        let Some(underway) = self.underway.as_ref().filter(|u| u.at < u.end()) else {
+            return;
+        };
+        let near = underway.asked.start.max(underway.at + MAX_GAP);
+        let next = self.backlog.next();
+        if !next.is_some_and(|next| (underway.at..underway.end()).contains(&next) && next <= near) {
+            self.client.hang_up();
+            self.underway = None;
+        }
+    }
+
+    /// The request's thread tells something.
+    fn hear(&mut self, answer: Result<Answer, RecvError>) -> Result<(), WebSeedError> {
+        let Some(underway) = &mut self.underway else {
+            return Ok(());
+        };
+        match answer {
+            Ok(Answer::Begun { first, moved }) => {
+                let file = underway.asked.file;
+                underway.at = self.seed.layout().file_range(file).start + first;
+                if let Some(url) = moved {
+                    self.moved = Some((file, url));
+                }
+                Ok(())
+            }
+            Ok(Answer::Bytes(bytes)) => self.store(&bytes),
+            Ok(Answer::Over) => self.on_end(None),
+            Ok(Answer::Failed(error)) => self.on_end(Some(error)),
+            Err(RecvError) => {
+                let lost = std::io::Error::other("the thread of a request failed");
+                self.on_end(Some(WebSeedError::Thread(lost)))
+            }
+        }
+    }
+
+    /// Writes of the next bytes what is wanted of them.
+    fn store(&mut self, bytes: &[u8]) -> Result<(), WebSeedError> {
+        let Some(underway) = &mut self.underway else {
+            return Ok(());
+        };
+        let start = underway.at;
+        underway.at += bytes.len() as u64;
+        let taken = self.backlog.take(start..underway.at);
+        underway.gave |= !taken.stored.is_empty();
+        self.down += bytes.len() as u64;
+        self.pace.on_bytes(bytes.len() as u64);
+        for range in taken.write {
+            let these = (range.start - start) as usize..(range.end - start) as usize;
+            let these = bytes.get(these).unwrap_or_default();
+            let written = self.files.write(range.start, &mut [IoSlice::new(these)]);
+            written.map_err(|error| self.disk_failed(&error))?;
+        }
+        if !taken.stored.is_empty() {
+            self.misses = 0;
+            self.stored.extend(taken.stored);
+        }
+        self.drop_useless();
+        Ok(())
+    }
+
+    /// Too many open files are this web seed's end; anything else is the torrent's.
+    fn disk_failed(&self, error: &StorageError) -> WebSeedError {
+        let text = human::chain(error);
+        let event = match error.is_out_of_files() {
+            true => PeerEvent::OutOfFiles(text.clone()),
+            false => PeerEvent::DiskFailed(text.clone()),
+        };
+        self.farewell.tell(FromPeer::Event(event));
+        WebSeedError::Disk(text)
+    }
+
+    /// The answer is over, or failed. What is missing of it is asked for anew if it
+    /// brought anything; so servers are survived that cut each answer short. A server may
+    /// also close a connection that was kept just when it is to be used again.
+    fn on_end(&mut self, error: Option<WebSeedError>) -> Result<(), WebSeedError> {
+        let Some(underway) = self.underway.take() else {
+            return Ok(());
+        };
+        self.pace.on_over(Instant::now());
+        let worked = std::mem::replace(&mut self.worked, error.is_none());
+        match error {
+            None if underway.gave || underway.at >= underway.end() => Ok(()),
+            None => Err(WebSeedError::Short),
+            Some(_) if underway.is_shortcut => {
+                // The server may redirect to elsewhere by now.
+                self.moved = None;
+                Ok(())
+            }
+            Some(error) if error.is_about_file() => self.on_lack(underway.asked.file, &error),
+            Some(_) if underway.gave => Ok(()),
+            Some(WebSeedError::Connection(_)) if worked => Ok(()),
+            Some(error) => Err(error),
+        }
+    }
+
+    /// The server has not this file.
+    fn on_lack(&mut self, file: usize, error: &WebSeedError) -> Result<(), WebSeedError> {
+        self.lacks.insert(file);
+        let why = error.to_string();
+        // First: or main would give the same work again.
+        self.tell(PeerEvent::Lacks { file, why });
+        self.give_back(file);
+        self.misses += 1;
+        if self.misses >= MAX_MISSES {
+            return Err(WebSeedError::NothingHere);
+        }
+        Ok(())
+    }
+
+    fn give_back(&mut self, file: usize) {
+        let lost = self.backlog.give_back(file);
+        if !lost.is_empty() {
+            self.tell(PeerEvent::Released(spans_of(lost)));
+        }
+    }
+
+    fn tell_stored(&mut self) {
+        if self.stored.is_empty() {
+            return;
+        }
+        if self.backlog.is_empty() {
+            // It may complete the download: main's sums should be whole.
+            self.tell_traffic();
+        }
+        let stored = spans_of(std::mem::take(&mut self.stored));
+        self.farewell
+            .tell(FromPeer::Event(PeerEvent::Stored(stored)));
+    }
+
+    fn tell_traffic(&mut self) {
+        let down = std::mem::take(&mut self.down);
+        if down > 0 {
+            let event = PeerEvent::Traffic { down, up: 0 };
+            self.farewell.tell(FromPeer::Event(event));
+        }
+    }
+
+    /// Tells main, after what was stored before.
+    fn tell(&mut self, event: PeerEvent) {
+        self.tell_stored();
+        self.farewell.tell(FromPeer::Event(event));
+    }
+}
+
+#[cfg(test)]
+mod tests;

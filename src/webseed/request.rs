@@ -1,0 +1,192 @@
+//! One request to a web server: the thread that makes it, and what it hears.
+//!
+//! HTTP blocks: in the look-up of a name, in the handshakes of TCP and TLS, for the
+//! answer and in the midst of it. So each request has a thread of its own, that lives as
+//! long as the request does, and the web seed's thread hears it through a channel, beside
+//! main. When the rest is no longer wanted it need not wait: [`Client::hang_up`] ends
+//! whatever the request waits for.
+//!
+//! Redirects are followed here, as `ureq` would ask the server itself for
+//! `/file:///etc/passwd` when sent there, and would read a redirect's page to its end,
+//! which a hostile server need not ever come to.
+
+use super::answer::{Asked, WebSeedError, judge};
+use crate::http::{self, USER_AGENT};
+use crate::url;
+use crossbeam_channel::{Receiver, Sender, bounded};
+use std::io::{self, Read};
+use std::net::IpAddr;
+use std::time::Duration;
+use ureq::http::Response;
+use ureq::http::header::LOCATION;
+use ureq::{Agent, Body};
+
+/// How long the server may take for the connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long it may be silent.
+const SILENCE: Duration = Duration::from_secs(20);
+
+/// Redirects followed in a request.
+const MAX_REDIRECTS: usize = 10;
+
+/// A redirect's page up to so many bytes is read, which leaves the connection usable.
+const MAX_PAGE: u64 = 16 << 10;
+
+/// The first lines of an answer have at most so many bytes.
+const MAX_HEAD: usize = 16 << 10;
+
+/// Bytes that are read at once, and then told.
+const CHUNK: u64 = 128 << 10;
+
+/// Chunks that may lie here before the web seed's thread takes them.
+const CHUNKS: usize = 4;
+
+/// Stack of a request's thread, bytes: as for a tracker's, for the sake of TLS.
+const STACK: usize = 512 * 1024;
+
+/// What a request's thread tells. The last is [`Answer::Over`] or [`Answer::Failed`].
+#[derive(Debug)]
+pub enum Answer {
+    /// The server gives what it was asked for.
+    Begun {
+        /// The first byte that follows, within the file.
+        first: u64,
+        /// The URL where it was found in the end, if that is another.
+        moved: Option<String>,
+    },
+    /// The next bytes.
+    Bytes(Vec<u8>),
+    /// That was all.
+    Over,
+    /// It does not give any, or stopped in the midst of it.
+    Failed(WebSeedError),
+}
+
+/// Makes the requests to one web seed, one at a time, over connections that are kept.
+/// Dropped, it hangs up.
+pub struct Client {
+    agent: Agent,
+    bind: Option<IpAddr>,
+}
+
+impl Client {
+    /// Connects from the address `bind`, if one is given.
+    pub fn new(bind: Option<IpAddr>) -> Self {
+        let agent = agent(bind);
+        Self { agent, bind }
+    }
+
+    /// Begins a request.
+    ///
+    /// # Errors
+    /// If the system has no thread left.
+    pub fn ask(&self, asked: Asked) -> io::Result<Receiver<Answer>> {
+        let agent = self.agent.clone();
+        let (tell, answers) = bounded(CHUNKS);
+        let request = move || {
+            let last = match perform(&agent, asked, &tell) {
+                Ok(()) => Answer::Over,
+                Err(error) => Answer::Failed(error),
+            };
+            // Nobody may be there any more to be told.
+            let _ = tell.send(last);
+        };
+        std::thread::Builder::new()
+            .name("web request".into())
+            .stack_size(STACK)
+            .spawn(request)?;
+        Ok(answers)
+    }
+
+    /// Ends the request that is under way; its thread ends by itself.
+    pub fn hang_up(&mut self) {
+        std::mem::replace(&mut self.agent, agent(self.bind)).shutdown();
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.agent.clone().shutdown();
+    }
+}
+
+fn agent(bind: Option<IpAddr>) -> Agent {
+    let config = Agent::config_builder()
+        .user_agent(USER_AGENT)
+        .accept_encoding("identity")
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .max_response_header_size(MAX_HEAD)
+        .output_buffer_size(MAX_HEAD)
+        .timeout_connect(Some(CONNECT_TIMEOUT))
+        .timeout_recv_response(Some(SILENCE))
+        .timeout_per_read(Some(SILENCE))
+        .timeout_per_write(Some(SILENCE));
+    http::agent(config, bind)
+}
+
+/// Asks, and tells what comes, up to the last byte that was asked for.
+fn perform(agent: &Agent, asked: Asked, tell: &Sender<Answer>) -> Result<(), WebSeedError> {
+    let (mut response, moved) = find(agent, &asked)?;
+    let first = judge(response.status().as_u16(), response.headers(), &asked)?;
+    let mut left = asked.offset + asked.len - first;
+    let is_exact = response.body().content_length() == Some(left);
+    let mut body = response.body_mut().as_reader();
+    let mut is_heard = tell.send(Answer::Begun { first, moved }).is_ok();
+    while is_heard && left > 0 {
+        let mut bytes = vec![0; left.min(CHUNK) as usize];
+        let read = body
+            .read(&mut bytes)
+            .map_err(|error| failed(error.into()))?;
+        if read == 0 {
+            return Ok(());
+        }
+        bytes.truncate(read);
+        left -= read as u64;
+        is_heard = tell.send(Answer::Bytes(bytes)).is_ok();
+    }
+    if is_exact && left == 0 {
+        // To hear of the body's end, where there is one, is what makes the connection
+        // fit for another request.
+        let _ = body.read(&mut [0]);
+    }
+    Ok(())
+}
+
+/// Follows redirects to a server that does not redirect; and the URL, if there were any.
+fn find(agent: &Agent, asked: &Asked) -> Result<(Response<Body>, Option<String>), WebSeedError> {
+    let range = format!("bytes={}-{}", asked.offset, asked.offset + asked.len - 1);
+    let mut url = asked.url.clone();
+    if url.len() > url::MAX_LEN {
+        return Err(WebSeedError::BadUrl("it is too long".into()));
+    }
+    for redirects in 0..=MAX_REDIRECTS {
+        let request = agent.get(&url).header("Range", &range);
+        let mut response = request.call().map_err(failed)?;
+        if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+            return Ok((response, (redirects > 0).then_some(url)));
+        }
+        let to = response.headers().get(LOCATION).map(|to| to.as_bytes());
+        let to = String::from_utf8_lossy(to.unwrap_or_default()).into_owned();
+        let next = url::redirected(&url, &to);
+        url = next.ok_or_else(|| WebSeedError::BadRedirect(to.chars().take(100).collect()))?;
+        let body = response.body_mut();
+        if body.content_length().is_some_and(|len| len <= MAX_PAGE) {
+            let _ = io::copy(&mut body.as_reader(), &mut io::sink());
+        }
+    }
+    Err(WebSeedError::Redirects)
+}
+
+fn failed(error: ureq::Error) -> WebSeedError {
+    match error {
+        ureq::Error::Io(error) => WebSeedError::Connection(error.to_string()),
+        ureq::Error::Timeout(_) => WebSeedError::Connection("no answer in time".into()),
+        ureq::Error::HostNotFound => WebSeedError::Connection("no such host".into()),
+        ureq::Error::BadUri(_) | ureq::Error::Http(_) => WebSeedError::BadUrl(error.to_string()),
+        ureq::Error::Decompress(encoding, _) => WebSeedError::Encoded(encoding.into()),
+        other => WebSeedError::Connection(other.to_string()),
+    }
+}

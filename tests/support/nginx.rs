@@ -1,0 +1,52 @@
+//! nginx, as most web seeds run it, in a folder of its own.
+
+use super::PATIENCE;
+use super::clients::Process;
+use std::fs;
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The program, which is not on every user's path.
+pub const NGINX: &str = "/usr/sbin/nginx";
+
+/// A running server. Dropped, it is killed.
+pub struct Nginx {
+    process: Process,
+}
+
+impl Nginx {
+    /// Starts it with `servers`, the `server { ... }` blocks of its configuration, one of
+    /// which listens on `address`. `home` is an empty folder.
+    pub fn start(home: &Path, address: &str, servers: &str) -> Self {
+        let config = format!(
+            "daemon off; master_process off; worker_processes 1; user root;\n\
+             pid {home}/pid; error_log stderr;\n\
+             events {{ worker_connections 64; }}\n\
+             http {{ access_log {home}/access; sendfile on; keepalive_timeout 5;\n\
+             client_body_temp_path {home}/t1; proxy_temp_path {home}/t2; fastcgi_temp_path {home}/t3;\n\
+             uwsgi_temp_path {home}/t4; scgi_temp_path {home}/t5;\n{servers}\n}}\n",
+            home = home.display(),
+        );
+        let path = home.join("nginx.conf");
+        fs::write(&path, config).unwrap();
+        let mut command = Command::new(NGINX);
+        command.arg("-p").arg(home).arg("-c").arg(&path);
+        let process = Process::start(&mut command, &home.join("log"));
+        let deadline = Instant::now() + PATIENCE;
+        while TcpStream::connect(address).is_err() {
+            // Nothing tells when it listens.
+            assert!(Instant::now() < deadline, "nginx: {}", process.log());
+            thread::sleep(Duration::from_millis(20));
+        }
+        Self { process }
+    }
+
+    /// The requests that it has served, a line each.
+    pub fn requests(self, home: &Path) -> String {
+        self.process.stop();
+        fs::read_to_string(home.join("access")).unwrap_or_default()
+    }
+}
