@@ -201,7 +201,6 @@ fn magnet_from_encrypted_libtorrent() {
     magnet_from(
         "magnet_from_encrypted_libtorrent",
         Client::LibtorrentEncrypted,
-        &http(),
     );
 }
 
@@ -215,18 +214,21 @@ fn udp_tracker() {
     );
 }
 
-/// From a magnet link: the metadata comes from the client (BEP 9), which the tracker at
-/// `url` names.
-fn magnet_from(name: &str, client: Client, url: &str) {
+/// From a magnet link: the metadata comes from the client (BEP 9), which the tracker that
+/// the link names knows; over HTTP, and over UDP.
+fn magnet_from(name: &str, client: Client) {
     isolated(name, &client.programs(), || {
-        let scene = Scene::new(url);
-        let (there, here) = (scene.full_folder("there"), scene.folder("here"));
+        let scene = Scene::new(&http());
+        let there = scene.full_folder("there");
         let _seed = client.start(&scene.file, &there, &scene.folder("home"), THEIRS, 7002);
         scene
             .tracker
             .wait("it seeds", &scene.torrent, |swarm| swarm.seeds == 1);
-        storrent(&[], &here).arg(scene.link(url)).run().expect(0);
-        scene.torrent.assert_whole(&here);
+        for (url, here) in [(http(), "here"), (OpenTracker::udp_url(PORT), "by udp")] {
+            let here = scene.folder(here);
+            storrent(&[], &here).arg(scene.link(&url)).run().expect(0);
+            scene.torrent.assert_whole(&here);
+        }
     });
 }
 
@@ -249,33 +251,27 @@ fn magnet_to(name: &str, client: Client) {
 
 #[test]
 fn magnet_from_aria2() {
-    magnet_from("magnet_from_aria2", Client::Aria2, &http());
+    magnet_from("magnet_from_aria2", Client::Aria2);
 }
 
 #[test]
 fn magnet_from_transmission() {
-    magnet_from("magnet_from_transmission", Client::Transmission, &http());
+    magnet_from("magnet_from_transmission", Client::Transmission);
 }
 
 #[test]
 fn magnet_from_libtorrent() {
-    magnet_from("magnet_from_libtorrent", Client::Libtorrent, &http());
+    magnet_from("magnet_from_libtorrent", Client::Libtorrent);
 }
 
 #[test]
 fn magnet_from_rtorrent() {
-    magnet_from("magnet_from_rtorrent", Client::Rtorrent, &http());
+    magnet_from("magnet_from_rtorrent", Client::Rtorrent);
 }
 
 #[test]
 fn magnet_from_qbittorrent() {
-    magnet_from("magnet_from_qbittorrent", Client::Qbittorrent, &http());
-}
-
-#[test]
-fn magnet_by_udp() {
-    let url = OpenTracker::udp_url(PORT);
-    magnet_from("magnet_by_udp", Client::Libtorrent, &url);
+    magnet_from("magnet_from_qbittorrent", Client::Qbittorrent);
 }
 
 #[test]
