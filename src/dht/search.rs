@@ -16,6 +16,7 @@
 //! Pure: addresses and answers in, whom to ask next out; the time is an argument.
 
 use super::krpc::{Contact, Distance, Reply};
+use crate::reach::{self, Reach};
 use crate::types::InfoHash;
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -143,7 +144,7 @@ impl Search {
             }
             of_host += usize::from(self::host(candidate.addr.ip()) == host);
         }
-        if of_host >= PER_HOST && reach(addr.ip()) == Reach::World {
+        if of_host >= PER_HOST && Reach::of(addr.ip()) == Reach::World {
             return;
         }
         self.candidates.push(Candidate {
@@ -248,28 +249,10 @@ impl Search {
     }
 }
 
-/// From how far an address can be reached.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-enum Reach {
-    Machine,
-    LocalNetwork,
-    World,
-}
-
-fn reach(ip: IpAddr) -> Reach {
-    match ip {
-        _ if ip.is_loopback() => Reach::Machine,
-        IpAddr::V4(ip) if ip.is_private() || ip.is_link_local() => Reach::LocalNetwork,
-        IpAddr::V6(ip) if ip.is_unique_local() || ip.is_unicast_link_local() => Reach::LocalNetwork,
-        _ => Reach::World,
-    }
-}
-
-/// Whether a node at `teller` can know of somebody at `named`. A node of the internet
-/// cannot know of one in a local network: it would aim us at our own router, or at our
-/// own machine. Nor is a port below 1024 a node's or a peer's.
+/// Whether a node at `teller` can know of somebody at `named`; and a port below 1024 is
+/// neither a node's nor a peer's.
 fn may_name(teller: IpAddr, named: SocketAddr) -> bool {
-    reach(named.ip()) >= reach(teller) && named.port() >= LOWEST_PORT
+    reach::may_name(teller, named) && named.port() >= LOWEST_PORT
 }
 
 /// The host of an address: over IPv6 everybody has a network of 2^64 addresses.
