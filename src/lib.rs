@@ -21,11 +21,12 @@
 //! all else it is told through a channel.
 //!
 //! ```text
-//!   trackers        (1 thread a tracker)   peers      (1 thread a connection)
-//!  +---------+  AnnounceRequest           +---------+
-//!  | tracker |<------------+      +------>|  peer   |<===> TCP
-//!  |         |--------+    |      | Order |         |===> files
-//!  +---------+ reply  |    |      |       +---------+<=== files
+//!   (1 thread a tracker; the DHT has 2,    (1 thread a connection,
+//!   local discovery 1)                     1 a web seed)
+//!  +---------+  who has it?               +---------+
+//!  | tracker |<------------+      +------>|  peer   |<===> TCP, HTTP
+//!  | DHT LSD |--------+    |      | Order |         |===> files
+//!  +---------+ peers  |    |      |       +---------+<=== files
 //!                     v    |      |            |
 //!  +---------+       +------------------+      | PeerEvent
 //!  | listen  |------>|       main       |<-----+
