@@ -340,7 +340,9 @@ fn show() {
         place.torrent.magnet()
     );
     let with_file = show().arg("-o").arg(&out).peers(&[seed.addr]).arg(link);
-    let shown = with_file.run().expect(0).json();
+    let end = with_file.run().expect(0);
+    assert!(!end.stderr.contains("left before"), "{}", end.stderr);
+    let shown = end.json();
     assert_eq!(shown["info_hash"], place.torrent.hex());
     assert_eq!(shown["total_bytes"], 12);
     assert_eq!(shown["trackers"][0][0], "http://127.0.0.1:9/");

@@ -23,10 +23,10 @@ struct Finder {
 
 impl Reporter for Finder {
     fn report(&mut self, report: Report) {
-        match report {
-            Report::Metadata { info, .. } => self.info = Some(info),
-            report => self.display.report(report),
+        if let Report::Metadata { info, .. } = &report {
+            self.info = Some(info.clone());
         }
+        self.display.report(report);
     }
 }
 

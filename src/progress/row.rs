@@ -22,6 +22,8 @@ pub struct Row {
 enum Stage {
     /// Only a magnet link is known; and why there is no more yet.
     Linked(Option<String>),
+    /// The metadata was all that was wanted, and it came.
+    Found,
     Added,
     Checking {
         done: u32,
@@ -71,6 +73,7 @@ impl Row {
                 (self.wanted, self.files) = (*wanted_bytes, *files);
                 Stage::Added
             }
+            Report::Metadata { .. } => Stage::Found,
             Report::Checking { done, pieces, .. } => Stage::Checking {
                 done: *done,
                 pieces: *pieces,
@@ -91,7 +94,7 @@ impl Row {
             Report::Progress(progress) => match self.stage {
                 Stage::Linked(_) => Stage::Linked(progress.idle.clone()),
                 Stage::Complete { .. } | Stage::Seeding(_) => Stage::Seeding(progress.clone()),
-                Stage::Failed => return false,
+                Stage::Found | Stage::Failed => return false,
                 _ => Stage::Running(progress.clone()),
             },
             Report::Complete {
@@ -113,6 +116,7 @@ impl Row {
     /// How it goes.
     pub fn now(&self) -> String {
         match &self.stage {
+            Stage::Found => "its metadata is here".to_string(),
             Stage::Linked(None) => "looking for its metadata".to_string(),
             Stage::Linked(Some(why)) => format!("no metadata yet, {}", human::escaped(why)),
             Stage::Added => {
@@ -140,7 +144,7 @@ impl Row {
     /// What is left to say when the program leaves; nothing, if all is said.
     pub fn ending(&self) -> Option<String> {
         match &self.stage {
-            Stage::Complete { .. } | Stage::Failed => None,
+            Stage::Complete { .. } | Stage::Found | Stage::Failed => None,
             Stage::Seeding(p) => Some(format!("seeded; {}", uploaded(p))),
             Stage::Running(p) if p.have_bytes >= p.wanted_bytes => {
                 Some(format!("seeded; {}", uploaded(p)))
