@@ -7,21 +7,30 @@
 //! [`FIRST_WINDOW`] and lets each block that arrives make room for three, as long as
 //! that makes the peer faster (TCP calls it slow start); then it follows the rate.
 //!
+//! How much the peer takes on order it may say itself (`reqq`, BEP 10). Most that do not
+//! serve whatever comes; some might refuse what is too much, or forget it. So such a peer
+//! gets more than [`DEFAULT_QUEUE`] only where the line needs it, and no more once it was
+//! too much.
+//!
 //! The peer's session asks it. No clock, no I/O: the time is an argument.
 
 use crate::layout::BLOCK_LEN;
 use std::time::{Duration, Instant};
 
-/// Blocks on order at a peer that we know nothing about: 2 MiB. With half of that, a far
-/// and fast peer (100 ms, 500 Mbit/s) would be asked for too little for a whole round
-/// trip more, which costs 1 % of half a gigabyte.
-pub const FIRST_WINDOW: u32 = 128;
+/// Blocks on order at first: of each newcomer to a new swarm, so much may turn out to be
+/// on order elsewhere, too. Near peers outgrow it at once.
+pub const FIRST_WINDOW: std::ops::RangeInclusive<u32> = 32..=128;
+
+/// A far peer gets more at first, so that a fast one need not wait for several round
+/// trips until it is asked for all it can send: what comes in one at this rate, in blocks
+/// a second (20 MiB).
+const FIRST_RATE: f64 = 1280.0;
 
 /// The most blocks on order at any peer: 64 MiB, enough for 5 Gbit/s at 100 ms.
 pub const MAX_WINDOW: u32 = 4096;
 
 /// How many requests a peer takes that does not say (`reqq` in BEP 10): as libtorrent
-/// assumes. With 250, 500 Mbit/s at 100 ms stay 320 (measured).
+/// assumes.
 pub const DEFAULT_QUEUE: u32 = 500;
 
 /// Besides the line's own delay, order for so long ahead: a peer's disk, its choking
@@ -39,6 +48,8 @@ const MIN_ROUND: Duration = Duration::from_millis(20);
 pub struct Pipeline {
     window: u32,
     limit: u32,
+    /// The peer has not said how much it takes.
+    wary: bool,
     growing: bool,
     /// Rounds in a row in which a larger window brought nothing.
     flat_rounds: u32,
@@ -58,8 +69,9 @@ impl Pipeline {
     /// A new peer.
     pub fn new() -> Self {
         Self {
-            window: FIRST_WINDOW,
-            limit: DEFAULT_QUEUE,
+            window: *FIRST_WINDOW.start(),
+            limit: MAX_WINDOW,
+            wary: true,
             growing: true,
             flat_rounds: 0,
             rate: 0.0,
@@ -84,7 +96,27 @@ impl Pipeline {
     /// The peer says how many requests it queues (`reqq`, BEP 10).
     pub fn set_limit(&mut self, reqq: u32) {
         self.limit = reqq.clamp(1, MAX_WINDOW);
+        self.wary = false;
         self.window = self.window.min(self.limit);
+    }
+
+    /// The peer let us in, `delay` after we first asked for it: at the start that tells how
+    /// far away it is, at most.
+    pub fn on_answer(&mut self, delay: Duration) {
+        if self.window != *FIRST_WINDOW.start() || self.delay.is_some() {
+            return;
+        }
+        let blocks = (delay.as_secs_f64() * FIRST_RATE) as u32;
+        let first = blocks.clamp(*FIRST_WINDOW.start(), *FIRST_WINDOW.end());
+        self.window = first.min(self.limit);
+    }
+
+    /// The peer refused a request, or forgot some: perhaps there were too many.
+    pub fn on_refused(&mut self) {
+        if self.wary {
+            self.limit = DEFAULT_QUEUE;
+            self.window = self.window.min(self.limit);
+        }
     }
 
     /// Requests went out; before them `on_order` blocks were on order.
@@ -103,7 +135,7 @@ impl Pipeline {
             self.delay = Some(self.delay.map_or(delay, |best| best.min(delay)));
         }
         if self.growing {
-            self.window = (self.window + 2).min(self.limit);
+            self.window = (self.window + 2).min(self.most());
         }
         let Some(start) = self.round_start else {
             // The block that opens a round has cost its time before it.
@@ -137,16 +169,28 @@ impl Pipeline {
             let delay = self.delay.unwrap_or_default().as_secs_f64();
             let ahead = (self.rate * AHEAD.as_secs_f64()).min(MAX_AHEAD);
             let bytes = self.rate * 2.0 * delay + ahead;
-            self.window = ((bytes / f64::from(BLOCK_LEN)) as u32).clamp(2, self.limit);
+            let blocks = (bytes / f64::from(BLOCK_LEN)) as u32;
+            self.window = blocks.max(2).min(self.most());
         }
+    }
+
+    /// The most blocks that may be on order.
+    fn most(&self) -> u32 {
+        if !self.wary {
+            return self.limit;
+        }
+        let line = self.rate * 2.0 * self.delay.unwrap_or_default().as_secs_f64();
+        let needed = (line / f64::from(BLOCK_LEN)) as u32;
+        self.limit.min(needed.max(DEFAULT_QUEUE))
     }
 
     /// Nothing came for long: one block at a time, until it proves better.
     pub fn on_snubbed(&mut self) {
+        self.on_refused();
         *self = Self {
             window: 1,
-            growing: true,
             limit: self.limit,
+            wary: self.wary,
             delay: self.delay,
             ..Self::new()
         };
@@ -166,11 +210,14 @@ mod tests {
     /// A line of `rate` bytes a second and `delay`, in virtual time: each request is
     /// answered after the delay and after all before it. Returns the window, and the
     /// part of the line's rate that was used over the last of `seconds`.
-    fn line(rate: f64, delay: f64, seconds: f64, reqq: u32) -> (u32, f64) {
+    fn line(rate: f64, delay: f64, seconds: f64, reqq: Option<u32>) -> (u32, f64) {
         let start = Instant::now();
         let at = |t: f64| start + Duration::from_secs_f64(t);
         let mut pipeline = Pipeline::new();
-        pipeline.set_limit(reqq);
+        if let Some(reqq) = reqq {
+            pipeline.set_limit(reqq);
+        }
+        pipeline.on_answer(Duration::from_secs_f64(delay));
         let mut arrivals = std::collections::VecDeque::new();
         let (mut now, mut line_free, mut last_second) = (0.0, 0.0f64, 0.0);
         while now < seconds {
@@ -200,22 +247,38 @@ mod tests {
             ("1 Gbit/s at 200 ms", 125e6, 0.2),
             ("loopback", 1e9, 0.0001),
         ] {
-            let (window, used) = line(rate, delay, 5.0, MAX_WINDOW);
-            assert!(
-                used > 0.9,
-                "{name}: only {used:.2} of the line used with {window} blocks"
-            );
-            let seconds = f64::from(window) * f64::from(BLOCK_LEN) / rate;
-            assert!(
-                seconds < 3.0 + 3.0 * delay,
-                "{name}: {seconds:.1} s of work on order"
-            );
+            for reqq in [None, Some(MAX_WINDOW)] {
+                let (window, used) = line(rate, delay, 5.0, reqq);
+                assert!(
+                    used > 0.9,
+                    "{name}: only {used:.2} of the line used with {window} blocks"
+                );
+                let seconds = f64::from(window) * f64::from(BLOCK_LEN) / rate;
+                assert!(
+                    seconds < 3.0 + 3.0 * delay,
+                    "{name}: {seconds:.1} s of work on order"
+                );
+            }
         }
     }
 
     #[test]
     fn obeys_the_peer() {
-        assert!(line(62.5e6, 0.1, 5.0, 100).0 <= 100);
+        for reqq in [1, 100] {
+            assert_eq!(line(62.5e6, 0.1, 5.0, Some(reqq)).0, reqq);
+        }
+    }
+
+    #[test]
+    fn who_says_nothing_gets_more_only_where_the_line_needs_it_and_not_once_it_refused() {
+        assert!(line(62.5e6, 0.1, 5.0, None).0 > DEFAULT_QUEUE);
+        assert!(line(1e9, 0.0001, 5.0, None).0 <= DEFAULT_QUEUE);
+        let mut pipeline = Pipeline::new();
+        pipeline.on_refused();
+        assert_eq!(pipeline.limit, DEFAULT_QUEUE);
+        pipeline.set_limit(2000);
+        pipeline.on_refused();
+        assert_eq!(pipeline.limit, 2000, "it said so itself");
     }
 
     #[test]

@@ -99,6 +99,8 @@ pub struct Session {
     asked_allowance: bool,
     pipeline: Pipeline,
     extensions: Extensions,
+    /// When we told it first that we want something.
+    wanted_at: Option<Instant>,
     rejects: u32,
     /// Since when the peer owes us blocks and has sent none.
     owing_since: Instant,
@@ -147,6 +149,7 @@ impl Session {
             asked_allowance: false,
             pipeline: Pipeline::new(),
             extensions: Extensions::default(),
+            wanted_at: None,
             rejects: 0,
             owing_since: now,
             heard: now,
@@ -195,6 +198,12 @@ impl Session {
         (self.asked || self.asked_interest || self.asked_unchoke)
             && self.owed.is_empty()
             && self.uploads.is_empty()
+    }
+
+    /// Whether the peer owes us blocks and main has no others: perhaps the end of the
+    /// download waits for these.
+    pub fn is_owed_the_last(&self) -> bool {
+        self.is_owed() && self.hungry
     }
 
     /// Whether what was received is the last for now: nothing more is on order, or main
@@ -277,6 +286,9 @@ impl Session {
 
     fn on_unchoke(&mut self) {
         if std::mem::take(&mut self.peer_chokes) {
+            if let Some(at) = self.wanted_at {
+                self.pipeline.on_answer(self.heard.duration_since(at));
+            }
             self.flips += 1;
             self.wake();
             self.events.push(PeerEvent::Choked(false));
@@ -343,6 +355,7 @@ impl Session {
         self.release(block.as_slice());
         if !self.peer_chokes {
             self.rejects += 1;
+            self.pipeline.on_refused();
         }
         if self.rejects > MAX_REJECTS {
             Err(PeerError::RejectsAll)
@@ -529,6 +542,9 @@ impl Session {
         if now.duration_since(self.spoke) >= KEEP_ALIVE_AFTER {
             Message::KeepAlive.encode(&mut self.out);
             self.spoke = now;
+        }
+        if self.we_want {
+            self.wanted_at.get_or_insert(now);
         }
         if !self.owed.is_empty() && now.duration_since(self.owing_since) >= SNUB_AFTER {
             self.on_snub(now);
