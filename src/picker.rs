@@ -19,11 +19,14 @@
 //! that a newcomer soon has something to trade), or simply in order with
 //! `--sequential`. Among equally rare pieces those of our *share* come first: if all
 //! who come to a new seed at once ask it for other parts, it gives each part only once,
-//! and they get the rest from one another. When every block is granted, an idle peer takes over work of the
-//! peer that would finish last ([`Picker::take_over`]): the *endgame*.
+//! and they get the rest from one another. A peer that is idle, because all that it has is
+//! on order elsewhere, takes over work of the peer that would finish last ([`take_over`]).
+//! When every block is granted, that is the *endgame*.
 //!
 //! The torrent is the only user. No I/O, no clock; the same calls with the same seed
 //! give the same answers.
+
+pub mod take_over;
 
 use crate::bitfield::Bitfield;
 use crate::layout::{Layout, PieceIndex, Span, spans_of};
@@ -38,9 +41,6 @@ const RANDOM_FIRST: u32 = 4;
 /// How far down the list of rarest pieces to look for one that the peer has, before
 /// its bitfield is searched instead.
 const LOOK_AT: usize = 2048;
-
-/// At the very end, so few blocks are asked of two peers, rather than taken over.
-const SHARED_BLOCKS: usize = 8;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum State {
@@ -349,62 +349,6 @@ impl Picker {
             .entry(peer)
             .or_default()
             .insert((piece, number), self.grants);
-    }
-
-    /// The endgame: work for `peer`, though all blocks are granted. Looks for the peer
-    /// that would finish last, by `seconds_a_block` (of any peer; infinite if it gives
-    /// nothing), and gives `peer` the later half of that work: those blocks are to be
-    /// cancelled there at once. The last few are not taken over but asked of both.
-    pub fn take_over(
-        &mut self,
-        peer: PeerKey,
-        have: &Bitfield,
-        blocks: u32,
-        seconds_a_block: impl Fn(PeerKey) -> f64,
-    ) -> (Vec<Span>, Vec<(PeerKey, Span)>) {
-        let takeable = |picker: &Self, victim: PeerKey| -> Vec<(u64, PieceIndex, u32)> {
-            let leases = picker.leases.get(&victim).into_iter().flatten();
-            leases
-                .filter(|((piece, number), _)| {
-                    let slot = picker.started.get(piece).map(|s| s.slots[*number as usize]);
-                    have.has(*piece) && slot.is_some_and(|slot| !slot.stored && slot.leases == 1)
-                })
-                .map(|((piece, number), grant)| (*grant, *piece, *number))
-                .collect()
-        };
-        let last = self
-            .leases
-            .iter()
-            .filter(|(victim, leases)| **victim != peer && !leases.is_empty())
-            .map(|(victim, leases)| (leases.len() as f64 * seconds_a_block(*victim), *victim))
-            .max_by(|a, b| a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal));
-        let Some((finish, victim)) = last else {
-            return Default::default();
-        };
-        let mut work = takeable(self, victim);
-        let shared = work.len() <= SHARED_BLOCKS;
-        if !shared {
-            work.sort_unstable_by(|a, b| b.cmp(a));
-            work.truncate((work.len() / 2).min(blocks as usize));
-        }
-        work.truncate(blocks as usize);
-        let mine = seconds_a_block(peer) * (self.leased(peer) + work.len()) as f64;
-        if work.is_empty() || mine >= finish {
-            return Default::default();
-        }
-        let taken = spans_of(
-            work.iter()
-                .map(|(_, piece, number)| (*piece, *number))
-                .collect(),
-        );
-        work.into_iter()
-            .for_each(|(_, piece, number)| self.lease(peer, piece, number));
-        let cancel = if shared {
-            vec![]
-        } else {
-            taken.iter().map(|span| (victim, *span)).collect()
-        };
-        (taken, cancel)
     }
 
     /// `peer` has written `span`. Blocks that it held no lease on are passed over.
