@@ -29,6 +29,10 @@ const SLOTS: usize = 7;
 /// Places while seeding: nothing else uses the line.
 const SEED_SLOTS: usize = 8;
 
+/// A fast line has more places: one for so many bytes a second that go out. It still
+/// serves each of them faster than most lines could serve one.
+const BYTES_PER_SLOT: u64 = 250_000;
+
 /// A newcomer is this much likelier to get the optimistic place.
 const NEWCOMER_CHANCES: usize = 3;
 
@@ -53,27 +57,23 @@ pub struct Choker {
 }
 
 impl Choker {
-    /// How many peers are served at a time.
-    pub fn slots(seeding: bool) -> usize {
-        if seeding { SEED_SLOTS } else { SLOTS }
+    /// How many peers are served at a time by who gives `rate` bytes a second in all.
+    pub fn slots(seeding: bool, rate: u64) -> usize {
+        let least = if seeding { SEED_SLOTS } else { SLOTS };
+        least.max((rate / BYTES_PER_SLOT) as usize)
     }
 
-    /// Chooses who is unchoked for the next [`ROUND`]. Peers that are not interested
-    /// cost nothing: they stay unchoked if they are faster than the slowest chosen, so
-    /// that they need not wait once they want something.
+    /// Chooses who is unchoked for the next [`ROUND`]: `slots` peers and one by chance, of
+    /// those that are interested.
     pub fn round(
         &mut self,
         candidates: &[Candidate],
-        seeding: bool,
+        slots: usize,
         rng: &mut fastrand::Rng,
     ) -> BTreeSet<PeerKey> {
         let mut fastest: Vec<&Candidate> = candidates.iter().filter(|c| c.interested).collect();
         fastest.sort_by_key(|c| std::cmp::Reverse((c.rate, c.peer)));
-        let mut chosen: BTreeSet<PeerKey> = fastest
-            .iter()
-            .take(Self::slots(seeding))
-            .map(|c| c.peer)
-            .collect();
+        let mut chosen: BTreeSet<PeerKey> = fastest.iter().take(slots).map(|c| c.peer).collect();
 
         self.rounds_left = self.rounds_left.saturating_sub(1);
         let still = |c: &&&Candidate| Some(c.peer) == self.optimistic && !chosen.contains(&c.peer);
@@ -113,7 +113,7 @@ mod tests {
         let mut choker = Choker::default();
         let mut candidates: Vec<_> = (0..20).map(|n| candidate(n, u64::from(n))).collect();
         candidates[19].interested = false;
-        let chosen = choker.round(&candidates, false, &mut rng);
+        let chosen = choker.round(&candidates, SLOTS, &mut rng);
         assert_eq!(chosen.len(), SLOTS + 1);
         let fastest = (0..19).rev().take(SLOTS);
         assert!(
@@ -135,7 +135,7 @@ mod tests {
         let mut turns: HashMap<PeerKey, u32> = HashMap::new();
         let mut last = None;
         for round in 0..3000 {
-            let chosen = choker.round(&candidates, false, &mut rng);
+            let chosen = choker.round(&candidates, SLOTS, &mut rng);
             let lucky = *chosen.iter().find(|peer| peer.0 >= fast).unwrap();
             assert!(
                 round % 3 == 0 || Some(lucky) == last,
@@ -153,16 +153,25 @@ mod tests {
     }
 
     #[test]
+    fn a_fast_line_has_more_places() {
+        assert_eq!(Choker::slots(false, 1_000_000), SLOTS);
+        assert_eq!(Choker::slots(true, 1_000_000), SEED_SLOTS);
+        assert_eq!(Choker::slots(true, 10_000_000), 40);
+    }
+
+    #[test]
     fn few_peers_are_all_served() {
         let mut rng = fastrand::Rng::with_seed(1);
         let candidates: Vec<_> = (0..9).map(|n| candidate(n, 0)).collect();
         assert_eq!(
-            Choker::default().round(&candidates, true, &mut rng).len(),
+            Choker::default()
+                .round(&candidates, SEED_SLOTS, &mut rng)
+                .len(),
             9
         );
         assert_eq!(
             Choker::default()
-                .round(&candidates[..2], false, &mut rng)
+                .round(&candidates[..2], SLOTS, &mut rng)
                 .len(),
             2
         );

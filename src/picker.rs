@@ -19,8 +19,9 @@
 //! that a newcomer soon has something to trade), or simply in order with
 //! `--sequential`. Among equally rare pieces those of our *share* come first: if all
 //! who come to a new seed at once ask it for other parts, it gives each part only once,
-//! and they get the rest from one another. When every block is granted, an idle peer takes over work of the
-//! peer that would finish last ([`Picker::take_over`]): the *endgame*.
+//! and they get the rest from one another. A peer that is idle, because all that it has is
+//! on order elsewhere, takes over work of the peer that would finish last ([`take_over`]).
+//! When every block is granted, that is the *endgame*.
 //!
 //! The torrent is the only user. No I/O, no clock; the same calls with the same seed
 //! give the same answers.

@@ -17,10 +17,14 @@
 use crate::layout::BLOCK_LEN;
 use std::time::{Duration, Instant};
 
-/// Blocks on order at a peer that we know nothing about: 2 MiB. With half of that, a far
-/// and fast peer (100 ms, 500 Mbit/s) would be asked for too little for a whole round
-/// trip more, which costs 1 % of half a gigabyte.
-pub const FIRST_WINDOW: u32 = 128;
+/// Blocks on order at first: of each newcomer to a new swarm, so much may turn out to be
+/// on order elsewhere, too. Near peers outgrow it at once.
+pub const FIRST_WINDOW: std::ops::RangeInclusive<u32> = 32..=128;
+
+/// A far peer gets more at first, so that a fast one need not wait for several round
+/// trips until it is asked for all it can send: what comes in one at this rate, in blocks
+/// a second (20 MiB).
+const FIRST_RATE: f64 = 1280.0;
 
 /// The most blocks on order at any peer: 64 MiB, enough for 5 Gbit/s at 100 ms.
 pub const MAX_WINDOW: u32 = 4096;
@@ -65,7 +69,7 @@ impl Pipeline {
     /// A new peer.
     pub fn new() -> Self {
         Self {
-            window: FIRST_WINDOW,
+            window: *FIRST_WINDOW.start(),
             limit: MAX_WINDOW,
             wary: true,
             growing: true,
@@ -94,6 +98,17 @@ impl Pipeline {
         self.limit = reqq.clamp(1, MAX_WINDOW);
         self.wary = false;
         self.window = self.window.min(self.limit);
+    }
+
+    /// The peer let us in, `delay` after we first asked for it: at the start that tells how
+    /// far away it is, at most.
+    pub fn on_answer(&mut self, delay: Duration) {
+        if self.window != *FIRST_WINDOW.start() || self.delay.is_some() {
+            return;
+        }
+        let blocks = (delay.as_secs_f64() * FIRST_RATE) as u32;
+        let first = blocks.clamp(*FIRST_WINDOW.start(), *FIRST_WINDOW.end());
+        self.window = first.min(self.limit);
     }
 
     /// The peer refused a request, or forgot some: perhaps there were too many.
@@ -202,6 +217,7 @@ mod tests {
         if let Some(reqq) = reqq {
             pipeline.set_limit(reqq);
         }
+        pipeline.on_answer(Duration::from_secs_f64(delay));
         let mut arrivals = std::collections::VecDeque::new();
         let (mut now, mut line_free, mut last_second) = (0.0, 0.0f64, 0.0);
         while now < seconds {

@@ -58,7 +58,7 @@ pub(super) fn converse(
         let waits = learner.waits_for_main();
         intake.fill(|buf| match waits {
             true => socket.read_now(buf),
-            false => socket.read_wait(buf),
+            false => socket.read_wait(buf, TICK),
         })?;
     }
 }

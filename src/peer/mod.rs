@@ -41,8 +41,8 @@ pub use greeting::Link;
 use intake::Intake;
 use learner::Learner;
 use session::Session;
-pub use socket::TICK;
 use socket::{PeerSocket, Wait};
+pub use socket::{SHORT_TICK, TICK};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -359,7 +359,12 @@ impl Peer {
             }
         }
         if came == 0 {
-            self.intake.fill(|buf| self.socket.read_wait(buf))?;
+            let patience = match self.session.is_owed_the_last() {
+                true => SHORT_TICK,
+                false => TICK,
+            };
+            self.intake
+                .fill(|buf| self.socket.read_wait(buf, patience))?;
         }
         self.hear_peer(farewell)?;
         Ok(true)

@@ -101,6 +101,8 @@ pub struct Session {
     extensions: Extensions,
     /// It told us of its node of the DHT. Once is enough.
     named_node: bool,
+    /// When we told it first that we want something.
+    wanted_at: Option<Instant>,
     rejects: u32,
     /// Since when the peer owes us blocks and has sent none.
     owing_since: Instant,
@@ -150,6 +152,7 @@ impl Session {
             pipeline: Pipeline::new(),
             extensions: Extensions::default(),
             named_node: false,
+            wanted_at: None,
             rejects: 0,
             owing_since: now,
             heard: now,
@@ -198,6 +201,12 @@ impl Session {
         (self.asked || self.asked_interest || self.asked_unchoke)
             && self.owed.is_empty()
             && self.uploads.is_empty()
+    }
+
+    /// Whether the peer owes us blocks and main has no others: perhaps the end of the
+    /// download waits for these.
+    pub fn is_owed_the_last(&self) -> bool {
+        self.is_owed() && self.hungry
     }
 
     /// Whether what was received is the last for now: nothing more is on order, or main
@@ -283,6 +292,9 @@ impl Session {
 
     fn on_unchoke(&mut self) {
         if std::mem::take(&mut self.peer_chokes) {
+            if let Some(at) = self.wanted_at {
+                self.pipeline.on_answer(self.heard.duration_since(at));
+            }
             self.flips += 1;
             self.wake();
             self.events.push(PeerEvent::Choked(false));
@@ -536,6 +548,9 @@ impl Session {
         if now.duration_since(self.spoke) >= KEEP_ALIVE_AFTER {
             Message::KeepAlive.encode(&mut self.out);
             self.spoke = now;
+        }
+        if self.we_want {
+            self.wanted_at.get_or_insert(now);
         }
         if !self.owed.is_empty() && now.duration_since(self.owing_since) >= SNUB_AFTER {
             self.on_snub(now);

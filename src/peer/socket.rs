@@ -22,6 +22,10 @@ use std::time::Duration;
 /// The longest that a peer thread sleeps on anything.
 pub const TICK: Duration = Duration::from_millis(100);
 
+/// The same while main has no more work and so may be about to cancel what is on order:
+/// the end of a download waits for the answer. (Linux counts in steps of up to 10 ms.)
+pub const SHORT_TICK: Duration = Duration::from_millis(20);
+
 /// A write that waits takes no more than this at once, so that it can end early.
 const WAITING_WRITE: usize = 16 * 1024;
 
@@ -30,6 +34,8 @@ const WAITING_WRITE: usize = 16 * 1024;
 pub struct PeerSocket {
     stream: TcpStream,
     nonblocking: bool,
+    /// How long a read waits.
+    patience: Duration,
     /// Of an obfuscated stream. Then all bytes to be sent are to be
     /// [sealed](PeerSocket::seal) first, each once.
     ciphers: Option<Box<Ciphers>>,
@@ -83,6 +89,7 @@ impl PeerSocket {
         Ok(Self {
             stream,
             nonblocking: false,
+            patience: TICK,
             ciphers: None,
         })
     }
@@ -108,12 +115,16 @@ impl PeerSocket {
         Ok(self.opened(buf, count))
     }
 
-    /// Waits up to [`TICK`] for something to read. Returns 0 if nothing came.
+    /// Waits up to `patience` for something to read, usually [`TICK`]. Returns 0 if
+    /// nothing came.
     ///
     /// # Errors
     /// [`PeerError::HungUp`] at the end of the stream, [`PeerError::Io`].
-    pub fn read_wait(&mut self, buf: &mut [u8]) -> Result<usize, PeerError> {
-        let ready = self.set_nonblocking(false);
+    pub fn read_wait(&mut self, buf: &mut [u8], patience: Duration) -> Result<usize, PeerError> {
+        let mut ready = self.set_nonblocking(false);
+        if std::mem::replace(&mut self.patience, patience) != patience {
+            ready = ready.and_then(|()| self.stream.set_read_timeout(Some(patience)));
+        }
         let count = received(ready.and_then(|()| self.stream.read(buf)))?;
         Ok(self.opened(buf, count))
     }

@@ -1,6 +1,13 @@
-//! The endgame: when every block is granted, an idle peer takes over work of the one that
-//! would finish last. So the end of a download is not the end of its slowest peer. Part of
-//! the [`Picker`].
+//! Work for the idle: a peer that has what others are still to bring takes it over.
+//!
+//! What is on order at a slow peer is not lost time as long as there is other work. But
+//! once a peer has nothing else to do, it might as well bring what a slower one has far
+//! back in its queue. At the end of a download, the *endgame*, that is all that is left to
+//! do. And in a new swarm, where one seed serves many newcomers, it is what makes each
+//! block leave the seed only once: two of them may have ordered the same, and the second
+//! gets it from the first as soon as that one has it.
+//!
+//! Part of the [`Picker`].
 
 use super::Picker;
 use crate::bitfield::Bitfield;
@@ -16,82 +23,146 @@ const MAX_HOLDERS: u8 = 4;
 /// ... so many times.
 const FAR_SLOWER: f64 = 4.0;
 
+/// What a block is taken to cost, in seconds, at a peer that was not measured yet.
+const UNKNOWN_PACE: f64 = 1.0;
+
+/// A block must come so many seconds sooner: the other peer's thread may take about as
+/// long to hear that it is cancelled.
+const SOONER: f64 = 0.05;
+
+/// ... and before the endgame, when there is other work to do, so many: of the blocks that
+/// are about to come, many are on their way already, and to cancel them is too late.
+const MUCH_SOONER: f64 = 0.5;
+
+/// The spans taken, and those of them that somebody else is to be told to forget.
+type Taken = (Vec<Span>, Vec<(PeerKey, Span)>);
+
+/// A peer that others may take work from.
+struct Victim {
+    peer: PeerKey,
+    /// Seconds that it takes for a block.
+    pace: f64,
+    /// Blocks on order there.
+    queue: usize,
+}
+
+/// A block, and its place in the queue of the peer that it is on order at, from 1.
+type Queued = (usize, PieceIndex, u32);
+
+impl Victim {
+    /// Seconds until it has brought all that is on order there.
+    fn finish(&self) -> f64 {
+        self.pace * self.queue as f64
+    }
+}
+
 impl Picker {
-    /// The endgame: work for `peer`, though all blocks are granted. Of the other peers, who
-    /// take `seconds_a_block` (infinite if they give nothing), it looks for the one that
-    /// would finish last and has something that can be had, and gives `peer` the later half
-    /// of that work: those blocks are to be cancelled there at once. The last few are not
-    /// taken over but asked of both; and of more, if those turn out to be far slower.
+    /// Work for `peer`, for whom [`Picker::pick`] found none: up to `blocks` blocks that
+    /// it would bring sooner than the peer that would finish last, from the end of that
+    /// one's queue. They are to be cancelled there at once; only the last few of all are
+    /// asked of both, and of more if those turn out to be far slower. `pace`: the seconds
+    /// that a peer takes for a block, infinite if it gives nothing; `None` if that is not
+    /// known.
     pub fn take_over(
         &mut self,
         peer: PeerKey,
         have: &Bitfield,
         blocks: u32,
-        seconds_a_block: impl Fn(PeerKey) -> f64,
-    ) -> (Vec<Span>, Vec<(PeerKey, Span)>) {
-        let mine = seconds_a_block(peer);
-        let is_slow = |other: PeerKey| seconds_a_block(other) > FAR_SLOWER * mine;
-        let all_slow = |piece: PieceIndex, number: u32| {
-            let mut queues = self.leases.iter();
-            queues.all(|(holder, leases)| {
-                !leases.contains_key(&(piece, number)) || *holder != peer && is_slow(*holder)
-            })
+        pace: impl Fn(PeerKey) -> Option<f64>,
+    ) -> Taken {
+        let endgame = self.all_granted();
+        let pace = |peer| pace(peer).or(endgame.then_some(UNKNOWN_PACE));
+        let Some(mine) = pace(peer) else {
+            return Taken::default();
         };
-        let takeable = |piece: PieceIndex, number: u32, is_slow: bool| {
-            let slot = self.started.get(&piece).map(|s| s.slots[number as usize]);
-            let slot = slot.filter(|slot| !slot.stored && have.has(piece));
+        let is_slow =
+            |other| other != peer && pace(other).is_some_and(|theirs| theirs > FAR_SLOWER * mine);
+        let queues = self.leases.iter().filter(|(_, leases)| !leases.is_empty());
+        let mut victims: Vec<Victim> = queues
+            .filter(|(other, _)| **other != peer)
+            .filter_map(|(other, leases)| {
+                let (peer, queue) = (*other, leases.len());
+                pace(peer).map(|pace| Victim { peer, pace, queue })
+            })
+            .collect();
+        victims.sort_by(|a, b| a.finish().total_cmp(&b.finish()));
+        // Nearly always the last one has something: the others are not looked at.
+        let worth_a_look =
+            |(i, victim): &(usize, Victim)| *i == 0 || endgame && is_slow(victim.peer);
+        let found = victims
+            .into_iter()
+            .rev()
+            .enumerate()
+            .take_while(worth_a_look)
+            .map(|(_, victim)| (self.takeable(victim.peer, have, endgame, is_slow), victim))
+            .find(|(work, _)| !work.is_empty());
+        let Some((mut work, victim)) = found else {
+            return Taken::default();
+        };
+
+        let shared = endgame && work.len() <= SHARED_BLOCKS;
+        work.truncate(blocks as usize);
+        let busy = self.leased(peer);
+        if shared {
+            // All of them or none.
+            if mine * (busy + work.len()) as f64 >= victim.finish() {
+                return Taken::default();
+            }
+        } else {
+            let margin = if endgame { SOONER } else { MUCH_SOONER };
+            let comes_sooner = |(mine_at, (theirs_at, ..)): &(usize, &Queued)| {
+                mine * *mine_at as f64 + margin < victim.pace * *theirs_at as f64
+            };
+            let sooner = (busy + 1..).zip(&work).take_while(comes_sooner).count();
+            work.truncate(sooner);
+        }
+        let numbers = work.iter().map(|(_, piece, number)| (*piece, *number));
+        let taken = spans_of(numbers.collect());
+        for (_, piece, number) in work {
+            self.lease(peer, piece, number);
+        }
+        let lost = taken.iter().map(|span| (victim.peer, *span));
+        let cancel = lost.filter(|_| !shared).collect();
+        (taken, cancel)
+    }
+
+    /// What is on order at `victim` and may be asked of another peer, who has the pieces of
+    /// `have`; the last in the queue first. In the endgame also of several, if all that it
+    /// is on order at are slow.
+    fn takeable(
+        &self,
+        victim: PeerKey,
+        have: &Bitfield,
+        endgame: bool,
+        is_slow: impl Fn(PeerKey) -> bool,
+    ) -> Vec<Queued> {
+        let Some(leases) = self.leases.get(&victim) else {
+            return vec![];
+        };
+        let all_slow = |block: &(PieceIndex, u32)| {
+            let mut queues = self.leases.iter();
+            queues.all(|(holder, leases)| !leases.contains_key(block) || is_slow(*holder))
+        };
+        let takeable = |block: &(PieceIndex, u32)| {
+            let (piece, number) = *block;
+            let started = self.started.get(&piece).filter(|s| endgame || !s.alone);
+            let slot = started.map(|started| started.slots[number as usize]);
+            let slot = slot.filter(|slot| have.has(piece) && !slot.stored);
             slot.is_some_and(|slot| match slot.leases {
                 1 => true,
-                ..MAX_HOLDERS => is_slow && all_slow(piece, number),
+                ..MAX_HOLDERS => endgame && all_slow(block),
                 _ => false,
             })
         };
-        let mut victims: Vec<(f64, PeerKey)> = self
-            .leases
+        let mut queue: Vec<_> = leases
             .iter()
-            .filter(|(victim, leases)| **victim != peer && !leases.is_empty())
-            .map(|(victim, leases)| (leases.len() as f64 * seconds_a_block(*victim), *victim))
+            .map(|(block, grant)| (*grant, *block))
             .collect();
-        victims.sort_by(|(a, _), (b, _)| b.total_cmp(a));
-        let mut candidates = victims
-            .into_iter()
-            .enumerate()
-            .map_while(|(i, (finish, victim))| {
-                let is_slow = is_slow(victim);
-                // Nearly always the last one has something: the others are not looked at.
-                let leases = self.leases.get(&victim).filter(|_| i == 0 || is_slow)?;
-                let work: Vec<(u64, PieceIndex, u32)> = leases
-                    .iter()
-                    .filter(|((piece, number), _)| takeable(*piece, *number, is_slow))
-                    .map(|((piece, number), grant)| (*grant, *piece, *number))
-                    .collect();
-                Some((finish, victim, work))
-            });
-        let first = candidates.find(|(_, _, work)| !work.is_empty());
-        let Some((finish, victim, mut work)) = first else {
-            return Default::default();
-        };
-        let shared = work.len() <= SHARED_BLOCKS;
-        if !shared {
-            work.sort_unstable_by(|a, b| b.cmp(a));
-            work.truncate((work.len() / 2).min(blocks as usize));
-        }
-        work.truncate(blocks as usize);
-        if mine * (self.leased(peer) + work.len()) as f64 >= finish {
-            return Default::default();
-        }
-        let taken = spans_of(
-            work.iter()
-                .map(|(_, piece, number)| (*piece, *number))
-                .collect(),
-        );
-        work.into_iter()
-            .for_each(|(_, piece, number)| self.lease(peer, piece, number));
-        let cancel = if shared {
-            vec![]
-        } else {
-            taken.iter().map(|span| (victim, *span)).collect()
-        };
-        (taken, cancel)
+        queue.sort_unstable_by(|a, b| b.cmp(a));
+        let places = (1..=queue.len()).rev();
+        let placed = places.zip(queue).filter(|(_, (_, block))| takeable(block));
+        placed
+            .map(|(place, (_, (piece, number)))| (place, piece, number))
+            .collect()
     }
 }

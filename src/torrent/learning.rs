@@ -60,6 +60,7 @@ impl Torrent {
                 actions.push(Action::Welcome(*key));
             }
         }
+        self.share();
         self.begin(now, &mut actions);
         actions
     }

@@ -474,6 +474,7 @@ impl Torrent {
             self.choke_at = now + choker::ROUND;
             self.choke_round(now, &mut actions);
         }
+        self.fill_places(now, &mut actions);
         self.feed_hungry(now, budgets, &mut actions);
         self.feed_uploads(now, budgets, &mut actions);
         self.ask_for_metadata(now, &mut actions);

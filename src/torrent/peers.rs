@@ -7,7 +7,6 @@ use super::rate::{Budgets, Rate};
 use super::webseeds::WebSeedIndex;
 use super::{Action, Phase, Torrent, detail};
 use crate::bitfield::Bitfield;
-use crate::choker::Choker;
 use crate::layout::{BLOCK_LEN, PieceIndex, Span, spans_of};
 use crate::messages::{Command, End, EndKind, PeerEvent};
 use crate::picker::Outcome;
@@ -17,9 +16,6 @@ use crate::wire::Handshake;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
-
-/// What a block is taken to cost, in seconds, at a peer that was not measured yet.
-const UNKNOWN_PACE: f64 = 1.0;
 
 /// A peer may be measured after it was asked for so long.
 const MEASURED_AFTER: Duration = Duration::from_millis(50);
@@ -106,15 +102,15 @@ impl Peer {
         self.welcome || self.web.is_some()
     }
 
-    /// Seconds that it takes for a block.
-    fn pace(&self, now: Instant) -> f64 {
+    /// Seconds that it takes for a block, once that is known.
+    fn pace(&self, now: Instant) -> Option<f64> {
         let measured = self
             .first_asked
             .is_some_and(|at| now.duration_since(at) >= MEASURED_AFTER);
         match (self.snubbed, measured) {
-            (true, _) => f64::INFINITY,
-            (_, false) => UNKNOWN_PACE,
-            _ => f64::from(BLOCK_LEN) / self.down.get(now),
+            (true, _) => Some(f64::INFINITY),
+            (_, false) => None,
+            _ => Some(f64::from(BLOCK_LEN) / self.down.get(now)),
         }
     }
 }
@@ -202,10 +198,13 @@ impl Torrent {
             peer.welcome = true;
             peer.since = now;
         }
+        self.share();
         actions.extend([
             Action::Welcome(key),
             detail(1, format!("{addr}: connected")),
         ]);
+        // Somebody else may be dialled in its place.
+        self.dial(now, &mut actions);
         actions
     }
 
@@ -242,18 +241,11 @@ impl Torrent {
             }
             PeerEvent::Interested(interested) => {
                 peer.interested = interested;
-                let seeding = self.phase != Phase::Downloading;
-                let served = self
-                    .peers
-                    .values()
-                    .filter(|p| p.interested && !p.we_choke)
-                    .count();
-                if let Some(peer) = self.peers.get_mut(&key) {
-                    // A free place need not wait for the next round.
-                    if interested && peer.we_choke && served < Choker::slots(seeding) {
-                        peer.we_choke = false;
-                    }
-                    actions.push(Action::Send(key, Command::Choke(peer.we_choke)));
+                self.fill_places(now, &mut actions);
+                let choke = self.peers.get(&key).is_none_or(|peer| peer.we_choke);
+                let answer = Action::Send(key, Command::Choke(choke));
+                if !actions.contains(&answer) {
+                    actions.push(answer);
                 }
             }
             PeerEvent::Choked(chokes) => {
@@ -362,7 +354,7 @@ impl Torrent {
 
     /// Divides the pieces among ourselves and the peers that lack some, for each to
     /// begin with others: all who know the same peers come to the same shares.
-    fn share(&mut self) {
+    pub(super) fn share(&mut self) {
         let leeches = self
             .peers
             .values()
@@ -396,11 +388,11 @@ impl Torrent {
             None => self.picker.pick(key, &peer.have, most),
             Some(_) => self.picker.pick_run(key, &peer.have, most),
         };
-        if spans.is_empty() && most > 0 && self.picker.all_granted() {
-            let paces = |peer: PeerKey| self.peers.get(&peer).map_or(UNKNOWN_PACE, |p| p.pace(now));
+        if spans.is_empty() && most > 0 {
+            let pace = |peer: PeerKey| self.peers.get(&peer)?.pace(now);
             let have = self.peers.get(&key).map(|peer| &peer.have);
             let Some(have) = have else { return false };
-            let (taken, cancel) = self.picker.take_over(key, have, most, paces);
+            let (taken, cancel) = self.picker.take_over(key, have, most, pace);
             spans = taken;
             self.cancel(cancel, actions);
         }

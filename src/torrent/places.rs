@@ -1,8 +1,9 @@
 //! Who gets a place: whom to connect to, who must go to make room, and whom to give to.
 
 use super::learning::Offer;
+use super::peers::Peer;
 use super::{Action, IDLE, MAX_DIALS, Phase, Torrent};
-use crate::choker::Candidate;
+use crate::choker::{Candidate, Choker};
 use crate::messages::Command;
 use std::time::{Duration, Instant};
 
@@ -51,6 +52,31 @@ impl Torrent {
         }
     }
 
+    /// How many peers may be served now.
+    fn slots(&self, now: Instant) -> usize {
+        let seeding = self.phase != Phase::Downloading;
+        Choker::slots(seeding, self.up.get(now) as u64)
+    }
+
+    /// How many are.
+    fn served(&self) -> usize {
+        let served = |peer: &&Peer| peer.welcome && peer.interested && !peer.we_choke;
+        self.peers.values().filter(served).count()
+    }
+
+    /// Places that are free need not wait for the next round: somebody went or wants
+    /// nothing more, or the line turns out to be faster.
+    pub(super) fn fill_places(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        let free = self.slots(now).saturating_sub(self.served());
+        let waiting = self.peers.iter_mut();
+        let waiting = waiting.filter(|(_, p)| p.welcome && p.interested && p.we_choke);
+        for (key, peer) in waiting.take(free) {
+            self.up.begin(now);
+            peer.we_choke = false;
+            actions.push(Action::Send(*key, Command::Choke(false)));
+        }
+    }
+
     pub(super) fn choke_round(&mut self, now: Instant, actions: &mut Vec<Action>) {
         let seeding = self.phase != Phase::Downloading;
         let candidates: Vec<Candidate> = self
@@ -68,7 +94,8 @@ impl Torrent {
                 newcomer: now.duration_since(peer.since) < Duration::from_secs(60),
             })
             .collect();
-        let chosen = self.choker.round(&candidates, seeding, &mut self.rng);
+        let slots = self.slots(now);
+        let chosen = self.choker.round(&candidates, slots, &mut self.rng);
         for (key, peer) in self.peers.iter_mut().filter(|(_, peer)| peer.welcome) {
             let choke = !chosen.contains(key);
             if peer.we_choke != choke {

@@ -56,7 +56,7 @@ fn fetching(fast: bool) -> (Session, Instant, Span) {
     s.on_message(Message::Unchoke, now).unwrap();
     s.request(now);
     assert!(s.waits_for_main());
-    assert!(matches!(told(&mut s)[..], [PeerEvent::Choked(false), PeerEvent::Want(n)] if n >= 64));
+    assert!(matches!(told(&mut s)[..], [PeerEvent::Choked(false), PeerEvent::Want(n)] if n >= 32));
     let work = span(&s, 1, 0..4);
     s.on_command(Command::Fetch(vec![work]));
     s.request(now);

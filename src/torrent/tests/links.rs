@@ -108,6 +108,10 @@ fn no_dial_storm() {
     let next = rig.event(1, PeerEvent::Closed("refused".into()));
     let next = next.iter().filter(|a| matches!(a, Action::Dial(_))).count();
     assert_eq!(next, 1, "one came free");
+    rig.torrent.on_dial(key(21), addr(21), rig.now);
+    let next = rig.greet(2, false);
+    let next = next.iter().filter(|a| matches!(a, Action::Dial(_))).count();
+    assert_eq!(next, 1, "one is connected");
 }
 
 #[test]

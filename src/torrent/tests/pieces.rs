@@ -207,3 +207,16 @@ fn padding_is_not_asked_for() {
     let sizes = (rig.torrent.have_bytes(), rig.torrent.wanted_bytes());
     assert_eq!(sizes, (2 * piece - 30_000, 2 * piece - 30_000));
 }
+
+/// A newcomer that has nothing yet says nothing of its pieces, but it counts.
+#[test]
+fn whoever_comes_has_a_share_of_what_is_rare() {
+    let mut rig = Rig::new(100, |_| {});
+    rig.join_seed(1);
+    rig.greet(2, true);
+    let work = rig.want(1, 4 * 50);
+    assert!(
+        work.iter().all(|span| span.piece().get() >= 50),
+        "the first half is for peer 2, whose id is lower: {work:?}"
+    );
+}

@@ -13,13 +13,13 @@ use super::super::*;
 use crate::extension::{self, Ourselves};
 use crate::layout::{Layout, Span};
 use crate::messages::PeerEvent;
-use crate::peer::TICK;
 use crate::peer::session::Session;
+use crate::peer::{SHORT_TICK, TICK};
 use crate::swarm::Source;
 use crate::wire::{self, Handshake, Message};
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
-use thread::Side;
+use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
+use thread::{Side, nap};
 
 /// What a node is like.
 #[derive(Clone)]
@@ -51,6 +51,8 @@ pub struct Node {
     line_busy: bool,
     /// For each block on order: at whom.
     orders: HashMap<(PieceIndex, u32), Vec<PeerKey>>,
+    /// Of these, who was told to forget it and has not answered yet.
+    cancelled: HashSet<(PeerKey, PieceIndex, u32)>,
     pub complete_at: Option<Duration>,
     /// How often it told of its completion.
     pub completions: u32,
@@ -58,6 +60,8 @@ pub struct Node {
     pub fooled_by: HashMap<usize, u32>,
     /// Blocks that came, useful or not.
     pub blocks: u32,
+    /// Blocks that it gave.
+    pub given: u32,
 }
 
 enum Event {
@@ -194,10 +198,12 @@ impl World {
             line: VecDeque::new(),
             line_busy: false,
             orders: HashMap::new(),
+            cancelled: HashSet::new(),
             complete_at: None,
             completions: 0,
             fooled_by: HashMap::new(),
             blocks: 0,
+            given: 0,
         });
         let actions = self.nodes[index].torrent.start(at);
         self.nodes[index].completions = 0;
@@ -222,6 +228,7 @@ impl World {
         let mut looked = Duration::ZERO;
         while let Some(Reverse(due)) = self.events.pop() {
             if due.when > limit {
+                self.events.push(Reverse(due));
                 return false;
             }
             self.now = due.when;
@@ -327,6 +334,7 @@ impl World {
             _ => Vec::new(),
         };
         for block in ended {
+            node.cancelled.remove(&(key, block.0, block.1));
             if let Some(holders) = node.orders.get_mut(&block) {
                 holders.retain(|holder| *holder != key);
                 if holders.is_empty() {
@@ -380,8 +388,15 @@ impl World {
                     self.pending.push_back(Now::Turn(index, key));
                 }
                 Action::Send(key, command) => {
-                    if let Command::Fetch(spans) = &command {
-                        self.check_orders(index, key, spans);
+                    match &command {
+                        Command::Fetch(spans) => self.check_orders(index, key, spans),
+                        Command::Cancel(spans) => {
+                            let blocks = spans
+                                .iter()
+                                .flat_map(|span| span.numbers().map(|n| (key, span.piece(), n)));
+                            node.cancelled.extend(blocks);
+                        }
+                        _ => {}
                     }
                     let Some(side) = self.nodes[index].sides.get_mut(&key) else {
                         continue;
@@ -389,8 +404,9 @@ impl World {
                     side.inbox.push_back(command);
                     if side.waits_for_main {
                         self.pending.push_back(Now::Turn(index, key));
-                    } else if side.session.is_some() {
-                        self.wake_within(index, key, TICK);
+                    } else if let Some(session) = &side.session {
+                        let nap = nap(session);
+                        self.wake_within(index, key, nap);
                     }
                 }
                 Action::HangUp(key) => self.close(index, key, "no longer needed"),
@@ -415,8 +431,8 @@ impl World {
         }
     }
 
-    /// A block is on order at one peer only; at two in the endgame; at a few if those two
-    /// turn out to give nothing.
+    /// A block is on order at one peer only, or at others that are told to forget it. In the
+    /// endgame at two; at a few if those two turn out to give nothing.
     fn check_orders(&mut self, index: usize, key: PeerKey, spans: &[Span]) {
         let node = &mut self.nodes[index];
         let endgame = node.torrent.picker.all_granted();
@@ -425,7 +441,8 @@ impl World {
             for number in span.numbers() {
                 let holders = node.orders.entry((span.piece(), number)).or_default();
                 assert!(!holders.contains(&key), "asked of the same peer twice");
-                assert!(holders.is_empty() || endgame, "asked twice");
+                let lost = |at: &PeerKey| node.cancelled.contains(&(*at, span.piece(), number));
+                assert!(endgame || holders.iter().all(lost), "asked twice");
                 holders.push(key);
                 assert!(holders.len() <= 4, "asked of five");
             }

@@ -83,99 +83,103 @@ fn a_thousand_peers_with_liars_among_them() {
     assert!(fooled.next().is_some(), "nobody lied");
 }
 
+/// A leech and seeds at these rates (bytes a second), which it learns of all at once, with
+/// `delay` from each to it: its time, as a multiple of the least possible.
+fn from_seeds(rates: &[u64], layout: Layout, delay: Duration) -> f64 {
+    let total = layout.total() as f64;
+    let mut world = World::new(layout, delay, Duration::from_millis(100));
+    for up in rates {
+        world.add(seed(*up), 50);
+    }
+    let leech = world.add(LEECH, 200);
+    world.introduce(leech, &(0..rates.len()).collect::<Vec<_>>());
+    assert!(world.run(Duration::from_secs(60), |w| {
+        w.nodes[leech].complete_at.is_some()
+    }));
+    world.seconds(leech) / (total / rates.iter().sum::<u64>() as f64)
+}
+
+fn seed(up: u64) -> Role {
+    Role {
+        seed: true,
+        lies_one_in: 0,
+        up,
+    }
+}
+
 /// Large pieces from seven fast peers and one that is a hundred times slower: the slow
 /// one must not hold up the end.
 #[test]
 fn a_slow_peer_does_not_hold_up_the_end() {
-    let total = 256 * MIB;
-    let mut world = World::new(
-        layout(4 * MIB, total),
-        Duration::from_micros(100),
-        Duration::from_millis(100),
-    );
     let rates = [[20 * MB; 7].as_slice(), &[200_000]].concat();
-    for up in &rates {
-        world.add(
-            Role {
-                seed: true,
-                lies_one_in: 0,
-                up: *up,
-            },
-            50,
-        );
-    }
-    let leech = world.add(LEECH, 50);
-    world.introduce(leech, &(0..rates.len()).collect::<Vec<_>>());
-    assert!(world.run(Duration::from_secs(20), |w| {
-        w.nodes[leech].complete_at.is_some()
-    }));
-    let ideal = total as f64 / rates.iter().sum::<u64>() as f64;
-    let ratio = world.seconds(leech) / ideal;
-
-    assert!(ratio < 1.02, "{ratio:.3} times the ideal");
+    let ratio = from_seeds(
+        &rates,
+        layout(4 * MIB, 512 * MIB),
+        Duration::from_micros(100),
+    );
+    assert!(ratio < 1.015, "{ratio:.3} times the ideal");
 }
 
-/// 500 Mbit/s over a round trip of 100 ms: the requests must run far ahead.
+/// 500 Mbit/s over a round trip of 100 ms: the requests must run far ahead. Of the 5 %
+/// above the ideal four round trips are 4.7: to connect, to greet, to be let in, to ask.
 #[test]
 fn a_long_fat_line_is_filled() {
-    let (total, rate) = (512 * MIB, 62_500_000);
-    let mut world = World::new(
-        layout(MIB, total),
+    let ratio = from_seeds(
+        &[62_500_000],
+        layout(MIB, 512 * MIB),
         Duration::from_millis(50),
-        Duration::from_millis(100),
     );
-    let seed = world.add(
-        Role {
-            seed: true,
-            lies_one_in: 0,
-            up: rate,
-        },
-        50,
-    );
-    let leech = world.add(LEECH, 50);
-    world.introduce(leech, &[seed]);
-    assert!(world.run(Duration::from_secs(30), |w| {
-        w.nodes[leech].complete_at.is_some()
-    }));
-    let ratio = world.seconds(leech) / (total as f64 / rate as f64);
-
     assert!(ratio < 1.06, "{ratio:.3} times the ideal");
 }
 
-/// One seed, eight newcomers at once, all with lines as fast as the seed's: what the
-/// seed gives to one, the others get from that one.
+/// A hundred slow seeds: all are soon found, and all end at the same time.
 #[test]
-fn a_flash_crowd_shares() {
+fn a_hundred_seeds_are_used_to_the_end() {
+    let ratio = from_seeds(
+        &[MB; 100],
+        layout(256 * 1024, 256 * MIB),
+        Duration::from_micros(100),
+    );
+    assert!(ratio < 1.06, "{ratio:.3} times the ideal");
+}
+
+/// One seed at 10 MB/s, and `leeches` newcomers with lines of `up` bytes a second, one
+/// after the other within a third of a second: what the seed gives to one, the others
+/// get from that one. The time of the last, as a multiple of what the seed needs to give
+/// everything once; all must take about as long.
+fn crowd(leeches: usize, up: u64) -> f64 {
     let (total, rate) = (64 * MIB, 10 * MB);
     let mut world = World::new(
         layout(256 * 1024, total),
         Duration::from_micros(100),
         Duration::from_millis(100),
     );
-    for node in 0..9 {
-        world.add(
-            Role {
-                seed: node == 0,
-                lies_one_in: 0,
-                up: rate,
-            },
-            50,
-        );
-    }
-    for node in 1..9 {
-        let others: Vec<usize> = (0..9).filter(|other| *other != node).collect();
-        world.introduce(node, &others);
+    world.add(seed(rate), 50);
+    for node in 1..=leeches {
+        world.run(Duration::from_millis(20) * node as u32, |_| false);
+        world.add(Role { up, ..LEECH }, 50);
+        world.introduce(node, &(0..node).collect::<Vec<_>>());
     }
     let done = world.run(Duration::from_secs(120), |w| {
         w.nodes[1..].iter().all(|node| node.complete_at.is_some())
     });
     assert!(done);
-    let times: Vec<f64> = (1..9).map(|node| world.seconds(node)).collect();
+    let times: Vec<f64> = (1..=leeches).map(|node| world.seconds(node)).collect();
     let (first, last) = times
         .iter()
         .fold((f64::MAX, 0.0f64), |(a, b), t| (a.min(*t), b.max(*t)));
-    let ratio = last / (total as f64 / rate as f64);
-
-    assert!(ratio < 1.25, "{ratio:.3} times the ideal: {times:.2?}");
     assert!(last / first < 1.1, "unequal: {times:.2?}");
+    last / (total as f64 / rate as f64)
+}
+
+/// Also if there are more of them than a seed usually serves at a time.
+#[test]
+fn a_flash_crowd_shares() {
+    for (leeches, up, most) in [(8, 10 * MB, 1.2), (8, 100 * MB, 1.2), (16, 100 * MB, 1.35)] {
+        let ratio = crowd(leeches, up);
+        assert!(
+            ratio < most,
+            "{leeches} leeches: {ratio:.3} times the ideal"
+        );
+    }
 }

@@ -3,8 +3,9 @@
 use super::*;
 use crate::layout::{BLOCK_LEN, Block};
 
-/// Bytes that a kernel takes for a connection before they are sent.
-const SEND_BUFFER: usize = 512 * 1024;
+/// Bytes that a kernel takes for a connection before they are sent: what is among them
+/// can't be cancelled any more.
+const SEND_BUFFER: usize = 128 * 1024;
 
 /// Blocks lie in the receive buffer until it is so full, or so old.
 const HELD_BYTES: u32 = 900 * 1024;
@@ -46,6 +47,14 @@ impl Side {
             waits_for_main: false,
             wake_at: None,
         }
+    }
+}
+
+/// How long a thread sleeps in a read.
+pub(super) fn nap(session: &Session) -> Duration {
+    match session.is_owed_the_last() {
+        true => SHORT_TICK,
+        false => TICK,
     }
 }
 
@@ -172,7 +181,7 @@ impl World {
         }
         side.waits_for_main = drained && session.waits_for_main();
         let busy = !drained || session.is_owed() || !side.held.is_empty();
-        let nap = if busy { TICK } else { IDLE };
+        let nap = if busy { nap(session) } else { IDLE };
         self.wake_within(index, key, nap);
     }
 
@@ -211,6 +220,7 @@ impl World {
             let Some(block) = session.next_upload() else {
                 break;
             };
+            node.given += 1;
             let lies = node.role.lies_one_in;
             let lie = lies > 0 && self.rng.u32(..lies) == 0;
             let mut bytes = Vec::with_capacity(wire::PIECE_HEAD_LEN + block.len() as usize);
