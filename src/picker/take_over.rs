@@ -75,6 +75,8 @@ impl Picker {
         let Some(mine) = pace(peer) else {
             return Taken::default();
         };
+        let busy = self.leased(peer);
+        let earliest = mine * (busy + 1) as f64;
         let is_slow =
             |other| other != peer && pace(other).is_some_and(|theirs| theirs > FAR_SLOWER * mine);
         let queues = self.leases.iter().filter(|(_, leases)| !leases.is_empty());
@@ -84,6 +86,7 @@ impl Picker {
                 let (peer, queue) = (*other, leases.len());
                 pace(peer).map(|pace| Victim { peer, pace, queue })
             })
+            .filter(|victim| victim.finish() > earliest)
             .collect();
         victims.sort_by(|a, b| a.finish().total_cmp(&b.finish()));
         // Nearly always the last one has something: the others are not looked at.
@@ -102,7 +105,6 @@ impl Picker {
 
         let shared = endgame && work.len() <= SHARED_BLOCKS;
         work.truncate(blocks as usize);
-        let busy = self.leased(peer);
         if shared {
             // All of them or none.
             if mine * (busy + work.len()) as f64 >= victim.finish() {

@@ -177,6 +177,8 @@ pub struct Torrent {
     up: Rate,
     completed: Option<Instant>,
     choke_at: Instant,
+    /// When those without work look again for what they could take over.
+    look_at: Instant,
     report_at: Instant,
     /// Pieces that the checker was asked about and has not answered yet.
     unchecked: usize,
@@ -223,6 +225,7 @@ impl Torrent {
             up: Rate::default(),
             completed: None,
             choke_at: now + choker::ROUND,
+            look_at: now,
             report_at: now + REPORT_EVERY,
             unchecked: 0,
             learnt: false,

@@ -13,9 +13,19 @@ use crate::picker::Outcome;
 use crate::swarm::Ending;
 use crate::types::{PeerId, PeerKey};
 use crate::wire::Handshake;
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
+
+/// How fast peers are, as [`Peer::pace`] says: found out when first asked for, once for all
+/// that are served together.
+type Paces = OnceCell<BTreeMap<PeerKey, f64>>;
+
+/// How often those who have no work look again for what they could take over. In between
+/// hardly anything changes that matters, but at the end of a download, with a hundred peers,
+/// events come by the thousand.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// A peer may be measured after it was asked for so long.
 const MEASURED_AFTER: Duration = Duration::from_millis(50);
@@ -236,7 +246,7 @@ impl Torrent {
             PeerEvent::Have(piece) => {
                 if !peer.have.has(piece) {
                     self.on_pieces(key, &[piece], &mut actions);
-                    self.serve(key, now, budgets, &mut actions);
+                    self.serve(key, Some(&Paces::new()), now, budgets, &mut actions);
                 }
             }
             PeerEvent::Interested(interested) => {
@@ -254,7 +264,7 @@ impl Torrent {
             }
             PeerEvent::Want(blocks) => {
                 peer.wants = blocks;
-                if !self.serve(key, now, budgets, &mut actions) {
+                if !self.serve(key, Some(&Paces::new()), now, budgets, &mut actions) {
                     actions.push(Action::Send(key, Command::Fetch(Vec::new())));
                 }
             }
@@ -368,6 +378,7 @@ impl Torrent {
     fn serve(
         &mut self,
         key: PeerKey,
+        paces: Option<&Paces>,
         now: Instant,
         budgets: &mut Budgets,
         actions: &mut Vec<Action>,
@@ -388,8 +399,12 @@ impl Torrent {
             None => self.picker.pick(key, &peer.have, most),
             Some(_) => self.picker.pick_run(key, &peer.have, most),
         };
-        if spans.is_empty() && most > 0 {
-            let pace = |peer: PeerKey| self.peers.get(&peer)?.pace(now);
+        if let Some(paces) = paces.filter(|_| spans.is_empty() && most > 0) {
+            let known = || {
+                let peers = self.peers.iter();
+                peers.filter_map(|(key, peer)| Some((*key, peer.pace(now)?)))
+            };
+            let pace = |peer| paces.get_or_init(|| known().collect()).get(&peer).copied();
             let have = self.peers.get(&key).map(|peer| &peer.have);
             let Some(have) = have else { return false };
             let (taken, cancel) = self.picker.take_over(key, have, most, pace);
@@ -420,8 +435,14 @@ impl Torrent {
             .iter()
             .filter(|(_, peer)| peer.wants > 0)
             .map(|(key, _)| *key);
-        for key in hungry.collect::<Vec<_>>() {
-            self.serve(key, now, budgets, actions);
+        let hungry: Vec<PeerKey> = hungry.collect();
+        let look = !hungry.is_empty() && now >= self.look_at;
+        let paces = look.then(Paces::new);
+        if look {
+            self.look_at = now + LOOK_EVERY;
+        }
+        for key in hungry {
+            self.serve(key, paces.as_ref(), now, budgets, actions);
         }
     }
 
