@@ -32,8 +32,8 @@ use std::time::{Duration, Instant};
 pub const BUFFER_LEN: usize = 32 * 1024;
 
 /// How long finished pieces wait for others to be hashed together with. A full batch costs
-/// a third, and nobody minds so short a delay: but see [`CheckRequest::Hurry`].
-const GATHER: Duration = Duration::from_millis(50);
+/// less than half, and nobody minds so short a delay: but see [`CheckRequest::Hurry`].
+const GATHER: Duration = Duration::from_millis(150);
 
 /// Bytes of each piece that the system is told to read ahead. By itself it makes little
 /// of a program that reads sixteen pieces in turns, and a disk that turns would seek for

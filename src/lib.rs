@@ -188,7 +188,8 @@
 //! memory is allocated for it; an index is checked once, where it comes in, and becomes a
 //! [`layout::PieceIndex`] or [`layout::Block`], which can be made nowhere else. What breaks
 //! a rule ends that file, that answer or that connection, with an error that says why; it
-//! never ends the program. `unsafe` code is denied, but for one function in [`sha1_lanes`].
+//! never ends the program. `unsafe` code is denied, but for one function in [`sha1_lanes`]
+//! and one call of the system in [`peer::socket`].
 
 // The documentation is for people who read the source: it shows private items, too.
 #![allow(rustdoc::private_intra_doc_links)]

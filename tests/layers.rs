@@ -32,6 +32,7 @@ const FLOORS: [(&str, &[&str]); 5] = [
             "lsd/schedule",
             "peer/session",
             "peer/learner",
+            "peer/patience",
             "peer/error",
             "pipeline",
             "dht/node",

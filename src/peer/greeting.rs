@@ -7,7 +7,8 @@
 
 use super::error::PeerError;
 use super::intake::Intake;
-use super::socket::{PeerSocket, TICK, Wait};
+use super::patience::Patience;
+use super::socket::{PeerSocket, Wait};
 use super::{Order, Us};
 use crate::config::Encryption;
 use crate::mse::{self, Agreed, Line, Terms};
@@ -203,7 +204,7 @@ fn read_handshake(
             intake.consume(HANDSHAKE_LEN, None);
             return Ok(Some(handshake));
         }
-        intake.fill(|buf| socket.read_wait(buf, TICK))?;
+        intake.fill(|buf| socket.read_wait(buf, Patience::Usual))?;
     }
     Err(PeerError::Silent(HANDSHAKE_TIMEOUT))
 }
@@ -255,7 +256,7 @@ impl Line for SocketLine<'_> {
         let mut buf = [0; 4096];
         loop {
             self.check()?;
-            let count = self.socket.read_wait(&mut buf, TICK)?;
+            let count = self.socket.read_wait(&mut buf, Patience::Usual)?;
             into.extend_from_slice(&buf[..count]);
             if count > 0 {
                 return Ok(());

@@ -87,9 +87,14 @@ impl Intake {
         !self.held.is_empty()
     }
 
+    /// How much the next read can take, in bytes.
+    pub fn room(&self) -> usize {
+        self.buf.len() - self.filled
+    }
+
     /// Whether there is too little room for the next read.
     pub fn is_full(&self) -> bool {
-        self.buf.len() - self.filled < LOW_ROOM
+        self.room() < LOW_ROOM
     }
 
     /// Forgets held blocks that are not wanted any more.
@@ -133,8 +138,7 @@ impl Intake {
         self.filled -= self.parsed;
         self.parsed = 0;
         let fast = self.pressed && self.buf.len() < MAX_LEN;
-        let huge =
-            self.buf.len() - self.filled < LOW_ROOM && self.buf.len() < max_message + 4 + LOW_ROOM;
+        let huge = self.room() < LOW_ROOM && self.buf.len() < max_message + 4 + LOW_ROOM;
         if fast || huge {
             self.buf.resize(self.buf.len() * 2, 0);
         }

@@ -4,7 +4,8 @@
 use super::error::PeerError;
 use super::intake::Intake;
 use super::learner::{Learner, MAX_MESSAGE};
-use super::socket::{PeerSocket, TICK, Wait};
+use super::patience::{Patience, TICK};
+use super::socket::{PeerSocket, Wait};
 use super::{Farewell, FromPeer, Order, Welcome};
 use crate::messages::PeerEvent;
 use crate::wire;
@@ -58,7 +59,7 @@ pub(super) fn converse(
         let waits = learner.waits_for_main();
         intake.fill(|buf| match waits {
             true => socket.read_now(buf),
-            false => socket.read_wait(buf, TICK),
+            false => socket.read_wait(buf, Patience::Usual),
         })?;
     }
 }

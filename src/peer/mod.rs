@@ -24,6 +24,7 @@ pub mod greeting;
 pub mod intake;
 mod learn;
 pub mod learner;
+pub mod patience;
 pub mod session;
 pub mod socket;
 
@@ -40,9 +41,10 @@ use error::PeerError;
 pub use greeting::Link;
 use intake::Intake;
 use learner::Learner;
+pub use patience::TICK;
+use patience::{BULK, Patience};
 use session::Session;
 use socket::{PeerSocket, Wait};
-pub use socket::{SHORT_TICK, TICK};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -359,10 +361,11 @@ impl Peer {
             }
         }
         if came == 0 {
-            let patience = match self.session.is_owed_the_last() {
-                true => SHORT_TICK,
-                false => TICK,
-            };
+            let patience = self.session.patience();
+            if patience == Patience::Bulk && self.intake.room() < BULK {
+                self.store()?;
+                self.intake.compact(self.max_message);
+            }
             self.intake
                 .fill(|buf| self.socket.read_wait(buf, patience))?;
         }

@@ -21,6 +21,7 @@
 mod extended;
 
 use super::error::PeerError;
+use super::patience::Patience;
 use crate::bitfield::Bitfield;
 use crate::extension::OUR_QUEUE;
 use crate::layout::{Block, Layout, PieceIndex, RawBlock, spans_of};
@@ -55,6 +56,9 @@ const MAX_REPLIES: usize = 1 << 20;
 /// So many changes of mind (choke, unchoke, interested, not interested) within
 /// [`TRAFFIC_EVERY`] are no conversation any more.
 const MAX_FLIPS: u32 = 100;
+
+/// With so many blocks on order (1 MiB) a peer has enough to do for some time.
+const MANY: usize = 64;
 
 /// The most blocks kept in reserve behind the request window: about 1 MiB.
 const MAX_RESERVE: u32 = 64;
@@ -203,10 +207,17 @@ impl Session {
             && self.uploads.is_empty()
     }
 
-    /// Whether the peer owes us blocks and main has no others: perhaps the end of the
-    /// download waits for these.
-    pub fn is_owed_the_last(&self) -> bool {
-        self.is_owed() && self.hungry
+    /// What the next read is to wait for. If the peer owes us blocks and main has no others,
+    /// the end of the download may wait for these. If it owes us many and asks for nothing,
+    /// they may as well come in bulk.
+    pub fn patience(&self) -> Patience {
+        if self.is_owed() && self.hungry {
+            Patience::Last
+        } else if self.owed.len() >= MANY && !self.peer_wants {
+            Patience::Bulk
+        } else {
+            Patience::Usual
+        }
     }
 
     /// Whether what was received is the last for now: nothing more is on order, or main

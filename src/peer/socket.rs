@@ -11,20 +11,16 @@
 //! are never used on a peer's stream: every call here says how far it came.
 
 use super::error::PeerError;
+use super::patience::{Patience, TICK};
 use crate::mse::Ciphers;
 use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 use std::io::{self, ErrorKind, Read};
 use std::net::{IpAddr, SocketAddr, TcpStream};
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use std::os::fd::AsRawFd;
 use std::time::Duration;
-
-/// The longest that a peer thread sleeps on anything.
-pub const TICK: Duration = Duration::from_millis(100);
-
-/// The same while main has no more work and so may be about to cancel what is on order:
-/// the end of a download waits for the answer. (Linux counts in steps of up to 10 ms.)
-pub const SHORT_TICK: Duration = Duration::from_millis(20);
 
 /// A write that waits takes no more than this at once, so that it can end early.
 const WAITING_WRITE: usize = 16 * 1024;
@@ -34,8 +30,8 @@ const WAITING_WRITE: usize = 16 * 1024;
 pub struct PeerSocket {
     stream: TcpStream,
     nonblocking: bool,
-    /// How long a read waits.
-    patience: Duration,
+    /// What the kernel was told last.
+    patience: Patience,
     /// Of an obfuscated stream. Then all bytes to be sent are to be
     /// [sealed](PeerSocket::seal) first, each once.
     ciphers: Option<Box<Ciphers>>,
@@ -89,7 +85,7 @@ impl PeerSocket {
         Ok(Self {
             stream,
             nonblocking: false,
-            patience: TICK,
+            patience: Patience::Usual,
             ciphers: None,
         })
     }
@@ -115,18 +111,26 @@ impl PeerSocket {
         Ok(self.opened(buf, count))
     }
 
-    /// Waits up to `patience` for something to read, usually [`TICK`]. Returns 0 if
-    /// nothing came.
+    /// Waits for something to read. Returns 0 if nothing came.
     ///
     /// # Errors
     /// [`PeerError::HungUp`] at the end of the stream, [`PeerError::Io`].
-    pub fn read_wait(&mut self, buf: &mut [u8], patience: Duration) -> Result<usize, PeerError> {
-        let mut ready = self.set_nonblocking(false);
-        if std::mem::replace(&mut self.patience, patience) != patience {
-            ready = ready.and_then(|()| self.stream.set_read_timeout(Some(patience)));
-        }
+    pub fn read_wait(&mut self, buf: &mut [u8], patience: Patience) -> Result<usize, PeerError> {
+        let ready = self.set_nonblocking(false);
+        let ready = ready.and_then(|()| self.set_patience(patience));
         let count = received(ready.and_then(|()| self.stream.read(buf)))?;
         Ok(self.opened(buf, count))
+    }
+
+    fn set_patience(&mut self, patience: Patience) -> io::Result<()> {
+        let before = std::mem::replace(&mut self.patience, patience);
+        if patience.time() != before.time() {
+            self.stream.set_read_timeout(Some(patience.time()))?;
+        }
+        if patience.bytes() != before.bytes() {
+            set_low_water(&self.stream, patience.bytes());
+        }
+        Ok(())
     }
 
     /// Opens the `count` bytes that came.
@@ -229,6 +233,29 @@ fn sendfile(
 fn sendfile(_: &TcpStream, _: BorrowedFd<'_>, _: &mut u64, _: usize) -> Result<usize, Errno> {
     Err(Errno::NOSYS)
 }
+
+/// A read is to wait for so many bytes. The kernel sees to it that the peer has room to send
+/// them. If it refuses, the reads only are smaller.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+#[allow(unsafe_code)]
+fn set_low_water(stream: &TcpStream, bytes: usize) {
+    let Ok(value) = libc::c_int::try_from(bytes) else {
+        return;
+    };
+    let len = size_of_val(&value) as libc::socklen_t;
+    // SAFETY: the descriptor is open while `stream` is borrowed; and the kernel reads `len`
+    // bytes where the pointer leads, which are those of `value`, and keeps none of them. No
+    // crate that is at hand knows this option, but as a number.
+    unsafe {
+        let value = (&raw const value).cast();
+        let fd = stream.as_raw_fd();
+        libc::setsockopt(fd, libc::SOL_SOCKET, libc::SO_RCVLOWAT, value, len);
+    }
+}
+
+/// Elsewhere this was not tried.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn set_low_water(_: &TcpStream, _: usize) {}
 
 fn received(result: io::Result<usize>) -> Result<usize, PeerError> {
     match result {

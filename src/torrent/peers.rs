@@ -436,9 +436,11 @@ impl Torrent {
             .filter(|(_, peer)| peer.wants > 0)
             .map(|(key, _)| *key);
         let hungry: Vec<PeerKey> = hungry.collect();
-        let look = !hungry.is_empty() && now >= self.look_at;
-        let paces = look.then(Paces::new);
-        if look {
+        let paces = (now >= self.look_at).then(Paces::new);
+        if hungry.is_empty() || paces.is_none() && self.picker.all_granted() {
+            return;
+        }
+        if paces.is_some() {
             self.look_at = now + LOOK_EVERY;
         }
         for key in hungry {

@@ -459,3 +459,27 @@ fn a_node_of_the_dht_is_told_once() {
     }
     assert_eq!(told(&mut session), [PeerEvent::DhtPort(6881)]);
 }
+
+/// Only of a peer that owes much and asks for nothing: whoever waits for an answer of ours
+/// is heard at once, and so is the last block.
+#[test]
+fn blocks_may_come_in_bulk() {
+    let total = 200 * u64::from(BLOCK_LEN);
+    let layout = Arc::new(Layout::new(total, &[(total, false)]).unwrap());
+    let now = Instant::now();
+    let mut s = Session::new(layout, Bitfield::none(1), false, false, now);
+    s.on_command(Command::Interest(true));
+    s.on_message(Message::Unchoke, now).unwrap();
+    s.pipeline.on_answer(Duration::from_secs(1)); // far away, so that much goes on order
+    let work = span(&s, 0, 0..MANY as u32);
+    s.on_command(Command::Fetch(vec![work]));
+    assert_eq!(s.patience(), Patience::Usual, "nothing is on order yet");
+    s.request(now);
+    assert_eq!(s.patience(), Patience::Bulk);
+    s.on_message(Message::Interested, now).unwrap();
+    assert_eq!(s.patience(), Patience::Usual);
+    s.on_message(Message::NotInterested, now).unwrap();
+    assert_eq!(s.patience(), Patience::Bulk);
+    s.on_command(Command::Fetch(vec![]));
+    assert_eq!(s.patience(), Patience::Last, "there is no more");
+}

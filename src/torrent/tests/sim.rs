@@ -3,7 +3,7 @@
 //! and seeded chance, so each run is the same.
 //!
 //! What is played here instead of run: the peer threads ([`thread`] follows the turns
-//! of [`crate::peer`], also its naps of [`TICK`]), the disks (one byte for each block:
+//! of [`crate::peer`], also its naps, see [`crate::peer::patience`]), the disks (one byte for each block:
 //! true, or whose lie) and the checker (it looks at those bytes).
 
 mod thread;
@@ -14,7 +14,6 @@ use crate::extension::{self, Ourselves};
 use crate::layout::{Layout, Span};
 use crate::messages::PeerEvent;
 use crate::peer::session::Session;
-use crate::peer::{SHORT_TICK, TICK};
 use crate::swarm::Source;
 use crate::wire::{self, Handshake, Message};
 use std::cmp::Reverse;

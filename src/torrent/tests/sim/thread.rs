@@ -52,10 +52,7 @@ impl Side {
 
 /// How long a thread sleeps in a read.
 pub(super) fn nap(session: &Session) -> Duration {
-    match session.is_owed_the_last() {
-        true => SHORT_TICK,
-        false => TICK,
-    }
+    session.patience().time()
 }
 
 impl World {
