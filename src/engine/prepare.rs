@@ -84,12 +84,14 @@ pub fn prepare(
     let metainfo = &known.metainfo;
     let storage = Storage::open(&config.dir, metainfo.into(), &known.wanted_files)?;
     let resume = Resume::load(&storage)?;
-    let trusted = resume.trusted(&storage, &storage.survey()?);
-    let total = trusted.unknown.count();
+    let survey = storage.survey()?;
+    let trusted = resume.trusted(&storage, &survey);
+    let unknown = storage.possible(&trusted.unknown, &survey);
+    let total = unknown.count();
     let found = checker::check_all(
         &storage,
         &|piece| metainfo.hash(piece),
-        &trusted.unknown,
+        &unknown,
         cores(),
         &|done| progress(done, total),
         stop,

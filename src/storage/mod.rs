@@ -27,16 +27,17 @@ mod walk;
 
 pub use error::StorageError;
 pub use files::{Files, Presence};
+use plan::Place;
 pub use plan::{Contents, Plan};
 pub use record::records;
 
 use crate::bitfield::Bitfield;
-use crate::layout::{Layout, PieceIndex};
+use crate::layout::{FilePart, Layout, PieceIndex};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::Stat;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use walk::{Access, Root};
+use walk::{Access, Folder, Root};
 
 /// One torrent's place on disk. Shared by all threads, never changed.
 pub struct Storage {
@@ -116,9 +117,11 @@ impl Storage {
     /// [`StorageError`], if something else than a plain file stands at a path of ours.
     pub fn survey(&self) -> Result<Survey, StorageError> {
         let mut survey = vec![None; self.layout().files()];
+        let mut folder = Folder::default();
         if let Some(root) = self.root() {
             for file in self.plan.wanted_files() {
-                survey[file] = root.stat(self.plan.names(file))?.map(FileState::from);
+                let stat = root.stat(self.plan.names(file), &mut folder)?;
+                survey[file] = stat.map(FileState::from);
             }
         }
         Ok(survey)
@@ -146,6 +149,7 @@ impl Storage {
             .wanted_files()
             .filter(|file| self.is_foreign(*file, &survey, have, marked))
             .collect();
+        let cut = !foreign.is_empty();
         if let Some(file) = foreign.first().filter(|_| !overwrite) {
             let path = self.plan.path(*file);
             return Err(StorageError::NotOurs { path });
@@ -158,6 +162,7 @@ impl Storage {
             dir: Some(walk::open_dir(dir).map_err(|errno| make_dir(errno.into()))?),
             record: None,
         };
+        let mut folder = Folder::default();
         for file in foreign {
             // Pieces that it holds are good, so with them only what is too much goes.
             let len = if self.holds_any(file, have) {
@@ -165,19 +170,38 @@ impl Storage {
             } else {
                 0
             };
-            let fd = claimed.create(file)?;
+            let fd = claimed.create(file, &mut folder)?;
             rustix::fs::ftruncate(&fd, len)
                 .map_err(|errno| StorageError::io("cut", self.plan.path(file), errno))?;
         }
-        claimed.check_space(claimed.space_needed(&claimed.survey()?, have), dir)?;
+        let survey = if cut { claimed.survey()? } else { survey };
+        claimed.check_space(claimed.space_needed(&survey, have), dir)?;
         let wanted = self.plan.wanted_pieces();
         if wanted.iter().any(|piece| !have.has(piece)) {
             claimed.record = claimed.make_record()?;
         }
         for file in self.plan.wanted_files().filter(|file| self.len(*file) == 0) {
-            claimed.create(file)?;
+            claimed.create(file, &mut folder)?;
         }
         Ok(Arc::new(claimed))
+    }
+
+    /// Those of `pieces` of which all bytes could be there, the files being as in `survey`.
+    pub fn possible(&self, pieces: &Bitfield, survey: &Survey) -> Bitfield {
+        let mut possible = Bitfield::none(self.layout().pieces());
+        for piece in pieces.iter() {
+            let could = |part: FilePart| {
+                let size = survey[part.file].map_or(0, |state| state.size);
+                let is_file = self.plan.place(part) == Place::File;
+                !is_file || part.offset + part.len <= size
+            };
+            let start = self.layout().piece_start(piece);
+            let end = start + u64::from(self.layout().piece_len(piece));
+            if self.layout().parts(start..end).all(could) {
+                possible.insert(piece);
+            }
+        }
+        possible
     }
 
     /// The bytes of files that `survey` and the pieces we `have` leave to be written.
@@ -275,17 +299,22 @@ impl Storage {
     }
 
     /// Opens `names` below DIR; `None` if there is none, or no DIR.
-    fn open_at(&self, names: &[String], access: Access) -> Result<Option<OwnedFd>, StorageError> {
+    fn open_at(
+        &self,
+        names: &[String],
+        access: Access,
+        last: &mut Folder,
+    ) -> Result<Option<OwnedFd>, StorageError> {
         match self.root() {
-            Some(root) => root.open(names, access),
+            Some(root) => root.open(names, access, last),
             None => Ok(None),
         }
     }
 
     /// Opens `file` for writing, made if missing.
-    fn create(&self, file: usize) -> Result<OwnedFd, StorageError> {
+    fn create(&self, file: usize, last: &mut Folder) -> Result<OwnedFd, StorageError> {
         let executable = self.plan.is_executable(file);
-        self.open_at(self.plan.names(file), Access::Write { executable })?
+        self.open_at(self.plan.names(file), Access::Write { executable }, last)?
             .ok_or_else(|| StorageError::Missing {
                 path: self.plan.path(file),
             })
@@ -434,5 +463,24 @@ mod tests {
         assert_eq!(storage.read_record(99).unwrap().unwrap(), b"3:key5:valuee");
         storage.remove_record().unwrap();
         assert!(!temp.path().join("t.storrent").exists() && read(&storage));
+    }
+    /// What lies beyond the end of a file need not be looked for.
+    #[test]
+    fn what_could_be_there() {
+        let torrent = Torrent::new(10, &[(20, false), (15, false), (25, false)]);
+        let temp = tempfile::tempdir().unwrap();
+        fs::create_dir_all(temp.path().join("t/folder1")).unwrap();
+        fs::write(temp.path().join("t/0"), [0; 19]).unwrap();
+        fs::write(temp.path().join("t/folder1/1"), [0; 15]).unwrap();
+        for (wanted, expected) in [
+            ([true; 3], vec![0, 2]),
+            ([true, true, false], vec![0, 2, 3]),
+        ] {
+            let storage = torrent.wanting(temp.path(), &wanted);
+            let survey = storage.survey().unwrap();
+            let possible = storage.possible(&storage.plan().wanted_pieces(), &survey);
+            let possible: Vec<u32> = possible.iter().map(PieceIndex::get).collect();
+            assert_eq!(possible, expected, "part of piece 3 is kept in the record");
+        }
     }
 }

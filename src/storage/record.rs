@@ -12,7 +12,7 @@
 //! ```
 
 use super::files::{read_up_to, write_all};
-use super::walk::Access;
+use super::walk::{Access, Folder};
 use super::{FileState, Storage, StorageError};
 use rustix::fd::OwnedFd;
 use rustix::fs::{FileType, Mode, OFlags, fstat, ftruncate};
@@ -44,7 +44,7 @@ impl Storage {
     }
 
     pub(super) fn open_record(&self, access: Access) -> Result<Option<OwnedFd>, StorageError> {
-        self.open_at(self.plan.record(), access)
+        self.open_at(self.plan.record(), access, &mut Folder::default())
     }
 
     /// Whether `record` keeps as much as this selection needs, so that it can be used on.

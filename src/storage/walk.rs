@@ -7,8 +7,9 @@
 //! be one, for DIR is the user's word. What is opened in the end must be a plain file:
 //! writing to a device or waiting on a FIFO is nothing that a torrent should make us do.
 //!
-//! Each walk begins anew at DIR. It costs about 1 µs a folder, next to nothing for a
-//! program that opens each file a few times, and there is nothing to keep up to date.
+//! A walk begins at DIR, or where the last one ended: a torrent's files lie together, and
+//! with 20,000 of them a third of a download's processor time went into walking to the same
+//! folders. Who goes to many files one after another keeps a [`Folder`] for that.
 
 use super::error::StorageError;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -36,6 +37,11 @@ pub struct Root<'a> {
     pub path: &'a Path,
 }
 
+/// Where the last walk ended: that folder is still open. It may have been removed
+/// meanwhile, so whatever fails there is tried once more by a walk from DIR.
+#[derive(Debug, Default)]
+pub struct Folder(Option<(Vec<String>, OwnedFd)>);
+
 /// Opens DIR itself: the one place where symlinks are followed.
 pub fn open_dir(path: &Path) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -49,7 +55,12 @@ impl Root<'_> {
     /// # Errors
     /// [`StorageError::WrongKind`] if a symlink or anything else stands in the way,
     /// [`StorageError::Io`] if the system refuses.
-    pub fn open(&self, names: &[String], access: Access) -> Result<Option<OwnedFd>, StorageError> {
+    pub fn open(
+        &self,
+        names: &[String],
+        access: Access,
+        last: &mut Folder,
+    ) -> Result<Option<OwnedFd>, StorageError> {
         let mut flags = OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NOCTTY;
         // Without this, opening a FIFO would wait for somebody at its other end.
         flags |= OFlags::NONBLOCK;
@@ -62,7 +73,7 @@ impl Root<'_> {
                 mode = Mode::from_raw_mode(if executable { 0o777 } else { 0o666 });
             }
         }
-        self.within(names, access != Access::Read, |folder, name| {
+        self.within(names, access != Access::Read, last, |folder, name| {
             let file = openat(folder, name, flags, mode)?;
             match FileType::from_raw_mode(fstat(&file)?.st_mode) {
                 FileType::RegularFile => Ok(file),
@@ -76,8 +87,8 @@ impl Root<'_> {
     ///
     /// # Errors
     /// As for [`open`](Self::open).
-    pub fn stat(&self, names: &[String]) -> Result<Option<Stat>, StorageError> {
-        self.within(names, false, |folder, name| {
+    pub fn stat(&self, names: &[String], last: &mut Folder) -> Result<Option<Stat>, StorageError> {
+        self.within(names, false, last, |folder, name| {
             let stat = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
             match FileType::from_raw_mode(stat.st_mode) {
                 FileType::RegularFile => Ok(stat),
@@ -91,7 +102,7 @@ impl Root<'_> {
     /// # Errors
     /// [`StorageError::Io`] if the system refuses.
     pub fn remove(&self, names: &[String]) -> Result<(), StorageError> {
-        self.within(names, false, |folder, name| {
+        self.within(names, false, &mut Folder::default(), |folder, name| {
             rustix::fs::unlinkat(folder, name, AtFlags::empty())
         })
         .map(drop)
@@ -102,11 +113,18 @@ impl Root<'_> {
         &self,
         names: &[String],
         make: bool,
-        then: impl FnOnce(BorrowedFd<'_>, &str) -> Result<T, Errno>,
+        last: &mut Folder,
+        then: impl Fn(BorrowedFd<'_>, &str) -> Result<T, Errno>,
     ) -> Result<Option<T>, StorageError> {
-        let Some((last, folders)) = names.split_last() else {
+        let Some((name, folders)) = names.split_last() else {
             return Ok(None);
         };
+        if let Some((at, folder)) = &last.0
+            && at == folders
+            && let Ok(result) = then(folder.as_fd(), name)
+        {
+            return Ok(Some(result));
+        }
         let mut at: Option<OwnedFd> = None;
         for (i, name) in folders.iter().enumerate() {
             let here = at.as_ref().map_or(self.dir, AsFd::as_fd);
@@ -117,11 +135,13 @@ impl Root<'_> {
             }
         }
         let here = at.as_ref().map_or(self.dir, AsFd::as_fd);
-        match then(here, last) {
+        let result = match then(here, name) {
             Ok(result) => Ok(Some(result)),
             Err(Errno::NOENT) if !make => Ok(None),
             Err(errno) => Err(self.explain(here, names, "plain file", errno)),
-        }
+        };
+        last.0 = at.map(|folder| (folders.to_vec(), folder));
+        result
     }
 
     /// Makes an error of what `errno` says about the last of `names`, which is in `folder`.
@@ -216,10 +236,16 @@ mod tests {
             ("file/below", "a file, not a folder"),
         ] {
             for access in [Access::Read, Access::Write { executable: false }] {
-                let error = root.open(&names(path), access).unwrap_err().to_string();
+                let error = root
+                    .open(&names(path), access, &mut Folder::default())
+                    .unwrap_err()
+                    .to_string();
                 assert!(error.contains(what), "{path}: {error}");
             }
-            let error = root.stat(&names(path)).unwrap_err().to_string();
+            let error = root
+                .stat(&names(path), &mut Folder::default())
+                .unwrap_err()
+                .to_string();
             assert!(error.contains(what), "{path}: {error}");
         }
         let left: Vec<_> = std::fs::read_dir(outside.path()).unwrap().collect();
@@ -239,16 +265,38 @@ mod tests {
             path: &link,
         };
         let path = names("a/b/run");
-        assert!(root.open(&path, Access::Read).unwrap().is_none());
-        assert!(root.stat(&path).unwrap().is_none());
+        let mut last = Folder::default();
+        assert!(root.open(&path, Access::Read, &mut last).unwrap().is_none());
+        assert!(root.stat(&path, &mut last).unwrap().is_none());
         assert!(!temp.path().join("a").exists(), "looking makes nothing");
-        root.open(&path, Access::Write { executable: true })
+        root.open(&path, Access::Write { executable: true }, &mut last)
             .unwrap()
             .unwrap();
         let mode = std::fs::metadata(temp.path().join("a/b/run")).unwrap();
         assert_ne!(mode.permissions().mode() & 0o100, 0);
         root.remove(&path).unwrap();
         root.remove(&path).unwrap();
-        assert!(root.stat(&path).unwrap().is_none());
+        assert!(root.stat(&path, &mut last).unwrap().is_none());
+    }
+    /// A folder that is kept open and was removed is made anew.
+    #[test]
+    fn the_last_folder_may_be_gone() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = open_dir(temp.path()).unwrap();
+        let root = Root {
+            dir: dir.as_fd(),
+            path: temp.path(),
+        };
+        let mut last = Folder::default();
+        let access = Access::Write { executable: false };
+        root.open(&names("a/1"), access, &mut last).unwrap();
+        assert!(last.0.is_some());
+        root.open(&names("a/2"), access, &mut last).unwrap();
+        std::fs::remove_dir_all(temp.path().join("a")).unwrap();
+        assert!(root.stat(&names("a/1"), &mut last).unwrap().is_none());
+        root.open(&names("a/3"), access, &mut last).unwrap();
+        assert!(temp.path().join("a/3").exists());
+        root.open(&names("4"), access, &mut last).unwrap();
+        assert!(temp.path().join("4").exists());
     }
 }
