@@ -40,7 +40,11 @@ pub struct Root<'a> {
 /// Where the last walk ended: that folder is still open. It may have been removed
 /// meanwhile, so whatever fails there is tried once more by a walk from DIR.
 #[derive(Debug, Default)]
-pub struct Folder(Option<(Vec<String>, OwnedFd)>);
+pub struct Folder {
+    open: Option<(Vec<String>, OwnedFd)>,
+    /// A folder that was not there.
+    missing: Vec<String>,
+}
 
 /// Opens DIR itself: the one place where symlinks are followed.
 pub fn open_dir(path: &Path) -> Result<OwnedFd, Errno> {
@@ -83,11 +87,15 @@ impl Root<'_> {
         })
     }
 
-    /// Looks at the plain file at `names` without opening it. `None`: there is none.
+    /// Looks at the plain file at `names` without opening it. `None`: there is none. What
+    /// would be in a folder that the `last` look did not find is not looked for.
     ///
     /// # Errors
     /// As for [`open`](Self::open).
     pub fn stat(&self, names: &[String], last: &mut Folder) -> Result<Option<Stat>, StorageError> {
+        if !last.missing.is_empty() && names.starts_with(&last.missing) {
+            return Ok(None);
+        }
         self.within(names, false, last, |folder, name| {
             let stat = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
             match FileType::from_raw_mode(stat.st_mode) {
@@ -119,7 +127,7 @@ impl Root<'_> {
         let Some((name, folders)) = names.split_last() else {
             return Ok(None);
         };
-        if let Some((at, folder)) = &last.0
+        if let Some((at, folder)) = &last.open
             && at == folders
             && let Ok(result) = then(folder.as_fd(), name)
         {
@@ -130,7 +138,10 @@ impl Root<'_> {
             let here = at.as_ref().map_or(self.dir, AsFd::as_fd);
             match open_folder(here, name, make) {
                 Ok(folder) => at = Some(folder),
-                Err(Errno::NOENT) if !make => return Ok(None),
+                Err(Errno::NOENT) if !make => {
+                    last.missing = folders[..=i].to_vec();
+                    return Ok(None);
+                }
                 Err(errno) => return Err(self.explain(here, &names[..=i], "folder", errno)),
             }
         }
@@ -140,7 +151,8 @@ impl Root<'_> {
             Err(Errno::NOENT) if !make => Ok(None),
             Err(errno) => Err(self.explain(here, names, "plain file", errno)),
         };
-        last.0 = at.map(|folder| (folders.to_vec(), folder));
+        last.missing.clear();
+        last.open = at.map(|folder| (folders.to_vec(), folder));
         result
     }
 
@@ -290,11 +302,14 @@ mod tests {
         let mut last = Folder::default();
         let access = Access::Write { executable: false };
         root.open(&names("a/1"), access, &mut last).unwrap();
-        assert!(last.0.is_some());
+        assert!(last.open.is_some());
         root.open(&names("a/2"), access, &mut last).unwrap();
         std::fs::remove_dir_all(temp.path().join("a")).unwrap();
         assert!(root.stat(&names("a/1"), &mut last).unwrap().is_none());
+        assert_eq!(last.missing, names("a"));
+        assert!(root.stat(&names("a/b/2"), &mut last).unwrap().is_none());
         root.open(&names("a/3"), access, &mut last).unwrap();
+        assert!(root.stat(&names("a/3"), &mut last).unwrap().is_some());
         assert!(temp.path().join("a/3").exists());
         root.open(&names("4"), access, &mut last).unwrap();
         assert!(temp.path().join("4").exists());
