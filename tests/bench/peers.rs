@@ -3,7 +3,7 @@
 use sha1::{Digest, Sha1};
 use std::fs::File;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -83,9 +83,14 @@ pub struct Served {
     layout: Arc<Layout>,
 }
 
-/// Serves the first who connects, on a thread of its own.
+/// Serves all who connect to an address of the loopback device.
 pub fn serve(content: &Content, serve: fn(TcpStream, Served)) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("no port");
+    serve_at(Ipv4Addr::LOCALHOST.into(), content, serve)
+}
+
+/// Serves all who connect to a port of `ip`, each on a thread of its own.
+pub fn serve_at(ip: IpAddr, content: &Content, serve: fn(TcpStream, Served)) -> SocketAddr {
+    let listener = TcpListener::bind((ip, 0)).expect("no port");
     let addr = listener.local_addr().expect("it is bound");
     let served = Served {
         file: content.file.clone(),
@@ -93,16 +98,20 @@ pub fn serve(content: &Content, serve: fn(TcpStream, Served)) -> SocketAddr {
         layout: content.layout().clone(),
     };
     thread::spawn(move || {
-        let (stream, _) = listener.accept().expect("nobody came");
-        stream.set_nodelay(true).expect("an option that all have");
-        serve(stream, served);
+        for stream in listener.incoming().flatten() {
+            stream.set_nodelay(true).expect("an option that all have");
+            let served = served.clone();
+            thread::spawn(move || serve(stream, served));
+        }
     });
     addr
 }
 
 /// A seed that has everything, serves everybody, and leaves when the other does.
 pub fn seed(mut stream: TcpStream, served: Served) {
-    let mut conversation = Conversation::new(&mut stream, &served.handshake);
+    let Some(mut conversation) = Conversation::new(&mut stream, &served.handshake) else {
+        return;
+    };
     let all = Bitfield::all(served.layout.pieces());
     Message::Bitfield(all.as_bytes()).encode(&mut conversation.out);
     while conversation.turn(|message, out| match message {
@@ -137,7 +146,8 @@ pub fn leech(content: &Content, port: u16, pieces: u32) {
     });
     let mut to_ask = blocks.map(|block| block.raw());
     let mut left = pieces * (PIECE_LEN >> 14);
-    let mut conversation = Conversation::new(&mut stream, &content.handshake());
+    let conversation = Conversation::new(&mut stream, &content.handshake());
+    let mut conversation = conversation.expect("storrent greets us");
     Message::Interested.encode(&mut conversation.out);
     let request = |raw: RawBlock, out: &mut Vec<u8>| Message::Request(raw).encode(out);
     while left > 0 {
@@ -165,17 +175,18 @@ struct Conversation<'a> {
 }
 
 impl<'a> Conversation<'a> {
-    /// Exchanges handshakes; both sides send theirs at once.
-    fn new(stream: &'a mut TcpStream, ours: &[u8]) -> Self {
-        stream.write_all(ours).expect("it hung up");
+    /// Exchanges handshakes; both sides send theirs at once. `None` if something else
+    /// comes: some clients try an obfuscated connection first.
+    fn new(stream: &'a mut TcpStream, ours: &[u8]) -> Option<Self> {
+        stream.write_all(ours).ok()?;
         let mut theirs = [0; HANDSHAKE_LEN];
-        stream.read_exact(&mut theirs).expect("it hung up");
-        Self {
+        stream.read_exact(&mut theirs).ok()?;
+        (theirs[..20] == ours[..20]).then(|| Self {
             stream,
             buf: vec![0; 1 << 20],
             filled: 0,
             out: Vec::new(),
-        }
+        })
     }
 
     /// Sends what is there, reads once, and shows all whole messages to `hear`, which

@@ -1,4 +1,5 @@
-//! What storrent costs: `cargo bench`, or `cargo bench -- download` for one of them.
+//! What storrent costs: `cargo bench`, or `cargo bench -- download` for one of them. And
+//! what others cost at the same download: `cargo bench -- clients`.
 //!
 //! Seconds depend on the machine and on what else it does. So each measurement has a
 //! *floor*, the least that could do the same work, measured in turns with it, and what
@@ -9,12 +10,14 @@
 //! processor time of one is thus never counted for another. (That time comes from
 //! Linux's `/proc`, in steps of 10 ms; on other systems only the wall clock is shown.)
 
+mod clients;
 mod floors;
 mod parts;
 mod peers;
 
 use peers::Content;
 use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
@@ -47,7 +50,9 @@ fn main() {
         ("seed", seed, floors::seed),
         ("check", check, floors::check),
     ];
-    if !measurements.iter().any(|(name, ..)| chosen(name)) {
+    // Others are only run if asked for: Transmission takes its time.
+    let others = filter.is_some_and(|filter| filter == "clients");
+    if !others && !measurements.iter().any(|(name, ..)| chosen(name)) {
         return;
     }
     let dir = tempfile::tempdir().expect("no temporary folder");
@@ -62,6 +67,9 @@ fn main() {
             report(name, costs, floors);
         }
     }
+    if others {
+        clients::compare(&content);
+    }
 }
 
 type Measure = fn(&Content) -> Cost;
@@ -74,13 +82,9 @@ struct Cost {
 }
 
 fn report(name: &str, costs: Vec<Cost>, floors: Vec<Cost>) {
-    let median = |costs: &[Cost], of: fn(&Cost) -> f64| {
-        let mut values: Vec<f64> = costs.iter().map(of).collect();
-        values.sort_by(f64::total_cmp);
-        values[values.len() / 2] / (CONTENT_LEN as f64 / f64::from(1 << 30))
-    };
+    let gib = CONTENT_LEN as f64 / f64::from(1 << 30);
     let show = |what, of| {
-        let (cost, floor) = (median(&costs, of), median(&floors, of));
+        let (cost, floor) = (median(&costs, of) / gib, median(&floors, of) / gib);
         println!(
             "{name:10} {what} {cost:5.2} s/GiB, floor {floor:5.2}, ratio {:5.2}",
             cost / floor
@@ -92,11 +96,20 @@ fn report(name: &str, costs: Vec<Cost>, floors: Vec<Cost>) {
     }
 }
 
+fn median(costs: &[Cost], of: fn(&Cost) -> f64) -> f64 {
+    let mut values: Vec<f64> = costs.iter().map(of).collect();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
 /// From one seed, which is not counted, to the disk.
 fn download(content: &Content) -> Cost {
+    storrent_from(content, peers::serve(content, peers::seed))
+}
+
+fn storrent_from(content: &Content, seed: SocketAddr) -> Cost {
     let dir = tempfile::tempdir().expect("no temporary folder");
-    let seeder = peers::serve(content, peers::seed);
-    let peer = ["--peer", &seeder.to_string()];
+    let peer = ["--peer", &seed.to_string()];
     let mut storrent = storrent(&["-q"]);
     storrent.args(ALONE).args(peer).arg("-d");
     to_end(storrent.arg(dir.path()).arg(&content.torrent))
