@@ -26,6 +26,9 @@ pub const FIRST_WINDOW: std::ops::RangeInclusive<u32> = 32..=128;
 /// a second (20 MiB).
 const FIRST_RATE: f64 = 1280.0;
 
+/// Nobody is farther away than this. Who takes longer to let us in had no place for us.
+const FARTHEST: Duration = Duration::from_secs(1);
+
 /// The most blocks on order at any peer: 64 MiB, enough for 5 Gbit/s at 100 ms.
 pub const MAX_WINDOW: u32 = 4096;
 
@@ -103,7 +106,8 @@ impl Pipeline {
     /// The peer let us in, `delay` after we first asked for it: at the start that tells how
     /// far away it is, at most.
     pub fn on_answer(&mut self, delay: Duration) {
-        if self.window != *FIRST_WINDOW.start() || self.delay.is_some() {
+        let is_first = self.window == *FIRST_WINDOW.start() && self.delay.is_none();
+        if !is_first || delay > FARTHEST {
             return;
         }
         let blocks = (delay.as_secs_f64() * FIRST_RATE) as u32;
@@ -259,6 +263,15 @@ mod tests {
                     "{name}: {seconds:.1} s of work on order"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn the_far_are_asked_for_more_at_first_but_not_who_had_no_place() {
+        for (millis, window) in [(1, 32), (50, 64), (500, 128), (1_001, 32), (30_000, 32)] {
+            let mut pipeline = Pipeline::new();
+            pipeline.on_answer(Duration::from_millis(millis));
+            assert_eq!(pipeline.window, window, "after {millis} ms");
         }
     }
 

@@ -179,7 +179,8 @@ impl PeerSocket {
     }
 
     /// Hands over what the kernel takes of `len` bytes of a file from `at` on, without
-    /// their being copied here; returns how much. `None` if that can't be done: then
+    /// their being copied here; returns how much. (Holding packets back until they are full,
+    /// `TCP_CORK`, was tried: it cost half as much again.) `None` if that can't be done: then
     /// read and write them, and see why.
     pub fn write_file(
         &mut self,

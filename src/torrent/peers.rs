@@ -374,7 +374,8 @@ impl Torrent {
         self.picker.set_share(rank as u32, count as u32);
     }
 
-    /// Gives the peer work, if it wants some and there is some; true if it got any.
+    /// Gives the peer work, if it wants some and there is some; true if it got any. With
+    /// `paces` it may take over what others have on order.
     fn serve(
         &mut self,
         key: PeerKey,
