@@ -54,6 +54,7 @@ pub struct Checker<H> {
     files: Files,
     /// The hash that a piece must have.
     expected: H,
+    /// As many as were ever needed at a time.
     buffers: Vec<Buffer>,
     /// The data may have to come from the disk; a piece that was just written has not.
     cold: bool,
@@ -67,7 +68,7 @@ impl<H: Fn(PieceIndex) -> PieceHash> Checker<H> {
         Self {
             files,
             expected,
-            buffers: (0..MAX_LANES).map(|_| Buffer([0; BUFFER_LEN])).collect(),
+            buffers: Vec::new(),
             cold: true,
             zeros: None,
         }
@@ -134,6 +135,7 @@ impl<H: Fn(PieceIndex) -> PieceHash> Checker<H> {
         let start = self.files.layout().piece_start(piece);
         let len = self.files.layout().piece_len(piece);
         let mut hashes = Vec::new();
+        self.provide(1);
         for begin in (0..len).step_by(BLOCK_LEN as usize) {
             let block = &mut self.buffers[0].0[..BLOCK_LEN.min(len - begin) as usize];
             if !is_there(self.files.read(start + u64::from(begin), block))? {
@@ -150,6 +152,7 @@ impl<H: Fn(PieceIndex) -> PieceHash> Checker<H> {
         pieces: &[PieceIndex],
         len: u32,
     ) -> Result<Vec<Option<PieceHash>>, StorageError> {
+        self.provide(pieces.len());
         let mut hasher = Sha1Lanes::new(pieces.len());
         let mut there = [true; MAX_LANES];
         for begin in (0..len).step_by(BUFFER_LEN) {
@@ -171,6 +174,12 @@ impl<H: Fn(PieceIndex) -> PieceHash> Checker<H> {
         }
         let hashes = hasher.finish().into_iter().zip(there);
         Ok(hashes.map(|(hash, there)| there.then_some(hash)).collect())
+    }
+
+    /// Sees to it that there are so many buffers.
+    fn provide(&mut self, buffers: usize) {
+        let count = self.buffers.len().max(buffers);
+        self.buffers.resize_with(count, || Buffer([0; BUFFER_LEN]));
     }
 
     fn hash_zeros(&mut self, len: u32) -> PieceHash {

@@ -14,7 +14,7 @@
 //! 1. main owes us an answer, and the peer owes us nothing → sleep in the channel;
 //! 2. the kernel took only part of our output, and the peer owes us no block → sleep
 //!    in a write;
-//! 3. else → sleep in a read.
+//! 3. else → sleep in a read, until anything comes or until much does ([`patience`]).
 //!
 //! Before each sleep all other things that can go on without waiting have gone on. A
 //! wrong guess costs one [`TICK`] and never a deadlock.

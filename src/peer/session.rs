@@ -19,9 +19,9 @@
 //! the only user, and the only one who touches the socket and the disk.
 
 mod extended;
+mod waiting;
 
 use super::error::PeerError;
-use super::patience::Patience;
 use crate::bitfield::Bitfield;
 use crate::extension::OUR_QUEUE;
 use crate::layout::{Block, Layout, PieceIndex, RawBlock, spans_of};
@@ -56,9 +56,6 @@ const MAX_REPLIES: usize = 1 << 20;
 /// So many changes of mind (choke, unchoke, interested, not interested) within
 /// [`TRAFFIC_EVERY`] are no conversation any more.
 const MAX_FLIPS: u32 = 100;
-
-/// With so many blocks on order (1 MiB) a peer has enough to do for some time.
-const MANY: usize = 64;
 
 /// The most blocks kept in reserve behind the request window: about 1 MiB.
 const MAX_RESERVE: u32 = 64;
@@ -193,37 +190,6 @@ impl Session {
         if let Some(payload) = extension_handshake {
             Message::Extended { id: 0, payload }.encode(&mut self.out);
         }
-    }
-
-    /// Whether the peer owes us blocks.
-    pub fn is_owed(&self) -> bool {
-        !self.owed.is_empty()
-    }
-
-    /// Whether main owes us an answer, and there is nothing better to do than wait for it.
-    pub fn waits_for_main(&self) -> bool {
-        (self.asked || self.asked_interest || self.asked_unchoke)
-            && self.owed.is_empty()
-            && self.uploads.is_empty()
-    }
-
-    /// What the next read is to wait for. If the peer owes us blocks and main has no others,
-    /// the end of the download may wait for these. If it owes us many and asks for nothing,
-    /// they may as well come in bulk.
-    pub fn patience(&self) -> Patience {
-        if self.is_owed() && self.hungry {
-            Patience::Last
-        } else if self.owed.len() >= MANY && !self.peer_wants {
-            Patience::Bulk
-        } else {
-            Patience::Usual
-        }
-    }
-
-    /// Whether what was received is the last for now: nothing more is on order, or main
-    /// has no more work, so that the end of the download waits for it.
-    pub fn is_last_in_line(&self) -> bool {
-        self.owed.is_empty() || self.hungry
     }
 
     /// Takes a message from the peer. A block that was asked for is returned: its data

@@ -1,6 +1,8 @@
+use super::waiting::MANY;
 use super::*;
 use crate::layout::BLOCK_LEN;
 use crate::layout::Span;
+use crate::peer::patience::Patience;
 use crate::wire;
 
 /// Two pieces of four blocks; we have the first, unless `none`.

@@ -1,0 +1,41 @@
+//! What a conversation waits for: so the thread knows where to sleep, for how long, and
+//! whether others wait for what it holds. Part of the [`Session`].
+
+use super::Session;
+use crate::peer::patience::Patience;
+
+/// With so many blocks on order (1 MiB) a peer has enough to do for some time.
+pub(super) const MANY: usize = 64;
+
+impl Session {
+    /// Whether the peer owes us blocks.
+    pub fn is_owed(&self) -> bool {
+        !self.owed.is_empty()
+    }
+
+    /// Whether main owes us an answer, and there is nothing better to do than wait for it.
+    pub fn waits_for_main(&self) -> bool {
+        (self.asked || self.asked_interest || self.asked_unchoke)
+            && self.owed.is_empty()
+            && self.uploads.is_empty()
+    }
+
+    /// What the next read is to wait for. If the peer owes us blocks and main has no others,
+    /// the end of the download may wait for these. If it owes us many and asks for nothing,
+    /// they may as well come in bulk.
+    pub fn patience(&self) -> Patience {
+        if self.is_owed() && self.hungry {
+            Patience::Last
+        } else if self.owed.len() >= MANY && !self.peer_wants {
+            Patience::Bulk
+        } else {
+            Patience::Usual
+        }
+    }
+
+    /// Whether what was received is the last for now: nothing more is on order, or main
+    /// has no more work, so that the end of the download waits for it.
+    pub fn is_last_in_line(&self) -> bool {
+        self.owed.is_empty() || self.hungry
+    }
+}
