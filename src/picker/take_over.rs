@@ -7,7 +7,12 @@
 //! block leave the seed only once: two of them may have ordered the same, and the second
 //! gets it from the first as soon as that one has it.
 //!
+//! [BEP 3] names the endgame, and has the message `cancel` for it: what is taken over is
+//! cancelled where it was on order.
+//!
 //! Part of the [`Picker`].
+//!
+//! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 
 use super::Picker;
 use crate::bitfield::Bitfield;
@@ -37,6 +42,9 @@ const MUCH_SOONER: f64 = 0.5;
 /// The spans taken, and those of them that somebody else is to be told to forget.
 type Taken = (Vec<Span>, Vec<(PeerKey, Span)>);
 
+/// A block, and its place in the queue of the peer that it is on order at, from 1.
+type Queued = (usize, PieceIndex, u32);
+
 /// A peer that others may take work from.
 struct Victim {
     peer: PeerKey,
@@ -45,9 +53,6 @@ struct Victim {
     /// Blocks on order there.
     queue: usize,
 }
-
-/// A block, and its place in the queue of the peer that it is on order at, from 1.
-type Queued = (usize, PieceIndex, u32);
 
 impl Victim {
     /// Seconds until it has brought all that is on order there.

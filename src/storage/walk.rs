@@ -290,6 +290,7 @@ mod tests {
         root.remove(&path).unwrap();
         assert!(root.stat(&path, &mut last).unwrap().is_none());
     }
+
     /// A folder that is kept open and was removed is made anew.
     #[test]
     fn the_last_folder_may_be_gone() {
