@@ -118,7 +118,7 @@ fn dial(
     let mut socket = PeerSocket::dial(addr, bind, CONNECT_TIMEOUT)?;
     match sealed {
         // Alone: some clients drop a peer that sends more before they answered.
-        None => _ = socket.write(&ours.encode(), false, Wait::Tick)?,
+        None => _ = socket.write(&ours.encode(), Wait::Tick)?,
         Some(terms) => {
             let mut line = SocketLine::new(&mut socket, orders);
             let mut rng = fastrand::Rng::new();
@@ -246,7 +246,7 @@ impl Line for SocketLine<'_> {
         let mut rest = bytes;
         while !rest.is_empty() {
             self.check()?;
-            let taken = self.socket.write(rest, false, Wait::Tick)?;
+            let taken = self.socket.write(rest, Wait::Tick)?;
             rest = &rest[taken..];
         }
         Ok(())

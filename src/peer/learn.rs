@@ -47,7 +47,7 @@ pub(super) fn converse(
             } else {
                 Wait::Tick
             };
-            let taken = socket.write(&outgoing, false, wait)?;
+            let taken = socket.write(&outgoing, wait)?;
             outgoing.drain(..taken);
             if taken > 0 {
                 learner.on_sent(Instant::now());

@@ -24,6 +24,7 @@ pub mod greeting;
 pub mod intake;
 mod learn;
 pub mod learner;
+mod outgoing;
 pub mod patience;
 pub mod session;
 pub mod socket;
@@ -41,11 +42,11 @@ use error::PeerError;
 pub use greeting::Link;
 use intake::Intake;
 use learner::Learner;
+use outgoing::Outgoing;
 pub use patience::TICK;
 use patience::{BULK, Patience};
 use session::Session;
 use socket::{PeerSocket, Wait};
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -248,14 +249,14 @@ fn connect(
     );
     session.extend(welcome.metadata, torrent.pex);
     let max_message = wire::max_message_len(layout.pieces());
-    let mut outgoing = Outgoing::default();
+    let mut sealed = Vec::new();
     match learner {
         None => {
             session.out = greeting(torrent.us);
             session.greet(extended.then_some(&handshake[..]));
         }
-        Some((mut learner, sealed)) => {
-            outgoing.bytes = sealed;
+        Some((mut learner, on_its_way)) => {
+            sealed = on_its_way;
             session.out = std::mem::take(&mut learner.out);
             session.greet_again(extended.then_some(&handshake[..]));
             // What the peer said before can be judged now.
@@ -274,21 +275,9 @@ fn connect(
         layout,
         files,
         max_message,
-        outgoing,
+        outgoing: Outgoing::new(sealed),
         held_since: None,
     }))
-}
-
-/// What is on its way to the peer: messages, the last of them perhaps the head of a
-/// block, and then that block, straight from the file. Whatever else there is to say
-/// waits until it is out: so a choke or a cancel finds all blocks but one not begun.
-#[derive(Debug, Default)]
-struct Outgoing {
-    bytes: Vec<u8>,
-    /// How many of `bytes` the kernel has taken.
-    sent: usize,
-    /// Which bytes of the torrent come next.
-    data: Range<u64>,
 }
 
 /// A peer that main welcomed.
@@ -435,84 +424,33 @@ impl Peer {
     /// Hands the kernel what it takes without waiting; true if all is out.
     fn flush(&mut self) -> Result<bool, PeerError> {
         loop {
-            let out = &mut self.outgoing;
-            if out.sent == out.bytes.len() && out.data.is_empty() {
-                self.load()?;
+            if self.outgoing.is_out() {
+                let (session, files) = (&mut self.session, &mut self.files);
+                if let Err(error) = self.outgoing.load(session, &self.layout, files) {
+                    self.disk_failed(&error)?;
+                }
+                if self.outgoing.is_out() {
+                    return Ok(true);
+                }
+                if self.socket.is_sealed() {
+                    self.outgoing.seal(&mut self.socket);
+                }
             }
-            if self.outgoing.bytes.is_empty() {
-                return Ok(true);
-            }
-            if self.send(Wait::No)? == 0 {
+            self.send(Wait::No)?;
+            if !self.outgoing.is_out() {
                 return Ok(false);
             }
         }
     }
 
-    /// All is out: takes what the session wants to say, and the next block. What is to be
-    /// sealed can't go straight from the file.
-    fn load(&mut self) -> Result<(), PeerError> {
-        let out = &mut self.outgoing;
-        out.bytes.clear();
-        out.sent = 0;
-        self.session.give_metadata();
-        std::mem::swap(&mut out.bytes, &mut self.session.out);
-        if let Some(block) = self.session.next_upload() {
-            let (index, begin) = (block.piece().get(), block.begin());
-            wire::encode_piece_head(&mut out.bytes, index, begin, block.len());
-            let start = self.layout.block_start(block);
-            out.data = start..start + u64::from(block.len());
-        }
-        if self.socket.is_sealed() {
-            let head = out.bytes.len();
-            let data = std::mem::take(&mut out.data);
-            if !data.is_empty() {
-                out.bytes.resize(head + (data.end - data.start) as usize, 0);
-                if let Err(error) = self.files.read(data.start, &mut out.bytes[head..]) {
-                    return self.disk_failed(&error);
-                }
-            }
-            self.socket.seal(&mut self.outgoing.bytes);
-        }
-        Ok(())
-    }
-
-    /// Hands the kernel some of what is on its way; returns how many bytes it took.
-    fn send(&mut self, wait: Wait) -> Result<usize, PeerError> {
-        let out = &mut self.outgoing;
-        let rest = &out.bytes[out.sent..];
-        let taken;
-        if !rest.is_empty() {
-            taken = self.socket.write(rest, !out.data.is_empty(), wait)?;
-            out.sent += taken;
-        } else {
-            let file = match self.files.locate(out.data.clone()) {
-                Ok(file) => file,
-                Err(error) => return self.disk_failed(&error).map(|()| 0),
-            };
-            match file.and_then(|(fd, at, len)| self.socket.write_file(fd, at, len, wait)) {
-                Some(count) => {
-                    taken = count;
-                    out.data.start += count as u64;
-                }
-                // Padding is in no file. And if the system refuses, the long way round
-                // tells whether it is the disk or the connection that fails.
-                None => {
-                    let len = (out.data.end - out.data.start) as usize;
-                    out.bytes.clear();
-                    out.bytes.resize(len, 0);
-                    out.sent = 0;
-                    let data = std::mem::take(&mut out.data);
-                    if let Err(error) = self.files.read(data.start, &mut out.bytes) {
-                        return self.disk_failed(&error).map(|()| 0);
-                    }
-                    return self.send(wait);
-                }
-            }
-        }
+    /// Hands the kernel some of what is on its way.
+    fn send(&mut self, wait: Wait) -> Result<(), PeerError> {
+        let taken = self.socket.write_parts(&self.outgoing.rest(), wait)?;
+        self.outgoing.on_sent(taken);
         if taken > 0 {
             self.session.on_sent(Instant::now());
         }
-        Ok(taken)
+        Ok(())
     }
 
     fn tell(&mut self, farewell: &Farewell) {

@@ -2,10 +2,7 @@
 //!
 //! A blocking thread with one socket must never wait for ever on it: main may have
 //! something to say. So each wait ends after [`TICK`], and "take what is there now"
-//! is done by a flag of the single call (`MSG_DONTWAIT`), and the stream itself stays
-//! blocking. Only `sendfile`, which takes blocks from the system's memory to the network
-//! without a copy in this program, has no such flag: for it the stream is switched, and
-//! switched back before the next wait.
+//! is done by a flag of the single call (`MSG_DONTWAIT`): the stream itself stays blocking.
 //!
 //! `read_exact` and `write_all` lose count of their bytes when a wait ends, so they
 //! are never used on a peer's stream: every call here says how far it came.
@@ -13,10 +10,8 @@
 use super::error::PeerError;
 use super::patience::{Patience, TICK};
 use crate::mse::Ciphers;
-use rustix::fd::BorrowedFd;
-use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags};
-use std::io::{self, ErrorKind, Read};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
+use std::io::{self, ErrorKind, IoSlice, Read};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use std::os::fd::AsRawFd;
@@ -29,7 +24,6 @@ const WAITING_WRITE: usize = 16 * 1024;
 #[derive(Debug)]
 pub struct PeerSocket {
     stream: TcpStream,
-    nonblocking: bool,
     /// What the kernel was told last.
     patience: Patience,
     /// Of an obfuscated stream. Then all bytes to be sent are to be
@@ -84,7 +78,6 @@ impl PeerSocket {
         })?;
         Ok(Self {
             stream,
-            nonblocking: false,
             patience: Patience::Usual,
             ciphers: None,
         })
@@ -116,8 +109,7 @@ impl PeerSocket {
     /// # Errors
     /// [`PeerError::HungUp`] at the end of the stream, [`PeerError::Io`].
     pub fn read_wait(&mut self, buf: &mut [u8], patience: Patience) -> Result<usize, PeerError> {
-        let ready = self.set_nonblocking(false);
-        let ready = ready.and_then(|()| self.set_patience(patience));
+        let ready = self.set_patience(patience);
         let count = received(ready.and_then(|()| self.stream.read(buf)))?;
         Ok(self.opened(buf, count))
     }
@@ -160,79 +152,34 @@ impl PeerSocket {
         }
     }
 
-    /// Hands over what the kernel takes; returns how much. `more` is to follow at once:
-    /// it may wait for that, to make one packet of both.
+    /// Hands over what the kernel takes; returns how much.
     ///
     /// # Errors
     /// [`PeerError::Io`].
-    pub fn write(&mut self, bytes: &[u8], more: bool, wait: Wait) -> Result<usize, PeerError> {
+    pub fn write(&mut self, bytes: &[u8], wait: Wait) -> Result<usize, PeerError> {
+        self.write_parts(&[IoSlice::new(bytes)], wait)
+    }
+
+    /// Hands over what the kernel takes of `parts`, in order, as if they were one; returns
+    /// how much.
+    ///
+    /// # Errors
+    /// [`PeerError::Io`].
+    pub fn write_parts(&mut self, parts: &[IoSlice<'_>], wait: Wait) -> Result<usize, PeerError> {
         let mut flags = SendFlags::NOSIGNAL;
-        flags.set(SendFlags::MORE, more);
         flags.set(SendFlags::DONTWAIT, wait == Wait::No);
-        let ready = match wait {
-            Wait::No => Ok(()),
-            Wait::Tick => self.set_nonblocking(false),
+        let start;
+        let parts = match parts.first() {
+            Some(first) if wait == Wait::Tick => {
+                start = [IoSlice::new(&first[..first.len().min(WAITING_WRITE)])];
+                &start
+            }
+            _ => parts,
         };
-        let bytes = &bytes[..wait.bound(bytes.len())];
-        let sent = ready.and_then(|()| Ok(rustix::net::send(&self.stream, bytes, flags)?));
-        waited(sent, "writing")
+        let mut nothing = SendAncillaryBuffer::default();
+        let sent = rustix::net::sendmsg(&self.stream, parts, &mut nothing, flags);
+        waited(sent.map_err(io::Error::from), "writing")
     }
-
-    /// Hands over what the kernel takes of `len` bytes of a file from `at` on, without
-    /// their being copied here; returns how much. (Holding packets back until they are full,
-    /// `TCP_CORK`, was tried: it cost half as much again.) `None` if that can't be done: then
-    /// read and write them, and see why.
-    pub fn write_file(
-        &mut self,
-        file: BorrowedFd<'_>,
-        mut at: u64,
-        len: usize,
-        wait: Wait,
-    ) -> Option<usize> {
-        self.set_nonblocking(wait == Wait::No).ok()?;
-        let len = wait.bound(len);
-        match sendfile(&self.stream, file, &mut at, len) {
-            Ok(0) => None,
-            Ok(sent) => Some(sent),
-            Err(Errno::AGAIN | Errno::INTR) => Some(0),
-            Err(_) => None,
-        }
-    }
-
-    /// Switches the whole stream, if it isn't so yet.
-    fn set_nonblocking(&mut self, on: bool) -> io::Result<()> {
-        if std::mem::replace(&mut self.nonblocking, on) == on {
-            return Ok(());
-        }
-        self.stream.set_nonblocking(on)
-    }
-}
-
-impl Wait {
-    /// How much of `len` bytes to hand over at once.
-    fn bound(self, len: usize) -> usize {
-        match self {
-            Self::No => len,
-            Self::Tick => len.min(WAITING_WRITE),
-        }
-    }
-}
-
-/// A peer that is gone is an error here, no signal: Rust programs ignore `SIGPIPE`.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-fn sendfile(
-    stream: &TcpStream,
-    file: BorrowedFd<'_>,
-    at: &mut u64,
-    len: usize,
-) -> Result<usize, Errno> {
-    rustix::fs::sendfile(stream, file, Some(at), len)
-}
-
-/// Other systems have none, or another one.
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn sendfile(_: &TcpStream, _: BorrowedFd<'_>, _: &mut u64, _: usize) -> Result<usize, Errno> {
-    Err(Errno::NOSYS)
 }
 
 /// A read is to wait for so many bytes. The kernel sees to it that the peer has room to send

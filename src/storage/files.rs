@@ -14,7 +14,6 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 use std::io::IoSlice;
-use std::ops::Range;
 use std::sync::Arc;
 
 /// Reads and writes bytes of a torrent, wherever they are kept.
@@ -112,26 +111,6 @@ impl Files {
             }
         }
         Ok(())
-    }
-
-    /// Where the first of the torrent's bytes `range` is: a file, the offset in it, and how
-    /// many of the range follow there. `None` for padding, which is in no file.
-    ///
-    /// # Errors
-    /// [`StorageError::Missing`] for a file that is missing, or for bytes that are kept
-    /// nowhere; any other if the system refuses.
-    pub fn locate(
-        &mut self,
-        range: Range<u64>,
-    ) -> Result<Option<(BorrowedFd<'_>, u64, usize)>, StorageError> {
-        let first = self.storage.layout().parts(range).next();
-        match first {
-            Some(part) if self.storage.plan.place(part) != Place::Padding => {
-                let (fd, at) = self.fd_for(part, false)?;
-                Ok(Some((fd, at, part.len as usize)))
-            }
-            _ => Ok(None),
-        }
     }
 
     /// What there is of `len` bytes from byte `offset` of the torrent on, as far as the

@@ -19,6 +19,7 @@
 
 mod error;
 mod files;
+mod pages;
 mod plan;
 mod record;
 #[cfg(test)]
@@ -27,6 +28,7 @@ mod walk;
 
 pub use error::StorageError;
 pub use files::{Files, Presence};
+pub use pages::Pages;
 use plan::Place;
 pub use plan::{Contents, Plan};
 pub use record::records;

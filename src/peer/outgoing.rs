@@ -1,0 +1,251 @@
+//! What is on its way to a peer: messages, and the blocks that it is given.
+//!
+//! Both are loaded together, a few blocks at a time, and handed to the kernel with as few
+//! calls as it allows. What comes from the disk is not copied once more to stand between
+//! the messages: the kernel is told where the parts are.
+//!
+//! ```text
+//! words   | have | unchoke | head | head | head |
+//!                                 ^cut   ^cut   ^cut
+//! blocks  | block | block | block |
+//! sent    | have | unchoke | head | block | head | block | head | block |
+//! ```
+//!
+//! Blocks could go straight from the system's memory to the network (`sendfile`), but one at
+//! a time. That saves a copy; but two calls and a packet for each block may cost more than it
+//! does: on an AMD EPYC, 1 GiB to a peer on the same machine took 0.76 s of CPU, and like this
+//! 0.51 s, and the peer's own share fell from 0.66 s to 0.43 s. (Holding packets back until
+//! they were full, `TCP_CORK`, made `sendfile` slower still. Of eight blocks at a time a GiB
+//! took 0.64 s, of thirty-two 0.59 s.)
+
+use super::session::Session;
+use super::socket::PeerSocket;
+use crate::layout::{BLOCK_LEN, Layout, MAX_SERVED_LEN};
+use crate::storage::{Files, Pages, StorageError};
+use crate::wire;
+use std::io::IoSlice;
+
+/// The most blocks to load at a time. They still come if the peer cancels them, or we choke
+/// it.
+const MAX_BLOCKS: usize = 16;
+
+/// No more blocks are loaded once there are so many bytes of them, in case they are long.
+const LOAD_LEN: usize = MAX_BLOCKS * BLOCK_LEN as usize;
+
+/// Room for them. The last one may be as long as any that is served.
+const ROOM: usize = LOAD_LEN + MAX_SERVED_LEN as usize;
+
+/// What was loaded, and how much of it the kernel has taken.
+#[derive(Debug)]
+pub struct Outgoing {
+    /// Messages, and the heads of blocks.
+    words: Vec<u8>,
+    blocks: Pages,
+    /// After so many bytes of `words` comes the next block, of so many bytes.
+    cuts: Vec<(usize, usize)>,
+    sent: usize,
+    len: usize,
+    /// How many blocks to load next: as the kernel takes them. So little is loaded for a
+    /// slow peer, and what we want of it does not wait for long behind that.
+    batch: usize,
+}
+
+impl Outgoing {
+    /// `sealed` is to be sent first: all that goes out is, if the stream is obfuscated.
+    pub fn new(sealed: Vec<u8>) -> Self {
+        Self {
+            len: sealed.len(),
+            words: sealed,
+            blocks: Pages::default(),
+            cuts: Vec::new(),
+            sent: 0,
+            batch: 1,
+        }
+    }
+
+    /// Whether the kernel has taken all.
+    pub fn is_out(&self) -> bool {
+        self.sent == self.len
+    }
+
+    /// All is out: takes what the session wants to say, and the next blocks.
+    ///
+    /// # Errors
+    /// [`StorageError`], if a block can't be read.
+    pub fn load(
+        &mut self,
+        session: &mut Session,
+        layout: &Layout,
+        files: &mut Files,
+    ) -> Result<(), StorageError> {
+        self.words.clear();
+        self.cuts.clear();
+        session.give_metadata();
+        std::mem::swap(&mut self.words, &mut session.out);
+        // A run of neighbours is one read.
+        let (mut start, mut end, mut from) = (0, 0, 0);
+        let mut loaded = 0;
+        while self.cuts.len() < self.batch && loaded < LOAD_LEN {
+            let Some(block) = session.next_upload() else {
+                break;
+            };
+            if self.blocks.is_empty() {
+                self.blocks = Pages::new(ROOM);
+            }
+            let (index, begin, len) = (block.piece().get(), block.begin(), block.len());
+            wire::encode_piece_head(&mut self.words, index, begin, len);
+            self.cuts.push((self.words.len(), len as usize));
+            let at = layout.block_start(block);
+            if at != end {
+                files.read(start, &mut self.blocks[from..loaded])?;
+                (start, from) = (at, loaded);
+            }
+            end = at + u64::from(len);
+            loaded += len as usize;
+        }
+        files.read(start, &mut self.blocks[from..loaded])?;
+        (self.sent, self.len) = (0, self.words.len() + loaded);
+        Ok(())
+    }
+
+    /// Makes what was loaded ready for an obfuscated stream.
+    pub fn seal(&mut self, socket: &mut PeerSocket) {
+        let (mut words, mut blocks) = (&mut self.words[..], &mut self.blocks[..]);
+        let mut said = 0;
+        for (cut, len) in &self.cuts {
+            let (head, rest) = words.split_at_mut(cut - said);
+            let (block, others) = blocks.split_at_mut(*len);
+            socket.seal(head);
+            socket.seal(block);
+            (words, blocks, said) = (rest, others, *cut);
+        }
+        socket.seal(words);
+    }
+
+    /// What is still to be sent, in order.
+    pub fn rest(&self) -> Vec<IoSlice<'_>> {
+        let mut parts = Vec::with_capacity(2 * self.cuts.len() + 1);
+        let (mut said, mut given) = (0, 0);
+        for (cut, len) in &self.cuts {
+            parts.push(IoSlice::new(&self.words[said..*cut]));
+            parts.push(IoSlice::new(&self.blocks[given..given + len]));
+            (said, given) = (*cut, given + len);
+        }
+        parts.push(IoSlice::new(&self.words[said..]));
+        let mut rest = &mut parts[..];
+        IoSlice::advance_slices(&mut rest, self.sent);
+        let left = rest.len();
+        parts.split_off(parts.len() - left)
+    }
+
+    /// The kernel took `count` bytes of the rest. If that is not all of it, it has no room.
+    pub fn on_sent(&mut self, count: usize) {
+        let was_whole = self.sent == 0;
+        self.sent += count;
+        if !self.is_out() {
+            self.batch = 1;
+        } else if was_whole {
+            self.batch = (2 * self.batch).min(MAX_BLOCKS);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bitfield::Bitfield;
+    use crate::layout::RawBlock;
+    use crate::messages::Command;
+    use crate::storage::testing::Torrent;
+    use crate::wire::Message;
+    use std::time::Instant;
+
+    /// A session that was asked for the blocks (index, begin, length), and may give them.
+    fn asked(torrent: &Torrent, blocks: &[(u32, u32, u32)]) -> Session {
+        let now = Instant::now();
+        let have = Bitfield::all(torrent.layout.pieces());
+        let mut session = Session::new(torrent.layout.clone(), have, false, false, now);
+        session.on_command(Command::Choke(false));
+        for &(index, begin, length) in blocks {
+            let raw = RawBlock {
+                index,
+                begin,
+                length,
+            };
+            session.on_message(Message::Request(raw), now).unwrap();
+        }
+        session
+    }
+
+    /// What goes out, if the kernel takes up to `most` bytes at a time; and how many blocks
+    /// were loaded each time.
+    fn sent(torrent: &Torrent, session: &mut Session, most: usize) -> (Vec<u8>, Vec<usize>) {
+        let temp = tempfile::tempdir().unwrap();
+        let none = Bitfield::none(torrent.layout.pieces());
+        let storage = torrent.wanting_all(temp.path()).claim(&none, false, false);
+        let storage = storage.unwrap();
+        for piece in torrent.layout.all_pieces() {
+            torrent.write(&storage, piece);
+        }
+        let (mut files, mut out) = (storage.files(2), Outgoing::new(b"sealed".into()));
+        let (mut bytes, mut loads) = (Vec::new(), Vec::new());
+        loop {
+            while !out.is_out() {
+                let rest: Vec<u8> = out.rest().iter().flat_map(|part| part.to_vec()).collect();
+                let taken = rest.len().min(most);
+                bytes.extend_from_slice(&rest[..taken]);
+                out.on_sent(taken);
+            }
+            out.load(session, &torrent.layout, &mut files).unwrap();
+            match out.is_out() {
+                true => return (bytes, loads),
+                false => loads.push(out.cuts.len()),
+            }
+        }
+    }
+
+    #[test]
+    fn all_goes_out_in_order_however_little_the_kernel_takes() {
+        let torrent = Torrent::new(100, &[(150, false), (40, true), (160, false)]);
+        // Neighbours, across files and padding; one again; one before it; a part of one.
+        let blocks = [
+            (0, 0, 60),
+            (0, 60, 40),
+            (1, 0, 100),
+            (1, 0, 100),
+            (0, 5, 9),
+            (3, 0, 50),
+        ];
+        let mut expected = b"sealed".to_vec();
+        Message::Unchoke.encode(&mut expected);
+        for (index, begin, length) in blocks {
+            let start = (index * 100 + begin) as usize;
+            let data = &torrent.data[start..start + length as usize];
+            Message::Piece { index, begin, data }.encode(&mut expected);
+        }
+        for most in [1, 7, 64, 1000] {
+            let (bytes, _) = sent(&torrent, &mut asked(&torrent, &blocks), most);
+            assert_eq!(bytes, expected, "{most} at a time");
+        }
+    }
+
+    #[test]
+    fn a_fast_peer_is_loaded_for_in_bulk_and_a_slow_one_block_by_block() {
+        let torrent = Torrent::new(1000, &[(100_000, false)]);
+        let blocks: Vec<_> = (0..60).map(|index| (index, 0, 1000)).collect();
+        let (_, fast) = sent(&torrent, &mut asked(&torrent, &blocks), 1 << 20);
+        assert_eq!(fast, [2, 4, 8, 16, 16, 14]);
+        let (_, slow) = sent(&torrent, &mut asked(&torrent, &blocks), 900);
+        assert_eq!(slow[1..], [1; 58], "once it was seen to be slow");
+    }
+
+    #[test]
+    fn long_blocks_are_bounded_too() {
+        let length = MAX_SERVED_LEN;
+        let torrent = Torrent::new(length.into(), &[(8 * u64::from(length), false)]);
+        let blocks: Vec<_> = (0..8).map(|index| (index, 0, length)).collect();
+        let (bytes, loads) = sent(&torrent, &mut asked(&torrent, &blocks), 1 << 30);
+        assert_eq!(bytes.len(), 6 + 5 + 8 * (13 + length as usize));
+        assert_eq!(loads, [2; 4]);
+    }
+}
