@@ -227,7 +227,7 @@ fn refuse_doubled(bytes: &[u8], keys: &mut [Range<usize>]) -> Result<(), Bencode
 /// The smallest parts of bencode.
 enum Token<'a> {
     /// The characters between `i` and `e`.
-    Number(&'a str),
+    Number(&'a [u8]),
     String(&'a [u8]),
     List,
     Dict,
@@ -244,7 +244,7 @@ fn token(bytes: &[u8], at: usize) -> Result<(Token<'_>, usize), BencodeError> {
         Some(b'e') => Ok((Token::End, at + 1)),
         Some(b'i') => {
             let text = until(b'e', &rest[1..], Problem::Number, at)?;
-            let digits = text.strip_prefix('-').filter(|digits| *digits != "0");
+            let digits = text.strip_prefix(b"-").filter(|digits| *digits != b"0");
             match is_canonical(digits.unwrap_or(text)) {
                 true => Ok((Token::Number(text), at + text.len() + 2)),
                 false => Err(Problem::Number.at(at)),
@@ -256,8 +256,11 @@ fn token(bytes: &[u8], at: usize) -> Result<(Token<'_>, usize), BencodeError> {
                 return Err(Problem::Length.at(at));
             }
             let body = &rest[digits.len() + 1..];
+            let mut digits_left = digits.iter().map(|digit| usize::from(digit - b'0'));
             // A length that overflows is too long for the bytes at hand, too.
-            let string = digits.parse().ok().and_then(|len: usize| body.get(..len));
+            let len =
+                digits_left.try_fold(0usize, |len, digit| len.checked_mul(10)?.checked_add(digit));
+            let string = len.and_then(|len| body.get(..len));
             let string = string.ok_or(Problem::CutShort.at(at))?;
             Ok((Token::String(string), at + digits.len() + 1 + string.len()))
         }
@@ -266,21 +269,21 @@ fn token(bytes: &[u8], at: usize) -> Result<(Token<'_>, usize), BencodeError> {
     }
 }
 
-/// The text before the first `end`, which must not be far.
-fn until(end: u8, bytes: &[u8], problem: Problem, at: usize) -> Result<&str, BencodeError> {
+/// The bytes before the first `end`, which must not be far.
+fn until(end: u8, bytes: &[u8], problem: Problem, at: usize) -> Result<&[u8], BencodeError> {
     let near = &bytes[..bytes.len().min(MAX_NUMBER_LEN + 1)];
     match near.iter().position(|byte| *byte == end) {
-        Some(len) => str::from_utf8(&near[..len]).map_err(|_| problem.at(at)),
+        Some(len) => Ok(&near[..len]),
         None if near.len() > MAX_NUMBER_LEN => Err(problem.at(at)),
         None => Err(Problem::CutShort.at(at)),
     }
 }
 
 /// Whether it is a number without sign or needless zeros.
-fn is_canonical(digits: &str) -> bool {
-    digits.bytes().all(|b| b.is_ascii_digit())
+fn is_canonical(digits: &[u8]) -> bool {
+    digits.iter().all(u8::is_ascii_digit)
         && !digits.is_empty()
-        && (digits == "0" || !digits.starts_with('0'))
+        && (digits == b"0" || !digits.starts_with(b"0"))
 }
 
 /// A sound value where it lies: its bytes, exactly as they came.
@@ -312,7 +315,7 @@ impl<'a> Raw<'a> {
     /// The value, if it is a number that 64 bits with a sign can hold.
     pub fn number(self) -> Option<i64> {
         match token(self.0, 0) {
-            Ok((Token::Number(text), _)) => text.parse().ok(),
+            Ok((Token::Number(text), _)) => str::from_utf8(text).ok()?.parse().ok(),
             _ => None,
         }
     }

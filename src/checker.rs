@@ -40,29 +40,33 @@ const GATHER: Duration = Duration::from_millis(150);
 /// every buffer. A multiple of [`BUFFER_LEN`].
 const AHEAD_LEN: u32 = 4 << 20;
 
-/// Files that a checker keeps open: pieces of a batch are mostly of the same few.
-const MAX_OPEN: usize = 4;
-
 /// Hashes pieces of one torrent; one for each thread that does.
 pub struct Checker<H> {
-    files: Files,
+    storage: Arc<Storage>,
     /// The hash that a piece must have.
     expected: H,
     /// As many as were ever needed at a time.
-    buffers: Vec<Pages>,
+    lanes: Vec<Lane>,
     /// The data may have to come from the disk; a piece that was just written has not.
     cold: bool,
     /// The hash of a piece of full length that is all zeros, once it was needed.
     zeros: Option<PieceHash>,
 }
 
+/// What reads one of the pieces that are hashed together. Each has a file of its own open:
+/// where files are small, the one that ends in the next buffer is still open then.
+struct Lane {
+    files: Files,
+    buffer: Pages,
+}
+
 impl<H: Fn(PieceIndex) -> PieceHash> Checker<H> {
-    /// For the torrent that `files` belong to.
-    pub fn new(files: Files, expected: H) -> Self {
+    /// For a torrent's data.
+    pub fn new(storage: &Arc<Storage>, expected: H) -> Self {
         Self {
-            files,
+            storage: Arc::clone(storage),
             expected,
-            buffers: Vec::new(),
+            lanes: Vec::new(),
             cold: true,
             zeros: None,
         }
@@ -80,7 +84,7 @@ impl<H: Fn(PieceIndex) -> PieceHash> Checker<H> {
     ) -> Result<(), StorageError> {
         let mut rest = pieces;
         while let Some(&first) = rest.first() {
-            let layout = self.files.layout();
+            let layout = self.storage.layout();
             let len = layout.piece_len(first);
             let mut lanes = lanes_for(rest.len());
             // Only pieces of the same length go together: not the last, if it is shorter.
@@ -108,10 +112,11 @@ impl<H: Fn(PieceIndex) -> PieceHash> Checker<H> {
         verdict: &mut impl FnMut(PieceIndex, bool),
     ) -> Result<(), StorageError> {
         let mut written = Vec::with_capacity(pieces.len());
+        self.provide(1);
         for &piece in pieces {
-            let start = self.files.layout().piece_start(piece);
-            let len = self.files.layout().piece_len(piece);
-            match self.files.presence(start, u64::from(len))? {
+            let start = self.storage.layout().piece_start(piece);
+            let len = self.storage.layout().piece_len(piece);
+            match self.lanes[0].files.presence(start, u64::from(len))? {
                 Presence::Data => written.push(piece),
                 Presence::Hole => verdict(piece, self.hash_zeros(len) == (self.expected)(piece)),
                 Presence::Missing => verdict(piece, false),
@@ -126,13 +131,14 @@ impl<H: Fn(PieceIndex) -> PieceHash> Checker<H> {
     /// # Errors
     /// As for [`check`](Self::check).
     pub fn hash_blocks(&mut self, piece: PieceIndex) -> Result<Vec<[u8; 20]>, StorageError> {
-        let start = self.files.layout().piece_start(piece);
-        let len = self.files.layout().piece_len(piece);
+        let start = self.storage.layout().piece_start(piece);
+        let len = self.storage.layout().piece_len(piece);
         let mut hashes = Vec::new();
         self.provide(1);
+        let Lane { files, buffer } = &mut self.lanes[0];
         for begin in (0..len).step_by(BLOCK_LEN as usize) {
-            let block = &mut self.buffers[0][..BLOCK_LEN.min(len - begin) as usize];
-            if !is_there(self.files.read(start + u64::from(begin), block))? {
+            let block = &mut buffer[..BLOCK_LEN.min(len - begin) as usize];
+            if !is_there(files.read(start + u64::from(begin), block))? {
                 return Ok(Vec::new());
             }
             hashes.push(Sha1::digest(block).into());
@@ -150,30 +156,32 @@ impl<H: Fn(PieceIndex) -> PieceHash> Checker<H> {
         let mut hasher = Sha1Lanes::new(pieces.len());
         let mut there = [true; MAX_LANES];
         for begin in (0..len).step_by(BUFFER_LEN) {
+            let layout = self.storage.layout();
+            let at = |piece: &PieceIndex| layout.piece_start(*piece) + u64::from(begin);
             if self.cold && begin.is_multiple_of(AHEAD_LEN) {
-                for piece in pieces {
-                    let at = self.files.layout().piece_start(*piece) + u64::from(begin);
-                    self.files
-                        .prefetch(at, u64::from(AHEAD_LEN.min(len - begin)));
+                let ahead = u64::from(AHEAD_LEN.min(len - begin));
+                for (piece, lane) in pieces.iter().zip(&mut self.lanes) {
+                    lane.files.prefetch(at(piece), ahead);
                 }
             }
             let n = BUFFER_LEN.min((len - begin) as usize);
-            let buffers = self.buffers.iter_mut();
-            for ((piece, buffer), there) in pieces.iter().zip(buffers).zip(&mut there) {
-                let at = self.files.layout().piece_start(*piece) + u64::from(begin);
-                *there &= is_there(self.files.read(at, &mut buffer[..n]))?;
+            for ((piece, lane), there) in pieces.iter().zip(&mut self.lanes).zip(&mut there) {
+                *there &= is_there(lane.files.read(at(piece), &mut lane.buffer[..n]))?;
             }
-            let buffers = self.buffers.iter().take(pieces.len());
-            hasher.update(&buffers.map(|buffer| &buffer[..n]).collect::<Vec<_>>());
+            let lanes = self.lanes.iter().take(pieces.len());
+            hasher.update(&lanes.map(|lane| &lane.buffer[..n]).collect::<Vec<_>>());
         }
         let hashes = hasher.finish().into_iter().zip(there);
         Ok(hashes.map(|(hash, there)| there.then_some(hash)).collect())
     }
 
-    /// Sees to it that there are so many buffers.
-    fn provide(&mut self, buffers: usize) {
-        let count = self.buffers.len().max(buffers);
-        self.buffers.resize_with(count, || Pages::new(BUFFER_LEN));
+    /// Sees to it that there are so many lanes.
+    fn provide(&mut self, lanes: usize) {
+        let count = self.lanes.len().max(lanes);
+        self.lanes.resize_with(count, || Lane {
+            files: self.storage.files(1),
+            buffer: Pages::new(BUFFER_LEN),
+        });
     }
 
     fn hash_zeros(&mut self, len: u32) -> PieceHash {
@@ -184,7 +192,7 @@ impl<H: Fn(PieceIndex) -> PieceHash> Checker<H> {
             }
             hasher.finalize().into()
         };
-        if len != self.files.layout().piece_length() {
+        if len != self.storage.layout().piece_length() {
             return hash(len); // the last piece: comes once
         }
         *self.zeros.get_or_insert_with(|| hash(len))
@@ -233,7 +241,7 @@ pub fn spawn(
     requests: Receiver<CheckRequest>,
     report: impl Fn(CheckReport) + Send + 'static,
 ) -> io::Result<JoinHandle<()>> {
-    let mut checker = Checker::new(storage.files(MAX_OPEN), expected);
+    let mut checker = Checker::new(storage, expected);
     checker.cold = false;
     thread::Builder::new()
         .name("checker".into())
@@ -307,7 +315,7 @@ pub fn check_all(
     let runs = todo.len().div_ceil(run);
     let (next, done) = (AtomicU32::new(0), AtomicU32::new(0));
     let work = || {
-        let mut checker = Checker::new(storage.files(MAX_OPEN), expected);
+        let mut checker = Checker::new(storage, expected);
         let mut right = Vec::new();
         while !stop.load(Ordering::Relaxed) {
             let taken = next.fetch_add(1, Ordering::Relaxed) as usize;

@@ -170,23 +170,18 @@ pub fn parse(bytes: &[u8]) -> Result<Metainfo, MetainfoError> {
         return Err(MetainfoError::TooLarge(bytes.len()));
     }
     let torrent = bencode::scan(bytes, bencode::FILE_DEPTH)?;
-    let value = |key: &[u8]| {
-        torrent
-            .dict()?
-            .find(|entry| entry.0 == key)
-            .map(|(_, value)| value)
-    };
-    let info = value(b"info").ok_or(MetainfoError::Needs {
+    let keys = Keys::of(torrent).unwrap_or_default();
+    let info = keys.info.ok_or(MetainfoError::Needs {
         key: "info",
         needed: "a dictionary",
     })?;
     Ok(Metainfo {
-        trackers: tiers(value(b"announce-list"), value(b"announce")),
-        webseeds: urls(value(b"url-list"), &mut HashSet::new()),
-        nodes: nodes(value(b"nodes")),
-        comment: value(b"comment").and_then(short_text),
-        created_by: value(b"created by").and_then(short_text),
-        creation_date: value(b"creation date").and_then(Raw::number),
+        trackers: tiers(keys.announce_list, keys.announce),
+        webseeds: urls(keys.url_list, &mut HashSet::new()),
+        nodes: nodes(keys.nodes),
+        comment: keys.comment.and_then(short_text),
+        created_by: keys.created_by.and_then(short_text),
+        creation_date: keys.creation_date.and_then(Raw::number),
         ..read_info(info)?
     })
 }
@@ -223,9 +218,18 @@ impl Metainfo {
     }
 }
 
-/// The keys of `info`, or of one file in it, that we know.
+/// The keys of a torrent, of its `info`, or of one file in that, that we know.
 #[derive(Default)]
 struct Keys<'a> {
+    announce: Option<Raw<'a>>,
+    announce_list: Option<Raw<'a>>,
+    comment: Option<Raw<'a>>,
+    created_by: Option<Raw<'a>>,
+    creation_date: Option<Raw<'a>>,
+    info: Option<Raw<'a>>,
+    nodes: Option<Raw<'a>>,
+    url_list: Option<Raw<'a>>,
+
     name: Option<Raw<'a>>,
     name_utf8: Option<Raw<'a>>,
     piece_length: Option<Raw<'a>>,
@@ -245,6 +249,14 @@ impl<'a> Keys<'a> {
         let mut keys = Self::default();
         for (key, value) in dict.dict()? {
             let known = match key {
+                b"announce" => &mut keys.announce,
+                b"announce-list" => &mut keys.announce_list,
+                b"comment" => &mut keys.comment,
+                b"created by" => &mut keys.created_by,
+                b"creation date" => &mut keys.creation_date,
+                b"info" => &mut keys.info,
+                b"nodes" => &mut keys.nodes,
+                b"url-list" => &mut keys.url_list,
                 b"name" => &mut keys.name,
                 b"name.utf-8" => &mut keys.name_utf8,
                 b"piece length" => &mut keys.piece_length,

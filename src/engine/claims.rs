@@ -8,49 +8,24 @@ use crate::types::InfoHash;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-/// Which torrent writes where.
+/// Which torrent writes where. All that one writes is at or below two places in its DIR:
+/// its file or folder, and the small file beside that while it is incomplete.
 #[derive(Default)]
-pub(super) struct Claims {
-    /// Files, the small one beside an incomplete torrent included.
-    files: HashMap<PathBuf, InfoHash>,
-    /// Folders on the way to them, in which others may be, too.
-    folders: HashMap<PathBuf, InfoHash>,
-}
+pub(super) struct Claims(HashMap<PathBuf, InfoHash>);
 
 impl Claims {
-    /// Claims the paths of a torrent, unless one is taken: then it is returned, with the
+    /// Claims the places of a torrent, unless one is taken: then it is returned, with the
     /// torrent that has it, and nothing is claimed.
     pub(super) fn claim(&mut self, dir: &Path, metainfo: &Metainfo) -> Option<(PathBuf, InfoHash)> {
-        let wanted = vec![true; metainfo.files.len()];
-        let plan = Plan::new(dir, metainfo.into(), &wanted);
-        let paths: Vec<PathBuf> = plan
-            .wanted_files()
-            .map(|file| plan.path(file))
-            .chain([plan.record_path()])
-            .collect();
-        let above = |path: &PathBuf| {
-            let folders = path.ancestors().skip(1).map(Path::to_owned);
-            folders
-                .take_while(|folder| folder != dir)
-                .collect::<Vec<_>>()
-        };
-        for path in &paths {
-            let file = self.files.get(path).or_else(|| self.folders.get(path));
-            if let Some(other) = file {
-                return Some((path.clone(), *other));
-            }
-            for folder in above(path) {
-                if let Some(other) = self.files.get(&folder) {
-                    return Some((folder, *other));
-                }
+        let plan = Plan::new(dir, metainfo.into(), &vec![true; metainfo.files.len()]);
+        let places = [dir.join(&metainfo.name), plan.record_path()];
+        for place in &places {
+            if let Some(other) = self.0.get(place) {
+                return Some((place.clone(), *other));
             }
         }
-        for path in paths {
-            let folders = above(&path).into_iter();
-            self.folders
-                .extend(folders.map(|folder| (folder, metainfo.info_hash)));
-            self.files.insert(path, metainfo.info_hash);
-        }
+        self.0
+            .extend(places.map(|place| (place, metainfo.info_hash)));
         None
     }
 }
@@ -83,13 +58,13 @@ mod tests {
         let one = torrent("one", &[]);
         let rival = torrent("one", &["x"]); // a folder where `one` is a file
         let tree = torrent("tree", &["a/b", "c"]);
-        let twig = torrent("tree", &["d"]); // other files, but the same record
+        let twig = torrent("tree", &["d"]); // other files, but the same folder
         let record = torrent("tree.storrent", &[]);
         let cases = [
             (&one, &tree, None),
             (&one, &rival, Some("dir/one")),
             (&rival, &one, Some("dir/one")),
-            (&tree, &twig, Some("dir/tree.storrent")),
+            (&tree, &twig, Some("dir/tree")),
             (&tree, &record, Some("dir/tree.storrent")),
         ];
         for (first, second, taken) in cases {

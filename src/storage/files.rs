@@ -238,21 +238,25 @@ impl Storage {
     }
 }
 
-/// Writes of `bufs` (the first one not empty) up to `max` bytes, as far as one call goes.
+/// Writes of `bufs` up to `max` bytes (at least one), as far as one call goes.
 fn write_some(fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>], max: u64, at: u64) -> Result<usize, Errno> {
+    let mut left = max;
     let mut whole = 0;
-    let mut len = 0;
-    for buf in bufs {
-        len += buf.len() as u64;
-        if len > max {
-            break;
-        }
+    while let Some(buf) = bufs.get(whole).filter(|buf| buf.len() as u64 <= left) {
+        left -= buf.len() as u64;
         whole += 1;
     }
-    let written = retry(|| match bufs.first() {
-        Some(first) if whole == 0 => rustix::io::pwrite(fd, &first[..max as usize], at),
-        _ => rustix::io::pwritev(fd, &bufs[..whole], at),
-    })?;
+    // Of the next one only a part may be of this file.
+    let part = bufs.get(whole).map_or(&[][..], |buf| &buf[..left as usize]);
+    let cut;
+    let bufs = match part.is_empty() {
+        true => &bufs[..whole],
+        false => {
+            cut = [&bufs[..whole], &[IoSlice::new(part)]].concat();
+            &cut
+        }
+    };
+    let written = retry(|| rustix::io::pwritev(fd, bufs, at))?;
     // A disk that takes nothing and says nothing: never seen, but must not loop.
     if written == 0 {
         Err(Errno::IO)
