@@ -33,8 +33,9 @@ use crate::bitfield::Bitfield;
 use crate::layout::{Layout, PieceIndex, Span, spans_of};
 use crate::rarity::Rarity;
 use crate::types::PeerKey;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+pub use take_over::Rivals;
 
 /// Pieces chosen at random before rarest-first begins.
 const RANDOM_FIRST: u32 = 4;
@@ -97,6 +98,8 @@ pub struct Picker {
     states: Vec<State>,
     rarity: Rarity,
     started: BTreeMap<PieceIndex, Started>,
+    /// Those of the started that have free blocks: a few, while hundreds may be started.
+    open: BTreeSet<PieceIndex>,
     leases: BTreeMap<PeerKey, Leases>,
     /// Counts the grants: later ones are taken over first.
     grants: u64,
@@ -139,6 +142,7 @@ impl Picker {
             states,
             rarity,
             started: BTreeMap::new(),
+            open: BTreeSet::new(),
             leases: BTreeMap::new(),
             grants: 0,
             sequential,
@@ -203,12 +207,14 @@ impl Picker {
     pub fn pick(&mut self, peer: PeerKey, have: &Bitfield, blocks: u32) -> Vec<Span> {
         let mut granted = Vec::new();
         let mut left = blocks;
-        let open = self.started.iter().filter(|(piece, started)| {
-            started.free > 0
-                && have.has(**piece)
-                && (!started.alone || started.owner.is_none_or(|o| o == peer))
-        });
-        let open: Vec<PieceIndex> = open.map(|(piece, _)| *piece).collect();
+        let is_for_it = |piece: &PieceIndex| {
+            let started = self.started.get(piece);
+            started.is_some_and(|s| !s.alone || s.owner.is_none_or(|owner| owner == peer))
+        };
+        let open = self.open.iter().copied();
+        let open: Vec<PieceIndex> = open
+            .filter(|piece| have.has(*piece) && is_for_it(piece))
+            .collect();
         for piece in open {
             left -= self.grant(peer, piece, left, &mut granted);
             if left == 0 {
@@ -296,6 +302,9 @@ impl Picker {
             })
             .collect();
         let missing = slots.iter().filter(|slot| !slot.stored).count() as u32;
+        if missing > 0 {
+            self.open.insert(piece);
+        }
         self.started.insert(
             piece,
             Started {
@@ -343,6 +352,9 @@ impl Picker {
         };
         let slot = &mut started.slots[number as usize];
         started.free -= u32::from(slot.leases == 0);
+        if started.free == 0 {
+            self.open.remove(&piece);
+        }
         slot.leases += 1;
         started.leases += 1;
         self.grants += 1;
@@ -357,26 +369,13 @@ impl Picker {
         let mut outcome = Outcome::default();
         let mut ended = false;
         for number in span.numbers() {
-            if !self.end_lease(peer, span.piece(), number) {
-                continue;
-            }
-            ended = true;
-            let Some(started) = self.started.get_mut(&span.piece()) else {
+            let Some(rivals) = self.end_lease(peer, span.piece(), number, true) else {
                 continue;
             };
-            let slot = &mut started.slots[number as usize];
-            if !slot.stored {
-                (slot.stored, slot.giver) = (true, Some(peer));
-                started.missing -= 1;
-                started.free -= u32::from(slot.leases == 0);
-            } else {
-                slot.giver = None;
-            }
-            if slot.leases > 0 {
-                let rivals = self
-                    .leases
-                    .iter()
-                    .filter(|(_, l)| l.contains_key(&(span.piece(), number)));
+            ended = true;
+            if rivals > 0 {
+                let holders = self.leases.iter();
+                let rivals = holders.filter(|(_, l)| l.contains_key(&(span.piece(), number)));
                 outcome
                     .cancel
                     .extend(rivals.map(|(rival, _)| (*rival, span.only(number))));
@@ -392,7 +391,7 @@ impl Picker {
     pub fn released(&mut self, peer: PeerKey, span: Span) -> Option<PieceIndex> {
         let ended = span
             .numbers()
-            .filter(|number| self.end_lease(peer, span.piece(), *number))
+            .filter_map(|number| self.end_lease(peer, span.piece(), number, false))
             .count();
         self.disown(peer, span.piece());
         if ended == 0 {
@@ -425,7 +424,7 @@ impl Picker {
             .collect();
         leases
             .iter()
-            .for_each(|(piece, number)| _ = self.end_lease(peer, *piece, *number));
+            .for_each(|(piece, number)| _ = self.end_lease(peer, *piece, *number, false));
         self.leases.remove(&peer);
         let owned = self.started.values_mut();
         owned
@@ -439,21 +438,34 @@ impl Picker {
             .collect()
     }
 
-    /// Takes back one lease; a block that is not stored and that nobody else holds is
-    /// free again. (The caller who stored it says so right after.)
-    fn end_lease(&mut self, peer: PeerKey, piece: PieceIndex, number: u32) -> bool {
-        let held = self
-            .leases
-            .get_mut(&peer)
-            .and_then(|leases| leases.remove(&(piece, number)));
-        let (Some(_), Some(started)) = (held, self.started.get_mut(&piece)) else {
-            return false;
-        };
+    /// Takes back one lease, because the block is `stored` or because it will not be: then
+    /// it is free again, unless somebody else holds or stored it. Returns how many still hold
+    /// it; `None` if `peer` did not.
+    fn end_lease(
+        &mut self,
+        peer: PeerKey,
+        piece: PieceIndex,
+        number: u32,
+        stored: bool,
+    ) -> Option<u8> {
+        self.leases.get_mut(&peer)?.remove(&(piece, number))?;
+        let started = self.started.get_mut(&piece)?;
         let slot = &mut started.slots[number as usize];
         slot.leases -= 1;
         started.leases -= 1;
-        started.free += u32::from(slot.leases == 0 && !slot.stored);
-        true
+        match (stored, slot.stored) {
+            (true, false) => {
+                (slot.stored, slot.giver) = (true, Some(peer));
+                started.missing -= 1;
+            }
+            (true, true) => slot.giver = None,
+            (false, false) if slot.leases == 0 => {
+                started.free += 1;
+                self.open.insert(piece);
+            }
+            (false, _) => {}
+        }
+        Some(slot.leases)
     }
 
     /// The rule: whole, and nobody may write to it.
@@ -510,7 +522,7 @@ impl Picker {
 
     /// Whether this is the endgame: every block that is missing is on order.
     pub fn all_granted(&self) -> bool {
-        self.rarity.is_empty() && self.started.values().all(|started| started.free == 0)
+        self.rarity.is_empty() && self.open.is_empty()
     }
 }
 

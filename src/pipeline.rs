@@ -96,6 +96,11 @@ impl Pipeline {
         self.rate as u64
     }
 
+    /// Whether more on order still makes the peer faster.
+    pub fn is_growing(&self) -> bool {
+        self.growing
+    }
+
     /// The peer says how many requests it queues (`reqq`, BEP 10).
     pub fn set_limit(&mut self, reqq: u32) {
         self.limit = reqq.clamp(1, MAX_WINDOW);

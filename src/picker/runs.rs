@@ -46,10 +46,11 @@ impl Picker {
             });
             leased || started.slots.iter().any(|slot| slot.giver == Some(seed))
         };
-        let open = self.started.iter().filter(|(piece, started)| {
-            started.free > 0 && !started.alone && have.has(**piece) && begun(**piece, started)
-        });
-        open.map(|(piece, _)| *piece).next()
+        let is_its = |piece: &PieceIndex| {
+            let started = self.started.get(piece).filter(|s| !s.alone);
+            have.has(*piece) && started.is_some_and(|started| begun(*piece, started))
+        };
+        self.open.iter().copied().find(is_its)
     }
 
     /// The first piece of the longest run of free pieces.

@@ -18,6 +18,7 @@ use super::Picker;
 use crate::bitfield::Bitfield;
 use crate::layout::{PieceIndex, Span, spans_of};
 use crate::types::PeerKey;
+use std::collections::BTreeMap;
 
 /// At the very end, so few blocks are asked of two peers, rather than taken over.
 const SHARED_BLOCKS: usize = 8;
@@ -46,6 +47,7 @@ type Taken = (Vec<Span>, Vec<(PeerKey, Span)>);
 type Queued = (usize, PieceIndex, u32);
 
 /// A peer that others may take work from.
+#[derive(Debug)]
 struct Victim {
     peer: PeerKey,
     /// Seconds that it takes for a block.
@@ -61,45 +63,74 @@ impl Victim {
     }
 }
 
+/// Who would finish when, at one moment: looked at once for all the idle.
+#[derive(Debug)]
+pub struct Rivals {
+    endgame: bool,
+    /// Seconds that a peer takes for a block, infinite if it gives nothing.
+    paces: BTreeMap<PeerKey, f64>,
+    /// Those with work, who would finish last first.
+    victims: Vec<Victim>,
+}
+
+impl Rivals {
+    /// Seconds that `peer` takes for a block, if that is known or must be guessed.
+    fn pace(&self, peer: PeerKey) -> Option<f64> {
+        let known = self.paces.get(&peer).copied();
+        known.or(self.endgame.then_some(UNKNOWN_PACE))
+    }
+}
+
 impl Picker {
+    /// How those who have work will get on. `paces`: the seconds that each takes for a
+    /// block, infinite if it gives nothing, as far as that is known.
+    pub fn rivals(&self, paces: BTreeMap<PeerKey, f64>) -> Rivals {
+        let mut rivals = Rivals {
+            endgame: self.all_granted(),
+            paces,
+            victims: Vec::new(),
+        };
+        let queues = self.leases.iter().filter(|(_, leases)| !leases.is_empty());
+        let victims = queues.filter_map(|(peer, leases)| {
+            let (peer, queue) = (*peer, leases.len());
+            let pace = rivals.pace(peer)?;
+            Some(Victim { peer, pace, queue })
+        });
+        let mut victims: Vec<Victim> = victims.collect();
+        victims.sort_by(|a, b| a.finish().total_cmp(&b.finish()));
+        victims.reverse();
+        rivals.victims = victims;
+        rivals
+    }
+
     /// Work for `peer`, for whom [`Picker::pick`] found none: up to `blocks` blocks that
     /// it would bring sooner than the peer that would finish last, from the end of that
     /// one's queue. They are to be cancelled there at once; only the last few of all are
-    /// asked of both, and of more if those turn out to be far slower. `pace`: the seconds
-    /// that a peer takes for a block, infinite if it gives nothing; `None` if that is not
-    /// known.
+    /// asked of both, and of more if those turn out to be far slower. If it gets any, the
+    /// `rivals` are others from then on.
     pub fn take_over(
         &mut self,
         peer: PeerKey,
         have: &Bitfield,
         blocks: u32,
-        pace: impl Fn(PeerKey) -> Option<f64>,
+        rivals: &Rivals,
     ) -> Taken {
-        let endgame = self.all_granted();
-        let pace = |peer| pace(peer).or(endgame.then_some(UNKNOWN_PACE));
-        let Some(mine) = pace(peer) else {
+        let endgame = rivals.endgame;
+        let Some(mine) = rivals.pace(peer) else {
             return Taken::default();
         };
         let busy = self.leased(peer);
         let earliest = mine * (busy + 1) as f64;
-        let is_slow =
-            |other| other != peer && pace(other).is_some_and(|theirs| theirs > FAR_SLOWER * mine);
-        let queues = self.leases.iter().filter(|(_, leases)| !leases.is_empty());
-        let mut victims: Vec<Victim> = queues
-            .filter(|(other, _)| **other != peer)
-            .filter_map(|(other, leases)| {
-                let (peer, queue) = (*other, leases.len());
-                pace(peer).map(|pace| Victim { peer, pace, queue })
-            })
-            .filter(|victim| victim.finish() > earliest)
-            .collect();
-        victims.sort_by(|a, b| a.finish().total_cmp(&b.finish()));
+        let is_slow = |other| {
+            let theirs = rivals.pace(other).filter(|_| other != peer);
+            theirs.is_some_and(|theirs| theirs > FAR_SLOWER * mine)
+        };
         // Nearly always the last one has something: the others are not looked at.
         let worth_a_look =
-            |(i, victim): &(usize, Victim)| *i == 0 || endgame && is_slow(victim.peer);
-        let found = victims
-            .into_iter()
-            .rev()
+            |(i, victim): &(usize, &Victim)| *i == 0 || endgame && is_slow(victim.peer);
+        let later = rivals.victims.iter().filter(|victim| victim.peer != peer);
+        let found = later
+            .take_while(|victim| victim.finish() > earliest)
             .enumerate()
             .take_while(worth_a_look)
             .map(|(_, victim)| (self.takeable(victim.peer, have, endgame, is_slow), victim))

@@ -18,6 +18,19 @@ fn picker(piece_blocks: u64, blocks: u64, sequential: bool) -> (Picker, Bitfield
     )
 }
 
+/// `pace`: of each peer, if it is known.
+fn take_over(
+    picker: &mut Picker,
+    peer: PeerKey,
+    have: &Bitfield,
+    blocks: u32,
+    pace: impl Fn(PeerKey) -> Option<f64>,
+) -> (Vec<Span>, Vec<(PeerKey, Span)>) {
+    let known = [A, B, C, D].map(|peer| Some((peer, pace(peer)?)));
+    let rivals = picker.rivals(known.into_iter().flatten().collect());
+    picker.take_over(peer, have, blocks, &rivals)
+}
+
 fn pieces(spans: &[Span]) -> Vec<u32> {
     spans.iter().map(|span| span.piece().get()).collect()
 }
@@ -76,8 +89,9 @@ fn small_neighbours_come_along() {
 fn a_piece_is_ready_only_when_nobody_may_write_to_it() {
     let (mut picker, all) = picker(4, 4, false);
     let work = picker.pick(A, &all, 4);
-    let (copy, cancel) =
-        picker.take_over(B, &all, 4, |peer| Some(if peer == A { 9.0 } else { 1.0 }));
+    let (copy, cancel) = take_over(&mut picker, B, &all, 4, |peer| {
+        Some(if peer == A { 9.0 } else { 1.0 })
+    });
     assert_eq!(
         (copy.as_slice(), cancel.len()),
         (work.as_slice(), 0),
@@ -103,7 +117,7 @@ fn the_idle_take_over_from_the_last() {
     let _ = picker.pick(A, &all, 32);
     let _ = picker.pick(B, &all, 32);
     let pace = |peer| Some(if peer == A { 0.001 } else { 10.0 });
-    let (work, cancel) = picker.take_over(C, &all, 100, pace);
+    let (work, cancel) = take_over(&mut picker, C, &all, 100, pace);
     assert_eq!(
         work.iter().map(|s| s.count()).sum::<u32>(),
         16,
@@ -115,7 +129,7 @@ fn the_idle_take_over_from_the_last() {
         "the half that B would come to last"
     );
     assert_eq!(cancel, [(B, work[0])]);
-    let (none, _) = picker.take_over(C, &all, 100, |peer| {
+    let (none, _) = take_over(&mut picker, C, &all, 100, |peer| {
         Some(if peer == C { 1e9 } else { 0.001 })
     });
     assert!(
@@ -130,12 +144,16 @@ fn two_that_are_silent_hold_up_nobody() {
     let (mut picker, all) = picker(4, 4, false);
     let work = picker.pick(A, &all, 4);
     let unknown = |peer| Some(if peer == A { f64::INFINITY } else { 1.0 });
-    assert_eq!(picker.take_over(B, &all, 4, unknown).0, work, "shared");
+    assert_eq!(
+        take_over(&mut picker, B, &all, 4, unknown).0,
+        work,
+        "shared"
+    );
     let known = |peer| Some(if peer == C { 1.0 } else { f64::INFINITY });
-    assert_eq!(picker.take_over(C, &all, 4, known), (work, vec![]));
-    assert_eq!(picker.take_over(C, &all, 4, known).0, [], "once");
+    assert_eq!(take_over(&mut picker, C, &all, 4, known), (work, vec![]));
+    assert_eq!(take_over(&mut picker, C, &all, 4, known).0, [], "once");
     let slow = |peer| Some(if peer == D { 9.0 } else { 1.0 });
-    assert_eq!(picker.take_over(D, &all, 4, slow).0, []);
+    assert_eq!(take_over(&mut picker, D, &all, 4, slow).0, []);
 }
 
 #[test]
@@ -144,14 +162,16 @@ fn the_idle_take_over_before_the_end_if_it_is_known_to_be_much_sooner() {
     let work = picker.pick(A, &all, 64);
     let first = some(2, &[work[0].piece().get()]);
     let pace = |peer| Some(if peer == A { 0.1 } else { 0.001 });
-    let (none, _) = picker.take_over(B, &first, 100, |peer| pace(peer).filter(|_| peer == A));
+    let (none, _) = take_over(&mut picker, B, &first, 100, |peer| {
+        pace(peer).filter(|_| peer == A)
+    });
     assert!(none.is_empty(), "nobody knows how fast B is");
-    let (taken, cancel) = picker.take_over(B, &first, 100, pace);
+    let (taken, cancel) = take_over(&mut picker, B, &first, 100, pace);
     let last = picker.layout.span(work[0].piece(), 5..64).unwrap();
     assert_eq!(taken, [last], "the first half second is left to A");
     assert_eq!(cancel, [(A, last)]);
     let lacks = some(2, &[1 - work[0].piece().get()]);
-    assert!(picker.take_over(C, &lacks, 100, pace).0.is_empty());
+    assert!(take_over(&mut picker, C, &lacks, 100, pace).0.is_empty());
 }
 
 #[test]

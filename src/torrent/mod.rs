@@ -405,13 +405,11 @@ impl Torrent {
             let (known, tell): (Vec<_>, Vec<_>) =
                 pieces.iter().partition(|piece| peer.have.has(**piece));
             peer.useful -= known.len() as u32;
-            actions.push(Action::Send(
-                *key,
-                Command::Had {
-                    pieces: pieces.clone(),
-                    tell,
-                },
-            ));
+            // A seed lacks nothing, and will not ask for these.
+            if !peer.have.is_full() {
+                let pieces = pieces.clone();
+                actions.push(Action::Send(*key, Command::Had { pieces, tell }));
+            }
             if peer.we_want && peer.useful == 0 {
                 peer.we_want = false;
                 actions.push(Action::Send(*key, Command::Interest(false)));

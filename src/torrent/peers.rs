@@ -9,7 +9,7 @@ use super::{Action, Phase, Torrent, detail};
 use crate::bitfield::Bitfield;
 use crate::layout::{BLOCK_LEN, PieceIndex, Span, spans_of};
 use crate::messages::{Command, End, EndKind, PeerEvent};
-use crate::picker::Outcome;
+use crate::picker::{Outcome, Rivals};
 use crate::swarm::Ending;
 use crate::types::{PeerId, PeerKey};
 use crate::wire::Handshake;
@@ -18,9 +18,9 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-/// How fast peers are, as [`Peer::pace`] says: found out when first asked for, once for all
-/// that are served together.
-type Paces = OnceCell<BTreeMap<PeerKey, f64>>;
+/// How those with work get on at the moment: looked at when first asked for, once for all
+/// that are served together, and again after one of them took work over.
+type Look = OnceCell<Rivals>;
 
 /// How often those who have no work look again for what they could take over. In between
 /// hardly anything changes that matters, but at the end of a download, with a hundred peers,
@@ -246,7 +246,7 @@ impl Torrent {
             PeerEvent::Have(piece) => {
                 if !peer.have.has(piece) {
                     self.on_pieces(key, &[piece], &mut actions);
-                    self.serve(key, Some(&Paces::new()), now, budgets, &mut actions);
+                    self.serve(key, Some(&mut Look::new()), now, budgets, &mut actions);
                 }
             }
             PeerEvent::Interested(interested) => {
@@ -264,7 +264,7 @@ impl Torrent {
             }
             PeerEvent::Want(blocks) => {
                 peer.wants = blocks;
-                if !self.serve(key, Some(&Paces::new()), now, budgets, &mut actions) {
+                if !self.serve(key, Some(&mut Look::new()), now, budgets, &mut actions) {
                     actions.push(Action::Send(key, Command::Fetch(Vec::new())));
                 }
             }
@@ -379,7 +379,7 @@ impl Torrent {
     fn serve(
         &mut self,
         key: PeerKey,
-        paces: Option<&Paces>,
+        look: Option<&mut Look>,
         now: Instant,
         budgets: &mut Budgets,
         actions: &mut Vec<Action>,
@@ -400,15 +400,19 @@ impl Torrent {
             None => self.picker.pick(key, &peer.have, most),
             Some(_) => self.picker.pick_run(key, &peer.have, most),
         };
-        if let Some(paces) = paces.filter(|_| spans.is_empty() && most > 0) {
-            let known = || {
-                let peers = self.peers.iter();
-                peers.filter_map(|(key, peer)| Some((*key, peer.pace(now)?)))
+        if let Some(look) = look.filter(|_| spans.is_empty() && most > 0) {
+            let Some(peer) = self.peers.get(&key) else {
+                return false;
             };
-            let pace = |peer| paces.get_or_init(|| known().collect()).get(&peer).copied();
-            let have = self.peers.get(&key).map(|peer| &peer.have);
-            let Some(have) = have else { return false };
-            let (taken, cancel) = self.picker.take_over(key, have, most, pace);
+            let rivals = look.get_or_init(|| {
+                let peers = self.peers.iter();
+                let paces = peers.filter_map(|(key, peer)| Some((*key, peer.pace(now)?)));
+                self.picker.rivals(paces.collect())
+            });
+            let (taken, cancel) = self.picker.take_over(key, &peer.have, most, rivals);
+            if !taken.is_empty() {
+                look.take();
+            }
             spans = taken;
             self.cancel(cancel, actions);
         }
@@ -437,15 +441,15 @@ impl Torrent {
             .filter(|(_, peer)| peer.wants > 0)
             .map(|(key, _)| *key);
         let hungry: Vec<PeerKey> = hungry.collect();
-        let paces = (now >= self.look_at).then(Paces::new);
-        if hungry.is_empty() || paces.is_none() && self.picker.all_granted() {
+        let mut look = (now >= self.look_at).then(Look::new);
+        if hungry.is_empty() || look.is_none() && self.picker.all_granted() {
             return;
         }
-        if paces.is_some() {
+        if look.is_some() {
             self.look_at = now + LOOK_EVERY;
         }
         for key in hungry {
-            self.serve(key, paces.as_ref(), now, budgets, actions);
+            self.serve(key, look.as_mut(), now, budgets, actions);
         }
     }
 

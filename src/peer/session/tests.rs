@@ -473,7 +473,7 @@ fn blocks_may_come_in_bulk() {
     s.on_command(Command::Interest(true));
     s.on_message(Message::Unchoke, now).unwrap();
     s.pipeline.on_answer(Duration::from_secs(1)); // far away, so that much goes on order
-    let work = span(&s, 0, 0..MANY as u32);
+    let work = span(&s, 0, 0..2 * MANY as u32);
     s.on_command(Command::Fetch(vec![work]));
     assert_eq!(s.patience(), Patience::Usual, "nothing is on order yet");
     s.request(now);
@@ -483,5 +483,15 @@ fn blocks_may_come_in_bulk() {
     s.on_message(Message::NotInterested, now).unwrap();
     assert_eq!(s.patience(), Patience::Bulk);
     s.on_command(Command::Fetch(vec![]));
-    assert_eq!(s.patience(), Patience::Last, "there is no more");
+    assert_eq!(
+        s.patience(),
+        Patience::Bulk,
+        "there is no more, but the end is far"
+    );
+    s.owed.truncate(2 * MANY - 1);
+    assert_eq!(s.patience(), Patience::Last, "the end is near");
+    s.hungry = false;
+    assert_eq!(s.patience(), Patience::Bulk);
+    s.owed.truncate(MANY - 1);
+    assert_eq!(s.patience(), Patience::Usual);
 }

@@ -4,8 +4,9 @@
 use super::Session;
 use crate::peer::patience::Patience;
 
-/// With so many blocks on order (1 MiB) a peer has enough to do for some time.
-pub(super) const MANY: usize = 64;
+/// With so many blocks on order (512 KiB) a peer has enough to do until more is ordered, also
+/// if that waits until the next [bulk](crate::peer::patience::BULK) came.
+pub(super) const MANY: usize = 32;
 
 impl Session {
     /// Whether the peer owes us blocks.
@@ -20,14 +21,15 @@ impl Session {
             && self.uploads.is_empty()
     }
 
-    /// What the next read is to wait for. If the peer owes us blocks and main has no others,
-    /// the end of the download may wait for these. If it owes us many and asks for nothing,
-    /// they may as well come in bulk.
+    /// What the next read is to wait for. If the peer owes us many blocks and asks for
+    /// nothing, they may as well come in bulk. If it owes us a few, and main has no others, the
+    /// end of the download may wait for these.
     pub fn patience(&self) -> Patience {
-        if self.is_owed() && self.hungry {
-            Patience::Last
-        } else if self.owed.len() >= MANY && !self.peer_wants {
+        let many = if self.hungry { 2 * MANY } else { MANY };
+        if self.owed.len() >= many && !self.peer_wants {
             Patience::Bulk
+        } else if self.is_owed() && self.hungry {
+            Patience::Last
         } else {
             Patience::Usual
         }
