@@ -73,8 +73,8 @@ pub enum PeerEvent {
     Want(u32),
     /// These are on disk (not verified).
     Stored(Vec<Span>),
-    /// These will not come from it (it choked us, refused, or stalled);
-    /// nothing of them will be written any more.
+    /// These will not come from it (it choked us, refused, stalled, or is too slow);
+    /// nothing of them will be written any more. What it asked for before is void.
     Released(Vec<Span>),
     /// A [`Command::Cancel`] of these was obeyed; nothing of them will be written any more.
     Cancelled(Vec<Span>),

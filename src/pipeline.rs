@@ -19,15 +19,12 @@ use std::time::{Duration, Instant};
 
 /// Blocks on order at first: of each newcomer to a new swarm, so much may turn out to be
 /// on order elsewhere, too. Near peers outgrow it at once.
-pub const FIRST_WINDOW: std::ops::RangeInclusive<u32> = 32..=128;
+pub const FIRST_WINDOW: std::ops::RangeInclusive<u32> = 32..=DEFAULT_QUEUE;
 
 /// A far peer gets more at first, so that a fast one need not wait for several round
 /// trips until it is asked for all it can send: what comes in one at this rate, in blocks
-/// a second (20 MiB).
-const FIRST_RATE: f64 = 1280.0;
-
-/// Nobody is farther away than this. Who takes longer to let us in had no place for us.
-const FARTHEST: Duration = Duration::from_secs(1);
+/// a second (64 MiB). If it turns out to be slow, it [gives back](Pipeline::bearable) most.
+const FIRST_RATE: f64 = 4096.0;
 
 /// The most blocks on order at any peer: 64 MiB, enough for 5 Gbit/s at 100 ms.
 pub const MAX_WINDOW: u32 = 4096;
@@ -42,6 +39,9 @@ const AHEAD: Duration = Duration::from_secs(2);
 
 /// ... but no more than so many bytes: a fast peer stutters for less long.
 const MAX_AHEAD: f64 = 4.0 * 1024.0 * 1024.0;
+
+/// What a peer has on order and would bring later than this, others should bring.
+const TOO_LATE: Duration = Duration::from_secs(4);
 
 /// A rate is worth something only over so long.
 const MIN_ROUND: Duration = Duration::from_millis(20);
@@ -96,9 +96,15 @@ impl Pipeline {
         self.rate as u64
     }
 
-    /// Whether more on order still makes the peer faster.
-    pub fn is_growing(&self) -> bool {
-        self.growing
+    /// How many blocks may stay on order, though they are more than the window: at first, or
+    /// before the peer became slow, it may have been asked for so many that it would sit on
+    /// them for long.
+    pub fn bearable(&self) -> u32 {
+        let in_time = self.rate * TOO_LATE.as_secs_f64() / f64::from(BLOCK_LEN);
+        match self.growing {
+            true => u32::MAX,
+            false => self.window.max(in_time as u32),
+        }
     }
 
     /// The peer says how many requests it queues (`reqq`, BEP 10).
@@ -108,16 +114,14 @@ impl Pipeline {
         self.window = self.window.min(self.limit);
     }
 
-    /// The peer let us in, `delay` after we first asked for it: at the start that tells how
-    /// far away it is, at most.
-    pub fn on_answer(&mut self, delay: Duration) {
+    /// The peer is so far away: what is asked for comes after `distance` at the soonest.
+    pub fn set_distance(&mut self, distance: Duration) {
         let is_first = self.window == *FIRST_WINDOW.start() && self.delay.is_none();
-        if !is_first || delay > FARTHEST {
-            return;
+        if is_first {
+            let blocks = (distance.as_secs_f64() * FIRST_RATE) as u32;
+            let first = blocks.clamp(*FIRST_WINDOW.start(), *FIRST_WINDOW.end());
+            self.window = first.min(self.limit);
         }
-        let blocks = (delay.as_secs_f64() * FIRST_RATE) as u32;
-        let first = blocks.clamp(*FIRST_WINDOW.start(), *FIRST_WINDOW.end());
-        self.window = first.min(self.limit);
     }
 
     /// The peer refused a request, or forgot some: perhaps there were too many.
@@ -226,7 +230,7 @@ mod tests {
         if let Some(reqq) = reqq {
             pipeline.set_limit(reqq);
         }
-        pipeline.on_answer(Duration::from_secs_f64(delay));
+        pipeline.set_distance(Duration::from_secs_f64(delay));
         let mut arrivals = std::collections::VecDeque::new();
         let (mut now, mut line_free, mut last_second) = (0.0, 0.0f64, 0.0);
         while now < seconds {
@@ -272,12 +276,27 @@ mod tests {
     }
 
     #[test]
-    fn the_far_are_asked_for_more_at_first_but_not_who_had_no_place() {
-        for (millis, window) in [(1, 32), (50, 64), (500, 128), (1_001, 32), (30_000, 32)] {
+    fn the_far_are_asked_for_more_at_first() {
+        for (millis, window) in [(1, 32), (50, 204), (100, 409), (30_000, DEFAULT_QUEUE)] {
             let mut pipeline = Pipeline::new();
-            pipeline.on_answer(Duration::from_millis(millis));
+            pipeline.set_distance(Duration::from_millis(millis));
             assert_eq!(pipeline.window, window, "after {millis} ms");
         }
+    }
+
+    #[test]
+    fn who_turns_out_to_be_slow_may_keep_what_it_brings_soon() {
+        let mut pipeline = Pipeline::new();
+        assert_eq!(pipeline.bearable(), u32::MAX, "nothing is known yet");
+        pipeline.set_distance(Duration::from_millis(200));
+        let mut now = Instant::now();
+        pipeline.on_requested(0, now);
+        assert_eq!(pipeline.window, DEFAULT_QUEUE);
+        for on_order in (0..100).rev() {
+            now += Duration::from_millis(200);
+            pipeline.on_block(BLOCK_LEN, on_order, now);
+        }
+        assert!((18..=22).contains(&pipeline.bearable()), "{pipeline:?}");
     }
 
     #[test]

@@ -55,8 +55,8 @@ pub(super) struct Greeted {
     /// What followed its handshake.
     pub(super) intake: Intake,
     pub(super) theirs: Handshake,
-    /// Our handshake has not been sent yet.
-    pub(super) owes_ours: bool,
+    /// How long after ours it came; `None`: ours has not been sent yet.
+    pub(super) within: Option<Duration>,
 }
 
 /// Connects and hears the peer's handshake. `None`: main wants it no more.
@@ -116,6 +116,7 @@ fn dial(
         return Ok(None);
     }
     let mut socket = PeerSocket::dial(addr, bind, CONNECT_TIMEOUT)?;
+    let asked = Instant::now();
     match sealed {
         // Alone: some clients drop a peer that sends more before they answered.
         None => _ = socket.write(&ours.encode(), Wait::Tick)?,
@@ -136,7 +137,7 @@ fn dial(
         socket,
         intake,
         theirs,
-        owes_ours: false,
+        within: Some(asked.elapsed()),
     }))
 }
 
@@ -167,7 +168,7 @@ fn accept(
         socket,
         intake,
         theirs,
-        owes_ours: true,
+        within: None,
     }))
 }
 

@@ -44,7 +44,6 @@ use intake::Intake;
 use learner::Learner;
 use outgoing::Outgoing;
 pub use patience::TICK;
-use patience::{BULK, Patience};
 use session::Session;
 use socket::{PeerSocket, Wait};
 use std::sync::Arc;
@@ -202,9 +201,9 @@ fn connect(
         return Ok(None);
     };
     let their_ip = socket.peer_addr()?.ip();
-    let greeting = |us: Us| match greeted.owes_ours {
-        true => us.handshake().encode().to_vec(),
-        false => Vec::new(),
+    let greeting = |us: Us| match greeted.within {
+        None => us.handshake().encode().to_vec(),
+        Some(_) => Vec::new(),
     };
     let extended = theirs.extended();
     let (welcome, learner) = match order {
@@ -248,6 +247,9 @@ fn connect(
         now,
     );
     session.extend(welcome.metadata, torrent.pex);
+    if let Some(within) = greeted.within {
+        session.on_greeted(within);
+    }
     let max_message = wire::max_message_len(layout.pieces());
     let mut sealed = Vec::new();
     match learner {
@@ -351,7 +353,7 @@ impl Peer {
         }
         if came == 0 {
             let patience = self.session.patience();
-            if patience == Patience::Bulk && self.intake.room() < BULK {
+            if self.intake.room() < patience.bytes() {
                 self.store()?;
                 self.intake.compact(self.max_message);
             }

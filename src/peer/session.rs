@@ -102,6 +102,8 @@ pub struct Session {
     extensions: Extensions,
     /// It told us of its node of the DHT. Once is enough.
     named_node: bool,
+    /// How long its handshake took, if it answered ours.
+    greeted_within: Option<Duration>,
     /// When we told it first that we want something.
     wanted_at: Option<Instant>,
     rejects: u32,
@@ -153,6 +155,7 @@ impl Session {
             pipeline: Pipeline::new(),
             extensions: Extensions::default(),
             named_node: false,
+            greeted_within: None,
             wanted_at: None,
             rejects: 0,
             owing_since: now,
@@ -164,6 +167,11 @@ impl Session {
             out: Vec::new(),
             events: Vec::new(),
         }
+    }
+
+    /// Its handshake came so long after ours: it is no farther away than that.
+    pub fn on_greeted(&mut self, within: Duration) {
+        self.greeted_within = Some(within);
     }
 
     /// What we say first: which pieces we have, and, to a peer that knows BEP 10, who
@@ -269,8 +277,10 @@ impl Session {
 
     fn on_unchoke(&mut self) {
         if std::mem::take(&mut self.peer_chokes) {
-            if let Some(at) = self.wanted_at {
-                self.pipeline.on_answer(self.heard.duration_since(at));
+            // Both answers had to come all the way; either may have waited for more than that.
+            if let (Some(one), Some(at)) = (self.greeted_within, self.wanted_at) {
+                let other = self.heard.duration_since(at);
+                self.pipeline.set_distance(one.min(other));
             }
             self.flips += 1;
             self.wake();
@@ -371,6 +381,8 @@ impl Session {
 
     fn release(&mut self, blocks: &[Block]) {
         if !blocks.is_empty() {
+            // Others come first when main gives them out again: what we asked for it forgets.
+            self.wake();
             let numbers = blocks
                 .iter()
                 .map(|block| (block.piece(), block.number()))
@@ -452,10 +464,14 @@ impl Session {
         }
     }
 
-    /// Requests what the window has room for, and asks main for more work in time.
+    /// Requests what the window has room for, and asks main for more work in time. If the
+    /// peer is so slow that it has far too much on order, what is last there is cancelled.
     pub fn request(&mut self, now: Instant) {
         if self.peer_chokes || !self.we_want {
             return;
+        }
+        if self.owed.len() > self.pipeline.bearable() as usize {
+            self.give_back(self.pipeline.bearable() as usize);
         }
         let on_order = self.owed.len() as u32;
         let room = self.pipeline.window().saturating_sub(on_order);
@@ -557,14 +573,18 @@ impl Session {
     fn on_snub(&mut self, now: Instant) {
         self.owing_since = now;
         self.pipeline.on_snubbed();
-        // Main forgets what it asked for: it may ask anew, for less.
-        self.wake();
         self.events.push(PeerEvent::Snubbed);
-        for block in &self.owed {
+        self.give_back(0);
+    }
+
+    /// Cancels what is on order but the first `keep` blocks: others are to bring it.
+    fn give_back(&mut self, keep: usize) {
+        let mut lost: Vec<Block> = self.owed.drain(keep..).collect();
+        for block in &lost {
             Message::Cancel(block.raw()).encode(&mut self.out);
         }
-        self.strays += self.owed.len() as u32;
-        let lost: Vec<Block> = self.owed.drain(..).chain(self.backlog.drain(..)).collect();
+        self.strays += lost.len() as u32;
+        lost.extend(self.backlog.drain(..));
         self.release(&lost);
     }
 }

@@ -274,12 +274,12 @@ impl Torrent {
                 self.on_released(key, &spans, now, budgets, &mut actions);
             }
             PeerEvent::Released(spans) => {
+                // Others come first, when its work is given out again.
+                peer.wants = 0;
                 self.on_released(key, &spans, now, budgets, &mut actions);
             }
             PeerEvent::Snubbed => {
                 peer.snubbed = true;
-                // Others come first, when its work is given out again.
-                peer.wants = 0;
                 actions.push(detail(
                     1,
                     format!("{}: owes us blocks and sends none", peer.addr),

@@ -184,6 +184,60 @@ fn a_peer_that_owes_and_sends_nothing_is_snubbed() {
     );
 }
 
+/// A far peer is asked for much at once. If it is slow, it keeps what it brings soon.
+#[test]
+fn a_peer_that_is_slow_gives_back_what_others_bring_sooner() {
+    let total = 400 * u64::from(BLOCK_LEN);
+    let layout = Arc::new(Layout::new(total, &[(total, false)]).unwrap());
+    let mut now = Instant::now();
+    let mut s = Session::new(layout, Bitfield::none(1), false, false, now);
+    s.on_greeted(Duration::from_secs(3)); // it took its time for that
+    s.on_command(Command::Interest(true));
+    s.on_tick(now).unwrap();
+    now += Duration::from_millis(90);
+    s.on_message(Message::Unchoke, now).unwrap();
+    s.on_command(Command::Fetch(vec![span(&s, 0, 0..400)]));
+    s.request(now);
+    assert!(s.owed.len() > 300);
+    s.on_command(Command::Fetch(vec![])); // and main has no more
+    let data = [0; BLOCK_LEN as usize];
+    for number in 0..8 {
+        now += Duration::from_millis(500);
+        let begin = number * BLOCK_LEN;
+        let block = Message::Piece {
+            index: 0,
+            begin,
+            data: &data,
+        };
+        s.on_message(block, now).unwrap();
+    }
+    told(&mut s);
+    said(&mut s);
+    s.request(now);
+    let cancels = said(&mut s)
+        .iter()
+        .filter(|m| m.starts_with("Cancel"))
+        .count();
+    assert_eq!(
+        s.owed.len() as u32,
+        s.pipeline.bearable(),
+        "what it brings in 4 s"
+    );
+    assert!(
+        (6..=10).contains(&s.owed.len()) && cancels > 300,
+        "{cancels}"
+    );
+    let rest = span(&s, 0, 8 + s.owed.len() as u32..400);
+    assert_eq!(told(&mut s)[..1], [PeerEvent::Released(vec![rest])]);
+    let begin = 399 * BLOCK_LEN; // on its way already
+    let late = Message::Piece {
+        index: 0,
+        begin,
+        data: &data,
+    };
+    assert_eq!(s.on_message(late, now).unwrap(), None);
+}
+
 #[test]
 fn silence_ends_it_and_we_are_never_silent() {
     let (mut s, now) = session(false);
@@ -472,7 +526,7 @@ fn blocks_may_come_in_bulk() {
     let mut s = Session::new(layout, Bitfield::none(1), false, false, now);
     s.on_command(Command::Interest(true));
     s.on_message(Message::Unchoke, now).unwrap();
-    s.pipeline.on_answer(Duration::from_secs(1)); // far away, so that much goes on order
+    s.pipeline.set_distance(Duration::from_secs(1)); // far away, so that much goes on order
     let work = span(&s, 0, 0..2 * MANY as u32);
     s.on_command(Command::Fetch(vec![work]));
     assert_eq!(s.patience(), Patience::Usual, "nothing is on order yet");
@@ -483,15 +537,9 @@ fn blocks_may_come_in_bulk() {
     s.on_message(Message::NotInterested, now).unwrap();
     assert_eq!(s.patience(), Patience::Bulk);
     s.on_command(Command::Fetch(vec![]));
-    assert_eq!(
-        s.patience(),
-        Patience::Bulk,
-        "there is no more, but the end is far"
-    );
-    s.owed.truncate(2 * MANY - 1);
-    assert_eq!(s.patience(), Patience::Last, "the end is near");
-    s.hungry = false;
-    assert_eq!(s.patience(), Patience::Bulk);
+    assert_eq!(s.patience(), Patience::LastBulk, "main has no more");
     s.owed.truncate(MANY - 1);
+    assert_eq!(s.patience(), Patience::Last, "the end waits for these");
+    s.hungry = false;
     assert_eq!(s.patience(), Patience::Usual);
 }

@@ -5,7 +5,7 @@ use super::Session;
 use crate::peer::patience::Patience;
 
 /// With so many blocks on order (512 KiB) a peer has enough to do until more is ordered, also
-/// if that waits until the next [bulk](crate::peer::patience::BULK) came.
+/// if that waits until the next [`BULK`](crate::peer::patience::BULK) has come.
 pub(super) const MANY: usize = 32;
 
 impl Session {
@@ -22,16 +22,15 @@ impl Session {
     }
 
     /// What the next read is to wait for. If the peer owes us many blocks and asks for
-    /// nothing, they may as well come in bulk. If it owes us a few, and main has no others, the
-    /// end of the download may wait for these.
+    /// nothing, they may as well come in bulk. If main has no more work besides, the end of
+    /// the download is near, and in the end waits for just these.
     pub fn patience(&self) -> Patience {
-        let many = if self.hungry { 2 * MANY } else { MANY };
-        if self.owed.len() >= many && !self.peer_wants {
-            Patience::Bulk
-        } else if self.is_owed() && self.hungry {
-            Patience::Last
-        } else {
-            Patience::Usual
+        let bulk = self.owed.len() >= MANY && !self.peer_wants;
+        match (bulk, self.is_owed() && self.hungry) {
+            (true, false) => Patience::Bulk,
+            (true, true) => Patience::LastBulk,
+            (false, true) => Patience::Last,
+            (false, false) => Patience::Usual,
         }
     }
 

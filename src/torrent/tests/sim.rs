@@ -373,6 +373,9 @@ impl World {
                     let layout = self.layout.clone();
                     let have = node.torrent.have().clone();
                     let mut session = Session::new(layout, have, true, false, at);
+                    if !node.torrent.peers[&key].incoming {
+                        session.on_greeted(self.delay * 2);
+                    }
                     let complete = node.torrent.phase() != Phase::Downloading;
                     let ip = Self::addr(index).ip();
                     session.greet(Some(&extension::encode(&Ourselves {
