@@ -3,8 +3,8 @@
 //! The thread dials (or takes an accepted stream), exchanges handshakes, introduces
 //! the peer to main and, if main welcomes it, converses until either side hangs up.
 //! What to say is decided by the [`session`]; this file moves bytes: from the socket to
-//! the disk ([`intake`]), from the disk to the socket, and events and commands between
-//! here and main.
+//! the disk ([`intake`]), from the disk to the socket ([`outgoing`]), and events and commands
+//! between here and main.
 //!
 //! # Two masters, one sleep
 //! A thread can sleep in one place only, but it must hear its peer *and* main, and it
@@ -24,7 +24,7 @@ pub mod greeting;
 pub mod intake;
 mod learn;
 pub mod learner;
-mod outgoing;
+pub mod outgoing;
 pub mod patience;
 pub mod session;
 pub mod socket;
