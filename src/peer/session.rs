@@ -16,15 +16,17 @@
 //!
 //! Messages and commands go in; bytes for the peer ([`Session::out`]) and events for
 //! main ([`Session::events`]) come out. The time is an argument. The peer thread is
-//! the only user, and the only one who touches the socket and the disk.
+//! the only user, and the only one who touches the socket and the disk. The upper half of
+//! the picture is in [`fetching`], the lower in [`giving`].
 
 mod extended;
+mod fetching;
+mod giving;
 mod waiting;
 
 use super::error::PeerError;
 use crate::bitfield::Bitfield;
-use crate::extension::OUR_QUEUE;
-use crate::layout::{Block, Layout, PieceIndex, RawBlock, spans_of};
+use crate::layout::{Block, Layout, RawBlock};
 use crate::messages::{Command, PeerEvent};
 use crate::pipeline::Pipeline;
 use crate::wire::Message;
@@ -47,18 +49,12 @@ const KEEP_ALIVE_AFTER: Duration = Duration::from_secs(60);
 /// How often traffic is told to main.
 const TRAFFIC_EVERY: Duration = Duration::from_millis(500);
 
-/// So many rejects in a row from a peer that does not choke us are enough.
-const MAX_REJECTS: u32 = 300;
-
 /// Replies that wait for a peer that does not read: more than any honest one causes.
 const MAX_REPLIES: usize = 1 << 20;
 
 /// So many changes of mind (choke, unchoke, interested, not interested) within
 /// [`TRAFFIC_EVERY`] are no conversation any more.
 const MAX_FLIPS: u32 = 100;
-
-/// The most blocks kept in reserve behind the request window: about 1 MiB.
-const MAX_RESERVE: u32 = 64;
 
 /// The state of one conversation.
 #[derive(Debug)]
@@ -237,13 +233,7 @@ impl Session {
                 self.on_pieces(Bitfield::all(self.layout.pieces()));
             }
             Message::Request(raw) => self.on_request(raw)?,
-            Message::Cancel(raw) => {
-                let before = self.uploads.len();
-                self.uploads.retain(|block| block.raw() != raw);
-                if self.uploads.len() < before {
-                    self.reject(raw);
-                }
-            }
+            Message::Cancel(raw) => self.on_cancel(raw),
             Message::Piece { index, begin, data } => {
                 return self.on_piece(
                     RawBlock {
@@ -275,27 +265,6 @@ impl Session {
         }
     }
 
-    fn on_unchoke(&mut self) {
-        if std::mem::take(&mut self.peer_chokes) {
-            // Both answers had to come all the way; either may have waited for more than that.
-            if let (Some(one), Some(at)) = (self.greeted_within, self.wanted_at) {
-                let other = self.heard.duration_since(at);
-                self.pipeline.set_distance(one.min(other));
-            }
-            self.flips += 1;
-            self.wake();
-            self.events.push(PeerEvent::Choked(false));
-        }
-    }
-
-    fn on_interested(&mut self, interested: bool) {
-        if std::mem::replace(&mut self.peer_wants, interested) != interested {
-            self.flips += 1;
-            self.asked_unchoke = true;
-            self.events.push(PeerEvent::Interested(interested));
-        }
-    }
-
     /// BEP 3 lets a bitfield come first only, but aria2 also sends one where that is
     /// shorter than many haves: it adds to what the peer has.
     fn on_pieces(&mut self, pieces: Bitfield) {
@@ -307,124 +276,12 @@ impl Session {
         }
     }
 
-    /// What was not requested yet won't be. What was: without BEP 6 the peer forgets
-    /// it, with BEP 6 it answers each request, by a reject at least.
-    fn on_choke(&mut self) {
-        self.peer_chokes = true;
-        self.events.push(PeerEvent::Choked(true));
-        let mut lost: Vec<Block> = self.backlog.drain(..).collect();
-        if !self.fast {
-            self.strays += self.owed.len() as u32;
-            lost.extend(self.owed.drain(..));
-        }
-        self.release(&lost);
-    }
-
-    fn on_piece(&mut self, raw: RawBlock, now: Instant) -> Result<Option<Block>, PeerError> {
-        // Peers answer in order, nearly always: the first is the one.
-        let Some(at) = self.owed.iter().position(|block| block.raw() == raw) else {
-            if self.strays == 0 {
-                return Err(PeerError::Unrequested(raw));
-            }
-            self.strays -= 1;
-            self.down += u64::from(raw.length);
-            return Ok(None);
-        };
-        let block = self.owed.remove(at);
-        self.down += u64::from(raw.length);
-        self.rejects = 0;
-        self.owing_since = now;
-        self.pipeline
-            .on_block(raw.length, self.owed.len() as u32, now);
-        Ok(block)
-    }
-
-    fn on_reject(&mut self, raw: RawBlock) -> Result<(), PeerError> {
-        let Some(at) = self.owed.iter().position(|block| block.raw() == raw) else {
-            self.strays = self.strays.saturating_sub(1);
-            return Ok(());
-        };
-        let block = self.owed.remove(at);
-        self.release(block.as_slice());
-        if !self.peer_chokes {
-            self.rejects += 1;
-            self.pipeline.on_refused();
-        }
-        if self.rejects > MAX_REJECTS {
-            Err(PeerError::RejectsAll)
-        } else {
-            Ok(())
-        }
-    }
-
-    fn on_request(&mut self, raw: RawBlock) -> Result<(), PeerError> {
-        let block = self.layout.served(raw).ok_or(PeerError::BadRequest(raw))?;
-        if self.we_choke || !self.have.has(block.piece()) {
-            // Crossed our choke on the wire, or our mistake: no crime.
-            self.reject(raw);
-        } else if self.uploads.len() < OUR_QUEUE as usize {
-            self.uploads.push_back(block);
-        } else if self.fast {
-            self.reject(raw);
-        } else {
-            return Err(PeerError::Flood);
-        }
-        Ok(())
-    }
-
-    /// With BEP 6 no request goes without an answer.
-    fn reject(&mut self, raw: RawBlock) {
-        if self.fast {
-            Message::Reject(raw).encode(&mut self.out);
-        }
-    }
-
-    fn release(&mut self, blocks: &[Block]) {
-        if !blocks.is_empty() {
-            // Others come first when main gives them out again: what we asked for it forgets.
-            self.wake();
-            let numbers = blocks
-                .iter()
-                .map(|block| (block.piece(), block.number()))
-                .collect();
-            self.events.push(PeerEvent::Released(spans_of(numbers)));
-        }
-    }
-
     /// Takes a command from main. (What of a cancelled span is received but not
     /// written, the thread has dropped before.)
     pub fn on_command(&mut self, command: Command) {
         match command {
-            Command::Fetch(spans) => {
-                self.asked = false;
-                // An empty answer to a question that has been overtaken says nothing.
-                self.hungry = spans.is_empty() && !self.overtaken;
-                if self.peer_chokes {
-                    // It choked us while main answered.
-                    if !spans.is_empty() {
-                        self.events.push(PeerEvent::Released(spans));
-                    }
-                    return;
-                }
-                for span in spans {
-                    self.backlog.extend(self.layout.blocks_of(span));
-                }
-            }
-            Command::Cancel(spans) => {
-                let cancelled = |block: &Block| spans.iter().any(|span| span.contains(*block));
-                self.backlog.retain(|block| !cancelled(block));
-                let out = &mut self.out;
-                let strays = &mut self.strays;
-                self.owed.retain(|block| {
-                    let gone = cancelled(block);
-                    if gone {
-                        Message::Cancel(block.raw()).encode(out);
-                        *strays += 1;
-                    }
-                    !gone
-                });
-                self.events.push(PeerEvent::Cancelled(spans));
-            }
+            Command::Fetch(spans) => self.fetch(spans),
+            Command::Cancel(spans) => self.cancel(spans),
             Command::Had { pieces, tell } => {
                 pieces.iter().for_each(|piece| _ = self.have.insert(*piece));
                 tell.iter()
@@ -441,20 +298,7 @@ impl Session {
                     message.encode(&mut self.out);
                 }
             }
-            Command::Choke(choke) => {
-                self.asked_unchoke = false;
-                if std::mem::replace(&mut self.we_choke, choke) != choke {
-                    let message = if choke {
-                        Message::Choke
-                    } else {
-                        Message::Unchoke
-                    };
-                    message.encode(&mut self.out);
-                    for block in std::mem::take(&mut self.uploads) {
-                        self.reject(block.raw());
-                    }
-                }
-            }
+            Command::Choke(choke) => self.choke(choke),
             Command::MayUpload(bytes) => {
                 self.asked_allowance = false;
                 self.allowance = self.allowance.map(|allowance| allowance + bytes);
@@ -462,67 +306,6 @@ impl Session {
             Command::TellPeers { added, dropped } => self.tell_peers(&added, &dropped),
             Command::FetchMetadata(_) => {} // we have it
         }
-    }
-
-    /// Requests what the window has room for, and asks main for more work in time. If the
-    /// peer is so slow that it has far too much on order, what is last there is cancelled.
-    pub fn request(&mut self, now: Instant) {
-        if self.peer_chokes || !self.we_want {
-            return;
-        }
-        if self.owed.len() > self.pipeline.bearable() as usize {
-            self.give_back(self.pipeline.bearable() as usize);
-        }
-        let on_order = self.owed.len() as u32;
-        let room = self.pipeline.window().saturating_sub(on_order);
-        let next = self
-            .backlog
-            .drain(..(room as usize).min(self.backlog.len()));
-        for block in next {
-            Message::Request(block.raw()).encode(&mut self.out);
-            self.owed.push_back(block);
-        }
-        if self.owed.len() as u32 > on_order {
-            if on_order == 0 {
-                self.owing_since = now;
-            }
-            self.pipeline.on_requested(on_order, now);
-        }
-        let reserve = (self.pipeline.window() / 2).min(MAX_RESERVE);
-        let at_hand = (self.owed.len() + self.backlog.len()) as u32;
-        let need = (self.pipeline.window() + reserve).saturating_sub(at_hand);
-        if !self.asked && !self.hungry && need > 0 && need >= reserve / 2 {
-            self.asked = true;
-            self.overtaken = false;
-            self.events.push(PeerEvent::Want(need));
-        }
-    }
-
-    /// The next block to send to the peer, if it may be sent now.
-    pub fn next_upload(&mut self) -> Option<Block> {
-        let len = u64::from(self.uploads.front()?.len());
-        if let Some(allowance) = &mut self.allowance {
-            if *allowance < len {
-                if !std::mem::replace(&mut self.asked_allowance, true) {
-                    let waiting = self
-                        .uploads
-                        .iter()
-                        .take(16)
-                        .map(|block| u64::from(block.len()))
-                        .sum();
-                    self.events.push(PeerEvent::WantUpload(waiting));
-                }
-                return None;
-            }
-            *allowance -= len;
-        }
-        self.up += len;
-        self.uploads.pop_front()
-    }
-
-    /// These blocks were written.
-    pub fn on_stored(&mut self, blocks: Vec<(PieceIndex, u32)>) {
-        self.events.push(PeerEvent::Stored(spans_of(blocks)));
     }
 
     /// Something was sent to the peer.
@@ -562,30 +345,6 @@ impl Session {
         if down + up > 0 {
             self.events.push(PeerEvent::Traffic { down, up });
         }
-    }
-
-    /// There may be work now where there was none before.
-    fn wake(&mut self) {
-        self.hungry = false;
-        self.overtaken = true;
-    }
-
-    fn on_snub(&mut self, now: Instant) {
-        self.owing_since = now;
-        self.pipeline.on_snubbed();
-        self.events.push(PeerEvent::Snubbed);
-        self.give_back(0);
-    }
-
-    /// Cancels what is on order but the first `keep` blocks: others are to bring it.
-    fn give_back(&mut self, keep: usize) {
-        let mut lost: Vec<Block> = self.owed.drain(keep..).collect();
-        for block in &lost {
-            Message::Cancel(block.raw()).encode(&mut self.out);
-        }
-        self.strays += lost.len() as u32;
-        lost.extend(self.backlog.drain(..));
-        self.release(&lost);
     }
 }
 

@@ -8,7 +8,7 @@
 //! the same actions, and a test can play a swarm of a thousand peers in an instant.
 //!
 //! The engine's main loop owns it, calls it for each event and performs the actions.
-//! What peers bring is in [`peers`].
+//! What peers bring is in [`peers`], and who is given what work in [`work`].
 
 mod announcing;
 pub mod blame;
@@ -23,6 +23,7 @@ pub mod rate;
 mod telling;
 mod web;
 pub mod webseeds;
+mod work;
 
 use crate::announce::AnnounceRequest;
 use crate::announcer::{Announcer, TrackerIndex};

@@ -1,7 +1,8 @@
+use super::fetching::MAX_REJECTS;
 use super::waiting::MANY;
 use super::*;
-use crate::layout::BLOCK_LEN;
-use crate::layout::Span;
+use crate::extension::OUR_QUEUE;
+use crate::layout::{BLOCK_LEN, PieceIndex, Span};
 use crate::peer::patience::Patience;
 use crate::wire;
 

@@ -1,0 +1,198 @@
+//! What we fetch from the peer: what main wants of it, what we asked it for, and what
+//! comes of that. Part of the [`Session`].
+//!
+//! A block is first in the *backlog*, then *owed*, once it was requested; the
+//! [`Pipeline`](crate::pipeline::Pipeline) says how many may be. It ends by arriving, or goes back to
+//! main: if the peer chokes us, refuses it, or is too slow.
+
+use super::Session;
+use crate::layout::{Block, PieceIndex, RawBlock, Span, spans_of};
+use crate::messages::PeerEvent;
+use crate::peer::error::PeerError;
+use crate::wire::Message;
+use std::time::Instant;
+
+/// So many rejects in a row from a peer that does not choke us are enough.
+pub(super) const MAX_REJECTS: u32 = 300;
+
+/// The most blocks kept in reserve behind the request window: about 1 MiB.
+const MAX_RESERVE: u32 = 64;
+
+impl Session {
+    /// Main has work for it, or none.
+    pub(super) fn fetch(&mut self, spans: Vec<Span>) {
+        self.asked = false;
+        // An empty answer to a question that has been overtaken says nothing.
+        self.hungry = spans.is_empty() && !self.overtaken;
+        if self.peer_chokes {
+            // It choked us while main answered.
+            if !spans.is_empty() {
+                self.events.push(PeerEvent::Released(spans));
+            }
+            return;
+        }
+        for span in spans {
+            self.backlog.extend(self.layout.blocks_of(span));
+        }
+    }
+
+    /// Others bring these. (What of them is received but not written, the thread has dropped
+    /// before.)
+    pub(super) fn cancel(&mut self, spans: Vec<Span>) {
+        let cancelled = |block: &Block| spans.iter().any(|span| span.contains(*block));
+        self.backlog.retain(|block| !cancelled(block));
+        let out = &mut self.out;
+        let strays = &mut self.strays;
+        self.owed.retain(|block| {
+            let gone = cancelled(block);
+            if gone {
+                Message::Cancel(block.raw()).encode(out);
+                *strays += 1;
+            }
+            !gone
+        });
+        self.events.push(PeerEvent::Cancelled(spans));
+    }
+
+    /// Requests what the window has room for, and asks main for more work in time. If the
+    /// peer is so slow that it has far too much on order, what is last there is cancelled.
+    pub fn request(&mut self, now: Instant) {
+        if self.peer_chokes || !self.we_want {
+            return;
+        }
+        if self.owed.len() > self.pipeline.bearable() as usize {
+            self.give_back(self.pipeline.bearable() as usize);
+        }
+        let on_order = self.owed.len() as u32;
+        let room = self.pipeline.window().saturating_sub(on_order);
+        let next = self
+            .backlog
+            .drain(..(room as usize).min(self.backlog.len()));
+        for block in next {
+            Message::Request(block.raw()).encode(&mut self.out);
+            self.owed.push_back(block);
+        }
+        if self.owed.len() as u32 > on_order {
+            if on_order == 0 {
+                self.owing_since = now;
+            }
+            self.pipeline.on_requested(on_order, now);
+        }
+        let reserve = (self.pipeline.window() / 2).min(MAX_RESERVE);
+        let at_hand = (self.owed.len() + self.backlog.len()) as u32;
+        let need = (self.pipeline.window() + reserve).saturating_sub(at_hand);
+        if !self.asked && !self.hungry && need > 0 && need >= reserve / 2 {
+            self.asked = true;
+            self.overtaken = false;
+            self.events.push(PeerEvent::Want(need));
+        }
+    }
+
+    pub(super) fn on_piece(
+        &mut self,
+        raw: RawBlock,
+        now: Instant,
+    ) -> Result<Option<Block>, PeerError> {
+        // Peers answer in order, nearly always: the first is the one.
+        let Some(at) = self.owed.iter().position(|block| block.raw() == raw) else {
+            if self.strays == 0 {
+                return Err(PeerError::Unrequested(raw));
+            }
+            self.strays -= 1;
+            self.down += u64::from(raw.length);
+            return Ok(None);
+        };
+        let block = self.owed.remove(at);
+        self.down += u64::from(raw.length);
+        self.rejects = 0;
+        self.owing_since = now;
+        self.pipeline
+            .on_block(raw.length, self.owed.len() as u32, now);
+        Ok(block)
+    }
+
+    /// These blocks were written.
+    pub fn on_stored(&mut self, blocks: Vec<(PieceIndex, u32)>) {
+        self.events.push(PeerEvent::Stored(spans_of(blocks)));
+    }
+
+    pub(super) fn on_unchoke(&mut self) {
+        if std::mem::take(&mut self.peer_chokes) {
+            // Both answers had to come all the way; either may have waited for more than that.
+            if let (Some(one), Some(at)) = (self.greeted_within, self.wanted_at) {
+                let other = self.heard.duration_since(at);
+                self.pipeline.set_distance(one.min(other));
+            }
+            self.flips += 1;
+            self.wake();
+            self.events.push(PeerEvent::Choked(false));
+        }
+    }
+
+    /// What was not requested yet won't be. What was: without BEP 6 the peer forgets
+    /// it, with BEP 6 it answers each request, by a reject at least.
+    pub(super) fn on_choke(&mut self) {
+        self.peer_chokes = true;
+        self.events.push(PeerEvent::Choked(true));
+        let mut lost: Vec<Block> = self.backlog.drain(..).collect();
+        if !self.fast {
+            self.strays += self.owed.len() as u32;
+            lost.extend(self.owed.drain(..));
+        }
+        self.release(&lost);
+    }
+
+    pub(super) fn on_reject(&mut self, raw: RawBlock) -> Result<(), PeerError> {
+        let Some(at) = self.owed.iter().position(|block| block.raw() == raw) else {
+            self.strays = self.strays.saturating_sub(1);
+            return Ok(());
+        };
+        let block = self.owed.remove(at);
+        self.release(block.as_slice());
+        if !self.peer_chokes {
+            self.rejects += 1;
+            self.pipeline.on_refused();
+        }
+        if self.rejects > MAX_REJECTS {
+            Err(PeerError::RejectsAll)
+        } else {
+            Ok(())
+        }
+    }
+
+    pub(super) fn on_snub(&mut self, now: Instant) {
+        self.owing_since = now;
+        self.pipeline.on_snubbed();
+        self.events.push(PeerEvent::Snubbed);
+        self.give_back(0);
+    }
+
+    /// Cancels what is on order but the first `keep` blocks: others are to bring it.
+    fn give_back(&mut self, keep: usize) {
+        let mut lost: Vec<Block> = self.owed.drain(keep..).collect();
+        for block in &lost {
+            Message::Cancel(block.raw()).encode(&mut self.out);
+        }
+        self.strays += lost.len() as u32;
+        lost.extend(self.backlog.drain(..));
+        self.release(&lost);
+    }
+
+    fn release(&mut self, blocks: &[Block]) {
+        if !blocks.is_empty() {
+            // Others come first when main gives them out again: what we asked for it forgets.
+            self.wake();
+            let numbers = blocks
+                .iter()
+                .map(|block| (block.piece(), block.number()))
+                .collect();
+            self.events.push(PeerEvent::Released(spans_of(numbers)));
+        }
+    }
+
+    /// There may be work now where there was none before.
+    pub(super) fn wake(&mut self) {
+        self.hungry = false;
+        self.overtaken = true;
+    }
+}

@@ -1,0 +1,209 @@
+//! Work for the peers: who is to fetch what, what becomes of it, and who may be sent what
+//! under an upload limit.
+//!
+//! The [`Picker`](crate::picker::Picker) knows which block is whose; here is decided when it is
+//! asked, and what follows from its answers. Part of the [`Torrent`].
+
+use super::blame::Giver;
+use super::rate::Budgets;
+use super::{Action, Torrent};
+use crate::layout::{BLOCK_LEN, PieceIndex, Span, spans_of};
+use crate::messages::Command;
+use crate::picker::{Outcome, Rivals};
+use crate::types::PeerKey;
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// How those with work get on at the moment: looked at when first asked for, once for all
+/// that are served together, and again after one of them took work over.
+pub(super) type Look = OnceCell<Rivals>;
+
+/// How often those who have no work look again for what they could take over. In between
+/// hardly anything changes that matters, but at the end of a download, with a hundred peers,
+/// events come by the thousand.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+impl Torrent {
+    /// Gives the peer work, if it wants some and there is some; true if it got any. With
+    /// `paces` it may take over what others have on order.
+    pub(super) fn serve(
+        &mut self,
+        key: PeerKey,
+        look: Option<&mut Look>,
+        now: Instant,
+        budgets: &mut Budgets,
+        actions: &mut Vec<Action>,
+    ) -> bool {
+        let Some(peer) = self
+            .peers
+            .get_mut(&key)
+            .filter(|peer| peer.wants > 0 && peer.cancels == 0)
+        else {
+            return false;
+        };
+        let block = u64::from(BLOCK_LEN);
+        let affordable = budgets.down.available(now) / block;
+        let most = u32::try_from(affordable)
+            .unwrap_or(u32::MAX)
+            .min(peer.wants);
+        let mut spans = match peer.web {
+            None => self.picker.pick(key, &peer.have, most),
+            Some(_) => self.picker.pick_run(key, &peer.have, most),
+        };
+        if let Some(look) = look.filter(|_| spans.is_empty() && most > 0) {
+            let Some(peer) = self.peers.get(&key) else {
+                return false;
+            };
+            let rivals = look.get_or_init(|| {
+                let peers = self.peers.iter();
+                let paces = peers.filter_map(|(key, peer)| Some((*key, peer.pace(now)?)));
+                self.picker.rivals(paces.collect())
+            });
+            let (taken, cancel) = self.picker.take_over(key, &peer.have, most, rivals);
+            if !taken.is_empty() {
+                look.take();
+            }
+            spans = taken;
+            self.cancel(cancel, actions);
+        }
+        let blocks: u32 = spans.iter().map(|span| span.count()).sum();
+        let Some(peer) = self.peers.get_mut(&key).filter(|_| blocks > 0) else {
+            return false;
+        };
+        budgets.down.spend(u64::from(blocks) * block);
+        peer.wants = 0;
+        peer.first_asked.get_or_insert(now);
+        peer.down.begin(now);
+        actions.push(Action::Send(key, Command::Fetch(spans)));
+        true
+    }
+
+    /// Work came free: those who had none may take it.
+    pub(super) fn feed_hungry(
+        &mut self,
+        now: Instant,
+        budgets: &mut Budgets,
+        actions: &mut Vec<Action>,
+    ) {
+        let hungry = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| peer.wants > 0)
+            .map(|(key, _)| *key);
+        let hungry: Vec<PeerKey> = hungry.collect();
+        let mut look = (now >= self.look_at).then(Look::new);
+        if hungry.is_empty() || look.is_none() && self.picker.all_granted() {
+            return;
+        }
+        if look.is_some() {
+            self.look_at = now + LOOK_EVERY;
+        }
+        for key in hungry {
+            self.serve(key, look.as_mut(), now, budgets, actions);
+        }
+    }
+
+    pub(super) fn on_stored(
+        &mut self,
+        key: PeerKey,
+        spans: &[Span],
+        now: Instant,
+        actions: &mut Vec<Action>,
+    ) {
+        let blocks: u64 = spans.iter().map(|span| u64::from(span.count())).sum();
+        if let Some(peer) = self.peers.get_mut(&key) {
+            peer.gave += blocks * u64::from(BLOCK_LEN);
+            peer.down.add(blocks * u64::from(BLOCK_LEN), now);
+            peer.snubbed = false;
+            let giver = Giver {
+                key,
+                addr: peer.addr,
+                id: peer.id,
+                incoming: peer.incoming,
+                web: peer.web,
+            };
+            self.givers.entry(key).or_insert(giver);
+        }
+        self.level += blocks;
+        if self.level > self.best_level {
+            (self.best_level, self.best_at) = (self.level, now);
+        }
+        let mut all = Outcome::default();
+        for span in spans {
+            let outcome = self.picker.stored(key, *span);
+            all.cancel.extend(outcome.cancel);
+            all.ready.extend(outcome.ready);
+        }
+        self.cancel(all.cancel, actions);
+        self.verify(all.ready, actions);
+    }
+
+    /// The peer will not write these any more.
+    pub(super) fn on_released(
+        &mut self,
+        key: PeerKey,
+        spans: &[Span],
+        now: Instant,
+        budgets: &mut Budgets,
+        actions: &mut Vec<Action>,
+    ) {
+        let released = |span: &Span| self.picker.released(key, *span);
+        let ready = spans.iter().filter_map(released).collect();
+        self.verify(ready, actions);
+        self.feed_hungry(now, budgets, actions);
+    }
+
+    /// Tells peers that others have, or take over, what they fetch: one command each.
+    fn cancel(&mut self, cancels: Vec<(PeerKey, Span)>, actions: &mut Vec<Action>) {
+        let mut blocks: BTreeMap<PeerKey, Vec<(PieceIndex, u32)>> = BTreeMap::new();
+        for (peer, span) in cancels {
+            let numbers = span.numbers().map(|number| (span.piece(), number));
+            blocks.entry(peer).or_default().extend(numbers);
+        }
+        for (key, blocks) in blocks {
+            if let Some(peer) = self.peers.get_mut(&key) {
+                peer.cancels += 1;
+                actions.push(Action::Send(key, Command::Cancel(spans_of(blocks))));
+            }
+        }
+    }
+
+    pub(super) fn verify(&mut self, mut ready: Vec<PieceIndex>, actions: &mut Vec<Action>) {
+        ready.sort_unstable();
+        ready.dedup();
+        if !ready.is_empty() {
+            self.unchecked += ready.len();
+            actions.push(Action::Verify(ready));
+        }
+    }
+
+    /// Under an upload limit: lets those send who wait, in turn, as far as it reaches.
+    pub(super) fn feed_uploads(
+        &mut self,
+        now: Instant,
+        budgets: &mut Budgets,
+        actions: &mut Vec<Action>,
+    ) {
+        let waiting = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| peer.wants_upload > 0)
+            .map(|(key, _)| *key);
+        let mut waiting: Vec<PeerKey> = waiting.collect();
+        self.rng.shuffle(&mut waiting);
+        for key in waiting {
+            let Some(peer) = self.peers.get_mut(&key) else {
+                continue;
+            };
+            let bytes = budgets.up.available(now).min(peer.wants_upload);
+            // A part of a block is no use to anybody.
+            if bytes < peer.wants_upload.min(u64::from(BLOCK_LEN)) {
+                break;
+            }
+            peer.wants_upload = 0;
+            budgets.up.spend(bytes);
+            actions.push(Action::Send(key, Command::MayUpload(bytes)));
+        }
+    }
+}
