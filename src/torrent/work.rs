@@ -26,7 +26,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 impl Torrent {
     /// Gives the peer work, if it wants some and there is some; true if it got any. With
-    /// `paces` it may take over what others have on order.
+    /// a `look` at the others it may take over what they have on order.
     pub(super) fn serve(
         &mut self,
         key: PeerKey,
