@@ -53,6 +53,14 @@ fn main() {
     // Others are only run if asked for: Transmission takes its time.
     let others = filter.is_some_and(|filter| filter == "clients");
     if !others && !measurements.iter().any(|(name, ..)| chosen(name)) {
+        if !parts::ALL.iter().any(|(name, _)| chosen(name)) {
+            let parts = parts::ALL.iter().map(|(name, _)| *name);
+            let names: Vec<_> = parts.chain(measurements.map(|(name, ..)| name)).collect();
+            println!(
+                "there is no such benchmark; there are {}, clients",
+                names.join(", ")
+            );
+        }
         return;
     }
     let dir = tempfile::tempdir().expect("no temporary folder");
