@@ -98,7 +98,7 @@ impl Pipeline {
 
     /// How many blocks may stay on order, though they are more than the window: at first, or
     /// before the peer became slow, it may have been asked for so many that it would sit on
-    /// them for long.
+    /// the rest for long.
     pub fn bearable(&self) -> u32 {
         let in_time = self.rate * TOO_LATE.as_secs_f64() / f64::from(BLOCK_LEN);
         match self.growing {

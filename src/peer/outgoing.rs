@@ -1,8 +1,10 @@
-//! What is on its way to a peer: messages, and the blocks that it is given.
+//! What is on its way to a peer: messages, and the blocks that it is given. The peer's
+//! thread loads it from the [`Session`] and the disk, and empties it into the socket.
 //!
-//! Both are loaded together, a few blocks at a time, and handed to the kernel with as few
-//! calls as it allows. What comes from the disk is not copied once more to stand between
-//! the messages: the kernel is told where the parts are.
+//! A block goes out as the message `piece` ([BEP 3]): a head of 13 bytes, then its bytes.
+//! Several are loaded together, and handed to the kernel with as few calls as it allows.
+//! What comes from the disk is not copied once more to stand between the heads: the kernel
+//! is told where the parts are.
 //!
 //! ```text
 //! words   | have | unchoke | head | head | head |
@@ -17,6 +19,8 @@
 //! 0.51 s, and the peer's own share fell from 0.66 s to 0.43 s. (Holding packets back until
 //! they were full, `TCP_CORK`, made `sendfile` slower still. Of eight blocks at a time a GiB
 //! took 0.64 s, of thirty-two 0.59 s.)
+//!
+//! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 
 use super::session::Session;
 use super::socket::PeerSocket;

@@ -1,4 +1,5 @@
-//! A buffer to read files into that begins a page of memory.
+//! A buffer to read files into that begins a page of memory: for the checker, and for
+//! blocks on their way to a peer.
 
 use std::ops::{Deref, DerefMut, Range};
 

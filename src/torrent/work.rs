@@ -2,7 +2,8 @@
 //! under an upload limit.
 //!
 //! The [`Picker`](crate::picker::Picker) knows which block is whose; here is decided when it is
-//! asked, and what follows from its answers. Part of the [`Torrent`].
+//! asked, and what follows from its answers. Part of the [`Torrent`], for what peers'
+//! threads tell and for the tick.
 
 use super::blame::Giver;
 use super::rate::Budgets;

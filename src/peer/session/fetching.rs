@@ -1,9 +1,13 @@
 //! What we fetch from the peer: what main wants of it, what we asked it for, and what
-//! comes of that. Part of the [`Session`].
+//! comes of that ([BEP 3]: `request`, `piece`, `cancel`, `choke`; [BEP 6]: `reject`). Part of
+//! the [`Session`].
 //!
 //! A block is first in the *backlog*, then *owed*, once it was requested; the
 //! [`Pipeline`](crate::pipeline::Pipeline) says how many may be. It ends by arriving, or goes back to
 //! main: if the peer chokes us, refuses it, or is too slow.
+//!
+//! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
+//! [BEP 6]: https://www.bittorrent.org/beps/bep_0006.html
 
 use super::Session;
 use crate::layout::{Block, PieceIndex, RawBlock, Span, spans_of};

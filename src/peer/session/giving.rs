@@ -1,5 +1,9 @@
 //! What we give to the peer: whether it is let in, what it asks for, and in which order it
-//! gets that. Part of the [`Session`].
+//! gets that ([BEP 3]; with [BEP 6] no request goes without an answer). Part of the
+//! [`Session`]; what is to be sent next, the thread [loads](crate::peer::outgoing) from here.
+//!
+//! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
+//! [BEP 6]: https://www.bittorrent.org/beps/bep_0006.html
 
 use super::Session;
 use crate::extension::OUR_QUEUE;
