@@ -33,6 +33,10 @@ pub const MAX_WINDOW: u32 = 4096;
 /// assumes.
 pub const DEFAULT_QUEUE: u32 = 500;
 
+/// With so many blocks on order (512 KiB) a peer has enough to do until the next
+/// [`BULK`](crate::peer::patience::BULK) has come.
+pub const ENOUGH: u32 = 32;
+
 /// Besides the line's own delay, order for so long ahead: a peer's disk, its choking
 /// of others and our own scheduling make it stutter.
 const AHEAD: Duration = Duration::from_secs(2);
@@ -89,6 +93,19 @@ impl Pipeline {
     /// Blocks that may be on order now.
     pub fn window(&self) -> u32 {
         self.window
+    }
+
+    /// Blocks to be requested now, while `on_order` are on order. A peer that has [`ENOUGH`]
+    /// to do is asked for several at once, as soon as its rate is known: each time costs a
+    /// packet, and a wake-up at the other end.
+    pub fn room(&self, on_order: u32) -> u32 {
+        let room = self.window.saturating_sub(on_order);
+        let can_wait = on_order >= ENOUGH && !self.growing;
+        if can_wait && room < self.window / 8 {
+            0
+        } else {
+            room
+        }
     }
 
     /// Bytes a second, lately.
@@ -235,10 +252,11 @@ mod tests {
         let (mut now, mut line_free, mut last_second) = (0.0, 0.0f64, 0.0);
         while now < seconds {
             let on_order = arrivals.len() as u32;
-            if on_order < pipeline.window() {
+            let room = pipeline.room(on_order);
+            if room > 0 {
                 pipeline.on_requested(on_order, at(now));
             }
-            while (arrivals.len() as u32) < pipeline.window() {
+            for _ in 0..room {
                 line_free = line_free.max(now + delay) + f64::from(BLOCK_LEN) / rate;
                 arrivals.push_back(line_free);
             }
@@ -273,6 +291,19 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn a_busy_peer_is_asked_for_several_at_once() {
+        let mut pipeline = Pipeline::new();
+        pipeline.window = 256;
+        assert_eq!(pipeline.room(255), 1, "it may be faster still");
+        pipeline.growing = false;
+        let rooms = [225, 224, ENOUGH, 0].map(|on_order| pipeline.room(on_order));
+        assert_eq!(rooms, [0, 32, 224, 256]);
+        pipeline.window = ENOUGH + 3;
+        assert_eq!(pipeline.room(ENOUGH), 0);
+        assert_eq!(pipeline.room(ENOUGH - 1), 4, "it has little to do");
     }
 
     #[test]

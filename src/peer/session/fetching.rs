@@ -68,7 +68,7 @@ impl Session {
             self.give_back(self.pipeline.bearable() as usize);
         }
         let on_order = self.owed.len() as u32;
-        let room = self.pipeline.window().saturating_sub(on_order);
+        let room = self.pipeline.room(on_order);
         let next = self
             .backlog
             .drain(..(room as usize).min(self.backlog.len()));

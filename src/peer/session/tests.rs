@@ -1,9 +1,9 @@
 use super::fetching::MAX_REJECTS;
-use super::waiting::MANY;
 use super::*;
 use crate::extension::OUR_QUEUE;
 use crate::layout::{BLOCK_LEN, PieceIndex, Span};
 use crate::peer::patience::Patience;
+use crate::pipeline::ENOUGH;
 use crate::wire;
 
 /// Two pieces of four blocks; we have the first, unless `none`.
@@ -528,7 +528,7 @@ fn blocks_may_come_in_bulk() {
     s.on_command(Command::Interest(true));
     s.on_message(Message::Unchoke, now).unwrap();
     s.pipeline.set_distance(Duration::from_secs(1)); // far away, so that much goes on order
-    let work = span(&s, 0, 0..2 * MANY as u32);
+    let work = span(&s, 0, 0..2 * ENOUGH);
     s.on_command(Command::Fetch(vec![work]));
     assert_eq!(s.patience(), Patience::Usual, "nothing is on order yet");
     s.request(now);
@@ -539,7 +539,7 @@ fn blocks_may_come_in_bulk() {
     assert_eq!(s.patience(), Patience::Bulk);
     s.on_command(Command::Fetch(vec![]));
     assert_eq!(s.patience(), Patience::LastBulk, "main has no more");
-    s.owed.truncate(MANY - 1);
+    s.owed.truncate(ENOUGH as usize - 1);
     assert_eq!(s.patience(), Patience::Last, "the end waits for these");
     s.hungry = false;
     assert_eq!(s.patience(), Patience::Usual);

@@ -3,10 +3,7 @@
 
 use super::Session;
 use crate::peer::patience::Patience;
-
-/// With so many blocks on order (512 KiB) a peer has enough to do until more is ordered, also
-/// if that waits until the next [`BULK`](crate::peer::patience::BULK) has come.
-pub(super) const MANY: usize = 32;
+use crate::pipeline::ENOUGH;
 
 impl Session {
     /// Whether the peer owes us blocks.
@@ -25,7 +22,7 @@ impl Session {
     /// nothing, they may as well come in bulk. If main has no more work besides, the end of
     /// the download is near, and in the end waits for just these.
     pub fn patience(&self) -> Patience {
-        let bulk = self.owed.len() >= MANY && !self.peer_wants;
+        let bulk = self.owed.len() as u32 >= ENOUGH && !self.peer_wants;
         match (bulk, self.is_owed() && self.hungry) {
             (true, false) => Patience::Bulk,
             (true, true) => Patience::LastBulk,
