@@ -10,8 +10,8 @@
 //! ```
 //!
 //! When the room runs short, what is held is written and the unparsed rest moved to
-//! the front. The buffer is small at first, and doubles while reads fill it: a slow
-//! peer costs [`FIRST_LEN`], a fast one up to [`MAX_LEN`].
+//! the front. The buffer is small at first, and doubles as often as it is full again
+//! soon: a slow peer costs [`FIRST_LEN`], a fast one up to [`MAX_LEN`].
 
 use crate::layout::{Block, Layout, PieceIndex};
 use crate::storage::{Files, StorageError};
@@ -35,8 +35,6 @@ pub struct Intake {
     filled: usize,
     /// Blocks to be written, and where their bytes are.
     held: Vec<(Block, usize)>,
-    /// The last read filled all the room that there was.
-    pressed: bool,
 }
 
 impl Intake {
@@ -47,7 +45,6 @@ impl Intake {
             parsed: 0,
             filled: 0,
             held: Vec::new(),
-            pressed: false,
         }
     }
 
@@ -57,11 +54,8 @@ impl Intake {
         &mut self,
         read: impl FnOnce(&mut [u8]) -> Result<usize, E>,
     ) -> Result<usize, E> {
-        let room = &mut self.buf[self.filled..];
-        let space = room.len();
-        let count = read(room)?;
+        let count = read(&mut self.buf[self.filled..])?;
         self.filled += count;
-        self.pressed |= count == space;
         Ok(count)
     }
 
@@ -131,18 +125,18 @@ impl Intake {
     }
 
     /// Makes room: the unparsed rest moves to the front. Nothing may be held. A message
-    /// longer than the whole buffer, up to `max_message`, makes it grow.
-    pub fn compact(&mut self, max_message: usize) {
+    /// longer than the whole buffer, up to `max_message`, makes it grow, and so does a peer
+    /// that was `fast` to fill it.
+    pub fn compact(&mut self, max_message: usize, fast: bool) {
         debug_assert!(self.held.is_empty(), "held bytes would be lost");
         self.buf.copy_within(self.parsed..self.filled, 0);
         self.filled -= self.parsed;
         self.parsed = 0;
-        let fast = self.pressed && self.buf.len() < MAX_LEN;
+        let fast = fast && self.buf.len() < MAX_LEN;
         let huge = self.room() < LOW_ROOM && self.buf.len() < max_message + 4 + LOW_ROOM;
         if fast || huge {
             self.buf.resize(self.buf.len() * 2, 0);
         }
-        self.pressed = false;
     }
 }
 

@@ -54,7 +54,7 @@ pub(super) fn converse(
             }
         }
         if intake.is_full() {
-            intake.compact(MAX_MESSAGE);
+            intake.compact(MAX_MESSAGE, false);
         }
         let waits = learner.waits_for_main();
         intake.fill(|buf| match waits {

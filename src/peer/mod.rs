@@ -52,6 +52,10 @@ use std::time::{Duration, Instant};
 /// Blocks that lie in the receive buffer are written after so long at the latest.
 const HOLD_AT_MOST: Duration = Duration::from_millis(500);
 
+/// A peer that fills the receive buffer within this gets a larger one: then fewer, larger writes
+/// take what it sends.
+const FAST: Duration = Duration::from_millis(25);
+
 /// Events that may lie here before main takes them.
 const MAX_EVENTS: usize = 64;
 
@@ -279,6 +283,7 @@ fn connect(
         max_message,
         outgoing: Outgoing::new(sealed),
         held_since: None,
+        emptied: now,
     }))
 }
 
@@ -293,6 +298,8 @@ struct Peer {
     outgoing: Outgoing,
     /// Since when blocks lie in the intake.
     held_since: Option<Instant>,
+    /// When room was made in it last.
+    emptied: Instant,
 }
 
 impl Peer {
@@ -339,8 +346,7 @@ impl Peer {
             return Ok(true);
         }
         if self.intake.is_full() {
-            self.store()?;
-            self.intake.compact(self.max_message);
+            self.make_room(now)?;
         }
         let mut came = 0;
         if !drained {
@@ -354,8 +360,7 @@ impl Peer {
         if came == 0 {
             let patience = self.session.patience();
             if self.intake.room() < patience.bytes() {
-                self.store()?;
-                self.intake.compact(self.max_message);
+                self.make_room(now)?;
             }
             self.intake
                 .fill(|buf| self.socket.read_wait(buf, patience))?;
@@ -392,6 +397,15 @@ impl Peer {
                 .drop_held(|block| spans.iter().any(|span| span.contains(block)));
         }
         self.session.on_command(command);
+    }
+
+    /// Empties the intake for the next read.
+    fn make_room(&mut self, now: Instant) -> Result<(), PeerError> {
+        let before = std::mem::replace(&mut self.emptied, now);
+        let fast = now.duration_since(before) < FAST;
+        self.store()?;
+        self.intake.compact(self.max_message, fast);
+        Ok(())
     }
 
     /// Writes the blocks that lie in the intake.
