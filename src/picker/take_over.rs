@@ -18,7 +18,7 @@ use super::Picker;
 use crate::bitfield::Bitfield;
 use crate::layout::{PieceIndex, Span, spans_of};
 use crate::types::PeerKey;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BinaryHeap};
 
 /// At the very end, so few blocks are asked of two peers, rather than taken over.
 const SHARED_BLOCKS: usize = 8;
@@ -129,30 +129,35 @@ impl Picker {
         let worth_a_look =
             |(i, victim): &(usize, &Victim)| *i == 0 || endgame && is_slow(victim.peer);
         let later = rivals.victims.iter().filter(|victim| victim.peer != peer);
-        let found = later
+        let Some((first, rest, victim)) = later
             .take_while(|victim| victim.finish() > earliest)
             .enumerate()
             .take_while(worth_a_look)
-            .map(|(_, victim)| (self.takeable(victim.peer, have, endgame, is_slow), victim))
-            .find(|(work, _)| !work.is_empty());
-        let Some((mut work, victim)) = found else {
+            .find_map(|(_, victim)| {
+                let mut work = self.takeable(victim.peer, have, endgame, is_slow);
+                // Whether they are few is all that need be known of the rest.
+                let first: Vec<Queued> = work.by_ref().take(SHARED_BLOCKS + 1).collect();
+                (!first.is_empty()).then_some((first, work, victim))
+            })
+        else {
             return Taken::default();
         };
 
-        let shared = endgame && work.len() <= SHARED_BLOCKS;
-        work.truncate(blocks as usize);
-        if shared {
-            // All of them or none.
-            if mine * (busy + work.len()) as f64 >= victim.finish() {
-                return Taken::default();
-            }
+        let shared = endgame && first.len() <= SHARED_BLOCKS;
+        let queue = first.into_iter().chain(rest).take(blocks as usize);
+        let work: Vec<Queued> = if shared {
+            queue.collect()
         } else {
             let margin = if endgame { SOONER } else { MUCH_SOONER };
-            let comes_sooner = |(mine_at, (theirs_at, ..)): &(usize, &Queued)| {
+            let comes_sooner = |(mine_at, (theirs_at, ..)): &(usize, Queued)| {
                 mine * *mine_at as f64 + margin < victim.pace * *theirs_at as f64
             };
-            let sooner = (busy + 1..).zip(&work).take_while(comes_sooner).count();
-            work.truncate(sooner);
+            let sooner = (busy + 1..).zip(queue).take_while(comes_sooner);
+            sooner.map(|(_, block)| block).collect()
+        };
+        // Of what is shared, all or none.
+        if shared && mine * (busy + work.len()) as f64 >= victim.finish() {
+            return Taken::default();
         }
         let numbers = work.iter().map(|(_, piece, number)| (*piece, *number));
         let taken = spans_of(numbers.collect());
@@ -173,15 +178,12 @@ impl Picker {
         have: &Bitfield,
         endgame: bool,
         is_slow: impl Fn(PeerKey) -> bool,
-    ) -> Vec<Queued> {
-        let Some(leases) = self.leases.get(&victim) else {
-            return vec![];
-        };
-        let all_slow = |block: &(PieceIndex, u32)| {
+    ) -> impl Iterator<Item = Queued> {
+        let all_slow = move |block: &(PieceIndex, u32)| {
             let mut queues = self.leases.iter();
             queues.all(|(holder, leases)| !leases.contains_key(block) || is_slow(*holder))
         };
-        let takeable = |block: &(PieceIndex, u32)| {
+        let takeable = move |block: &(PieceIndex, u32)| {
             let (piece, number) = *block;
             let started = self.started.get(&piece).filter(|s| endgame || !s.alone);
             let slot = started.map(|started| started.slots[number as usize]);
@@ -192,15 +194,12 @@ impl Picker {
                 _ => false,
             })
         };
-        let mut queue: Vec<_> = leases
-            .iter()
-            .map(|(block, grant)| (*grant, *block))
-            .collect();
-        queue.sort_unstable_by(|a, b| b.cmp(a));
-        let places = (1..=queue.len()).rev();
-        let placed = places.zip(queue).filter(|(_, (_, block))| takeable(block));
-        placed
-            .map(|(place, (_, (piece, number)))| (place, piece, number))
-            .collect()
+        let leases = self.leases.get(&victim).into_iter().flatten();
+        // Of a long queue hardly ever more than the end is looked at: no need to sort it.
+        let mut queue: BinaryHeap<_> = leases.map(|(block, grant)| (*grant, *block)).collect();
+        let last_first = std::iter::from_fn(move || Some((queue.len(), queue.pop()?.1)));
+        last_first
+            .filter(move |(_, block)| takeable(block))
+            .map(|(place, (piece, number))| (place, piece, number))
     }
 }
