@@ -98,7 +98,8 @@ impl Resume {
 
     /// What of the record can be believed, the files being as in `survey`.
     pub fn trusted(&self, storage: &Storage, survey: &Survey) -> Trusted {
-        self.trusted_since(storage, survey, boot_id().as_deref())
+        let boot_id = self.record.as_ref().and_then(|_| boot_id());
+        self.trusted_since(storage, survey, boot_id.as_deref())
     }
 
     fn trusted_since(&self, storage: &Storage, survey: &Survey, boot_id: Option<&str>) -> Trusted {

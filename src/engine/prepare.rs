@@ -88,11 +88,13 @@ pub fn prepare(
     let trusted = resume.trusted(&storage, &survey);
     let unknown = storage.possible(&trusted.unknown, &survey);
     let total = unknown.count();
+    // A new download need not wait until it is known how many threads could hash it.
+    let threads = if total == 0 { 1 } else { cores() };
     let found = checker::check_all(
         &storage,
         &|piece| metainfo.hash(piece),
         &unknown,
-        cores(),
+        threads,
         &|done| progress(done, total),
         stop,
     )?;

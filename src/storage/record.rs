@@ -62,8 +62,9 @@ impl Storage {
         };
         if !self.has_head(&record)? {
             let head = self.head();
-            ftruncate(&record, 0)
-                .and_then(|()| write_all(&record, &head, 0))
+            // In this order: what was cut to nothing before, ext4 sends to the disk at `close`.
+            write_all(&record, &head, 0)
+                .and_then(|()| ftruncate(&record, head.len() as u64))
                 .map_err(|errno| self.record_error("write", errno))?;
         }
         Ok((self.plan.kept_len() > 0).then_some(record))
