@@ -221,19 +221,7 @@ impl Engine<'_> {
             return self.fail(id, message);
         }
         let (checker, requests) = unbounded();
-        let (hashes, news) = (metainfo.clone(), self.news.clone());
-        let checking = checker::spawn(
-            &shared.storage,
-            move |piece| hashes.hash(piece),
-            requests,
-            move |report| {
-                let _ = news.send(News::Check(id, report));
-            },
-        );
-        if let Err(error) = checking {
-            let message = format!("cannot start a thread to check pieces: {error}");
-            return self.fail(id, message);
-        }
+        let storage = shared.storage.clone();
         let stored = Stored {
             shared: Arc::new(shared),
             checker,
@@ -246,6 +234,20 @@ impl Engine<'_> {
                 self.perform(id, actions);
             }
             None => self.join(id, Some((content, stored))),
+        }
+        // After the threads of its peers: there is nothing to check before they have something.
+        let news = self.news.clone();
+        let checking = checker::spawn(
+            &storage,
+            move |piece| known.metainfo.hash(piece),
+            requests,
+            move |report| {
+                let _ = news.send(News::Check(id, report));
+            },
+        );
+        if let Err(error) = checking {
+            let message = format!("cannot start a thread to check pieces: {error}");
+            self.fail(id, message);
         }
     }
 

@@ -50,7 +50,7 @@ pub use prepare::cores;
 const TICK: Duration = Duration::from_millis(100);
 
 /// Events that may wait for main before their senders do.
-const EVENTS: usize = 1024;
+const EVENTS: usize = 256;
 
 /// What the goodbye may take at most: trackers hear `stopped`, last blocks are checked.
 const GOODBYE: Duration = Duration::from_secs(3);
@@ -130,14 +130,14 @@ pub fn run(
     let (peers_tx, peers) = bounded(EVENTS);
     let incoming = news_tx.clone();
     let mut engine = Engine::new(config, local.port(), news_tx, peers_tx, reporter);
+    let stop = engine.stop.clone();
+    for job in jobs {
+        engine.add(job);
+    }
     if let Err(error) = listener::spawn(socket, move |stream, addr| {
         incoming.send(News::Incoming(stream, addr)).is_ok()
     }) {
         engine.warn(None, format!("cannot accept peers: {error}"));
-    }
-    let stop = engine.stop.clone();
-    for job in jobs {
-        engine.add(job);
     }
     let ending = engine.run(&news, &peers, signals);
     stop.store(true, Ordering::Relaxed);
