@@ -179,9 +179,10 @@ impl Picker {
         endgame: bool,
         is_slow: impl Fn(PeerKey) -> bool,
     ) -> impl Iterator<Item = Queued> {
+        let slow = is_slow(victim);
         let all_slow = move |block: &(PieceIndex, u32)| {
             let mut queues = self.leases.iter();
-            queues.all(|(holder, leases)| !leases.contains_key(block) || is_slow(*holder))
+            slow && queues.all(|(holder, leases)| !leases.contains_key(block) || is_slow(*holder))
         };
         let takeable = move |block: &(PieceIndex, u32)| {
             let (piece, number) = *block;

@@ -403,11 +403,13 @@ impl Torrent {
     /// Tells all peers of new pieces, and loses interest in those who have nothing more.
     fn spread(&mut self, pieces: Arc<[PieceIndex]>, actions: &mut Vec<Action>) {
         for (key, peer) in self.peers.iter_mut().filter(|(_, peer)| peer.welcome) {
-            let (known, tell): (Vec<_>, Vec<_>) =
-                pieces.iter().partition(|piece| peer.have.has(**piece));
-            peer.useful -= known.len() as u32;
-            // A seed lacks nothing, and will not ask for these.
-            if !peer.have.is_full() {
+            if peer.have.is_full() {
+                // It lacks nothing, and will not ask for these.
+                peer.useful -= pieces.len() as u32;
+            } else {
+                let (known, tell): (Vec<_>, Vec<_>) =
+                    pieces.iter().partition(|piece| peer.have.has(**piece));
+                peer.useful -= known.len() as u32;
                 let pieces = pieces.clone();
                 actions.push(Action::Send(*key, Command::Had { pieces, tell }));
             }
