@@ -72,11 +72,9 @@ struct Started {
     free: u32,
     /// Leases on all its blocks.
     leases: u32,
-    /// Its hash was wrong, and more than one peer had given blocks: now one peer
-    /// alone is to fetch it, so that the guilt is clear.
+    /// Its hash was wrong, and more than one peer had given blocks: now whoever holds
+    /// leases on it is to fetch it alone, so that the guilt is clear.
     alone: bool,
-    /// The peer that fetches it alone.
-    owner: Option<PeerKey>,
 }
 
 /// A block that a peer is to fetch, and when it was told so.
@@ -207,13 +205,10 @@ impl Picker {
     pub fn pick(&mut self, peer: PeerKey, have: &Bitfield, blocks: u32) -> Vec<Span> {
         let mut granted = Vec::new();
         let mut left = blocks;
-        let is_for_it = |piece: &PieceIndex| {
-            let started = self.started.get(piece);
-            started.is_some_and(|s| !s.alone || s.owner.is_none_or(|owner| owner == peer))
-        };
         let open = self.open.iter().copied();
         let open: Vec<PieceIndex> = open
-            .filter(|piece| have.has(*piece) && is_for_it(piece))
+            .filter(|piece| have.has(*piece))
+            .filter(|piece| !self.is_reserved(*piece) || self.fetches(peer, *piece))
             .collect();
         for piece in open {
             left -= self.grant(peer, piece, left, &mut granted);
@@ -313,7 +308,6 @@ impl Picker {
                 free: missing,
                 leases: 0,
                 alone: false,
-                owner: None,
             },
         );
     }
@@ -333,9 +327,6 @@ impl Picker {
             .zip(&started.slots)
             .filter(|(_, slot)| !slot.stored && slot.leases == 0);
         let numbers: Vec<u32> = free.map(|(number, _)| number).take(most as usize).collect();
-        if started.alone {
-            started.owner = Some(peer);
-        }
         let count = numbers.len() as u32;
         granted.extend(spans_of(
             numbers.iter().map(|number| (piece, *number)).collect(),
@@ -393,7 +384,6 @@ impl Picker {
             .numbers()
             .filter_map(|number| self.end_lease(peer, span.piece(), number, false))
             .count();
-        self.disown(peer, span.piece());
         if ended == 0 {
             None
         } else {
@@ -401,16 +391,16 @@ impl Picker {
         }
     }
 
-    /// A peer that was to fetch `piece` alone and no longer does, does not keep others off.
-    fn disown(&mut self, peer: PeerKey, piece: PieceIndex) {
+    /// Whether `peer` holds a lease on some block of `piece`.
+    fn fetches(&self, peer: PeerKey, piece: PieceIndex) -> bool {
         let leases = self.leases.get(&peer);
-        let busy = leases.is_some_and(|l| l.range((piece, 0)..=(piece, u32::MAX)).next().is_some());
-        if let Some(started) = self.started.get_mut(&piece)
-            && started.owner == Some(peer)
-            && !busy
-        {
-            started.owner = None;
-        }
+        leases.is_some_and(|l| l.range((piece, 0)..=(piece, u32::MAX)).next().is_some())
+    }
+
+    /// Whether somebody fetches `piece` alone, and the rest of it waits for the same one.
+    fn is_reserved(&self, piece: PieceIndex) -> bool {
+        let started = self.started.get(&piece);
+        started.is_some_and(|started| started.alone && started.leases > 0)
     }
 
     /// `peer` is gone, and all that it was to fetch is free again.
@@ -426,10 +416,6 @@ impl Picker {
             .iter()
             .for_each(|(piece, number)| _ = self.end_lease(peer, *piece, *number, false));
         self.leases.remove(&peer);
-        let owned = self.started.values_mut();
-        owned
-            .filter(|started| started.owner == Some(peer))
-            .for_each(|started| started.owner = None);
         let mut pieces: Vec<PieceIndex> = leases.into_iter().map(|(piece, _)| piece).collect();
         pieces.dedup();
         pieces
@@ -520,9 +506,9 @@ impl Picker {
         givers
     }
 
-    /// Whether this is the endgame: every block that is missing is on order.
+    /// Whether this is the endgame: every block that is missing is on order, or reserved.
     pub fn all_granted(&self) -> bool {
-        self.rarity.is_empty() && self.open.is_empty()
+        self.rarity.is_empty() && self.open.iter().all(|piece| self.is_reserved(*piece))
     }
 }
 

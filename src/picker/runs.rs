@@ -38,13 +38,8 @@ impl Picker {
 
     /// A started piece of which `seed` has given some, and nobody is to fetch the rest.
     fn gone_on_with(&self, seed: PeerKey, have: &Bitfield) -> Option<PieceIndex> {
-        let leases = self.leases.get(&seed);
         let begun = |piece: PieceIndex, started: &Started| {
-            let leased = leases.is_some_and(|leases| {
-                let mut of_piece = leases.range((piece, 0)..=(piece, u32::MAX));
-                of_piece.next().is_some()
-            });
-            leased || started.slots.iter().any(|slot| slot.giver == Some(seed))
+            self.fetches(seed, piece) || started.slots.iter().any(|slot| slot.giver == Some(seed))
         };
         let is_its = |piece: &PieceIndex| {
             let started = self.started.get(piece).filter(|s| !s.alone);

@@ -199,11 +199,23 @@ fn after_a_wrong_hash_one_peer_fetches_alone() {
     picker.stored(A, a[0]);
     let piece = picker.stored(B, b[0]).ready[0];
     assert_eq!(picker.failed(piece), [Some(A), Some(A), Some(B), Some(B)]);
+    assert!(picker.pick(B, &all, 0).is_empty(), "reserves nothing");
     let alone = picker.pick(A, &all, 1);
     assert_eq!(alone[0].count(), 1);
     assert!(picker.pick(B, &all, 4).is_empty(), "A fetches it alone");
+    assert!(
+        picker.all_granted(),
+        "B need not wait for A to ask for the rest"
+    );
     picker.forget(A);
-    assert_eq!(picker.pick(B, &all, 4)[0].count(), 4);
+    assert!(!picker.all_granted());
+    let alone = picker.pick(A, &all, 1);
+    picker.stored(A, alone[0]);
+    assert_eq!(
+        picker.pick(B, &all, 4)[0].count(),
+        3,
+        "A did not ask for it"
+    );
 }
 
 proptest! {
