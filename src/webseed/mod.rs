@@ -170,6 +170,8 @@ struct Thread {
     asked: bool,
     /// It was answered with nothing: main will send work when there is some.
     hungry: bool,
+    /// Work was given back since the last [`PeerEvent::Want`], which is void by that.
+    overtaken: bool,
     /// The last request was answered, as far as the answer went.
     worked: bool,
     /// Files that the server has not.
@@ -196,6 +198,7 @@ impl Thread {
             moved: None,
             asked: false,
             hungry: false,
+            overtaken: false,
             worked: false,
             lacks: BTreeSet::new(),
             misses: 0,
@@ -242,6 +245,7 @@ impl Thread {
         let run = self.pace.run();
         if !self.asked && !self.hungry && self.backlog.len() <= run / 2 {
             self.asked = true;
+            self.overtaken = false;
             self.tell(PeerEvent::Want(run));
         }
     }
@@ -281,7 +285,7 @@ impl Thread {
         match command {
             Command::Fetch(spans) => {
                 self.asked = false;
-                self.hungry = spans.is_empty();
+                self.hungry = spans.is_empty() && !self.overtaken;
                 self.backlog.add(&spans);
                 // Main may not have heard yet what is not here.
                 for file in self.lacks.clone() {
@@ -412,6 +416,8 @@ impl Thread {
     fn give_back(&mut self, file: usize) {
         let lost = self.backlog.give_back(file);
         if !lost.is_empty() {
+            self.hungry = false;
+            self.overtaken = true;
             self.tell(PeerEvent::Released(spans_of(lost)));
         }
     }

@@ -420,8 +420,8 @@ fn files_that_are_not_there_are_told_one_by_one() {
         };
         assert!(first.contains(why), "{first:?} and not {why:?}");
         assert_eq!((&spans[..], &rest[..]), (&all[..2], &all[2..]));
-        // What main gave before it heard of that comes straight back.
-        scene.say(Command::Fetch(vec![all[2]]));
+        // There may be other work; what main gave before it heard of that comes straight back.
+        scene.give(vec![all[2]]);
         assert_eq!(scene.event(), PeerEvent::Released(vec![all[2]]));
         scene.hang_up();
     }
