@@ -96,7 +96,7 @@ impl Engine<'_> {
         let now = Instant::now();
         for index in 0..self.works.len() {
             if let Stage::Leaving(running, since) = &self.works[index].stage
-                && self.has_left(running, *since, TorrentId(index as u32))
+                && Self::has_left(running, *since)
             {
                 self.save_record(index);
             }
@@ -110,10 +110,9 @@ impl Engine<'_> {
 
     /// Whether a torrent's goodbye is over: its trackers have been told, and, if it is
     /// incomplete, the last blocks of its peers were written and checked.
-    pub(super) fn has_left(&self, running: &Running, since: Instant, id: TorrentId) -> bool {
+    fn has_left(running: &Running, since: Instant) -> bool {
         let quiet = running.torrent.phase() == Phase::Done
-            || running.torrent.unchecked() == 0
-                && self.links.values().all(|link| link.torrent != Some(id));
+            || running.torrent.unchecked() == 0 && running.torrent.is_given_all();
         let patient = running.torrent.is_joining() && since.elapsed() < JOINING;
         quiet && running.torrent.has_left() && !patient
     }

@@ -337,11 +337,16 @@ impl Torrent {
     /// Tells the trackers that we left, unless peers that were welcome are still going.
     pub(crate) fn say_goodbye(&mut self, now: Instant, actions: &mut Vec<Action>) {
         let Some(since) = self.leaving else { return };
-        let gone = self.peers.values().all(|peer| !peer.gives());
-        if gone || now.duration_since(since) >= HANG_UP {
+        if self.is_given_all() || now.duration_since(since) >= HANG_UP {
             self.announcer.stop();
             self.announce(now, actions);
         }
+    }
+
+    /// Whether nothing of what peers gave is still on its way. Those that are just being
+    /// dialled give nothing.
+    pub fn is_given_all(&self) -> bool {
+        self.peers.values().all(|peer| !peer.gives())
     }
 
     /// Whether, after [`Torrent::stop`], all trackers have been told or have failed.

@@ -48,10 +48,13 @@ fn a_download_is_started_completed_and_stopped() {
     );
     assert_eq!((completed.downloaded, completed.uploaded), (140_000, 3));
     answer(&mut rig, 0);
+    rig.torrent.on_dial(key(2), addr(2), rig.now);
     let actions = rig.torrent.stop(rig.now);
-    assert_eq!(hung_up(&actions), [key(1)], "its last bytes count, too");
-    assert!(announced(&actions).is_empty());
+    assert_eq!(hung_up(&actions), [key(1), key(2)]);
+    assert!(announced(&actions).is_empty(), "its last bytes count, too");
+    assert!(!rig.torrent.is_given_all());
     let actions = rig.event(1, PeerEvent::Closed("no longer needed".into()));
+    assert!(rig.torrent.is_given_all(), "a dial is not waited for");
     let [stopped] = announced(&actions)[..] else {
         panic!("{actions:?}")
     };
