@@ -3,7 +3,7 @@
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 
 use super::{Family, TrackerSettings, trouble_of};
-use crate::announce::{AnnounceEvent, AnnounceReply, AnnounceRequest, Trouble};
+use crate::announce::{AnnounceReply, AnnounceRequest, Trouble};
 use crate::http::{self, USER_AGENT};
 use ureq::Agent;
 use ureq::config::IpFamily;
@@ -44,10 +44,11 @@ impl HttpTracker {
         &mut self,
         request: &AnnounceRequest,
         family: Family,
+        hurry: bool,
     ) -> Result<AnnounceReply, Trouble> {
-        let timeout = match request.event {
-            AnnounceEvent::Stopped => self.settings.stopped_timeout,
-            _ => self.settings.http_timeout,
+        let timeout = match hurry {
+            true => self.settings.short_timeout,
+            false => self.settings.http_timeout,
         };
         let trouble = |error| match error {
             ureq::Error::Timeout(ureq::Timeout::Connect) => {

@@ -14,7 +14,9 @@ mod http;
 mod udp;
 pub mod udp_packets;
 
-use crate::announce::{AnnounceReply, AnnounceRequest, TrackerError, Trouble, origin};
+use crate::announce::{
+    AnnounceEvent, AnnounceReply, AnnounceRequest, TrackerError, Trouble, origin,
+};
 use crate::announcer::TrackerIndex;
 use crossbeam_channel::Receiver;
 use std::io;
@@ -25,6 +27,10 @@ use std::time::Duration;
 /// Stack of a tracker's thread, bytes: a TLS handshake with a chain of four certificates
 /// needed less than 160 KiB, in a debug build.
 const STACK: usize = 512 * 1024;
+
+/// A kind of address that a tracker does not answer over, while it does over the other, is
+/// left out of so many announces.
+const LEFT_OUT: u32 = 8;
 
 /// How a tracker's thread goes about an announce.
 #[derive(Clone, Debug)]
@@ -38,8 +44,10 @@ pub struct TrackerSettings {
     /// For the answer of a UDP tracker, until the packet is sent again, each time. The
     /// times of BEP 15 (15 s to an hour) are no use to somebody who waits.
     pub udp_waits: Vec<Duration>,
-    /// For an announce that we leave, over HTTP or UDP: the user waits for it.
-    pub stopped_timeout: Duration,
+    /// For an announce that we leave, over HTTP or UDP: the user waits for it. And for one
+    /// over the other kind of address, once one kind has been answered over: the next
+    /// announce waits for it.
+    pub short_timeout: Duration,
 }
 
 impl Default for TrackerSettings {
@@ -49,7 +57,7 @@ impl Default for TrackerSettings {
             connect_timeout: Duration::from_secs(10),
             http_timeout: Duration::from_secs(20),
             udp_waits: [5, 10, 20].map(Duration::from_secs).to_vec(),
-            stopped_timeout: Duration::from_secs(3),
+            short_timeout: Duration::from_secs(3),
         }
     }
 }
@@ -94,10 +102,12 @@ impl Tracker {
         &mut self,
         request: &AnnounceRequest,
         family: Family,
+        further: bool,
     ) -> Result<AnnounceReply, Trouble> {
+        let hurry = further || request.event == AnnounceEvent::Stopped;
         match self {
-            Self::Http(tracker) => tracker.announce(request, family),
-            Self::Udp(tracker) => tracker.announce(request, family),
+            Self::Http(tracker) => tracker.announce(request, family, hurry),
+            Self::Udp(tracker) => tracker.announce(request, family, hurry),
         }
     }
 }
@@ -130,10 +140,7 @@ fn run(
     requests: &Receiver<AnnounceRequest>,
     report: impl Fn(Result<AnnounceReply, TrackerError>),
 ) {
-    let families = match settings.bind {
-        None => vec![Family::V4, Family::V6],
-        Some(ip) => vec![Family::of(ip)],
-    };
+    let mut families = Families::new(settings.bind);
     let fail = |trouble| {
         let tracker = origin(url);
         report(Err(TrackerError { tracker, trouble }));
@@ -151,9 +158,8 @@ fn run(
     let mut tracker_id = None;
     for mut request in requests {
         request.tracker_id.clone_from(&tracker_id);
-        let failed = over_each(
-            &families,
-            |family| tracker.announce(&request, family),
+        let failed = families.over_each(
+            |family, further| tracker.announce(&request, family, further),
             |mut reply| {
                 tracker_id = reply.tracker_id.take().or(tracker_id.take());
                 report(Ok(reply));
@@ -165,29 +171,64 @@ fn run(
     }
 }
 
-/// Announces over each family, and reports each reply as soon as it is there: a tracker
-/// whose IPv6 is broken must not hold up the peers that we got over IPv4.
-///
-/// The error, if there was no reply at all, is the one that tells most: an address that
-/// is not there is no news where the other failed.
-fn over_each(
-    families: &[Family],
-    mut announce: impl FnMut(Family) -> Result<AnnounceReply, Trouble>,
-    mut report: impl FnMut(AnnounceReply),
-) -> Result<(), Trouble> {
-    let mut result = Err(Trouble::UnknownHost);
-    for &family in families {
-        match announce(family) {
-            Ok(mut reply) => {
-                reply.further = result.is_ok();
-                result = Ok(());
-                report(reply);
-            }
-            Err(trouble) if matches!(result, Err(Trouble::UnknownHost)) => result = Err(trouble),
-            Err(_) => {}
+/// The kinds of address that a tracker is asked over.
+struct Families {
+    all: Vec<Family>,
+    /// This one for so many announces not, as it did not answer while the other did.
+    left_out: Option<(Family, u32)>,
+}
+
+impl Families {
+    fn new(bind: Option<IpAddr>) -> Self {
+        let all = match bind {
+            None => vec![Family::V4, Family::V6],
+            Some(ip) => vec![Family::of(ip)],
+        };
+        Self {
+            all,
+            left_out: None,
         }
     }
-    result
+
+    /// Announces over each, and reports each reply as soon as it is there: a tracker
+    /// whose IPv6 is broken must not hold up the peers that we got over IPv4. `announce`
+    /// hears whether another one was answered over already.
+    ///
+    /// The error, if there was no reply at all, is the one that tells most: an address that
+    /// is not there is no news where the other failed.
+    fn over_each(
+        &mut self,
+        mut announce: impl FnMut(Family, bool) -> Result<AnnounceReply, Trouble>,
+        mut report: impl FnMut(AnnounceReply),
+    ) -> Result<(), Trouble> {
+        let left_out = self.left_out.take();
+        let is_asked = |family: &&Family| left_out.is_none_or(|(silent, _)| silent != **family);
+        let mut answered = Vec::new();
+        let mut failure = Trouble::UnknownHost;
+        for &family in self.all.iter().filter(is_asked) {
+            let further = !answered.is_empty();
+            match announce(family, further) {
+                Ok(mut reply) => {
+                    reply.further = further;
+                    answered.push(family);
+                    report(reply);
+                }
+                Err(trouble) if matches!(failure, Trouble::UnknownHost) => failure = trouble,
+                Err(_) => {}
+            }
+        }
+        if answered.is_empty() {
+            return Err(failure);
+        }
+        self.left_out = match left_out {
+            Some((family, more)) => (more > 1).then_some((family, more - 1)),
+            None => {
+                let silent = self.all.iter().find(|family| !answered.contains(family));
+                silent.map(|family| (*family, LEFT_OUT))
+            }
+        };
+        Ok(())
+    }
 }
 
 /// What an I/O error on the way to a tracker means.

@@ -35,7 +35,7 @@ fn impatient() -> TrackerSettings {
     TrackerSettings {
         http_timeout: wait,
         udp_waits: vec![wait; 2],
-        stopped_timeout: wait,
+        short_timeout: wait,
         ..TrackerSettings::default()
     }
 }
@@ -462,9 +462,8 @@ fn each_family_is_asked() {
     ];
     for (v4, v6, further, why) in cases {
         let mut reports = Vec::new();
-        let result = over_each(
-            &[Family::V4, Family::V6],
-            |family| match family {
+        let result = Families::new(None).over_each(
+            |family, _| match family {
                 Family::V4 => v4(),
                 Family::V6 => v6(),
             },
@@ -473,4 +472,39 @@ fn each_family_is_asked() {
         assert_eq!(reports, further);
         assert_eq!(result.err().map_or(String::new(), |e| e.to_string()), why);
     }
+}
+
+/// A dead IPv6 must not hold up each announce; but it may come to life.
+#[test]
+fn a_silent_family_is_left_out_for_a_while() {
+    let mut families = Families::new(None);
+    let mut ask = |v4_answers: bool| {
+        let mut asked = Vec::new();
+        let result = families.over_each(
+            |family, further| {
+                asked.push((family, further));
+                match family == Family::V4 && v4_answers {
+                    true => Ok(AnnounceReply::default()),
+                    false => Err(Trouble::Refused),
+                }
+            },
+            |_| {},
+        );
+        (asked, result.is_ok())
+    };
+    let both = vec![(Family::V4, false), (Family::V6, true)];
+    for _ in 0..2 {
+        assert_eq!(ask(true), (both.clone(), true));
+        for _ in 0..LEFT_OUT {
+            assert_eq!(ask(true), (both[..1].to_vec(), true));
+        }
+    }
+    assert_eq!(ask(true), (both, true));
+    assert_eq!(ask(false), (vec![(Family::V4, false)], false));
+    let next = ask(false).0;
+    assert_eq!(
+        next,
+        [(Family::V4, false), (Family::V6, false)],
+        "now it is needed"
+    );
 }

@@ -7,7 +7,7 @@
 
 use super::udp_packets::{self as packets, Answer};
 use super::{Family, TrackerSettings, trouble_of};
-use crate::announce::{AnnounceEvent, AnnounceReply, AnnounceRequest, Trouble};
+use crate::announce::{AnnounceReply, AnnounceRequest, Trouble};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, ToSocketAddrs, UdpSocket};
 use std::time::{Duration, Instant};
@@ -52,14 +52,14 @@ impl UdpTracker {
         &mut self,
         request: &AnnounceRequest,
         family: Family,
+        hurry: bool,
     ) -> Result<AnnounceReply, Trouble> {
-        let waits = match request.event {
+        let waits = if hurry {
             // Time for one packet to be lost.
-            AnnounceEvent::Stopped => {
-                let all = self.settings.stopped_timeout;
-                vec![all / 3, all - all / 3]
-            }
-            _ => self.settings.udp_waits.clone(),
+            let all = self.settings.short_timeout;
+            vec![all / 3, all - all / 3]
+        } else {
+            self.settings.udp_waits.clone()
         };
         // A session leaves the list here and comes back only if it worked: after a
         // failure the name is looked up again.
