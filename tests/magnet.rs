@@ -78,14 +78,16 @@ fn the_link_names_the_tracker() {
     assert_eq!(announces[1].left, 0);
 }
 
-/// `so=` counts from 0, padding too; what is past the end means nothing. `--files` wins.
+/// `so=` counts from 0, padding too; what is past the end means nothing, unless all of it
+/// is. `--files` wins.
 #[test]
 fn some_files_only() {
     let files = [("a", 30_000), ("b", 40_000), ("c", 50_000)];
     let place = || Place::new(Spec::multi("x", &files).aligned());
-    let cases: [(&str, &[&str], &[usize]); 3] = [
+    let cases: [(&str, &[&str], &[usize]); 4] = [
         ("&so=0,4-999999999", &[], &[1, 3]),
         ("&so=0", &["-f", "2"], &[2]),
+        ("&so=99", &["-f", "2"], &[2]),
         ("", &["-f", "1,3"], &[1, 3]),
     ];
     for (only, options, numbers) in cases {
@@ -98,6 +100,11 @@ fn some_files_only() {
     }
     let place = place();
     let seed = seed(&place);
+    let link = format!("{}&so=99", place.torrent.magnet());
+    let none = Storrent::download(&place.dir()).arg(link);
+    let none = none.peers(&[seed.addr]).run().expect(1).stderr;
+    assert!(none.contains("x does not have"), "{none}");
+    let seed = self::seed(&place);
     let past = download(&place).args(["-f", "4"]).peers(&[seed.addr]).run();
     assert!(past.expect(2).stderr.contains("there is no file 4"));
     assert!(!place.dir().exists());

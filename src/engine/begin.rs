@@ -127,6 +127,15 @@ impl Engine<'_> {
         let work = &self.works[id.0 as usize];
         let (info_hash, name) = (metainfo.info_hash, metainfo.name.clone());
         let wanted = match work.job.files.as_ref().map(|files| files.of(&metainfo)) {
+            None if wanted.as_ref().is_some_and(Vec::is_empty) => {
+                return self.fail(
+                    id,
+                    format!(
+                        "the magnet link asks only for files that {name} does not have (so=); \
+                         choose others with --files, see `storrent show`"
+                    ),
+                );
+            }
             None => wanted,
             Some(Ok(chosen)) => Some(chosen),
             Some(Err(mistake)) => {

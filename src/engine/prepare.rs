@@ -27,12 +27,15 @@ pub struct Known {
 impl Known {
     /// Of `metainfo`, the files `wanted`, by their index (`None`: all).
     pub fn new(metainfo: Metainfo, wanted: Option<Vec<usize>>, keep_metadata: bool) -> Self {
-        let chosen = |index| wanted.as_ref().is_none_or(|wanted| wanted.contains(&index));
-        let files = metainfo.files.iter().enumerate();
+        let mut wanted_files = vec![wanted.is_none(); metainfo.files.len()];
+        for index in wanted.into_iter().flatten() {
+            wanted_files[index] = true;
+        }
+        for (wanted, file) in wanted_files.iter_mut().zip(metainfo.files.iter()) {
+            *wanted &= !file.pad;
+        }
         Self {
-            wanted_files: files
-                .map(|(index, file)| !file.pad && chosen(index))
-                .collect(),
+            wanted_files,
             metainfo,
             keep_metadata,
         }
