@@ -62,9 +62,15 @@ pub fn hash(
     let mut hashes = vec![PieceHash::default(); pieces.len()];
     let (done, results) = unbounded();
     thread::scope(|scope| {
-        for _ in 0..threads.clamp(1, groups.len().max(1)) {
+        let threads = threads.clamp(1, groups.len().max(1));
+        let spawn = |_: &usize| {
             let (groups, done) = (groups.clone(), done.clone());
-            scope.spawn(move || work(Reader::new(layout, paths), &groups, &done));
+            let work = move || work(Reader::new(layout, paths), &groups, &done);
+            thread::Builder::new().spawn_scoped(scope, work).is_ok()
+        };
+        // Those that the system does not give us are missed, but not needed.
+        if (0..threads).filter(spawn).count() == 0 {
+            work(Reader::new(layout, paths), &groups, &done);
         }
         drop(done);
         let mut count = 0;
