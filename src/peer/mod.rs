@@ -264,13 +264,14 @@ fn connect(
         Some((mut learner, on_its_way)) => {
             sealed = on_its_way;
             session.out = std::mem::take(&mut learner.out);
-            session.greet_again(extended.then_some(&handshake[..]));
-            // What the peer said before can be judged now.
+            // What the peer said before can be judged now; before our own many haves, which
+            // are no flood of its making.
             let mut kept = learner.kept();
             while let Some((message, used)) = wire::decode(kept, max_message)? {
                 session.on_message(message, now)?;
                 kept = &kept[used..];
             }
+            session.greet_again(extended.then_some(&handshake[..]));
         }
     }
     let files = torrent.storage.files(torrent.max_open);
