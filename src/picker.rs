@@ -59,7 +59,7 @@ struct Slot {
     /// Who stored it; nobody, for padding, and where two did (the endgame): whose
     /// bytes stayed is not known, and nobody is blamed for them.
     giver: Option<PeerKey>,
-    /// How many peers hold a lease on it: 0, 1, or 2 in the endgame.
+    /// How many peers hold a lease on it; several do only in the endgame.
     leases: u8,
 }
 

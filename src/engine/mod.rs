@@ -52,6 +52,10 @@ const TICK: Duration = Duration::from_millis(100);
 /// Events that may wait for main before their senders do.
 const EVENTS: usize = 256;
 
+/// So many events of peers are taken one after the other, before main looks for anything else:
+/// to look at all channels before each event was a twentieth of what a large swarm cost.
+const AT_ONCE: usize = 64;
+
 /// What the goodbye may take at most: trackers hear `stopped`, last blocks are checked.
 const GOODBYE: Duration = Duration::from_secs(3);
 
@@ -199,10 +203,6 @@ struct Work {
     /// Peers that came while the data was still being checked.
     early: Vec<(PeerKey, Handshake)>,
 }
-
-/// So many events of peers are taken one after the other, before main looks at what else there
-/// is: to look at all channels before each of them cost a twentieth of a large swarm's time.
-const AT_ONCE: usize = 64;
 
 /// A peer thread, as main reaches it.
 struct PeerLink {
