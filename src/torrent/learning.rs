@@ -42,7 +42,8 @@ impl Torrent {
         let pieces = content.layout.pieces();
         let private = content.private;
         self.set_content(content);
-        self.best_at = now;
+        // Bytes of metadata until here, blocks from here on.
+        (self.best_level, self.best_at) = (0, now);
         self.announcer.set_joined_complete(self.left() == 0);
         if private {
             self.announcer.set_private();

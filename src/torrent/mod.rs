@@ -185,10 +185,12 @@ pub struct Torrent {
     unchecked: usize,
     /// The metadata is here, and what it says is being looked into.
     learnt: bool,
-    /// Blocks stored, less those of pieces that turned out false; and the most that it
-    /// ever was, and when: false data comes and goes and does not count as progress.
+    /// Blocks stored, less those of pieces that turned out false.
     level: u64,
+    /// The most that `level` ever was; while learning, the most bytes of metadata that one
+    /// peer gave.
     best_level: u64,
+    /// When that was. False data comes and goes, so it is no progress.
     best_at: Instant,
 }
 

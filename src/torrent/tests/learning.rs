@@ -161,6 +161,30 @@ fn looking_at_the_disk_is_no_stall() {
     assert_eq!(rig.torrent.phase(), Phase::Downloading);
 }
 
+/// What counted as progress while the metadata came is no measure for the data.
+#[test]
+fn blocks_are_progress_after_much_metadata() {
+    let limit = Duration::from_secs(60);
+    let mut rig = link(|setup| setup.stall_timeout = Some(limit));
+    offer(&mut rig, 1);
+    rig.event(1, PeerEvent::MetadataCame(100_000));
+    rig.event(1, PeerEvent::Metadata(Vec::new()));
+    let (content, now) = (content(&rig, &[], false), rig.now);
+    rig.torrent.learn(content, now);
+    rig.event(1, PeerEvent::Pieces(Bitfield::all(rig.layout.pieces())));
+    rig.event(1, PeerEvent::Choked(false));
+    for _ in 0..3 {
+        rig.pass(limit * 2 / 3);
+        let work = rig.want(1, 1);
+        assert_eq!(blocks(&work), 1);
+        rig.store(1, &work);
+    }
+    rig.pass(limit * 2 / 3);
+    assert_eq!(rig.torrent.phase(), Phase::Downloading);
+    rig.pass(limit);
+    assert_eq!(rig.torrent.phase(), Phase::Stalled);
+}
+
 /// A link does not say whether the torrent is private.
 #[test]
 fn the_local_network_hears_of_it_once_it_is_known_to_be_public() {
