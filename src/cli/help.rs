@@ -7,9 +7,10 @@ storrent: a BitTorrent client
 Usage: storrent [OPTIONS] SOURCE...      download
        storrent COMMAND ...              another job (`storrent COMMAND --help`)
 
-SOURCE is the path of a .torrent file, - (a .torrent on standard input), or the
-http(s):// URL of one. Several are downloaded at the same time; storrent leaves when
-the last is complete. The same command run again resumes.
+SOURCE is the path of a .torrent file, - (a .torrent on standard input), the
+http(s):// URL of one, or a magnet: link (in quotes). Several are downloaded at the
+same time; storrent leaves when the last is complete. The same command run again
+resumes.
 
 Commands:
   show SOURCE            print what a torrent holds
@@ -62,6 +63,7 @@ What to print:
 
 Examples:
   storrent debian.torrent
+  storrent 'magnet:?xt=urn:btih:...'
   storrent -d ~/Videos -f 1,3-5 --sequential https://example.org/series.torrent
   storrent --seed-ratio 2 --upload-limit 500K *.torrent
 
@@ -87,6 +89,7 @@ its files with the numbers that `storrent -f` takes.
 Examples:
   storrent show debian.torrent
   storrent show --json - < debian.torrent
+  storrent show -o film.torrent 'magnet:?xt=urn:btih:...'
 ";
 
 /// `storrent check --help`.
