@@ -100,7 +100,7 @@ pub enum PeerEvent {
     /// It can give the metadata, of so many bytes by its own account, while we have
     /// none. A question.
     OffersMetadata(u32),
-    /// So many bytes of the metadata came from it, not verified.
+    /// So many bytes of the metadata have come from it in all, not verified.
     MetadataCame(u32),
     /// The metadata, whole; its SHA-1 is the info hash.
     Metadata(Vec<u8>),
@@ -108,7 +108,8 @@ pub enum PeerEvent {
     NoMetadata,
     /// The metadata that it gave is false. Its connection ends.
     FalseMetadata,
-    /// Payload bytes since the last time; each second, if there were any.
+    /// Payload bytes since the last time; twice a second if there were any, and before what
+    /// may complete the download.
     Traffic {
         /// Received.
         down: u64,

@@ -21,7 +21,8 @@
 //! who come to a new seed at once ask it for other parts, it gives each part only once,
 //! and they get the rest from one another. A peer that is idle, because all that it has is
 //! on order elsewhere, takes over work of the peer that would finish last ([`take_over`]).
-//! When every block is granted, that is the *endgame*.
+//! When every missing block is granted, or reserved for one peer alone after a bad
+//! hash, that is the *endgame*.
 //!
 //! The torrent is the only user. No I/O, no clock; the same calls with the same seed
 //! give the same answers.
@@ -59,7 +60,8 @@ struct Slot {
     /// Who stored it; nobody, for padding, and where two did (the endgame): whose
     /// bytes stayed is not known, and nobody is blamed for them.
     giver: Option<PeerKey>,
-    /// How many peers hold a lease on it; several do only in the endgame.
+    /// How many peers hold a lease on it: two for a moment when one takes it over, several
+    /// in the endgame.
     leases: u8,
 }
 
