@@ -7,8 +7,9 @@
 //! The threads that receive blocks do not hash: they write each block where it belongs
 //! and go on. The checker reads a finished piece back, out of memory, for the system
 //! still has it there, and takes several at a time, because together they are hashed in
-//! less time than one after another ([`crate::sha1_lanes`]). Under load pieces queue up,
-//! so the batches fill by themselves; with nothing to do, one piece is checked at once.
+//! less time than one after another ([`crate::sha1_lanes`]). Under load pieces queue up
+//! and batches fill by themselves; else a piece waits up to [`GATHER`] for others, unless
+//! main says [`CheckRequest::Hurry`], as the end of the download waits for it.
 //!
 //! Memory does not depend on the piece length: [`BUFFER_LEN`] for each of [`MAX_LANES`].
 //!

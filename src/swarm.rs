@@ -103,7 +103,8 @@ pub enum Ending {
     Failed(EndKind),
     /// It worked and gave or took data.
     Good,
-    /// It is of no use: it is ourselves, or the same peer twice.
+    /// Forget this address: ourselves, a second connection to the same peer, a liar, or a peer
+    /// that was of no use to either side.
     Useless,
 }
 

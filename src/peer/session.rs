@@ -49,7 +49,7 @@ const KEEP_ALIVE_AFTER: Duration = Duration::from_secs(60);
 /// How often traffic is told to main.
 const TRAFFIC_EVERY: Duration = Duration::from_millis(500);
 
-/// Replies that wait for a peer that does not read: more than any honest one causes.
+/// Bytes that wait for a peer that does not read: more than any honest one causes.
 const MAX_REPLIES: usize = 1 << 20;
 
 /// So many changes of mind (choke, unchoke, interested, not interested) within

@@ -62,7 +62,8 @@ impl Storage {
         };
         if !self.has_head(&record)? {
             let head = self.head();
-            // In this order: what was cut to nothing before, ext4 sends to the disk at `close`.
+            // Written first, then cut: a file cut to length 0 and written again, ext4 forces to
+            // the disk at `close` (0.3 ms).
             write_all(&record, &head, 0)
                 .and_then(|()| ftruncate(&record, head.len() as u64))
                 .map_err(|errno| self.record_error("write", errno))?;

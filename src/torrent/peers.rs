@@ -48,7 +48,7 @@ pub(super) struct Peer {
     pub(super) snubbed: bool,
     /// It wants nothing: a seed, or one that has all it asked for.
     pub(super) upload_only: bool,
-    /// It was found lying: its end is no reason to come back.
+    /// Not to be dialled again when it ends: see [`Ending::Useless`](crate::swarm::Ending::Useless).
     pub(super) useless: bool,
     /// Whether it can give the metadata, while we lack it.
     pub(super) metadata: Offer,

@@ -174,7 +174,7 @@ fn run(
 /// The kinds of address that a tracker is asked over.
 struct Families {
     all: Vec<Family>,
-    /// This one for so many announces not, as it did not answer while the other did.
+    /// A family that failed while the other answered, and how many more announces leave it out.
     left_out: Option<(Family, u32)>,
 }
 
