@@ -136,6 +136,53 @@ pub enum PeerEvent {
     Closed(End),
 }
 
+/// Where a thread stands with its question for work, [`PeerEvent::Want`]: one at a time, and
+/// none after the answer that there is nothing, until there may be something.
+#[derive(Debug, Default)]
+pub struct Asking {
+    /// The question is not answered yet.
+    pending: bool,
+    /// It was answered with nothing: main will send work when there is some.
+    hungry: bool,
+    /// Something changed since the question that calls for another one.
+    overtaken: bool,
+}
+
+impl Asking {
+    /// Whether main owes an answer.
+    pub fn is_pending(&self) -> bool {
+        self.pending
+    }
+
+    /// Whether main had nothing.
+    pub fn is_hungry(&self) -> bool {
+        self.hungry
+    }
+
+    /// Whether it is time to ask, if there is need.
+    pub fn may_ask(&self) -> bool {
+        !self.pending && !self.hungry
+    }
+
+    /// The question goes out.
+    pub fn ask(&mut self) {
+        (self.pending, self.overtaken) = (true, false);
+    }
+
+    /// Work came, or the answer that there is none. To a question that has been overtaken
+    /// that says nothing.
+    pub fn on_fetch(&mut self, spans: &[Span]) {
+        self.pending = false;
+        self.hungry = spans.is_empty() && !self.overtaken;
+    }
+
+    /// There may be work now where there was none before; or work was given back, which
+    /// makes main forget the question.
+    pub fn wake(&mut self) {
+        (self.hungry, self.overtaken) = (false, true);
+    }
+}
+
 /// Why a connection is over.
 #[derive(Clone, Debug, PartialEq)]
 pub struct End {

@@ -27,7 +27,7 @@ mod waiting;
 use super::error::PeerError;
 use crate::bitfield::Bitfield;
 use crate::layout::{Block, Layout, RawBlock};
-use crate::messages::{Command, PeerEvent};
+use crate::messages::{Asking, Command, PeerEvent};
 use crate::pipeline::Pipeline;
 use crate::wire::Message;
 use extended::Extensions;
@@ -79,12 +79,8 @@ pub struct Session {
     owed: VecDeque<Block>,
     /// Blocks that we cancelled or gave up, but that may still come.
     strays: u32,
-    /// A [`PeerEvent::Want`] is not answered yet.
-    asked: bool,
-    /// It was answered with nothing: main will send work when there is some.
-    hungry: bool,
-    /// Something changed since the last [`PeerEvent::Want`] that calls for another one.
-    overtaken: bool,
+    /// Whether main was asked for work.
+    work: Asking,
     /// A [`PeerEvent::Pieces`] is not answered yet.
     asked_interest: bool,
     /// A [`PeerEvent::Interested`] is not answered yet.
@@ -140,9 +136,7 @@ impl Session {
             backlog: VecDeque::new(),
             owed: VecDeque::new(),
             strays: 0,
-            asked: false,
-            hungry: false,
-            overtaken: false,
+            work: Asking::default(),
             asked_interest: false,
             asked_unchoke: false,
             uploads: VecDeque::new(),
@@ -220,7 +214,7 @@ impl Session {
                     .piece(index)
                     .ok_or(PeerError::NoSuchPiece(index))?;
                 if self.theirs.insert(piece) {
-                    self.wake();
+                    self.work.wake();
                     self.events.push(PeerEvent::Have(piece));
                 }
             }
@@ -271,7 +265,7 @@ impl Session {
         let fresh = pieces.iter().filter(|piece| self.theirs.insert(*piece));
         if fresh.count() > 0 {
             self.asked_interest = true;
-            self.wake();
+            self.work.wake();
             self.events.push(PeerEvent::Pieces(pieces));
         }
     }

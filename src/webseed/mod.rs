@@ -31,7 +31,7 @@ pub mod request;
 
 use crate::human;
 use crate::layout::{Layout, PieceIndex, spans_of};
-use crate::messages::{Command, PeerEvent};
+use crate::messages::{Asking, Command, PeerEvent};
 use crate::peer::{Farewell, FromPeer, Order};
 use crate::storage::{Files, Storage, StorageError};
 use crate::types::PeerKey;
@@ -166,12 +166,8 @@ struct Thread {
     underway: Option<Underway>,
     /// Where a file was found that the server had redirected for.
     moved: Option<(usize, String)>,
-    /// A [`PeerEvent::Want`] is not answered yet.
-    asked: bool,
-    /// It was answered with nothing: main will send work when there is some.
-    hungry: bool,
-    /// Work was given back since the last [`PeerEvent::Want`], which is void by that.
-    overtaken: bool,
+    /// Whether main was asked for work.
+    work: Asking,
     /// The last request was answered, as far as the answer went.
     worked: bool,
     /// Files that the server has not.
@@ -196,9 +192,7 @@ impl Thread {
             pace: Pace::default(),
             underway: None,
             moved: None,
-            asked: false,
-            hungry: false,
-            overtaken: false,
+            work: Asking::default(),
             worked: false,
             lacks: BTreeSet::new(),
             misses: 0,
@@ -217,7 +211,7 @@ impl Thread {
                 Some(underway) => underway.answers.clone(),
                 None => never(),
             };
-            if answers.is_empty() || self.hungry || self.stored.len() >= TELL_AT {
+            if answers.is_empty() || self.work.is_hungry() || self.stored.len() >= TELL_AT {
                 self.tell_stored();
             }
             select! {
@@ -243,9 +237,8 @@ impl Thread {
     /// Asks for the next run while the last one is still coming.
     fn ask_main(&mut self) {
         let run = self.pace.run();
-        if !self.asked && !self.hungry && self.backlog.len() <= run / 2 {
-            self.asked = true;
-            self.overtaken = false;
+        if self.work.may_ask() && self.backlog.len() <= run / 2 {
+            self.work.ask();
             self.tell(PeerEvent::Want(run));
         }
     }
@@ -284,8 +277,7 @@ impl Thread {
     fn obey(&mut self, command: Command) {
         match command {
             Command::Fetch(spans) => {
-                self.asked = false;
-                self.hungry = spans.is_empty() && !self.overtaken;
+                self.work.on_fetch(&spans);
                 self.backlog.add(&spans);
                 // Main may not have heard yet what is not here.
                 for file in self.lacks.clone() {
@@ -416,8 +408,7 @@ impl Thread {
     fn give_back(&mut self, file: usize) {
         let lost = self.backlog.give_back(file);
         if !lost.is_empty() {
-            self.hungry = false;
-            self.overtaken = true;
+            self.work.wake();
             self.tell(PeerEvent::Released(spans_of(lost)));
         }
     }

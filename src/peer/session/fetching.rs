@@ -25,9 +25,7 @@ const MAX_RESERVE: u32 = 64;
 impl Session {
     /// Main has work for it, or none.
     pub(super) fn fetch(&mut self, spans: Vec<Span>) {
-        self.asked = false;
-        // An empty answer to a question that has been overtaken says nothing.
-        self.hungry = spans.is_empty() && !self.overtaken;
+        self.work.on_fetch(&spans);
         if self.peer_chokes {
             // It choked us while main answered.
             if !spans.is_empty() {
@@ -85,9 +83,8 @@ impl Session {
         let reserve = (self.pipeline.window() / 2).min(MAX_RESERVE);
         let at_hand = (self.owed.len() + self.backlog.len()) as u32;
         let need = (self.pipeline.window() + reserve).saturating_sub(at_hand);
-        if !self.asked && !self.hungry && need > 0 && need >= reserve / 2 {
-            self.asked = true;
-            self.overtaken = false;
+        if self.work.may_ask() && need > 0 && need >= reserve / 2 {
+            self.work.ask();
             self.events.push(PeerEvent::Want(need));
         }
     }
@@ -128,7 +125,7 @@ impl Session {
                 self.pipeline.set_distance(one.min(other));
             }
             self.flips += 1;
-            self.wake();
+            self.work.wake();
             self.events.push(PeerEvent::Choked(false));
         }
     }
@@ -185,18 +182,12 @@ impl Session {
     fn release(&mut self, blocks: &[Block]) {
         if !blocks.is_empty() {
             // Others come first when main gives them out again: what we asked for it forgets.
-            self.wake();
+            self.work.wake();
             let numbers = blocks
                 .iter()
                 .map(|block| (block.piece(), block.number()))
                 .collect();
             self.events.push(PeerEvent::Released(spans_of(numbers)));
         }
-    }
-
-    /// There may be work now where there was none before.
-    pub(super) fn wake(&mut self) {
-        self.hungry = false;
-        self.overtaken = true;
     }
 }

@@ -541,6 +541,6 @@ fn blocks_may_come_in_bulk() {
     assert_eq!(s.patience(), Patience::LastBulk, "main has no more");
     s.owed.truncate(ENOUGH as usize - 1);
     assert_eq!(s.patience(), Patience::Last, "the end waits for these");
-    s.hungry = false;
+    s.work.wake();
     assert_eq!(s.patience(), Patience::Usual);
 }

@@ -13,7 +13,7 @@ impl Session {
 
     /// Whether main owes us an answer, and there is nothing better to do than wait for it.
     pub fn waits_for_main(&self) -> bool {
-        (self.asked || self.asked_interest || self.asked_unchoke)
+        (self.work.is_pending() || self.asked_interest || self.asked_unchoke)
             && self.owed.is_empty()
             && self.uploads.is_empty()
     }
@@ -23,7 +23,7 @@ impl Session {
     /// the download is near, and in the end waits for just these.
     pub fn patience(&self) -> Patience {
         let bulk = self.owed.len() as u32 >= ENOUGH && !self.peer_wants;
-        match (bulk, self.is_owed() && self.hungry) {
+        match (bulk, self.is_owed() && self.work.is_hungry()) {
             (true, false) => Patience::Bulk,
             (true, true) => Patience::LastBulk,
             (false, true) => Patience::Last,
@@ -34,6 +34,6 @@ impl Session {
     /// Whether what was received is the last for now: nothing more is on order, or main
     /// has no more work, so that the end of the download waits for it.
     pub fn is_last_in_line(&self) -> bool {
-        self.owed.is_empty() || self.hungry
+        self.owed.is_empty() || self.work.is_hungry()
     }
 }
