@@ -339,7 +339,7 @@ pub fn check_all(
     };
     let threads = threads.clamp(1, runs.max(1));
     let results: Vec<_> = thread::scope(|scope| {
-        // Those that the system does not give us are missed, but not needed.
+        // The system may refuse some of the threads, which only makes it slower.
         let spawn = |_| thread::Builder::new().spawn_scoped(scope, work).ok();
         let others: Vec<_> = (1..threads).filter_map(spawn).collect();
         let mut results = vec![work()];

@@ -5,7 +5,7 @@
 //! | state | means | leaves it when |
 //! | --- | --- | --- |
 //! | free | wanted, nobody has begun it; listed in [`Rarity`] | the first of its blocks is granted |
-//! | started | some blocks are granted or stored | its hash is right |
+//! | started | begun: blocks of it were granted, though all may be free again | its hash is right |
 //! | had | verified and on disk | never |
 //! | unwanted | in no file that was asked for | never |
 //!
@@ -57,7 +57,7 @@ enum State {
 #[derive(Clone, Copy, Debug, Default)]
 struct Slot {
     stored: bool,
-    /// Who stored it; nobody, for padding, and where two did (the endgame): whose
+    /// Who stored it; nobody, for padding, and where two did (endgame, or work taken over): whose
     /// bytes stayed is not known, and nobody is blamed for them.
     giver: Option<PeerKey>,
     /// How many peers hold a lease on it: two for a moment when one takes it over, several
@@ -79,7 +79,8 @@ struct Started {
     alone: bool,
 }
 
-/// A block that a peer is to fetch, and when it was told so.
+/// The blocks that a peer is to fetch, each with the count of all grants when it was granted:
+/// the greater, the later in its queue.
 type Leases = BTreeMap<(PieceIndex, u32), u64>;
 
 /// What follows from a block being stored or given back.
@@ -162,13 +163,6 @@ impl Picker {
     /// How many pieces are wanted and not had.
     pub fn missing(&self) -> u32 {
         self.missing
-    }
-
-    /// Started pieces and the blocks stored of each: what a display calls "in progress".
-    pub fn stored_blocks(&self) -> impl Iterator<Item = (PieceIndex, u32)> + '_ {
-        self.started
-            .iter()
-            .map(|(piece, s)| (*piece, s.slots.len() as u32 - s.missing))
     }
 
     /// How many blocks `peer` is to fetch.

@@ -268,15 +268,6 @@ impl Swarm {
         }
         counts
     }
-
-    /// When the next address becomes due, if none is now.
-    pub fn next_due(&self) -> Option<Instant> {
-        self.known
-            .values()
-            .filter(|known| !known.busy)
-            .filter_map(|known| known.not_before)
-            .min()
-    }
 }
 
 fn remember<T: Eq + Hash>(set: &mut HashSet<T>, item: T) {

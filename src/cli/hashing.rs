@@ -63,13 +63,14 @@ pub fn hash(
     let (done, results) = unbounded();
     thread::scope(|scope| {
         let threads = threads.clamp(1, groups.len().max(1));
-        let spawn = |_: &usize| {
+        let mut started = 0;
+        for _ in 0..threads {
             let (groups, done) = (groups.clone(), done.clone());
             let work = move || work(Reader::new(layout, paths), &groups, &done);
-            thread::Builder::new().spawn_scoped(scope, work).is_ok()
-        };
-        // Those that the system does not give us are missed, but not needed.
-        if (0..threads).filter(spawn).count() == 0 {
+            started += usize::from(thread::Builder::new().spawn_scoped(scope, work).is_ok());
+        }
+        // The system may refuse some, which only makes it slower. If all, this thread works.
+        if started == 0 {
             work(Reader::new(layout, paths), &groups, &done);
         }
         drop(done);

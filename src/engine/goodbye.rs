@@ -112,7 +112,7 @@ impl Engine<'_> {
     /// incomplete, the last blocks of its peers were written and checked.
     fn has_left(running: &Running, since: Instant) -> bool {
         let quiet = running.torrent.phase() == Phase::Done
-            || running.torrent.unchecked() == 0 && running.torrent.is_given_all();
+            || running.torrent.unchecked() == 0 && running.torrent.no_giver_left();
         let patient = running.torrent.is_joining() && since.elapsed() < JOINING;
         quiet && running.torrent.has_left() && !patient
     }

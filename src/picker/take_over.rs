@@ -26,7 +26,7 @@ const SHARED_BLOCKS: usize = 8;
 /// The most peers that one block is asked of. Those before the last are far slower than it.
 const MAX_HOLDERS: u8 = 4;
 
-/// ... so many times.
+/// A peer is far slower if it takes so many times as long for a block.
 const FAR_SLOWER: f64 = 4.0;
 
 /// What a block is taken to cost, in seconds, at a peer that was not measured yet.
@@ -36,8 +36,9 @@ const UNKNOWN_PACE: f64 = 1.0;
 /// long to hear that it is cancelled.
 const SOONER: f64 = 0.05;
 
-/// ... and before the endgame, when there is other work to do, so many: of the blocks that
-/// are about to come, many are on their way already, and to cancel them is too late.
+/// Before the endgame, when there is other work to do, a block must come so many seconds
+/// sooner: of the blocks that are about to come, many are on their way already, and to cancel
+/// them is too late.
 const MUCH_SOONER: f64 = 0.5;
 
 /// The spans taken, and those of them that somebody else is to be told to forget.
@@ -125,20 +126,22 @@ impl Picker {
             let theirs = rivals.pace(other).filter(|_| other != peer);
             theirs.is_some_and(|theirs| theirs > FAR_SLOWER * mine)
         };
-        // Nearly always the last one has something: the others are not looked at.
+        // Nearly always the one that would finish last has something. Others are looked at in
+        // the endgame only, and only as long as they are far slower.
         let worth_a_look =
             |(i, victim): &(usize, &Victim)| *i == 0 || endgame && is_slow(victim.peer);
-        let later = rivals.victims.iter().filter(|victim| victim.peer != peer);
-        let Some((first, rest, victim)) = later
-            .take_while(|victim| victim.finish() > earliest)
-            .enumerate()
-            .take_while(worth_a_look)
-            .find_map(|(_, victim)| {
-                let mut work = self.takeable(victim.peer, have, endgame, is_slow);
-                // Whether they are few is all that need be known of the rest.
-                let first: Vec<Queued> = work.by_ref().take(SHARED_BLOCKS + 1).collect();
-                (!first.is_empty()).then_some((first, work, victim))
-            })
+        let others = rivals.victims.iter().filter(|victim| victim.peer != peer);
+        let later = others.take_while(|victim| victim.finish() > earliest);
+        let Some((first, rest, victim)) =
+            later
+                .enumerate()
+                .take_while(worth_a_look)
+                .find_map(|(_, victim)| {
+                    let mut queue = self.takeable(victim.peer, have, endgame, is_slow);
+                    // Whether there are more than a few is all that need be known of the rest.
+                    let first: Vec<Queued> = queue.by_ref().take(SHARED_BLOCKS + 1).collect();
+                    (!first.is_empty()).then_some((first, queue, victim))
+                })
         else {
             return Taken::default();
         };

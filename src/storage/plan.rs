@@ -96,11 +96,6 @@ impl Plan {
         &self.contents.layout
     }
 
-    /// Whether `file` is wanted (padding never is).
-    pub fn is_wanted(&self, file: usize) -> bool {
-        self.wanted[file]
-    }
-
     /// The files that are wanted, in order.
     pub fn wanted_files(&self) -> impl Iterator<Item = usize> + '_ {
         (0..self.wanted.len()).filter(|file| self.wanted[*file])

@@ -84,9 +84,10 @@ pub enum Action {
         /// Whether others may find us there.
         announce: bool,
     },
-    /// A node of the DHT is here.
+    /// Tell the DHT of the node at this address: a peer named it (BEP 5).
     EnterDht(SocketAddr),
-    /// Let the local network know, and tell who there has it, too: it is public.
+    /// Announce it on the local network (BEP 14); who has it there, too, comes back by
+    /// [`Torrent::on_addresses`]. Never for a private torrent.
     AnnounceLocally,
     /// The metadata is here: [`Torrent::learn`] what it says.
     Learnt(Vec<u8>),
@@ -309,7 +310,8 @@ impl Torrent {
         actions
     }
 
-    /// Everything is known: what is done already, and whether that is all?
+    /// Looks at what is complete already, then announces and opens web seeds: on joining, and
+    /// again once the metadata of a magnet link is known.
     fn begin(&mut self, now: Instant, actions: &mut Vec<Action>) {
         let padding = self.picker.begin_padding();
         self.verify(padding, actions);
@@ -339,15 +341,15 @@ impl Torrent {
     /// Tells the trackers that we left, unless peers that were welcome are still going.
     pub(crate) fn say_goodbye(&mut self, now: Instant, actions: &mut Vec<Action>) {
         let Some(since) = self.leaving else { return };
-        if self.is_given_all() || now.duration_since(since) >= HANG_UP {
+        if self.no_giver_left() || now.duration_since(since) >= HANG_UP {
             self.announcer.stop();
             self.announce(now, actions);
         }
     }
 
-    /// Whether nothing of what peers gave is still on its way. Those that are just being
-    /// dialled give nothing.
-    pub fn is_given_all(&self) -> bool {
+    /// Whether no connection is left from which data may still come. Those that are just
+    /// being dialled give nothing.
+    pub fn no_giver_left(&self) -> bool {
         self.peers.values().all(|peer| !peer.gives())
     }
 

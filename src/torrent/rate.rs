@@ -65,11 +65,6 @@ impl Budget {
         }
     }
 
-    /// Whether there is a limit at all.
-    pub fn is_limited(&self) -> bool {
-        self.rate > 0
-    }
-
     /// How many bytes may be spent now. At most a fifth of a second's worth is saved
     /// up, but a block at least, or a low limit would never let one through.
     pub fn available(&mut self, now: Instant) -> u64 {

@@ -52,9 +52,9 @@ fn a_download_is_started_completed_and_stopped() {
     let actions = rig.torrent.stop(rig.now);
     assert_eq!(hung_up(&actions), [key(1), key(2)]);
     assert!(announced(&actions).is_empty(), "its last bytes count, too");
-    assert!(!rig.torrent.is_given_all());
+    assert!(!rig.torrent.no_giver_left());
     let actions = rig.event(1, PeerEvent::Closed("no longer needed".into()));
-    assert!(rig.torrent.is_given_all(), "a dial is not waited for");
+    assert!(rig.torrent.no_giver_left(), "a dial is not waited for");
     let [stopped] = announced(&actions)[..] else {
         panic!("{actions:?}")
     };
