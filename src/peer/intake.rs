@@ -145,3 +145,38 @@ impl Default for Intake {
         Self::new()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The buffer's length after it was filled and emptied so often, by a peer so `fast`.
+    fn len_after(times: u32, fast: bool) -> usize {
+        let mut intake = Intake::new();
+        for _ in 0..times {
+            let came = intake.fill(|buf| Ok::<_, ()>(buf.len())).unwrap();
+            intake.consume(came - 1, None); // of the last message one byte is here
+            assert!(intake.is_full());
+            intake.compact(0, fast);
+        }
+        intake.buf.len()
+    }
+
+    #[test]
+    fn who_is_fast_gets_more_room_up_to_a_bound() {
+        assert_eq!(len_after(9, false), FIRST_LEN);
+        assert_eq!(len_after(1, true), 2 * FIRST_LEN);
+        assert_eq!(len_after(9, true), MAX_LEN);
+    }
+
+    #[test]
+    fn a_long_message_gets_the_room_that_it_needs() {
+        let mut intake = Intake::new();
+        let long = 3 * FIRST_LEN;
+        while intake.filled < long {
+            intake.fill(|buf| Ok::<_, ()>(buf.len())).unwrap();
+            intake.compact(long, false);
+        }
+        assert!(intake.buf.len() < 4 * long, "and not without end");
+    }
+}
