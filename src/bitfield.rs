@@ -3,7 +3,7 @@
 //! [BEP 3] sends it right after the handshake: the high bit of the first byte is
 //! piece 0, and the spare bits at the end are zero. A [`Bitfield`] knows how many
 //! pieces there are, so a peer's can be checked once, here, and trusted after.
-//! The picker, the torrent, the peer's session and the resume file use it.
+//! Nearly all that deals with pieces uses it.
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 

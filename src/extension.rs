@@ -7,7 +7,7 @@
 //! wants nothing ([BEP 21]). All keys may be missing. A key of a wrong type is passed
 //! over: it costs that key, not the peer.
 //!
-//! The peer's session is the only user.
+//! The peer's thread, its session and its learner use it; the torrent, for the flags of PEX.
 //!
 //! [BEP 10]: https://www.bittorrent.org/beps/bep_0010.html
 //! [BEP 21]: https://www.bittorrent.org/beps/bep_0021.html

@@ -1,5 +1,5 @@
-//! The HTTP client that everything in this program asks web servers with: trackers, and a
-//! SOURCE that is a URL. It is `ureq`, and what that lacks.
+//! The HTTP client that everything in this program asks web servers with: trackers, web
+//! seeds, and a SOURCE that is a URL. It is `ureq`, and what that lacks.
 //!
 //! What it lacks is `--bind`: connections that begin at a given local address. But it
 //! takes its connections from anybody who implements its two traits, so that is done

@@ -14,7 +14,9 @@
 //! hashed and served, but never asked for and never written.
 //!
 //! [`PieceIndex`], [`Block`] and [`Span`] can be made nowhere but here, from checked
-//! numbers: whoever holds one need not check again. Everybody uses this file.
+//! numbers: whoever holds one need not check again. (`PieceIndex::unchecked` is for sets of
+//! pieces, which give back only numbers that were checked when they went in.) Everybody uses
+//! this file.
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 //! [BEP 47]: https://www.bittorrent.org/beps/bep_0047.html

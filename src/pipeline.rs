@@ -17,13 +17,14 @@
 use crate::layout::BLOCK_LEN;
 use std::time::{Duration, Instant};
 
-/// Blocks on order at first: of each newcomer to a new swarm, so much may turn out to be
-/// on order elsewhere, too. Near peers outgrow it at once.
+/// Blocks on order at first: as many as its start at a near peer, up to its end at a far one.
+/// The start is small because in a new swarm others may have ordered the same of the same
+/// seed; near peers outgrow it at once.
 pub const FIRST_WINDOW: std::ops::RangeInclusive<u32> = 32..=DEFAULT_QUEUE;
 
-/// A far peer gets more at first, so that a fast one need not wait for several round
-/// trips until it is asked for all it can send: what comes in one at this rate, in blocks
-/// a second (64 MiB). If it turns out to be slow, it [gives back](Pipeline::bearable) most.
+/// Blocks a second (64 MiB) that the first window assumes: it is what comes in one round trip
+/// at this rate, within [`FIRST_WINDOW`]. So a fast, far peer need not wait for several round
+/// trips until it is asked for all it can send; a slow one [gives back](Pipeline::bearable) most.
 const FIRST_RATE: f64 = 4096.0;
 
 /// The most blocks on order at any peer: 64 MiB, enough for 5 Gbit/s at 100 ms.
@@ -41,7 +42,7 @@ pub const ENOUGH: u32 = 32;
 /// of others and our own scheduling make it stutter.
 const AHEAD: Duration = Duration::from_secs(2);
 
-/// ... but no more than so many bytes: a fast peer stutters for less long.
+/// The most bytes that are ordered for the time [`AHEAD`]: a fast peer stutters for less long.
 const MAX_AHEAD: f64 = 4.0 * 1024.0 * 1024.0;
 
 /// What a peer has on order and would bring later than this, others should bring.

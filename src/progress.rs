@@ -47,7 +47,7 @@ enum Screen {
 }
 
 impl Display {
-    /// The display that suits what stdout and stderr are.
+    /// The display that suits what the user asked for and what stderr is.
     pub fn new(style: Style) -> Self {
         let screen = match () {
             () if style.json => Screen::Json(Json::new(io::stdout())),

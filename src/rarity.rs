@@ -12,7 +12,7 @@
 //! ```
 //!
 //! A piece whose availability grows by one changes places with the last of its bucket,
-//! and the border moves one to the left: two swaps, whatever the size of the torrent.
+//! and the border moves one to the left: one swap, whatever the size of the torrent.
 //! Seeds have every piece and so change no order: they are not counted here.
 //! The picker is the only user.
 

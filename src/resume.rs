@@ -15,7 +15,8 @@
 //! e
 //! ```
 //!
-//! It is written at the start and at the end of a run. What it says of a piece is believed
+//! At the start of a run only its head is written, which marks the files as ours (for a
+//! magnet link all of it, to keep the metadata), the rest at the end. What it says of a piece is believed
 //! only if every file of the piece is still as listed; else the piece is hashed. So after
 //! a kill, the files written to since the start are hashed, the others not. After a
 //! power cut a file can look unchanged while its last bytes never reached the disk,

@@ -18,7 +18,7 @@
 //! | AMD EPYC | 1.9 | 4.4 | |
 //! | Intel Xeon with AVX-512 | 1.7 | 1.9 | 5.3 |
 //!
-//! The [`checker`](crate::checker) is the only user. It asks [`lanes_for`] how many of
+//! The [`checker`](crate::checker) and `storrent create` use it. They ask [`lanes_for`] how many of
 //! the pieces that wait should go together. One alone, or any number on a processor with
 //! neither kind of instructions, is hashed by the `sha1` crate.
 

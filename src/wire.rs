@@ -35,7 +35,8 @@ const PROTOCOL: &[u8; 20] = b"\x13BitTorrent protocol";
 /// `<1: 19> <19: "BitTorrent protocol"> <8: reserved> <20: info hash> <20: peer id>`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Handshake {
-    /// Bits that say which extensions the sender knows.
+    /// Which extensions the sender knows: of byte 5 the bit 0x10 means BEP 10, of byte 7 0x04
+    /// BEP 6 and 0x01 BEP 5.
     pub reserved: [u8; 8],
     /// The torrent that the sender wants to talk about.
     pub info_hash: InfoHash,
@@ -79,8 +80,8 @@ impl Handshake {
         bytes
     }
 
-    /// Reads a handshake; `None` if it does not begin as one must. Works on as few
-    /// bytes as there are to tell nonsense early: see [`Handshake::plausible`].
+    /// Reads a handshake; `None` if it does not begin as one must. [`Handshake::plausible`]
+    /// tells nonsense before all of it is there.
     pub fn decode(bytes: &[u8; HANDSHAKE_LEN]) -> Option<Self> {
         let (reserved, rest) = bytes.strip_prefix(PROTOCOL)?.split_first_chunk::<8>()?;
         let (info_hash, peer_id) = rest.split_first_chunk::<20>()?;

@@ -33,7 +33,7 @@ pub fn run(options: &Download, seed_only: bool, interrupts: &Interrupts) -> Resu
     Ok(status(&ending))
 }
 
-/// The exit status: an interruption goes before a failure, that before a stall.
+/// The exit status: an interruption goes before misuse, that before a failure, that before a stall.
 pub(super) fn status(ending: &Ending) -> u8 {
     match ending {
         Ending {

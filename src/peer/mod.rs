@@ -264,8 +264,8 @@ fn connect(
         Some((mut learner, on_its_way)) => {
             sealed = on_its_way;
             session.out = std::mem::take(&mut learner.out);
-            // What the peer said before can be judged now; before our own many haves, which
-            // are no flood of its making.
+            // What the peer said before can be judged now; and before our own many haves lie in
+            // `out`, which would be taken for a flood that it caused.
             let mut kept = learner.kept();
             while let Some((message, used)) = wire::decode(kept, max_message)? {
                 session.on_message(message, now)?;

@@ -44,9 +44,9 @@ pub struct TrackerSettings {
     /// For the answer of a UDP tracker, until the packet is sent again, each time. The
     /// times of BEP 15 (15 s to an hour) are no use to somebody who waits.
     pub udp_waits: Vec<Duration>,
-    /// For an announce that we leave, over HTTP or UDP: the user waits for it. And for one
-    /// over the other kind of address, once one kind has been answered over: the next
-    /// announce waits for it.
+    /// For a whole announce that must not hold things up, over HTTP or UDP: that we leave
+    /// (the user waits), and that over the second kind of address once the first was
+    /// answered over (the next announce waits).
     pub short_timeout: Duration,
 }
 
