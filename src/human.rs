@@ -5,6 +5,7 @@
 //! terminal, because control characters there move the cursor, change the title, or
 //! make a line say something else; and [`chain`] prints an error with all its causes,
 //! because "cannot read x" without "permission denied" helps nobody.
+//! Everything that prints, and every error for the user, uses it.
 
 use std::error::Error;
 use std::fmt::Write;

@@ -4,6 +4,7 @@
 //! Peers and nodes of the DHT tell us of others. Somebody out in the internet can't know
 //! of anybody in our own network; if he names such an address he aims us at our own
 //! printer. Who is in our network, or on this machine, may well know of others there.
+//! Peer exchange and the look-ups of the DHT use it.
 
 use std::net::{IpAddr, SocketAddr};
 

@@ -5,7 +5,7 @@
 //! [`PARTS`] equal parts, and of each the table keeps a few nodes. Wherever an info hash
 //! lies, some node nearby is known, and each step of a look-up gets much nearer.
 //!
-//! Pure: the time is an argument.
+//! The [node](super::node) is the only user. Pure: the time is an argument.
 
 use super::krpc::Contact;
 use crate::types::InfoHash;

@@ -10,6 +10,9 @@
 //! e
 //! ```
 //!
+//! The peer's session writes and reads it; whom to tell of is decided in
+//! [`crate::torrent`]. Pure.
+//!
 //! [BEP 11]: https://www.bittorrent.org/beps/bep_0011.html
 
 use crate::announce::{take_compact_v4, take_compact_v6};

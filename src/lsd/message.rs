@@ -13,7 +13,8 @@
 //! that of the packet. By the cookie, any text, senders know their own packets again:
 //! what is sent to a group comes back to whoever is in it.
 //!
-//! Pure functions; what comes in is hostile.
+//! The thread of local discovery ([`super`]) is the only user. Pure functions; what comes in
+//! is hostile.
 //!
 //! [BEP 14]: https://www.bittorrent.org/beps/bep_0014.html
 

@@ -4,7 +4,7 @@
 //! announced three times within its first seconds, then every five minutes, together
 //! with all the others. Each announce wakes every machine around, so there are no more.
 //!
-//! Pure: the time is an argument.
+//! The thread of local discovery ([`super`]) is the only user. Pure: the time is an argument.
 
 use crate::types::InfoHash;
 use std::collections::BTreeMap;

@@ -4,6 +4,10 @@
 //! Dialling, we try it plain first, and if the peer hangs up on that, once more with
 //! obfuscation: some take nothing else. Who dials us says what it wants by its first
 //! bytes: a plain handshake begins like no other.
+//!
+//! The handshake is that of [BEP 3]: see [`crate::wire`]. The peer's thread does this first.
+//!
+//! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 
 use super::error::PeerError;
 use super::intake::Intake;

@@ -1,4 +1,5 @@
 //! What can go wrong between us and the disk, said so that the user can act on it.
+//! Storage, checker and resume end in it; the command line prints it.
 
 use rustix::io::Errno;
 use std::io;

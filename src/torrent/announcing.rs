@@ -1,5 +1,6 @@
 //! What a torrent tells its trackers, and what it makes of their answers. Who is told when
 //! is the [`Announcer`](crate::announcer::Announcer)'s to say.
+//! Part of the [`Torrent`], for its tick and for the trackers' threads' answers.
 
 use super::{Action, Torrent, detail};
 use crate::announce::{AnnounceEvent, AnnounceReply, AnnounceRequest, TrackerError, Trouble};

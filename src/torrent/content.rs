@@ -1,4 +1,5 @@
-//! What a torrent holds, as far as deciding needs it.
+//! What a torrent holds and what of it we have, as far as deciding needs it: for the
+//! [`Torrent`](super::Torrent), which gets it from the engine once the disk was looked at.
 
 use crate::bitfield::Bitfield;
 use crate::layout::{Layout, PieceIndex};

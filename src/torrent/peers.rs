@@ -1,4 +1,9 @@
 //! What peers bring: connections, pieces, wishes, blocks, and their end.
+//!
+//! Each event of a peer's thread, most of them messages of [BEP 3], is given to those whom it
+//! concerns: picker, choker, swarm. Part of the [`Torrent`], called by the engine's loop.
+//!
+//! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 
 use super::learning::Offer;
 use super::pex::Exchange;
@@ -48,7 +53,7 @@ pub(super) struct Peer {
     pub(super) snubbed: bool,
     /// It wants nothing: a seed, or one that has all it asked for.
     pub(super) upload_only: bool,
-    /// Not to be dialled again when it ends: see [`Ending::Useless`](crate::swarm::Ending::Useless).
+    /// Not to be dialled again when it ends: see [`Ending::Useless`].
     pub(super) useless: bool,
     /// Whether it can give the metadata, while we lack it.
     pub(super) metadata: Offer,

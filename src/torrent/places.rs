@@ -1,4 +1,10 @@
 //! Who gets a place: whom to connect to, who must go to make room, and whom to give to.
+//!
+//! Connections and uploads are both few, so both are given out: dials in the order of the
+//! [`Swarm`](crate::swarm::Swarm), uploads by the choice of the [`Choker`] ([BEP 3]). Part of
+//! the [`Torrent`], for its tick and for peers that come and go.
+//!
+//! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 
 use super::learning::Offer;
 use super::peers::Peer;

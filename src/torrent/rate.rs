@@ -1,4 +1,6 @@
-//! How fast lately: an average that forgets.
+//! Rates and their limits: how fast lately, as an average that forgets, and how much may
+//! be moved now under `--download-limit` and `--upload-limit`. The torrent uses it; the
+//! engine keeps the budgets, which all torrents share. No clock: the time is an argument.
 
 use std::time::Instant;
 

@@ -1,4 +1,5 @@
 //! What a torrent tells the user of itself: how it goes, and why nothing comes.
+//! Part of the [`Torrent`], for its tick; the engine hands on what it tells.
 
 use super::idle::Idle;
 use super::{Action, Phase, Torrent, detail};

@@ -3,7 +3,8 @@
 //! Asked for a range of a file, a server should answer `206` and say which bytes follow.
 //! Some answer `200` and send the whole file from its start; some have another file of
 //! that name, some none. Whatever is wrong with one file is no fault of the others: the
-//! web seed is asked for those. Pure.
+//! web seed is asked for those. The thread of a [request](super::request) is the only user.
+//! Pure.
 
 use crate::human;
 use std::io;

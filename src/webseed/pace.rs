@@ -1,5 +1,8 @@
-//! How fast a web seed is: how much to ask it for at a time, and when it is too slow to
-//! be waited for. No clock: the time is an argument.
+//! How fast a web seed ([BEP 19]) is: how much to ask it for at a time, and when it is too
+//! slow to be waited for. The web seed's thread is the only user. No clock: the time is an
+//! argument.
+//!
+//! [BEP 19]: https://www.bittorrent.org/beps/bep_0019.html
 
 use crate::layout::BLOCK_LEN;
 use std::time::{Duration, Instant};
