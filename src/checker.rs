@@ -11,16 +11,25 @@
 //! and batches fill by themselves; else a piece waits up to [`GATHER`] for others, unless
 //! main says [`CheckRequest::Hurry`], as the end of the download waits for it.
 //!
+//! The checker's thread is also the one that looks after the files: which of the disk's files
+//! the verified pieces lie in ([`seen`]), so that it is noticed when somebody moves, removes
+//! or replaces one; and it writes the record ([`crate::resume`]), which may wait for the disk.
+//!
 //! Memory does not depend on the piece length: [`BUFFER_LEN`] for each of [`MAX_LANES`].
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 
+mod seen;
+
 use crate::bitfield::Bitfield;
 use crate::layout::{BLOCK_LEN, PieceIndex};
+use crate::messages::{Surveyed, Verdict};
+use crate::resume;
 use crate::sha1_lanes::{MAX_LANES, SHA1_BLOCK, Sha1Lanes, full_batch, lanes_for};
-use crate::storage::{Files, Pages, Presence, Storage, StorageError};
+use crate::storage::{Files, Pages, Presence, Storage, StorageError, Survey};
 use crate::types::PieceHash;
 use crossbeam_channel::Receiver;
+use seen::Seen;
 use sha1::{Digest, Sha1};
 use std::io;
 use std::sync::Arc;
@@ -71,6 +80,11 @@ impl<H: Fn(PieceIndex) -> PieceHash> Checker<H> {
             cold: true,
             zeros: None,
         }
+    }
+
+    /// Closes all files: at their paths, there may be others by now.
+    fn close(&mut self) {
+        self.lanes.iter_mut().for_each(|lane| lane.files.close());
     }
 
     /// Reads and hashes `pieces`; tells for each whether it is what it must be. One that
@@ -179,9 +193,13 @@ impl<H: Fn(PieceIndex) -> PieceHash> Checker<H> {
     /// Sees to it that there are so many lanes.
     fn provide(&mut self, lanes: usize) {
         let count = self.lanes.len().max(lanes);
-        self.lanes.resize_with(count, || Lane {
-            files: self.storage.files(1),
-            buffer: Pages::new(BUFFER_LEN),
+        self.lanes.resize_with(count, || {
+            let mut files = self.storage.files(1);
+            if !self.cold {
+                files.remember_opened();
+            }
+            let buffer = Pages::new(BUFFER_LEN);
+            Lane { files, buffer }
         });
     }
 
@@ -218,17 +236,40 @@ pub enum CheckRequest {
     Blocks(PieceIndex),
     /// No more pieces will come for now: don't wait for a fuller batch.
     Hurry,
+    /// Whether all files are where and as they were left, of the pieces that we have. If so,
+    /// and these are all, the record goes.
+    Survey(Bitfield),
+    /// All is there, these pieces: the record goes, or says so.
+    Finish(Bitfield),
+    /// We leave, and have these pieces: the record is to say so.
+    Save(Bitfield),
 }
 
 /// What a checker thread answers.
 #[derive(Debug)]
 pub enum CheckReport {
-    /// Whether each of these pieces is right.
-    Verdicts(Vec<(PieceIndex, bool)>),
+    /// What each of these pieces is.
+    Verdicts(Vec<(PieceIndex, Verdict)>),
     /// The SHA-1 of each 16 KiB block of the piece in order; empty if it is missing.
     Blocks(PieceIndex, Vec<[u8; 20]>),
+    /// What the look at all files found.
+    Surveyed(Surveyed),
+    /// The record was removed or written, or why not.
+    Recorded(Result<(), StorageError>),
     /// The disk failed; of the pieces asked for, some will get no verdict.
     Failed(StorageError),
+}
+
+/// What a checker thread begins with.
+pub struct Beginning {
+    /// The torrent's data.
+    pub storage: Arc<Storage>,
+    /// The files as they were when what is there was checked.
+    pub survey: Survey,
+    /// Pieces that were not looked at: see [`resume::Trusted`].
+    pub passed_over: Bitfield,
+    /// The bytes of `info`, if the record is to keep them.
+    pub metadata: Option<Arc<[u8]>>,
 }
 
 /// Starts the thread that checks pieces of one torrent until `requests` closes.
@@ -237,57 +278,164 @@ pub enum CheckReport {
 /// # Errors
 /// If the system starts no more threads.
 pub fn spawn(
-    storage: &Arc<Storage>,
+    beginning: Beginning,
     expected: impl Fn(PieceIndex) -> PieceHash + Send + 'static,
     requests: Receiver<CheckRequest>,
     report: impl Fn(CheckReport) + Send + 'static,
 ) -> io::Result<JoinHandle<()>> {
-    let mut checker = Checker::new(storage, expected);
+    let mut checker = Checker::new(&beginning.storage, expected);
     checker.cold = false;
+    let thread = CheckerThread {
+        seen: Seen::new(&beginning.survey),
+        checker,
+        beginning,
+    };
     thread::Builder::new()
         .name("checker".into())
-        .spawn(move || run(checker, &requests, &report))
+        .spawn(move || thread.run(&requests, &report))
 }
 
-fn run<H: Fn(PieceIndex) -> PieceHash>(
-    mut checker: Checker<H>,
-    requests: &Receiver<CheckRequest>,
-    report: &dyn Fn(CheckReport),
-) {
-    let full = full_batch();
-    let mut waiting = Vec::new();
-    while let Ok(first) = requests.recv() {
-        let mut next = Some(first);
-        let mut hurry = false;
-        let mut deadline = Instant::now() + GATHER;
-        while next.is_some() || !waiting.is_empty() {
-            // All that wait are taken before each batch, so that it is as full as can be.
-            for request in next.take().into_iter().chain(requests.try_iter()) {
-                match request {
-                    CheckRequest::Pieces(pieces) => waiting.extend(pieces),
-                    CheckRequest::Blocks(piece) => report(match checker.hash_blocks(piece) {
-                        Ok(hashes) => CheckReport::Blocks(piece, hashes),
-                        Err(error) => CheckReport::Failed(error),
-                    }),
-                    CheckRequest::Hurry => hurry = true,
+/// The state of the checker's thread.
+struct CheckerThread<H> {
+    checker: Checker<H>,
+    /// Which of the disk's files the verified pieces lie in.
+    seen: Seen,
+    beginning: Beginning,
+}
+
+impl<H: Fn(PieceIndex) -> PieceHash> CheckerThread<H> {
+    fn run(mut self, requests: &Receiver<CheckRequest>, report: &dyn Fn(CheckReport)) {
+        let full = full_batch();
+        let mut waiting = Vec::new();
+        while let Ok(first) = requests.recv() {
+            let mut next = Some(first);
+            let mut hurry = false;
+            let mut deadline = Instant::now() + GATHER;
+            while next.is_some() || !waiting.is_empty() {
+                // All that wait are taken before each batch, so that it is as full as can be.
+                for request in next.take().into_iter().chain(requests.try_iter()) {
+                    match request {
+                        CheckRequest::Pieces(pieces) => waiting.extend(pieces),
+                        CheckRequest::Hurry => hurry = true,
+                        other => self.answer(other).into_iter().for_each(report),
+                    }
                 }
-            }
-            if (1..full).contains(&waiting.len()) && !hurry {
-                next = requests.recv_deadline(deadline).ok();
-                if next.is_some() {
-                    continue;
+                if (1..full).contains(&waiting.len()) && !hurry {
+                    next = requests.recv_deadline(deadline).ok();
+                    if next.is_some() {
+                        continue;
+                    }
                 }
+                let batch: Vec<_> = waiting.drain(..full.min(waiting.len())).collect();
+                self.check(&batch, report);
+                deadline = Instant::now() + GATHER;
             }
-            let batch: Vec<_> = waiting.drain(..full.min(waiting.len())).collect();
-            let mut verdicts = Vec::with_capacity(batch.len());
-            let result = checker.check(&batch, &mut |piece, ok| verdicts.push((piece, ok)));
-            if !verdicts.is_empty() {
-                report(CheckReport::Verdicts(verdicts));
+        }
+    }
+
+    /// Does what is no check of pieces.
+    fn answer(&mut self, request: CheckRequest) -> Option<CheckReport> {
+        let Beginning {
+            storage,
+            passed_over,
+            metadata,
+            ..
+        } = &self.beginning;
+        let metadata = metadata.as_deref();
+        Some(match request {
+            CheckRequest::Blocks(piece) => match self.checker.hash_blocks(piece) {
+                Ok(hashes) => CheckReport::Blocks(piece, hashes),
+                Err(error) => CheckReport::Failed(error),
+            },
+            CheckRequest::Survey(have) => match self.survey(&have) {
+                Ok(surveyed) => CheckReport::Surveyed(surveyed),
+                Err(error) => CheckReport::Failed(error),
+            },
+            CheckRequest::Finish(have) => {
+                CheckReport::Recorded(resume::finish(storage, &have, passed_over, metadata))
             }
-            if let Err(error) = result {
-                report(CheckReport::Failed(error));
+            CheckRequest::Save(have) => {
+                CheckReport::Recorded(resume::save(storage, &have, passed_over, metadata))
             }
-            deadline = Instant::now() + GATHER;
+            CheckRequest::Pieces(_) | CheckRequest::Hurry => return None,
+        })
+    }
+
+    fn check(&mut self, pieces: &[PieceIndex], report: &dyn Fn(CheckReport)) {
+        let mut found = Vec::with_capacity(pieces.len());
+        let result = self
+            .checker
+            .check(pieces, &mut |piece, ok| found.push((piece, ok)));
+        self.note_opened();
+        let verdict = |(piece, ok)| match ok {
+            true => (piece, Verdict::Right),
+            false if self.seen.was_moved(&self.beginning.storage, piece) => (piece, Verdict::Moved),
+            false => (piece, Verdict::False),
+        };
+        let verdicts: Vec<_> = found.into_iter().map(verdict).collect();
+        if !verdicts.is_empty() {
+            report(CheckReport::Verdicts(verdicts));
+        }
+        if let Err(error) = result {
+            report(CheckReport::Failed(error));
+        }
+    }
+
+    /// Looks at all files in which there is something of the pieces that we `have`. What
+    /// lies in those that are not as they were left is hashed again.
+    fn survey(&mut self, have: &Bitfield) -> Result<Surveyed, StorageError> {
+        let storage = Arc::clone(&self.beginning.storage);
+        if !storage.is_in_place() {
+            let path = storage.plan().dir.clone();
+            return Err(StorageError::FolderGone { path });
+        }
+        let changed = self.seen.changed(&storage, have);
+        if changed.is_empty() {
+            self.complete(have)?;
+            return Ok(Surveyed::default());
+        }
+        self.checker.close();
+        self.note_opened();
+        let mut pieces = Bitfield::none(have.len());
+        for file in &changed {
+            self.seen.forget(*file);
+            let of_file = storage.layout().pieces_of_file(*file);
+            let had = of_file
+                .map(PieceIndex::unchecked)
+                .filter(|piece| have.has(*piece));
+            had.for_each(|piece| _ = pieces.insert(piece));
+        }
+        let pieces: Vec<PieceIndex> = pieces.iter().collect();
+        let mut lost = Vec::new();
+        self.checker.check(&pieces, &mut |piece, ok| {
+            if !ok {
+                lost.push(piece);
+            }
+        })?;
+        self.note_opened();
+        if lost.is_empty() {
+            self.complete(have)?;
+        }
+        let named = |file: usize| (file, storage.plan().path(file).display().to_string());
+        Ok(Surveyed {
+            changed: changed.into_iter().map(named).collect(),
+            lost,
+        })
+    }
+
+    /// All files are as they should be: if that is all, nothing needs to be remembered.
+    fn complete(&self, have: &Bitfield) -> Result<(), StorageError> {
+        let storage = &self.beginning.storage;
+        match resume::is_all(storage, have) {
+            true => storage.remove_record(),
+            false => Ok(()),
+        }
+    }
+
+    fn note_opened(&mut self) {
+        for lane in &mut self.checker.lanes {
+            let opened = lane.files.opened().into_iter();
+            opened.for_each(|(file, id)| self.seen.note(file, id));
         }
     }
 }
@@ -382,12 +530,20 @@ mod tests {
                 (piece_length * 3 + 7, false),
             ],
         );
-        let none = Bitfield::none(torrent.layout.pieces());
-        let storage = torrent.wanting_all(dir).claim(&none, false, false).unwrap();
+        let storage = torrent.begun_all(dir);
         for piece in torrent.layout.all_pieces() {
             torrent.write(&storage, piece);
         }
         (torrent, storage)
+    }
+
+    fn beginning(storage: &Arc<Storage>) -> Beginning {
+        Beginning {
+            storage: Arc::clone(storage),
+            survey: storage.survey().unwrap(),
+            passed_over: Bitfield::none(storage.layout().pieces()),
+            metadata: None,
+        }
     }
 
     fn check(torrent: &Torrent, storage: &Arc<Storage>, threads: usize) -> Vec<u32> {
@@ -483,18 +639,25 @@ mod tests {
             .collect();
         let expected = move |piece: PieceIndex| hashes[piece.index()];
         let report = move |report| _ = answers.send(report);
-        let thread = spawn(&storage, expected, asked, report).unwrap();
+        let thread = spawn(beginning(&storage), expected, asked, report).unwrap();
         let (mut verdicts, mut blocks) = (Vec::new(), Vec::new());
         for report in reports {
             match report {
                 CheckReport::Verdicts(some) => verdicts.extend(some),
                 CheckReport::Blocks(piece, hashes) => blocks.push((piece, hashes)),
-                CheckReport::Failed(error) => panic!("{error}"),
+                other => panic!("{other:?}"),
             }
         }
         thread.join().unwrap();
-        verdicts.sort_unstable();
-        let expected: Vec<_> = (0..11).map(|i| (piece(i), i < 7)).collect();
+        verdicts.sort_unstable_by_key(|(piece, _)| *piece);
+        let verdict = |i| {
+            if i < 7 {
+                Verdict::Right
+            } else {
+                Verdict::Moved
+            }
+        };
+        let expected: Vec<_> = (0..11).map(|i| (piece(i), verdict(i))).collect();
         assert_eq!(verdicts, expected);
         let of_piece_1 = torrent.bytes(piece(1)).chunks(BLOCK_LEN as usize);
         let of_piece_1 = of_piece_1.map(|block| Sha1::digest(block).into()).collect();

@@ -293,6 +293,11 @@ impl Layout {
         self.starts[file]..self.starts[file + 1]
     }
 
+    /// Bytes of `file`.
+    pub fn file_len(&self, file: usize) -> u64 {
+        self.starts[file + 1] - self.starts[file]
+    }
+
     /// The pieces that hold at least one byte of `file`; empty for an empty file.
     pub fn pieces_of_file(&self, file: usize) -> Range<u32> {
         let Range { start, end } = self.file_range(file);
@@ -318,6 +323,20 @@ impl Layout {
         u64::from(piece.0) * u64::from(self.piece_length)
     }
 
+    /// The bytes of the torrent that `piece` holds.
+    pub fn piece_range(&self, piece: PieceIndex) -> Range<u64> {
+        let start = self.piece_start(piece);
+        start..start + u64::from(self.piece_len(piece))
+    }
+
+    /// The pieces that hold at least one of the torrent's bytes `range`.
+    pub fn pieces_in(&self, range: Range<u64>) -> impl Iterator<Item = PieceIndex> + use<> {
+        let piece_length = u64::from(self.piece_length);
+        let first = (range.start / piece_length) as u32;
+        let end = (range.end.min(self.total).div_ceil(piece_length)) as u32;
+        (first..end).map(PieceIndex)
+    }
+
     /// Bytes of `piece`: the piece length, or less for the last one.
     pub fn piece_len(&self, piece: PieceIndex) -> u32 {
         (self.total - self.piece_start(piece)).min(u64::from(self.piece_length)) as u32
@@ -326,6 +345,12 @@ impl Layout {
     /// Where `block` begins in the torrent.
     pub fn block_start(&self, block: Block) -> u64 {
         self.piece_start(block.piece) + u64::from(block.begin)
+    }
+
+    /// The bytes of the torrent that `block` holds.
+    pub fn block_range(&self, block: Block) -> Range<u64> {
+        let start = self.block_start(block);
+        start..start + u64::from(block.len())
     }
 
     /// How many blocks `piece` has.

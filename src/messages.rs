@@ -35,6 +35,9 @@ pub enum Command {
         /// Those that the peer lacks and should hear of.
         tell: Vec<PieceIndex>,
     },
+    /// Files were moved, removed or replaced by others: those that the thread holds open are
+    /// to be closed. These pieces we no longer have.
+    Moved(Arc<[PieceIndex]>),
     /// Whether the peer has anything that we want: to be told to it. The answer to
     /// [`PeerEvent::Pieces`]; comes again whenever it changes.
     Interest(bool),
@@ -55,6 +58,28 @@ pub enum Command {
         /// Who of those told before has gone.
         dropped: Vec<SocketAddr>,
     },
+}
+
+/// What the checker found out about a piece whose blocks were all stored.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// It has the hash that it must have.
+    Right,
+    /// It has another hash: somebody gave false data.
+    False,
+    /// It has another hash, or is not there at all, because what was stored is no longer
+    /// where it was: a file was moved, removed, cut or replaced. That is no peer's fault.
+    Moved,
+}
+
+/// What a look at all files found.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Surveyed {
+    /// Files of the layout that are not as they were left, and the path of each: missing,
+    /// of another length, or another file of the disk.
+    pub changed: Vec<(usize, String)>,
+    /// Pieces of them that were had, and are not there any more, or not right.
+    pub lost: Vec<PieceIndex>,
 }
 
 /// Peer thread → main.
@@ -129,6 +154,8 @@ pub enum PeerEvent {
     ComeBack(Duration),
     /// A block or piece could not be written or read: the user must be told.
     DiskFailed(String),
+    /// A block that we have, and that the peer asked for, is not on the disk any more.
+    Missing(String),
     /// The process has as many files and connections open as it may: this one ends, and
     /// then it may work again for the others. For the user, if there are no others.
     OutOfFiles(String),

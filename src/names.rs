@@ -13,6 +13,10 @@
 //! The same torrent always gives the same names, or a download could not be resumed:
 //! they follow from the torrent's bytes alone, never from what is on disk. Each change
 //! gives a line for the user. [`crate::metainfo`] is the only caller.
+//!
+//! Some disks take less than that: no `:` on NTFS, no name longer than 143 bytes on
+//! eCryptfs. [`plain`] makes of a safe name one that every disk takes; whether it is
+//! needed, [`crate::storage`] finds out when it meets the disk.
 
 use crate::url;
 use std::borrow::Cow;
@@ -252,27 +256,62 @@ fn safe_name(name: &[u8]) -> String {
     if matches!(safe.as_str(), "" | "." | "..") {
         safe = "_".repeat(safe.len().max(1));
     }
-    if safe.len() > MAX_NAME_LEN {
-        let (stem, extension) = split_extension(&safe);
-        safe = format!("{}{extension}", cut(stem, MAX_NAME_LEN - extension.len()));
-    }
-    safe
+    shortened(&safe, MAX_NAME_LEN)
 }
 
 /// Windows keeps more characters and whole names for itself, and drops dots and
 /// spaces at the end. Elsewhere all of these are good names that must stay: a kernel's
 /// source has an `aux.c`, and whoever seeds it from disk has it by that name.
 fn safe_on_windows(name: &str) -> String {
-    let name = name.replace(['<', '>', ':', '"', '\\', '|', '?', '*'], "_");
+    let name = name.replace(ODD, "_");
+    let end = if name.ends_with(['.', ' ']) { "_" } else { "" };
+    format!("{}{name}{end}", if is_device(&name) { "_" } else { "" })
+}
+
+/// Characters that Windows, and with it FAT, exFAT, NTFS and SMB, takes in no name.
+const ODD: [char; 8] = ['<', '>', ':', '"', '\\', '|', '?', '*'];
+
+/// The longest name, in bytes, that every disk takes: eCryptfs leaves this much of 255.
+const SHORT_NAME_LEN: usize = 143;
+
+/// Whether `name` is one of Windows' own devices, with or without an extension.
+fn is_device(name: &str) -> bool {
     let device = name.split('.').next().unwrap_or_default().trim_end();
     let (letters, number) = device.split_at_checked(3).unwrap_or((device, ""));
-    let is_device = match letters.to_ascii_lowercase().as_str() {
+    match letters.to_ascii_lowercase().as_str() {
         "con" | "prn" | "aux" | "nul" => number.is_empty(),
         "com" | "lpt" => matches!(number.as_bytes(), [b'1'..=b'9']),
         _ => false,
-    };
-    let end = if name.ends_with(['.', ' ']) { "_" } else { "" };
-    format!("{}{name}{end}", if is_device { "_" } else { "" })
+    }
+}
+
+/// Whether every disk takes the name as it is.
+pub fn is_plain(name: &str) -> bool {
+    name.len() <= SHORT_NAME_LEN
+        && !name.contains(ODD)
+        && !name.ends_with(['.', ' '])
+        && !is_device(name)
+}
+
+/// The nearest name that every disk takes: for one that refuses `name`.
+pub fn plain(name: &str) -> String {
+    shortened(&safe_on_windows(name), SHORT_NAME_LEN)
+}
+
+/// `name` with `mark` before its extension, cut to fit where every disk takes it.
+pub fn marked(name: &str, mark: &str) -> String {
+    let (stem, extension) = split_extension(name);
+    let room = SHORT_NAME_LEN - mark.len() - extension.len();
+    format!("{}{mark}{extension}", cut(stem, room))
+}
+
+/// `name`, cut before its extension if it is longer than `max` bytes.
+fn shortened(name: &str, max: usize) -> String {
+    if name.len() <= max {
+        return name.to_owned();
+    }
+    let (stem, extension) = split_extension(name);
+    format!("{}{extension}", cut(stem, max - extension.len()))
 }
 
 /// `"a.tar"` is `("a", ".tar")`; something longer than 16 letters and digits after the

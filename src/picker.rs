@@ -6,8 +6,8 @@
 //! | --- | --- | --- |
 //! | free | wanted, nobody has begun it; listed in [`Rarity`] | the first of its blocks is granted |
 //! | started | begun: blocks of it were granted, though all may be free again | its hash is right |
-//! | had | verified and on disk | never |
-//! | unwanted | in no file that was asked for | never |
+//! | had | verified and on disk | somebody else removed or changed its file: then it is free |
+//! | unwanted | in no file that was asked for, or given up: it can never be right | never |
 //!
 //! A peer gets work by [`Picker::pick`], and holds a *lease* on each block granted,
 //! until it has stored the block, gives it back, or is gone. The rule that keeps
@@ -77,6 +77,9 @@ struct Started {
     /// Its hash was wrong, and more than one peer had given blocks: now whoever holds
     /// leases on it is to fetch it alone, so that the guilt is clear.
     alone: bool,
+    /// Nobody is to blame if its hash is wrong: some of its blocks are from an earlier run, or
+    /// somebody moved its files while it was fetched.
+    unsure: bool,
 }
 
 /// The blocks that a peer is to fetch, each with the count of all grants when it was granted:
@@ -304,6 +307,7 @@ impl Picker {
                 free: missing,
                 leases: 0,
                 alone: false,
+                unsure: false,
             },
         );
     }
@@ -468,6 +472,85 @@ impl Picker {
         pieces
     }
 
+    /// An earlier run stored these blocks of `piece`, by their numbers: free → started.
+    pub fn begin_stored(&mut self, piece: PieceIndex, numbers: &[u32]) {
+        if self.states.get(piece.index()) != Some(&State::Free) {
+            return;
+        }
+        self.start(piece);
+        let Some(started) = self.started.get_mut(&piece) else {
+            return;
+        };
+        started.unsure = true;
+        for number in numbers {
+            let slot = started.slots.get_mut(*number as usize);
+            if let Some(slot) = slot.filter(|slot| !slot.stored) {
+                slot.stored = true;
+                started.missing -= 1;
+                started.free -= 1;
+            }
+        }
+        if started.free == 0 {
+            self.open.remove(&piece);
+        }
+    }
+
+    /// What was stored of the begun pieces among `pieces` may be gone, as somebody moved
+    /// their files: it is to be fetched again, and nobody is to blame for what is wrong.
+    /// Returns how many blocks that are. Those that wait for the checker are left to it.
+    pub fn unsettle(&mut self, pieces: impl IntoIterator<Item = PieceIndex>) -> u64 {
+        let mut forgotten = 0;
+        for piece in pieces {
+            let Some(started) = self.started.get_mut(&piece) else {
+                continue;
+            };
+            started.unsure = true;
+            if started.missing == 0 && started.leases == 0 {
+                continue;
+            }
+            for (number, slot) in (0..).zip(&mut started.slots) {
+                if !slot.stored || self.layout.block(piece, number).is_none() {
+                    continue;
+                }
+                (slot.stored, slot.giver) = (false, None);
+                started.missing += 1;
+                forgotten += 1;
+                if slot.leases == 0 {
+                    started.free += 1;
+                    self.open.insert(piece);
+                }
+            }
+        }
+        forgotten
+    }
+
+    /// Whether nobody is to blame if the hash of `piece` is wrong.
+    pub fn is_unsure(&self, piece: PieceIndex) -> bool {
+        let started = self.started.get(&piece);
+        started.is_some_and(|started| started.unsure)
+    }
+
+    /// A piece that was there is gone: had → free.
+    pub fn lost(&mut self, piece: PieceIndex) {
+        if self.states.get(piece.index()) == Some(&State::Had) {
+            self.states[piece.index()] = State::Free;
+            self.rarity.insert(piece);
+            self.missing += 1;
+            self.cursor = self.cursor.min(piece.get());
+        }
+    }
+
+    /// A begun piece of which nothing is on order can never be right: started → unwanted. It
+    /// goes on being missing.
+    pub fn give_up(&mut self, piece: PieceIndex) {
+        let idle = |started: &Started| started.leases == 0;
+        if self.started.get(&piece).is_some_and(idle) {
+            self.started.remove(&piece);
+            self.open.remove(&piece);
+            self.states[piece.index()] = State::Unwanted;
+        }
+    }
+
     /// The hash of `piece` is right: started → had.
     pub fn verified(&mut self, piece: PieceIndex) {
         if self.started.remove(&piece).is_some() {
@@ -488,16 +571,17 @@ impl Picker {
     }
 
     /// The hash of `piece` is wrong: all its blocks are to be fetched again. Returns
-    /// the giver of each block, by number.
+    /// the giver of each block, by number; nobody's, if nobody is to [blame](Self::is_unsure).
     pub fn failed(&mut self, piece: PieceIndex) -> Vec<Option<PeerKey>> {
         let sole = self.sole_giver(piece);
         let Some(old) = self.started.remove(&piece) else {
             return Vec::new();
         };
-        let givers = old.slots.iter().map(|slot| slot.giver).collect();
+        let giver = |slot: &Slot| slot.giver.filter(|_| !old.unsure);
+        let givers = old.slots.iter().map(giver).collect();
         self.start(piece);
         if let Some(started) = self.started.get_mut(&piece) {
-            started.alone = sole.is_none() || old.alone;
+            started.alone = !old.unsure && (sole.is_none() || old.alone);
         }
         givers
     }

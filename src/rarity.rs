@@ -131,6 +131,25 @@ impl Rarity {
         self.place[piece.index()] = ABSENT;
     }
 
+    /// Puts `piece` back on the list: what was fetched of it is gone.
+    pub fn insert(&mut self, piece: PieceIndex) {
+        if self.contains(piece) {
+            return;
+        }
+        let bucket = self.available[piece.index()];
+        self.reach(bucket);
+        let mut at = self.order.len() as u32;
+        self.order.push(piece.get());
+        self.place[piece.index()] = at;
+        // The place wanders to its bucket: of each bucket on the way, the first goes last.
+        for later in (bucket as usize + 1..self.starts.len()).rev() {
+            let first = self.starts[later];
+            self.swap(at, first);
+            self.starts[later] = first + 1;
+            at = first;
+        }
+    }
+
     fn end_of(&self, bucket: u32) -> u32 {
         self.starts
             .get(bucket as usize + 1)
@@ -160,7 +179,7 @@ mod tests {
     proptest! {
         /// However peers come and go: the list stays sorted, whole and without doubles.
         #[test]
-        fn stays_sorted(ops in prop::collection::vec((0u8..3, 0u32..40), 0..400)) {
+        fn stays_sorted(ops in prop::collection::vec((0u8..4, 0u32..40), 0..400)) {
             let all = (0..40).map(PieceIndex::unchecked);
             let mut rarity = Rarity::new(40, all, &mut fastrand::Rng::with_seed(3));
             let mut model: Vec<(u32, bool)> = vec![(0, true); 40];
@@ -170,6 +189,7 @@ mod tests {
                     0 => { rarity.more(piece); entry.0 += 1 }
                     1 if entry.0 > 0 => { rarity.fewer(piece); entry.0 -= 1 }
                     2 => { rarity.remove(piece); entry.1 = false }
+                    3 => { rarity.insert(piece); entry.1 = true }
                     _ => {}
                 }
                 let listed: Vec<_> = rarity.iter().map(|p| model[p.index()].0).collect();

@@ -1,265 +1,177 @@
 //! Going on where an earlier run stopped, without hashing everything again.
 //!
-//! While a download is incomplete, the record `DIR/NAME.storrent` stands beside it
-//! ([`crate::storage`] keeps it). Its presence says that the files are this torrent's, and
-//! it lists the pieces we had and, for each file, the size and time of last change then:
+//! While a download is incomplete, its [record](crate::storage::record) stands beside it. A
+//! run that leaves in order writes down its state there: the pieces that it had and, for each
+//! file, the size and time of last change. The next run believes what the state says of a
+//! piece only if every file of that piece is still as listed; else it hashes the piece. So
+//! after a kill, the files written to since the last state are hashed, the others not.
 //!
-//! ```text
-//! d 6:!parts 0:                       parts of files not wanted
-//!   7:boot id 36:8b0c…                this start of the system
-//!   5:files lli1048576ei17…eeli0ei0eee   of each wanted file: size, time (ns since 1970)
-//!   3:had 4:….                        the pieces, a bit each
-//!   4:info 9:d4:name…e                the metadata, if all that the user has is a magnet link
-//!   9:info hash 20:…                  which torrent
-//!   6:wanted 1:.                      which files are wanted, a bit each
-//! e
-//! ```
-//!
-//! At the start of a run only its head is written, which marks the files as ours (for a
-//! magnet link all of it, to keep the metadata), the rest at the end. What it says of a piece is believed
-//! only if every file of the piece is still as listed; else the piece is hashed. So after
-//! a kill, the files written to since the start are hashed, the others not. After a
-//! power cut a file can look unchanged while its last bytes never reached the disk,
-//! so nothing at all is believed from before the system was started. Whatever the
-//! record holds, the worst that it can do is to cost a check or a piece fetched twice.
+//! A disk can go away without a word: the power fails, a stick is pulled. So before the state
+//! says that a piece is there, the system has written it to the disk ([`save`] waits for
+//! that). What the state says of an unchanged file is then true after any crash, for pieces
+//! that were had are never written to again. A piece of which parts are kept in the record
+//! is always hashed: these parts change, and no time of change tells of it.
 
-use crate::bencode;
 use crate::bitfield::Bitfield;
-use crate::storage::{self, FileState, Storage, StorageError, Survey};
-use crate::types::InfoHash;
-use serde::{Deserialize, Serialize};
+use crate::layout::PieceIndex;
+use crate::storage::record::State;
+use crate::storage::{FileState, Storage, StorageError, Survey};
 use serde_bytes::ByteBuf;
-use sha1::{Digest, Sha1};
-use std::path::Path;
+use std::sync::Arc;
 
-/// The most that is read of a record, parts aside: enough for a million files.
-const MAX_LEN: u64 = 32 << 20;
-
-/// How deep a record nests: the list of files is a list of lists in a dictionary.
-const MAX_DEPTH: usize = 4;
-
-/// What was found of an earlier run.
-pub struct Resume {
-    /// The record, if it could be read.
-    record: Option<Record>,
-    marked: bool,
-}
+/// How a file is listed that was not looked at: no file is ever like that.
+const NOT_LOOKED_AT: (u64, i64) = (0, -1);
 
 /// What can be known of the pieces without hashing.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Trusted {
     /// We have these.
     pub have: Bitfield,
-    /// These must be hashed. (All others, we don't have.)
+    /// These are wanted and must be hashed.
     pub unknown: Bitfield,
+    /// These belong to files that an earlier run began and this one does not ask for; they
+    /// would have to be hashed.
+    pub passed_over: Bitfield,
 }
 
-/// The record without the kept parts.
-#[derive(Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
-struct Record {
-    #[serde(rename = "boot id")]
-    boot_id: String,
-    files: Vec<(u64, i64)>,
-    had: ByteBuf,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    info: Option<ByteBuf>,
-    #[serde(rename = "info hash")]
-    info_hash: ByteBuf,
-    wanted: ByteBuf,
-}
-
-impl Resume {
-    /// Looks for the record of an earlier run. A damaged one is as good as none, but
-    /// for being there.
-    ///
-    /// # Errors
-    /// [`StorageError`], if there is one that cannot be read, or something else in its place.
-    pub fn load(storage: &Storage) -> Result<Self, StorageError> {
-        let Some(bytes) = storage.read_record(MAX_LEN)? else {
-            return Ok(Self {
-                record: None,
-                marked: false,
-            });
-        };
-        let record = Record::decode(&bytes);
-        let InfoHash(ours) = storage.plan().contents.info_hash;
-        // Nobody but us writes such files, so a damaged one marks, too. One of another
-        // torrent of the same name does not.
-        let marked = record.as_ref().is_none_or(|r| *r.info_hash == ours);
-        Ok(Self {
-            record: record.filter(|_| marked),
-            marked,
-        })
-    }
-
-    /// Whether a record stood there, so that the files beside it are this torrent's.
-    pub fn marked(&self) -> bool {
-        self.marked
-    }
-
-    /// What of the record can be believed, the files being as in `survey`.
-    pub fn trusted(&self, storage: &Storage, survey: &Survey) -> Trusted {
-        let boot_id = self.record.as_ref().and_then(|_| boot_id());
-        self.trusted_since(storage, survey, boot_id.as_deref())
-    }
-
-    fn trusted_since(&self, storage: &Storage, survey: &Survey, boot_id: Option<&str>) -> Trusted {
-        let layout = storage.layout();
-        let plan = storage.plan();
-        let wanted = plan.wanted_pieces();
-        let nothing = Bitfield::none(layout.pieces());
-        let usable = self.record.as_ref().filter(|record| {
-            boot_id == Some(record.boot_id.as_str())
-                && record.wanted == wanted_bits(storage)
-                && record.files.len() == plan.wanted_files().count()
-        });
-        let had = usable.and_then(|record| Bitfield::from_bytes(&record.had, layout.pieces()));
-        let (Some(record), Some(had)) = (usable, had) else {
-            return Trusted {
-                have: nothing,
-                unknown: wanted,
-            };
-        };
-        let mut unchanged = vec![true; layout.files()];
-        for (file, listed) in plan.wanted_files().zip(&record.files) {
-            unchanged[file] = state(survey[file]) == *listed;
+/// What of the record can be believed, the files being as in `survey`.
+pub fn trusted(storage: &Storage, survey: &Survey) -> Trusted {
+    let (layout, plan) = (storage.layout(), storage.plan());
+    let mut unchanged: Vec<bool> = (0..layout.files())
+        .map(|file| layout.is_pad(file))
+        .collect();
+    let nothing = Bitfield::none(layout.pieces());
+    let mut had = nothing.clone();
+    let listed = storage.listed();
+    let state = storage.says().state;
+    if let Some(state) = state.filter(|state| state.files.len() == listed.len())
+        && let Some(pieces) = Bitfield::from_bytes(&state.had, layout.pieces())
+    {
+        for (file, as_it_was) in listed.into_iter().zip(state.files) {
+            unchanged[file] = as_it_was == as_it_is(survey[file]);
         }
-        let mut trusted = Trusted {
-            have: nothing.clone(),
-            unknown: nothing,
-        };
-        for piece in wanted.iter() {
-            let start = layout.piece_start(piece);
-            let end = start + u64::from(layout.piece_len(piece));
-            if !layout.parts(start..end).all(|part| unchanged[part.file]) {
-                trusted.unknown.insert(piece);
-            } else if had.has(piece) {
+        had = pieces;
+    }
+    let wanted = plan.wanted_pieces();
+    let mut trusted = Trusted {
+        have: nothing.clone(),
+        unknown: nothing.clone(),
+        passed_over: nothing,
+    };
+    for piece in plan.pieces_of_ours().iter() {
+        let mut parts = layout.parts(layout.piece_range(piece));
+        if parts.all(|part| unchanged[part.file]) && !storage.is_partly_kept(piece) {
+            if had.has(piece) {
                 trusted.have.insert(piece);
             }
+        } else if wanted.has(piece) {
+            trusted.unknown.insert(piece);
+        } else {
+            trusted.passed_over.insert(piece);
         }
-        trusted
     }
+    trusted
 }
 
-/// Writes the record: these are the pieces that we `have`. Nothing may be written to the
-/// files between the verdict on the last of them and this. `metadata`: the bytes of `info`,
-/// to be kept for a user who has a magnet link only.
+/// Writes down the state, after all that it says has reached the disk: these are the pieces
+/// that we `have`; those `passed_over` were not looked at. Nothing may be written to the files
+/// between the verdict on the last piece and this. `metadata`: the bytes of `info`, to be
+/// kept for a user who has a magnet link only.
 ///
 /// # Errors
-/// [`StorageError`], if the record or the state of the files cannot be written or read.
+/// [`StorageError`], if the disk fails, or a file cannot be looked at.
 pub fn save(
-    storage: &Storage,
+    storage: &Arc<Storage>,
     have: &Bitfield,
+    passed_over: &Bitfield,
     metadata: Option<&[u8]>,
 ) -> Result<(), StorageError> {
+    if !storage.may_record() {
+        return Ok(());
+    }
+    storage.flush()?;
     let survey = storage.survey()?;
-    let record = Record {
-        boot_id: boot_id().unwrap_or_default(),
-        files: storage
-            .plan()
-            .wanted_files()
-            .map(|file| state(survey[file]))
-            .collect(),
-        had: ByteBuf::from(have.as_bytes()),
-        info: metadata.map(ByteBuf::from),
-        info_hash: ByteBuf::from(storage.plan().contents.info_hash.0),
-        wanted: wanted_bits(storage),
+    let layout = storage.layout();
+    let passed = |file: usize| {
+        let mut pieces = layout.pieces_of_file(file).map(PieceIndex::unchecked);
+        pieces.any(|piece| passed_over.has(piece))
     };
-    storage.write_record(&record.encode())
+    let state = |file: usize| match passed(file) {
+        true => NOT_LOOKED_AT,
+        false => as_it_is(survey[file]),
+    };
+    let state = State {
+        files: storage.listed().into_iter().map(state).collect(),
+        had: ByteBuf::from(have.as_bytes()),
+    };
+    storage.write_state(metadata, state)
 }
 
-/// The metadata of the torrent `info_hash` that a record in the folder `dir` keeps, if an
-/// earlier run got that far. Its hash was checked.
-pub fn recall(dir: &Path, info_hash: InfoHash) -> Option<Vec<u8>> {
-    storage::records(dir, MAX_LEN).find_map(|rest| {
-        let record = Record::decode(&rest).filter(|r| *r.info_hash == info_hash.0)?;
-        let info = record.info?.into_vec();
-        (Sha1::digest(&info)[..] == info_hash.0).then_some(info)
-    })
-}
-
-/// Removes the record: the download is complete. What is kept in it can be read on.
+/// The download is complete: the record goes, unless an earlier selection of files, which
+/// `have` does not complete, is in it. What is kept in it can be read on.
 ///
 /// # Errors
 /// [`StorageError`], if the system refuses.
-pub fn remove(storage: &Storage) -> Result<(), StorageError> {
-    storage.remove_record()
-}
-
-impl Record {
-    /// Reads what follows on the kept parts; `None` if it is damaged.
-    fn decode(rest: &[u8]) -> Option<Self> {
-        bencode::decode(&[b"d", rest].concat(), MAX_DEPTH).ok()
-    }
-
-    /// What follows on the kept parts: a dictionary without its beginning.
-    fn encode(&self) -> Vec<u8> {
-        // It consists of numbers and bytes, which can always be written.
-        let mut bytes = serde_bencode::to_bytes(self).unwrap_or_default();
-        bytes.drain(..bytes.len().min(1));
-        bytes
+pub fn finish(
+    storage: &Arc<Storage>,
+    have: &Bitfield,
+    passed_over: &Bitfield,
+    metadata: Option<&[u8]>,
+) -> Result<(), StorageError> {
+    match is_all(storage, have) {
+        true => storage.remove_record(),
+        false => save(storage, have, passed_over, metadata),
     }
 }
 
-/// A file's size and time as the record lists them: zeros if it is missing.
-fn state(file: Option<FileState>) -> (u64, i64) {
+/// Whether `have` completes all that is ours: what this run asks for, and what an earlier one
+/// began.
+pub fn is_all(storage: &Storage, have: &Bitfield) -> bool {
+    let pieces = storage.plan().pieces_of_ours();
+    let missing = pieces.iter().find(|piece| !have.has(*piece));
+    missing.is_none()
+}
+
+/// A file's size and time as the state lists them: zeros if it is missing.
+fn as_it_is(file: Option<FileState>) -> (u64, i64) {
     file.map_or((0, 0), |file| (file.size, file.modified))
-}
-
-/// Which files are wanted, the first one in the highest bit.
-fn wanted_bits(storage: &Storage) -> ByteBuf {
-    let mut bits = vec![0u8; storage.layout().files().div_ceil(8)];
-    for file in storage.plan().wanted_files() {
-        bits[file / 8] |= 0x80 >> (file % 8);
-    }
-    ByteBuf::from(bits)
-}
-
-/// A name for this start of the system; `None` where the system has none to give, and
-/// then no record is believed.
-fn boot_id() -> Option<String> {
-    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-    Some(id.trim().to_owned()).filter(|id| !id.is_empty())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bencode;
     use crate::storage::testing::Torrent;
+    use crate::types::InfoHash;
     use proptest::prelude::*;
     use std::fs;
     use std::path::Path;
-    use std::sync::Arc;
     use std::time::{Duration, SystemTime};
-
-    const BOOT: Option<&str> = Some("this boot");
 
     /// Pieces 0 and 1 are in file 0, piece 2 in both, 3 and 4 in file 1.
     fn saved(dir: &Path, had: &[u32]) -> (Torrent, Arc<Storage>) {
         let torrent = Torrent::new(20, &[(50, false), (50, false)]);
-        let storage = torrent.wanting_all(dir);
-        let none = Bitfield::none(5);
-        let storage = storage.claim(&none, false, false).unwrap();
-        let mut have = none;
+        let storage = torrent.begun_all(dir);
+        let mut have = Bitfield::none(5);
         for index in had {
             torrent.write(&storage, torrent.piece(*index));
             have.insert(torrent.piece(*index));
         }
-        save(&storage, &have, None).unwrap();
+        save(&storage, &have, &Bitfield::none(5), None).unwrap();
         (torrent, storage)
     }
 
-    /// Pieces trusted and pieces to hash.
-    fn load(storage: &Storage, boot: Option<&str>) -> (bool, Vec<u32>, Vec<u32>) {
-        let mut resume = Resume::load(storage).unwrap();
-        if let Some(record) = &mut resume.record {
-            record.boot_id = "this boot".into();
-        }
+    fn plain(pieces: &Bitfield) -> Vec<u32> {
+        pieces.iter().map(PieceIndex::get).collect()
+    }
+
+    /// Whether the files are ours, pieces trusted and pieces to hash.
+    fn load(torrent: &Torrent, dir: &Path, wanted: [bool; 2]) -> (bool, Vec<u32>, Vec<u32>) {
+        let storage = torrent.wanting(dir, &wanted);
         let survey = storage.survey().unwrap();
-        let trusted = resume.trusted_since(storage, &survey, boot);
-        let plain = |pieces: &Bitfield| pieces.iter().map(|p| p.get()).collect();
+        let trusted = trusted(&storage, &survey);
         (
-            resume.marked(),
+            storage.has_record(),
             plain(&trusted.have),
             plain(&trusted.unknown),
         )
@@ -298,93 +210,183 @@ mod tests {
         ];
         for (name, change, have, unknown) in cases {
             let temp = tempfile::tempdir().unwrap();
-            let (_, storage) = saved(temp.path(), &[0, 2, 4]);
+            let (torrent, _storage) = saved(temp.path(), &[0, 2, 4]);
             change(temp.path());
             let expected = (true, have.to_vec(), unknown.to_vec());
-            assert_eq!(load(&storage, BOOT), expected, "{name}");
+            assert_eq!(load(&torrent, temp.path(), [true; 2]), expected, "{name}");
         }
     }
 
+    /// One byte or bit wrong, or the end missing: at worst all is hashed. And the record goes
+    /// on being ours as long as it says so.
     #[test]
-    fn not_believed_at_all() {
+    fn a_damaged_record_is_not_believed() {
+        let temp = tempfile::tempdir().unwrap();
+        let (torrent, _storage) = saved(temp.path(), &[0]);
+        let path = temp.path().join("t.storrent");
+        let good = fs::read(&path).unwrap();
+        let sound = load(&torrent, temp.path(), [true; 2]);
+        assert_eq!(sound, (true, vec![0], vec![]));
+        let unknown = (vec![], vec![0, 1, 2, 3, 4]);
+        let ours = b"d18:!a storrent record20:".len() + 20;
+        for at in 0..good.len() {
+            let mut bytes = good.clone();
+            bytes[at] ^= 1;
+            for bytes in [&bytes[..], &good[..at]] {
+                fs::write(&path, bytes).unwrap();
+                let (marked, have, rest) = load(&torrent, temp.path(), [true; 2]);
+                // What closes the dictionary says nothing.
+                let whole = at == good.len() - 1 && bytes.len() == good.len() && have == [0];
+                assert!(whole || (have, rest) == unknown, "{at}");
+                assert_eq!(marked, at >= ours, "{at}");
+            }
+        }
+        // A bitfield of ones under the old checksum.
+        let had = good
+            .windows(6)
+            .position(|bytes| bytes == b"3:had1")
+            .unwrap()
+            + 7;
+        let mut bytes = good.clone();
+        bytes[had] = 0xf8;
+        fs::write(&path, bytes).unwrap();
+        assert_eq!(load(&torrent, temp.path(), [true; 2]).1, Vec::<u32>::new());
+    }
+
+    #[test]
+    fn of_another_torrent_it_says_nothing() {
         let temp = tempfile::tempdir().unwrap();
         let (torrent, storage) = saved(temp.path(), &[0]);
-        let path = temp.path().join("t.storrent");
-        let all = vec![0, 1, 2, 3, 4];
-        for boot in [Some("another boot"), None] {
-            assert_eq!(load(&storage, boot), (true, vec![], all.clone()));
-        }
-        let of_one_file = torrent.wanting(temp.path(), &[true, false]);
-        assert_eq!(load(&of_one_file, BOOT), (true, vec![], vec![0, 1, 2]));
-
         let mut other = torrent.contents();
         other.info_hash = InfoHash([8; 20]);
         let other = Storage::open(temp.path(), other, &[true, true]).unwrap();
-        assert_eq!(load(&other, BOOT), (false, vec![], all.clone()));
-
-        let good = fs::read(&path).unwrap();
-        for len in 0..good.len() {
-            fs::write(&path, &good[..len]).unwrap();
-            assert_eq!(load(&storage, BOOT), (true, vec![], all.clone()), "{len}");
-        }
-        remove(&storage).unwrap();
-        assert_eq!(load(&storage, BOOT), (false, vec![], all));
+        assert!(!other.has_record());
+        let trusted = trusted(&other, &other.survey().unwrap());
+        assert_eq!(plain(&trusted.unknown), [0, 1, 2, 3, 4]);
+        storage.remove_record().unwrap();
+        assert!(!load(&torrent, temp.path(), [true; 2]).0);
     }
 
+    /// `-f 1` is interrupted, `-f 2` goes to its end: then `-f 1` goes on where it was.
     #[test]
-    fn a_symlink_in_its_place_is_refused() {
+    fn an_earlier_selection_stays_in_the_record() {
         let temp = tempfile::tempdir().unwrap();
-        let (torrent, storage) = saved(temp.path(), &[0]);
-        let path = temp.path().join("t.storrent");
-        let victim = temp.path().join("victim");
-        fs::rename(&path, &victim).unwrap();
-        std::os::unix::fs::symlink(&victim, &path).unwrap();
-        let before = fs::read(&victim).unwrap();
-        assert!(Resume::load(&storage).is_err());
-        assert!(save(&storage, &Bitfield::all(5), None).is_err());
-        assert!(Storage::open(temp.path(), torrent.contents(), &[true, true]).is_err());
-        assert_eq!(fs::read(&victim).unwrap(), before);
+        let torrent = Torrent::new(20, &[(50, false), (50, false)]);
+        let first = torrent.begun(temp.path(), &[true, false]);
+        torrent.write(&first, torrent.piece(0));
+        let mut have = Bitfield::none(5);
+        have.insert(torrent.piece(0));
+        save(&first, &have, &Bitfield::none(5), None).unwrap();
+        drop(first);
+
+        let second = torrent.wanting(temp.path(), &[false, true]);
+        let before = trusted(&second, &second.survey().unwrap());
+        assert_eq!(
+            plain(&before.have),
+            [0],
+            "of a file that is not asked for now"
+        );
+        let second = torrent.claim(&second, &before.have, false).unwrap().storage;
+        let mut have = before.have;
+        for index in [2, 3, 4] {
+            torrent.write(&second, torrent.piece(index));
+            have.insert(torrent.piece(index));
+        }
+        finish(&second, &have, &before.passed_over, None).unwrap();
+        drop(second);
+        let again = load(&torrent, temp.path(), [true, false]);
+        assert_eq!(
+            again,
+            (true, vec![0, 2, 3, 4], vec![]),
+            "piece 1 is missing, and known to be"
+        );
+
+        // One that was begun and whose file is gone is nothing to go on with.
+        fs::remove_file(temp.path().join("t/0")).unwrap();
+        let second = torrent.wanting(temp.path(), &[false, true]);
+        assert_eq!(second.plan().ours(), [false, true]);
+    }
+
+    /// Pieces that a run did not look at are not called missing.
+    #[test]
+    fn what_was_passed_over_is_hashed_later() {
+        let temp = tempfile::tempdir().unwrap();
+        let torrent = Torrent::new(20, &[(50, false), (50, false)]);
+        let first = torrent.begun(temp.path(), &[true, false]);
+        torrent.write(&first, torrent.piece(0)); // and killed
+        drop(first);
+        let second = torrent.wanting(temp.path(), &[false, true]);
+        let found = trusted(&second, &second.survey().unwrap());
+        assert_eq!(
+            (plain(&found.unknown), plain(&found.passed_over)),
+            (vec![2, 3, 4], vec![0, 1])
+        );
+        let second = torrent.claim(&second, &found.have, false).unwrap().storage;
+        save(&second, &Bitfield::none(5), &found.passed_over, None).unwrap();
+        drop(second);
+        let again = load(&torrent, temp.path(), [true, false]);
+        assert_eq!(again, (true, vec![], vec![0, 1, 2]));
     }
 
     #[test]
     fn the_record_is_canonical_bencode() {
         let temp = tempfile::tempdir().unwrap();
-        let (_, _storage) = saved(temp.path(), &[0]);
-        let bytes = fs::read(temp.path().join("t.storrent")).unwrap();
-        bencode::scan(&bytes, MAX_DEPTH).unwrap();
-        assert!(bytes.starts_with(b"d6:!parts0:7:boot id"));
-        let record = Record::decode(&bytes[b"d6:!parts0:".len()..]).unwrap();
-        assert_eq!(record.files.len(), 2);
-        assert_eq!(record.files[1], (0, 0), "not there yet");
+        let torrent = Torrent::new(20, &[(50, false), (50, false)]);
+        for wanted in [[true, true], [true, false]] {
+            let storage = torrent.begun(temp.path(), &wanted);
+            let fresh = fs::read(temp.path().join("t.storrent")).unwrap();
+            bencode::scan(&fresh, 5).unwrap();
+            save(
+                &storage,
+                &Bitfield::none(5),
+                &Bitfield::none(5),
+                Some(b"d4:name1:te"),
+            )
+            .unwrap();
+            let bytes = fs::read(temp.path().join("t.storrent")).unwrap();
+            bencode::scan(&bytes, 5).unwrap();
+            assert!(bytes.starts_with(b"d18:!a storrent record20:\x07\x07"));
+            storage.remove_record().unwrap();
+        }
     }
 
     proptest! {
         #[test]
         fn hostile_records_do_no_harm(at in 0usize..400, junk in prop::collection::vec(any::<u8>(), 1..30)) {
             let temp = tempfile::tempdir().unwrap();
-            let (_, storage) = saved(temp.path(), &[0]);
+            let (torrent, _storage) = saved(temp.path(), &[0]);
             let path = temp.path().join("t.storrent");
             let mut bytes = fs::read(&path).unwrap();
             let at = at.min(bytes.len());
             let end = (at + junk.len()).min(bytes.len());
             bytes.splice(at..end, junk);
             fs::write(&path, bytes).unwrap();
-            load(&storage, BOOT);
+            load(&torrent, temp.path(), [true; 2]);
         }
     }
 
     #[test]
     fn huge_numbers_are_not_allocated() {
         let temp = tempfile::tempdir().unwrap();
-        let (_, storage) = saved(temp.path(), &[0]);
+        let (torrent, _storage) = saved(temp.path(), &[0]);
+        let ours = [&b"d18:!a storrent record20:"[..], &[7; 20]].concat();
         for hostile in [
-            "d6:!parts18446744073709551615:",
-            "d6:!parts0:7:boot id9999999999999:",
-            "d6:!parts-1:",
-            "d6:!parts0:lllllllllllllllllllllllllllllllll",
+            "6:!files18446744073709551615:",
+            "6:!files1:\u{40}6:!parts18446744073709551615:",
+            "6:!files1:\u{40}6:!parts0:5:stated5:files9999999999999:",
+            "6:!files1:\u{40}6:!parts-1:",
+            "6:!files1:\u{40}6:!parts0:lllllllllllllllllllllllllllllllll",
         ] {
-            fs::write(temp.path().join("t.storrent"), hostile).unwrap();
-            assert_eq!(load(&storage, BOOT).1, Vec::<u32>::new(), "{hostile}");
+            let bytes = [&ours, hostile.as_bytes()].concat();
+            fs::write(temp.path().join("t.storrent"), bytes).unwrap();
+            let loaded = load(&torrent, temp.path(), [true; 2]);
+            assert_eq!(loaded.1, Vec::<u32>::new(), "{hostile}");
         }
+        fs::write(
+            temp.path().join("t.storrent"),
+            "d6:!parts18446744073709551615:",
+        )
+        .unwrap();
+        assert_eq!(load(&torrent, temp.path(), [true; 2]).1, Vec::<u32>::new());
     }
 }

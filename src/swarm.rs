@@ -244,6 +244,18 @@ impl Swarm {
         }
     }
 
+    /// The peer that was [banned](Self::ban) turned out to be no liar.
+    pub fn pardon(&mut self, addr: SocketAddr, id: PeerId, incoming: bool) {
+        self.banned_ids.remove(&id);
+        match incoming {
+            true => _ = self.banned_hosts.remove(&addr.ip()),
+            false => {
+                self.banned.remove(&addr);
+                self.add(addr, Source::Tracker);
+            }
+        }
+    }
+
     /// Whether a connection with `id` at `addr` is to be closed at once.
     pub fn is_banned(&self, addr: SocketAddr, id: PeerId, incoming: bool) -> bool {
         match incoming {

@@ -11,7 +11,7 @@
 //! [`Engine`]'s loop.
 
 use super::prepare::{self, Known, Prepared};
-use super::{Engine, MAX_OPEN_FILES, News, PeerName, Running, Stage, Stored, Work};
+use super::{Engine, MAX_OPEN_FILES, News, PeerName, Recording, Running, Stage, Stored, Work};
 use crate::checker;
 use crate::config::{Job, Subject};
 use crate::human::chain;
@@ -19,7 +19,7 @@ use crate::magnet::Magnet;
 use crate::metainfo::{self, Metainfo};
 use crate::peer::{Shared, Us};
 use crate::report::Report;
-use crate::resume;
+use crate::storage;
 use crate::swarm::Source;
 use crate::torrent::{Content, Setup, Torrent};
 use crate::types::{PeerId, TorrentId};
@@ -69,7 +69,7 @@ impl Engine<'_> {
         let (dir, news) = (self.config.dir.clone(), self.news.clone());
         let info_hash = self.works[id.0 as usize].info_hash;
         self.spawn(id, "recall", move || {
-            let metadata = resume::recall(&dir, info_hash);
+            let metadata = storage::record::recall(&dir, info_hash);
             let _ = news.send(News::Recalled(id, metadata));
         });
     }
@@ -198,9 +198,16 @@ impl Engine<'_> {
             return;
         };
         let metainfo = &known.metainfo;
+        for message in prepared.warnings {
+            self.warn(
+                Some(metainfo.info_hash),
+                format!("{}: {message}", metainfo.name),
+            );
+        }
         let content = Content {
             layout: metainfo.layout.clone(),
             have: prepared.have,
+            stored: prepared.stored,
             wanted_files: known.wanted_files.clone(),
             private: metainfo.private,
         };
@@ -230,10 +237,16 @@ impl Engine<'_> {
             return self.fail(id, message);
         }
         let (checker, requests) = unbounded();
-        let storage = shared.storage.clone();
+        let beginning = checker::Beginning {
+            storage: shared.storage.clone(),
+            survey: prepared.survey,
+            passed_over: prepared.passed_over,
+            metadata: known.keep_metadata.then(|| metainfo.info().clone()),
+        };
         let stored = Stored {
             shared: Arc::new(shared),
             checker,
+            recording: Recording::NotAsked,
         };
         match self.running(id) {
             Some(running) => {
@@ -247,7 +260,7 @@ impl Engine<'_> {
         // After the threads of its peers: there is nothing to check before they have something.
         let news = self.news.clone();
         let checking = checker::spawn(
-            &storage,
+            beginning,
             move |piece| known.metainfo.hash(piece),
             requests,
             move |report| {

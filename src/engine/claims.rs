@@ -3,7 +3,7 @@
 //! Main asks when it learns what a torrent holds, before anything is written.
 
 use crate::metainfo::Metainfo;
-use crate::storage::Plan;
+use crate::storage::record_names;
 use crate::types::InfoHash;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -17,8 +17,8 @@ impl Claims {
     /// Claims the places of a torrent, unless one is taken: then it is returned, with the
     /// torrent that has it, and nothing is claimed.
     pub(super) fn claim(&mut self, dir: &Path, metainfo: &Metainfo) -> Option<(PathBuf, InfoHash)> {
-        let plan = Plan::new(dir, metainfo.into(), &vec![true; metainfo.files.len()]);
-        let places = [dir.join(&metainfo.name), plan.record_path()];
+        let record = record_names(&metainfo.into()).swap_remove(0);
+        let places = [dir.join(&metainfo.name), dir.join(record)];
         for place in &places {
             if let Some(other) = self.0.get(place) {
                 return Some((place.clone(), *other));

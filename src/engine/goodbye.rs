@@ -1,11 +1,9 @@
 //! How a torrent ends: its peers are told to go, its trackers hear `stopped`, and what
 //! it has is written down for the next run. Part of the [`Engine`]'s loop.
 
-use super::{Engine, GOODBYE, JOINING, Running, Stage};
+use super::{Engine, GOODBYE, HANG_UP, JOINING, RECORD, Recording, Running, Stage};
 use crate::checker::CheckRequest;
-use crate::human::chain;
 use crate::report::Report;
-use crate::resume;
 use crate::torrent::Phase;
 use crate::types::TorrentId;
 use std::time::Instant;
@@ -64,56 +62,54 @@ impl Engine<'_> {
         (0..self.works.len()).for_each(|index| self.leave(TorrentId(index as u32)));
     }
 
-    pub(super) fn save_records(&mut self) {
-        (0..self.works.len()).for_each(|index| self.save_record(index));
-    }
-
-    /// The torrent is over; what it has is written down, so that the next run need not
-    /// hash it all.
-    pub(super) fn save_record(&mut self, index: usize) {
-        let work = &mut self.works[index];
-        let (Stage::Running(running) | Stage::Leaving(running, _)) =
-            std::mem::replace(&mut work.stage, Stage::Over)
-        else {
-            return;
-        };
-        let incomplete = running.torrent.have_bytes() < running.torrent.wanted_bytes();
-        if let (Some(stored), Some(known)) = (running.stored, &work.known)
-            && incomplete
-            && !self.config.seed_only
-            && let Err(error) = resume::save(
-                &stored.shared.storage,
-                running.torrent.have(),
-                known.kept_metadata(),
-            )
-        {
-            self.warn(Some(running.us.info_hash), chain(&error));
-        }
-    }
-
     /// Whether nothing is left to wait for.
     pub(super) fn is_over(&mut self) -> bool {
         let now = Instant::now();
-        for index in 0..self.works.len() {
-            if let Stage::Leaving(running, since) = &self.works[index].stage
-                && Self::has_left(running, *since)
-            {
-                self.save_record(index);
+        for work in &mut self.works {
+            if let Stage::Leaving(running, since) = &mut work.stage {
+                running.leave_record(*since, now);
+                if running.has_left(*since, now) {
+                    work.stage = Stage::Over;
+                }
             }
         }
-        let over = self
-            .works
-            .iter()
-            .all(|work| matches!(work.stage, Stage::Over));
+        let mut stages = self.works.iter().map(|work| &work.stage);
+        let over = stages.all(|stage| matches!(stage, Stage::Over));
         over || self.deadline.is_some_and(|deadline| now >= deadline)
     }
+}
 
-    /// Whether a torrent's goodbye is over: its trackers have been told, and, if it is
-    /// incomplete, the last blocks of its peers were written and checked.
-    fn has_left(running: &Running, since: Instant) -> bool {
-        let quiet = running.torrent.phase() == Phase::Done
-            || running.torrent.unchecked() == 0 && running.torrent.no_giver_left();
-        let patient = running.torrent.is_joining() && since.elapsed() < JOINING;
-        quiet && running.torrent.has_left() && !patient
+impl Running {
+    /// Whether nothing more will be written: it is complete, or the last blocks of its peers
+    /// were stored and checked.
+    fn is_quiet(&self) -> bool {
+        let torrent = &self.torrent;
+        torrent.phase() == Phase::Done || torrent.unchecked() == 0 && torrent.no_giver_left()
+    }
+
+    /// An incomplete torrent writes down what it has, once that changes no more, so that the
+    /// next run need not hash it all.
+    fn leave_record(&mut self, since: Instant, now: Instant) {
+        let incomplete = self.torrent.have_bytes() < self.torrent.wanted_bytes();
+        let asked = self
+            .stored
+            .as_ref()
+            .is_none_or(|s| s.recording != Recording::NotAsked);
+        let quiet = self.is_quiet() || now.duration_since(since) >= HANG_UP;
+        if incomplete && quiet && !asked {
+            self.record(CheckRequest::Save, now);
+        }
+    }
+
+    /// Whether a torrent's goodbye is over: its trackers have been told, and the record is
+    /// up to date.
+    fn has_left(&self, since: Instant, now: Instant) -> bool {
+        let recording = self.stored.as_ref().map(|stored| stored.recording);
+        let recorded = match recording {
+            Some(Recording::Asked(at)) => now.duration_since(at) >= RECORD,
+            _ => true,
+        };
+        let patient = self.torrent.is_joining() && since.elapsed() < JOINING;
+        self.is_quiet() && recorded && self.torrent.has_left() && !patient
     }
 }

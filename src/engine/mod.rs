@@ -22,6 +22,7 @@ mod prepare;
 
 use crate::announce::{AnnounceReply, AnnounceRequest, TrackerError};
 use crate::announcer::TrackerIndex;
+use crate::bitfield::Bitfield;
 use crate::checker::{CheckReport, CheckRequest};
 use crate::config::{Config, Job};
 use crate::dht::{Dht, DhtNews};
@@ -58,6 +59,14 @@ const AT_ONCE: usize = 64;
 
 /// What the goodbye may take at most: trackers hear `stopped`, last blocks are checked.
 const GOODBYE: Duration = Duration::from_secs(3);
+
+/// How long the record may take to be written, with all that it speaks of, once we leave. If
+/// it takes longer, it stays as it is, which costs the next run a check.
+const RECORD: Duration = Duration::from_secs(2);
+
+/// A peer's thread that has not ended after this may be stuck in a write: the record is then
+/// written without waiting for it.
+const HANG_UP: Duration = Duration::from_secs(1);
 
 /// A tracker that has not answered our first announce yet may hold up the goodbye for so
 /// long: if it answers, it has to hear `stopped`; but a dead one is not waited for.
@@ -165,12 +174,29 @@ impl Running {
             let _ = stored.checker.send(request);
         }
     }
+
+    /// Has the record brought up to date.
+    fn record(&mut self, request: fn(Bitfield) -> CheckRequest, now: Instant) {
+        if let Some(stored) = &mut self.stored {
+            stored.recording = Recording::Asked(now);
+            let _ = stored.checker.send(request(self.torrent.have().clone()));
+        }
+    }
 }
 
 /// The data of a torrent, as threads reach it.
 struct Stored {
     shared: Arc<Shared>,
     checker: Sender<CheckRequest>,
+    recording: Recording,
+}
+
+/// Whether the checker's thread has brought the record up to date, as the last thing.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Recording {
+    NotAsked,
+    Asked(Instant),
+    Done,
 }
 
 /// A peer that the user or a magnet link names.
@@ -306,7 +332,6 @@ impl<'a> Engine<'a> {
                 },
             }
         }
-        self.save_records();
         self.ending
     }
 
@@ -381,6 +406,19 @@ impl<'a> Engine<'a> {
         let actions = match report {
             CheckReport::Verdicts(verdicts) => {
                 running.torrent.on_verdicts(&verdicts, now, &mut budgets)
+            }
+            CheckReport::Surveyed(surveyed) => {
+                running.torrent.on_surveyed(&surveyed, now, &mut budgets)
+            }
+            CheckReport::Recorded(result) => {
+                if let Some(stored) = &mut running.stored {
+                    stored.recording = Recording::Done;
+                }
+                let info_hash = running.us.info_hash;
+                if let Err(error) = result {
+                    self.warn(Some(info_hash), chain(&error));
+                }
+                return;
             }
             CheckReport::Blocks(piece, hashes) => {
                 running

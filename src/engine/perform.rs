@@ -5,9 +5,7 @@ use super::{Engine, News};
 use crate::announce::AnnounceRequest;
 use crate::announcer::TrackerIndex;
 use crate::checker::CheckRequest;
-use crate::human::chain;
 use crate::peer::{Link, Order, Welcome};
-use crate::resume;
 use crate::torrent::{Action, Phase};
 use crate::tracker::{self, TrackerSettings};
 use crate::types::{PeerKey, TorrentId};
@@ -68,15 +66,9 @@ impl Engine<'_> {
                     self.announce_locally(info_hash);
                 }
                 Action::Tell(report) => self.reporter.report(report),
-                Action::Complete => {
-                    let storage = running.stored.as_ref().map(|s| s.shared.storage.clone());
-                    let info_hash = running.us.info_hash;
-                    if let Some(storage) = storage.filter(|_| !self.config.seed_only)
-                        && let Err(error) = resume::remove(&storage)
-                    {
-                        self.warn(Some(info_hash), chain(&error));
-                    }
-                }
+                Action::Survey(have) => running.check(CheckRequest::Survey(have)),
+                Action::Complete => running.record(CheckRequest::Finish, now),
+                Action::Fail(why) => return self.fail(id, why),
                 Action::Learnt(info) => self.on_learnt(id, &info),
             }
         }

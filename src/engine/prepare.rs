@@ -1,16 +1,20 @@
 //! Before a torrent starts: what of it is on disk already?
 //!
-//! Runs on a thread of its own, as hashing takes its time: opens the storage, believes
-//! the record of the last run as far as it can be believed, hashes the rest on all
-//! cores, and only then makes the storage ready to be written to.
+//! Runs on a thread of its own, as hashing takes its time: opens the storage, takes its
+//! record for this run alone if something is to be written, believes that record as far as
+//! it can be believed, hashes the rest on all cores, and only then makes the storage ready
+//! to be written to.
 
 use crate::bitfield::Bitfield;
 use crate::checker;
 use crate::config::Config;
+use crate::layout::PieceIndex;
 use crate::metainfo::Metainfo;
 use crate::report::Report;
-use crate::resume::{self, Resume};
-use crate::storage::{Storage, StorageError};
+use crate::resume;
+use crate::storage::{Storage, StorageError, Survey};
+use crate::types::PieceHash;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -68,16 +72,24 @@ impl Known {
 pub struct Prepared {
     /// Its files.
     pub storage: Arc<Storage>,
+    /// The files as they were when they were checked.
+    pub survey: Survey,
     /// The pieces that are there and right.
     pub have: Bitfield,
+    /// Blocks that are there, of pieces that are not, by their numbers.
+    pub stored: Vec<(PieceIndex, Vec<u32>)>,
+    /// Pieces that were not looked at: see [`resume::Trusted`].
+    pub passed_over: Bitfield,
+    /// What the user should know.
+    pub warnings: Vec<String>,
 }
 
 /// Checks what is there of `known`, telling `progress` (pieces looked at, pieces to look
 /// at). `None`: it was interrupted by `stop`.
 ///
 /// # Errors
-/// [`StorageError`], if the data cannot be read, is not this torrent's, or there is no
-/// room for the rest.
+/// [`StorageError`], if the data cannot be read, is not this torrent's, is being written by
+/// another run, or there is no room for the rest.
 pub fn prepare(
     known: &Known,
     config: &Config,
@@ -85,39 +97,126 @@ pub fn prepare(
     stop: &AtomicBool,
 ) -> Result<Option<Prepared>, StorageError> {
     let metainfo = &known.metainfo;
-    let storage = Storage::open(&config.dir, metainfo.into(), &known.wanted_files)?;
-    let resume = Resume::load(&storage)?;
-    let survey = storage.survey()?;
-    let trusted = resume.trusted(&storage, &survey);
-    let unknown = storage.possible(&trusted.unknown, &survey);
-    let total = unknown.count();
+    let metadata = known.kept_metadata();
+    let expected = |piece| metainfo.hash(piece);
+    let mut storage = Storage::open(&config.dir, metainfo.into(), &known.wanted_files)?;
+    let mut survey = storage.survey()?;
+    let mut warnings = Vec::new();
+    if !config.seed_only && storage.lacks(&survey) {
+        (storage, warnings) = storage.lock(&survey, metadata)?;
+        survey = storage.survey()?;
+    }
+    let (mut have, passed_over) = loop {
+        let trusted = resume::trusted(&storage, &survey);
+        let unknown = storage.possible(&trusted.unknown, &survey);
+        let Some(found) = check(&storage, &expected, &unknown, progress, stop)? else {
+            return Ok(None);
+        };
+        let mut have = trusted.have;
+        found.iter().for_each(|piece| _ = have.insert(piece));
+        let whole = is_whole(&storage, &survey, &have);
+        if config.seed_only || whole || storage.may_record() {
+            break (have, trusted.passed_over);
+        }
+        // Something is to be written after all. Whatever another run wrote while we looked
+        // is to be looked at again.
+        (storage, warnings) = storage.lock(&survey, metadata)?;
+        let before = std::mem::replace(&mut survey, storage.survey()?);
+        if before == survey {
+            break (have, trusted.passed_over);
+        }
+    };
+    let mut stored = Vec::new();
+    if !config.seed_only && is_whole(&storage, &survey, &have) {
+        storage = tidied(storage, &survey, &have);
+    } else if !config.seed_only {
+        let claimed = storage.claim(&have, &expected, config.overwrite, metadata)?;
+        storage = claimed.storage;
+        warnings.extend(claimed.warnings);
+        if let Some(found) = check(&storage, &expected, &claimed.moved, &|_, _| {}, stop)? {
+            found.iter().for_each(|piece| _ = have.insert(piece));
+        }
+        let written = storage.written(&storage.survey()?)?;
+        stored = stored_blocks(&storage, &have, &written);
+    }
+    Ok(Some(Prepared {
+        storage,
+        survey,
+        have,
+        stored,
+        passed_over,
+        warnings,
+    }))
+}
+
+/// Hashes `pieces` on all cores; those that are right.
+fn check(
+    storage: &Arc<Storage>,
+    expected: &(dyn Fn(PieceIndex) -> PieceHash + Sync),
+    pieces: &Bitfield,
+    progress: &(dyn Fn(u32, u32) + Sync),
+    stop: &AtomicBool,
+) -> Result<Option<Bitfield>, StorageError> {
+    let total = pieces.count();
     // A new download need not wait until it is known how many threads could hash it.
     let threads = if total == 0 { 1 } else { cores() };
-    let found = checker::check_all(
-        &storage,
-        &|piece| metainfo.hash(piece),
-        &unknown,
-        threads,
-        &|done| progress(done, total),
-        stop,
-    )?;
-    let Some(found) = found else { return Ok(None) };
-    let mut have = trusted.have;
-    found.iter().for_each(|piece| _ = have.insert(piece));
-    if config.seed_only {
-        return Ok(Some(Prepared { storage, have }));
+    let progress = |done| progress(done, total);
+    checker::check_all(storage, expected, pieces, threads, &progress, stop)
+}
+
+/// Whether all that is wanted is there, and no file is longer than it should be.
+fn is_whole(storage: &Storage, survey: &Survey, have: &Bitfield) -> bool {
+    let wanted = storage.plan().wanted_pieces();
+    let missing = wanted.iter().find(|piece| !have.has(*piece));
+    missing.is_none() && storage.has_all_lengths(survey)
+}
+
+/// All is there, so nothing is to be written; but an earlier run may have been stopped just
+/// before it removed its record. Whoever uses that record now, removes it.
+fn tidied(storage: Arc<Storage>, survey: &Survey, have: &Bitfield) -> Arc<Storage> {
+    if storage.has_record()
+        && !storage.may_record()
+        && resume::is_all(&storage, have)
+        && let Ok((locked, _)) = storage.lock(survey, None)
+    {
+        let _ = locked.remove_record();
+        return locked;
     }
-    let storage = storage.claim(&have, resume.marked(), config.overwrite)?;
-    let incomplete = storage
-        .plan()
-        .wanted_pieces()
-        .iter()
-        .any(|piece| !have.has(piece));
-    if let Some(metadata) = known.kept_metadata().filter(|_| incomplete) {
-        // At once: nobody may be there to tell it again.
-        resume::save(&storage, &have, Some(metadata))?;
+    storage
+}
+
+/// The blocks of pieces that we do not have whose bytes were `written`: an earlier run was
+/// stopped in the midst of these pieces. A piece of which all was written is not among them,
+/// for it has been hashed, and is false.
+fn stored_blocks(
+    storage: &Storage,
+    have: &Bitfield,
+    written: &[Range<u64>],
+) -> Vec<(PieceIndex, Vec<u32>)> {
+    let layout = storage.layout();
+    let wanted = storage.plan().wanted_pieces();
+    let mut found: Vec<(PieceIndex, Vec<u32>)> = Vec::new();
+    let pieces = written.iter().flat_map(|run| layout.pieces_in(run.clone()));
+    let mut pieces: Vec<PieceIndex> = pieces.collect();
+    pieces.dedup();
+    for piece in pieces
+        .into_iter()
+        .filter(|piece| wanted.has(*piece) && !have.has(*piece))
+    {
+        let is_written = |range: Range<u64>| {
+            let next = written.partition_point(|run| run.start <= range.start);
+            let run = next.checked_sub(1).and_then(|i| written.get(i));
+            run.is_some_and(|run| range.end <= run.end)
+        };
+        let whole = layout.span(piece, 0..u32::MAX);
+        let blocks = whole.into_iter().flat_map(|span| layout.blocks_of(span));
+        let (there, missing): (Vec<_>, Vec<_>) =
+            blocks.partition(|block| is_written(layout.block_range(*block)));
+        if !there.is_empty() && !missing.is_empty() {
+            found.push((piece, there.iter().map(|block| block.number()).collect()));
+        }
     }
-    Ok(Some(Prepared { storage, have }))
+    found
 }
 
 /// How many threads can hash at a time.

@@ -397,6 +397,9 @@ impl Peer {
             self.intake
                 .drop_held(|block| spans.iter().any(|span| span.contains(block)));
         }
+        if let Command::Moved(_) = command {
+            self.files.close();
+        }
         self.session.on_command(command);
     }
 
@@ -427,13 +430,17 @@ impl Peer {
         Ok(())
     }
 
-    /// Too many open files are this connection's end; anything else is the torrent's.
+    /// Too many open files, or a file that is gone, are this connection's end; anything else is
+    /// the torrent's.
     fn disk_failed(&mut self, error: &StorageError) -> Result<(), PeerError> {
         let text = human::chain(error);
         if error.is_out_of_files() {
             return Err(PeerError::OutOfFiles(text));
         }
-        let event = PeerEvent::DiskFailed(text.clone());
+        let event = match error {
+            StorageError::Missing { .. } => PeerEvent::Missing(text.clone()),
+            _ => PeerEvent::DiskFailed(text.clone()),
+        };
         self.session.events.push(event);
         Err(PeerError::Disk(text))
     }

@@ -185,9 +185,7 @@ mod tests {
     /// were loaded each time.
     fn sent(torrent: &Torrent, session: &mut Session, most: usize) -> (Vec<u8>, Vec<usize>) {
         let temp = tempfile::tempdir().unwrap();
-        let none = Bitfield::none(torrent.layout.pieces());
-        let storage = torrent.wanting_all(temp.path()).claim(&none, false, false);
-        let storage = storage.unwrap();
+        let storage = torrent.begun_all(temp.path());
         for piece in torrent.layout.all_pieces() {
             torrent.write(&storage, piece);
         }

@@ -281,6 +281,7 @@ impl Session {
                 tell.iter()
                     .for_each(|piece| Message::Have(piece.get()).encode(&mut self.out));
             }
+            Command::Moved(lost) => self.on_lost(&lost),
             Command::Interest(want) => {
                 self.asked_interest = false;
                 if std::mem::replace(&mut self.we_want, want) != want {

@@ -461,8 +461,7 @@ fn blocks_are_whole_wherever_their_bytes_are() {
     }
     let torrent = torrent();
     let dir = tempfile::tempdir().unwrap();
-    let storage = torrent.wanting(dir.path(), &[true, false, false]);
-    let storage = storage.claim(&Bitfield::none(1), false, false).unwrap();
+    let storage = torrent.begun(dir.path(), &[true, false, false]);
     torrent.write(&storage, torrent.piece(0));
     let Dialled {
         events,

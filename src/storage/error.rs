@@ -52,6 +52,44 @@ pub enum StorageError {
         /// The file, untouched.
         path: PathBuf,
     },
+    /// Another run writes to the torrent's files.
+    #[error(
+        "another storrent is downloading this: it has {} locked; wait until it is done, or stop it",
+        path.display()
+    )]
+    InUse {
+        /// The record.
+        path: PathBuf,
+    },
+    /// Another run downloads another torrent to the same place.
+    #[error(
+        "another storrent is downloading another torrent to the same place: it has {} locked; \
+         choose another --dir",
+        path.display()
+    )]
+    PlaceInUse {
+        /// That torrent's record.
+        path: PathBuf,
+    },
+    /// What the record could be called is taken by something else.
+    #[error(
+        "{} is there already and is no record of this torrent's: move it away or choose another --dir",
+        path.display()
+    )]
+    NoRecord {
+        /// The last name that was tried.
+        path: PathBuf,
+    },
+    /// The folder to save in is no longer at its path.
+    #[error(
+        "{} was moved or removed while storrent was writing to it; put it back, or choose another \
+         --dir, and run the same command again",
+        path.display()
+    )]
+    FolderGone {
+        /// DIR.
+        path: PathBuf,
+    },
     /// The disk cannot take what is still to come.
     #[error(
         "not enough space in {}: {needed} more bytes are needed and {free} are free; \

@@ -7,13 +7,14 @@
 
 use super::plan::Place;
 use super::walk::{Access, Folder};
-use super::{FileState, Storage, StorageError};
+use super::{FileId, FileState, Storage, StorageError};
 use crate::bitfield::Bitfield;
 use crate::layout::{FilePart, Layout};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 use std::io::IoSlice;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Reads and writes bytes of a torrent, wherever they are kept.
@@ -24,6 +25,8 @@ pub struct Files {
     open: Vec<OpenFile>,
     /// Where the last of them was opened.
     folder: Folder,
+    /// Which files of the disk were opened, if somebody asks for that.
+    opened: Option<Vec<(usize, FileId)>>,
 }
 
 struct OpenFile {
@@ -50,7 +53,24 @@ impl Files {
             max_open: max_open.max(1),
             open: Vec::new(),
             folder: Folder::default(),
+            opened: None,
         }
+    }
+
+    /// From now on, remembers which files of the disk are opened: see [`Files::opened`].
+    pub fn remember_opened(&mut self) {
+        self.opened.get_or_insert_default();
+    }
+
+    /// The files that were opened since the last time, and which of the disk's files each was.
+    pub fn opened(&mut self) -> Vec<(usize, FileId)> {
+        self.opened.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Closes all files: at their paths, there may be others by now.
+    pub fn close(&mut self) {
+        self.open.clear();
+        self.folder = Folder::default();
     }
 
     /// How the torrent divides.
@@ -124,7 +144,7 @@ impl Files {
         for part in storage.layout().parts(offset..offset.saturating_add(len)) {
             let (fd, at) = match storage.plan.place(part) {
                 Place::Padding => continue,
-                Place::Kept(_) if storage.record.is_some() => {
+                Place::Kept(_) if storage.keeps => {
                     presence = Presence::Data;
                     continue;
                 }
@@ -152,6 +172,85 @@ impl Files {
         Ok(presence)
     }
 
+    /// The runs of bytes of `range` of the torrent that were written, as far as the system
+    /// knows without reading them: padding, and what is no hole of its file. On a disk that
+    /// knows of no holes that is all that lies before the end of a file.
+    ///
+    /// # Errors
+    /// [`StorageError`], if the system refuses.
+    pub fn written(&mut self, range: Range<u64>) -> Result<Vec<Range<u64>>, StorageError> {
+        let storage = Arc::clone(&self.storage);
+        let mut runs: Vec<Range<u64>> = Vec::new();
+        let mut start = range.start;
+        for part in storage.layout().parts(range) {
+            let here = start..start + part.len;
+            start = here.end;
+            let (fd, at) = match storage.plan.place(part) {
+                Place::Padding => {
+                    join(&mut runs, here);
+                    continue;
+                }
+                _ => match self.fd_for(part, false) {
+                    Ok(found) => found,
+                    Err(StorageError::Missing { .. }) => continue,
+                    Err(error) => return Err(error),
+                },
+            };
+            let end = at + part.len;
+            let mut from = at;
+            while from < end {
+                let Ok(data) = rustix::fs::seek(fd, SeekFrom::Data(from)) else {
+                    break; // nothing but a hole from here on, or not even that
+                };
+                let hole = rustix::fs::seek(fd, SeekFrom::Hole(data)).unwrap_or(data);
+                if data >= end || hole <= data {
+                    break;
+                }
+                let (data, hole) = (data.max(at), hole.min(end));
+                join(
+                    &mut runs,
+                    here.start + (data - at)..here.start + (hole - at),
+                );
+                from = hole;
+            }
+        }
+        Ok(runs)
+    }
+
+    /// The byte that all bytes of `range` of the torrent have on disk, if there is one.
+    ///
+    /// # Errors
+    /// As for [`read`](Self::read).
+    pub fn constant(&mut self, range: Range<u64>) -> Result<Option<u8>, StorageError> {
+        let mut buf = vec![0; 64 * 1024];
+        let mut constant = None;
+        let mut at = range.start;
+        while at < range.end {
+            let len = buf.len().min((range.end - at) as usize);
+            self.read(at, &mut buf[..len])?;
+            let byte = *constant.get_or_insert(buf[0]);
+            if buf[..len].iter().any(|other| *other != byte) {
+                return Ok(None);
+            }
+            at += len as u64;
+        }
+        Ok(constant)
+    }
+
+    /// Has the system write `file` to the disk, if it is there.
+    ///
+    /// # Errors
+    /// [`StorageError`], if the disk fails.
+    pub fn flush(&mut self, file: usize) -> Result<(), StorageError> {
+        let names = self.storage.plan.names(file);
+        let opened = self
+            .storage
+            .open_at(names, Access::Read, &mut self.folder)?;
+        let Some((fd, _)) = opened else { return Ok(()) };
+        let flushed = retry(|| rustix::fs::fsync(&fd));
+        flushed.map_err(|errno| StorageError::io("write", self.storage.plan.path(file), errno))
+    }
+
     /// Tells the system that `len` bytes from byte `offset` of the torrent on will be
     /// read soon. Only a hint: if it can't be given, the read will tell why.
     pub fn prefetch(&mut self, offset: u64, len: u64) {
@@ -173,8 +272,8 @@ impl Files {
     ) -> Result<(BorrowedFd<'_>, u64), StorageError> {
         match self.storage.plan.place(part) {
             Place::File => Ok((self.open(part, write)?, part.offset)),
-            Place::Kept(at) => match &self.storage.record {
-                Some(record) => Ok((record.as_fd(), self.storage.record_offset(at))),
+            Place::Kept(at) => match self.storage.record.as_ref().filter(|_| self.storage.keeps) {
+                Some(record) => Ok((record.fd.as_fd(), record.offset(at))),
                 None => Err(self.storage.missing(part)),
             },
             Place::Nowhere | Place::Padding => Err(self.storage.missing(part)),
@@ -192,7 +291,7 @@ impl Files {
                     Some(i) => drop(self.open.remove(i)),
                     None => self.open.truncate(self.max_open - 1),
                 }
-                let fd = if write {
+                let (fd, stat) = if write {
                     self.storage.create(file, &mut self.folder)?
                 } else {
                     let names = self.storage.plan.names(file);
@@ -201,6 +300,9 @@ impl Files {
                         .open_at(names, Access::Read, &mut self.folder)?;
                     opened.ok_or_else(|| self.storage.missing(part))?
                 };
+                if let Some(opened) = &mut self.opened {
+                    opened.push((file, FileState::from(stat).id));
+                }
                 let writable = write;
                 self.open.insert(0, OpenFile { file, writable, fd });
             }
@@ -218,7 +320,7 @@ impl Storage {
 
     fn error(&self, action: &'static str, part: FilePart, errno: Errno) -> StorageError {
         let path = match self.plan.place(part) {
-            Place::Kept(_) => self.plan.record_path(),
+            Place::Kept(_) => self.record_path(),
             _ => self.plan.path(part.file),
         };
         StorageError::io(action, path, errno)
@@ -235,6 +337,14 @@ impl Storage {
             },
             _ => self.error("write", part, errno),
         }
+    }
+}
+
+/// Adds `run` to the `runs` before it, or makes the last of them longer.
+pub(super) fn join(runs: &mut Vec<Range<u64>>, run: Range<u64>) {
+    match runs.last_mut() {
+        Some(last) if last.end == run.start => last.end = run.end,
+        _ => runs.push(run),
     }
 }
 
@@ -266,7 +376,7 @@ fn write_some(fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>], max: u64, at: u64) -> Re
 }
 
 /// Writes all of `buf` at `at`.
-pub(super) fn write_all(fd: &OwnedFd, mut buf: &[u8], mut at: u64) -> Result<(), Errno> {
+pub(super) fn write_all(fd: impl AsFd, mut buf: &[u8], mut at: u64) -> Result<(), Errno> {
     while !buf.is_empty() {
         let written = write_some(fd.as_fd(), &[IoSlice::new(buf)], u64::MAX, at)?;
         buf = &buf[written..];
@@ -297,7 +407,7 @@ fn advise(fd: BorrowedFd<'_>, at: u64, len: u64) {
 fn advise(_: BorrowedFd<'_>, _: u64, _: u64) {}
 
 /// Again, as long as a signal interrupts it.
-fn retry<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
+pub(super) fn retry<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
     loop {
         match call() {
             Err(Errno::INTR) => {}
@@ -326,9 +436,7 @@ mod tests {
             let wanted: Vec<_> = files.iter().map(|(_, _, wanted)| *wanted).collect();
             let torrent = Torrent::new(piece_length, &sizes);
             let temp = tempfile::tempdir().unwrap();
-            let storage = torrent.wanting(temp.path(), &wanted);
-            let none = Bitfield::none(torrent.layout.pieces());
-            let storage = storage.claim(&none, false, false).unwrap();
+            let storage = torrent.begun(temp.path(), &wanted);
             let mut handle = storage.files(max_open);
             let pieces = storage.plan().wanted_pieces();
             for piece in pieces.iter() {
@@ -386,11 +494,7 @@ mod tests {
         let torrent = Torrent::new(64, &vec![(10, false); 2_000]);
         let temp = tempfile::tempdir().unwrap();
         let dir = temp.path().canonicalize().unwrap();
-        let none = Bitfield::none(torrent.layout.pieces());
-        let storage = torrent
-            .wanting_all(&dir)
-            .claim(&none, false, false)
-            .unwrap();
+        let storage = torrent.begun_all(&dir);
         let mut files = storage.files(4);
         for piece in torrent.layout.all_pieces() {
             let start = torrent.layout.piece_start(piece);
@@ -400,7 +504,10 @@ mod tests {
             files.read(start, &mut buf).unwrap();
             assert_eq!(buf, torrent.bytes(piece));
             let open = open_below(&dir);
-            assert!((5..=6).contains(&open), "{open}: four files, DIR, a folder");
+            assert!(
+                (6..=7).contains(&open),
+                "{open}: four files, DIR, the record, a folder"
+            );
         }
     }
 
@@ -408,11 +515,7 @@ mod tests {
     fn a_file_that_is_read_can_be_written_later() {
         let torrent = Torrent::new(10, &[(10, false), (10, false)]);
         let temp = tempfile::tempdir().unwrap();
-        let none = Bitfield::none(2);
-        let storage = torrent
-            .wanting_all(temp.path())
-            .claim(&none, false, false)
-            .unwrap();
+        let storage = torrent.begun_all(temp.path());
         torrent.write(&storage, torrent.piece(0));
         let mut files = storage.files(1);
         let mut buf = [0; 10];

@@ -6,37 +6,45 @@
 //! there is no cursor and so nothing to lock: a [`Storage`] is shared by all threads
 //! and never changes, and each thread opens files for itself ([`Files`]).
 //!
-//! A torrent begins in two steps, because the first must not touch what it finds:
+//! A torrent begins in three steps, because the first must not touch what it finds:
 //!
 //! 1. [`Storage::open`] makes and changes nothing. What is there can be checked
 //!    ([`crate::checker`]) and served.
-//! 2. [`Storage::claim`], before the first write, judges with the outcome of that check
+//! 2. [`Storage::lock`], if something is to be written, takes the torrent's [`record`] for
+//!    this run alone.
+//! 3. [`Storage::claim`], before the first write, judges with the outcome of the check
 //!    whether the files there are this torrent's or the user's own, whether the disk
 //!    has room, and gives the `Storage` that can be written to.
 //!
-//! Files that are not empty are made when their first byte arrives; the empty ones,
-//! for which none does, by `claim`.
+//! Files that are not empty are made when their first byte arrives; the empty ones, for
+//! which none does, and those whose names the disk might refuse, by `claim`.
 
+mod alternates;
+mod claim;
 mod error;
 mod files;
+mod naming;
 mod pages;
 mod plan;
-mod record;
+pub mod record;
 #[cfg(test)]
 pub(crate) mod testing;
 mod walk;
 
+pub use claim::Claimed;
 pub use error::StorageError;
 pub use files::{Files, Presence};
 pub use pages::Pages;
-use plan::Place;
-pub use plan::{Contents, Plan};
-pub use record::records;
+pub use plan::{Contents, Plan, record_names};
 
 use crate::bitfield::Bitfield;
 use crate::layout::{FilePart, Layout, PieceIndex};
+use plan::Place;
+use record::{Drawer, Record, Says, Shelf, State};
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::Stat;
+use rustix::fs::{Stat, fstat};
+use rustix::io::Errno;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use walk::{Access, Folder, Root};
@@ -46,14 +54,33 @@ pub struct Storage {
     plan: Arc<Plan>,
     /// DIR, open; `None` if there is no such folder (yet).
     dir: Option<OwnedFd>,
-    /// The record, held open if parts of files are kept in it: they are read until the
-    /// end of the run, and the record is removed before, when the download is complete.
-    record: Option<OwnedFd>,
+    /// The record, if this torrent has one. It is read until the end of the run, also when
+    /// it has been removed, as the download is complete.
+    record: Option<Record>,
+    /// The record keeps the parts that this selection needs, where it needs them.
+    keeps: bool,
+    /// The record was made by this run.
+    made: bool,
+    /// This run alone may write: it has the record's lock, or the disk knows of none.
+    locked: bool,
+}
+
+/// Of more files than this, all that waits to be written to their disk is written, rather
+/// than file by file: each of those calls may wait for the disk once.
+const FLUSHED_SINGLY: usize = 64;
+
+/// Which file it is, whatever it is called: the disk's number, and the file's on that disk.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct FileId {
+    device: u64,
+    inode: u64,
 }
 
 /// What the system says about a file of ours.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FileState {
+    /// Which file it is.
+    pub id: FileId,
     /// Bytes, holes included.
     pub size: u64,
     /// Bytes that it takes on the disk; fewer if it has holes.
@@ -62,7 +89,7 @@ pub struct FileState {
     pub modified: i64,
 }
 
-/// The state of each file of the layout; `None` for those missing or not wanted.
+/// The state of each file of the layout; `None` for those missing or not ours.
 pub type Survey = Vec<Option<FileState>>;
 
 impl Storage {
@@ -70,31 +97,61 @@ impl Storage {
     /// need not exist. `wanted`: for each file of the layout whether the user wants it.
     ///
     /// # Errors
-    /// [`StorageError`], if `dir` or the record cannot be read or are something else.
+    /// [`StorageError`], if `dir` or the record cannot be read.
     pub fn open(
         dir: &Path,
         contents: Contents,
         wanted: &[bool],
     ) -> Result<Arc<Self>, StorageError> {
-        let plan = Arc::new(Plan::new(dir, contents, wanted));
+        let plan = Plan::new(dir, contents, wanted);
         let dir = match walk::open_dir(dir) {
             Ok(folder) => Some(folder),
-            Err(rustix::io::Errno::NOENT) => None,
+            Err(Errno::NOENT) => None,
             Err(errno) => return Err(StorageError::io("open the folder", dir.into(), errno)),
         };
+        let names = plan.record_names();
         let mut storage = Self {
-            plan,
+            plan: Arc::new(plan),
             dir,
             record: None,
+            keeps: false,
+            made: false,
+            locked: false,
         };
-        // Also if nothing is kept in it: a symlink in its place is best refused now.
-        let record = storage.open_record(Access::Read)?;
-        if let Some(record) = record.filter(|_| storage.plan.kept_len() > 0)
-            && storage.has_head(&record)?
-        {
-            storage.record = Some(record);
-        }
+        let record = match storage.shelf(&names).map(|shelf| shelf.find()) {
+            Some(Ok(Drawer::Taken(record))) => Some(record).filter(|record| !record.is_blank()),
+            Some(Ok(Drawer::Free(_)) | Err(StorageError::NoRecord { .. })) | None => None,
+            Some(Err(error)) => return Err(error),
+        };
+        storage.take_record(record)?;
         Ok(Arc::new(storage))
+    }
+
+    /// Goes on with `record`: it says which files an earlier run began.
+    fn take_record(&mut self, record: Option<Record>) -> Result<(), StorageError> {
+        let mut plan = Plan::clone(&self.plan);
+        if let Some(root) = self.root() {
+            let renamed = naming::resolve(&root, &plan);
+            plan = plan.with_renamed(renamed);
+            let mut ours = record
+                .as_ref()
+                .map_or_else(Vec::new, |record| record.ours(plan.layout().files()));
+            let mut folder = Folder::default();
+            for (file, ours) in ours.iter_mut().enumerate() {
+                // Of one that is gone, nothing is left to go on with.
+                *ours = *ours
+                    && !plan.layout().is_pad(file)
+                    && root.stat(plan.names(file), &mut folder)?.is_some();
+            }
+            plan = plan.with_earlier(&ours);
+        }
+        self.keeps = record.as_ref().is_some_and(|record| {
+            record.kept() == plan.kept_len()
+                && plan::kept(plan.layout(), &record.ours(plan.layout().files())) == *plan.kept()
+        });
+        self.plan = Arc::new(plan);
+        self.record = record;
+        Ok(())
     }
 
     /// A handle for one thread to read and write by, with at most `max_open` files
@@ -113,79 +170,56 @@ impl Storage {
         &self.plan
     }
 
-    /// Looks at every wanted file.
+    /// Looks at every file that is ours, wanted or begun by an earlier run.
     ///
     /// # Errors
     /// [`StorageError`], if something else than a plain file stands at a path of ours.
     pub fn survey(&self) -> Result<Survey, StorageError> {
         let mut survey = vec![None; self.layout().files()];
         let mut folder = Folder::default();
-        if let Some(root) = self.root() {
-            for file in self.plan.wanted_files() {
-                let stat = root.stat(self.plan.names(file), &mut folder)?;
-                survey[file] = stat.map(FileState::from);
-            }
+        for file in self.plan.files_of_ours() {
+            survey[file] = self.look(file, &mut folder)?;
         }
         Ok(survey)
     }
 
-    /// Makes ready to write: judges what is there, then makes DIR, the empty files and
-    /// (if a wanted piece is still missing) the record. Returns the storage to go on with.
-    ///
-    /// `have`: the pieces that a check found. `marked`: a record of this torrent stands
-    /// beside the files, so they are ours, whatever they hold.
-    ///
-    /// # Errors
-    /// [`StorageError::NotOurs`] for a file that is longer than the torrent says, or that
-    /// is not marked and holds no piece; nothing was changed then. With `overwrite` it is
-    /// cut instead. [`StorageError::NoSpace`]; any other if the system refuses.
-    pub fn claim(
-        &self,
-        have: &Bitfield,
-        marked: bool,
-        overwrite: bool,
-    ) -> Result<Arc<Self>, StorageError> {
-        let survey = self.survey()?;
-        let foreign: Vec<usize> = self
-            .plan
-            .wanted_files()
-            .filter(|file| self.is_foreign(*file, &survey, have, marked))
-            .collect();
-        let cut = !foreign.is_empty();
-        if let Some(file) = foreign.first().filter(|_| !overwrite) {
-            let path = self.plan.path(*file);
-            return Err(StorageError::NotOurs { path });
-        }
-        let dir = &self.plan.dir;
-        let make_dir = |error| StorageError::io("make the folder", dir.clone(), error);
-        std::fs::create_dir_all(dir).map_err(make_dir)?;
-        let mut claimed = Self {
-            plan: Arc::clone(&self.plan),
-            dir: Some(walk::open_dir(dir).map_err(|errno| make_dir(errno.into()))?),
-            record: None,
-        };
+    /// Looks at `file`; `None` if nothing is at its path. `last`: where the last look was.
+    fn look(&self, file: usize, last: &mut Folder) -> Result<Option<FileState>, StorageError> {
+        let root = self.root();
+        let stat = root.map(|root| root.stat(self.plan.names(file), last));
+        Ok(stat.transpose()?.flatten().map(FileState::from))
+    }
+
+    /// Looks at files, one after the other, by a walk from DIR; whatever else stands at the
+    /// path of one, it is not our file.
+    pub fn looks(&self) -> impl FnMut(usize) -> Option<FileState> {
         let mut folder = Folder::default();
-        for file in foreign {
-            // Pieces that it holds are good, so with them only what is too much goes.
-            let len = if self.holds_any(file, have) {
-                self.len(file)
-            } else {
-                0
-            };
-            let fd = claimed.create(file, &mut folder)?;
-            rustix::fs::ftruncate(&fd, len)
-                .map_err(|errno| StorageError::io("cut", self.plan.path(file), errno))?;
+        move |file| self.look(file, &mut folder).ok().flatten()
+    }
+
+    /// Whether DIR is still the folder at its path.
+    pub fn is_in_place(&self) -> bool {
+        let id = |dir: &OwnedFd| fstat(dir).map(|stat| FileState::from(stat).id);
+        match (&self.dir, walk::open_dir(&self.plan.dir)) {
+            (Some(ours), Ok(there)) => id(ours).is_ok_and(|ours| id(&there) == Ok(ours)),
+            (None, Err(Errno::NOENT)) => true,
+            _ => false,
         }
-        let survey = if cut { claimed.survey()? } else { survey };
-        claimed.check_space(claimed.space_needed(&survey, have), dir)?;
-        let wanted = self.plan.wanted_pieces();
-        if wanted.iter().any(|piece| !have.has(piece)) {
-            claimed.record = claimed.make_record()?;
-        }
-        for file in self.plan.wanted_files().filter(|file| self.len(*file) == 0) {
-            claimed.create(file, &mut folder)?;
-        }
-        Ok(Arc::new(claimed))
+    }
+
+    /// Whether a wanted file is missing or too short, the files being as in `survey`: then
+    /// something is to be written.
+    pub fn lacks(&self, survey: &Survey) -> bool {
+        let is_short = |file: usize| survey[file].is_none_or(|state| state.size < self.len(file));
+        self.plan.wanted_files().any(is_short)
+    }
+
+    /// Whether each wanted file is there with its length, the files being as in `survey`.
+    pub fn has_all_lengths(&self, survey: &Survey) -> bool {
+        let len = |file: usize| survey[file].map(|state| state.size);
+        self.plan
+            .wanted_files()
+            .all(|file| len(file) == Some(self.len(file)))
     }
 
     /// Those of `pieces` of which all bytes could be there, the files being as in `survey`.
@@ -197,100 +231,140 @@ impl Storage {
                 let is_file = self.plan.place(part) == Place::File;
                 !is_file || part.offset + part.len <= size
             };
-            let start = self.layout().piece_start(piece);
-            let end = start + u64::from(self.layout().piece_len(piece));
-            if self.layout().parts(start..end).all(could) {
+            if self
+                .layout()
+                .parts(self.layout().piece_range(piece))
+                .all(could)
+            {
                 possible.insert(piece);
             }
         }
         possible
     }
 
-    /// The bytes of files that `survey` and the pieces we `have` leave to be written.
-    pub fn space_needed(&self, survey: &Survey, have: &Bitfield) -> u64 {
-        let missing = |file: usize| {
-            let range = self.layout().file_range(file);
-            // Both are only an upper bound: not every file system tells what it has
-            // allocated, and not every allocated byte is of a piece that we have.
-            let allocated = survey[file].map_or(0, |state| state.allocated);
-            let verified: u64 = self
-                .pieces_of(file)
-                .filter(|piece| have.has(*piece))
-                .map(|piece| {
-                    let start = self.layout().piece_start(piece);
-                    let end = start + u64::from(self.layout().piece_len(piece));
-                    end.min(range.end) - start.max(range.start)
-                })
-                .sum();
-            (range.end - range.start).saturating_sub(allocated.max(verified))
+    /// The runs of the torrent's bytes that were written, in order, the files being as in
+    /// `survey`: see [`Files::written`].
+    ///
+    /// # Errors
+    /// [`StorageError`], if the system refuses.
+    pub fn written(self: &Arc<Self>, survey: &Survey) -> Result<Vec<Range<u64>>, StorageError> {
+        let mut files = self.files(1);
+        let mut runs = Vec::new();
+        for file in 0..self.layout().files() {
+            let there = survey[file].is_some_and(|state| state.size > 0);
+            if there || self.layout().is_pad(file) {
+                runs.extend(files.written(self.layout().file_range(file))?);
+            }
+        }
+        if self.keeps {
+            for (range, _) in self.plan.kept() {
+                runs.extend(files.written(range.clone())?);
+            }
+        }
+        runs.sort_unstable_by_key(|run| run.start);
+        let mut joined = Vec::new();
+        runs.into_iter()
+            .for_each(|run| files::join(&mut joined, run));
+        Ok(joined)
+    }
+
+    /// Whether a part of `piece` is kept in the record.
+    pub fn is_partly_kept(&self, piece: PieceIndex) -> bool {
+        if self.plan.kept_len() == 0 {
+            return false;
+        }
+        let mut parts = self.layout().parts(self.layout().piece_range(piece));
+        parts.any(|part| matches!(self.plan.place(part), Place::Kept(_)))
+    }
+
+    /// What the record says, if there is one that can be read.
+    pub fn says(&self) -> Says {
+        let says = self.record.as_ref().and_then(|record| record.says().ok());
+        says.unwrap_or_default()
+    }
+
+    /// The files that the record's state lists, in order.
+    pub fn listed(&self) -> Vec<usize> {
+        let ours = self
+            .record
+            .as_ref()
+            .map_or_else(Vec::new, |record| record.ours(self.layout().files()));
+        (0..ours.len()).filter(|file| ours[*file]).collect()
+    }
+
+    /// Whether this torrent has a record here.
+    pub fn has_record(&self) -> bool {
+        self.record.is_some()
+    }
+
+    /// Whether it has one that is for this run to write.
+    pub fn may_record(&self) -> bool {
+        self.record.is_some() && self.locked
+    }
+
+    /// Has the system write to the disk what was written to the wanted files and the record.
+    ///
+    /// # Errors
+    /// [`StorageError`], if the disk fails.
+    pub fn flush(self: &Arc<Self>) -> Result<(), StorageError> {
+        let failed = |errno| StorageError::io("write to the disk of", self.plan.dir.clone(), errno);
+        if let (Some(dir), true) = (&self.dir, self.plan.wanted_files().count() > FLUSHED_SINGLY) {
+            return rustix::fs::syncfs(dir).map_err(failed);
+        }
+        let mut files = self.files(1);
+        self.plan
+            .wanted_files()
+            .try_for_each(|file| files.flush(file))?;
+        match &self.record {
+            Some(record) => rustix::fs::fsync(&record.fd).map_err(failed),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes into the record how far the download is; `info`: the metadata, to be kept.
+    ///
+    /// # Errors
+    /// [`StorageError`], if the system refuses.
+    pub fn write_state(&self, info: Option<&[u8]>, state: State) -> Result<(), StorageError> {
+        let Some(record) = &self.record else {
+            return Ok(());
         };
-        self.plan.wanted_files().map(missing).sum()
+        let written = record.write_state(info, state);
+        written.map_err(|errno| self.record_failed("write", errno))
     }
 
-    /// The bytes that the disk has left for us; `None` if it doesn't tell.
-    fn free_space(&self) -> Option<u64> {
-        let disk = rustix::fs::fstatvfs(self.dir.as_ref()?).ok()?;
-        // Some network file systems answer zero to everything.
-        (disk.f_blocks > 0).then(|| disk.f_bavail.saturating_mul(disk.f_frsize))
-    }
-
-    fn check_space(&self, needed: u64, path: &Path) -> Result<(), StorageError> {
-        match self.free_space() {
-            Some(free) if free < needed => Err(StorageError::NoSpace {
-                path: path.to_owned(),
-                needed,
-                free,
-            }),
+    /// Removes the record, if it is for this run to do; what is kept in it can still be read
+    /// until the end of the run.
+    ///
+    /// # Errors
+    /// [`StorageError`], if the system refuses.
+    pub fn remove_record(&self) -> Result<(), StorageError> {
+        let names = self.plan.record_names();
+        match (self.shelf(&names), &self.record) {
+            (Some(shelf), Some(record)) if self.locked => shelf.remove(record),
             _ => Ok(()),
         }
     }
 
-    /// Whether what stands at the path of `file` must be the user's own.
-    fn is_foreign(&self, file: usize, survey: &Survey, have: &Bitfield, marked: bool) -> bool {
-        let size = survey[file].map_or(0, |state| state.size);
-        if size > self.len(file) {
-            return true;
-        }
-        if size == 0 || marked || self.holds_any(file, have) {
-            return false;
-        }
-        // No piece matches. But if each piece also has bytes of other files that aren't
-        // there, none could: a file of exactly the right size gets the benefit of doubt.
-        size < self.len(file)
-            || self
-                .pieces_of(file)
-                .any(|piece| self.is_there(piece, survey))
+    /// The full path of the record, for messages.
+    fn record_path(&self) -> PathBuf {
+        let name = self.record.as_ref().map(|record| record.name.clone());
+        let name = name.or_else(|| self.plan.record_names().into_iter().next());
+        self.plan.dir.join(name.unwrap_or_default())
     }
 
-    /// Whether all bytes of `piece` are within wanted files as they are.
-    fn is_there(&self, piece: PieceIndex, survey: &Survey) -> bool {
-        let start = self.layout().piece_start(piece);
-        let end = start + u64::from(self.layout().piece_len(piece));
-        self.layout().parts(start..end).all(|part| {
-            let size = survey[part.file].map_or(0, |state| state.size);
-            part.pad || part.offset + part.len <= size
-        })
-    }
-
-    /// The full paths that this torrent writes to: two torrents must have none in common.
-    pub fn paths(&self) -> impl Iterator<Item = PathBuf> + '_ {
-        let files = self.plan.wanted_files().map(|file| self.plan.path(file));
-        files.chain([self.plan.record_path()])
+    fn record_failed(&self, action: &'static str, errno: Errno) -> StorageError {
+        StorageError::io(action, self.record_path(), errno)
     }
 
     fn len(&self, file: usize) -> u64 {
-        let range = self.layout().file_range(file);
-        range.end - range.start
+        self.layout().file_len(file)
     }
 
-    fn pieces_of(&self, file: usize) -> impl Iterator<Item = PieceIndex> + '_ {
+    fn pieces_of(&self, file: usize) -> impl Iterator<Item = PieceIndex> + use<'_> {
         let layout = self.layout();
         let pieces = layout.pieces_of_file(file);
         pieces.filter_map(|index| layout.piece(index))
-    }
-
-    fn holds_any(&self, file: usize, have: &Bitfield) -> bool {
-        self.pieces_of(file).any(|piece| have.has(piece))
     }
 
     fn root(&self) -> Option<Root<'_>> {
@@ -300,26 +374,33 @@ impl Storage {
         })
     }
 
+    /// DIR once more, for another storage of the same torrent.
+    fn dir_again(&self) -> Result<Option<OwnedFd>, StorageError> {
+        let again = self.dir.as_ref().map(|dir| dir.try_clone()).transpose();
+        again.map_err(|error| StorageError::io("open the folder", self.plan.dir.clone(), error))
+    }
+
+    fn shelf<'a>(&'a self, names: &'a [String]) -> Option<Shelf<'a>> {
+        self.dir.as_ref().map(|dir| Shelf {
+            dir: dir.as_fd(),
+            path: &self.plan.dir,
+            names,
+            info_hash: self.plan.contents.info_hash,
+            files: self.layout().files(),
+        })
+    }
+
     /// Opens `names` below DIR; `None` if there is none, or no DIR.
     fn open_at(
         &self,
         names: &[String],
         access: Access,
         last: &mut Folder,
-    ) -> Result<Option<OwnedFd>, StorageError> {
+    ) -> Result<Option<(OwnedFd, Stat)>, StorageError> {
         match self.root() {
             Some(root) => root.open(names, access, last),
             None => Ok(None),
         }
-    }
-
-    /// Opens `file` for writing, made if missing.
-    fn create(&self, file: usize, last: &mut Folder) -> Result<OwnedFd, StorageError> {
-        let executable = self.plan.is_executable(file);
-        self.open_at(self.plan.names(file), Access::Write { executable }, last)?
-            .ok_or_else(|| StorageError::Missing {
-                path: self.plan.path(file),
-            })
     }
 }
 
@@ -327,6 +408,12 @@ impl From<Stat> for FileState {
     fn from(stat: Stat) -> Self {
         let nanoseconds = i64::try_from(stat.st_mtime_nsec).unwrap_or(0);
         Self {
+            // Their types differ from system to system.
+            #[allow(clippy::unnecessary_cast)]
+            id: FileId {
+                device: stat.st_dev as u64,
+                inode: stat.st_ino as u64,
+            },
             size: u64::try_from(stat.st_size).unwrap_or(0),
             // POSIX leaves the unit open, but everybody counts in 512 bytes.
             allocated: u64::try_from(stat.st_blocks)
@@ -353,7 +440,8 @@ mod tests {
         let ours = &torrent.data[..20];
         let long = [ours, b"more"].concat();
         let half = [&ours[..10], b"garbage!!!"].concat();
-        // what stands there, pieces found, marked; accepted?; with --overwrite it becomes
+        // what stands there, pieces found, a record beside it; accepted?; with --overwrite it
+        // becomes
         type Case<'a> = (&'a str, &'a [u8], &'a [u32], bool, bool, &'a [u8]);
         let cases: [Case; 8] = [
             ("empty", b"", &[], false, true, b""),
@@ -362,28 +450,32 @@ mod tests {
             ("cut short", &ours[..12], &[0], false, true, &ours[..12]),
             ("user's", b"my own notes", &[], false, false, b""),
             ("user's, same size", &[9; 20], &[], false, false, b""),
-            ("marked", &[9; 20], &[], true, true, &[9; 20]),
+            ("with a record", &[9; 20], &[], true, true, &[9; 20]),
             ("too long", &long, &[0, 1], true, false, ours),
         ];
         for (name, before, found, marked, accepted, cut) in cases {
             for overwrite in [false, true] {
                 let temp = tempfile::tempdir().unwrap();
                 let path = temp.path().join("t/0");
-                fs::create_dir(temp.path().join("t")).unwrap();
+                if marked {
+                    torrent.begun_all(temp.path());
+                }
+                fs::create_dir_all(temp.path().join("t")).unwrap();
                 fs::write(&path, before).unwrap();
-                let storage = torrent.wanting_all(temp.path());
                 let mut have = Bitfield::none(4);
                 for index in found {
                     have.insert(torrent.piece(*index));
                 }
-                match storage.claim(&have, marked, overwrite) {
+                let storage = torrent.wanting_all(temp.path());
+                match torrent.claim(&storage, &have, overwrite) {
                     Ok(_) if overwrite => assert_eq!(fs::read(&path).unwrap(), cut, "{name}"),
                     Ok(_) => assert!(accepted, "{name} was accepted"),
                     Err(StorageError::NotOurs { path: named }) => {
                         assert!(!accepted && !overwrite, "{name} was refused");
                         assert_eq!(named, path);
                         assert_eq!(fs::read(&path).unwrap(), before, "{name}");
-                        assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 1, "{name}");
+                        let left = fs::read_dir(temp.path()).unwrap().count();
+                        assert_eq!(left, 1 + usize::from(marked), "{name}");
                     }
                     Err(error) => panic!("{name}: {error}"),
                 }
@@ -391,17 +483,63 @@ mod tests {
         }
     }
 
-    /// A small file that shares its only piece with a file not there: nobody can tell.
+    /// Pieces whose bytes are all alike are in any disk image.
     #[test]
-    fn what_cannot_be_judged_goes_by_its_size() {
-        let torrent = Torrent::new(100, &[(20, false), (20, false)]);
-        let none = Bitfield::none(1);
-        for (content, accepted) in [(&[9; 20][..], true), (&[9; 19], false)] {
+    fn constant_pieces_are_no_evidence_unless_there_are_no_others() {
+        let mut mixed = Torrent::new(10, &[(45, false)]);
+        mixed.data[10..20].fill(0);
+        mixed.data[20..30].fill(7);
+        let mut zeros = Torrent::new(10, &[(45, false)]);
+        zeros.data.fill(0);
+        let cases: [(&Torrent, &[u32], bool); 5] = [
+            (&mixed, &[1, 2], false),
+            (&mixed, &[2], false),
+            (&mixed, &[0], true),
+            (&mixed, &[1, 4], true),
+            (&zeros, &[1], true),
+        ];
+        for (torrent, found, accepted) in cases {
             let temp = tempfile::tempdir().unwrap();
             fs::create_dir(temp.path().join("t")).unwrap();
-            fs::write(temp.path().join("t/0"), content).unwrap();
-            let storage = torrent.wanting(temp.path(), &[true, false]);
-            assert_eq!(storage.claim(&none, false, false).is_ok(), accepted);
+            let mut content = vec![1; 45];
+            let mut have = Bitfield::none(5);
+            for index in found {
+                let piece = torrent.piece(*index);
+                have.insert(piece);
+                let at = torrent.layout.piece_start(piece) as usize;
+                let bytes = torrent.bytes(piece);
+                content[at..at + bytes.len()].copy_from_slice(bytes);
+            }
+            fs::write(temp.path().join("t/0"), &content).unwrap();
+            let storage = torrent.wanting_all(temp.path());
+            let claimed = torrent.claim(&storage, &have, false);
+            assert_eq!(claimed.is_ok(), accepted, "{found:?}");
+            let after = fs::read(temp.path().join("t/0")).unwrap();
+            assert_eq!(after, content, "{found:?}");
+        }
+    }
+
+    /// A small file that shares its only piece with a file that is not there: nobody can tell
+    /// whose it is. With that file there, the piece could be checked, and was not right.
+    #[test]
+    fn what_cannot_be_judged_has_the_benefit_of_doubt() {
+        let torrent = Torrent::new(100, &[(20, false), (20, false)]);
+        for (wanted, sizes, accepted) in [
+            ([true, false], [20, 0], true),
+            ([true, false], [19, 0], true),
+            ([true, false], [19, 20], true), // not looked at
+            ([true, true], [20, 0], true),
+            ([true, true], [19, 19], true),
+            ([true, true], [19, 20], false),
+            ([true, true], [20, 20], false),
+        ] {
+            let temp = tempfile::tempdir().unwrap();
+            fs::create_dir_all(temp.path().join("t/folder1")).unwrap();
+            fs::write(temp.path().join("t/0"), vec![9; sizes[0]]).unwrap();
+            fs::write(temp.path().join("t/folder1/1"), vec![9; sizes[1]]).unwrap();
+            let storage = torrent.wanting(temp.path(), &wanted);
+            let claimed = torrent.claim(&storage, &Bitfield::none(1), false);
+            assert_eq!(claimed.is_ok(), accepted, "{wanted:?} {sizes:?}");
         }
     }
 
@@ -410,7 +548,8 @@ mod tests {
         let torrent = Torrent::new(10, &[(20, false), (0, false), (0, false)]);
         let temp = tempfile::tempdir().unwrap();
         let dir = temp.path().join("new/dir");
-        let storage = torrent.wanting(&dir, &[true, true, false]);
+        let wanted = [true, true, false];
+        let storage = torrent.wanting(&dir, &wanted);
         assert_eq!(storage.survey().unwrap(), [None; 3]);
         assert!(!dir.exists());
         let (none, all) = (Bitfield::none(2), Bitfield::all(2));
@@ -418,39 +557,18 @@ mod tests {
         assert_eq!(storage.space_needed(&survey, &none), 20);
         assert_eq!(storage.space_needed(&survey, &all), 0);
 
-        let complete = storage.claim(&all, false, false).unwrap();
+        torrent.begun(&dir, &wanted);
         assert!(dir.join("t/folder1/1").exists(), "the empty file");
         assert!(!dir.join("t/2").exists(), "the empty file not wanted");
-        assert!(!dir.join("t.storrent").exists(), "nothing to remember");
-        drop(complete);
-        storage.claim(&none, false, false).unwrap();
         assert!(dir.join("t.storrent").exists());
         assert!(!dir.join("t/0").exists(), "not before its first byte");
-    }
-
-    #[test]
-    fn a_full_disk_is_said_before_the_start() {
-        let torrent = Torrent::new(1 << 20, &[(20, false)]);
-        let temp = tempfile::tempdir().unwrap();
-        let storage = torrent.wanting_all(temp.path());
-        let error = storage.check_space(u64::MAX, temp.path()).unwrap_err();
-        assert!(error.to_string().contains("not enough space"), "{error}");
-        let StorageError::NoSpace { needed, free, .. } = error else {
-            panic!("{error}");
-        };
-        assert!(needed == u64::MAX && free > 0);
-        storage.check_space(free / 2, temp.path()).unwrap();
     }
 
     #[test]
     fn parts_of_files_not_wanted_outlive_the_record() {
         let torrent = Torrent::new(20, &[(30, false), (30, false)]);
         let temp = tempfile::tempdir().unwrap();
-        let none = Bitfield::none(3);
-        let storage = torrent
-            .wanting(temp.path(), &[true, false])
-            .claim(&none, false, false)
-            .unwrap();
+        let storage = torrent.begun(temp.path(), &[true, false]);
         torrent.write(&storage, torrent.piece(1));
         let read = |storage: &Arc<Storage>| {
             let mut buf = [0; 20];
@@ -458,14 +576,53 @@ mod tests {
             read.is_ok() && buf == torrent.bytes(torrent.piece(1))
         };
         assert!(read(&storage));
-        storage.write_record(b"3:key5:valuee").unwrap();
-        // Another run with the same selection finds them; with another one, it doesn't.
+        // Another run with the same selection finds them.
         assert!(read(&torrent.wanting(temp.path(), &[true, false])));
-        assert!(!read(&torrent.wanting(temp.path(), &[false, true])));
-        assert_eq!(storage.read_record(99).unwrap().unwrap(), b"3:key5:valuee");
         storage.remove_record().unwrap();
         assert!(!temp.path().join("t.storrent").exists() && read(&storage));
     }
+
+    /// What was kept for one selection of files goes where the next one has it.
+    #[test]
+    fn kept_parts_follow_the_selection() {
+        // Pieces of 100: file 0 is 0..150, file 1 150..350, file 2 350..600.
+        let torrent = Torrent::new(100, &[(150, false), (200, false), (250, false)]);
+        let kept_by_first = [torrent.piece(1)]; // of files 0 and 1
+        for next in [
+            [false, true, false],
+            [true, true, true],
+            [false, false, true],
+        ] {
+            let temp = tempfile::tempdir().unwrap();
+            let storage = torrent.begun(temp.path(), &[true, false, false]);
+            for piece in kept_by_first {
+                torrent.write(&storage, piece);
+            }
+            drop(storage);
+            let claimed = torrent.claim(
+                &torrent.wanting(temp.path(), &next),
+                &Bitfield::none(6),
+                false,
+            );
+            let claimed = claimed.unwrap();
+            assert_eq!(
+                claimed.storage.plan().ours()[0],
+                true,
+                "{next:?}: begun by the first"
+            );
+            let mut buf = [0; 100];
+            claimed.storage.files(1).read(100, &mut buf).unwrap();
+            assert_eq!(buf, torrent.bytes(torrent.piece(1)), "{next:?}");
+            assert!(claimed.moved.has(torrent.piece(1)), "{next:?}");
+            let second = temp.path().join("t/folder1/1");
+            assert_eq!(
+                second.exists(),
+                next[1],
+                "{next:?}: a file not wanted is not made"
+            );
+        }
+    }
+
     /// What lies beyond the end of a file need not be looked for.
     #[test]
     fn what_could_be_there() {
@@ -484,5 +641,18 @@ mod tests {
             let possible: Vec<u32> = possible.iter().map(PieceIndex::get).collect();
             assert_eq!(possible, expected, "part of piece 3 is kept in the record");
         }
+    }
+
+    #[test]
+    fn whoever_renames_dir_is_noticed() {
+        let torrent = Torrent::new(10, &[(20, false)]);
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path().join("dir");
+        let storage = torrent.begun_all(&dir);
+        assert!(storage.is_in_place());
+        fs::rename(&dir, temp.path().join("elsewhere")).unwrap();
+        assert!(!storage.is_in_place());
+        fs::create_dir(&dir).unwrap();
+        assert!(!storage.is_in_place(), "another folder");
     }
 }

@@ -9,11 +9,17 @@
 //! pieces   |--- 0 ---|--- 1 ---|--- 2 ---|--- 3 ---|--- 4 ---|- 5 |   0, 1, 4 and 5 are wanted
 //! record                |------|                   |---|              the rest of pieces 1 and 4
 //! ```
+//!
+//! A file that an earlier run with another `-f` began, and did not complete, is *ours* as
+//! well: its bytes go on lying in it. So a file is in one of three states: wanted and ours,
+//! ours only, or neither.
 
+use super::alternates::{Alternates, alternates};
 use crate::bitfield::Bitfield;
 use crate::layout::{FilePart, Layout};
 use crate::metainfo::{FileEntry, Metainfo};
 use crate::types::InfoHash;
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -59,6 +65,7 @@ pub enum Place {
 }
 
 /// What is kept where. Made once for a torrent and a selection, then only read.
+#[derive(Clone)]
 pub struct Plan {
     /// The folder to save in.
     pub dir: PathBuf,
@@ -66,29 +73,55 @@ pub struct Plan {
     pub contents: Contents,
     /// Which files are wanted, padding never.
     wanted: Vec<bool>,
+    /// Which files have their bytes in a file: the wanted ones, and those that an earlier
+    /// run began.
+    ours: Vec<bool>,
     /// Bytes of the torrent that are kept in the record, in order, and the place of each.
-    kept: Vec<(Range<u64>, u64)>,
-    /// The record's name in DIR, as a path of one.
-    record: [String; 1],
+    kept: Kept,
+    /// Paths for the disk that refuses the torrent's own.
+    alternates: Arc<Alternates>,
+    /// Files that have their other path here.
+    renamed: BTreeSet<usize>,
 }
+
+/// Stretches of the torrent that are kept in the record, in order, and where each begins
+/// there, counted from the first kept byte.
+pub type Kept = Vec<(Range<u64>, u64)>;
 
 impl Plan {
     /// `wanted`: for each file of the layout whether the user wants it.
     pub fn new(dir: &Path, contents: Contents, wanted: &[bool]) -> Self {
         let layout = &contents.layout;
+        let real = |file: usize| !layout.is_pad(file);
         let wanted: Vec<bool> = (0..layout.files())
-            .map(|file| !layout.is_pad(file) && wanted.get(file).is_some_and(|wanted| *wanted))
+            .map(|file| real(file) && wanted.get(file).is_some_and(|wanted| *wanted))
             .collect();
-        let pieces = wanted_pieces(layout, &wanted);
-        let record = [record_name(&contents)];
-        let kept = kept(layout, &wanted, &pieces);
-        Self {
+        let alternates = Arc::new(alternates(&contents.files));
+        let plan = Self {
             dir: dir.to_owned(),
-            contents,
+            ours: wanted.clone(),
             wanted,
-            kept,
-            record,
+            kept: Kept::new(),
+            alternates,
+            renamed: BTreeSet::new(),
+            contents,
+        };
+        plan.with_earlier(&[])
+    }
+
+    /// The same, with the files that an earlier run began: a bit a file.
+    pub fn with_earlier(mut self, earlier: &[bool]) -> Self {
+        for (ours, earlier) in self.ours.iter_mut().zip(earlier) {
+            *ours |= earlier;
         }
+        self.kept = kept(&self.contents.layout, &self.ours);
+        self
+    }
+
+    /// The same, where the files `renamed` have their other path.
+    pub fn with_renamed(mut self, renamed: BTreeSet<usize>) -> Self {
+        self.renamed = renamed;
+        self
     }
 
     /// How the torrent divides.
@@ -101,14 +134,41 @@ impl Plan {
         (0..self.wanted.len()).filter(|file| self.wanted[*file])
     }
 
+    /// For each file whether its bytes lie in a file: see [`Plan::with_earlier`].
+    pub fn ours(&self) -> &[bool] {
+        &self.ours
+    }
+
+    /// The files whose bytes lie in a file, in order.
+    pub fn files_of_ours(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.ours.len()).filter(|file| self.ours[*file])
+    }
+
     /// The pieces that hold at least one byte of a wanted file.
     pub fn wanted_pieces(&self) -> Bitfield {
-        wanted_pieces(self.layout(), &self.wanted)
+        pieces_of(self.layout(), &self.wanted)
+    }
+
+    /// The pieces that hold at least one byte of a file that is ours.
+    pub fn pieces_of_ours(&self) -> Bitfield {
+        pieces_of(self.layout(), &self.ours)
     }
 
     /// The names of `file` below DIR.
     pub fn names(&self, file: usize) -> &[String] {
-        &self.contents.files[file].path
+        let renamed = self.renamed.contains(&file);
+        let other = self.alternates.get(&file).filter(|_| renamed);
+        other.unwrap_or(&self.contents.files[file].path)
+    }
+
+    /// The files that have another path for a disk that refuses the first, and that path.
+    pub fn alternates(&self) -> &Alternates {
+        &self.alternates
+    }
+
+    /// The files that have their other path.
+    pub fn renamed(&self) -> &BTreeSet<usize> {
+        &self.renamed
     }
 
     /// Whether `file` is a program.
@@ -123,14 +183,14 @@ impl Plan {
             .fold(self.dir.clone(), |path, name| path.join(name))
     }
 
-    /// The name of the record in DIR.
-    pub fn record(&self) -> &[String] {
-        &self.record
+    /// The names in DIR that the record may have, the best first.
+    pub fn record_names(&self) -> Vec<String> {
+        record_names(&self.contents)
     }
 
-    /// The full path of the record, for messages.
-    pub fn record_path(&self) -> PathBuf {
-        self.dir.join(&self.record[0])
+    /// The stretches that are kept in the record.
+    pub fn kept(&self) -> &Kept {
+        &self.kept
     }
 
     /// How many bytes are kept in the record.
@@ -145,23 +205,28 @@ impl Plan {
         if part.pad {
             return Place::Padding;
         }
-        if self.wanted[part.file] {
+        if self.ours[part.file] {
             return Place::File;
         }
         let start = self.layout().file_range(part.file).start + part.offset;
-        let next = self.kept.partition_point(|(range, _)| range.start <= start);
-        match next.checked_sub(1).map(|i| &self.kept[i]) {
-            Some((range, at)) if start + part.len <= range.end => {
-                Place::Kept(at + (start - range.start))
-            }
-            _ => Place::Nowhere,
+        match kept_at(&self.kept, start..start + part.len) {
+            Some(at) => Place::Kept(at),
+            None => Place::Nowhere,
         }
     }
 }
 
-fn wanted_pieces(layout: &Layout, wanted: &[bool]) -> Bitfield {
+/// Where `range` of the torrent begins among the kept parts, if all of it is kept.
+pub fn kept_at(kept: &Kept, range: Range<u64>) -> Option<u64> {
+    let next = kept.partition_point(|(stretch, _)| stretch.start <= range.start);
+    let (stretch, at) = kept.get(next.checked_sub(1)?)?;
+    (range.end <= stretch.end).then(|| at + (range.start - stretch.start))
+}
+
+/// The pieces that hold at least one byte of the files `chosen`.
+fn pieces_of(layout: &Layout, chosen: &[bool]) -> Bitfield {
     let mut pieces = Bitfield::none(layout.pieces());
-    for file in (0..wanted.len()).filter(|file| wanted[*file]) {
+    for file in (0..chosen.len()).filter(|file| chosen[*file]) {
         for index in layout.pieces_of_file(file) {
             if let Some(piece) = layout.piece(index) {
                 pieces.insert(piece);
@@ -171,11 +236,16 @@ fn wanted_pieces(layout: &Layout, wanted: &[bool]) -> Bitfield {
     pieces
 }
 
-/// The stretches of files not wanted that share a piece with a wanted file.
-fn kept(layout: &Layout, wanted: &[bool], pieces: &Bitfield) -> Vec<(Range<u64>, u64)> {
-    let mut kept: Vec<(Range<u64>, u64)> = Vec::new();
+/// The stretches that are kept in the record if the files `ours` lie in files: those of
+/// the others that share a piece with one of them.
+pub fn kept(layout: &Layout, ours: &[bool]) -> Kept {
+    let pieces = pieces_of(layout, ours);
+    let mut kept = Kept::new();
     let mut at = 0;
-    for file in (0..wanted.len()).filter(|file| !wanted[*file] && !layout.is_pad(*file)) {
+    for file in (0..layout.files()).filter(|file| !layout.is_pad(*file)) {
+        if ours.get(file).is_some_and(|ours| *ours) {
+            continue;
+        }
         let range = layout.file_range(file);
         let touched = layout.pieces_of_file(file);
         // Only its first and its last piece can hold bytes of other files.
@@ -200,18 +270,18 @@ fn kept(layout: &Layout, wanted: &[bool], pieces: &Bitfield) -> Vec<(Range<u64>,
     kept
 }
 
-/// `NAME.storrent`, or `.INFOHASH.storrent` where that is too long or a name of the
-/// torrent's own.
-fn record_name(contents: &Contents) -> String {
+/// The names that the record may have in DIR, at least one: `NAME.storrent`, unless that is too long or a name of the torrent's own, and
+/// `.INFOHASH.storrent`, for where the first is not to be had.
+pub fn record_names(contents: &Contents) -> Vec<String> {
     let name = format!("{}.storrent", contents.name);
+    let hidden = format!(".{}.storrent", contents.info_hash);
     let taken = contents
         .files
         .iter()
         .any(|file| file.path.first() == Some(&name));
-    if name.len() > MAX_NAME_LEN || taken {
-        format!(".{}.storrent", contents.info_hash)
-    } else {
-        name
+    match name.len() > MAX_NAME_LEN || taken {
+        true => vec![hidden],
+        false => vec![name, hidden],
     }
 }
 
@@ -261,7 +331,7 @@ mod tests {
     fn the_record_never_takes_a_name_of_the_torrents_own() {
         let name = |name: &str, first: &str| {
             let layout = Layout::new(10, &[(1, false)]).unwrap();
-            record_name(&contents(name, first, layout))
+            record_names(&contents(name, first, layout)).swap_remove(0)
         };
         let hidden = format!(".{}.storrent", "ab".repeat(20));
         assert_eq!(name("film", "film"), "film.storrent");

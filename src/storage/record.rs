@@ -1,161 +1,389 @@
-//! The record, `DIR/NAME.storrent`: a small file beside an incomplete download that
-//! says how far it is ([`crate::resume`] makes and reads what it says), and in which
-//! the parts are kept that belong to files not wanted.
+//! The record, `DIR/NAME.storrent`: a small file beside an incomplete download.
 //!
-//! It is one bencoded dictionary. Its first key sorts before all others, and its value
-//! has a length that follows from the torrent and the selection, so the kept parts lie
-//! at a known place and can be written while the rest isn't there yet:
+//! It proves two different things. That the files are *ours*, which its first bytes say from
+//! the moment when it has its name: it is written under another name, then renamed. And how
+//! far the download is, its *state* ([`crate::resume`] makes it and says what of it is
+//! believed), under a checksum. Between the two, the parts are kept that belong to files not
+//! wanted. As long as a run writes to the files it holds a lock on the record, so that no
+//! second one does.
+//!
+//! It is one bencoded dictionary. The length of what stands before the kept parts follows
+//! from the torrent, so these can be written while a state is there, or none:
 //!
 //! ```text
-//! d 6:!parts 11:…the kept parts… 7:boot id36:… … e
-//! |------ head ------|------ kept_len ------|---------- rest ----------|
+//! d 18:!a storrent record 20:…    the info hash
+//!   6:!files 1:.                  which files are ours, a bit each
+//!   6:!parts 11:…                 the kept parts (see [`super::plan`])
+//!   4:info 99:d4:name…e           the metadata, if the user has a magnet link only
+//!   5:state d                     what the last run left, if it left in order
+//!     5:files lli1048576ei17…eee  of each file that is ours: size, time (ns since 1970)
+//!     3:had 4:….                  the pieces, a bit each
+//!   e
+//!   9:state sum 20:…              SHA-1 of all before the kept parts, and of the state
+//! e
 //! ```
+//!
+//! What stands at the name of the record and is not this torrent's is left alone, and the
+//! record is `DIR/.INFOHASH.storrent`.
+
+mod old;
+mod shelf;
 
 use super::files::{read_up_to, write_all};
-use super::walk::{Access, Folder};
-use super::{FileState, Storage, StorageError};
+use super::{FileState, StorageError};
+use crate::bencode;
+use crate::types::InfoHash;
+pub use old::OldState;
 use rustix::fd::OwnedFd;
 use rustix::fs::{FileType, Mode, OFlags, fstat, ftruncate};
 use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+use sha1::{Digest, Sha1};
+pub use shelf::{Drawer, Lock, Shelf};
 use std::path::Path;
 
-/// How a record begins: a dictionary, its first key.
-const KEY: &[u8] = b"d6:!parts";
+/// How a record begins; the info hash follows.
+const MAGIC: &[u8] = b"d18:!a storrent record20:";
+
+/// What stands between the info hash and the number of the bytes of the files' bits.
+const FILES: &[u8] = b"6:!files";
+
+/// What stands between the files' bits and the number of the kept bytes.
+const PARTS: &[u8] = b"6:!parts";
 
 /// How the name of each record ends.
 const SUFFIX: &[u8] = b".storrent";
 
-/// The longest head: the key, a number of 20 digits, a colon.
-const MAX_HEAD_LEN: usize = KEY.len() + 21;
+/// The most that is read of what a record says, the kept parts aside: enough for a million
+/// files.
+const MAX_LEN: u64 = 32 << 20;
 
-impl Storage {
-    /// The bytes before the kept parts.
-    fn head(&self) -> Vec<u8> {
-        [KEY, format!("{}:", self.plan.kept_len()).as_bytes()].concat()
-    }
+/// How deep a record nests: the list of files is a list of lists in a dictionary in one.
+const MAX_DEPTH: usize = 5;
 
-    /// Where in the record the byte `at` of the kept parts lies.
-    pub(super) fn record_offset(&self, at: u64) -> u64 {
-        self.head().len() as u64 + at
-    }
+/// Digits of the largest number before a colon, and the colon.
+const NUMBER: usize = 21;
 
-    fn record_error(&self, action: &'static str, errno: Errno) -> StorageError {
-        StorageError::io(action, self.plan.record_path(), errno)
-    }
+/// A record's beginning, up to the kept parts.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Head {
+    /// Which torrent it is of.
+    pub info_hash: InfoHash,
+    /// Which files are ours.
+    pub files: Vec<bool>,
+    /// How many bytes are kept.
+    pub kept: u64,
+}
 
-    pub(super) fn open_record(&self, access: Access) -> Result<Option<OwnedFd>, StorageError> {
-        self.open_at(self.plan.record(), access, &mut Folder::default())
-    }
-
-    /// Whether `record` keeps as much as this selection needs, so that it can be used on.
-    pub(super) fn has_head(&self, record: &OwnedFd) -> Result<bool, StorageError> {
-        let expected = (self.record_offset(0), self.plan.kept_len());
-        let head = parse_head(record).map_err(|errno| self.record_error("read", errno))?;
-        Ok(head == Some(expected))
-    }
-
-    /// Makes the record, or takes over the one that is there; `None` if nothing is to
-    /// be kept in it, so that it need not stay open.
-    pub(super) fn make_record(&self) -> Result<Option<OwnedFd>, StorageError> {
-        let Some(record) = self.open_record(Access::Write { executable: false })? else {
-            return Ok(None);
-        };
-        if !self.has_head(&record)? {
-            let head = self.head();
-            // Written first, then cut: a file cut to length 0 and written again, ext4 forces to
-            // the disk at `close` (0.3 ms).
-            write_all(&record, &head, 0)
-                .and_then(|()| ftruncate(&record, head.len() as u64))
-                .map_err(|errno| self.record_error("write", errno))?;
+impl Head {
+    /// Its bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bits = vec![0u8; self.files.len().div_ceil(8)];
+        for file in (0..self.files.len()).filter(|file| self.files[*file]) {
+            bits[file / 8] |= 0x80 >> (file % 8);
         }
-        Ok((self.plan.kept_len() > 0).then_some(record))
+        let number = |number: u64| format!("{number}:").into_bytes();
+        let bits_len = number(bits.len() as u64);
+        let kept = number(self.kept);
+        [
+            MAGIC,
+            &self.info_hash.0,
+            FILES,
+            &bits_len,
+            &bits,
+            PARTS,
+            &kept,
+        ]
+        .concat()
     }
 
-    /// Whether a record is there, and what it says after the kept parts, at most `max`
-    /// bytes of it; empty if it makes no sense.
-    ///
-    /// # Errors
-    /// [`StorageError`], if it cannot be read.
-    pub(crate) fn read_record(&self, max: u64) -> Result<Option<Vec<u8>>, StorageError> {
-        let Some(record) = self.open_record(Access::Read)? else {
-            return Ok(None);
-        };
-        let rest = rest_of(&record, max).map_err(|errno| self.record_error("read", errno))?;
-        Ok(Some(rest))
-    }
-
-    /// Puts `rest` after the kept parts, in place: the file stays the same one, for other
-    /// threads have it open. If we are stopped midway, the next start finds it damaged,
-    /// which costs a check, while the kept parts stay.
-    ///
-    /// # Errors
-    /// [`StorageError`], if it cannot be written.
-    pub(crate) fn write_record(&self, rest: &[u8]) -> Result<(), StorageError> {
-        let opened = match self.record {
-            Some(_) => None,
-            None => self.open_record(Access::Write { executable: false })?,
-        };
-        let Some(record) = self.record.as_ref().or(opened.as_ref()) else {
-            return Ok(()); // no DIR: then there is nothing to remember
-        };
-        let start = self.record_offset(self.plan.kept_len());
-        ftruncate(record, start)
-            .and_then(|()| write_all(record, &self.head(), 0))
-            .and_then(|()| write_all(record, rest, start))
-            .map_err(|errno| self.record_error("write", errno))
-    }
-
-    /// Removes the record; what is kept in it can still be read until the end of the run.
-    ///
-    /// # Errors
-    /// [`StorageError`], if it cannot be removed.
-    pub(crate) fn remove_record(&self) -> Result<(), StorageError> {
-        match self.root() {
-            Some(root) => root.remove(self.plan.record()),
-            None => Ok(()),
+    /// What follows on magic and info hash: for a torrent of so many files. `None` if it is
+    /// damaged.
+    fn decode(info_hash: InfoHash, after_hash: &[u8], files: usize) -> Option<Self> {
+        let (len, rest) = number(after_hash.strip_prefix(FILES)?)?;
+        let (bits, rest) = rest.split_at_checked(usize::try_from(len).ok()?)?;
+        if bits.len() != files.div_ceil(8) {
+            return None;
         }
+        let (kept, _) = number(rest.strip_prefix(PARTS)?)?;
+        let is_ours = |file: usize| bits[file / 8] & (0x80 >> (file % 8)) != 0;
+        let head = Self {
+            info_hash,
+            files: (0..files).map(is_ours).collect(),
+            kept,
+        };
+        // Whatever else is written there, we did not write it.
+        let ours = [MAGIC, &info_hash.0, after_hash].concat();
+        ours.starts_with(&head.encode()).then_some(head)
     }
 }
 
-/// What each record in the folder `dir` says after its kept parts, at most `max` bytes of
-/// it. What cannot be read is passed over, symlinks are not followed.
-pub fn records(dir: &Path, max: u64) -> impl Iterator<Item = Vec<u8>> {
-    let entries = std::fs::read_dir(dir).ok().into_iter().flatten().flatten();
-    let named = entries.filter(|entry| entry.file_name().as_encoded_bytes().ends_with(SUFFIX));
-    named.filter_map(move |entry| {
+/// The number before the colon at the start of `bytes`, and what follows.
+fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let len = bytes.iter().take(NUMBER).position(|byte| *byte == b':')?;
+    let digits = std::str::from_utf8(&bytes[..len]).ok()?;
+    Some((digits.parse().ok()?, &bytes[len + 1..]))
+}
+
+/// How far a download is.
+#[derive(Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
+pub struct State {
+    /// Of each file that is ours, in order: size, and time of last change in ns since 1970.
+    pub files: Vec<(u64, i64)>,
+    /// The pieces that are there and right.
+    pub had: ByteBuf,
+}
+
+/// What follows on the kept parts.
+#[derive(Serialize, Deserialize, Default)]
+struct Rest {
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    info: Option<ByteBuf>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    state: Option<State>,
+    #[serde(rename = "state sum", skip_serializing_if = "Option::is_none", default)]
+    sum: Option<ByteBuf>,
+}
+
+impl Rest {
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        bencode::decode(&[b"d", bytes].concat(), MAX_DEPTH).ok()
+    }
+
+    /// A dictionary without its beginning.
+    fn encode(&self) -> Vec<u8> {
+        // It consists of numbers and bytes, which can always be written.
+        let mut bytes = serde_bencode::to_bytes(self).unwrap_or_default();
+        bytes.drain(..bytes.len().min(1));
+        bytes
+    }
+}
+
+/// The checksum of `state` after `head`.
+fn sum_of(head: &Head, state: &State) -> [u8; 20] {
+    let state = serde_bencode::to_bytes(state).unwrap_or_default();
+    let sum = Sha1::new().chain_update(head.encode());
+    sum.chain_update(state).finalize().into()
+}
+
+/// What a record says.
+#[derive(Debug, Default)]
+pub struct Says {
+    /// The metadata, if it is kept. Not verified.
+    pub info: Option<Vec<u8>>,
+    /// The state, if there is one and its checksum is right.
+    pub state: Option<State>,
+}
+
+/// A record of this torrent, open.
+pub struct Record {
+    /// The file. If it is locked, then through this descriptor.
+    pub fd: OwnedFd,
+    /// Its name in DIR.
+    pub name: String,
+    form: Form,
+}
+
+/// What was found in a record of this torrent.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Form {
+    /// A sound one.
+    Sound(Head),
+    /// Its magic and info hash are there, what follows is damaged.
+    Damaged,
+    /// As versions before 0.2 wrote it; its kept parts begin here.
+    Old { kept_at: u64, state: Box<OldState> },
+    /// Nothing of anybody's: an empty file, or an old record that says nothing yet.
+    Blank,
+}
+
+impl Record {
+    /// Whether there is nothing of anybody's in it: it says nothing, and marks no file.
+    pub fn is_blank(&self) -> bool {
+        self.form == Form::Blank
+    }
+
+    /// Its beginning, if that is sound.
+    pub fn head(&self) -> Option<&Head> {
+        match &self.form {
+            Form::Sound(head) => Some(head),
+            _ => None,
+        }
+    }
+
+    /// The same record, open once more. A lock is one for both.
+    ///
+    /// # Errors
+    /// If the process may open no more files.
+    pub fn try_clone(&self) -> Result<Self, Errno> {
+        let fd = rustix::io::fcntl_dupfd_cloexec(&self.fd, 0)?;
+        Ok(Self {
+            fd,
+            name: self.name.clone(),
+            form: self.form.clone(),
+        })
+    }
+
+    /// Which of `files` files are ours by its word. One that is damaged says it of all:
+    /// whose it is stands before what is damaged.
+    pub fn ours(&self, files: usize) -> Vec<bool> {
+        match &self.form {
+            Form::Sound(head) => head.files.clone(),
+            Form::Old { state, .. } => state.wanted(files),
+            Form::Damaged => vec![true; files],
+            Form::Blank => vec![false; files],
+        }
+    }
+
+    /// Where in the file the byte `at` of the kept parts lies.
+    pub fn offset(&self, at: u64) -> u64 {
+        at + match &self.form {
+            Form::Sound(head) => head.encode().len() as u64,
+            Form::Old { kept_at, .. } => *kept_at,
+            Form::Damaged | Form::Blank => 0,
+        }
+    }
+
+    /// How many bytes are kept in it.
+    pub fn kept(&self) -> u64 {
+        match &self.form {
+            Form::Sound(head) => head.kept,
+            Form::Old { state, .. } => state.kept,
+            Form::Damaged | Form::Blank => 0,
+        }
+    }
+
+    /// What it says.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn says(&self) -> Result<Says, Errno> {
+        match &self.form {
+            Form::Sound(head) => {
+                let start = self.offset(0).saturating_add(head.kept);
+                let rest = Rest::decode(&tail(&self.fd, start)?).unwrap_or_default();
+                let sound = |state: &State| {
+                    rest.sum
+                        .as_deref()
+                        .is_some_and(|sum| sum == &sum_of(head, state)[..])
+                };
+                Ok(Says {
+                    info: rest.info.map(ByteBuf::into_vec),
+                    state: rest.state.filter(sound),
+                })
+            }
+            Form::Old { state, .. } => Ok(state.says()),
+            Form::Damaged | Form::Blank => Ok(Says::default()),
+        }
+    }
+
+    /// Puts `state` after the kept parts, in place: the file stays the same one, for other
+    /// threads have it open, and it is locked. If we are stopped midway, the next run finds
+    /// the checksum false, which costs a check, while the kept parts stay.
+    ///
+    /// # Errors
+    /// If the system refuses.
+    pub fn write_state(&self, info: Option<&[u8]>, state: State) -> Result<(), Errno> {
+        let Form::Sound(head) = &self.form else {
+            return Ok(());
+        };
+        let rest = Rest {
+            info: info.map(ByteBuf::from),
+            sum: Some(ByteBuf::from(sum_of(head, &state))),
+            state: Some(state),
+        };
+        let (bytes, start) = (rest.encode(), self.offset(0) + head.kept);
+        write_all(&self.fd, &bytes, start)?;
+        ftruncate(&self.fd, start + bytes.len() as u64)
+    }
+}
+
+/// All bytes of a fresh record but the kept parts: those before and those after.
+fn fresh(head: &Head, info: Option<&[u8]>) -> (Vec<u8>, Vec<u8>) {
+    let rest = Rest {
+        info: info.map(ByteBuf::from),
+        ..Rest::default()
+    };
+    (head.encode(), rest.encode())
+}
+
+/// What stands in `fd` from `start` on, at most [`MAX_LEN`] bytes.
+fn tail(fd: &OwnedFd, start: u64) -> Result<Vec<u8>, Errno> {
+    let size = FileState::from(fstat(fd)?).size;
+    let mut bytes = vec![0; size.saturating_sub(start).min(MAX_LEN) as usize];
+    let read = read_up_to(fd, &mut bytes, start)?;
+    bytes.truncate(read);
+    Ok(bytes)
+}
+
+/// The form of what is in `fd`, a file of `size` bytes, for the torrent `info_hash` of so
+/// many `files`; `None` if it is not this torrent's record.
+fn form_of(
+    fd: &OwnedFd,
+    size: u64,
+    info_hash: InfoHash,
+    files: usize,
+) -> Result<Option<Form>, Errno> {
+    if size == 0 {
+        return Ok(Some(Form::Blank));
+    }
+    let prefix = MAGIC.len() + info_hash.0.len();
+    let mut begin = vec![0; prefix + FILES.len() + PARTS.len() + 2 * NUMBER + files.div_ceil(8)];
+    let read = read_up_to(fd, &mut begin, 0)?;
+    begin.truncate(read);
+    let ours = [MAGIC, &info_hash.0].concat();
+    if let Some(rest) = begin.strip_prefix(&ours[..]) {
+        let head = Head::decode(info_hash, rest, files);
+        return Ok(Some(head.map_or(Form::Damaged, Form::Sound)));
+    }
+    old::form_of(fd, &begin, info_hash)
+}
+
+/// The metadata of the torrent `info_hash` that a record in the folder `dir` keeps; its hash
+/// is right. What cannot be read is passed over, symlinks are not followed.
+pub fn recall(dir: &Path, info_hash: InfoHash) -> Option<Vec<u8>> {
+    let mut entries = std::fs::read_dir(dir).ok()?.flatten();
+    entries.find_map(|entry| {
+        if !entry.file_name().as_encoded_bytes().ends_with(SUFFIX) {
+            return None;
+        }
         // A pipe of that name must not hold us up.
         let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let record = rustix::fs::open(entry.path(), flags, Mode::empty()).ok()?;
-        let is_file = FileType::from_raw_mode(fstat(&record).ok()?.st_mode).is_file();
-        is_file.then(|| rest_of(&record, max).ok()).flatten()
+        let fd = rustix::fs::open(entry.path(), flags, Mode::empty()).ok()?;
+        let stat = fstat(&fd).ok()?;
+        if !FileType::from_raw_mode(stat.st_mode).is_file() {
+            return None;
+        }
+        let info = info_in(&fd, info_hash)?;
+        (Sha1::digest(&info)[..] == info_hash.0).then_some(info)
     })
 }
 
-/// What stands in `record` after the kept parts, at most `max` bytes; empty if it does not
-/// begin as a record does.
-fn rest_of(record: &OwnedFd, max: u64) -> Result<Vec<u8>, Errno> {
-    // Another selection keeps more or less, but says just as well which torrent it is.
-    let Some((head, kept)) = parse_head(record)? else {
-        return Ok(Vec::new());
+/// The metadata in a record of the torrent `info_hash`, of which we do not know how many
+/// files it has.
+fn info_in(fd: &OwnedFd, info_hash: InfoHash) -> Option<Vec<u8>> {
+    let ours = [MAGIC, &info_hash.0, FILES].concat();
+    let mut begin = vec![0; ours.len() + NUMBER];
+    let read = read_up_to(fd, &mut begin, 0).ok()?;
+    begin.truncate(read);
+    let Some(rest) = begin.strip_prefix(&ours[..]) else {
+        let Form::Old { state, .. } = old::form_of(fd, &begin, info_hash).ok()?? else {
+            return None;
+        };
+        return state.says().info;
     };
-    let start = head.saturating_add(kept);
-    let size = FileState::from(fstat(record)?).size;
-    let mut rest = vec![0; size.saturating_sub(start).min(max) as usize];
-    let read = read_up_to(record, &mut rest, start)?;
-    rest.truncate(read);
-    Ok(rest)
+    let (bits, after) = number(rest)?;
+    let parts = (begin.len() - after.len()) as u64 + bits;
+    let mut middle = vec![0; PARTS.len() + NUMBER];
+    let read = read_up_to(fd, &mut middle, parts).ok()?;
+    let (kept, after) = number(middle[..read].strip_prefix(PARTS)?)?;
+    let kept_at = parts + (read - after.len()) as u64;
+    let rest = Rest::decode(&tail(fd, kept_at.checked_add(kept)?).ok()?)?;
+    rest.info.map(ByteBuf::into_vec)
 }
 
-/// The first byte after the head of `record` and the number of bytes kept there; `None`
-/// if it does not begin as a record does.
-fn parse_head(record: &OwnedFd) -> Result<Option<(u64, u64)>, Errno> {
-    let mut head = [0; MAX_HEAD_LEN];
-    let read = read_up_to(record, &mut head, 0)?;
-    let parse = || {
-        let digits = head[..read].strip_prefix(KEY)?;
-        let len = digits.iter().position(|byte| *byte == b':')?;
-        let kept = std::str::from_utf8(&digits[..len]).ok()?.parse().ok()?;
-        Some(((KEY.len() + len + 1) as u64, kept))
-    };
-    Ok(parse())
+/// What went wrong with the record `name` in the folder `dir`.
+fn failed(action: &'static str, dir: &Path, name: &str, errno: Errno) -> StorageError {
+    StorageError::io(action, dir.join(name), errno)
 }

@@ -1,6 +1,7 @@
 //! A small torrent with its data, for the tests of all that goes to disk.
 
-use super::{Contents, Storage};
+use super::{Claimed, Contents, Storage, StorageError};
+use crate::bitfield::Bitfield;
 use crate::layout::{Layout, PieceIndex};
 use crate::metainfo::FileEntry;
 use crate::types::{InfoHash, PieceHash};
@@ -62,6 +63,29 @@ impl Torrent {
 
     pub fn wanting_all(&self, dir: &Path) -> Arc<Storage> {
         self.wanting(dir, &vec![true; self.layout.files()])
+    }
+
+    /// Those files in `dir`, ready to be written to by a run that has nothing of them yet.
+    pub fn begun(&self, dir: &Path, wanted: &[bool]) -> Arc<Storage> {
+        let none = Bitfield::none(self.layout.pieces());
+        self.claim(&self.wanting(dir, wanted), &none, false)
+            .unwrap()
+            .storage
+    }
+
+    pub fn begun_all(&self, dir: &Path) -> Arc<Storage> {
+        self.begun(dir, &vec![true; self.layout.files()])
+    }
+
+    /// Takes the record and makes ready to write, of the pieces that we `have`.
+    pub fn claim(
+        &self,
+        storage: &Arc<Storage>,
+        have: &Bitfield,
+        overwrite: bool,
+    ) -> Result<Claimed, StorageError> {
+        let (locked, _) = storage.lock(&storage.survey()?, None)?;
+        locked.claim(have, &|piece| self.hash(piece), overwrite, None)
     }
 
     pub fn piece(&self, index: u32) -> PieceIndex {

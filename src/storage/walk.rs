@@ -15,6 +15,7 @@ use super::error::StorageError;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fstat, mkdirat, openat, statat};
 use rustix::io::Errno;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 /// What a file is opened for.
@@ -46,6 +47,15 @@ pub struct Folder {
     missing: Vec<String>,
 }
 
+/// What stands in folders, by their path below DIR: see [`Root::is_listed`].
+pub type Listings = HashMap<Vec<String>, HashSet<Vec<u8>>>;
+
+/// How a folder is opened.
+const FOLDER: OFlags = OFlags::RDONLY
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
+
 /// Opens DIR itself: the one place where symlinks are followed.
 pub fn open_dir(path: &Path) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -53,8 +63,8 @@ pub fn open_dir(path: &Path) -> Result<OwnedFd, Errno> {
 }
 
 impl Root<'_> {
-    /// Opens the plain file at `names` (folders, then the file's own name).
-    /// `None`: there is none, and it was to be read.
+    /// Opens the plain file at `names` (folders, then the file's own name), and says what
+    /// the system knows of it. `None`: there is none, and it was to be read.
     ///
     /// # Errors
     /// [`StorageError::WrongKind`] if a symlink or anything else stands in the way,
@@ -64,7 +74,7 @@ impl Root<'_> {
         names: &[String],
         access: Access,
         last: &mut Folder,
-    ) -> Result<Option<OwnedFd>, StorageError> {
+    ) -> Result<Option<(OwnedFd, Stat)>, StorageError> {
         let mut flags = OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NOCTTY;
         // Without this, opening a FIFO would wait for somebody at its other end.
         flags |= OFlags::NONBLOCK;
@@ -79,8 +89,9 @@ impl Root<'_> {
         }
         self.within(names, access != Access::Read, last, |folder, name| {
             let file = openat(folder, name, flags, mode)?;
-            match FileType::from_raw_mode(fstat(&file)?.st_mode) {
-                FileType::RegularFile => Ok(file),
+            let stat = fstat(&file)?;
+            match FileType::from_raw_mode(stat.st_mode) {
+                FileType::RegularFile => Ok((file, stat)),
                 // Whatever it is, `explain` finds out and names it.
                 _ => Err(Errno::LOOP),
             }
@@ -103,6 +114,33 @@ impl Root<'_> {
                 _ => Err(Errno::LOOP),
             }
         })
+    }
+
+    /// Whether each of `names` stands in its folder to the letter. A disk that takes `A` for
+    /// `a`, or drops a dot at the end, finds a file under names that it does not have.
+    /// `listings`: what was read of folders so far.
+    pub fn is_listed(&self, names: &[String], listings: &mut Listings) -> bool {
+        (1..=names.len()).all(|count| {
+            let (folders, name) = names[..count].split_at(count - 1);
+            if !listings.contains_key(folders) {
+                let listing = self.list(folders).unwrap_or_default();
+                listings.insert(folders.to_vec(), listing);
+            }
+            let listing = listings.get(folders);
+            listing.is_some_and(|listing| name.iter().all(|name| listing.contains(name.as_bytes())))
+        })
+    }
+
+    /// The names in the folder that `folders` lead to.
+    fn list(&self, folders: &[String]) -> Result<HashSet<Vec<u8>>, Errno> {
+        let mut at = openat(self.dir, ".", FOLDER, Mode::empty())?;
+        for name in folders {
+            at = openat(&at, name.as_str(), FOLDER, Mode::empty())?;
+        }
+        let entries = rustix::fs::Dir::read_from(&at)?;
+        entries
+            .map(|entry| Ok(entry?.file_name().to_bytes().to_vec()))
+            .collect()
     }
 
     /// Removes the file at `names`; no error if there is none.
@@ -196,8 +234,7 @@ impl Root<'_> {
 
 /// Opens the folder `name` in `here`, made first if it is missing and `make` says so.
 fn open_folder(here: BorrowedFd<'_>, name: &str, make: bool) -> Result<OwnedFd, Errno> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let open = || openat(here, name, flags, Mode::empty());
+    let open = || openat(here, name, FOLDER, Mode::empty());
     match open() {
         Err(Errno::NOENT) if make => match mkdirat(here, name, Mode::from_raw_mode(0o777)) {
             // Another thread may just have made it for a file of its own.

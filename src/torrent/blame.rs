@@ -6,18 +6,29 @@
 //! attempt is kept, with its giver (libtorrent calls it *smart ban*).
 //!
 //! A web seed that lied is banned, too: the URL, whatever address it has.
+//!
+//! Some pieces can never be right: the hash in the torrent is false, or whoever made the
+//! torrent shared other data. Then every honest peer looks like a liar. They give themselves
+//! away by giving all the same bytes; [`AGREE`] that do are pardoned, and the piece is given
+//! up.
 
 use super::rate::Budgets;
 use super::webseeds::WebSeedIndex;
-use super::{Action, Torrent, detail};
+use super::{Action, Phase, Torrent, detail};
+use crate::human::count;
 use crate::layout::PieceIndex;
+use crate::report::Report;
 use crate::types::{PeerId, PeerKey};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::time::Instant;
 
 /// Attempts remembered for a piece; more would only repeat.
 const MAX_ATTEMPTS: usize = 8;
+
+/// So many peers that each gave all of a piece, and all the same bytes, are believed more than
+/// the hash in the torrent.
+const AGREE: usize = 3;
 
 /// Somebody who gave a block: kept beyond the connection's end.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -34,22 +45,54 @@ pub struct Giver {
     pub web: Option<WebSeedIndex>,
 }
 
-/// A bad attempt: for each block its giver and its SHA-1.
-type Attempt = Vec<(Option<Giver>, [u8; 20])>;
+/// A bad attempt at a piece.
+#[derive(Debug)]
+pub struct Attempt {
+    /// Who gave all of it, if one alone did.
+    pub sole: Option<Giver>,
+    /// The giver of each block, where one is known.
+    pub givers: Vec<Option<Giver>>,
+    /// The SHA-1 of each block.
+    pub blocks: Vec<[u8; 20]>,
+}
 
 /// The bad attempts at all pieces that are not had yet.
 #[derive(Debug, Default)]
 pub struct Blame {
     attempts: HashMap<PieceIndex, Vec<Attempt>>,
+    /// Pieces that can never be right, and are given up.
+    damaged: BTreeSet<PieceIndex>,
 }
 
 impl Blame {
     /// Remembers an attempt whose hash was wrong.
-    pub fn remember(&mut self, piece: PieceIndex, givers: Vec<Option<Giver>>, blocks: &[[u8; 20]]) {
+    pub fn remember(&mut self, piece: PieceIndex, attempt: Attempt) {
         let attempts = self.attempts.entry(piece).or_default();
         if attempts.len() < MAX_ATTEMPTS {
-            attempts.push(givers.into_iter().zip(blocks.iter().copied()).collect());
+            attempts.push(attempt);
         }
+    }
+
+    /// Those who gave all of `piece` by themselves, and in these `blocks`.
+    pub fn agreeing(&self, piece: PieceIndex, blocks: &[[u8; 20]]) -> Vec<Giver> {
+        let attempts = self.attempts.get(&piece).into_iter().flatten();
+        let same = attempts.filter(|attempt| attempt.blocks == blocks);
+        let mut givers: Vec<Giver> = same.filter_map(|attempt| attempt.sole).collect();
+        givers.sort_unstable_by_key(|giver| (giver.web, giver.addr));
+        givers.dedup_by_key(|giver| (giver.web, giver.addr));
+        givers
+    }
+
+    /// A piece that came false from somebody and is not right yet, and how many gave it so.
+    pub fn worst(&self) -> Option<(PieceIndex, usize)> {
+        let givers = |attempts: &Vec<Attempt>| attempts.iter().filter(|a| a.sole.is_some()).count();
+        let counted = self
+            .attempts
+            .iter()
+            .map(|(piece, attempts)| (*piece, givers(attempts)));
+        counted
+            .filter(|(_, givers)| *givers > 0)
+            .max_by_key(|(piece, givers)| (*givers, *piece))
     }
 
     /// Whether `piece` was wrong before, so that its true blocks are worth knowing.
@@ -61,10 +104,11 @@ impl Blame {
     pub fn judge(&mut self, piece: PieceIndex, truth: &[[u8; 20]]) -> Vec<Giver> {
         let attempts = self.attempts.remove(&piece).unwrap_or_default();
         let wrong = attempts.iter().flat_map(|attempt| {
-            let blocks = attempt.iter().zip(truth);
-            blocks
-                .filter(|((_, sha), truth)| sha != *truth)
-                .filter_map(|((giver, _), _)| *giver)
+            let blocks = attempt.blocks.iter().zip(truth);
+            let given = attempt.givers.iter().zip(blocks);
+            given
+                .filter(|(_, (sha, truth))| sha != truth)
+                .filter_map(|(giver, _)| *giver)
         });
         let mut liars: Vec<Giver> = wrong.collect();
         liars.sort_unstable_by_key(|giver| giver.key);
@@ -74,8 +118,22 @@ impl Blame {
 }
 
 impl Torrent {
-    /// A piece whose hash is wrong. If one peer gave all of it, that one lied; else the
-    /// blocks are hashed before they are fetched again, to find out who.
+    /// A piece whose bytes are not where they were stored, which is no peer's fault.
+    pub(super) fn on_moved_piece(
+        &mut self,
+        piece: PieceIndex,
+        now: Instant,
+        budgets: &mut Budgets,
+        actions: &mut Vec<Action>,
+    ) {
+        let text = format!("piece {}: its file was moved or removed", piece.get());
+        actions.push(detail(1, text));
+        self.refetch(piece);
+        self.feed_hungry(now, budgets, actions);
+    }
+
+    /// A piece whose hash is wrong: its blocks are hashed before they are fetched again, to
+    /// find out who lied.
     pub(super) fn on_bad_piece(
         &mut self,
         piece: PieceIndex,
@@ -88,14 +146,78 @@ impl Torrent {
             1,
             format!("piece {number} does not have the hash that it should"),
         ));
-        if let Some(liar) = self.picker.sole_giver(piece) {
+        let whole = self.content.layout.span(piece, 0..u32::MAX);
+        if whole.is_none_or(|span| self.content.layout.blocks_of(span).next().is_none()) {
+            // Nobody gives padding: it is zeros, whatever the torrent says.
+            return actions.push(Action::Fail(format!(
+                "the torrent is damaged: piece {number} is nothing but padding and has not the \
+                 hash of that; get the torrent from somewhere else"
+            )));
+        }
+        if self.picker.is_unsure(piece) {
             self.refetch(piece);
-            if let Some(giver) = self.givers.get(&liar).copied() {
-                self.ban(giver, piece, actions);
+            return self.feed_hungry(now, budgets, actions);
+        }
+        actions.push(Action::HashBlocks(piece));
+    }
+
+    /// The hashes of a bad attempt's blocks are known: whoever gave all of it lied, unless too
+    /// many tell the same lie.
+    pub(super) fn on_bad_blocks(
+        &mut self,
+        piece: PieceIndex,
+        blocks: &[[u8; 20]],
+        actions: &mut Vec<Action>,
+    ) {
+        let sole = self.picker.sole_giver(piece);
+        let sole = sole.and_then(|key| self.givers.get(&key).copied());
+        let attempt = Attempt {
+            sole,
+            givers: self.refetch(piece),
+            blocks: blocks.to_vec(),
+        };
+        self.blame.remember(piece, attempt);
+        // Without its blocks it is not there any more, so who knows what was given.
+        let Some(liar) = sole.filter(|_| !blocks.is_empty()) else {
+            return;
+        };
+        let agreeing = self.blame.agreeing(piece, blocks);
+        if agreeing.len() < AGREE {
+            return self.ban(liar, piece, actions);
+        }
+        for giver in agreeing {
+            match giver.web {
+                None => self.swarm.pardon(giver.addr, giver.id, giver.incoming),
+                Some(index) => self.web_seeds.pardon(index),
             }
-            self.feed_hungry(now, budgets, actions);
-        } else {
-            actions.push(Action::HashBlocks(piece));
+        }
+        self.picker.give_up(piece);
+        self.blame.damaged.insert(piece);
+        actions.push(Action::Tell(Report::Warning {
+            info_hash: Some(self.setup.info_hash),
+            message: format!(
+                "piece {} can never be right: {AGREE} peers gave the same bytes, which have not the \
+                 hash that the torrent names; the torrent is damaged, or they all are; all else is \
+                 fetched",
+                piece.get()
+            ),
+        }));
+    }
+
+    /// All is there but pieces that can never be right.
+    pub(super) fn check_damaged(&mut self, actions: &mut Vec<Action>) {
+        let damaged = &self.blame.damaged;
+        let only = self.picker.missing() as usize == damaged.len();
+        if let Some(piece) = damaged
+            .first()
+            .filter(|_| only && self.phase == Phase::Downloading)
+        {
+            actions.push(Action::Fail(format!(
+                "all is there but {}, from piece {} on, which can never be right: the torrent is \
+                 damaged, or all who gave it are; get the torrent from somewhere else",
+                count(damaged.len() as u64, "piece"),
+                piece.get()
+            )));
         }
     }
 
@@ -146,16 +268,17 @@ mod tests {
         };
         let piece = PieceIndex::unchecked(3);
         let mut blame = Blame::default();
-        blame.remember(
-            piece,
-            vec![Some(giver(1)), Some(giver(2)), None, Some(giver(1))],
-            &[[1; 20], [9; 20], [3; 20], [4; 20]],
-        );
-        blame.remember(
-            piece,
-            vec![Some(giver(2)); 4],
-            &[[1; 20], [9; 20], [3; 20], [4; 20]],
-        );
+        let blocks = vec![[1; 20], [9; 20], [3; 20], [4; 20]];
+        let attempt = |sole, givers| Attempt {
+            sole,
+            givers,
+            blocks: blocks.clone(),
+        };
+        let mixed = vec![Some(giver(1)), Some(giver(2)), None, Some(giver(1))];
+        blame.remember(piece, attempt(None, mixed));
+        blame.remember(piece, attempt(Some(giver(2)), vec![Some(giver(2)); 4]));
+        assert_eq!(blame.agreeing(piece, &blocks), [giver(2)]);
+        assert_eq!(blame.worst(), Some((piece, 1)));
         assert!(blame.is_open(piece));
         assert_eq!(
             blame.judge(piece, &[[1; 20], [2; 20], [3; 20], [4; 20]]),

@@ -12,6 +12,8 @@ pub struct Content {
     pub layout: Arc<Layout>,
     /// The pieces verified on disk.
     pub have: Bitfield,
+    /// Blocks on disk of pieces that are not, by their numbers: an earlier run stored them.
+    pub stored: Vec<(PieceIndex, Vec<u32>)>,
     /// For each file of the layout whether it is wanted.
     pub wanted_files: Vec<bool>,
     /// Whether it is private (BEP 27).
@@ -24,6 +26,7 @@ impl Content {
         Self {
             layout: Arc::new(Layout::empty()),
             have: Bitfield::none(0),
+            stored: Vec::new(),
             wanted_files: Vec::new(),
             private: false,
         }

@@ -4,6 +4,7 @@
 
 use crate::announcer::TrackerSummary;
 use crate::human::count;
+use crate::layout::PieceIndex;
 use crate::swarm::Counts;
 use std::fmt;
 
@@ -32,6 +33,8 @@ pub(super) struct Idle<'a> {
     pub dht_nodes: Option<usize>,
     /// Whether the local network is asked (BEP 14).
     pub local: bool,
+    /// A piece that came false, and how many peers gave all of it so.
+    pub false_piece: Option<(PieceIndex, usize)>,
     /// Web seeds that are being asked (BEP 19).
     pub web_open: usize,
     /// Those that can be used at all; and what was wrong with the last one that failed.
@@ -60,12 +63,22 @@ impl fmt::Display for Idle<'_> {
             (_, "") => [connected, String::new()],
             _ => [connected, format!("{known} known: {attempts}")],
         };
-        let said = clauses.iter().filter(|clause| !clause.is_empty());
-        f.write_str(&said.map(String::as_str).collect::<Vec<_>>().join("; "))
+        let clauses = clauses.into_iter().chain(self.damage());
+        let said: Vec<String> = clauses.filter(|clause| !clause.is_empty()).collect();
+        f.write_str(&said.join("; "))
     }
 }
 
 impl Idle<'_> {
+    /// "piece 7 came false from 2 peers".
+    fn damage(&self) -> Option<String> {
+        let (piece, givers) = self.false_piece?;
+        let (number, givers) = (piece.get(), count(givers as u64, "peer"));
+        Some(format!(
+            "piece {number} came false from {givers}: they are damaged, or the torrent is"
+        ))
+    }
+
     /// What those do that are connected: "1 peer chokes us, 2 have nothing that is
     /// missing".
     fn connected(&self) -> String {

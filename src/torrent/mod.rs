@@ -20,6 +20,7 @@ mod peers;
 mod pex;
 mod places;
 pub mod rate;
+mod surveys;
 mod telling;
 mod web;
 pub mod webseeds;
@@ -31,7 +32,7 @@ use crate::bitfield::Bitfield;
 use crate::choker::{self, Choker};
 use crate::config::Afterwards;
 use crate::layout::PieceIndex;
-use crate::messages::Command;
+use crate::messages::{Command, Verdict};
 use crate::picker::Picker;
 use crate::report::Report;
 use crate::swarm::{Source, Swarm};
@@ -45,6 +46,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use surveys::Surveys;
 use webseeds::{WebSeedIndex, WebSeeds};
 
 /// Connections being made at a time: more would be a storm on the user's router.
@@ -77,6 +79,9 @@ pub enum Action {
     Verify(Vec<PieceIndex>),
     /// Hash each block of this piece: [`Torrent::on_block_hashes`].
     HashBlocks(PieceIndex),
+    /// Look whether all files of these pieces, which we have, are where and as they were left:
+    /// [`Torrent::on_surveyed`]. If nothing else is wanted, the record goes.
+    Survey(Bitfield),
     /// Tell a tracker: [`Torrent::on_tracker`].
     Announce(TrackerIndex, AnnounceRequest),
     /// Look its peers up in the DHT: [`Torrent::on_dht_peers`].
@@ -95,6 +100,8 @@ pub enum Action {
     Tell(Report),
     /// All that was wanted is verified.
     Complete,
+    /// It cannot go on, for this reason.
+    Fail(String),
 }
 
 /// What a torrent is called and how it is to behave.
@@ -161,6 +168,7 @@ pub struct Torrent {
     dht: Lookups,
     web_seeds: WebSeeds,
     blame: Blame,
+    surveys: Surveys,
     /// Those that we talk to, web seeds among them.
     peers: BTreeMap<PeerKey, Peer>,
     /// Everybody who gave us blocks in this run, also those who left.
@@ -184,6 +192,8 @@ pub struct Torrent {
     report_at: Instant,
     /// Pieces that the checker was asked about and has not answered yet.
     unchecked: usize,
+    /// A piece was verified in this run.
+    fetched: bool,
     /// The metadata is here, and what it says is being looked into.
     learnt: bool,
     /// Blocks stored, less those of pieces that turned out false.
@@ -217,6 +227,7 @@ impl Torrent {
             dht: Lookups::default(),
             web_seeds: WebSeeds::new(&setup.web_seeds),
             blame: Blame::default(),
+            surveys: Surveys::default(),
             peers: BTreeMap::new(),
             givers: BTreeMap::new(),
             warned: BTreeSet::new(),
@@ -232,6 +243,7 @@ impl Torrent {
             look_at: now,
             report_at: now + REPORT_EVERY,
             unchecked: 0,
+            fetched: false,
             learnt: false,
             level: 0,
             best_level: 0,
@@ -249,6 +261,9 @@ impl Torrent {
         let (have, rng) = (&content.have, self.rng.fork());
         let (layout, wanted) = (content.layout.clone(), content.wanted());
         self.picker = Picker::new(layout, have, &wanted, self.setup.sequential, rng);
+        for (piece, numbers) in &content.stored {
+            self.picker.begin_stored(*piece, numbers);
+        }
         self.wanted_bytes = content.wanted_bytes();
         self.have_bytes = content.have_bytes();
         self.content = content;
@@ -380,7 +395,7 @@ impl Torrent {
     /// What the checker found about finished pieces.
     pub fn on_verdicts(
         &mut self,
-        verdicts: &[(PieceIndex, bool)],
+        verdicts: &[(PieceIndex, Verdict)],
         now: Instant,
         budgets: &mut Budgets,
     ) -> Vec<Action> {
@@ -388,9 +403,10 @@ impl Torrent {
         self.unchecked = self.unchecked.saturating_sub(verdicts.len());
         let good: Vec<PieceIndex> = verdicts
             .iter()
-            .filter(|(piece, ok)| *ok && !self.content.have.has(*piece))
+            .filter(|(piece, verdict)| *verdict == Verdict::Right && !self.content.have.has(*piece))
             .map(|(piece, _)| *piece)
             .collect();
+        self.fetched |= !good.is_empty();
         for &piece in &good {
             self.picker.verified(piece);
             self.content.have.insert(piece);
@@ -402,10 +418,16 @@ impl Torrent {
         if !good.is_empty() {
             self.spread(good.into(), &mut actions);
         }
-        for (piece, _) in verdicts.iter().filter(|(_, ok)| !ok) {
-            self.on_bad_piece(*piece, now, budgets, &mut actions);
+        for (piece, verdict) in verdicts {
+            let moved = *verdict == Verdict::Moved && self.is_excused(*piece, &mut actions);
+            match verdict {
+                Verdict::Right => {}
+                Verdict::Moved if moved => self.on_moved_piece(*piece, now, budgets, &mut actions),
+                _ => self.on_bad_piece(*piece, now, budgets, &mut actions),
+            }
         }
         self.check_complete(now, &mut actions);
+        self.check_damaged(&mut actions);
         actions
     }
 
@@ -443,14 +465,26 @@ impl Torrent {
                 self.ban(liar, piece, &mut actions);
             }
         } else {
-            let givers = self.refetch(piece);
-            self.blame.remember(piece, givers, blocks);
+            self.on_bad_blocks(piece, blocks, &mut actions);
             self.feed_hungry(now, budgets, &mut actions);
         }
+        self.check_damaged(&mut actions);
         actions
     }
 
+    /// Nothing is missing: then one more look at the disk, for what was verified may have been
+    /// moved since. What was there at the start has just been looked at.
     fn check_complete(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        if self.phase == Phase::Downloading && self.picker.missing() == 0 {
+            match self.fetched {
+                false => self.complete(now, actions),
+                true => self.survey(actions),
+            }
+        }
+    }
+
+    /// All that is wanted is there, if nothing is missing.
+    fn complete(&mut self, now: Instant, actions: &mut Vec<Action>) {
         if self.phase != Phase::Downloading || self.picker.missing() > 0 {
             return;
         }
@@ -517,7 +551,9 @@ impl Torrent {
             .stall_timeout
             .is_some_and(|limit| now.duration_since(self.best_at) >= limit);
         // The disk may take the time that it needs.
-        let waits = self.unchecked > 0 || self.phase == Phase::Learning && self.learnt;
+        let waits = self.unchecked > 0
+            || self.surveys.is_asked()
+            || self.phase == Phase::Learning && self.learnt;
         if self.is_incomplete() && stalled && !waits {
             self.phase = Phase::Stalled;
         }

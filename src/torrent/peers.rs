@@ -312,6 +312,7 @@ impl Torrent {
             | PeerEvent::Metadata(_)
             | PeerEvent::NoMetadata
             | PeerEvent::FalseMetadata => self.on_metadata(key, event, now, &mut actions),
+            PeerEvent::Missing(error) => self.on_missing(error, &mut actions),
             PeerEvent::DiskFailed(_) | PeerEvent::OutOfFiles(_) => {}
             PeerEvent::Lacks { file, why } => self.on_lack(key, file, why, &mut actions),
             PeerEvent::ComeBack(pause) => {

@@ -52,6 +52,7 @@ impl Torrent {
             tracker_error: self.announcer.last_errors().next(),
             dht_nodes: self.uses_dht().then_some(self.dht.nodes),
             local: self.asks_locally(),
+            false_piece: self.blame.worst(),
             web_open: self.web_seeds.open(),
             web_usable: match self.knows_content() {
                 true => self.web_seeds.summary(),

@@ -5,7 +5,7 @@ use super::rate::Budget;
 use super::*;
 use crate::announce::{AnnounceEvent, TrackerError};
 use crate::layout::{BLOCK_LEN, Layout, Span};
-use crate::messages::PeerEvent;
+use crate::messages::{PeerEvent, Surveyed};
 use crate::swarm::Source;
 use crate::wire::Handshake;
 
@@ -25,6 +25,7 @@ fn setup(layout: Arc<Layout>, have: Bitfield) -> Setup {
         info_hash: InfoHash([7; 20]),
         peer_id: PeerId([200; 20]),
         content: Some(Content {
+            stored: Vec::new(),
             wanted_files: vec![true; layout.files()],
             layout,
             have,
@@ -123,9 +124,27 @@ impl Rig {
     }
 
     fn verdict(&mut self, piece: u32, good: bool) -> Vec<Action> {
-        let verdicts = [(self.piece(piece), good)];
+        let verdict = if good { Verdict::Right } else { Verdict::False };
+        let mut actions = self.found(piece, verdict);
+        // All files are where they should be.
+        if actions
+            .iter()
+            .any(|action| matches!(action, Action::Survey(_)))
+        {
+            actions.extend(self.surveyed(Surveyed::default()));
+        }
+        actions
+    }
+
+    fn found(&mut self, piece: u32, verdict: Verdict) -> Vec<Action> {
+        let verdicts = [(self.piece(piece), verdict)];
         self.torrent
             .on_verdicts(&verdicts, self.now, &mut self.budgets)
+    }
+
+    fn surveyed(&mut self, surveyed: Surveyed) -> Vec<Action> {
+        self.torrent
+            .on_surveyed(&surveyed, self.now, &mut self.budgets)
     }
 
     fn hashes(&mut self, piece: u32, hashes: [u8; 4]) -> Vec<Action> {

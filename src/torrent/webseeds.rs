@@ -180,6 +180,13 @@ impl WebSeeds {
             seed.banned = true;
         }
     }
+
+    /// It turned out that it did not.
+    pub fn pardon(&mut self, index: WebSeedIndex) {
+        if let Some(seed) = self.known.get_mut(index.0) {
+            seed.banned = false;
+        }
+    }
 }
 
 /// All pieces but those with a part of one of the files that are lacking.

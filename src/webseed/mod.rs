@@ -289,6 +289,7 @@ impl Thread {
                 self.drop_useless();
                 self.tell(PeerEvent::Cancelled(spans));
             }
+            Command::Moved(_) => self.files.close(),
             // What peers are told, and a web server need not know.
             _ => {}
         }

@@ -1,7 +1,6 @@
 //! The web seed's thread over loopback: a scripted server, and a main that is played.
 
 use super::*;
-use crate::bitfield::Bitfield;
 use crate::layout::{BLOCK_LEN, Span};
 use crate::storage::testing;
 use crossbeam_channel::unbounded;
@@ -95,9 +94,7 @@ struct Scene {
 impl Scene {
     fn new(torrent: &Arc<testing::Torrent>, url: &str) -> Self {
         let temp = tempfile::tempdir().unwrap();
-        let none = Bitfield::none(torrent.layout.pieces());
-        let storage = torrent.wanting_all(temp.path());
-        let storage = storage.claim(&none, false, false).unwrap();
+        let storage = torrent.begun_all(temp.path());
         let seed = WebSeed {
             url: url.into(),
             name: "t".into(),

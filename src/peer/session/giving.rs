@@ -7,7 +7,7 @@
 
 use super::Session;
 use crate::extension::OUR_QUEUE;
-use crate::layout::{Block, RawBlock};
+use crate::layout::{Block, PieceIndex, RawBlock};
 use crate::messages::PeerEvent;
 use crate::peer::error::PeerError;
 use crate::wire::Message;
@@ -57,6 +57,17 @@ impl Session {
         self.uploads.retain(|block| block.raw() != raw);
         if self.uploads.len() < before {
             self.reject(raw);
+        }
+    }
+
+    /// These pieces are no longer on the disk. The peer cannot be told so, only refused.
+    pub(super) fn on_lost(&mut self, lost: &[PieceIndex]) {
+        lost.iter().for_each(|piece| _ = self.have.remove(*piece));
+        for block in std::mem::take(&mut self.uploads) {
+            match self.have.has(block.piece()) {
+                true => self.uploads.push_back(block),
+                false => self.reject(block.raw()),
+            }
         }
     }
 

@@ -17,6 +17,7 @@ fn content_of(rig: &Rig, private: bool) -> Content {
     Content {
         layout: rig.layout.clone(),
         have: Bitfield::none(2),
+        stored: Vec::new(),
         wanted_files: vec![true],
         private,
     }

@@ -158,6 +158,7 @@ fn false_data_does_not_hold_off_the_stall_timeout() {
         let work = rig.want(liar, 4);
         rig.store(liar, &work);
         rig.verdict(work[0].piece().get(), false);
+        rig.hashes(work[0].piece().get(), [liar; 4]);
         rig.event(liar, PeerEvent::Closed("no longer needed".into()));
         liar += 1;
         rig.pass(Duration::from_secs(10));

@@ -28,6 +28,7 @@ fn content(rig: &Rig, had: &[u32], private: bool) -> Content {
     Content {
         layout: rig.layout.clone(),
         have,
+        stored: Vec::new(),
         wanted_files: vec![true],
         private,
     }

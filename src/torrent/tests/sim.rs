@@ -12,7 +12,7 @@ use super::super::rate::{Budget, Budgets};
 use super::super::*;
 use crate::extension::{self, Ourselves};
 use crate::layout::{Layout, Span};
-use crate::messages::PeerEvent;
+use crate::messages::{PeerEvent, Surveyed};
 use crate::peer::session::Session;
 use crate::swarm::Source;
 use crate::wire::{self, Handshake, Message};
@@ -72,6 +72,7 @@ enum Event {
     Tick(usize),
     Verdicts(usize, Vec<PieceIndex>),
     Hashes(usize, PieceIndex),
+    Surveyed(usize),
     Refused(usize, PeerKey),
 }
 
@@ -278,15 +279,27 @@ impl World {
             Event::Verdicts(index, pieces) => {
                 let node = &mut self.nodes[index];
                 let per_piece = self.layout.blocks_in(PieceIndex::unchecked(0));
-                let verdicts: Vec<(PieceIndex, bool)> = pieces
+                let verdicts: Vec<(PieceIndex, Verdict)> = pieces
                     .iter()
                     .map(|piece| {
                         let first = (piece.get() * per_piece) as usize;
                         let blocks = &node.disk[first..][..self.layout.blocks_in(*piece) as usize];
-                        (*piece, blocks.iter().all(|block| *block == Some(true)))
+                        let right = blocks.iter().all(|block| *block == Some(true));
+                        let verdict = if right {
+                            Verdict::Right
+                        } else {
+                            Verdict::False
+                        };
+                        (*piece, verdict)
                     })
                     .collect();
                 let actions = node.torrent.on_verdicts(&verdicts, at, &mut node.budgets);
+                self.perform(index, actions);
+            }
+            Event::Surveyed(index) => {
+                let node = &mut self.nodes[index];
+                let found = Surveyed::default();
+                let actions = node.torrent.on_surveyed(&found, at, &mut node.budgets);
                 self.perform(index, actions);
             }
             Event::Hashes(index, piece) => {
@@ -415,6 +428,10 @@ impl World {
                 Action::Verify(pieces) => {
                     self.after(Duration::from_millis(2), Event::Verdicts(index, pieces));
                 }
+                Action::Survey(_) => {
+                    self.after(Duration::from_millis(2), Event::Surveyed(index));
+                }
+                Action::Fail(why) => panic!("node {index} failed: {why}"),
                 Action::HashBlocks(piece) => {
                     self.after(Duration::from_millis(2), Event::Hashes(index, piece));
                 }

@@ -1,0 +1,114 @@
+//! Which of the disk's files the verified pieces lie in.
+//!
+//! A path says little: whoever moves a file away while we write to it leaves us writing to
+//! the file elsewhere, and when its path is opened again, a new file is made. So the checker
+//! remembers, for each file of the torrent, which file of the disk it read the first verified
+//! piece from, and looks whether that is still what stands at the path: before the torrent is
+//! called complete, and before a peer is blamed for a false piece. Owned by the checker's
+//! thread.
+
+use crate::bitfield::Bitfield;
+use crate::layout::PieceIndex;
+use crate::storage::{FileId, FileState, Storage, Survey};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Where the pieces of one file were seen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Where {
+    Nowhere,
+    In(FileId),
+    /// In two files of the disk, one after the other: at most one of them is at the path.
+    Torn,
+}
+
+/// The disk's file of each file of the layout.
+pub struct Seen(Vec<Where>);
+
+impl Seen {
+    /// As the files were when what is there was checked.
+    pub fn new(survey: &Survey) -> Self {
+        let seen = |state: &Option<FileState>| match state {
+            Some(state) => Where::In(state.id),
+            None => Where::Nowhere,
+        };
+        Self(survey.iter().map(seen).collect())
+    }
+
+    /// Pieces of `file` were read from the disk's file `id`.
+    pub fn note(&mut self, file: usize, id: FileId) {
+        self.0[file] = match self.0[file] {
+            Where::Nowhere => Where::In(id),
+            Where::In(before) if before == id => Where::In(id),
+            Where::In(_) | Where::Torn => Where::Torn,
+        };
+    }
+
+    /// What was seen of `file` is to be looked at anew.
+    pub fn forget(&mut self, file: usize) {
+        self.0[file] = Where::Nowhere;
+    }
+
+    /// Whether bytes of `piece`, all of which were stored, are no longer where they were.
+    pub fn was_moved(&self, storage: &Arc<Storage>, piece: PieceIndex) -> bool {
+        let range = storage.layout().piece_range(piece);
+        let mut look = storage.looks();
+        let moved = storage.layout().parts(range.clone()).any(|part| {
+            let ours = !part.pad && storage.plan().ours()[part.file];
+            ours && match (look(part.file), self.0[part.file]) {
+                (None, _) | (_, Where::Torn) => true,
+                (Some(state), _) if state.size < part.offset + part.len => true,
+                (Some(state), Where::In(id)) => state.id != id,
+                (Some(_), Where::Nowhere) => false,
+            }
+        });
+        // Where a file was made anew, what was stored in the one before is a hole.
+        moved
+            || storage
+                .files(1)
+                .written(range.clone())
+                .is_ok_and(|runs| runs != [range])
+    }
+
+    /// The wanted files that are not as they were left, of the pieces that we `have`: missing,
+    /// cut, too long, another file of the disk, or the same one as another file of the torrent.
+    pub fn changed(&self, storage: &Arc<Storage>, have: &Bitfield) -> Vec<usize> {
+        let layout = storage.layout();
+        let mut paths: HashMap<FileId, usize> = HashMap::new();
+        let mut changed = Vec::new();
+        let mut look = storage.looks();
+        for file in storage.plan().wanted_files() {
+            let pieces = layout.pieces_of_file(file).map(PieceIndex::unchecked);
+            let missing = pieces.clone().filter(|piece| !have.has(*piece)).count();
+            let had = pieces.clone().rev().find(|piece| have.has(*piece));
+            if had.is_none() && missing > 0 {
+                continue; // nothing of it is there yet
+            }
+            let range = layout.file_range(file);
+            // Up to there, something was stored.
+            let end = had.map_or(range.end, |piece| {
+                layout.piece_range(piece).end.min(range.end)
+            });
+            let is_sound = look(file).is_some_and(|state| {
+                let twice = paths.insert(state.id, file);
+                changed.extend(twice);
+                let size = match missing {
+                    0 => state.size == range.end - range.start,
+                    _ => state.size >= end - range.start,
+                };
+                let same = match self.0[file] {
+                    Where::Nowhere => true,
+                    Where::In(id) => state.id == id,
+                    Where::Torn => false,
+                };
+                twice.is_none() && size && same
+            });
+            if !is_sound {
+                changed.push(file);
+            }
+        }
+        changed.sort_unstable();
+        changed.dedup();
+        changed
+    }
+}

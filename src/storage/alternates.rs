@@ -1,0 +1,221 @@
+//! Other names for files whose own name a disk may refuse. Pure.
+//!
+//! A torrent made on Linux may call a file `a: what?.txt`, which NTFS and exFAT refuse; a
+//! name of 200 bytes is too long for eCryptfs; and a disk that takes `Song.mp3` and
+//! `song.mp3` for one name would put two files into one. Such files have a second path
+//! here, made of names that every disk takes. It follows from the torrent alone, so that a
+//! later run finds the file again; which of the two paths a file has, follows from the disk
+//! ([`super::naming`]).
+
+use crate::metainfo::FileEntry;
+use crate::names::{is_plain, marked, plain};
+use std::collections::hash_map::DefaultHasher;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::Hasher;
+
+/// The second path of each file that has one, by the file's index.
+pub type Alternates = BTreeMap<usize, Vec<String>>;
+
+/// The second paths of `files`. No two files have a path in common, first or second, on any
+/// disk, and no file has the path of a folder.
+pub fn alternates(files: &[FileEntry]) -> Alternates {
+    let mut taken = Taken::default();
+    let mut odd: Vec<usize> = Vec::new();
+    for (index, file) in files.iter().enumerate().filter(|(_, file)| !file.pad) {
+        let alone = taken.insert(&file.path, index);
+        if !alone || !file.path.iter().all(|name| is_plain(name)) {
+            odd.push(index);
+        }
+    }
+    // The first of several that one disk may take for the same.
+    let mut shared: Vec<usize> = taken.shared.iter().copied().collect();
+    // A file where a folder may be.
+    let in_the_way = |index: &usize| taken.folders.contains(&path_key(&files[*index].path));
+    shared.extend(
+        (0..files.len())
+            .filter(|i| !files[*i].pad)
+            .filter(in_the_way),
+    );
+    odd.extend(shared);
+    odd.sort_unstable();
+    odd.dedup();
+    let paths = odd
+        .into_iter()
+        .map(|index| (index, taken.second(&files[index].path, index)));
+    paths.collect()
+}
+
+/// The paths in use, each as a hash of how the least careful disk sees it.
+#[derive(Default)]
+struct Taken {
+    /// Paths of files, and the file that came first.
+    files: HashMap<u64, usize>,
+    folders: HashSet<u64>,
+    /// Paths of several files.
+    crowded: HashSet<u64>,
+    /// Files that share a path with a later one.
+    shared: HashSet<usize>,
+}
+
+impl Taken {
+    /// Takes the path for the file `index`; false if an earlier file has it.
+    fn insert(&mut self, path: &[String], index: usize) -> bool {
+        let mut hasher = DefaultHasher::new();
+        let (Some(name), folders) = (path.last(), &path[..path.len().saturating_sub(1)]) else {
+            return true;
+        };
+        for folder in folders {
+            enter(&mut hasher, folder);
+            self.folders.insert(hasher.finish());
+        }
+        enter(&mut hasher, name);
+        let key = hasher.finish();
+        let first = *self.files.entry(key).or_insert(index);
+        if first != index {
+            self.shared.insert(first);
+            self.crowded.insert(key);
+        }
+        first == index
+    }
+
+    /// A path of names that every disk takes, and that nobody else has, for the file `index`.
+    fn second(&mut self, path: &[String], index: usize) -> Vec<String> {
+        let mut second: Vec<String> = Vec::with_capacity(path.len());
+        for folder in path.iter().take(path.len().saturating_sub(1)) {
+            second.push(plain(folder));
+            while self.files.contains_key(&path_key(&second)) {
+                append(&mut second, "_");
+            }
+        }
+        second.push(path.last().map_or_else(String::new, |name| plain(name)));
+        let mut mark = format!(" ({})", index + 1);
+        while second == path || self.is_taken(&second, index) {
+            append(&mut second, &mark);
+            mark.push('_');
+        }
+        self.insert(&second, index);
+        second
+    }
+
+    /// Whether another file than `index`, or a folder, may have the path.
+    fn is_taken(&self, path: &[String], index: usize) -> bool {
+        let key = path_key(path);
+        let others = self.files.get(&key).is_some_and(|first| *first != index);
+        others || self.crowded.contains(&key) || self.folders.contains(&key)
+    }
+}
+
+/// Puts `mark` at the end of the last name, before its extension.
+fn append(path: &mut [String], mark: &str) {
+    if let Some(last) = path.last_mut() {
+        *last = marked(last, mark);
+    }
+}
+
+fn path_key(path: &[String]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    path.iter().for_each(|name| enter(&mut hasher, name));
+    hasher.finish()
+}
+
+/// Goes into `name` as a disk sees it that takes `A` for `a`, drops dots and blanks at the
+/// end, and knows no name that is not [`plain`].
+fn enter(hasher: &mut DefaultHasher, name: &str) {
+    let folded;
+    let name = match is_plain(name) {
+        true => name,
+        false => {
+            folded = plain(name.trim_end_matches(['.', ' ']));
+            &folded
+        }
+    };
+    let lower = name.chars().flat_map(char::to_lowercase);
+    lower.for_each(|c| hasher.write_u32(c.into()));
+    hasher.write_u32(u32::from('/'));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn files(paths: &[&str]) -> Vec<FileEntry> {
+        let entry = |path: &&str| FileEntry {
+            path: path.split('/').map(str::to_owned).collect(),
+            url_path: None,
+            pad: false,
+            executable: false,
+            number: None,
+        };
+        paths.iter().map(entry).collect()
+    }
+
+    fn second(paths: &[&str]) -> Vec<(usize, String)> {
+        let found = alternates(&files(paths)).into_iter();
+        found.map(|(index, path)| (index, path.join("/"))).collect()
+    }
+
+    #[test]
+    fn who_has_a_second_name() {
+        let long = "é".repeat(100) + ".txt";
+        let cut = "é".repeat(69) + ".txt";
+        let cases: [(&[&str], &[(usize, &str)]); 8] = [
+            (&["t/a", "t/b.c", "t/d/.e"], &[]),
+            (&["t/a: what?.txt"], &[(0, "t/a_ what_.txt")]),
+            (
+                &["t/Live at .../x", "t/con"],
+                &[(0, "t/Live at ..._/x"), (1, "t/_con")],
+            ),
+            (&[&long], &[(0, &cut)]),
+            // Both, as it depends on the disk which of them stands there.
+            (
+                &["Song.mp3", "song.mp3"],
+                &[(0, "Song (1).mp3"), (1, "song (2).mp3")],
+            ),
+            (&["a", "b", "A."], &[(0, "a (1)"), (2, "A._")]),
+            (&["t/X", "t/x/y"], &[(0, "t/X (1)")]),
+            // The folder's second name is a file's first one.
+            (&["t/a_", "t/a:/b"], &[(0, "t/a_ (1)"), (1, "t/a__/b")]),
+        ];
+        for (paths, expected) in cases {
+            let expected: Vec<_> = expected
+                .iter()
+                .map(|(i, path)| (*i, path.to_string()))
+                .collect();
+            assert_eq!(second(paths), expected, "{paths:?}");
+        }
+    }
+
+    #[test]
+    fn a_second_name_is_nobody_elses() {
+        let paths = ["a?", "a_", "a:", "a_ (1)", "A*", "a_/b", "a?/b", "a_ (3)"];
+        let files = files(&paths);
+        let found = alternates(&files);
+        let mut taken = Taken::default();
+        for (index, file) in files.iter().enumerate() {
+            let path = found.get(&index).unwrap_or(&file.path);
+            assert!(!taken.is_taken(path, index), "{path:?} in {found:?}");
+            taken.insert(path, index);
+        }
+        assert!(
+            found.values().flatten().all(|name| is_plain(name)),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn names_made_to_clash_are_resolved_soon() {
+        let names = (0..20_000).map(|i| {
+            format!(
+                "x?{}",
+                if i % 2 == 0 {
+                    String::new()
+                } else {
+                    format!(" ({i})")
+                }
+            )
+        });
+        let names: Vec<String> = names.collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        assert_eq!(second(&names).len(), names.len());
+    }
+}

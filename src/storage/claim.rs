@@ -1,0 +1,448 @@
+//! Making ready to write: whose are the files that are there, and is there room?
+//!
+//! What stands at a file's path may be this torrent's, from an earlier run, or the user's
+//! own. Nothing but evidence makes it ours: a record of this torrent that stands beside it
+//! and names it, or a piece of it that has the right hash. A piece whose bytes are all alike
+//! is no evidence, for any disk image has one of zeros; unless the file has only such pieces.
+
+use super::plan::{self, Place, Plan, kept_at};
+use super::record::{Head, Lock, Record};
+use super::walk::{self, Access, Folder};
+use super::{FileState, Storage, StorageError, Survey, naming};
+use crate::bitfield::Bitfield;
+use crate::layout::PieceIndex;
+use crate::types::PieceHash;
+use sha1::{Digest, Sha1};
+use std::collections::HashMap;
+use std::io::IoSlice;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Bytes of kept parts that are moved at a time. Those of them that are all zeros are taken
+/// for never written, and left out.
+const CHUNK: u64 = 4096;
+
+/// A storage that can be written to.
+pub struct Claimed {
+    /// The storage to go on with.
+    pub storage: Arc<Storage>,
+    /// Parts of these pieces were moved out of the record to where they belong now: they
+    /// may be whole.
+    pub moved: Bitfield,
+    /// What the user should know.
+    pub warnings: Vec<String>,
+}
+
+impl Storage {
+    /// Takes the torrent's record for this run alone, before anything is believed that could
+    /// change under our eyes; makes DIR and the record if they are missing. Returns the
+    /// storage as it is with that record, and what the user should know.
+    ///
+    /// `survey`: what was there before. `metadata`: to be kept in a new record.
+    ///
+    /// # Errors
+    /// [`StorageError::InUse`], if another run has it; any other if the system refuses.
+    pub fn lock(
+        &self,
+        survey: &Survey,
+        metadata: Option<&[u8]>,
+    ) -> Result<(Arc<Self>, Vec<String>), StorageError> {
+        let dir = &self.plan.dir;
+        let make_dir = |error| StorageError::io("make the folder", dir.clone(), error);
+        std::fs::create_dir_all(dir).map_err(make_dir)?;
+        let mut locked = Self {
+            plan: Arc::clone(&self.plan),
+            dir: Some(walk::open_dir(dir).map_err(|errno| make_dir(errno.into()))?),
+            record: None,
+            keeps: false,
+            made: false,
+            locked: true,
+        };
+        // Where there are files, it is first to be found out whose they are.
+        let nothing_there = survey.iter().flatten().all(|state| state.size == 0);
+        let head = match nothing_there {
+            true => self.head(),
+            false => Head {
+                files: vec![false; self.layout().files()],
+                kept: 0,
+                ..self.head()
+            },
+        };
+        let names = self.plan.record_names();
+        let Some(shelf) = locked.shelf(&names) else {
+            return Err(StorageError::FolderGone { path: dir.clone() });
+        };
+        let (record, lock, made) = shelf.lock(&head, metadata)?;
+        locked.made = made;
+        let warnings = match lock {
+            Lock::Sure => Vec::new(),
+            Lock::Unknown => vec![format!(
+                "the disk of {} knows of no locks: take care that no other storrent downloads the same there",
+                dir.display()
+            )],
+        };
+        locked.take_record(Some(record))?;
+        Ok((Arc::new(locked), warnings))
+    }
+
+    /// How the record of this selection begins.
+    fn head(&self) -> Head {
+        Head {
+            info_hash: self.plan.contents.info_hash,
+            files: self.plan.ours().to_vec(),
+            kept: self.plan.kept_len(),
+        }
+    }
+
+    /// Makes ready to write, with the record [locked](Self::lock): judges what is there, then
+    /// makes the empty files and those whose names the disk might refuse, and says in the
+    /// record that all wanted files are ours.
+    ///
+    /// `have`: the pieces that a check found; `expected`: the hash that a piece must have.
+    /// `metadata` is kept in the record.
+    ///
+    /// # Errors
+    /// [`StorageError::NotOurs`] for a file that is the user's own; no file was changed then.
+    /// With `overwrite` it is cut instead. [`StorageError::NoSpace`]; any other if the
+    /// system refuses. A record that [`lock`](Self::lock) made is removed then.
+    pub fn claim(
+        self: &Arc<Self>,
+        have: &Bitfield,
+        expected: &dyn Fn(PieceIndex) -> PieceHash,
+        overwrite: bool,
+        metadata: Option<&[u8]>,
+    ) -> Result<Claimed, StorageError> {
+        let claimed = self.try_claim(have, expected, overwrite, metadata);
+        if claimed.is_err() && self.made {
+            let _ = self.remove_record();
+        }
+        claimed
+    }
+
+    fn try_claim(
+        self: &Arc<Self>,
+        have: &Bitfield,
+        expected: &dyn Fn(PieceIndex) -> PieceHash,
+        overwrite: bool,
+        metadata: Option<&[u8]>,
+    ) -> Result<Claimed, StorageError> {
+        let survey = self.survey()?;
+        let mut judge = Judge::new(self, have, expected);
+        let mut foreign = Vec::new();
+        for file in self.plan.wanted_files() {
+            if judge.is_foreign(file, &survey)? {
+                foreign.push(file);
+            }
+        }
+        if let Some(file) = foreign.first().filter(|_| !overwrite) {
+            let path = self.plan.path(*file);
+            return Err(StorageError::NotOurs { path });
+        }
+        for file in &foreign {
+            self.cut(*file, have)?;
+        }
+        let survey = if foreign.is_empty() {
+            survey
+        } else {
+            self.survey()?
+        };
+        self.check_space(self.space_needed(&survey, have), &self.plan.dir)?;
+        let Some(root) = self.root() else {
+            return Err(StorageError::FolderGone {
+                path: self.plan.dir.clone(),
+            });
+        };
+        let renamed = naming::settle(&root, &self.plan)?;
+        let plan = Arc::new(Plan::clone(&self.plan).with_renamed(renamed));
+        let mut claimed = Self {
+            dir: self.dir_again()?,
+            plan,
+            record: None,
+            keeps: false,
+            made: false,
+            locked: true,
+        };
+        let (record, moved) = self.record_for(&claimed, have, metadata)?;
+        claimed.record = record;
+        claimed.keeps = true;
+        let mut folder = Folder::default();
+        for file in claimed
+            .plan
+            .wanted_files()
+            .filter(|file| claimed.len(*file) == 0)
+        {
+            if survey[file].is_none() {
+                claimed.create(file, &mut folder)?;
+            }
+        }
+        Ok(Claimed {
+            warnings: naming::warnings(&claimed.plan),
+            storage: Arc::new(claimed),
+            moved,
+        })
+    }
+
+    /// Cuts a file that was not ours. Pieces that it holds are good, so with them only what
+    /// is too much goes.
+    fn cut(&self, file: usize, have: &Bitfield) -> Result<(), StorageError> {
+        let holds_any = self.pieces_of(file).any(|piece| have.has(piece));
+        let len = if holds_any { self.len(file) } else { 0 };
+        let (fd, _) = self.create(file, &mut Folder::default())?;
+        rustix::fs::ftruncate(&fd, len)
+            .map_err(|errno| StorageError::io("cut", self.plan.path(file), errno))
+    }
+
+    /// The record as `claimed` needs it, and the pieces of which parts were moved. What is
+    /// kept in the record is moved along, or into the file where it belongs now, before the
+    /// old record goes.
+    fn record_for(
+        &self,
+        claimed: &Self,
+        have: &Bitfield,
+        metadata: Option<&[u8]>,
+    ) -> Result<(Option<Record>, Bitfield), StorageError> {
+        let mut moved = Bitfield::none(self.layout().pieces());
+        let Some(record) = &self.record else {
+            return Ok((None, moved));
+        };
+        let head = claimed.head();
+        let lacks_info = || metadata.is_some() && self.says().info.is_none();
+        if record.head() == Some(&head) && !lacks_info() {
+            return Ok((
+                Some(
+                    record
+                        .try_clone()
+                        .map_err(|errno| self.record_failed("read", errno))?,
+                ),
+                moved,
+            ));
+        }
+        let names = self.plan.record_names();
+        let Some(shelf) = self.shelf(&names) else {
+            return Ok((None, moved));
+        };
+        let files = Arc::new(Self {
+            dir: self.dir_again()?,
+            plan: Arc::clone(&claimed.plan),
+            record: None,
+            keeps: false,
+            made: false,
+            locked: false,
+        });
+        let stretches = self.kept_in(record);
+        let new = shelf.replace(record, &head, metadata, &|new| {
+            for (range, at) in &stretches {
+                self.carry(record, range.clone(), *at, new, &files, have)?;
+            }
+            Ok(())
+        })?;
+        for (range, _) in &stretches {
+            self.layout()
+                .pieces_in(range.clone())
+                .for_each(|piece| _ = moved.insert(piece));
+        }
+        Ok((Some(new), moved))
+    }
+
+    /// The stretches that `record` keeps, if it keeps as much as it should.
+    fn kept_in(&self, record: &Record) -> plan::Kept {
+        let kept = plan::kept(self.layout(), &record.ours(self.layout().files()));
+        let len = kept
+            .last()
+            .map_or(0, |(range, at)| at + (range.end - range.start));
+        if len == record.kept() {
+            kept
+        } else {
+            plan::Kept::new()
+        }
+    }
+
+    /// Moves the kept bytes `range` of the torrent, the first of them at `at` in the old
+    /// record, to where `to` has them: a file, or the `new` record.
+    fn carry(
+        &self,
+        old: &Record,
+        range: Range<u64>,
+        at: u64,
+        new: &Record,
+        to: &Arc<Self>,
+        have: &Bitfield,
+    ) -> Result<(), StorageError> {
+        let mut files = to.files(1);
+        let mut from = range.start;
+        while from < range.end {
+            let end = (from + CHUNK).min(range.end);
+            let mut bytes = vec![0; (end - from) as usize];
+            let read = super::files::read_up_to(
+                &old.fd,
+                &mut bytes,
+                old.offset(at + (from - range.start)),
+            )
+            .map_err(|errno| self.record_failed("read", errno))?;
+            bytes.truncate(read);
+            let had = self
+                .layout()
+                .pieces_in(from..end)
+                .all(|piece| have.has(piece));
+            if bytes.iter().any(|byte| *byte != 0) {
+                let parts: Vec<_> = to.layout().parts(from..from + read as u64).collect();
+                let in_files = parts.iter().all(|part| to.plan.place(*part) == Place::File);
+                if let Some(at) = kept_at(to.plan.kept(), from..from + read as u64) {
+                    super::files::write_all(&new.fd, &bytes, new.offset(at))
+                        .map_err(|errno| self.record_failed("write", errno))?;
+                } else if in_files && !had {
+                    files.write(from, &mut [IoSlice::new(&bytes)])?;
+                }
+            }
+            from = end;
+        }
+        Ok(())
+    }
+
+    /// The bytes of files that `survey` and the pieces we `have` leave to be written.
+    pub fn space_needed(&self, survey: &Survey, have: &Bitfield) -> u64 {
+        let missing = |file: usize| {
+            let range = self.layout().file_range(file);
+            // Both are only an upper bound: not every file system tells what it has
+            // allocated, and not every allocated byte is of a piece that we have.
+            let allocated = survey[file].map_or(0, |state| state.allocated);
+            let verified: u64 = self
+                .pieces_of(file)
+                .filter(|piece| have.has(*piece))
+                .map(|piece| {
+                    let bytes = self.layout().piece_range(piece);
+                    bytes.end.min(range.end) - bytes.start.max(range.start)
+                })
+                .sum();
+            (range.end - range.start).saturating_sub(allocated.max(verified))
+        };
+        self.plan.wanted_files().map(missing).sum()
+    }
+
+    /// The bytes that the disk has left for us; `None` if it doesn't tell.
+    pub(super) fn free_space(&self) -> Option<u64> {
+        let disk = rustix::fs::fstatvfs(self.dir.as_ref()?).ok()?;
+        // Some network file systems answer zero to everything.
+        (disk.f_blocks > 0).then(|| disk.f_bavail.saturating_mul(disk.f_frsize))
+    }
+
+    fn check_space(&self, needed: u64, path: &Path) -> Result<(), StorageError> {
+        match self.free_space() {
+            Some(free) if free < needed => Err(StorageError::NoSpace {
+                path: path.to_owned(),
+                needed,
+                free,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Opens `file` for writing, made if missing, and says what the system knows of it.
+    pub(super) fn create(
+        &self,
+        file: usize,
+        last: &mut Folder,
+    ) -> Result<(rustix::fd::OwnedFd, rustix::fs::Stat), StorageError> {
+        let executable = self.plan.is_executable(file);
+        self.open_at(self.plan.names(file), Access::Write { executable }, last)?
+            .ok_or_else(|| StorageError::Missing {
+                path: self.plan.path(file),
+            })
+    }
+}
+
+/// Finds out whose a file is.
+struct Judge<'a> {
+    storage: &'a Arc<Storage>,
+    have: &'a Bitfield,
+    expected: &'a dyn Fn(PieceIndex) -> PieceHash,
+    /// Which files a record names as ours.
+    marked: Vec<bool>,
+    /// The hash of so many bytes of this value.
+    constants: HashMap<(u8, u32), PieceHash>,
+}
+
+impl<'a> Judge<'a> {
+    fn new(
+        storage: &'a Arc<Storage>,
+        have: &'a Bitfield,
+        expected: &'a dyn Fn(PieceIndex) -> PieceHash,
+    ) -> Self {
+        let files = storage.layout().files();
+        let marked = storage.record.as_ref().map(|record| record.ours(files));
+        Self {
+            storage,
+            have,
+            expected,
+            marked: marked.unwrap_or_else(|| vec![false; files]),
+            constants: HashMap::new(),
+        }
+    }
+
+    /// Whether what stands at the path of `file` must be the user's own.
+    fn is_foreign(&mut self, file: usize, survey: &Survey) -> Result<bool, StorageError> {
+        let size = survey[file].map_or(0, |state| state.size);
+        if size > self.storage.len(file) {
+            return Ok(true);
+        }
+        if size == 0 || self.marked[file] {
+            return Ok(false);
+        }
+        let mut pieces = self.storage.pieces_of(file);
+        // If each piece also has bytes of other files that are not there, none could match:
+        // then the file gets the benefit of doubt.
+        let can_be_judged = pieces.any(|piece| self.storage.others_are_there(piece, file, survey));
+        Ok(can_be_judged && !self.is_evident(file)?)
+    }
+
+    /// Whether a piece that matches shows that `file` is the torrent's.
+    fn is_evident(&mut self, file: usize) -> Result<bool, StorageError> {
+        let storage = self.storage;
+        let mut files = storage.files(1);
+        let mut values = Vec::new();
+        for piece in storage
+            .pieces_of(file)
+            .filter(|piece| self.have.has(*piece))
+        {
+            match files.constant(storage.layout().piece_range(piece)) {
+                Ok(Some(value)) if !values.contains(&value) => values.push(value),
+                Ok(Some(_)) | Err(StorageError::Missing { .. }) => {}
+                Ok(None) => return Ok(true),
+                Err(error) => return Err(error),
+            }
+        }
+        // Nothing but pieces like these: then there can be no better evidence.
+        let only_such = |piece| values.iter().any(|value| self.is_constant(piece, *value));
+        Ok(!values.is_empty() && storage.pieces_of(file).all(only_such))
+    }
+
+    /// Whether all bytes of `piece`, as it should be, are `value`.
+    fn is_constant(&mut self, piece: PieceIndex, value: u8) -> bool {
+        let len = self.storage.layout().piece_len(piece);
+        let hash = self.constants.entry((value, len)).or_insert_with(|| {
+            let mut hasher = Sha1::new();
+            let chunk = vec![value; len.min(64 * 1024) as usize];
+            let mut left = len as usize;
+            while left > 0 {
+                let here = left.min(chunk.len());
+                hasher.update(&chunk[..here]);
+                left -= here;
+            }
+            hasher.finalize().into()
+        });
+        *hash == (self.expected)(piece)
+    }
+}
+
+impl Storage {
+    /// Whether all bytes of `piece` that are not `file`'s are in wanted files as they are.
+    fn others_are_there(&self, piece: PieceIndex, file: usize, survey: &Survey) -> bool {
+        let parts = self.layout().parts(self.layout().piece_range(piece));
+        let mut others = parts.filter(|part| part.file != file && !part.pad);
+        others.all(|part| {
+            let size = |state: &FileState| state.size;
+            part.offset + part.len <= survey[part.file].as_ref().map_or(0, size)
+        })
+    }
+}

@@ -1,0 +1,98 @@
+//! The record as versions before 0.2 wrote it. It is read once more, then written anew.
+//!
+//! ```text
+//! d 6:!parts 11:…                   the kept parts
+//!   7:boot id 36:8b0c…              this start of the system
+//!   5:files lli1048576ei17…eee      of each wanted file: size, time
+//!   3:had 4:….   4:info 9:d4:name…e   9:info hash 20:…   6:wanted 1:.
+//! e
+//! ```
+//!
+//! Nothing was flushed before it was written, so it is believed only while the system has not
+//! been started anew. At the start of a run its first line alone was written, which does not
+//! say of which torrent it is: then it marks no file as ours.
+
+use super::{Form, MAX_DEPTH, Says, State, number, tail};
+use crate::bencode;
+use crate::types::InfoHash;
+use rustix::fd::OwnedFd;
+use rustix::io::Errno;
+use serde::Deserialize;
+use serde_bytes::ByteBuf;
+
+/// How it begins.
+const KEY: &[u8] = b"d6:!parts";
+
+/// What it says.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OldState {
+    /// How many bytes are kept in it.
+    pub kept: u64,
+    rest: Rest,
+}
+
+#[derive(Deserialize, Clone, PartialEq, Eq, Debug)]
+struct Rest {
+    #[serde(rename = "boot id")]
+    boot_id: String,
+    files: Vec<(u64, i64)>,
+    had: ByteBuf,
+    info: Option<ByteBuf>,
+    #[serde(rename = "info hash")]
+    info_hash: ByteBuf,
+    wanted: ByteBuf,
+}
+
+impl OldState {
+    /// Which of `files` files were wanted.
+    pub fn wanted(&self, files: usize) -> Vec<bool> {
+        let bit = |file: usize| {
+            let byte = self.rest.wanted.get(file / 8);
+            byte.is_some_and(|byte| byte & (0x80 >> (file % 8)) != 0)
+        };
+        (0..files).map(bit).collect()
+    }
+
+    pub(super) fn says(&self) -> Says {
+        let rest = self.rest.clone();
+        let state = State {
+            files: rest.files,
+            had: rest.had,
+        };
+        Says {
+            info: rest.info.map(ByteBuf::into_vec),
+            state: boot_id()
+                .is_some_and(|id| id == rest.boot_id)
+                .then_some(state),
+        }
+    }
+}
+
+/// The form of a file that begins with `begin`, if it is an old record and can be ours.
+pub(super) fn form_of(
+    fd: &OwnedFd,
+    begin: &[u8],
+    info_hash: InfoHash,
+) -> Result<Option<Form>, Errno> {
+    let after_key = begin.strip_prefix(KEY).and_then(number);
+    let Some((kept, after)) = after_key else {
+        return Ok(None);
+    };
+    let kept_at = (begin.len() - after.len()) as u64;
+    let rest = tail(fd, kept_at.saturating_add(kept))?;
+    if rest.is_empty() && kept == 0 {
+        return Ok(Some(Form::Blank));
+    }
+    let rest: Option<Rest> = bencode::decode(&[b"d", &rest[..]].concat(), MAX_DEPTH).ok();
+    let ours = rest.filter(|rest| *rest.info_hash == info_hash.0);
+    Ok(ours.map(|rest| Form::Old {
+        kept_at,
+        state: Box::new(OldState { kept, rest }),
+    }))
+}
+
+/// A name for this start of the system; `None` where the system has none to give.
+fn boot_id() -> Option<String> {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(id.trim().to_owned()).filter(|id| !id.is_empty())
+}

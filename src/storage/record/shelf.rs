@@ -1,0 +1,339 @@
+//! Where the record stands, and who may use it: finding it, making it, locking it.
+//!
+//! Its first name is `NAME.storrent`. What stands there may be the user's own or another
+//! torrent's; then, and where the disk refuses that name, it has its second one,
+//! `.INFOHASH.storrent`. A run that is going to write to the files locks the record first,
+//! with `flock`, which ends with the process, however that ends.
+
+use super::{Form, Head, MAGIC, Record, failed, form_of, fresh};
+use crate::storage::files::{read_up_to, write_all};
+use crate::storage::{FileState, StorageError};
+use crate::types::InfoHash;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{
+    AtFlags, FileType, FlockOperation, Mode, OFlags, RenameFlags, flock, fstat, ftruncate, openat,
+    renameat, renameat_with, unlinkat,
+};
+use rustix::io::Errno;
+use std::path::Path;
+
+/// How often the record is looked for anew, because another run removed it meanwhile.
+const TRIES: usize = 20;
+
+/// DIR, and what the record of one torrent may be called there.
+pub struct Shelf<'a> {
+    /// DIR, open.
+    pub dir: BorrowedFd<'a>,
+    /// Its path, for messages.
+    pub path: &'a Path,
+    /// The names, the best first; the last is the hidden one.
+    pub names: &'a [String],
+    /// Which torrent.
+    pub info_hash: InfoHash,
+    /// How many files it has.
+    pub files: usize,
+}
+
+/// What was found on the shelf.
+pub enum Drawer {
+    /// The torrent's record, or a file that may become it.
+    Taken(Record),
+    /// None; it can be made by this name.
+    Free(String),
+}
+
+/// What stands at one name.
+enum Look {
+    Absent,
+    /// The disk takes no such name.
+    Refused,
+    Ours(Record),
+    /// Somebody else's: left alone.
+    Foreign,
+}
+
+/// Whether nobody else can write to the torrent's files now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Lock {
+    /// Nobody can.
+    Sure,
+    /// This disk knows of no locks.
+    Unknown,
+}
+
+impl Shelf<'_> {
+    /// Looks for the record. Changes nothing.
+    ///
+    /// # Errors
+    /// [`StorageError`], if something cannot be read, or all names are taken.
+    pub fn find(&self) -> Result<Drawer, StorageError> {
+        let mut free = None;
+        let mut blank = None;
+        // The last name first: there, nothing but this torrent's record stands.
+        for name in self.names.iter().rev() {
+            match self.look(name)? {
+                Look::Ours(record) if record.form == Form::Blank => blank = Some(record),
+                Look::Ours(record) => return Ok(Drawer::Taken(record)),
+                Look::Absent => free = Some(name),
+                Look::Refused | Look::Foreign => {}
+            }
+        }
+        match (blank, free) {
+            // Of two, the better name: `free` and `blank` were overwritten by it.
+            (Some(record), Some(name)) if self.is_better(name, &record.name) => {
+                Ok(Drawer::Free(name.clone()))
+            }
+            (Some(record), _) => Ok(Drawer::Taken(record)),
+            (None, Some(name)) => Ok(Drawer::Free(name.clone())),
+            (None, None) => Err(StorageError::NoRecord {
+                path: self
+                    .names
+                    .last()
+                    .map(|name| self.path.join(name))
+                    .unwrap_or_default(),
+            }),
+        }
+    }
+
+    fn is_better(&self, name: &str, than: &str) -> bool {
+        let place = |name: &str| self.names.iter().position(|other| other == name);
+        place(name) < place(than)
+    }
+
+    fn look(&self, name: &str) -> Result<Look, StorageError> {
+        // A pipe of that name must not hold us up.
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+        let open = |access| openat(self.dir, name, access | flags, Mode::empty());
+        let opened = match open(OFlags::RDWR) {
+            Err(Errno::ACCESS | Errno::PERM | Errno::ROFS) => open(OFlags::RDONLY),
+            opened => opened,
+        };
+        let fd = match opened {
+            Ok(fd) => fd,
+            Err(Errno::NOENT) => return Ok(Look::Absent),
+            Err(Errno::INVAL | Errno::NAMETOOLONG | Errno::ILSEQ) => return Ok(Look::Refused),
+            Err(
+                Errno::LOOP
+                | Errno::MLINK
+                | Errno::ISDIR
+                | Errno::NXIO
+                | Errno::ACCESS
+                | Errno::PERM,
+            ) => {
+                return Ok(Look::Foreign);
+            }
+            Err(errno) => return Err(failed("open", self.path, name, errno)),
+        };
+        let stat = fstat(&fd).map_err(|errno| failed("read", self.path, name, errno))?;
+        if !FileType::from_raw_mode(stat.st_mode).is_file() {
+            return Ok(Look::Foreign);
+        }
+        let size = FileState::from(stat).size;
+        let form = form_of(&fd, size, self.info_hash, self.files);
+        let form = form.map_err(|errno| failed("read", self.path, name, errno))?;
+        Ok(form.map_or(Look::Foreign, |form| {
+            Look::Ours(Record {
+                fd,
+                name: name.to_owned(),
+                form,
+            })
+        }))
+    }
+
+    /// Locks the record, and makes it first if there is none, with `head` and `info`. Also
+    /// whether it was made.
+    ///
+    /// # Errors
+    /// [`StorageError::InUse`] if another run has it; any other if the system refuses.
+    pub fn lock(
+        &self,
+        head: &Head,
+        info: Option<&[u8]>,
+    ) -> Result<(Record, Lock, bool), StorageError> {
+        self.look_for_others()?;
+        for _ in 0..TRIES {
+            let (mut record, made) = match self.find()? {
+                Drawer::Taken(record) => (record, false),
+                Drawer::Free(name) => match self.make(&name, head, info)? {
+                    Some(record) => (record, true),
+                    None => continue, // another run was faster
+                },
+            };
+            let lock = self.take(&record.fd, &record.name)?;
+            // Whoever had it may have removed it just before, or another one stand there now.
+            let Drawer::Taken(again) = self.find()? else {
+                continue;
+            };
+            if again.name != record.name || !is_same(&again.fd, &record.fd) {
+                continue;
+            }
+            record.form = again.form;
+            if record.form == Form::Blank {
+                self.write_fresh(&mut record, head, info)?;
+            }
+            return Ok((record, lock, made));
+        }
+        Err(StorageError::InUse {
+            path: self.path.to_owned(),
+        })
+    }
+
+    fn take(&self, fd: &OwnedFd, name: &str) -> Result<Lock, StorageError> {
+        match flock(fd, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Lock::Sure),
+            Err(Errno::WOULDBLOCK) => Err(StorageError::InUse {
+                path: self.path.join(name),
+            }),
+            Err(Errno::NOLCK | Errno::NOTSUP | Errno::NOSYS | Errno::INVAL | Errno::BADF) => {
+                Ok(Lock::Unknown)
+            }
+            Err(errno) => Err(failed("lock", self.path, name, errno)),
+        }
+    }
+
+    /// Another torrent that is being downloaded to the same place has its record there.
+    fn look_for_others(&self) -> Result<(), StorageError> {
+        let Some(name) = self.names.first() else {
+            return Ok(());
+        };
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let Ok(fd) = openat(self.dir, name.as_str(), flags, Mode::empty()) else {
+            return Ok(());
+        };
+        let mut begin = [0; MAGIC.len() + 20];
+        let read = read_up_to(&fd, &mut begin, 0).unwrap_or(0);
+        let of_another = begin[..read]
+            .strip_prefix(MAGIC)
+            .is_some_and(|hash| hash != self.info_hash.0);
+        match of_another
+            && flock(&fd, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK)
+        {
+            true => Err(StorageError::PlaceInUse {
+                path: self.path.join(name),
+            }),
+            false => Ok(()),
+        }
+    }
+
+    /// Makes the record, complete and locked from the moment when it has its name; `None` if
+    /// somebody else just made one.
+    fn make(
+        &self,
+        name: &str,
+        head: &Head,
+        info: Option<&[u8]>,
+    ) -> Result<Option<Record>, StorageError> {
+        let new = self.new_name();
+        let failed = |errno| failed("make", self.path, name, errno);
+        let mut record = self.draft(name, head, info, &|_| Ok(()))?;
+        let error = match renameat_with(self.dir, &new, self.dir, name, RenameFlags::NOREPLACE) {
+            Ok(()) => return Ok(Some(record)),
+            Err(errno) => errno,
+        };
+        let _ = unlinkat(self.dir, &new, AtFlags::empty());
+        match error {
+            Errno::EXIST => return Ok(None),
+            Errno::INVAL | Errno::NOSYS | Errno::NOTSUP => {}
+            errno => return Err(failed(errno)),
+        }
+        // This disk cannot rename without replacing. Whoever finds the file empty may use it.
+        let flags =
+            OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        record.fd = match openat(self.dir, name, flags, Mode::from_raw_mode(0o666)) {
+            Ok(fd) => fd,
+            Err(Errno::EXIST) => return Ok(None),
+            Err(errno) => return Err(failed(errno)),
+        };
+        self.take(&record.fd, name)?;
+        self.write_fresh(&mut record, head, info)?;
+        Ok(Some(record))
+    }
+
+    /// Writes the record anew, and puts it in the place of `old`, which we have locked.
+    /// `fill` writes what is to be kept in it.
+    ///
+    /// # Errors
+    /// [`StorageError`], if the system refuses; then `old` stands as it stood.
+    pub fn replace(
+        &self,
+        old: &Record,
+        head: &Head,
+        info: Option<&[u8]>,
+        fill: &dyn Fn(&Record) -> Result<(), StorageError>,
+    ) -> Result<Record, StorageError> {
+        let record = self.draft(&old.name, head, info, fill)?;
+        renameat(self.dir, self.new_name(), self.dir, &old.name)
+            .map_err(|errno| failed("write", self.path, &old.name, errno))?;
+        Ok(record)
+    }
+
+    /// A new record, locked, that has not got its name yet.
+    fn draft(
+        &self,
+        name: &str,
+        head: &Head,
+        info: Option<&[u8]>,
+        fill: &dyn Fn(&Record) -> Result<(), StorageError>,
+    ) -> Result<Record, StorageError> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let fd = openat(self.dir, self.new_name(), flags, Mode::from_raw_mode(0o666))
+            .map_err(|errno| failed("make", self.path, name, errno))?;
+        self.take(&fd, name)?;
+        let mut record = Record {
+            fd,
+            name: name.to_owned(),
+            form: Form::Blank,
+        };
+        let written = self
+            .write_fresh(&mut record, head, info)
+            .and_then(|()| fill(&record));
+        if written.is_err() {
+            let _ = unlinkat(self.dir, self.new_name(), AtFlags::empty());
+        }
+        written.map(|()| record)
+    }
+
+    /// Puts a fresh record into an open file.
+    fn write_fresh(
+        &self,
+        record: &mut Record,
+        head: &Head,
+        info: Option<&[u8]>,
+    ) -> Result<(), StorageError> {
+        let (begin, end) = fresh(head, info);
+        let end_at = begin.len() as u64 + head.kept;
+        // With nothing kept it is one write: no record is ever seen half written.
+        let written = match head.kept {
+            0 => write_all(&record.fd, &[begin, end.clone()].concat(), 0),
+            _ => {
+                write_all(&record.fd, &begin, 0).and_then(|()| write_all(&record.fd, &end, end_at))
+            }
+        };
+        written
+            .and_then(|()| ftruncate(&record.fd, end_at + end.len() as u64))
+            .map_err(|errno| failed("write", self.path, &record.name, errno))?;
+        record.form = Form::Sound(head.clone());
+        Ok(())
+    }
+
+    /// Removes the record, which we have locked.
+    ///
+    /// # Errors
+    /// [`StorageError`], if the system refuses.
+    pub fn remove(&self, record: &Record) -> Result<(), StorageError> {
+        match unlinkat(self.dir, record.name.as_str(), AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(errno) => Err(failed("remove", self.path, &record.name, errno)),
+        }
+    }
+
+    /// What a record is called until it is complete.
+    fn new_name(&self) -> String {
+        format!(".{}.storrent.new", self.info_hash)
+    }
+}
+
+fn is_same(one: impl AsFd, other: impl AsFd) -> bool {
+    let id = |fd: BorrowedFd<'_>| fstat(fd).map(|stat| FileState::from(stat).id);
+    id(one.as_fd()).is_ok_and(|one| id(other.as_fd()) == Ok(one))
+}

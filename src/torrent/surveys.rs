@@ -1,0 +1,138 @@
+//! Is everything still on the disk? Asked before a torrent is called complete, and whenever
+//! what was stored is not where it was.
+//!
+//! The user's files lie in the user's folder: somebody may remove, move or change them while
+//! we write to them. The checker's thread looks at the disk ([`crate::checker`]); here is
+//! decided when it is to look, and what follows. Part of the [`Torrent`].
+
+use super::rate::Budgets;
+use super::{Action, Phase, Torrent, detail};
+use crate::human::count;
+use crate::layout::PieceIndex;
+use crate::messages::{Command, Surveyed};
+use crate::report::Report;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// The looks at all files of one torrent.
+#[derive(Debug, Default)]
+pub(super) struct Surveys {
+    /// One is asked for and not answered; we had so many pieces then.
+    asked: Option<u32>,
+    /// Pieces that were not where they were stored: each is excused once.
+    excused: BTreeSet<PieceIndex>,
+    /// Files that had lost something at an earlier look.
+    lost_before: BTreeSet<usize>,
+}
+
+impl Surveys {
+    /// Whether the disk is being looked at.
+    pub fn is_asked(&self) -> bool {
+        self.asked.is_some()
+    }
+}
+
+impl Torrent {
+    /// Has the disk looked at, unless it is being looked at.
+    pub(super) fn survey(&mut self, actions: &mut Vec<Action>) {
+        if !self.surveys.is_asked() && self.leaving.is_none() {
+            self.surveys.asked = Some(self.content.have.count());
+            actions.push(Action::Survey(self.content.have.clone()));
+        }
+    }
+
+    /// The blocks of `piece` were stored, and are not where they were. True if that is nobody's
+    /// fault; a second time it would be too strange.
+    pub(super) fn is_excused(&mut self, piece: PieceIndex, actions: &mut Vec<Action>) -> bool {
+        let excused = self.surveys.excused.insert(piece);
+        if excused {
+            self.survey(actions);
+        }
+        excused
+    }
+
+    /// What the look at all files found.
+    pub fn on_surveyed(
+        &mut self,
+        surveyed: &Surveyed,
+        now: Instant,
+        budgets: &mut Budgets,
+    ) -> Vec<Action> {
+        let mut actions = Vec::new();
+        let asked = self.surveys.asked.take();
+        if !surveyed.changed.is_empty() {
+            self.on_changed(surveyed, &mut actions);
+        }
+        if surveyed.lost.is_empty() && asked == Some(self.content.have.count()) {
+            self.complete(now, &mut actions);
+        }
+        self.check_complete(now, &mut actions);
+        self.feed_hungry(now, budgets, &mut actions);
+        actions
+    }
+
+    /// Files are not as they were left: what is lost of them is to be fetched again.
+    fn on_changed(&mut self, Surveyed { changed, lost }: &Surveyed, actions: &mut Vec<Action>) {
+        for piece in lost {
+            if self.content.have.remove(*piece) {
+                self.have_bytes -= self.content.wanted_bytes_in(*piece);
+                self.picker.lost(*piece);
+            }
+        }
+        let layout = Arc::clone(&self.content.layout);
+        let files = changed.iter().map(|(file, _)| layout.pieces_of_file(*file));
+        let pieces = files.flatten().filter_map(|index| layout.piece(index));
+        let forgotten = self.picker.unsettle(pieces) + lost.len() as u64;
+        self.level = self.level.saturating_sub(forgotten);
+        let gone: Arc<[PieceIndex]> = lost.as_slice().into();
+        for (key, peer) in self.peers.iter_mut().filter(|(_, peer)| peer.gives()) {
+            actions.push(Action::Send(*key, Command::Moved(gone.clone())));
+            peer.useful += lost.iter().filter(|piece| peer.have.has(**piece)).count() as u32;
+            if peer.welcome && !peer.we_want && peer.useful > 0 {
+                peer.we_want = true;
+                actions.push(Action::Send(*key, Command::Interest(true)));
+            }
+        }
+        let paths = changed.iter().map(|(_, path)| path.as_str());
+        let paths = paths.take(3).collect::<Vec<_>>().join(", ");
+        let paths = match changed.len().saturating_sub(3) {
+            0 => paths,
+            more => format!("{paths} and {}", count(more as u64, "more file")),
+        };
+        if lost.is_empty() {
+            let text = format!("another file than before, with the right data: {paths}");
+            return actions.push(detail(1, text));
+        }
+        let again = changed
+            .iter()
+            .find(|(file, _)| self.surveys.lost_before.contains(file));
+        if let Some((_, path)) = again {
+            return actions.push(Action::Fail(format!(
+                "{path} was moved, removed or changed again while storrent was writing to it; stop \
+                 what does that, then run the same command again"
+            )));
+        }
+        self.surveys
+            .lost_before
+            .extend(changed.iter().map(|(file, _)| *file));
+        actions.push(Action::Tell(Report::Warning {
+            info_hash: Some(self.setup.info_hash),
+            message: format!(
+                "moved, removed or changed while storrent was writing to it: {paths}; {} fetched again",
+                match lost.len() {
+                    1 => "1 piece is".to_owned(),
+                    n => format!("{n} pieces are"),
+                }
+            ),
+        }));
+    }
+
+    /// A block that we have is not on the disk: what else is gone?
+    pub(super) fn on_missing(&mut self, error: String, actions: &mut Vec<Action>) {
+        match self.phase {
+            Phase::Downloading => self.survey(actions),
+            _ => actions.push(Action::Fail(error)),
+        }
+    }
+}
