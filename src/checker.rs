@@ -413,6 +413,7 @@ impl<H: Fn(PieceIndex) -> PieceHash> CheckerThread<H> {
             }
         })?;
         self.note_opened();
+        storage.mend(&changed)?;
         if lost.is_empty() {
             self.complete(have)?;
         }

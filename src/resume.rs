@@ -27,7 +27,7 @@ const NOT_LOOKED_AT: (u64, i64) = (0, -1);
 pub struct Trusted {
     /// We have these.
     pub have: Bitfield,
-    /// These are wanted and must be hashed.
+    /// These must be hashed: all are wanted, but for a few that the state says we have.
     pub unknown: Bitfield,
     /// These belong to files that an earlier run began and this one does not ask for; they
     /// would have to be hashed.
@@ -60,7 +60,13 @@ pub fn trusted(storage: &Storage, survey: &Survey) -> Trusted {
     };
     for piece in plan.pieces_of_ours().iter() {
         let mut parts = layout.parts(layout.piece_range(piece));
-        if parts.all(|part| unchanged[part.file]) && !storage.is_partly_kept(piece) {
+        let unchanged = parts.all(|part| unchanged[part.file] || !plan.ours()[part.file]);
+        if unchanged && storage.is_partly_kept(piece) {
+            // Kept parts have no time of change. Few pieces have any.
+            if had.has(piece) || wanted.has(piece) {
+                trusted.unknown.insert(piece);
+            }
+        } else if unchanged {
             if had.has(piece) {
                 trusted.have.insert(piece);
             }

@@ -183,6 +183,26 @@ impl Storage {
         })
     }
 
+    /// Makes those of `files` again that are empty and gone: no piece brings them.
+    ///
+    /// # Errors
+    /// [`StorageError::TooLong`] for one that somebody made longer; any other if the system
+    /// refuses.
+    pub fn mend(&self, files: &[usize]) -> Result<(), StorageError> {
+        let mut folder = Folder::default();
+        for &file in files {
+            match self.look(file, &mut folder)? {
+                Some(state) if state.size > self.len(file) => {
+                    let path = self.plan.path(file);
+                    return Err(StorageError::TooLong { path });
+                }
+                None if self.len(file) == 0 => _ = self.create(file, &mut folder)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Cuts a file that was not ours. Pieces that it holds are good, so with them only what
     /// is too much goes.
     fn cut(&self, file: usize, have: &Bitfield) -> Result<(), StorageError> {

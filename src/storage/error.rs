@@ -80,6 +80,16 @@ pub enum StorageError {
         /// The last name that was tried.
         path: PathBuf,
     },
+    /// Somebody wrote more into a file than belongs there.
+    #[error(
+        "{} has become longer than the torrent says; stop what writes to it, then run the same \
+         command again",
+        path.display()
+    )]
+    TooLong {
+        /// The file.
+        path: PathBuf,
+    },
     /// The folder to save in is no longer at its path.
     #[error(
         "{} was moved or removed while storrent was writing to it; put it back, or choose another \

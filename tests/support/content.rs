@@ -21,6 +21,10 @@ pub struct Spec {
     tiers: Vec<Vec<String>>,
     webseeds: Vec<String>,
     seed: u64,
+    /// What some of the files hold, by their place from 0.
+    contents: Vec<(usize, Vec<u8>)>,
+    /// Pieces whose hash in the torrent is false.
+    false_hashes: Vec<usize>,
 }
 
 /// One file of a torrent.
@@ -75,7 +79,22 @@ impl Spec {
             tiers: vec![],
             webseeds: vec![],
             seed: 1,
+            contents: vec![],
+            false_hashes: vec![],
         }
+    }
+
+    /// The file at this place, from 0, holds these bytes instead of random ones.
+    pub fn content(mut self, place: usize, bytes: Vec<u8>) -> Self {
+        self.files[place].1 = bytes.len() as u64;
+        self.contents.push((place, bytes));
+        self
+    }
+
+    /// The torrent says something false of this piece.
+    pub fn false_hash(mut self, piece: usize) -> Self {
+        self.false_hashes.push(piece);
+        self
     }
 
     /// Bytes of a piece; 32 KiB unless told.
@@ -126,7 +145,10 @@ impl Spec {
         let last = self.files.len() - 1;
         for (number, (path, len)) in self.files.iter().enumerate() {
             let start = data.len();
-            fill(&mut data, *len as usize, &mut dice);
+            match self.contents.iter().find(|(place, _)| *place == number) {
+                Some((_, bytes)) => data.extend_from_slice(bytes),
+                None => fill(&mut data, *len as usize, &mut dice),
+            }
             let below: PathBuf = [&self.name].into_iter().chain(path).collect();
             files.push(File {
                 path: below,
@@ -162,7 +184,10 @@ impl Spec {
                 ]));
             }
         }
-        let hashes: Vec<u8> = data.chunks(self.piece_length).flat_map(sha1).collect();
+        let mut hashes: Vec<u8> = data.chunks(self.piece_length).flat_map(sha1).collect();
+        for piece in self.false_hashes {
+            hashes[20 * piece] ^= 1;
+        }
         let mut info = dict([
             ("name", self.name.as_str().into()),
             ("piece length", Value::Int(self.piece_length as i64)),

@@ -140,7 +140,7 @@ pub fn skip(name: &str, why: &str) {
 
 /// Whether there is such a program; `python3-libtorrent` is a module of the
 /// distribution's Python.
-fn installed(program: &str) -> bool {
+pub fn installed(program: &str) -> bool {
     let mut ask = match program {
         "python3-libtorrent" => {
             let mut python = Command::new("/usr/bin/python3");

@@ -42,6 +42,15 @@ pub enum Drawer {
     Free(String),
 }
 
+/// What became of making a record.
+enum Made {
+    Record(Record),
+    /// Somebody else just made one.
+    Taken,
+    /// The disk takes no such name.
+    Refused,
+}
+
 /// What stands at one name.
 enum Look {
     Absent,
@@ -155,8 +164,15 @@ impl Shelf<'_> {
             let (mut record, made) = match self.find()? {
                 Drawer::Taken(record) => (record, false),
                 Drawer::Free(name) => match self.make(&name, head, info)? {
-                    Some(record) => (record, true),
-                    None => continue, // another run was faster
+                    Made::Record(record) => (record, true),
+                    Made::Taken => continue, // another run was faster
+                    Made::Refused => {
+                        let others = Shelf {
+                            names: self.names.get(1..).unwrap_or_default(),
+                            ..*self
+                        };
+                        return others.lock(head, info);
+                    }
                 },
             };
             let lock = self.take(&record.fd, &record.name)?;
@@ -215,25 +231,20 @@ impl Shelf<'_> {
         }
     }
 
-    /// Makes the record, complete and locked from the moment when it has its name; `None` if
-    /// somebody else just made one.
-    fn make(
-        &self,
-        name: &str,
-        head: &Head,
-        info: Option<&[u8]>,
-    ) -> Result<Option<Record>, StorageError> {
+    /// Makes the record, complete and locked from the moment when it has its name.
+    fn make(&self, name: &str, head: &Head, info: Option<&[u8]>) -> Result<Made, StorageError> {
         let new = self.new_name();
         let failed = |errno| failed("make", self.path, name, errno);
         let mut record = self.draft(name, head, info, &|_| Ok(()))?;
         let error = match renameat_with(self.dir, &new, self.dir, name, RenameFlags::NOREPLACE) {
-            Ok(()) => return Ok(Some(record)),
+            Ok(()) => return Ok(Made::Record(record)),
             Err(errno) => errno,
         };
         let _ = unlinkat(self.dir, &new, AtFlags::empty());
         match error {
-            Errno::EXIST => return Ok(None),
+            Errno::EXIST => return Ok(Made::Taken),
             Errno::INVAL | Errno::NOSYS | Errno::NOTSUP => {}
+            Errno::NAMETOOLONG | Errno::ILSEQ => return Ok(Made::Refused),
             errno => return Err(failed(errno)),
         }
         // This disk cannot rename without replacing. Whoever finds the file empty may use it.
@@ -241,12 +252,13 @@ impl Shelf<'_> {
             OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         record.fd = match openat(self.dir, name, flags, Mode::from_raw_mode(0o666)) {
             Ok(fd) => fd,
-            Err(Errno::EXIST) => return Ok(None),
+            Err(Errno::EXIST) => return Ok(Made::Taken),
+            Err(Errno::INVAL) => return Ok(Made::Refused),
             Err(errno) => return Err(failed(errno)),
         };
         self.take(&record.fd, name)?;
         self.write_fresh(&mut record, head, info)?;
-        Ok(Some(record))
+        Ok(Made::Record(record))
     }
 
     /// Writes the record anew, and puts it in the place of `old`, which we have locked.
