@@ -173,7 +173,12 @@ fn an_earlier_selection_is_resumed() {
     for signal in [Signal::INT, Signal::KILL] {
         let place = Place::new(spec());
         let seed = Seed::of(&place.torrent).start();
-        cut(&place, &["-f", "1"], 20, signal);
+        let half = Seed::of(&place.torrent).budget(20).start();
+        let run = place.download().args(["-f", "1"]).peers(&[half.addr]);
+        let mut run = run.start();
+        has(&mut run, PIECE as u64);
+        run.kill(signal);
+        run.wait();
         let had = place.torrent.pieces_on_disk(&place.dir());
         assert!(had.iter().any(|had| *had));
         place
