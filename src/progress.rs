@@ -177,6 +177,7 @@ mod tests {
             web_seeds: 0,
             downloaded_bytes: have_bytes,
             uploaded_bytes: 1024,
+            seeding: false,
             idle: None,
         }
     }

@@ -66,7 +66,7 @@ pub enum Report {
         /// Bytes of the files asked for that are there.
         have_bytes: u64,
     },
-    /// How it goes; each second.
+    /// How it goes; each second, and once at the end, when all peers have gone.
     Progress(Progress),
     /// All that was asked for is on disk and verified.
     Complete {
@@ -127,6 +127,8 @@ pub struct Progress {
     pub downloaded_bytes: u64,
     /// Payload sent in this run.
     pub uploaded_bytes: u64,
+    /// It has all and stays to serve others.
+    pub seeding: bool,
     /// Why nothing comes, if nothing comes.
     pub idle: Option<String>,
 }

@@ -6,7 +6,6 @@ use crate::checker::CheckRequest;
 use crate::human::chain;
 use crate::report::Report;
 use crate::resume;
-use crate::torrent::Phase;
 use crate::types::TorrentId;
 use std::time::Instant;
 
@@ -64,19 +63,21 @@ impl Engine<'_> {
         (0..self.works.len()).for_each(|index| self.leave(TorrentId(index as u32)));
     }
 
-    pub(super) fn save_records(&mut self) {
-        (0..self.works.len()).for_each(|index| self.save_record(index));
+    pub(super) fn conclude_all(&mut self) {
+        (0..self.works.len()).for_each(|index| self.conclude(index));
     }
 
-    /// The torrent is over; what it has is written down, so that the next run need not
-    /// hash it all.
-    pub(super) fn save_record(&mut self, index: usize) {
+    /// The torrent is over: its last figures are told, and what it has is written down, so
+    /// that the next run need not hash it all.
+    fn conclude(&mut self, index: usize) {
         let work = &mut self.works[index];
         let (Stage::Running(running) | Stage::Leaving(running, _)) =
             std::mem::replace(&mut work.stage, Stage::Over)
         else {
             return;
         };
+        let last = running.torrent.progress(Instant::now());
+        self.reporter.report(Report::Progress(last));
         let incomplete = running.torrent.have_bytes() < running.torrent.wanted_bytes();
         if let (Some(stored), Some(known)) = (running.stored, &work.known)
             && incomplete
@@ -98,7 +99,7 @@ impl Engine<'_> {
             if let Stage::Leaving(running, since) = &self.works[index].stage
                 && Self::has_left(running, *since)
             {
-                self.save_record(index);
+                self.conclude(index);
             }
         }
         let over = self
@@ -108,11 +109,10 @@ impl Engine<'_> {
         over || self.deadline.is_some_and(|deadline| now >= deadline)
     }
 
-    /// Whether a torrent's goodbye is over: its trackers have been told, and, if it is
-    /// incomplete, the last blocks of its peers were written and checked.
+    /// Whether a torrent's goodbye is over: its peers have had their last say, and its
+    /// trackers have been told.
     fn has_left(running: &Running, since: Instant) -> bool {
-        let quiet = running.torrent.phase() == Phase::Done
-            || running.torrent.unchecked() == 0 && running.torrent.no_giver_left();
+        let quiet = running.torrent.is_settled(Instant::now());
         let patient = running.torrent.is_joining() && since.elapsed() < JOINING;
         quiet && running.torrent.has_left() && !patient
     }

@@ -306,7 +306,7 @@ impl<'a> Engine<'a> {
                 },
             }
         }
-        self.save_records();
+        self.conclude_all();
         self.ending
     }
 

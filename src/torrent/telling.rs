@@ -8,7 +8,7 @@ use crate::report::Progress;
 use std::time::Instant;
 
 impl Torrent {
-    /// How it goes.
+    /// How it goes: each second, and once more when all peers have gone.
     pub fn progress(&self, now: Instant) -> Progress {
         let connected = self.peers.values().filter(|peer| peer.welcome);
         let download_rate = self.down.get(now) as u64;
@@ -25,6 +25,7 @@ impl Torrent {
             web_seeds: self.web_seeds.open(),
             downloaded_bytes: self.downloaded,
             uploaded_bytes: self.uploaded,
+            seeding: self.phase == Phase::Seeding,
             idle: nothing_comes.then(|| self.why_idle()),
         }
     }
