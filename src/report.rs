@@ -102,6 +102,10 @@ pub enum Report {
         /// One line.
         message: String,
     },
+    /// A piece of the story that `storrent demo` tells: for stdout, as it stands.
+    Said(String),
+    /// Nothing more comes about the torrents: a display shows a last time how they are.
+    Over,
 }
 
 /// How one torrent goes.
@@ -135,6 +139,6 @@ pub struct Progress {
 
 /// Shows reports to somebody.
 pub trait Reporter {
-    /// Takes one report. Called on the main thread: must not block for long.
+    /// Takes one report. Called on the main thread, which must never wait.
     fn report(&mut self, report: Report);
 }
