@@ -31,6 +31,10 @@ use written::Written;
 /// At the end of a run that had no goodbye, what nobody reads is given up after so long.
 const UNREAD_FOR: Duration = Duration::from_secs(3);
 
+/// But so long it has in any case: the goodbye may have taken all of its time, and whoever
+/// reads gets the last line.
+const LAST_LINES: Duration = Duration::from_millis(500);
+
 /// Nothing can be shown.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot start a thread that prints; allow this user more threads (ulimit -u)")]
@@ -79,8 +83,8 @@ impl Display {
     }
 
     /// Says how things stand for those torrents that are not complete, and leaves the
-    /// terminal tidy. Waits until that is written, but not beyond `deadline`, if there is
-    /// one, and a few seconds at most: whoever does not read must not hold us up.
+    /// terminal tidy. Waits until that is written, but not much beyond `deadline`, if there
+    /// is one, and a few seconds at most: whoever does not read must not hold us up.
     pub fn end(mut self, deadline: Option<Instant>) {
         self.deadline = deadline;
     }
@@ -89,9 +93,10 @@ impl Display {
 impl Drop for Display {
     /// Whoever writes next comes after what waits here.
     fn drop(&mut self) {
-        let deadline = self.deadline.unwrap_or_else(|| Instant::now() + UNREAD_FOR);
+        let now = Instant::now();
+        let deadline = self.deadline.unwrap_or(now + UNREAD_FOR);
         self.output.report(Report::Over);
-        self.output.end(deadline);
+        self.output.end(deadline.max(now + LAST_LINES));
     }
 }
 

@@ -66,7 +66,7 @@ pub enum Report {
         /// Bytes of the files asked for that are there.
         have_bytes: u64,
     },
-    /// How it goes; each second, and once at the end, when all peers have gone.
+    /// How it goes; each second, and once at the end, when nobody is connected any more.
     Progress(Progress),
     /// All that was asked for is on disk and verified.
     Complete {

@@ -76,7 +76,7 @@ impl Engine<'_> {
         else {
             return;
         };
-        let last = running.torrent.progress(Instant::now());
+        let last = running.torrent.last_progress(Instant::now());
         self.reporter.report(Report::Progress(last));
         let incomplete = running.torrent.have_bytes() < running.torrent.wanted_bytes();
         if let (Some(stored), Some(known)) = (running.stored, &work.known)

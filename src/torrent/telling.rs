@@ -8,7 +8,19 @@ use crate::report::Progress;
 use std::time::Instant;
 
 impl Torrent {
-    /// How it goes: each second, and once more when all peers have gone.
+    /// How it stands at the very end: whoever is still connected was told to go.
+    pub fn last_progress(&self, now: Instant) -> Progress {
+        Progress {
+            download_rate: 0,
+            upload_rate: 0,
+            peers: 0,
+            seeds: 0,
+            web_seeds: 0,
+            ..self.progress(now)
+        }
+    }
+
+    /// How it goes.
     pub fn progress(&self, now: Instant) -> Progress {
         let connected = self.peers.values().filter(|peer| peer.welcome);
         let download_rate = self.down.get(now) as u64;

@@ -66,7 +66,7 @@ fn the_last_words_count() {
     let [stopped] = announced(&actions)[..] else {
         panic!("{actions:?}")
     };
-    let last = rig.torrent.progress(rig.now);
+    let last = rig.torrent.last_progress(rig.now);
     assert_eq!(
         (stopped.uploaded, last.uploaded_bytes),
         (57 << 20, 57 << 20)
@@ -91,6 +91,8 @@ fn a_finished_download_waits_for_those_who_took() {
         assert!(actions.contains(&Action::Complete));
         rig.torrent.stop(rig.now);
         assert_eq!(rig.torrent.is_settled(rig.now), !takes);
+        let last = rig.torrent.last_progress(rig.now);
+        assert_eq!((last.peers, last.seeds, last.download_rate), (0, 0, 0));
         let late = rig.now + HANG_UP;
         assert!(rig.torrent.is_settled(late), "a thread may be stuck");
         traffic(&mut rig, 2, 0, 16_384);
