@@ -37,7 +37,7 @@
 //!  +---------+ what  +------------------+  Verdicts +---------+
 //!   (at start) is there      |                      (1 a torrent)
 //!                            v Report
-//!                        the display
+//!                   the output's threads ===> stdout, stderr
 //! ```
 //!
 //! | thread | how many | owns | sleeps in |
@@ -52,7 +52,8 @@
 //! | checker ([`checker`]) | 1 a torrent | a file and a buffer for each piece that it hashes at a time | its channel |
 //! | listener (in [`engine`]) | 1 | the listening socket | `accept` |
 //! | prepare (in [`engine`]) | 1 a torrent, at its start, with one hashing thread a core | what it found on disk so far | the disk |
-//! | signals ([`cli::signals`]) | 1 | nothing | Ctrl-C |
+//! | output ([`progress::output`]) | 1, and 1 for each of stdout and stderr that is written to | what waits to be read; the display | its channel; a writer also in a write, for as long as nobody reads |
+//! | signals ([`cli::signals`]) | 1 | nothing | Ctrl-C, SIGTERM, SIGHUP |
 //!
 //! A few facts never change after the start: the layout, the piece hashes, the places of
 //! the files. They are shared in an [`Arc`](std::sync::Arc), read only. There is no lock

@@ -133,8 +133,8 @@ pub enum PeerEvent {
     NoMetadata,
     /// The metadata that it gave is false. Its connection ends.
     FalseMetadata,
-    /// Payload bytes since the last time; twice a second if there were any, and before what
-    /// may complete the download.
+    /// Payload bytes since the last time: twice a second if there were any, always before
+    /// [`PeerEvent::Stored`] and [`PeerEvent::Cancelled`], and at the end.
     Traffic {
         /// Received.
         down: u64,

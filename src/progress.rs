@@ -5,13 +5,17 @@
 //! terminal ([`live`]), and a plain line now and then for logs ([`lines`]). Errors and
 //! warnings go to stderr in all of them, an error always as `storrent: …`.
 //!
-//! A stdout or stderr that nobody reads any more never ends a download: what can't
-//! be written is dropped.
+//! A stdout or stderr that nobody reads never holds up a download: threads of their own
+//! write to them ([`output`]), and what nobody reads waits in a [`backlog`] that stays
+//! small. Nor does a stream that was closed end it: what can't be written is dropped.
 
+pub mod backlog;
 pub mod json;
 pub mod lines;
 pub mod live;
+pub mod output;
 pub mod row;
+pub mod written;
 
 use crate::human;
 use crate::report::{Report, Reporter};
@@ -19,8 +23,22 @@ use crate::types::InfoHash;
 use json::Json;
 use lines::Lines;
 use live::Live;
-use std::io::{self, IsTerminal, Stderr, Stdout, Write};
-use std::time::Instant;
+use output::{Output, Screen, Stream};
+use std::io::{self, IsTerminal, Stderr};
+use std::time::{Duration, Instant};
+use written::Written;
+
+/// At the end of a run that had no goodbye, what nobody reads is given up after so long.
+const UNREAD_FOR: Duration = Duration::from_secs(3);
+
+/// But so long it has in any case: the goodbye may have taken all of its time, and whoever
+/// reads gets the last line.
+const LAST_LINES: Duration = Duration::from_millis(500);
+
+/// Nothing can be shown.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot start a thread that prints; allow this user more threads (ulimit -u)")]
+pub struct OutputError(#[source] io::Error);
 
 /// How much is said, and how: `--json`, `-q`, `-v`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -33,63 +51,115 @@ pub struct Style {
     pub verbose: u8,
 }
 
-/// Shows the reports of one run.
+/// Shows the reports of one run. It passes them on to the threads that write.
 pub struct Display {
-    style: Style,
-    screen: Screen,
-}
-
-enum Screen {
-    Json(Json<Stdout>),
-    Live(Live),
-    Lines(Lines<Stderr>),
-    Nothing,
+    output: Output,
+    /// When what was not read is given up; `None`: [`UNREAD_FOR`] from the end.
+    deadline: Option<Instant>,
 }
 
 impl Display {
     /// The display that suits what the user asked for and what stderr is.
-    pub fn new(style: Style) -> Self {
-        let screen = match () {
-            () if style.json => Screen::Json(Json::new(io::stdout())),
-            () if style.quiet => Screen::Nothing,
-            () if is_terminal() => Screen::Live(Live::on_stderr()),
-            () => Screen::Lines(Lines::new(io::stderr())),
+    ///
+    /// # Errors
+    /// [`OutputError`], if the system has no room for its threads.
+    pub fn new(style: Style) -> Result<Self, OutputError> {
+        let rows = match () {
+            () if style.json || style.quiet => Rows::Hidden,
+            () if is_terminal() => Rows::Live(Live::on_stderr()),
+            () => Rows::Lines(Lines::new(Written(io::stderr()))),
         };
-        Self { style, screen }
+        let mut streams = vec![People { style, rows }.stream()];
+        if style.json {
+            streams.push(Stream {
+                name: "stdout",
+                shows: Box::new(json::has_line),
+                screen: Box::new(Json::new(Written(io::stdout()))),
+            });
+        }
+        let output = Output::start(streams).map_err(OutputError)?;
+        let deadline = None;
+        Ok(Self { output, deadline })
     }
 
-    /// Lets `write` print something, with the display out of its way.
-    pub fn aside(&self, write: impl FnOnce()) {
-        match &self.screen {
-            Screen::Live(live) => live.aside(write),
-            _ => write(),
-        }
+    /// Says how things stand for those torrents that are not complete, and leaves the
+    /// terminal tidy. Waits until that is written, but not much beyond `deadline`, if there
+    /// is one, and a few seconds at most: whoever does not read must not hold us up.
+    pub fn end(mut self, deadline: Option<Instant>) {
+        self.deadline = deadline;
     }
+}
 
-    /// Says how things stand for those torrents that are not complete, and leaves
-    /// the terminal tidy.
-    pub fn end(&mut self) {
-        match &mut self.screen {
-            Screen::Live(live) => live.end().iter().for_each(|line| complain(line)),
-            Screen::Lines(lines) => lines.end(),
-            Screen::Json(_) | Screen::Nothing => {}
-        }
+impl Drop for Display {
+    /// Whoever writes next comes after what waits here.
+    fn drop(&mut self) {
+        let now = Instant::now();
+        let deadline = self.deadline.unwrap_or(now + UNREAD_FOR);
+        self.output.report(Report::Over);
+        self.output.end(deadline.max(now + LAST_LINES));
     }
 }
 
 impl Reporter for Display {
     fn report(&mut self, report: Report) {
-        if let Some(line) = message(&report, self.style) {
-            match &self.screen {
-                Screen::Live(live) => live.print(&line),
-                _ => complain(&line),
-            }
+        self.output.report(report);
+    }
+}
+
+/// What people see on stderr: messages, and how the torrents go.
+struct People {
+    style: Style,
+    rows: Rows,
+}
+
+/// How the torrents are shown.
+enum Rows {
+    Live(Live),
+    Lines(Lines<Written<Stderr>>),
+    Hidden,
+}
+
+impl People {
+    fn stream(self) -> Stream {
+        let (style, hidden) = (self.style, matches!(self.rows, Rows::Hidden));
+        let shows = move |report: &Report| match report {
+            Report::Said(_) | Report::Over => true,
+            _ => message(report, style).is_some() || !hidden && about(report).is_some(),
+        };
+        Stream {
+            name: "stderr",
+            shows: Box::new(shows),
+            screen: Box::new(self),
         }
-        match &mut self.screen {
-            Screen::Json(json) => json.report(&report),
-            Screen::Live(live) => live.report(&report),
-            Screen::Lines(lines) => lines.report(&report, Instant::now()),
-            Screen::Nothing => {}
+    }
+
+    /// Lets `write` print something, with what changes in place out of its way.
+    fn aside(&self, write: impl FnOnce()) {
+        match &self.rows {
+            Rows::Live(live) => live.aside(write),
+            _ => write(),
+        }
+    }
+}
+
+impl Screen for People {
+    fn show(&mut self, report: &Report) {
+        if let Some(line) = message(report, self.style) {
+            self.aside(|| complain(&line));
+        }
+        match report {
+            // On stdout, but from here: the rows must be out of the way.
+            Report::Said(text) => self.aside(|| Written(io::stdout()).line(text)),
+            Report::Over => match &mut self.rows {
+                Rows::Live(live) => live.end().iter().for_each(|line| complain(line)),
+                Rows::Lines(lines) => lines.end(),
+                Rows::Hidden => {}
+            },
+            report => match &mut self.rows {
+                Rows::Live(live) => live.report(report),
+                Rows::Lines(lines) => lines.report(report, Instant::now()),
+                Rows::Hidden => {}
+            },
         }
     }
 }
@@ -110,7 +180,7 @@ pub fn bar(wanted: bool) -> indicatif::ProgressBar {
 
 /// A line on stderr. `eprintln!` would panic if nobody reads it.
 pub fn complain(line: &str) {
-    let _ = writeln!(io::stderr(), "{line}");
+    Written(io::stderr()).line(line);
 }
 
 /// The line on stderr that a report gives in every way of showing, if one.
@@ -141,7 +211,7 @@ fn about(report: &Report) -> Option<InfoHash> {
         | Report::Complete { info_hash, .. } => Some(*info_hash),
         Report::Progress(progress) => Some(progress.info_hash),
         Report::Warning { info_hash, .. } | Report::Error { info_hash, .. } => *info_hash,
-        Report::Listening { .. } | Report::Detail { .. } => None,
+        Report::Listening { .. } | Report::Detail { .. } | Report::Said(_) | Report::Over => None,
     }
 }
 
@@ -177,6 +247,7 @@ mod tests {
             web_seeds: 0,
             downloaded_bytes: have_bytes,
             uploaded_bytes: 1024,
+            seeding: false,
             idle: None,
         }
     }

@@ -66,7 +66,7 @@ pub enum Report {
         /// Bytes of the files asked for that are there.
         have_bytes: u64,
     },
-    /// How it goes; each second.
+    /// How it goes; each second, and once at the end, when nobody is connected any more.
     Progress(Progress),
     /// All that was asked for is on disk and verified.
     Complete {
@@ -102,6 +102,10 @@ pub enum Report {
         /// One line.
         message: String,
     },
+    /// A piece of the story that `storrent demo` tells: for stdout, as it stands.
+    Said(String),
+    /// Nothing more comes about the torrents: a display shows a last time how they are.
+    Over,
 }
 
 /// How one torrent goes.
@@ -127,12 +131,14 @@ pub struct Progress {
     pub downloaded_bytes: u64,
     /// Payload sent in this run.
     pub uploaded_bytes: u64,
+    /// It has all and stays to serve others.
+    pub seeding: bool,
     /// Why nothing comes, if nothing comes.
     pub idle: Option<String>,
 }
 
 /// Shows reports to somebody.
 pub trait Reporter {
-    /// Takes one report. Called on the main thread: must not block for long.
+    /// Takes one report. Called on the main thread, which must never wait.
     fn report(&mut self, report: Report);
 }

@@ -92,6 +92,43 @@ fn events_come_in_their_order() {
     of_torrent.for_each(|e| assert_eq!(e["info_hash"], place.torrent.hex()));
 }
 
+/// What is had was there before or has come; and when all is over nothing flows.
+#[test]
+fn figures_are_of_now() {
+    let place = Place::new(Spec::single("x", 40 * 32_768));
+    // A first run ends with a half, the second begins with it.
+    let half = Seed::of(&place.torrent).having(|piece| piece < 20).start();
+    let run = place.download().args(["--stall-timeout", "2"]);
+    let cut = run.peers(&[half.addr]).run().expect(3);
+    let gate = Gate::new();
+    let held = Seed::of(&place.torrent).having(|piece| piece >= 30);
+    let held = held.hold(&gate).start();
+    let rest = Seed::of(&place.torrent).having(|piece| piece < 30).start();
+    let mut run = place.download().peers(&[rest.addr, held.addr]).start();
+    run.event_where("progress", |e| e["have_bytes"] == 30 * 32_768);
+    gate.open();
+    let end = run.wait().expect(0);
+    for end in [&cut, &end] {
+        let there = end.one("checked")["have_bytes"].as_u64().unwrap();
+        for progress in end.all("progress") {
+            let sums = ["have_bytes", "downloaded_bytes"].map(|key| progress[key].as_u64());
+            let [Some(have), Some(came)] = sums else {
+                panic!("{progress}")
+            };
+            assert!(have <= there + came, "{there} were there: {progress}");
+        }
+        let last = end.events.last().unwrap();
+        assert_eq!(last["event"], "progress", "{last}");
+        for key in ["peers", "seeds", "download_rate", "upload_rate"] {
+            assert_eq!(last[key], 0, "{key} in {last}");
+        }
+    }
+    let (complete, last) = (end.one("complete"), end.events.last().unwrap());
+    assert_eq!(complete["downloaded_bytes"], 20 * 32_768);
+    assert_eq!(last["downloaded_bytes"], 20 * 32_768);
+    assert_eq!(last["have_bytes"], 40 * 32_768);
+}
+
 /// No padding is asked for: it is known to be zeros.
 #[test]
 fn padding_is_not_fetched() {

@@ -239,6 +239,60 @@ fn the_time_is_a_goal() {
     scene.run.wait().expect(0);
 }
 
+/// However soon it is stopped after it gave: what it gave is in its last words.
+#[test]
+fn the_last_words_count_everything() {
+    for hangs_up in [true, false] {
+        let scene = Scene::new(Spec::single("x", 5 << 20), &[]);
+        let mut wire = dial(scene.addr, &scene.torrent).unwrap();
+        fetch(&mut wire, &scene.torrent).unwrap();
+        if hangs_up {
+            drop(wire);
+        }
+        scene.run.kill(Signal::INT);
+        let end = scene.run.wait().expect(130);
+        let last = end.events.last().unwrap();
+        assert_eq!(last["event"], "progress", "{last}");
+        assert_eq!(last["uploaded_bytes"], 5 << 20);
+        assert_eq!(
+            (&last["peers"], &last["upload_rate"]),
+            (&0.into(), &0.into())
+        );
+    }
+}
+
+/// The same for people.
+#[test]
+fn the_last_line_counts_everything() {
+    let (temp, torrent) = (
+        tempfile::tempdir().unwrap(),
+        Spec::single("x", 5 << 20).build(),
+    );
+    let dir = temp.path().join("full");
+    torrent.write(&dir);
+    let port = support::free_port();
+    let options = ["seed", "--no-dht", "--no-lsd", "--bind", "127.0.0.1", "-p"];
+    let seed = Storrent::new().args(options).arg(port.to_string());
+    let run = seed
+        .arg("-d")
+        .arg(&dir)
+        .arg(torrent.save(temp.path()))
+        .start();
+    let addr = ([127, 0, 0, 1], port).into();
+    let deadline = std::time::Instant::now() + support::PATIENCE;
+    let mut wire = loop {
+        match dial(addr, &torrent) {
+            Ok(wire) => break wire,
+            Err(error) => assert!(std::time::Instant::now() < deadline, "{error}"),
+        }
+    };
+    fetch(&mut wire, &torrent).unwrap();
+    run.kill(Signal::INT);
+    let end = run.wait().expect(130);
+    let last = end.stderr.lines().last();
+    assert_eq!(last, Some("x: seeded; 5.00 MiB uploaded, ratio 1.00"));
+}
+
 /// A download with `--seed` stays, and gives what it has got.
 #[test]
 fn seeding_after_a_download() {

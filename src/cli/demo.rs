@@ -17,7 +17,7 @@ mod tracker;
 
 use super::{Failure, signals::Interrupts};
 use crate::config::{Afterwards, Config, Job, Sources, Subject};
-use crate::engine::Ending;
+use crate::engine::GOODBYE;
 use crate::human::{count, grouped, size};
 use crate::metainfo;
 use crate::progress::{Display, Style};
@@ -29,7 +29,7 @@ use std::error::Error;
 use std::io;
 use std::net::Ipv4Addr;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use story::Story;
 use tracker::Tracker;
 
@@ -68,8 +68,15 @@ impl Scale {
 
 /// Why the demo ended before its end.
 enum Cut {
-    Interrupted(i32),
+    /// By this signal; and when the goodbye has to be over.
+    Interrupted(i32, Instant),
     Failed(Failure),
+}
+
+impl Cut {
+    fn interrupted(signal: i32) -> Self {
+        Self::Interrupted(signal, Instant::now() + GOODBYE)
+    }
 }
 
 impl<E: Error> From<E> for Cut {
@@ -84,15 +91,15 @@ impl<E: Error> From<E> for Cut {
 /// [`Failure`], if anything goes wrong, with what it was.
 pub fn run(interrupts: &Interrupts) -> Result<u8, Failure> {
     let signals = interrupts.take_over_for_good();
-    let display = Display::new(Style::default());
-    let mut out = io::stdout();
-    let mut story = Story::new(&mut out, display);
+    let mut display = Display::new(Style::default())?;
+    let mut story = Story::new(&mut display);
     let parent = std::env::temp_dir();
     match play(&Scale::default(), &parent, &mut story, &signals) {
         Ok(()) => Ok(0),
-        Err(Cut::Interrupted(signal)) => {
+        Err(Cut::Interrupted(signal, deadline)) => {
             story.end_display();
             story.say("\nInterrupted: all engines were told to stop, and the folder is removed.");
+            display.end(Some(deadline));
             Ok(u8::try_from(128 + signal).unwrap_or(1))
         }
         Err(Cut::Failed(failure)) => {
@@ -123,7 +130,7 @@ fn play(
         let written = scale.content.write(&dirs[who], ROLES[who].files);
         written.map_err(|error| failed("write its files", error))?;
         if let Ok(signal) = signals.try_recv() {
-            return Err(Cut::Interrupted(signal));
+            return Err(Cut::interrupted(signal));
         }
     }
 
@@ -218,7 +225,7 @@ fn play(
     enter(YOU, 0, Afterwards::Leave)?;
     scene.until(|story| story.ending().is_some())?;
     scene.story.end_display();
-    if scene.story.ending() != Some(Ending::default()) {
+    if !scene.story.ending().is_some_and(|ending| ending.is_good()) {
         let message = "the demo failed: the download ended incomplete".to_string();
         return Err(Cut::Failed(Failure::Failed(message)));
     }
@@ -254,7 +261,7 @@ struct Scene<'a, 'b> {
     story: &'a mut Story<'b>,
     news: Receiver<News>,
     signals: &'a Receiver<i32>,
-    deadline: Receiver<std::time::Instant>,
+    deadline: Receiver<Instant>,
 }
 
 impl Scene<'_, '_> {
@@ -267,7 +274,7 @@ impl Scene<'_, '_> {
                     self.story.hear(news);
                 },
                 recv(self.signals) -> signal => if let Ok(signal) = signal {
-                    return Err(Cut::Interrupted(signal));
+                    return Err(Cut::interrupted(signal));
                 },
                 recv(self.deadline) -> _ => {
                     let message = format!("the demo failed: it is not done after {} s", PATIENCE.as_secs());
@@ -285,6 +292,7 @@ impl Scene<'_, '_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::{Report, Reporter};
     use std::fs;
 
     fn small() -> Scale {
@@ -298,16 +306,22 @@ mod tests {
         }
     }
 
+    /// What was said.
+    struct Told(String);
+
+    impl Reporter for Told {
+        fn report(&mut self, report: Report) {
+            if let Report::Said(text) = report {
+                self.0 += &(text + "\n");
+            }
+        }
+    }
+
     /// Plays the small demo in `parent`; what was told.
     fn played(parent: &Path, signals: &Receiver<i32>) -> (Result<(), Cut>, String) {
-        let display = Display::new(Style {
-            quiet: true,
-            ..Style::default()
-        });
-        let mut out = Vec::new();
-        let mut story = Story::new(&mut out, display);
-        let result = play(&small(), parent, &mut story, signals);
-        (result, String::from_utf8(out).unwrap())
+        let mut told = Told(String::new());
+        let result = play(&small(), parent, &mut Story::new(&mut told), signals);
+        (result, told.0)
     }
 
     #[test]
@@ -337,7 +351,7 @@ mod tests {
         send.send(2).unwrap();
         // The seeds have started by the time that somebody listens for signals.
         let (result, told) = played(parent.path(), &signals);
-        assert!(matches!(result, Err(Cut::Interrupted(2))), "{told}");
+        assert!(matches!(result, Err(Cut::Interrupted(2, _))), "{told}");
         assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
     }
 

@@ -21,7 +21,7 @@ pub fn run(options: &Download, seed_only: bool, interrupts: &Interrupts) -> Resu
         json: options.json,
         quiet: options.quiet,
         verbose: options.verbose,
-    });
+    })?;
     let (jobs, failed) = jobs(options, &mut display)?;
     if jobs.is_empty() {
         return Ok(1);
@@ -29,7 +29,7 @@ pub fn run(options: &Download, seed_only: bool, interrupts: &Interrupts) -> Resu
     let signals = interrupts.take_over();
     let mut ending = engine::run(options.config(seed_only), jobs, &mut display, signals);
     ending.failed |= failed;
-    display.end();
+    display.end(ending.deadline);
     Ok(status(&ending))
 }
 
@@ -214,7 +214,8 @@ mod tests {
                     failed,
                     stalled,
                     misused,
-                    interrupted
+                    interrupted,
+                    deadline: None,
                 }),
                 expected
             );

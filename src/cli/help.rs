@@ -68,7 +68,7 @@ Examples:
   storrent --seed-ratio 2 --upload-limit 500K *.torrent
 
 Exit status: 0 all complete, 1 something failed, 2 the command line was wrong,
-3 gave up (--stall-timeout), 130 and 143 interrupted.
+3 gave up (--stall-timeout), 130, 143 and 129 interrupted.
 ";
 
 /// `storrent show --help`.

@@ -52,12 +52,12 @@ pub fn fetch(
         display: Display::new(Style {
             quiet: options.quiet,
             ..Style::default()
-        }),
+        })?,
         info: None,
     };
     let signals = interrupts.take_over();
     let mut ending = engine::run(config(options), vec![job], &mut finder, signals);
-    finder.display.end();
+    finder.display.end(ending.deadline);
     let Some(info) = finder.info else {
         // A run that was not interrupted and found nothing has failed, whatever it says.
         ending.failed |= !ending.stalled;

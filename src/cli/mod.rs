@@ -103,6 +103,9 @@ fn save(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
         let what_to_do = match error.kind() {
             io::ErrorKind::AlreadyExists => "it is there already; give another -o FILE".to_string(),
             io::ErrorKind::NotFound => "there is no such folder; make it first".to_string(),
+            io::ErrorKind::FileTooLarge => {
+                format!("{error}; the limit of this process (ulimit -f) may be too low")
+            }
             _ => error.to_string(),
         };
         Failure::Failed(format!("cannot save {}: {what_to_do}", path.display()))

@@ -1,13 +1,18 @@
-//! Ctrl-C and SIGTERM.
+//! Ctrl-C, SIGTERM, and the SIGHUP of a terminal that closes.
 //!
 //! Most jobs have nothing to tidy up, so the program just leaves. A download has: it
 //! puts a sender into [`Interrupts`], and from then on the first signal is sent there
 //! and the second one leaves at once. Both ways the exit status is 128 + the signal.
+//!
+//! Under `nohup` SIGHUP is ignored when the program starts, and stays so. SIGXFSZ, which
+//! would kill a program that writes past the limit of `ulimit -f`, is caught and forgotten:
+//! then the write itself fails, and the user is told why.
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
-use std::{io, thread};
+use std::sync::Arc;
+use std::{fs, io, thread};
 
 /// Where somebody who wants to end in order says so.
 pub struct Interrupts(Sender<Listener>);
@@ -46,7 +51,10 @@ impl Interrupts {
 /// # Errors
 /// If the system has no room for a handler or a thread.
 pub fn watch() -> io::Result<Interrupts> {
-    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    // A handler rather than "ignore": a program that we start does not inherit it.
+    signal_hook::flag::register(SIGXFSZ, Arc::default())?;
+    let hangup = (!ignores_hangup()).then_some(SIGHUP);
+    let mut signals = Signals::new([SIGINT, SIGTERM].into_iter().chain(hangup))?;
     let (sender, somebody) = bounded::<Listener>(1);
     thread::Builder::new()
         .name("signals".into())
@@ -54,6 +62,11 @@ pub fn watch() -> io::Result<Interrupts> {
             let mut first = None;
             let mut listener: Option<Listener> = None;
             for signal in signals.forever() {
+                // A terminal that closes sends it twice, and a logout sends it after SIGTERM:
+                // only the other signals come from somebody who cannot wait.
+                if signal == SIGHUP && first.is_some() {
+                    continue;
+                }
                 listener = listener.or_else(|| somebody.try_recv().ok());
                 let is_told = listener.as_ref().is_some_and(|listener| {
                     (first.is_none() || listener.every) && listener.tell.send(signal).is_ok()
@@ -65,4 +78,40 @@ pub fn watch() -> io::Result<Interrupts> {
             }
         })?;
     Ok(Interrupts(sender))
+}
+
+/// Whether this program was started with SIGHUP ignored, as `nohup` does it. Linux alone
+/// tells; elsewhere the answer is yes, so that SIGHUP does what it does to any program.
+fn ignores_hangup() -> bool {
+    fs::read_to_string("/proc/self/status").map_or(true, |status| ignores(&status, SIGHUP))
+}
+
+/// Whether `signal` is in the set of ignored signals of a `/proc/PID/status`.
+fn ignores(status: &str, signal: i32) -> bool {
+    let mut lines = status.lines();
+    let set = lines.find_map(|line| line.strip_prefix("SigIgn:"));
+    let set = set.and_then(|set| u64::from_str_radix(set.trim(), 16).ok());
+    set.is_none_or(|set| set >> (signal - 1) & 1 == 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_system_says_of_ignored_signals() {
+        let status = |set: &str| format!("Name:\tx\nSigBlk:\t0000000000000001\nSigIgn:\t{set}\n");
+        let cases = [
+            ("0000000000000001", true, false),
+            ("0000000000001000", false, false),
+            ("0000000000005003", true, true),
+            ("odd", true, true),
+        ];
+        for (set, hangup, terminated) in cases {
+            let status = status(set);
+            let ignored = [SIGHUP, SIGTERM].map(|signal| ignores(&status, signal));
+            assert_eq!(ignored, [hangup, terminated], "{set}");
+        }
+        assert!(ignores("", SIGHUP), "where nobody tells");
+    }
 }

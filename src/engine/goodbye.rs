@@ -4,7 +4,6 @@
 use super::{Engine, GOODBYE, HANG_UP, JOINING, RECORD, Recording, Running, Stage};
 use crate::checker::CheckRequest;
 use crate::report::Report;
-use crate::torrent::Phase;
 use crate::types::TorrentId;
 use std::time::Instant;
 
@@ -62,14 +61,30 @@ impl Engine<'_> {
         (0..self.works.len()).for_each(|index| self.leave(TorrentId(index as u32)));
     }
 
+    /// The last figures of all that were not over in time.
+    pub(super) fn conclude_all(&mut self) {
+        (0..self.works.len()).for_each(|index| self.conclude(index));
+    }
+
+    /// The torrent is over: its last figures are told.
+    fn conclude(&mut self, index: usize) {
+        let stage = &mut self.works[index].stage;
+        if let Stage::Running(running) | Stage::Leaving(running, _) =
+            std::mem::replace(stage, Stage::Over)
+        {
+            let last = running.torrent.last_progress(Instant::now());
+            self.reporter.report(Report::Progress(last));
+        }
+    }
+
     /// Whether nothing is left to wait for.
     pub(super) fn is_over(&mut self) -> bool {
         let now = Instant::now();
-        for work in &mut self.works {
-            if let Stage::Leaving(running, since) = &mut work.stage {
+        for index in 0..self.works.len() {
+            if let Stage::Leaving(running, since) = &mut self.works[index].stage {
                 running.leave_record(*since, now);
                 if running.has_left(*since, now) {
-                    work.stage = Stage::Over;
+                    self.conclude(index);
                 }
             }
         }
@@ -80,36 +95,27 @@ impl Engine<'_> {
 }
 
 impl Running {
-    /// Whether nothing more will be written: it is complete, or the last blocks of its peers
-    /// were stored and checked.
-    fn is_quiet(&self) -> bool {
-        let torrent = &self.torrent;
-        torrent.phase() == Phase::Done || torrent.unchecked() == 0 && torrent.no_giver_left()
-    }
-
     /// An incomplete torrent writes down what it has, once that changes no more, so that the
     /// next run need not hash it all.
     fn leave_record(&mut self, since: Instant, now: Instant) {
         let incomplete = self.torrent.have_bytes() < self.torrent.wanted_bytes();
-        let asked = self
-            .stored
-            .as_ref()
-            .is_none_or(|s| s.recording != Recording::NotAsked);
-        let quiet = self.is_quiet() || now.duration_since(since) >= HANG_UP;
+        let stored = self.stored.as_ref();
+        let asked = stored.is_none_or(|stored| stored.recording != Recording::NotAsked);
+        let quiet = self.torrent.is_settled(now) || now.duration_since(since) >= HANG_UP;
         if incomplete && quiet && !asked {
             self.record(CheckRequest::Save, now);
         }
     }
 
-    /// Whether a torrent's goodbye is over: its trackers have been told, and the record is
-    /// up to date.
+    /// Whether a torrent's goodbye is over: its peers have had their last say, its trackers
+    /// have been told, and the record is up to date.
     fn has_left(&self, since: Instant, now: Instant) -> bool {
         let recording = self.stored.as_ref().map(|stored| stored.recording);
         let recorded = match recording {
             Some(Recording::Asked(at)) => now.duration_since(at) >= RECORD,
             _ => true,
         };
-        let patient = self.torrent.is_joining() && since.elapsed() < JOINING;
-        self.is_quiet() && recorded && self.torrent.has_left() && !patient
+        let patient = self.torrent.is_joining() && now.duration_since(since) < JOINING;
+        self.torrent.is_settled(now) && recorded && self.torrent.has_left() && !patient
     }
 }

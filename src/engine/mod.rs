@@ -57,8 +57,9 @@ const EVENTS: usize = 256;
 /// to look at all channels before each event was a twentieth of what a large swarm cost.
 const AT_ONCE: usize = 64;
 
-/// What the goodbye may take at most: trackers hear `stopped`, last blocks are checked.
-const GOODBYE: Duration = Duration::from_secs(3);
+/// What the goodbye may take at most: trackers hear `stopped`, last blocks are checked, last
+/// lines are read.
+pub const GOODBYE: Duration = Duration::from_secs(3);
 
 /// How long the record may take to be written, with all that it speaks of, once we leave. If
 /// it takes longer, it stays as it is, which costs the next run a check.
@@ -89,6 +90,15 @@ pub struct Ending {
     pub misused: bool,
     /// A signal ended it, this one.
     pub interrupted: Option<i32>,
+    /// When its goodbye has to be over, with all that belongs to it, if one began.
+    pub deadline: Option<Instant>,
+}
+
+impl Ending {
+    /// Whether all was done that was asked for.
+    pub fn is_good(&self) -> bool {
+        !(self.failed || self.stalled || self.misused || self.interrupted.is_some())
+    }
 }
 
 /// What threads other than peers' tell main.
@@ -332,6 +342,8 @@ impl<'a> Engine<'a> {
                 },
             }
         }
+        self.conclude_all();
+        self.ending.deadline = self.deadline;
         self.ending
     }
 

@@ -417,13 +417,7 @@ impl Peer {
         self.held_since = None;
         if self.intake.holds_blocks() {
             match self.intake.store(&self.layout, &mut self.files) {
-                Ok(stored) => {
-                    if self.session.is_last_in_line() {
-                        // It may complete the download: main's sums should be whole.
-                        self.session.tell_traffic();
-                    }
-                    self.session.on_stored(stored);
-                }
+                Ok(stored) => self.session.on_stored(stored),
                 Err(error) => return self.disk_failed(&error),
             }
         }

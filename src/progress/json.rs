@@ -1,5 +1,6 @@
 //! `--json`: one JSON object a line on stdout, as `cli.md` names its keys.
 
+use super::output::Screen;
 use crate::human;
 use crate::report::Report;
 use serde::Serialize;
@@ -134,23 +135,32 @@ impl<'a> Line<'a> {
             Report::Linked { .. }
             | Report::Metadata { .. }
             | Report::Checking { .. }
-            | Report::Detail { .. } => return None,
+            | Report::Detail { .. }
+            | Report::Said(_)
+            | Report::Over => return None,
         })
     }
 }
 
+/// Whether a report gives a line.
+pub fn has_line(report: &Report) -> bool {
+    Line::of(report).is_some()
+}
+
 impl<W: Write> Json<W> {
-    /// Lines for `out`.
+    /// Lines for `out`, which has no buffer: a reader sees each at once.
     pub fn new(out: W) -> Self {
         Self { out }
     }
+}
 
-    /// Writes one report; flushed, so that a reader sees it now. A reader that has
-    /// gone away is no error: the download is what matters.
-    pub fn report(&mut self, report: &Report) {
+impl<W: Write + Send> Screen for Json<W> {
+    /// Writes one report. A reader that has gone away is no error: the download is what
+    /// matters.
+    fn show(&mut self, report: &Report) {
         if let Some(Ok(json)) = Line::of(report).map(|line| serde_json::to_string(&line)) {
-            let _ = writeln!(self.out, "{}", human::escaped_json(&json));
-            let _ = self.out.flush();
+            let line = human::escaped_json(&json) + "\n";
+            let _ = self.out.write_all(line.as_bytes());
         }
     }
 }
@@ -216,7 +226,7 @@ mod tests {
         ];
         for (report, expected) in cases {
             let mut json = Json::new(Vec::new());
-            json.report(&report);
+            json.show(&report);
             let line = String::from_utf8(json.out).unwrap();
             assert_eq!(serde_json::from_str::<Value>(&line).unwrap(), expected);
             assert!(
@@ -230,11 +240,11 @@ mod tests {
     #[test]
     fn some_reports_give_no_line_and_a_closed_pipe_no_panic() {
         let mut json = Json::new(Vec::new());
-        json.report(&Report::Detail {
+        json.show(&Report::Detail {
             level: 0,
             message: "x".into(),
         });
-        json.report(&Report::Checking {
+        json.show(&Report::Checking {
             info_hash: HASH,
             done: 0,
             pieces: 1,
@@ -243,6 +253,6 @@ mod tests {
 
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
-        Json::new(writer).report(&complete());
+        Json::new(writer).show(&complete());
     }
 }

@@ -29,7 +29,7 @@ impl<W: Write> Lines<W> {
         let hash = about(report);
         let known = self.rows.iter().any(|(row, _)| Some(row.info_hash) == hash);
         if let Some(row) = Row::begun_by(report).filter(|_| !known) {
-            let _ = writeln!(self.out, "{}: {}", row.name, row.now());
+            say(&mut self.out, &row, &row.now());
             self.rows.push((row, now));
             return;
         }
@@ -42,19 +42,25 @@ impl<W: Write> Lines<W> {
         // A failure was told as an error already.
         let turns = matches!(report, Report::Added { .. } | Report::Complete { .. });
         if changed && (turns || now.duration_since(*said) >= INTERVAL) {
-            let _ = writeln!(self.out, "{}: {}", row.name, row.now());
+            say(&mut self.out, row, &row.now());
             *said = now;
         }
     }
 
     /// The last line of those that were not complete.
     pub fn end(&mut self) {
-        for (row, _) in &self.rows {
+        for (row, _) in self.rows.drain(..) {
             if let Some(ending) = row.ending() {
-                let _ = writeln!(self.out, "{}: {ending}", row.name);
+                say(&mut self.out, &row, &ending);
             }
         }
     }
+}
+
+/// Writes a line at once, so that nobody else's gets between.
+fn say(out: &mut impl Write, row: &Row, text: &str) {
+    let line = format!("{}: {text}\n", row.name);
+    let _ = out.write_all(line.as_bytes());
 }
 
 #[cfg(test)]

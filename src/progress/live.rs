@@ -1,7 +1,7 @@
 //! The display on a terminal: for each torrent one line, which changes in place.
 
+use super::about;
 use super::row::Row;
-use super::{about, complain};
 use crate::human::shortened;
 use crate::report::Report;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
@@ -44,11 +44,6 @@ impl Live {
         {
             draw(row, bar);
         }
-    }
-
-    /// Prints a line above the display.
-    pub fn print(&self, line: &str) {
-        self.aside(|| complain(line));
     }
 
     /// Lets `write` print something above the display.

@@ -34,6 +34,8 @@ enum Stage {
         downloaded: u64,
         uploaded: u64,
         seconds: f64,
+        /// More came or went since it was told.
+        more: bool,
     },
     /// Complete before, and goes on serving.
     Seeding(Progress),
@@ -89,10 +91,24 @@ impl Row {
                 web_seeds: 0,
                 downloaded_bytes: 0,
                 uploaded_bytes: 0,
+                seeding: false,
                 idle: None,
             }),
             Report::Progress(progress) => match self.stage {
                 Stage::Linked(_) => Stage::Linked(progress.idle.clone()),
+                // It leaves: the last figures.
+                Stage::Complete {
+                    downloaded,
+                    uploaded,
+                    seconds,
+                    ..
+                } if !progress.seeding => Stage::Complete {
+                    downloaded: progress.downloaded_bytes,
+                    uploaded: progress.uploaded_bytes,
+                    seconds,
+                    more: (downloaded, uploaded)
+                        != (progress.downloaded_bytes, progress.uploaded_bytes),
+                },
                 Stage::Complete { .. } | Stage::Seeding(_) => Stage::Seeding(progress.clone()),
                 Stage::Found | Stage::Failed => return false,
                 _ => Stage::Running(progress.clone()),
@@ -106,6 +122,7 @@ impl Row {
                 downloaded: *downloaded_bytes,
                 uploaded: *uploaded_bytes,
                 seconds: *seconds,
+                more: false,
             },
             Report::Error { .. } => Stage::Failed,
             _ => return false,
@@ -132,6 +149,7 @@ impl Row {
                 downloaded,
                 uploaded,
                 seconds,
+                ..
             } => {
                 let time = Duration::try_from_secs_f64(*seconds).unwrap_or_default();
                 complete(self.wanted, *downloaded, *uploaded, time)
@@ -144,6 +162,7 @@ impl Row {
     /// What is left to say when the program leaves; nothing, if all is said.
     pub fn ending(&self) -> Option<String> {
         match &self.stage {
+            Stage::Complete { more: true, .. } => Some(self.now()),
             Stage::Complete { .. } | Stage::Found | Stage::Failed => None,
             Stage::Seeding(p) => Some(format!("seeded; {}", uploaded(p))),
             Stage::Running(p) if p.have_bytes >= p.wanted_bytes => {
@@ -243,6 +262,10 @@ mod tests {
             web_seeds: 2,
             ..progress(0)
         };
+        let seeds = Progress {
+            seeding: true,
+            ..progress(2048)
+        };
         let checking = Report::Checking {
             info_hash: HASH,
             done: 1,
@@ -274,7 +297,14 @@ mod tests {
                 None,
             ),
             (
-                vec![complete(), Report::Progress(progress(2048))],
+                vec![complete(), Report::Progress(progress(4096))],
+                "complete, 2.00 KiB; 4.00 KiB downloaded in 2 s (2.00 KiB/s); 1.00 KiB uploaded",
+                Some(
+                    "complete, 2.00 KiB; 4.00 KiB downloaded in 2 s (2.00 KiB/s); 1.00 KiB uploaded",
+                ),
+            ),
+            (
+                vec![complete(), Report::Progress(seeds)],
                 "seeding, up 0 B/s, 3 peers (1 seed), 1.00 KiB uploaded, ratio 0.50",
                 Some("seeded; 1.00 KiB uploaded, ratio 0.50"),
             ),

@@ -2,6 +2,7 @@
 //! Storage, checker and resume end in it; the command line prints it.
 
 use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit};
 use std::io;
 use std::path::PathBuf;
 
@@ -150,6 +151,10 @@ fn advice(error: &io::Error) -> &'static str {
         }
         Some(Errno::NOTDIR | Errno::NOENT) => {
             "a folder on the way there is missing or is no folder: choose another --dir"
+        }
+        Some(Errno::FBIG) if getrlimit(Resource::Fsize).current.is_some() => {
+            "this process may not write larger files: raise its limit (ulimit -f) and run the \
+             same command again"
         }
         Some(Errno::FBIG) => "the file system takes no files of this size: choose another --dir",
         Some(Errno::NAMETOOLONG) => "the path is too long: choose a --dir with a shorter one",

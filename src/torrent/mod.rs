@@ -368,6 +368,20 @@ impl Torrent {
         self.peers.values().all(|peer| !peer.gives())
     }
 
+    /// Whether, after [`Torrent::stop`], nothing is left to hear that would change what is
+    /// told or kept of it. If it is incomplete, the last blocks of its peers are to be
+    /// written and checked. If it is done, only what peers took can be missing, and is
+    /// waited for as long as trackers are.
+    pub fn is_settled(&self, now: Instant) -> bool {
+        match self.phase {
+            Phase::Done => {
+                let late = |since| now.duration_since(since) >= HANG_UP;
+                self.leaving.is_some_and(late) || !self.peers.values().any(Peer::takes)
+            }
+            _ => self.unchecked == 0 && self.no_giver_left(),
+        }
+    }
+
     /// Whether, after [`Torrent::stop`], all trackers have been told or have failed.
     pub fn has_left(&self) -> bool {
         self.announcer.has_left()

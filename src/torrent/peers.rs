@@ -105,6 +105,11 @@ impl Peer {
         self.welcome || self.web.is_some()
     }
 
+    /// Whether it is given something, or was: what it got last may not be counted yet.
+    pub(super) fn takes(&self) -> bool {
+        self.took > 0 || !self.we_choke
+    }
+
     /// Seconds that it takes for a block, once that is known.
     pub(super) fn pace(&self, now: Instant) -> Option<f64> {
         let measured = self
@@ -380,6 +385,10 @@ impl Torrent {
         let Some(peer) = self.peers.remove(&key) else {
             return;
         };
+        if self.no_giver_left() {
+            // Nobody is there with whom anything could come or go.
+            (self.down, self.up) = (Rate::default(), Rate::default());
+        }
         if let Some(index) = peer.web {
             self.on_web_seed_closed(index, &peer, &end.text, now, actions);
             self.verify(ready, actions);

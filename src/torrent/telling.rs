@@ -8,6 +8,18 @@ use crate::report::Progress;
 use std::time::Instant;
 
 impl Torrent {
+    /// How it stands at the very end: whoever is still connected was told to go.
+    pub fn last_progress(&self, now: Instant) -> Progress {
+        Progress {
+            download_rate: 0,
+            upload_rate: 0,
+            peers: 0,
+            seeds: 0,
+            web_seeds: 0,
+            ..self.progress(now)
+        }
+    }
+
     /// How it goes.
     pub fn progress(&self, now: Instant) -> Progress {
         let connected = self.peers.values().filter(|peer| peer.welcome);
@@ -25,6 +37,7 @@ impl Torrent {
             web_seeds: self.web_seeds.open(),
             downloaded_bytes: self.downloaded,
             uploaded_bytes: self.uploaded,
+            seeding: self.phase == Phase::Seeding,
             idle: nothing_comes.then(|| self.why_idle()),
         }
     }

@@ -10,6 +10,7 @@ use crate::swarm::Source;
 use crate::wire::Handshake;
 
 mod dht;
+mod figures;
 mod giving;
 mod goals;
 mod learning;

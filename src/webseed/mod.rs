@@ -418,10 +418,8 @@ impl Thread {
         if self.stored.is_empty() {
             return;
         }
-        if self.backlog.is_empty() {
-            // It may complete the download: main's sums should be whole.
-            self.tell_traffic();
-        }
+        // First: main must never have more than came.
+        self.tell_traffic();
         let stored = spans_of(std::mem::take(&mut self.stored));
         self.farewell
             .tell(FromPeer::Event(PeerEvent::Stored(stored)));

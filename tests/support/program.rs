@@ -19,6 +19,8 @@ use std::time::Instant;
 pub struct Storrent {
     command: Command,
     stdin: Vec<u8>,
+    stdout: Option<Stdio>,
+    stderr: Option<Stdio>,
 }
 
 impl Storrent {
@@ -43,8 +45,12 @@ impl Storrent {
         for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
             command.env_remove(name).env_remove(name.to_lowercase());
         }
-        let stdin = Vec::new();
-        Self { command, stdin }
+        Self {
+            command,
+            stdin: Vec::new(),
+            stdout: None,
+            stderr: None,
+        }
     }
 
     /// A download into `dir` that finds nobody but those it is told of, and tells its
@@ -94,6 +100,18 @@ impl Storrent {
         self
     }
 
+    /// Where its standard output goes, instead of to the test.
+    pub fn stdout(mut self, to: impl Into<Stdio>) -> Self {
+        self.stdout = Some(to.into());
+        self
+    }
+
+    /// Where its standard error goes, instead of to the test.
+    pub fn stderr(mut self, to: impl Into<Stdio>) -> Self {
+        self.stderr = Some(to.into());
+        self
+    }
+
     /// Where it runs.
     pub fn current_dir(mut self, dir: &Path) -> Self {
         self.command.current_dir(dir);
@@ -105,8 +123,8 @@ impl Storrent {
         let line = format!("{:?}", self.command);
         let piped = self.command.stdin(Stdio::piped());
         let mut child = piped
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stdout(self.stdout.unwrap_or_else(Stdio::piped))
+            .stderr(self.stderr.unwrap_or_else(Stdio::piped))
             .spawn()
             .unwrap_or_else(|e| panic!("{line}: {e}"));
         let mut stdin = child.stdin.take().unwrap();
@@ -115,8 +133,8 @@ impl Storrent {
         Running {
             line,
             pid: Pid::from_child(&child),
-            stdout: lines(child.stdout.take().unwrap()),
-            stderr: lines(child.stderr.take().unwrap()),
+            stdout: child.stdout.take().map_or_else(never_said, lines),
+            stderr: child.stderr.take().map_or_else(never_said, lines),
             exit: exit_of(child),
             said: Outcome::default(),
             taken: HashSet::new(),
@@ -145,6 +163,11 @@ fn lines(pipe: impl Read + Send + 'static) -> Receiver<String> {
         }
     });
     receiver
+}
+
+/// The lines of a stream that goes elsewhere.
+fn never_said() -> Receiver<String> {
+    unbounded().1
 }
 
 /// The end of `child`, on a channel.

@@ -1,17 +1,15 @@
 //! Tells in words what happens, and remembers what the ending needs.
 //!
-//! News of all engines and of the tracker come here in turn, on one thread: so the
-//! words on stdout and the download's own display on stderr never get in each other's
-//! way.
+//! News of all engines and of the tracker come here in turn, on one thread, and go to one
+//! display: so the words on stdout and the download's own rows on stderr never get in each
+//! other's way.
 
 use super::cast::{LEECHES, News, ROLES, SEEDS, Who, YOU};
 use super::tracker::Announced;
 use crate::announce::AnnounceEvent;
 use crate::engine::Ending;
 use crate::human::{count, escaped, percent, size};
-use crate::progress::Display;
 use crate::report::{Report, Reporter};
-use std::io::Write;
 
 /// What was told about one of those who take part.
 #[derive(Debug, Default)]
@@ -27,8 +25,7 @@ struct Part {
 
 /// The narrator.
 pub struct Story<'a> {
-    out: &'a mut dyn Write,
-    display: Display,
+    display: &'a mut dyn Reporter,
     parts: [Part; ROLES.len()],
     total: u64,
     failure: Option<String>,
@@ -36,10 +33,9 @@ pub struct Story<'a> {
 }
 
 impl<'a> Story<'a> {
-    /// Tells the story on `out`, and shows the download on `display`.
-    pub fn new(out: &'a mut dyn Write, display: Display) -> Self {
+    /// Tells the story and shows the download on `display`.
+    pub fn new(display: &'a mut dyn Reporter) -> Self {
         Self {
-            out,
             display,
             parts: Default::default(),
             total: 0,
@@ -48,11 +44,9 @@ impl<'a> Story<'a> {
         }
     }
 
-    /// Says something. A reader that has had enough is no reason to stop.
+    /// Says something.
     pub fn say(&mut self, text: &str) {
-        let out = &mut *self.out;
-        self.display
-            .aside(|| _ = writeln!(out, "{text}").and_then(|()| out.flush()));
+        self.display.report(Report::Said(text.to_string()));
     }
 
     fn line(&mut self, who: Who, text: &str) {
@@ -81,7 +75,7 @@ impl<'a> Story<'a> {
 
     /// The download is over: its display stays as it is.
     pub fn end_display(&mut self) {
-        self.display.end();
+        self.display.report(Report::Over);
     }
 
     /// Takes a piece of news.

@@ -53,6 +53,8 @@ impl Session {
             }
             !gone
         });
+        // What came of them in vain counts, too: this may be the last that main hears.
+        self.tell_traffic();
         self.events.push(PeerEvent::Cancelled(spans));
     }
 
@@ -112,8 +114,10 @@ impl Session {
         Ok(block)
     }
 
-    /// These blocks were written.
+    /// These blocks were written. First main hears of the bytes that brought them: so it
+    /// never has more than came, and its sums are whole when the last piece is there.
     pub fn on_stored(&mut self, blocks: Vec<(PieceIndex, u32)>) {
+        self.tell_traffic();
         self.events.push(PeerEvent::Stored(spans_of(blocks)));
     }
 

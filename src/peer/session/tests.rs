@@ -91,6 +91,25 @@ fn blocks_that_were_asked_for_are_taken_once() {
     ));
 }
 
+/// So main never has more than came, nor forgets what came in vain.
+#[test]
+fn bytes_are_told_before_what_they_brought() {
+    let (mut s, now, work) = fetching(false);
+    let came = |blocks: u32| PeerEvent::Traffic {
+        down: u64::from(blocks * BLOCK_LEN),
+        up: 0,
+    };
+    for number in [0, 1] {
+        s.on_message(piece(number), now).unwrap();
+    }
+    let first = span(&s, 1, 0..2);
+    s.on_stored(first.numbers().map(|n| (first.piece(), n)).collect());
+    assert_eq!(told(&mut s), [came(2), PeerEvent::Stored(vec![first])]);
+    s.on_message(piece(2), now).unwrap();
+    s.on_command(Command::Cancel(vec![work]));
+    assert_eq!(told(&mut s), [came(1), PeerEvent::Cancelled(vec![work])]);
+}
+
 #[test]
 fn a_choke_gives_the_work_back() {
     let (mut s, now, work) = fetching(false);

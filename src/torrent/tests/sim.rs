@@ -294,6 +294,8 @@ impl World {
                     })
                     .collect();
                 let actions = node.torrent.on_verdicts(&verdicts, at, &mut node.budgets);
+                let (have, came) = (node.torrent.have_bytes, node.torrent.downloaded);
+                assert!(node.role.seed || have <= came, "has {have}, {came} came");
                 self.perform(index, actions);
             }
             Event::Surveyed(index) => {

@@ -140,9 +140,6 @@ impl World {
             }
             stored.push(place);
         }
-        if session.is_last_in_line() {
-            session.tell_traffic();
-        }
         session.on_stored(stored);
     }
 

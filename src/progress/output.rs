@@ -1,0 +1,248 @@
+//! The threads that write, so that nobody else waits for a reader.
+//!
+//! A pipe that nobody reads, a stopped pager, a terminal after Ctrl-S: whoever writes there
+//! sleeps until somebody reads on. So each stream has a *writer*, a thread that does nothing
+//! but show one report after the other on its [`Screen`], and one more thread, the *keeper*,
+//! hands them out. Writers may sleep; the keeper never does anything but hear its channel:
+//!
+//! ```text
+//!  main --Report--> keeper (a Backlog a stream) --Report--> writer: stdout
+//!                     ^                       \--Report--> writer: stderr
+//!                     \------- Ready ------------------------/
+//! ```
+//!
+//! A writer gets the next report when it has shown the last one. What waits until then lies
+//! in the [`Backlog`], which stays small; and one stream that is stuck does not hold up the
+//! other.
+
+use super::backlog::Backlog;
+use crate::report::Report;
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use std::convert::Infallible;
+use std::io;
+use std::thread;
+use std::time::Instant;
+
+/// Shows reports on one stream.
+pub trait Screen: Send {
+    /// Shows one. May take for ever.
+    fn show(&mut self, report: &Report);
+}
+
+/// A stream that is written to.
+pub struct Stream {
+    /// What its thread is called.
+    pub name: &'static str,
+    /// Whether a report is for this stream at all.
+    pub shows: Box<dyn Fn(&Report) -> bool + Send>,
+    /// Shows it.
+    pub screen: Box<dyn Screen>,
+}
+
+/// What the keeper is told.
+enum Letter {
+    Report(Report),
+    /// This writer, by its number, has shown all that it was given.
+    Ready(usize),
+    /// No more reports come.
+    End,
+}
+
+/// The threads, as main reaches them.
+pub struct Output {
+    keeper: Sender<Letter>,
+    /// Its end says that all is written: each writer holds a sender, which sends nothing.
+    unwritten: Receiver<Infallible>,
+}
+
+impl Output {
+    /// Starts a writer for each of `streams`, and the keeper.
+    ///
+    /// # Errors
+    /// If the system has no room for another thread.
+    pub fn start(streams: Vec<Stream>) -> io::Result<Self> {
+        let (keeper, letters) = unbounded();
+        let (writing, unwritten) = unbounded();
+        let mut writers = Vec::new();
+        for (
+            number,
+            Stream {
+                name,
+                shows,
+                mut screen,
+            },
+        ) in streams.into_iter().enumerate()
+        {
+            let (reports, to_show) = unbounded();
+            let (keeper, writing) = (keeper.clone(), writing.clone());
+            thread::Builder::new().name(name.into()).spawn(move || {
+                for report in to_show {
+                    screen.show(&report);
+                    let _ = keeper.send(Letter::Ready(number));
+                }
+                drop((screen, writing));
+            })?;
+            writers.push(Writer {
+                shows,
+                backlog: Backlog::default(),
+                reports: Some(reports),
+                ready: true,
+            });
+        }
+        let thread = thread::Builder::new().name("output".into());
+        thread.spawn(move || keep(&letters, writers))?;
+        Ok(Self { keeper, unwritten })
+    }
+
+    /// Has a report shown. Never waits.
+    pub fn report(&self, report: Report) {
+        let _ = self.keeper.send(Letter::Report(report));
+    }
+
+    /// Waits until all is written, but not beyond `deadline`: what nobody read until then,
+    /// nobody will.
+    pub fn end(&self, deadline: Instant) {
+        let _ = self.keeper.send(Letter::End);
+        let _ = self.unwritten.recv_deadline(deadline);
+    }
+}
+
+/// A writer, as the keeper knows it.
+struct Writer {
+    shows: Box<dyn Fn(&Report) -> bool + Send>,
+    backlog: Backlog,
+    /// `None` once it was told that no more comes.
+    reports: Option<Sender<Report>>,
+    ready: bool,
+}
+
+impl Writer {
+    fn take(&mut self, report: &Report) {
+        if (self.shows)(report) {
+            self.backlog.push(report.clone());
+        }
+    }
+
+    /// Gives it the next report, if it waits for one; at the `end`, sends it away.
+    fn hand_out(&mut self, end: bool) {
+        if !self.ready {
+            return;
+        }
+        match (self.backlog.pop(), &self.reports) {
+            (Some(report), Some(reports)) => self.ready = reports.send(report).is_err(),
+            (None, _) if end => self.reports = None,
+            _ => {}
+        }
+    }
+}
+
+/// The keeper's life: until all writers were sent away.
+fn keep(letters: &Receiver<Letter>, mut writers: Vec<Writer>) {
+    let mut end = false;
+    for letter in letters {
+        match letter {
+            Letter::Report(report) => writers.iter_mut().for_each(|writer| writer.take(&report)),
+            Letter::Ready(number) => {
+                if let Some(writer) = writers.get_mut(number) {
+                    writer.ready = true;
+                }
+            }
+            Letter::End => end = true,
+        }
+        writers.iter_mut().for_each(|writer| writer.hand_out(end));
+        if writers.iter().all(|writer| writer.reports.is_none()) {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::backlog::MAX_REMARKS;
+    use super::super::tests::{added, complete, progress};
+    use super::*;
+    use std::time::Duration;
+
+    const PATIENCE: Duration = Duration::from_secs(40);
+
+    /// Tells what it shows; and shows nothing before it is let.
+    struct Gated {
+        shown: Sender<Report>,
+        gate: Receiver<()>,
+    }
+
+    impl Screen for Gated {
+        fn show(&mut self, report: &Report) {
+            // A gate that is open for good is closed as a channel.
+            let _ = self.gate.recv();
+            let _ = self.shown.send(report.clone());
+        }
+    }
+
+    /// A stream, what it shows, and its gate: dropped, it is open for good.
+    fn gated() -> (Stream, Receiver<Report>, Sender<()>) {
+        let ((shown, seen), (key, gate)) = (unbounded(), unbounded());
+        let stream = Stream {
+            name: "screen",
+            shows: Box::new(|_| true),
+            screen: Box::new(Gated { shown, gate }),
+        };
+        (stream, seen, key)
+    }
+
+    fn remark(number: usize) -> Report {
+        Report::Detail {
+            level: 1,
+            message: number.to_string(),
+        }
+    }
+
+    #[test]
+    fn nobody_waits_for_a_stream_that_is_stuck() {
+        let (free, seen, _) = gated();
+        let (stuck, late, gate) = gated();
+        let output = Output::start(vec![stuck, free]).unwrap();
+        output.report(added("x"));
+        for number in 0..3 * MAX_REMARKS {
+            output.report(Report::Progress(progress(number as u64)));
+            output.report(remark(number));
+            // Whatever the other does, here is each remark in its turn.
+            let next = || seen.recv_timeout(PATIENCE).unwrap();
+            while next() != remark(number) {}
+        }
+        output.report(complete());
+        output.end(Instant::now());
+        assert!(late.is_empty(), "it was let through");
+        drop(gate);
+        output.end(Instant::now() + PATIENCE);
+        let late: Vec<Report> = late.try_iter().collect();
+        assert_eq!(late.len(), 1 + MAX_REMARKS + 3, "{:?}", late.last());
+        assert_eq!(late[..2], [added("x"), remark(0)]);
+        assert_eq!(late[MAX_REMARKS], remark(MAX_REMARKS - 1));
+        assert!(matches!(late[MAX_REMARKS + 1], Report::Warning { .. }));
+        assert_eq!(late.last(), Some(&complete()));
+    }
+
+    #[test]
+    fn at_the_end_all_is_shown_and_the_screens_are_gone() {
+        let (one, seen, _) = gated();
+        let output = Output::start(vec![one]).unwrap();
+        (0..100).for_each(|number| output.report(remark(number)));
+        output.end(Instant::now() + PATIENCE);
+        assert!(seen.try_iter().eq((0..100).map(remark)));
+        let end = seen.recv_timeout(PATIENCE);
+        assert_eq!(end, Err(crossbeam_channel::RecvTimeoutError::Disconnected));
+    }
+
+    #[test]
+    fn what_is_not_for_a_stream_takes_none_of_its_room() {
+        let (mut only, seen, gate) = gated();
+        only.shows = Box::new(|report| !matches!(report, Report::Detail { .. }));
+        let output = Output::start(vec![only]).unwrap();
+        (0..2 * MAX_REMARKS).for_each(|number| output.report(remark(number)));
+        output.report(complete());
+        drop(gate);
+        output.end(Instant::now() + PATIENCE);
+        assert_eq!(seen.try_iter().collect::<Vec<_>>(), [complete()]);
+    }
+}

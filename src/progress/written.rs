@@ -1,0 +1,62 @@
+//! Stdout and stderr as streams of bytes, for the threads that write to them.
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+
+/// Writes without a buffer, so a line that is written is a line that can be read.
+///
+/// Another program that has the stream, too, may have switched it to non-blocking. Then
+/// "would block" would cut lines in two, so this waits for the reader all the same.
+pub struct Written<F>(pub F);
+
+impl<F: AsFd> Write for Written<F> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            match rustix::io::write(&self.0, bytes) {
+                Err(Errno::AGAIN) => _ = poll(&mut [PollFd::new(&self.0, PollFlags::OUT)], None)?,
+                result => return Ok(result?),
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<F: AsFd> Written<F> {
+    /// Writes a line at once, so that other writers of the same stream do not get between.
+    /// A reader that is gone is no error: the download is what matters.
+    pub fn line(&mut self, text: &str) {
+        let _ = self.write_all(format!("{text}\n").as_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+    use std::thread;
+
+    #[test]
+    fn a_stream_that_does_not_block_is_waited_for() {
+        let (mut reader, writer) = io::pipe().unwrap();
+        rustix::io::ioctl_fionbio(&writer, true).unwrap();
+        let text = "0123456789".repeat(100_000);
+        let expected = text.clone() + "\n";
+        let writer = thread::spawn(move || Written(writer).line(&text));
+        let mut read = String::new();
+        reader.read_to_string(&mut read).unwrap();
+        assert!(read == expected, "{} bytes came", read.len());
+        writer.join().unwrap();
+    }
+
+    #[test]
+    fn a_reader_that_is_gone_is_no_panic() {
+        let (reader, writer) = io::pipe().unwrap();
+        drop(reader);
+        Written(writer).line("x");
+    }
+}
