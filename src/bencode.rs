@@ -15,8 +15,14 @@
 //!
 //! - nested no deeper than asked, and of at most [`MAX_TOKENS`] values;
 //! - every number and length written in the one canonical way (no `i007e`, no `-0`);
-//! - no key twice in a dictionary: two readers could take a different one;
-//! - nothing missing at the end, and nothing left over.
+//! - nothing missing at the end.
+//!
+//! Two faults are common, and every other program reads past them, so [`scan`] does, too:
+//! bytes behind the end of the value (a line feed, zeros, a comment), and a key that a
+//! dictionary has twice, of which [the first counts](Raw::dict). Where two readers must not
+//! understand different things, that is refused: within `info`, as a torrent would hold
+//! one thing for us and another for others ([`scan_torrent`]); and in what is to be exactly
+//! one value ([`scan_exact`]).
 //!
 //! Keys out of order are let pass, though BEP 3 forbids them: such torrents exist,
 //! and their info hash, taken over the bytes as they are, is the same for everyone.
@@ -31,6 +37,7 @@
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 
 use serde::de::DeserializeOwned;
+use std::collections::HashSet;
 use std::ops::Range;
 
 /// How deep a torrent file may nest: its own need is 5.
@@ -106,18 +113,57 @@ impl Problem {
     }
 }
 
-/// Checks that `bytes` are one sound value, nested at most `max_depth` deep.
+/// Where a dictionary that has a key twice is refused.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum OneOfEach {
+    Nowhere,
+    /// Within the value that this key has in the outermost dictionary.
+    Within(&'static [u8]),
+    Everywhere,
+}
+
+/// Checks that `bytes` begin with a sound value, nested at most `max_depth` deep. Bytes
+/// behind it are passed over, and keys that are there twice let pass.
 ///
 /// # Errors
 /// [`BencodeError::Unsound`] says which byte offends, and how.
 pub fn scan(bytes: &[u8], max_depth: usize) -> Result<Raw<'_>, BencodeError> {
-    match scan_prefix(bytes, max_depth)? {
+    scan_prefix(bytes, max_depth).map(|(value, _)| value)
+}
+
+/// Like [`scan`], and returns the bytes behind the value, too. A peer's metadata message
+/// is such: a dictionary, then the payload, with no length between
+/// ([BEP 9](https://www.bittorrent.org/beps/bep_0009.html)).
+///
+/// # Errors
+/// As for [`scan`].
+pub fn scan_prefix(bytes: &[u8], max_depth: usize) -> Result<(Raw<'_>, &[u8]), BencodeError> {
+    let end = value_end(bytes, max_depth, OneOfEach::Nowhere)?;
+    let (value, rest) = bytes.split_at(end);
+    Ok((Raw(value), rest))
+}
+
+/// Like [`scan`], for a `.torrent`: within its `info` no dictionary may have a key twice.
+///
+/// # Errors
+/// As for [`scan`], and [`Problem::DoubledKey`].
+pub fn scan_torrent(bytes: &[u8]) -> Result<Raw<'_>, BencodeError> {
+    let end = value_end(bytes, FILE_DEPTH, OneOfEach::Within(b"info"))?;
+    Ok(Raw(&bytes[..end]))
+}
+
+/// Checks that `bytes` are one sound value, with nothing behind it and no key twice.
+///
+/// # Errors
+/// As for [`scan`], [`Problem::DoubledKey`] and [`Problem::LeftOver`].
+pub fn scan_exact(bytes: &[u8], max_depth: usize) -> Result<Raw<'_>, BencodeError> {
+    match value_end(bytes, max_depth, OneOfEach::Everywhere)? {
         end if end == bytes.len() => Ok(Raw(bytes)),
         end => Err(Problem::LeftOver.at(end)),
     }
 }
 
-/// Reads `bytes`, which must be one sound value, into a `T`.
+/// Reads `bytes`, which must be one sound value and nothing else, into a `T`.
 ///
 /// `T` models what is known of the value; other keys are skipped. Two traps of
 /// `serde_bencode`: strings of bytes need `serde_bytes`, and a struct cannot be read
@@ -126,23 +172,8 @@ pub fn scan(bytes: &[u8], max_depth: usize) -> Result<Raw<'_>, BencodeError> {
 /// # Errors
 /// [`BencodeError`], if the bytes are not sound or make no `T`.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8], max_depth: usize) -> Result<T, BencodeError> {
-    scan(bytes, max_depth)?;
+    scan_exact(bytes, max_depth)?;
     serde_bencode::from_bytes(bytes).map_err(BencodeError::Unexpected)
-}
-
-/// Like [`decode`], for a value that other bytes follow: returns those too. A peer's
-/// metadata message is such: a dictionary, then the payload, with no length between
-/// ([BEP 9](https://www.bittorrent.org/beps/bep_0009.html)).
-///
-/// # Errors
-/// [`BencodeError`], if the bytes don't begin with a sound value that makes a `T`.
-pub fn decode_prefix<T: DeserializeOwned>(
-    bytes: &[u8],
-    max_depth: usize,
-) -> Result<(T, &[u8]), BencodeError> {
-    let (value, rest) = bytes.split_at(scan_prefix(bytes, max_depth)?);
-    let value = serde_bencode::from_bytes(value).map_err(BencodeError::Unexpected)?;
-    Ok((value, rest))
 }
 
 /// A list or dictionary that is not at its end yet.
@@ -157,7 +188,8 @@ struct Open {
 }
 
 /// Checks the value that `bytes` begin with; returns where it ends.
-fn scan_prefix(bytes: &[u8], max_depth: usize) -> Result<usize, BencodeError> {
+fn value_end(bytes: &[u8], max_depth: usize, once: OneOfEach) -> Result<usize, BencodeError> {
+    let mut is_strict = once == OneOfEach::Everywhere;
     let mut at = 0;
     let mut tokens = 0;
     let mut open: Vec<Open> = Vec::new();
@@ -169,6 +201,7 @@ fn scan_prefix(bytes: &[u8], max_depth: usize) -> Result<usize, BencodeError> {
             if tokens > MAX_TOKENS {
                 return Err(Problem::Tokens.at(at));
             }
+            let is_outermost = open.len() == 1;
             if let Some(dict) = open.last_mut().filter(|open| open.is_dict) {
                 dict.key_next = !dict.key_next;
                 if !dict.key_next {
@@ -180,6 +213,9 @@ fn scan_prefix(bytes: &[u8], max_depth: usize) -> Result<usize, BencodeError> {
                         .map(|last| &bytes[last.clone()]);
                     dict.sorted &= before.is_none_or(|before| before < key);
                     keys.push(next - key.len()..next);
+                    if let (OneOfEach::Within(part), true) = (once, is_outermost) {
+                        is_strict = key == part;
+                    }
                     at = next;
                     continue;
                 }
@@ -201,7 +237,9 @@ fn scan_prefix(bytes: &[u8], max_depth: usize) -> Result<usize, BencodeError> {
                 if !closed.key_next {
                     return Err(Problem::LoneKey.at(at));
                 }
-                if !closed.sorted {
+                // The outermost dictionary is no part of a value of its own.
+                let is_part = once == OneOfEach::Everywhere || !open.is_empty();
+                if is_strict && is_part && !closed.sorted {
                     refuse_doubled(bytes, &mut keys[closed.first_key..])?;
                 }
                 keys.truncate(closed.first_key);
@@ -325,8 +363,18 @@ impl<'a> Raw<'a> {
         self.inside(b'l')
     }
 
-    /// The keys and values of a dictionary in order; `None` if it is no dictionary.
+    /// The keys and values of a dictionary in order; `None` if it is no dictionary. Each
+    /// key comes once: of one that is there twice, the first counts.
     pub fn dict(self) -> Option<impl Iterator<Item = (&'a [u8], Raw<'a>)> + use<'a>> {
+        let mut entries = self.entries()?;
+        let mut seen = Seen::default();
+        Some(std::iter::from_fn(move || {
+            entries.find(|(key, _)| seen.is_new(self, key))
+        }))
+    }
+
+    /// All keys and values of a dictionary, also those that count for nothing.
+    fn entries(self) -> Option<impl Iterator<Item = (&'a [u8], Raw<'a>)> + use<'a>> {
         let mut inside = self.inside(b'd')?;
         Some(std::iter::from_fn(move || {
             Some((inside.next()?.string()?, inside.next()?))
@@ -341,6 +389,33 @@ impl<'a> Raw<'a> {
             (value, rest) = rest.split_at_checked(sound_len(rest)?)?;
             Some(Raw(value))
         }))
+    }
+}
+
+/// The keys of a dictionary that came by. While they come in order, as they should, each is
+/// new that is greater than the last. They are collected once one is not.
+#[derive(Default)]
+struct Seen<'a> {
+    last: Option<&'a [u8]>,
+    all: Option<HashSet<&'a [u8]>>,
+}
+
+impl<'a> Seen<'a> {
+    /// Whether `key`, the next one of `dict`, did not come before.
+    fn is_new(&mut self, dict: Raw<'a>, key: &'a [u8]) -> bool {
+        let before = self.last.replace(key);
+        if self.all.is_none() {
+            if before.is_none_or(|before| before < key) {
+                return true;
+            }
+            let keys = dict.entries().into_iter().flatten().map(|(key, _)| key);
+            let sorted = keys.scan(None, |last, key| {
+                let is_sorted = last.replace(key).is_none_or(|last| last < key);
+                is_sorted.then_some(key)
+            });
+            self.all = Some(sorted.collect());
+        }
+        self.all.as_mut().is_some_and(|all| all.insert(key))
     }
 }
 
@@ -366,10 +441,9 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use serde_bencode::value::Value;
-    use std::collections::HashMap;
 
     fn verdict(bytes: &[u8]) -> Option<(usize, Problem)> {
-        match scan(bytes, 3) {
+        match scan_exact(bytes, 3) {
             Ok(_) => None,
             Err(BencodeError::Unsound { at, problem }) => Some((at, problem)),
             Err(other) => panic!("{other}"),
@@ -442,16 +516,65 @@ mod tests {
     #[test]
     fn a_prefix_and_its_payload() {
         let message = b"d8:msg_typei1e5:piecei0eepayload";
-        let (value, rest): (HashMap<String, i64>, _) = decode_prefix(message, 8).unwrap();
-        assert_eq!(
-            (value["msg_type"], value["piece"], rest),
-            (1, 0, &b"payload"[..])
-        );
+        let (value, rest) = scan_prefix(message, 8).unwrap();
+        assert_eq!((value.bytes(), rest), (&message[..25], &b"payload"[..]));
         assert!(decode::<Value>(message, 8).is_err(), "left over");
         assert!(matches!(
             decode::<String>(b"i1e", 8),
             Err(BencodeError::Unexpected(_))
         ));
+    }
+
+    #[test]
+    fn what_is_behind_the_end_is_passed_over() {
+        let value = b"d1:ai1ee";
+        for behind in ["", "\n", "\r\n", "\0\0\0\0", "# made by hand", "e", "d"] {
+            let bytes = [value, behind.as_bytes()].concat();
+            assert_eq!(scan(&bytes, 3).unwrap().bytes(), value, "{behind:?}");
+            assert_eq!(scan_torrent(&bytes).unwrap().bytes(), value, "{behind:?}");
+            assert_eq!(scan_exact(&bytes, 3).is_ok(), behind.is_empty());
+        }
+        for len in 0..value.len() {
+            assert!(scan(&value[..len], 3).is_err() && scan_torrent(&value[..len]).is_err());
+        }
+    }
+
+    #[test]
+    fn of_a_doubled_key_the_first_counts() {
+        let cases = [
+            ("d1:ai1e1:ai2ee", vec![("a", 1)]),
+            ("d1:ai1e1:ai2e1:bi3ee", vec![("a", 1), ("b", 3)]),
+            ("d1:bi1e1:ai2e1:bi3ee", vec![("b", 1), ("a", 2)]),
+            (
+                "d1:ai1e1:ci2e1:bi3e1:ci4e1:bi5e1:di6e1:ai7ee",
+                vec![("a", 1), ("c", 2), ("b", 3), ("d", 6)],
+            ),
+        ];
+        for (text, expected) in cases {
+            let entries = scan(text.as_bytes(), 3).unwrap().dict().unwrap();
+            let entries: Vec<_> = entries
+                .map(|(key, value)| (str::from_utf8(key).unwrap(), value.number().unwrap()))
+                .collect();
+            assert_eq!(entries, expected, "{text}");
+            assert!(scan_exact(text.as_bytes(), 3).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn within_info_no_key_is_doubled() {
+        let cases = [
+            ("d1:ai1e1:ai2e4:infod1:ai1eee", true),
+            ("d4:infode1:xd1:ai1e1:ai2eee", true),
+            ("d1:xd1:ai1e1:ai2ee4:infodee", true),
+            ("d4:infod1:ai1e1:ai2eee", false),
+            ("d4:infod5:filesld1:ai1e1:ai2eeeee", false),
+            ("d1:xde4:infod1:bi1e1:ad1:ai1e1:ai2eee1:yde1:xdee", false),
+            ("d1:xd4:infod1:ai1e1:ai2eeee", true), // not that info
+            ("ld4:infod1:ai1e1:ai2eeee", true),    // no torrent at all
+        ];
+        for (text, fits) in cases {
+            assert_eq!(scan_torrent(text.as_bytes()).is_ok(), fits, "{text}");
+        }
     }
 
     #[test]
@@ -508,7 +631,8 @@ mod tests {
             prop_assert_eq!(&rewritten(scan(&bytes, 8).unwrap()), &value);
             prop_assert_eq!(&decode::<Value>(&bytes, 8).unwrap(), &value);
             bytes.extend(&rest);
-            prop_assert_eq!(decode_prefix::<Value>(&bytes, 8).unwrap(), (value, &rest[..]));
+            let (raw, behind) = scan_prefix(&bytes, 8).unwrap();
+            prop_assert_eq!((decode::<Value>(raw.bytes(), 8).unwrap(), behind), (value, &rest[..]));
         }
 
         /// Whatever a few changed bytes make of a value: no panic, and what passes is
@@ -520,7 +644,7 @@ mod tests {
                 let index = index.index(bytes.len());
                 bytes[index] = b"ilde:-019\xffx2"[byte];
             }
-            if scan(&bytes, 8).is_ok() {
+            if scan_exact(&bytes, 8).is_ok() {
                 match decode::<Value>(&bytes, 8) {
                     Ok(value) => prop_assert_eq!(serde_bencode::to_bytes(&value).unwrap().len(), bytes.len()),
                     Err(_) => prop_assert!(bytes.windows(19).any(|w| w.iter().all(u8::is_ascii_digit)), "beyond 64 bits"),
