@@ -42,9 +42,14 @@ pub fn path<N: AsRef<[u8]>>(names: &[N]) -> String {
 /// The URL without its fragment, and with what HTTP does not take (blanks, letters beyond
 /// ASCII) as `%XX`.
 pub fn requestable(url: &str) -> String {
-    let url = url.split('#').next().unwrap_or_default();
+    without_oddities(url.split('#').next().unwrap_or_default().as_bytes())
+}
+
+/// A URL with what no URL may have (blanks, control characters, letters beyond ASCII in
+/// whatever encoding) as `%XX`, byte by byte.
+pub fn without_oddities(url: &[u8]) -> String {
     let mut text = String::with_capacity(url.len());
-    for byte in url.bytes() {
+    for &byte in url {
         match byte {
             b'!'..=b'~' if !b"\"<>\\^`{|}".contains(&byte) => text.push(char::from(byte)),
             _ => push(&mut text, byte),

@@ -20,6 +20,10 @@ use std::time::{Duration, Instant};
 /// Web seeds in use at a time.
 pub const MAX_OPEN: usize = 4;
 
+/// A server that says when to come back is taken at its word so many times in a row; if it
+/// still gives nothing then, our own pauses hold, too.
+const OBEYED: u32 = 5;
+
 /// The pause after a failure; it doubles with each in a row.
 const FIRST_PAUSE: Duration = Duration::from_secs(30);
 
@@ -39,8 +43,10 @@ struct Known {
     banned: bool,
     /// Failures in a row.
     failures: u32,
-    /// How long it wants to be left alone.
-    pause: Duration,
+    /// How long it wants to be left alone, if it said so.
+    pause: Option<Duration>,
+    /// How many times in a row it said so and was obeyed.
+    obeyed: u32,
     /// Not to be opened before.
     not_before: Option<Instant>,
     /// Files that it has not as they should be.
@@ -67,7 +73,8 @@ impl WebSeeds {
             open: false,
             banned: false,
             failures: 0,
-            pause: Duration::ZERO,
+            pause: None,
+            obeyed: 0,
             not_before: None,
             lacks: BTreeSet::new(),
             error: None,
@@ -148,10 +155,10 @@ impl WebSeeds {
         }
     }
 
-    /// It should be left alone for so long at least, once its thread has ended.
+    /// It wants to be left alone for so long, once its thread has ended.
     pub fn come_back(&mut self, index: WebSeedIndex, pause: Duration) {
         if let Some(seed) = self.known.get_mut(index.0) {
-            seed.pause = pause;
+            seed.pause = Some(pause);
         }
     }
 
@@ -166,12 +173,20 @@ impl WebSeeds {
             seed.error = Some(error.to_owned());
         }
         if gave {
-            seed.failures = 0;
+            (seed.failures, seed.obeyed) = (0, 0);
         }
         let own = FIRST_PAUSE.saturating_mul(1 << seed.failures.min(10));
-        seed.failures += 1;
-        let pause = own.max(std::mem::take(&mut seed.pause)).min(MAX_PAUSE);
-        seed.not_before = Some(now + pause);
+        let pause = match seed.pause.take() {
+            Some(pause) if seed.obeyed < OBEYED => {
+                seed.obeyed += 1;
+                pause
+            }
+            pause => {
+                seed.failures += 1;
+                own.max(pause.unwrap_or_default())
+            }
+        };
+        seed.not_before = Some(now + pause.min(MAX_PAUSE));
     }
 
     /// It gave false data.
@@ -259,8 +274,17 @@ mod tests {
         assert_eq!(pauses, [30, 60, 120, 240, 480, 960, 1920, 3600, 3600]);
         assert_eq!(pause(true, None), 30, "it works again");
         assert_eq!(pause(false, Some(300)), 300, "it says when");
-        assert_eq!(pause(true, Some(1)), 30);
+        assert_eq!(pause(true, Some(1)), 1);
         assert_eq!(pause(true, Some(1 << 40)), 3600);
+        assert_eq!(pause(true, None), 30);
+        let pauses: Vec<u64> = (0..8).map(|_| pause(false, Some(1))).collect();
+        assert_eq!(
+            pauses,
+            [1, 1, 1, 1, 1, 60, 120, 240],
+            "five times and no more"
+        );
+        assert_eq!(pause(false, Some(900)), 900, "ours is the least");
+        assert_eq!(pause(true, Some(1)), 1, "it works again");
     }
 
     #[test]
