@@ -53,8 +53,8 @@ fn jobs(options: &Download, reporter: &mut dyn Reporter) -> Result<(Vec<Job>, bo
     let mut failed = false;
     let mut seen = HashSet::new();
     for source in &options.sources {
-        let subject = match source::subject(source, options.bind) {
-            Ok(subject) => subject,
+        let subject = match source::read(source, options.bind) {
+            Ok(given) => Subject::from(given),
             Err(error) => {
                 failed = true;
                 reporter.report(Report::Error {
