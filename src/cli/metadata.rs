@@ -46,6 +46,7 @@ pub fn fetch(
         files: None,
         peers: options.peer.clone(),
         trackers: options.tracker.clone(),
+        also: Vec::new(),
     };
     let mut finder = Finder {
         display: Display::new(Style {

@@ -134,6 +134,21 @@ impl From<Given> for Subject {
     }
 }
 
+/// Whether reading it may take longer than a plain file does: from the web, or from another
+/// program.
+pub fn may_be_slow(source: &Source) -> bool {
+    let is_pipe = |path: &Path| {
+        path.metadata()
+            .is_ok_and(|about| !about.is_file() && !about.is_dir())
+    };
+    match source {
+        Source::Url(_) | Source::Stdin => true,
+        Source::Path(path) => is_pipe(path),
+        Source::FileUri(uri) => file_of(uri).is_ok_and(|path| is_pipe(&path)),
+        Source::Magnet(_) => false,
+    }
+}
+
 /// Reads and checks one SOURCE. `bind`: the local address to fetch a URL from.
 ///
 /// # Errors

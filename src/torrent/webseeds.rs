@@ -55,6 +55,22 @@ struct Known {
     error: Option<String>,
 }
 
+impl Known {
+    fn new(url: String) -> Self {
+        Self {
+            url,
+            open: false,
+            banned: false,
+            failures: 0,
+            pause: None,
+            obeyed: 0,
+            not_before: None,
+            lacks: BTreeSet::new(),
+            error: None,
+        }
+    }
+}
+
 /// All web seeds of a torrent.
 #[derive(Debug)]
 pub struct WebSeeds {
@@ -66,22 +82,22 @@ pub struct WebSeeds {
 impl WebSeeds {
     /// Those that a torrent or a magnet link names.
     pub fn new(urls: &[String]) -> Self {
-        let (urls, skipped) = urls.iter().cloned().partition(|url| url::is_http(url));
-        let urls: Vec<String> = urls;
-        let known = urls.into_iter().map(|url| Known {
-            url,
-            open: false,
-            banned: false,
-            failures: 0,
-            pause: None,
-            obeyed: 0,
-            not_before: None,
-            lacks: BTreeSet::new(),
-            error: None,
-        });
-        Self {
-            known: known.collect(),
-            skipped,
+        let mut seeds = Self {
+            known: Vec::new(),
+            skipped: Vec::new(),
+        };
+        seeds.add(urls);
+        seeds
+    }
+
+    /// Takes more; those that are known already go on as they were.
+    pub fn add(&mut self, urls: &[String]) {
+        for url in urls {
+            if !url::is_http(url) {
+                self.skipped.push(url.clone());
+            } else if self.known.iter().all(|seed| seed.url != *url) {
+                self.known.push(Known::new(url.clone()));
+            }
         }
     }
 

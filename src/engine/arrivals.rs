@@ -1,0 +1,143 @@
+//! Torrents that the user names: those that are known when the run begins, and those whose
+//! SOURCE takes its time. A slow web server holds up nobody but its own torrent.
+//!
+//! Two SOURCEs may name the same torrent, as a magnet link and a `.torrent` do. Then it is
+//! downloaded once, and all that they say of trackers, web seeds and peers counts. Which of
+//! them is there first makes no difference. Part of the [`Engine`]'s loop.
+
+use super::{Engine, Stage};
+use crate::config::{Job, Subject};
+use crate::report::Report;
+use crate::swarm::Source;
+use crate::types::TorrentId;
+use crossbeam_channel::{Receiver, never};
+use std::time::Instant;
+
+/// The torrents of a run.
+#[derive(Debug)]
+pub struct Jobs {
+    /// Those that are known already.
+    pub now: Vec<Job>,
+    /// How many others are still to come.
+    pub awaited: usize,
+    /// Where each of those comes from, once.
+    pub later: Receiver<Arrival>,
+}
+
+/// What became of a SOURCE that was still being read.
+#[derive(Debug)]
+pub enum Arrival {
+    /// It names a torrent.
+    Job(Box<Job>),
+    /// It can't be read, for this reason.
+    Failed(Report),
+}
+
+impl From<Vec<Job>> for Jobs {
+    fn from(now: Vec<Job>) -> Self {
+        Self {
+            now,
+            awaited: 0,
+            later: never(),
+        }
+    }
+}
+
+impl Engine<'_> {
+    /// Begins with the torrents that are known.
+    pub(super) fn add_all(&mut self, jobs: Vec<Job>) {
+        let mut each: Vec<Job> = Vec::new();
+        for job in jobs {
+            let info_hash = job.subject.info_hash();
+            match each
+                .iter_mut()
+                .find(|other| other.subject.info_hash() == info_hash)
+            {
+                Some(other) => {
+                    self.tell_same(&job);
+                    other.absorb(job);
+                }
+                None => each.push(job),
+            }
+        }
+        each.into_iter().for_each(|job| self.add(job));
+    }
+
+    /// A SOURCE was read. `None`: no more will come, though some were awaited.
+    pub(super) fn on_arrival(&mut self, arrival: Option<Arrival>) {
+        if self.awaited == 0 {
+            return; // interrupted, or nothing was to come
+        }
+        self.awaited = match &arrival {
+            Some(_) => self.awaited - 1,
+            None => 0,
+        };
+        match arrival {
+            Some(Arrival::Job(job)) => {
+                let info_hash = job.subject.info_hash();
+                let same = self
+                    .works
+                    .iter()
+                    .position(|work| work.info_hash == info_hash);
+                match same {
+                    Some(index) => self.join_sources(TorrentId(index as u32), *job),
+                    None => self.add(*job),
+                }
+            }
+            Some(Arrival::Failed(report)) => self.report_failure(report),
+            None => self.report_failure(Report::Error {
+                info_hash: None,
+                source: None,
+                message: "a thread that reads a SOURCE ended before its time; try again".into(),
+            }),
+        }
+        self.begin_goodbye();
+    }
+
+    fn report_failure(&mut self, report: Report) {
+        self.ending.failed = true;
+        self.reporter.report(report);
+    }
+
+    fn tell_same(&mut self, job: &Job) {
+        let message = format!(
+            "{} is the same torrent as one before it: downloaded once, from all that both name",
+            job.source
+        );
+        self.reporter.report(Report::Detail { level: 1, message });
+    }
+
+    /// Another SOURCE of a torrent that is being worked on.
+    fn join_sources(&mut self, id: TorrentId, job: Job) {
+        self.tell_same(&job);
+        let work = &mut self.works[id.0 as usize];
+        if matches!(work.stage, Stage::Leaving(..) | Stage::Over) {
+            return;
+        }
+        work.job.absorb(job);
+        let news = match &work.job.subject {
+            Subject::Torrent(metainfo) if work.known.is_none() => Some((**metainfo).clone()),
+            _ => None,
+        };
+        let known = work.known.as_ref().map(|known| &known.metainfo);
+        let private = known
+            .or(news.as_ref())
+            .is_some_and(|metainfo| metainfo.private);
+        let named = self.named(id, private);
+        if let Some(running) = self.running(id) {
+            let (peers, now) = (named.peers.clone(), Instant::now());
+            let torrent = &mut running.torrent;
+            let actions = torrent.set_sources(named, news.is_some(), private, now);
+            self.perform(id, actions);
+            self.approach(id, peers, Source::Link);
+        }
+        if let Some(metainfo) = news {
+            self.know(id, metainfo);
+        }
+    }
+
+    /// How many torrents the run has, those that are still to come counted, too.
+    pub(super) fn torrents(&self) -> usize {
+        self.works.len() + self.awaited
+    }
+}
