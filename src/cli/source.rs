@@ -201,15 +201,24 @@ fn file(path: &Path) -> Result<Given, Why> {
 
 /// What lies at a path; if nothing does, what else the text may mean.
 fn named(path: &Path) -> Result<Given, Why> {
-    let text = path.to_str().unwrap_or_default();
+    let text = path.to_str().unwrap_or_default().trim();
     match (file(path), Magnet::bare(text)) {
         (Err(Why::Missing), Some(magnet)) => Ok(Given::Link(magnet)),
-        (Err(Why::Missing), None) => Err(match (url::scheme(text), url::meant(text)) {
-            (Some(scheme), _) if text.contains("://") => Why::Scheme(scheme.to_owned()),
-            (_, Some(url)) => Why::Meant(url),
-            _ => Why::Missing,
-        }),
+        (Err(Why::Missing), None) => Err(missing(path, text)),
         (result, _) => result,
+    }
+}
+
+/// What to say of a path where nothing is.
+fn missing(path: &Path, text: &str) -> Why {
+    let is_below_something = path
+        .iter()
+        .next()
+        .is_some_and(|first| Path::new(first).exists());
+    match (url::scheme(text), url::meant(text)) {
+        (Some(scheme), _) if text.contains("://") => Why::Scheme(scheme.to_owned()),
+        (_, Some(url)) if !is_below_something => Why::Meant(url),
+        _ => Why::Missing,
     }
 }
 

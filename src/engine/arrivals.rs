@@ -141,3 +141,62 @@ impl Engine<'_> {
         self.works.len() + self.awaited
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::engine;
+    use crossbeam_channel::unbounded;
+
+    struct Log(Vec<Report>);
+
+    impl crate::report::Reporter for Log {
+        fn report(&mut self, report: Report) {
+            self.0.push(report);
+        }
+    }
+
+    /// The messages of the errors of a run that awaits so many SOURCEs, of which these come.
+    fn errors(awaited: usize, arrivals: Vec<Arrival>) -> (bool, Vec<String>) {
+        let (tell, later) = unbounded();
+        arrivals
+            .into_iter()
+            .for_each(|arrival| tell.send(arrival).unwrap());
+        drop(tell);
+        let jobs = Jobs {
+            now: Vec::new(),
+            awaited,
+            later,
+        };
+        let config = Config {
+            port: Some(0),
+            bind: Some([127, 0, 0, 1].into()),
+            ..Config::default()
+        };
+        let mut log = Log(Vec::new());
+        let ending = engine::run(config, jobs, &mut log, never());
+        let errors = log.0.into_iter().filter_map(|report| match report {
+            Report::Error { message, .. } => Some(message),
+            _ => None,
+        });
+        (ending.failed, errors.collect())
+    }
+
+    #[test]
+    fn the_run_ends_when_all_sources_are_read() {
+        let failed = |message: &str| {
+            Arrival::Failed(Report::Error {
+                info_hash: None,
+                source: Some("x".into()),
+                message: message.into(),
+            })
+        };
+        assert_eq!(errors(0, vec![]), (false, vec![]));
+        let both = errors(2, vec![failed("a"), failed("b")]);
+        assert_eq!(both, (true, vec!["a".into(), "b".into()]));
+        let (failed, errors) = errors(2, vec![failed("a")]);
+        assert!(failed && errors.len() == 2, "{errors:?}");
+        assert!(errors[1].contains("ended before its time"), "{errors:?}");
+    }
+}
