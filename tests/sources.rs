@@ -345,3 +345,16 @@ fn a_private_torrent_takes_nothing_from_a_link() {
         end.stderr
     );
 }
+
+#[test]
+fn one_that_is_refused_at_once_does_not_end_the_others() {
+    let secret = Spec::single("secret", 5).private().build();
+    let place = Place::new(Spec::single("x", 100_000));
+    let seed = Seed::of(&place.torrent).start();
+    let tracker = FakeTracker::naming(vec![seed.addr]);
+    let sources = [secret.save(place.temp.path()), place.file()];
+    let command = Storrent::download(&place.dir()).args(sources);
+    let end = command.args(["-t", &tracker.url]).run().expect(1);
+    assert!(end.stderr.contains("secret is a private"), "{}", end.stderr);
+    place.torrent.assert_whole(&place.dir());
+}

@@ -117,20 +117,49 @@ impl Blank {
                 trackers: self.trackers,
                 also: Vec::new(),
             })),
-            Err(error) => Arrival::Failed(Report::Error {
-                info_hash: None,
-                source: Some(self.source.to_string()),
-                message: chain(&error),
-            }),
+            Err(error) => unreadable(&self.source, chain(&error)),
         }
     }
 }
 
+fn unreadable(source: &Source, message: String) -> Arrival {
+    Arrival::Failed(Report::Error {
+        info_hash: None,
+        source: Some(source.to_string()),
+        message,
+    })
+}
+
 /// Starts a thread that reads a SOURCE. Nobody waits for it to end.
 fn read_apart(blank: Blank, tell: Sender<Arrival>) -> io::Result<()> {
-    let work = move || _ = tell.send(blank.filled());
+    let work = move || {
+        let mut farewell = Farewell {
+            source: blank.source.clone(),
+            arrival: None,
+            tell,
+        };
+        farewell.arrival = Some(blank.filled());
+    };
     let thread = thread::Builder::new().name("source".into());
     thread.spawn(work).map(|_| ())
+}
+
+/// Tells the engine what became of a SOURCE, when its thread ends, for whatever reason.
+struct Farewell {
+    source: Source,
+    arrival: Option<Arrival>,
+    tell: Sender<Arrival>,
+}
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        let source = &self.source;
+        let arrival = self.arrival.take().unwrap_or_else(|| {
+            let why = "the thread that read it ended before its time; try again";
+            unreadable(source, format!("cannot read {source}: {why}"))
+        });
+        let _ = self.tell.send(arrival);
+    }
 }
 
 #[cfg(test)]
@@ -260,6 +289,21 @@ mod tests {
         };
         assert_eq!(source, Some(format!("http://{address}/")));
         assert!(message.contains("refused"), "{message}");
+    }
+
+    #[test]
+    fn a_thread_that_dies_is_told() {
+        let (tell, later) = unbounded();
+        let source = Source::Stdin;
+        drop(Farewell {
+            source,
+            arrival: None,
+            tell,
+        });
+        let Ok(Arrival::Failed(Report::Error { message, .. })) = later.recv() else {
+            panic!("nothing was told")
+        };
+        assert!(message.contains("cannot read -: the thread"), "{message}");
     }
 
     #[test]
