@@ -19,7 +19,7 @@ use std::thread;
 /// [`Failure`], if the torrent or the data can't be read, and also if not all files
 /// are whole.
 pub fn run(options: &Check) -> Result<(), Failure> {
-    let metainfo = source::read_torrent(&options.source, None)?.metainfo;
+    let metainfo = source::read(&options.source, None)?.metainfo;
     let wanted = vec![true; metainfo.files.len()];
     let storage = Storage::open(&options.dir, (&metainfo).into(), &wanted)?;
     let survey = storage.survey()?;
@@ -190,7 +190,7 @@ mod tests {
     }
 
     fn found(check: &Check) -> Object {
-        let metainfo = source::read_torrent(&check.source, None).unwrap().metainfo;
+        let metainfo = source::read(&check.source, None).unwrap().metainfo;
         let storage = Storage::open(&check.dir, (&metainfo).into(), &[true; 3]).unwrap();
         let all = Bitfield::all(metainfo.layout.pieces());
         let hash = |piece| metainfo.hash(piece);
@@ -230,7 +230,7 @@ mod tests {
         assert_eq!((object.have_pieces, object.have_bytes), (3, 49_152));
         let states: Vec<_> = object.files.iter().map(|f| (f.whole, f.remark)).collect();
         assert_eq!(states, [(true, ""), (false, ""), (false, "missing")]);
-        let metainfo = source::read_torrent(&check.source, None).unwrap().metainfo;
+        let metainfo = source::read(&check.source, None).unwrap().metainfo;
         let page = object.page(&metainfo);
         assert!(page.contains("    whole   19.5 KiB  n/a\n"), "{page}");
         assert!(page.contains("    97.1%   29.3 KiB  n/b\n"), "{page}");

@@ -108,7 +108,7 @@ impl Blank {
 
     /// Reads the SOURCE, which may take long.
     fn filled(self) -> Arrival {
-        match source::read(&self.source, self.bind) {
+        match source::given(&self.source, self.bind) {
             Ok(given) => Arrival::Job(Box::new(Job {
                 source: self.source.to_string(),
                 subject: given.into(),

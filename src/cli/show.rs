@@ -14,7 +14,7 @@ use serde::Serialize;
 /// # Errors
 /// [`Failure`], if the torrent can't be read, or not saved where `-o` says.
 pub fn run(options: &Show, interrupts: &Interrupts) -> Result<u8, Failure> {
-    let Torrent { metainfo, bytes } = match source::read(&options.source, None)? {
+    let Torrent { metainfo, bytes } = match source::given(&options.source, None)? {
         Given::Link(magnet) => match metadata::fetch(magnet, options, interrupts)? {
             Ok(torrent) => torrent,
             Err(status) => return Ok(status),

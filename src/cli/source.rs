@@ -153,7 +153,7 @@ pub fn may_be_slow(source: &Source) -> bool {
 ///
 /// # Errors
 /// [`SourceError`], if it can't be read, or is neither torrent nor link.
-pub fn read(source: &Source, bind: Option<IpAddr>) -> Result<Given, SourceError> {
+pub fn given(source: &Source, bind: Option<IpAddr>) -> Result<Given, SourceError> {
     let given = match source {
         Source::Path(path) => named(path),
         Source::FileUri(uri) => file_of(uri).and_then(|path| file(&path)),
@@ -164,12 +164,12 @@ pub fn read(source: &Source, bind: Option<IpAddr>) -> Result<Given, SourceError>
     given.map_err(|why| SourceError::new(source, why))
 }
 
-/// Reads and checks one SOURCE that has to be a torrent; `bind` as in [`read`].
+/// Reads and checks one SOURCE that has to be a torrent; `bind` as in [`given`].
 ///
 /// # Errors
 /// [`SourceError`], if it can't be read or is no torrent.
-pub fn read_torrent(source: &Source, bind: Option<IpAddr>) -> Result<Torrent, SourceError> {
-    match read(source, bind)? {
+pub fn read(source: &Source, bind: Option<IpAddr>) -> Result<Torrent, SourceError> {
+    match given(source, bind)? {
         Given::Torrent(torrent) => Ok(*torrent),
         Given::Link(_) => Err(SourceError::new(source, Why::OnlyALink)),
     }
@@ -396,14 +396,14 @@ mod tests {
         ];
         for (name, why) in cases {
             let path = dir.path().join(name);
-            let text = chain(&read_torrent(&Source::Path(path.clone()), None).unwrap_err());
+            let text = chain(&read(&Source::Path(path.clone()), None).unwrap_err());
             let start = format!("cannot read {}: ", path.display());
             assert!(text.starts_with(&start) && text.contains(why), "{text}");
         }
-        let good = read_torrent(&Source::Path(dir.path().join("good")), None).unwrap();
+        let good = read(&Source::Path(dir.path().join("good")), None).unwrap();
         assert_eq!((good.bytes, &*good.metainfo.name), (torrent(), "n"));
         let link = Source::Magnet(format!("magnet:?xt=urn:btih:{HASH}"));
-        let magnet = read_torrent(&link, None).unwrap_err();
+        let magnet = read(&link, None).unwrap_err();
         assert!(chain(&magnet).contains("does not say what"));
     }
 
@@ -415,7 +415,7 @@ mod tests {
         let dir = dir.path().display();
         for start in ["file://", "FILE://localhost", "file:"] {
             let uri = format!("{start}{dir}/gr%C3%B6%c3%9fe%20100%25.torrent");
-            let good = read_torrent(&Source::FileUri(uri), None).unwrap();
+            let good = read(&Source::FileUri(uri), None).unwrap();
             assert_eq!(&*good.metainfo.name, "n");
         }
         for (uri, why) in [
@@ -427,7 +427,7 @@ mod tests {
             ("file:///tmp/%00", "NUL"),
             ("file:///tmp", "it is a folder"),
         ] {
-            let text = chain(&read(&Source::FileUri(uri.into()), None).unwrap_err());
+            let text = chain(&given(&Source::FileUri(uri.into()), None).unwrap_err());
             assert!(
                 text.starts_with("cannot read file:") && text.contains(why),
                 "{text}"
@@ -439,7 +439,7 @@ mod tests {
     fn what_else_a_missing_file_may_mean() {
         let base32 = "2JDU5BWJLMM3RPH5XEV4CLE5IRTHZ6RW";
         for text in [HASH, base32] {
-            match read(&Source::Path(text.into()), None) {
+            match given(&Source::Path(text.into()), None) {
                 Ok(Given::Link(magnet)) => assert_eq!(magnet.info_hash.to_string(), HASH),
                 other => panic!("{text}: {other:?}"),
             }
@@ -453,21 +453,21 @@ mod tests {
             ("dir/x.torrent", "no such file; check the path"),
             (&HASH[1..], "no such file; check the path"),
         ] {
-            let text = chain(&read(&Source::Path(text.into()), None).unwrap_err());
+            let text = chain(&given(&Source::Path(text.into()), None).unwrap_err());
             assert!(text.contains(why), "{text}");
         }
         // What is there wins.
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(HASH);
         std::fs::write(&path, torrent()).unwrap();
-        assert!(read_torrent(&Source::Path(path), None).is_ok());
+        assert!(read(&Source::Path(path), None).is_ok());
     }
 
     #[test]
     fn redirects_to_links() {
         let to = |to: &str| vec![answer("302 Found", &format!("Location: {to}\r\n"), "")];
         let link = format!("magnet:?xt=urn:btih:{HASH}&dn=a b");
-        match read(&Source::Url(server(to(&link))), None) {
+        match given(&Source::Url(server(to(&link))), None) {
             Ok(Given::Link(magnet)) => assert_eq!(magnet.name.as_deref(), Some("a b")),
             other => panic!("{other:?}"),
         }
@@ -478,7 +478,7 @@ mod tests {
             ("http://", "is no URL"),
             ("", "is no URL"),
         ] {
-            let text = chain(&read(&Source::Url(server(to(link))), None).unwrap_err());
+            let text = chain(&given(&Source::Url(server(to(link))), None).unwrap_err());
             assert!(
                 text.starts_with("cannot read http:") && text.contains(why),
                 "{text}"
@@ -517,7 +517,7 @@ mod tests {
         for (answers, why) in cases {
             for bind in [None, Some([127, 0, 0, 1].into())] {
                 let url = server(answers.clone());
-                match (read_torrent(&Source::Url(url), bind), why) {
+                match (read(&Source::Url(url), bind), why) {
                     (Ok(torrent), None) => assert_eq!(torrent.metainfo.name, "n"),
                     (Err(error), Some(why)) => {
                         let text = chain(&error);
@@ -531,7 +531,7 @@ mod tests {
             .unwrap()
             .local_addr()
             .unwrap();
-        let error = read(&Source::Url(format!("http://{nobody}/")), None).unwrap_err();
+        let error = given(&Source::Url(format!("http://{nobody}/")), None).unwrap_err();
         assert!(chain(&error).contains("refused"), "{}", chain(&error));
     }
 }
