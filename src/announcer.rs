@@ -59,6 +59,8 @@ struct Tracker {
     url: String,
     /// It can never be asked: a scheme that we don't speak.
     useless: bool,
+    /// It is none of the torrent's any more: it hears that we left, and no more.
+    retired: bool,
     in_flight: Option<AnnounceEvent>,
     /// It took our `started`, and no `stopped` since.
     joined: bool,
@@ -106,36 +108,63 @@ impl Announcer {
         rng: &mut fastrand::Rng,
         now: Instant,
     ) -> Self {
-        let mut trackers: Vec<Tracker> = Vec::new();
-        let mut indices = Vec::new();
-        let mut skipped = 0;
-        for urls in tiers {
-            let mut tier = Vec::new();
-            for url in urls {
-                let url = url.trim();
-                if is_for_browsers(url) {
-                    skipped += 1;
-                    continue;
-                }
-                let new = trackers.iter().all(|known| known.url != url);
-                if new && !url.is_empty() && trackers.len() < MAX_TRACKERS {
-                    tier.push(trackers.len());
-                    trackers.push(Tracker::new(url, now));
-                }
-            }
-            rng.shuffle(&mut tier);
-            indices.push(tier);
-        }
-        Self {
-            trackers,
-            tiers: indices,
-            skipped,
+        let mut announcer = Self {
+            trackers: Vec::new(),
+            tiers: Vec::new(),
+            skipped: 0,
             private,
             phase: Phase::Waiting,
             joined_complete: false,
             hungry: false,
             current: None,
+        };
+        announcer.set_trackers(tiers, rng, now);
+        announcer
+    }
+
+    /// From now on these are the torrent's trackers, taken as in [`Announcer::new`]; those
+    /// that it has already go on as they were. Returns whether one is none of them any
+    /// more; if it knows us, it hears `stopped`.
+    pub fn set_trackers(
+        &mut self,
+        tiers: Vec<Vec<String>>,
+        rng: &mut fastrand::Rng,
+        now: Instant,
+    ) -> bool {
+        self.skipped = 0;
+        self.tiers.clear();
+        for urls in tiers {
+            let mut tier = Vec::new();
+            for url in urls {
+                let url = url.trim();
+                if is_for_browsers(url) {
+                    self.skipped += 1;
+                    continue;
+                }
+                let known = self.trackers.iter().position(|known| known.url == url);
+                let index = known.unwrap_or(self.trackers.len());
+                let is_named = self
+                    .tiers
+                    .iter()
+                    .flatten()
+                    .chain(&tier)
+                    .any(|i| *i == index);
+                if url.is_empty() || is_named || index >= MAX_TRACKERS {
+                    continue;
+                }
+                if known.is_none() {
+                    self.trackers.push(Tracker::new(url, now));
+                }
+                tier.push(index);
+            }
+            rng.shuffle(&mut tier);
+            self.tiers.push(tier);
         }
+        for (index, tracker) in self.trackers.iter_mut().enumerate() {
+            tracker.retired = !self.tiers.iter().flatten().any(|i| *i == index);
+        }
+        self.current = self.current.filter(|index| !self.trackers[*index].retired);
+        self.trackers.iter().any(|tracker| tracker.retired)
     }
 
     /// The trackers and their URLs.
@@ -238,7 +267,7 @@ impl Announcer {
             Ok(reply) => tracker.on_reply(event, reply, now),
             Err(error) => tracker.on_error(event, error, now),
         }
-        if result.is_err() || !self.private {
+        if result.is_err() || !self.private || tracker.retired {
             return false;
         }
         for tier in &mut self.tiers {
@@ -289,11 +318,12 @@ impl Announcer {
         let usable = order.clone().filter(|&index| !self.trackers[index].useless);
         let busy = order.find(|&index| self.trackers[index].in_flight.is_some());
         let ready = |index: &usize| self.trackers[*index].due <= now;
-        busy.or(self.current.filter(works))
+        let one = busy
+            .or(self.current.filter(works))
             .or_else(|| usable.clone().find(ready))
-            .or_else(|| usable.min_by_key(|&index| self.trackers[index].due))
-            .into_iter()
-            .collect()
+            .or_else(|| usable.min_by_key(|&index| self.trackers[index].due));
+        let retired = (0..self.trackers.len()).filter(|&index| self.trackers[index].retired);
+        one.into_iter().chain(retired).collect()
     }
 
     /// How the trackers do, for the user; those that can never be asked don't count.
@@ -308,7 +338,8 @@ impl Announcer {
     }
 
     fn usable(&self) -> impl Iterator<Item = &Tracker> {
-        self.trackers.iter().filter(|tracker| !tracker.useless)
+        let trackers = self.trackers.iter();
+        trackers.filter(|tracker| !tracker.useless && !tracker.retired)
     }
 }
 
@@ -327,6 +358,7 @@ impl Tracker {
         Self {
             url: url.to_owned(),
             useless: false,
+            retired: false,
             in_flight: None,
             joined: false,
             owed_completed: false,
@@ -346,6 +378,7 @@ impl Tracker {
         }
         match phase {
             Phase::Waiting => None,
+            Phase::Running if self.retired => self.joined.then_some((AnnounceEvent::Stopped, now)),
             // Who has not heard that we came need not hear that we go.
             Phase::Stopping if !self.joined => None,
             Phase::Stopping => Some((AnnounceEvent::Stopped, now)),

@@ -15,8 +15,14 @@
 //!
 //! - nested no deeper than asked, and of at most [`MAX_TOKENS`] values;
 //! - every number and length written in the one canonical way (no `i007e`, no `-0`);
-//! - no key twice in a dictionary: two readers could take a different one;
-//! - nothing missing at the end, and nothing left over.
+//! - nothing missing at the end.
+//!
+//! Two faults are common, and every other program reads past them, so [`scan`] does, too:
+//! bytes behind the end of the value (a line feed, zeros, a comment), and a key that a
+//! dictionary has twice, of which [the first counts](Raw::dict). Where two readers must not
+//! understand different things, that is refused: within `info`, as a torrent would hold
+//! one thing for us and another for others ([`scan_torrent`]); and in what is to be exactly
+//! one value ([`scan_exact`]).
 //!
 //! Keys out of order are let pass, though BEP 3 forbids them: such torrents exist,
 //! and their info hash, taken over the bytes as they are, is the same for everyone.
@@ -31,6 +37,7 @@
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 
 use serde::de::DeserializeOwned;
+use std::collections::HashSet;
 use std::ops::Range;
 
 /// How deep a torrent file may nest: its own need is 5.
@@ -106,18 +113,57 @@ impl Problem {
     }
 }
 
-/// Checks that `bytes` are one sound value, nested at most `max_depth` deep.
+/// Where a dictionary that has a key twice is refused.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum OneOfEach {
+    Nowhere,
+    /// Within the value that this key has in the outermost dictionary.
+    Within(&'static [u8]),
+    Everywhere,
+}
+
+/// Checks that `bytes` begin with a sound value, nested at most `max_depth` deep. Bytes
+/// behind it are passed over, and keys that are there twice let pass.
 ///
 /// # Errors
 /// [`BencodeError::Unsound`] says which byte offends, and how.
 pub fn scan(bytes: &[u8], max_depth: usize) -> Result<Raw<'_>, BencodeError> {
-    match scan_prefix(bytes, max_depth)? {
+    scan_prefix(bytes, max_depth).map(|(value, _)| value)
+}
+
+/// Like [`scan`], and returns the bytes behind the value, too. A peer's metadata message
+/// is such: a dictionary, then the payload, with no length between
+/// ([BEP 9](https://www.bittorrent.org/beps/bep_0009.html)).
+///
+/// # Errors
+/// As for [`scan`].
+pub fn scan_prefix(bytes: &[u8], max_depth: usize) -> Result<(Raw<'_>, &[u8]), BencodeError> {
+    let end = value_end(bytes, max_depth, OneOfEach::Nowhere)?;
+    let (value, rest) = bytes.split_at(end);
+    Ok((Raw(value), rest))
+}
+
+/// Like [`scan`], for a `.torrent`: within its `info` no dictionary may have a key twice.
+///
+/// # Errors
+/// As for [`scan`], and [`Problem::DoubledKey`].
+pub fn scan_torrent(bytes: &[u8]) -> Result<Raw<'_>, BencodeError> {
+    let end = value_end(bytes, FILE_DEPTH, OneOfEach::Within(b"info"))?;
+    Ok(Raw(&bytes[..end]))
+}
+
+/// Checks that `bytes` are one sound value, with nothing behind it and no key twice.
+///
+/// # Errors
+/// As for [`scan`], [`Problem::DoubledKey`] and [`Problem::LeftOver`].
+pub fn scan_exact(bytes: &[u8], max_depth: usize) -> Result<Raw<'_>, BencodeError> {
+    match value_end(bytes, max_depth, OneOfEach::Everywhere)? {
         end if end == bytes.len() => Ok(Raw(bytes)),
         end => Err(Problem::LeftOver.at(end)),
     }
 }
 
-/// Reads `bytes`, which must be one sound value, into a `T`.
+/// Reads `bytes`, which must be one sound value and nothing else, into a `T`.
 ///
 /// `T` models what is known of the value; other keys are skipped. Two traps of
 /// `serde_bencode`: strings of bytes need `serde_bytes`, and a struct cannot be read
@@ -126,23 +172,8 @@ pub fn scan(bytes: &[u8], max_depth: usize) -> Result<Raw<'_>, BencodeError> {
 /// # Errors
 /// [`BencodeError`], if the bytes are not sound or make no `T`.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8], max_depth: usize) -> Result<T, BencodeError> {
-    scan(bytes, max_depth)?;
+    scan_exact(bytes, max_depth)?;
     serde_bencode::from_bytes(bytes).map_err(BencodeError::Unexpected)
-}
-
-/// Like [`decode`], for a value that other bytes follow: returns those too. A peer's
-/// metadata message is such: a dictionary, then the payload, with no length between
-/// ([BEP 9](https://www.bittorrent.org/beps/bep_0009.html)).
-///
-/// # Errors
-/// [`BencodeError`], if the bytes don't begin with a sound value that makes a `T`.
-pub fn decode_prefix<T: DeserializeOwned>(
-    bytes: &[u8],
-    max_depth: usize,
-) -> Result<(T, &[u8]), BencodeError> {
-    let (value, rest) = bytes.split_at(scan_prefix(bytes, max_depth)?);
-    let value = serde_bencode::from_bytes(value).map_err(BencodeError::Unexpected)?;
-    Ok((value, rest))
 }
 
 /// A list or dictionary that is not at its end yet.
@@ -157,7 +188,8 @@ struct Open {
 }
 
 /// Checks the value that `bytes` begin with; returns where it ends.
-fn scan_prefix(bytes: &[u8], max_depth: usize) -> Result<usize, BencodeError> {
+fn value_end(bytes: &[u8], max_depth: usize, once: OneOfEach) -> Result<usize, BencodeError> {
+    let mut is_strict = once == OneOfEach::Everywhere;
     let mut at = 0;
     let mut tokens = 0;
     let mut open: Vec<Open> = Vec::new();
@@ -169,6 +201,7 @@ fn scan_prefix(bytes: &[u8], max_depth: usize) -> Result<usize, BencodeError> {
             if tokens > MAX_TOKENS {
                 return Err(Problem::Tokens.at(at));
             }
+            let is_outermost = open.len() == 1;
             if let Some(dict) = open.last_mut().filter(|open| open.is_dict) {
                 dict.key_next = !dict.key_next;
                 if !dict.key_next {
@@ -180,6 +213,9 @@ fn scan_prefix(bytes: &[u8], max_depth: usize) -> Result<usize, BencodeError> {
                         .map(|last| &bytes[last.clone()]);
                     dict.sorted &= before.is_none_or(|before| before < key);
                     keys.push(next - key.len()..next);
+                    if let (OneOfEach::Within(part), true) = (once, is_outermost) {
+                        is_strict = key == part;
+                    }
                     at = next;
                     continue;
                 }
@@ -201,7 +237,9 @@ fn scan_prefix(bytes: &[u8], max_depth: usize) -> Result<usize, BencodeError> {
                 if !closed.key_next {
                     return Err(Problem::LoneKey.at(at));
                 }
-                if !closed.sorted {
+                // The outermost dictionary is no part of a value of its own.
+                let is_part = once == OneOfEach::Everywhere || !open.is_empty();
+                if is_strict && is_part && !closed.sorted {
                     refuse_doubled(bytes, &mut keys[closed.first_key..])?;
                 }
                 keys.truncate(closed.first_key);
@@ -325,8 +363,18 @@ impl<'a> Raw<'a> {
         self.inside(b'l')
     }
 
-    /// The keys and values of a dictionary in order; `None` if it is no dictionary.
+    /// The keys and values of a dictionary in order; `None` if it is no dictionary. Each
+    /// key comes once: of one that is there twice, the first counts.
     pub fn dict(self) -> Option<impl Iterator<Item = (&'a [u8], Raw<'a>)> + use<'a>> {
+        let mut entries = self.entries()?;
+        let mut seen = Seen::default();
+        Some(std::iter::from_fn(move || {
+            entries.find(|(key, _)| seen.is_new(self, key))
+        }))
+    }
+
+    /// All keys and values of a dictionary, also those that count for nothing.
+    fn entries(self) -> Option<impl Iterator<Item = (&'a [u8], Raw<'a>)> + use<'a>> {
         let mut inside = self.inside(b'd')?;
         Some(std::iter::from_fn(move || {
             Some((inside.next()?.string()?, inside.next()?))
@@ -341,6 +389,33 @@ impl<'a> Raw<'a> {
             (value, rest) = rest.split_at_checked(sound_len(rest)?)?;
             Some(Raw(value))
         }))
+    }
+}
+
+/// The keys of a dictionary that came by. While they come in order, as they should, each is
+/// new that is greater than the last. They are collected once one is not.
+#[derive(Default)]
+struct Seen<'a> {
+    last: Option<&'a [u8]>,
+    all: Option<HashSet<&'a [u8]>>,
+}
+
+impl<'a> Seen<'a> {
+    /// Whether `key`, the next one of `dict`, did not come before.
+    fn is_new(&mut self, dict: Raw<'a>, key: &'a [u8]) -> bool {
+        let before = self.last.replace(key);
+        if self.all.is_none() {
+            if before.is_none_or(|before| before < key) {
+                return true;
+            }
+            let keys = dict.entries().into_iter().flatten().map(|(key, _)| key);
+            let sorted = keys.scan(None, |last, key| {
+                let is_sorted = last.replace(key).is_none_or(|last| last < key);
+                is_sorted.then_some(key)
+            });
+            self.all = Some(sorted.collect());
+        }
+        self.all.as_mut().is_some_and(|all| all.insert(key))
     }
 }
 
@@ -362,175 +437,4 @@ fn sound_len(bytes: &[u8]) -> Option<usize> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use serde_bencode::value::Value;
-    use std::collections::HashMap;
-
-    fn verdict(bytes: &[u8]) -> Option<(usize, Problem)> {
-        match scan(bytes, 3) {
-            Ok(_) => None,
-            Err(BencodeError::Unsound { at, problem }) => Some((at, problem)),
-            Err(other) => panic!("{other}"),
-        }
-    }
-
-    #[test]
-    fn sound_and_unsound() {
-        use Problem::*;
-        let forty = format!("i{}e", "1".repeat(MAX_NUMBER_LEN));
-        let too_long = format!("i{}e", "1".repeat(MAX_NUMBER_LEN + 1));
-        let cases: &[(&str, Option<(usize, Problem)>)] = &[
-            ("i0e", None),
-            ("i-42e", None),
-            ("i18446744073709551615e", None),
-            (&forty, None),
-            ("0:", None),
-            ("4:spam", None),
-            ("le", None),
-            ("de", None),
-            ("lllee4:spamdee", None),
-            ("d1:ai1e1:b1:xe", None),
-            ("d1:bi1e1:ai2ee", None), // out of order
-            ("", Some((0, CutShort))),
-            ("x", Some((0, NoValue))),
-            ("e", Some((0, NoValue))),
-            ("-1:a", Some((0, NoValue))),
-            ("i", Some((0, CutShort))),
-            ("i12", Some((0, CutShort))),
-            ("ie", Some((0, Number))),
-            ("i-e", Some((0, Number))),
-            ("i-0e", Some((0, Number))),
-            ("i007e", Some((0, Number))),
-            ("i-07e", Some((0, Number))),
-            ("i+5e", Some((0, Number))),
-            ("i1.5e", Some((0, Number))),
-            ("i--5e", Some((0, Number))),
-            ("li1ei 1ee", Some((4, Number))),
-            (&too_long, Some((0, Number))),
-            ("03:abc", Some((0, Length))),
-            ("00:", Some((0, Length))),
-            ("3a:abc", Some((0, Length))),
-            ("3:ab", Some((0, CutShort))),
-            ("3", Some((0, CutShort))),
-            ("999999999999:a", Some((0, CutShort))),
-            ("99999999999999999999999999:a", Some((0, CutShort))),
-            ("l", Some((1, CutShort))),
-            ("l4:spam", Some((7, CutShort))),
-            ("llllee", Some((3, Depth))),
-            ("d1:ad1:bd1:cdeeee", Some((12, Depth))),
-            ("di1ei2ee", Some((1, Key))),
-            ("dlei2ee", Some((1, Key))),
-            ("d1:ae", Some((4, LoneKey))),
-            ("d1:a1:b1:c", Some((10, CutShort))),
-            ("d1:a1:x1:a1:ye", Some((9, DoubledKey))),
-            ("d1:b1:x1:a1:x1:b1:ye", Some((15, DoubledKey))),
-            ("d1:bd1:a1:xe1:a1:y1:b1:ze", Some((20, DoubledKey))),
-            ("i1ei2e", Some((3, LeftOver))),
-            ("lee", Some((2, LeftOver))),
-        ];
-        for (text, expected) in cases {
-            assert_eq!(verdict(text.as_bytes()), *expected, "{text}");
-        }
-        assert_eq!(verdict(b"i\xff1e"), Some((0, Number)));
-        assert_eq!(verdict(&[b'l'; 1_000_000]), Some((3, Depth)));
-        let many = [&b"l"[..], &b"0:".repeat(MAX_TOKENS), b"e"].concat();
-        assert_eq!(verdict(&many), Some((2 * MAX_TOKENS - 1, Tokens)));
-    }
-
-    #[test]
-    fn a_prefix_and_its_payload() {
-        let message = b"d8:msg_typei1e5:piecei0eepayload";
-        let (value, rest): (HashMap<String, i64>, _) = decode_prefix(message, 8).unwrap();
-        assert_eq!(
-            (value["msg_type"], value["piece"], rest),
-            (1, 0, &b"payload"[..])
-        );
-        assert!(decode::<Value>(message, 8).is_err(), "left over");
-        assert!(matches!(
-            decode::<String>(b"i1e", 8),
-            Err(BencodeError::Unexpected(_))
-        ));
-    }
-
-    #[test]
-    fn walking() {
-        let root = scan(b"d4:infod1:xi7ee1:lli1e2:\xff\xfeleee", 8).unwrap();
-        let dict: Vec<_> = root.dict().unwrap().collect();
-        assert_eq!(
-            (dict[0].0, dict[0].1.bytes()),
-            (&b"info"[..], &b"d1:xi7ee"[..])
-        );
-        let list: Vec<_> = dict[1].1.list().unwrap().collect();
-        assert_eq!((list.len(), list[0].number()), (3, Some(1)));
-        assert_eq!(
-            (list[1].text(), list[1].string()),
-            (None, Some(&b"\xff\xfe"[..]))
-        );
-        assert!(list[2].list().unwrap().next().is_none());
-        assert!(root.list().is_none() && root.string().is_none() && root.number().is_none());
-        assert_eq!(scan(b"i9223372036854775808e", 8).unwrap().number(), None);
-    }
-
-    /// Any value of up to some depth.
-    fn value() -> impl Strategy<Value = Value> {
-        let bytes = || prop::collection::vec(any::<u8>(), 0..12);
-        let leaf = prop_oneof![
-            any::<i64>().prop_map(Value::Int),
-            bytes().prop_map(Value::Bytes)
-        ];
-        leaf.prop_recursive(4, 40, 6, move |inner| {
-            prop_oneof![
-                prop::collection::vec(inner.clone(), 0..6).prop_map(Value::List),
-                prop::collection::hash_map(bytes(), inner, 0..6).prop_map(Value::Dict),
-            ]
-        })
-    }
-
-    /// Walks it all and writes it anew, by the accessors alone.
-    fn rewritten(raw: Raw) -> Value {
-        if let Some(string) = raw.string() {
-            Value::Bytes(string.to_vec())
-        } else if let Some(list) = raw.list() {
-            Value::List(list.map(rewritten).collect())
-        } else if let Some(dict) = raw.dict() {
-            Value::Dict(dict.map(|(k, v)| (k.to_vec(), rewritten(v))).collect())
-        } else {
-            Value::Int(raw.number().unwrap())
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn what_is_written_is_sound_and_reads_the_same(value in value(), rest in prop::collection::vec(any::<u8>(), 0..9)) {
-            let mut bytes = serde_bencode::to_bytes(&value).unwrap();
-            prop_assert_eq!(&rewritten(scan(&bytes, 8).unwrap()), &value);
-            prop_assert_eq!(&decode::<Value>(&bytes, 8).unwrap(), &value);
-            bytes.extend(&rest);
-            prop_assert_eq!(decode_prefix::<Value>(&bytes, 8).unwrap(), (value, &rest[..]));
-        }
-
-        /// Whatever a few changed bytes make of a value: no panic, and what passes is
-        /// read by `serde_bencode` and written again as it was but for the keys' order.
-        #[test]
-        fn what_passes_is_sound(value in value(), changes in prop::collection::vec((any::<prop::sample::Index>(), 0..12usize), 0..4)) {
-            let mut bytes = serde_bencode::to_bytes(&value).unwrap();
-            for (index, byte) in changes {
-                let index = index.index(bytes.len());
-                bytes[index] = b"ilde:-019\xffx2"[byte];
-            }
-            if scan(&bytes, 8).is_ok() {
-                match decode::<Value>(&bytes, 8) {
-                    Ok(value) => prop_assert_eq!(serde_bencode::to_bytes(&value).unwrap().len(), bytes.len()),
-                    Err(_) => prop_assert!(bytes.windows(19).any(|w| w.iter().all(u8::is_ascii_digit)), "beyond 64 bits"),
-                }
-            }
-        }
-
-        #[test]
-        fn random_bytes_never_panic(bytes in prop::collection::vec(prop_oneof![any::<u8>(), prop::sample::select(&b"ilde:0123"[..])], 0..60)) {
-            let _ = scan(&bytes, 8);
-        }
-    }
-}
+mod tests;

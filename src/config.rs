@@ -125,6 +125,86 @@ pub struct Job {
     pub peers: Vec<String>,
     /// Trackers named on the command line, besides the torrent's own.
     pub trackers: Vec<String>,
+    /// What other SOURCEs say of the same torrent.
+    pub also: Vec<Subject>,
+}
+
+/// Where a torrent can be had, by what all its SOURCEs say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Named {
+    /// Trackers by tier.
+    pub trackers: Vec<Vec<String>>,
+    /// Web servers that have the files, each once.
+    pub web_seeds: Vec<String>,
+    /// Peers that magnet links name, `HOST:PORT`.
+    pub peers: Vec<String>,
+}
+
+impl Job {
+    /// Takes in what another SOURCE says of the same torrent. A `.torrent` goes before
+    /// magnet links, as it says what the torrent holds.
+    pub fn absorb(&mut self, mut other: Self) {
+        if let (Subject::Link(_), Subject::Torrent(_)) = (&self.subject, &other.subject) {
+            std::mem::swap(&mut self.subject, &mut other.subject);
+        }
+        self.also.push(other.subject);
+        self.also.append(&mut other.also);
+    }
+
+    fn subjects(&self) -> impl Iterator<Item = &Subject> {
+        std::iter::once(&self.subject).chain(&self.also)
+    }
+
+    /// Where the torrent can be had. If it is `private`, its peers come from its own
+    /// trackers only (BEP 27), so no magnet link can add any: what a link says of trackers
+    /// counts only where no `.torrent` is there to name them.
+    pub fn named(&self, private: bool) -> Named {
+        let has_torrent = matches!(self.subject, Subject::Torrent(_));
+        let mut named = Named::default();
+        for subject in self.subjects() {
+            let web_seeds = match subject {
+                Subject::Torrent(metainfo) => {
+                    named.trackers.extend(metainfo.trackers.iter().cloned());
+                    &metainfo.webseeds
+                }
+                Subject::Link(link) => {
+                    if !private || !has_torrent {
+                        named.trackers.push(link.trackers.clone());
+                    }
+                    if !private {
+                        named.peers.extend(link.peers.iter().cloned());
+                    }
+                    &link.webseeds
+                }
+            };
+            for url in web_seeds {
+                if !named.web_seeds.contains(url) {
+                    named.web_seeds.push(url.clone());
+                }
+            }
+        }
+        if !private {
+            let own = self.trackers.iter();
+            named.trackers.extend(own.map(|url| vec![url.clone()]));
+        }
+        named
+    }
+
+    /// Nodes to enter the DHT by that the torrent names.
+    pub fn dht_nodes(&self) -> impl Iterator<Item = &(String, u16)> {
+        self.subjects().flat_map(|subject| match subject {
+            Subject::Torrent(metainfo) => &metainfo.nodes[..],
+            Subject::Link(_) => &[],
+        })
+    }
+
+    /// The files that a magnet link asks for (`so=`), as indices; `None`: none says so.
+    pub fn linked_files(&self, metainfo: &Metainfo) -> Option<Vec<usize>> {
+        self.subjects().find_map(|subject| match subject {
+            Subject::Torrent(_) => None,
+            Subject::Link(link) => link.wanted(metainfo),
+        })
+    }
 }
 
 /// What is known of a torrent at the start.
@@ -143,5 +223,90 @@ impl Subject {
             Self::Torrent(metainfo) => metainfo.info_hash,
             Self::Link(magnet) => magnet.info_hash,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metainfo;
+
+    fn job(subject: Subject) -> Job {
+        Job {
+            source: String::new(),
+            subject,
+            files: None,
+            peers: Vec::new(),
+            trackers: vec!["http://user".into()],
+            also: Vec::new(),
+        }
+    }
+
+    fn torrent(private: bool, tracker: &str) -> Job {
+        let private = if private { "7:privatei1e" } else { "" };
+        let text = format!(
+            "d8:announce{}:{tracker}4:infod6:lengthi0e4:name1:n12:piece lengthi16384e6:pieces0:{private}e\
+             8:url-list8:http://we",
+            tracker.len()
+        );
+        let metainfo = metainfo::parse(text.as_bytes()).unwrap();
+        job(Subject::Torrent(Box::new(metainfo)))
+    }
+
+    fn link() -> Job {
+        let text = "magnet:?xt=urn:btih:d2474e86c95b19b8bcfdb92bc12c9d44667cfa36\
+                    &tr=http://link&ws=http://w&ws=http://w2&x.pe=h:7&so=0";
+        job(Subject::Link(text.parse().unwrap()))
+    }
+
+    fn all(mut jobs: Vec<Job>) -> Job {
+        let mut first = jobs.remove(0);
+        jobs.into_iter().for_each(|job| first.absorb(job));
+        first
+    }
+
+    #[test]
+    fn all_that_is_said_counts_in_any_order() {
+        let jobs = || {
+            [
+                torrent(false, "http://a"),
+                link(),
+                torrent(false, "http://b"),
+            ]
+        };
+        for order in [[0, 1, 2], [1, 0, 2], [0, 2, 1], [1, 2, 0]] {
+            let job = all(order.map(|i| jobs()[i].clone()).to_vec());
+            let Subject::Torrent(metainfo) = &job.subject else {
+                panic!("{order:?}: what it holds is known")
+            };
+            assert_eq!(job.linked_files(metainfo), Some(vec![0]));
+            let named = job.named(false);
+            let mut trackers = named.trackers.concat();
+            assert_eq!(trackers.pop().as_deref(), Some("http://user"));
+            trackers.sort_unstable();
+            assert_eq!(trackers, ["http://a", "http://b", "http://link"]);
+            assert_eq!(named.web_seeds, ["http://w", "http://w2"], "{order:?}");
+            assert_eq!(named.peers, ["h:7"]);
+        }
+    }
+
+    #[test]
+    fn a_private_torrent_has_its_own_trackers_only() {
+        for jobs in [
+            vec![torrent(true, "http://a"), link()],
+            vec![link(), torrent(true, "http://a")],
+        ] {
+            let named = all(jobs).named(true);
+            assert_eq!(
+                (named.trackers.concat(), named.peers),
+                (vec!["http://a".into()], vec![])
+            );
+        }
+        // Without a `.torrent` the link alone knows them.
+        let named = link().named(true);
+        assert_eq!(
+            (named.trackers.concat(), named.peers),
+            (vec!["http://link".into()], vec![])
+        );
     }
 }

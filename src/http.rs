@@ -1,10 +1,15 @@
 //! The HTTP client that everything in this program asks web servers with: trackers, web
 //! seeds, and a SOURCE that is a URL. It is `ureq`, and what that lacks.
 //!
-//! What it lacks is `--bind`: connections that begin at a given local address. But it
-//! takes its connections from anybody who implements its two traits, so that is done
-//! here; TLS comes on top of them.
+//! What it lacks is `--bind`: connections that begin at a given local address; and patience
+//! with servers whose answers are [not quite well-formed](head). But it takes its
+//! connections from anybody who implements its two traits, so that is done here: below is
+//! the socket, then comes TLS, and on top [what puts answers right](mending).
 
+pub mod head;
+pub mod mending;
+
+use mending::Mending;
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
 use socket2::{Domain, Socket, Type};
@@ -16,8 +21,8 @@ use ureq::config::ConfigBuilder;
 use ureq::typestate::AgentScope;
 use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::{
-    Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, RustlsConnector,
-    ShutdownHandle, Transport,
+    Buffers, ConnectionDetails, Connector, DefaultConnector, LazyBuffers, NextTimeout,
+    RustlsConnector, ShutdownHandle, Transport,
 };
 use ureq::{Agent, Error};
 
@@ -28,10 +33,16 @@ pub const USER_AGENT: &str = concat!("storrent/", env!("CARGO_PKG_VERSION"));
 /// It then uses no proxy: that one would go out from wherever it likes.
 pub fn agent(config: ConfigBuilder<AgentScope>, bind: Option<IpAddr>) -> Agent {
     match bind {
-        None => Agent::new_with_config(config.build()),
+        None => Agent::with_parts(
+            config.build(),
+            DefaultConnector::default().chain(Mending),
+            DefaultResolver::default(),
+        ),
         Some(ip) => Agent::with_parts(
             config.proxy(None).build(),
-            BoundTcp(ip).chain(RustlsConnector::default()),
+            BoundTcp(ip)
+                .chain(RustlsConnector::default())
+                .chain(Mending),
             DefaultResolver::default(),
         ),
     }

@@ -92,7 +92,8 @@
 //! what was verified is what stays.
 //!
 //! # The life of a torrent
-//! 1. [`cli`] reads the options and the torrent and makes a [`Job`](config::Job) of it.
+//! 1. [`cli`] reads the options and the torrent and makes a [`Job`](config::Job) of it. What
+//!    has to be fetched first joins the run [when it is there](engine::Jobs).
 //! 2. The engine starts a thread that looks at the disk: it believes the record of the
 //!    last run as far as it can ([`resume`]), hashes the rest ([`checker::check_all`]), and
 //!    refuses to touch files that are not this torrent's ([`storage::Storage::claim`]).
@@ -133,7 +134,7 @@
 //! | [`tracker`] | the thread of one tracker, over HTTP or [UDP](tracker::udp_packets) |
 //! | [`dht`] | the threads that find peers without a tracker |
 //! | [`lsd`] | finds peers on the same network |
-//! | [`http`] | the HTTP client, which can begin at a given local address |
+//! | [`http`] | the HTTP client, which can begin at a given local address and reads [odd answers](http::head) |
 //! | [`webseed`] | the thread of one web server that has the files: [what to ask for](webseed::backlog), [a request](webseed::request), [what an answer is worth](webseed::answer) |
 //! | [`storage`] | the files of a torrent: where a byte is, and that none is outside the folder |
 //! | [`checker`] | reads pieces back and hashes them |

@@ -10,6 +10,10 @@
 //!        &so=0,2,4-6                  only these files, numbered from 0, padding counted
 //! ```
 //!
+//! A link travels through web pages, feeds and other links, and is not always unpacked again: its
+//! parts may be joined by `&amp;`, and all of it or its values may be escaped once too
+//! often. So what is no link as it stands is unpacked and read once more.
+//!
 //! The link says nothing of files or pieces: the `info` dictionary is fetched from
 //! peers, and the info hash proves it right. What the link says beyond the hash is
 //! a hint, so what makes no sense there is ignored. The command line reads links,
@@ -20,11 +24,15 @@
 
 use crate::metainfo::{MAX_TEXT_LEN, MAX_URLS, Metainfo};
 use crate::types::InfoHash;
+use crate::url;
 use std::fmt;
 use std::str::FromStr;
 
 /// The longest link that is read, in bytes.
 pub const MAX_LINK_LEN: usize = 256 << 10;
+
+/// So many times at most a link is unpacked that was escaped too often.
+const MAX_UNPACKED: usize = 3;
 
 /// A magnet link, read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,51 +83,79 @@ impl FromStr for Magnet {
         if link.len() > MAX_LINK_LEN {
             return Err(MagnetError::TooLong(link.len()));
         }
-        let query = after_prefix(link.trim(), "magnet:?").ok_or(MagnetError::NotMagnet)?;
-        let (mut info_hash, mut version_2) = (None, false);
-        // The hash is set once it is found; all else is collected meanwhile.
-        let mut magnet = Self {
-            info_hash: InfoHash([0; 20]),
+        let mut link = without_entities(link.trim());
+        let result = read(&link);
+        for _ in 0..MAX_UNPACKED {
+            match text(&link).filter(|unpacked| result.is_err() && *unpacked != link) {
+                Some(unpacked) => link = without_entities(&unpacked),
+                None => break,
+            }
+            if let Ok(magnet) = read(&link) {
+                return Ok(magnet);
+            }
+        }
+        result
+    }
+}
+
+/// Reads a link as it stands.
+fn read(link: &str) -> Result<Magnet, MagnetError> {
+    let query = after_prefix(link, "magnet:?").ok_or(MagnetError::NotMagnet)?;
+    let (mut info_hash, mut version_2) = (None, false);
+    // The hash is set once it is found; all else is collected meanwhile.
+    let mut magnet = Magnet::from(InfoHash([0; 20]));
+    let (mut name, mut too_often) = (None, 0);
+    for (key, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
+        // Some links number what they have several of: `tr.1`, `tr.2`.
+        let key = match key.rsplit_once('.') {
+            Some((key, number)) if number.bytes().all(|b| b.is_ascii_digit()) => key,
+            _ => key,
+        };
+        match key {
+            "xt" => {
+                let topic = text(value).unwrap_or_default();
+                match after_prefix(&topic, "urn:btih:") {
+                    Some(hash) if info_hash.is_none() => info_hash = Some(read_hash(hash)?),
+                    Some(_) => {} // the first counts
+                    None => version_2 |= after_prefix(&topic, "urn:btmh:").is_some(),
+                }
+            }
+            // Only the name has its spaces written as `+`, as forms on the web do.
+            "dn" => name = text(&value.replace('+', " ")),
+            "xl" => magnet.length = value.parse().ok(),
+            "tr" => too_often = too_often.max(add(&mut magnet.trackers, value)),
+            "ws" => too_often = too_often.max(add(&mut magnet.webseeds, value)),
+            "x.pe" => too_often = too_often.max(add(&mut magnet.peers, value)),
+            "so" => {
+                let text = text(value).unwrap_or_default();
+                magnet.only = text.split(',').filter_map(range).take(MAX_RANGES).collect();
+            }
+            _ => {}
+        }
+    }
+    // A name shows not whether it was escaped too often; an address does.
+    magnet.name = (0..too_often).fold(name, |name: Option<String>, _| {
+        text(&name?.replace('+', " "))
+    });
+    magnet.info_hash = info_hash.ok_or(match version_2 {
+        true => MagnetError::OnlyVersion2,
+        false => MagnetError::NoInfoHash,
+    })?;
+    Ok(magnet)
+}
+
+impl From<InfoHash> for Magnet {
+    /// The link that says nothing more.
+    fn from(info_hash: InfoHash) -> Self {
+        Self {
+            info_hash,
             name: None,
             length: None,
             trackers: Vec::new(),
             webseeds: Vec::new(),
             peers: Vec::new(),
             only: Vec::new(),
-        };
-        for (key, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
-            // Some links number what they have several of: `tr.1`, `tr.2`.
-            let key = match key.rsplit_once('.') {
-                Some((key, number)) if number.bytes().all(|b| b.is_ascii_digit()) => key,
-                _ => key,
-            };
-            match key {
-                "xt" => {
-                    let topic = text(value).unwrap_or_default();
-                    match after_prefix(&topic, "urn:btih:") {
-                        Some(hash) if info_hash.is_none() => info_hash = Some(read_hash(hash)?),
-                        Some(_) => {} // the first counts
-                        None => version_2 |= after_prefix(&topic, "urn:btmh:").is_some(),
-                    }
-                }
-                // Only the name has its spaces written as `+`, as forms on the web do.
-                "dn" => magnet.name = text(&value.replace('+', " ")),
-                "xl" => magnet.length = value.parse().ok(),
-                "tr" => add(&mut magnet.trackers, value),
-                "ws" => add(&mut magnet.webseeds, value),
-                "x.pe" => add(&mut magnet.peers, value),
-                "so" => {
-                    let text = text(value).unwrap_or_default();
-                    magnet.only = text.split(',').filter_map(range).take(MAX_RANGES).collect();
-                }
-                _ => {}
-            }
         }
-        magnet.info_hash = info_hash.ok_or(match version_2 {
-            true => MagnetError::OnlyVersion2,
-            false => MagnetError::NoInfoHash,
-        })?;
-        Ok(magnet)
     }
 }
 
@@ -153,6 +189,12 @@ impl fmt::Display for Magnet {
 }
 
 impl Magnet {
+    /// The link that a bare info hash stands for: 40 hex digits, or 32 letters and digits of
+    /// base 32. `None`: it is none.
+    pub fn bare(text: &str) -> Option<Self> {
+        read_hash(text).ok().map(Self::from)
+    }
+
     /// The files that `so=` asks for, as indices into the files of the torrent;
     /// `None` if it is not there. Padding and numbers past the end are left out.
     pub fn wanted(&self, metainfo: &Metainfo) -> Option<Vec<usize>> {
@@ -172,13 +214,11 @@ impl Magnet {
 /// The link to a torrent that is known in full: hash, name, size, trackers, web seeds.
 pub fn link(metainfo: &Metainfo) -> String {
     Magnet {
-        info_hash: metainfo.info_hash,
         name: Some(metainfo.name.clone()),
         length: Some(metainfo.total_bytes()),
         trackers: metainfo.trackers.concat(),
         webseeds: metainfo.webseeds.clone(),
-        peers: Vec::new(),
-        only: Vec::new(),
+        ..Magnet::from(metainfo.info_hash)
     }
     .to_string()
 }
@@ -227,32 +267,57 @@ fn range(text: &str) -> Option<(usize, usize)> {
     (first <= last).then_some((first, last))
 }
 
-/// Adds what `value` stands for, unless it is there already or makes no sense.
-fn add(list: &mut Vec<String>, value: &str) {
-    let new = text(value).filter(|text| {
+/// Adds the address that `value` stands for, unless it is there already or makes no sense.
+/// Returns how many times too often it was escaped: an address that is not has a `:`.
+fn add(list: &mut Vec<String>, value: &str) -> usize {
+    let forms = std::iter::successors(text(value), |form| text(form));
+    let forms: Vec<String> = forms.take(MAX_UNPACKED + 1).collect();
+    let right = forms.iter().position(|form| form.contains(':'));
+    let times = right.unwrap_or(0);
+    let new = forms.into_iter().nth(times).filter(|text| {
         !text.is_empty() && text.len() <= MAX_TEXT_LEN && !text.contains(char::is_control)
     });
     if let Some(new) = new.filter(|new| list.len() < MAX_URLS && !list.contains(new)) {
         list.push(new);
     }
+    times
 }
 
 /// Puts the bytes back that `%` and two hex digits stand for; `None` if they don't
 /// make UTF-8.
 fn text(escaped: &str) -> Option<String> {
-    let digit = |byte: u8| char::from(byte).to_digit(16);
-    let mut bytes = Vec::with_capacity(escaped.len());
-    let mut rest = escaped.as_bytes();
-    while let [first, tail @ ..] = rest {
-        let value = match rest {
-            [b'%', a, b, ..] => digit(*a).zip(digit(*b)).map(|(a, b)| (a * 16 + b) as u8),
-            _ => None,
-        };
-        // A `%` with something else after it stands for itself.
-        bytes.push(value.unwrap_or(*first));
-        rest = if value.is_some() { &tail[2..] } else { tail };
+    String::from_utf8(url::unescaped(escaped)).ok()
+}
+
+/// The link with a plain `&` for each that a web page writes as `&amp;`, `&#38;` or
+/// `&#x26;`, also where that was done more than once.
+fn without_entities(link: &str) -> String {
+    let mut plain = String::with_capacity(link.len());
+    let mut parts = link.split('&');
+    plain.push_str(parts.next().unwrap_or_default());
+    for mut part in parts {
+        plain.push('&');
+        while let Some(rest) = after_entity(part) {
+            part = rest;
+        }
+        plain.push_str(part);
     }
-    String::from_utf8(bytes).ok()
+    plain
+}
+
+/// What follows `amp;`, `#38;` or `#x26;`.
+fn after_entity(text: &str) -> Option<&str> {
+    let (name, rest) = text.split_once(';')?;
+    let name = name.to_ascii_lowercase();
+    let number = |name: &str| match name.strip_prefix('x') {
+        Some(hex) => u32::from_str_radix(hex, 16).ok(),
+        None => name.parse().ok(),
+    };
+    let stands_for_and = match name.strip_prefix('#') {
+        Some(name) => number(name) == Some(u32::from('&')),
+        None => name == "amp",
+    };
+    stands_for_and.then_some(rest)
 }
 
 /// Writes as itself what never means anything in a URL, and the rest as `%` and two
@@ -358,6 +423,64 @@ mod tests {
             .map(|i| format!("&tr=http://{i}&so={i}"))
             .collect();
         assert_eq!(read(&many).trackers.len(), MAX_URLS);
+    }
+
+    #[test]
+    fn links_that_were_packed_too_often() {
+        let parts = format!(
+            "xt=urn:btih:{HEX}&dn=Tom+%26+Jerry%20100%25&tr=http%3A%2F%2Ft%2Fa%3Fb%3D1%26c%3D%2541&x.pe=h%3A7&xl=5"
+        );
+        let plain = format!("magnet:?{parts}");
+        let magnet: Magnet = plain.parse().unwrap();
+        assert_eq!(magnet.trackers, ["http://t/a?b=1&c=%41"]);
+        assert_eq!(magnet.name.as_deref(), Some("Tom & Jerry 100%"));
+        let again = |link: &str| url::escaped(link.as_bytes());
+        let half = |link: &str| link.replace('%', "%25");
+        let links = [
+            plain.replace('&', "&amp;"),
+            plain.replace('&', "&AMP;"),
+            plain.replace('&', "&#38;"),
+            plain.replace('&', "&#038;"),
+            plain.replace('&', "&#x26;"),
+            plain.replace('&', "&amp;amp;"),
+            format!("magnet:{}", again(&format!("?{parts}"))),
+            format!("magnet:?{}", again(&parts)),
+            format!("magnet:?{}", parts.replace('%', "%25").replace('&', "%26")),
+            again(&plain),
+            again(&again(&plain)),
+            again(&plain.replace('&', "&amp;")),
+            half(&plain),
+            half(&half(&plain)),
+            half(&plain.replace("urn:btih:", "urn%3Abtih%3A")),
+        ];
+        for link in links {
+            assert_eq!(link.parse(), Ok(magnet.clone()), "{link}");
+        }
+        // What only looks like it.
+        let inner = read("&tr=http://t/%3Fu%3Dhttp%253A%252F%252Fx&dn=%2520");
+        assert_eq!(inner.trackers, ["http://t/?u=http%3A%2F%2Fx"]);
+        assert_eq!(inner.name.as_deref(), Some("%20"));
+        let wrong = "magnet:?xt=urn:btih:abc&dn=%2525".parse::<Magnet>();
+        assert_eq!(wrong, Err(MagnetError::BadInfoHash("abc".into())));
+        let bare = "magnet%3Adn".parse::<Magnet>();
+        assert_eq!(bare, Err(MagnetError::NotMagnet));
+    }
+
+    #[test]
+    fn a_bare_info_hash_is_a_link() {
+        let base32 = "2JDU5BWJLMM3RPH5XEV4CLE5IRTHZ6RW";
+        for text in [HEX, &HEX.to_uppercase(), base32, &base32.to_lowercase()] {
+            assert_eq!(Magnet::bare(text), Some(read("")), "{text}");
+        }
+        for text in [
+            "",
+            &HEX[1..],
+            &format!("{HEX}0"),
+            &base32[1..],
+            &"g".repeat(40),
+        ] {
+            assert_eq!(Magnet::bare(text), None, "{text}");
+        }
     }
 
     #[test]

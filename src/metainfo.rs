@@ -28,7 +28,7 @@
 //! [BEP 47]: https://www.bittorrent.org/beps/bep_0047.html
 //! [BEP 52]: https://www.bittorrent.org/beps/bep_0052.html
 
-use crate::bencode::{self, BencodeError, Raw};
+use crate::bencode::{self, BencodeError, Problem, Raw};
 use crate::layout::{Layout, LayoutError, PieceIndex};
 use crate::names::{Names, SafeNames, TooManyNames};
 use crate::types::{InfoHash, PieceHash};
@@ -114,7 +114,13 @@ pub enum MetainfoError {
     TooLarge(usize),
     /// Not bencode at all, or hostile bencode.
     #[error("it is not a torrent")]
-    Bencode(#[from] BencodeError),
+    Bencode(#[source] BencodeError),
+    /// A key twice within `info`.
+    #[error(
+        "it has a key twice within `info` (at byte {0}), so that programs would not agree on \
+         what it holds; get the torrent from elsewhere"
+    )]
+    DoubledKey(usize),
     /// Something that must be there is not, or is of the wrong kind.
     #[error("it is not a usable torrent: `{key}` is missing or not {needed}")]
     Needs {
@@ -158,6 +164,18 @@ pub enum MetainfoError {
     Names(#[from] TooManyNames),
 }
 
+impl From<BencodeError> for MetainfoError {
+    fn from(error: BencodeError) -> Self {
+        match error {
+            BencodeError::Unsound {
+                at,
+                problem: Problem::DoubledKey,
+            } => Self::DoubledKey(at),
+            error => Self::Bencode(error),
+        }
+    }
+}
+
 /// What a size must be.
 const SIZE: &str = "a number from 0 to 2^63-1";
 
@@ -169,8 +187,7 @@ pub fn parse(bytes: &[u8]) -> Result<Metainfo, MetainfoError> {
     if bytes.len() > MAX_TORRENT_LEN {
         return Err(MetainfoError::TooLarge(bytes.len()));
     }
-    let torrent = bencode::scan(bytes, bencode::FILE_DEPTH)?;
-    let keys = Keys::of(torrent).unwrap_or_default();
+    let keys = Keys::of(bencode::scan_torrent(bytes)?).unwrap_or_default();
     let info = keys.info.ok_or(MetainfoError::Needs {
         key: "info",
         needed: "a dictionary",
@@ -192,7 +209,7 @@ pub fn parse(bytes: &[u8]) -> Result<Metainfo, MetainfoError> {
 /// # Errors
 /// [`MetainfoError`], as for [`parse`].
 pub fn from_info(info: &[u8]) -> Result<Metainfo, MetainfoError> {
-    read_info(bencode::scan(info, bencode::FILE_DEPTH)?)
+    read_info(bencode::scan_exact(info, bencode::FILE_DEPTH)?)
 }
 
 impl Metainfo {

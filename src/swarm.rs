@@ -214,10 +214,10 @@ impl Swarm {
         known.not_before = Some(now + pause);
     }
 
-    /// The torrent is private (BEP 27): who was named by others than the user or a tracker
-    /// is forgotten. Returns them.
-    pub fn keep_private(&mut self) -> Vec<SocketAddr> {
-        let strange = |(_, known): &(&SocketAddr, &Known)| known.source > Source::Tracker;
+    /// The torrent is private (BEP 27): whoever was named by a worse source than `worst` is
+    /// forgotten. Returns them.
+    pub fn keep_private(&mut self, worst: Source) -> Vec<SocketAddr> {
+        let strange = |(_, known): &(&SocketAddr, &Known)| known.source > worst;
         let strangers = self.known.iter().filter(strange);
         let strangers: Vec<SocketAddr> = strangers.map(|(addr, _)| *addr).collect();
         strangers

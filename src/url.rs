@@ -33,6 +33,49 @@ pub fn escaped(bytes: &[u8]) -> String {
     text
 }
 
+/// The bytes that `%` and two hex digits stand for put back in place; a `%` with something
+/// else behind it stands for itself.
+pub fn unescaped(text: &str) -> Vec<u8> {
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let value = match rest {
+            [b'%', a, b, ..] => digit(*a).zip(digit(*b)).map(|(a, b)| (a * 16 + b) as u8),
+            _ => None,
+        };
+        bytes.push(value.unwrap_or(*first));
+        rest = if value.is_some() { &tail[2..] } else { tail };
+    }
+    bytes
+}
+
+/// The scheme that a URL begins with, as it is written: `https`. `None` if it has none.
+pub fn scheme(url: &str) -> Option<&str> {
+    let (scheme, _) = url.split_once(':')?;
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
+    let is_scheme =
+        scheme.starts_with(|c: char| c.is_ascii_alphabetic()) && scheme.chars().all(fits);
+    is_scheme.then_some(scheme)
+}
+
+/// The web address that somebody may have meant who typed `example.org/x.torrent`: it
+/// begins with the name of a host, and a path follows. `None` if it does not look so.
+pub fn meant(text: &str) -> Option<String> {
+    let (authority, path) = text.split_once('/')?;
+    let (host, port) = authority.split_once(':').unwrap_or((authority, "443"));
+    let (_, top) = host.rsplit_once('.')?;
+    let is_label = |label: &str| {
+        let fits = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        !label.is_empty() && label.chars().all(fits)
+    };
+    let is_host = host.split('.').all(is_label)
+        && top.len() > 1
+        && top.chars().all(|c| c.is_ascii_alphabetic());
+    let fits = is_host && port.parse::<u16>().is_ok() && !path.is_empty();
+    fits.then(|| format!("https://{text}"))
+}
+
 /// A path of these names: each of them escaped, `/` between them.
 pub fn path<N: AsRef<[u8]>>(names: &[N]) -> String {
     let names: Vec<String> = names.iter().map(|name| escaped(name.as_ref())).collect();
@@ -42,9 +85,14 @@ pub fn path<N: AsRef<[u8]>>(names: &[N]) -> String {
 /// The URL without its fragment, and with what HTTP does not take (blanks, letters beyond
 /// ASCII) as `%XX`.
 pub fn requestable(url: &str) -> String {
-    let url = url.split('#').next().unwrap_or_default();
+    without_oddities(url.split('#').next().unwrap_or_default().as_bytes())
+}
+
+/// A URL with what no URL may have (blanks, control characters, letters beyond ASCII in
+/// whatever encoding) as `%XX`, byte by byte.
+pub fn without_oddities(url: &[u8]) -> String {
     let mut text = String::with_capacity(url.len());
-    for byte in url.bytes() {
+    for &byte in url {
         match byte {
             b'!'..=b'~' if !b"\"<>\\^`{|}".contains(&byte) => text.push(char::from(byte)),
             _ => push(&mut text, byte),
@@ -66,13 +114,11 @@ pub fn is_http(url: &str) -> bool {
 /// the same. `None` if it is no HTTP URL: a file of ours, say, is none of its business.
 pub fn redirected(base: &str, to: &str) -> Option<String> {
     let to = to.trim();
-    let end_of_word = to.find([':', '/', '?', '#']);
-    let has_scheme = end_of_word.is_some_and(|at| to[at..].starts_with(':'));
-    let (scheme, rest) = base.split_once("://")?;
-    let url = if has_scheme {
+    let (base_scheme, rest) = base.split_once("://")?;
+    let url = if scheme(to).is_some() {
         to.to_owned()
     } else if to.starts_with("//") {
-        format!("{scheme}:{to}")
+        format!("{base_scheme}:{to}")
     } else {
         let path_at = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at(path_at);
@@ -82,7 +128,7 @@ pub fn redirected(base: &str, to: &str) -> Option<String> {
             '?' => path,
             _ => path.rfind('/').map_or("/", |slash| &path[..=slash]),
         };
-        format!("{scheme}://{authority}{kept}{to}")
+        format!("{base_scheme}://{authority}{kept}{to}")
     };
     let url = requestable(&url);
     (is_http(&url) && url.len() <= MAX_LEN).then_some(url)
@@ -105,6 +151,55 @@ mod tests {
         );
         assert_eq!(escaped(b"%41\xff\0"), "%2541%FF%00");
         assert_eq!(path(&["a b", "c%d"]), "a%20b/c%25d");
+    }
+
+    #[test]
+    fn escapes_are_undone() {
+        assert_eq!(
+            unescaped("a%20b%C3%A4%2f%zz%2"),
+            "a b\u{e4}/%zz%2".as_bytes()
+        );
+        assert_eq!(unescaped("%ff%%41"), b"\xff%A");
+    }
+
+    #[test]
+    fn schemes() {
+        for (url, expected) in [
+            ("http://h", Some("http")),
+            ("Magnet:?xt", Some("Magnet")),
+            ("c/d:e", None),
+            ("/x:y", None),
+            ("?a:b", None),
+            (":x", None),
+            ("1a:b", None),
+            ("", None),
+        ] {
+            assert_eq!(scheme(url), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn what_was_meant() {
+        for text in ["example.org/x.torrent", "a-b.example.org:8080/a b/x?y"] {
+            assert_eq!(meant(text), Some(format!("https://{text}")));
+        }
+        for text in [
+            "x.torrent",
+            "dir/x.torrent",
+            "./x.torrent",
+            "../x",
+            "/example.org/x",
+            "example.org/",
+            "a.b/x",
+            ".org/x",
+            "a..org/x",
+            "v1.2/x",
+            "a b.org/x",
+            "example.org:x/y",
+            "",
+        ] {
+            assert_eq!(meant(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -245,3 +245,35 @@ fn further_and_stray_outcomes_change_nothing() {
         "still in flight"
     );
 }
+
+/// Another SOURCE names the same torrent.
+#[test]
+fn trackers_come_and_go() {
+    let set = |sim: &mut Sim, urls: &[&str]| {
+        let tiers = vec![urls.iter().map(|url| url.to_string()).collect()];
+        let (rng, now) = (&mut fastrand::Rng::with_seed(1), sim.now());
+        sim.announcer.set_trackers(tiers, rng, now)
+    };
+    let mut sim = Sim::new(&[&["http://a/", "http://b/"]], false, false);
+    assert_eq!(sim.due(), [(0, Started), (1, Started)]);
+    sim.ok(0);
+    assert!(!set(
+        &mut sim,
+        &["http://b/", "http://c/", "http://a/", "http://c/"]
+    ));
+    assert_eq!(sim.due(), [(2, Started)], "the others go on as they were");
+    // Now only c is left, and the torrent is private.
+    sim.announcer.set_private();
+    assert!(set(&mut sim, &["http://c/"]));
+    assert_eq!(sim.due(), [(0, Stopped)]);
+    sim.ok(1); // had not answered yet
+    sim.ok(2);
+    assert_eq!(sim.due(), [(1, Stopped)]);
+    sim.ok(0);
+    sim.ok(1);
+    assert_eq!(sim.step(), (1800, vec![(2, Periodic)]));
+    sim.ok(2);
+    assert_eq!(sim.announcer.summary().trackers, 1);
+    sim.announcer.stop();
+    assert_eq!(sim.due(), [(2, Stopped)]);
+}

@@ -191,6 +191,7 @@ fn play(
             files: (!files.is_empty()).then(|| files.iter().map(|file| *file as u32 + 1).collect()),
             peers: Vec::new(),
             trackers: Vec::new(),
+            also: Vec::new(),
         };
         cast.enter(who, config, job, tell.clone())
     };

@@ -1,14 +1,19 @@
-//! The plain form and `storrent seed`: reads all SOURCEs, then hands them to the engine.
+//! The plain form and `storrent seed`: reads the SOURCEs and hands them to the engine, each
+//! when it is there.
 
 use super::args::Download;
 use super::signals::Interrupts;
+use super::values::Source;
 use super::{Failure, source};
 use crate::config::{Job, Subject};
-use crate::engine::{self, Ending};
+use crate::engine::{self, Arrival, Ending, Jobs};
 use crate::human::chain;
 use crate::progress::{Display, Style};
 use crate::report::{Report, Reporter};
-use std::collections::HashSet;
+use crate::selection::FileNumbers;
+use crossbeam_channel::{Sender, unbounded};
+use std::net::IpAddr;
+use std::{io, thread};
 
 /// Runs a download, or with `seed_only` the seeding of what is there, and returns the
 /// exit status.
@@ -23,7 +28,7 @@ pub fn run(options: &Download, seed_only: bool, interrupts: &Interrupts) -> Resu
         verbose: options.verbose,
     })?;
     let (jobs, failed) = jobs(options, &mut display)?;
-    if jobs.is_empty() {
+    if jobs.now.is_empty() && jobs.awaited == 0 {
         return Ok(1);
     }
     let signals = interrupts.take_over();
@@ -47,49 +52,122 @@ pub(super) fn status(ending: &Ending) -> u8 {
     }
 }
 
-/// Makes a job of each SOURCE that can be used; also whether one can't be.
-fn jobs(options: &Download, reporter: &mut dyn Reporter) -> Result<(Vec<Job>, bool), Failure> {
-    let mut jobs = Vec::new();
+/// Makes a job of each SOURCE that can be used; also whether one can't be. Plain files and
+/// links are read here, in turn. What may take its time has a thread of its own, which tells
+/// the engine; if there is none to be had, it is read in turn, too.
+fn jobs(options: &Download, reporter: &mut dyn Reporter) -> Result<(Jobs, bool), Failure> {
+    let (tell, later) = unbounded();
+    let mut jobs = Jobs {
+        now: Vec::new(),
+        awaited: 0,
+        later,
+    };
     let mut failed = false;
-    let mut seen = HashSet::new();
     for source in &options.sources {
-        let subject = match source::subject(source, options.bind) {
-            Ok(subject) => subject,
-            Err(error) => {
-                failed = true;
-                reporter.report(Report::Error {
-                    info_hash: None,
-                    source: Some(source.to_string()),
-                    message: chain(&error),
-                });
-                continue;
-            }
-        };
-        if let (Some(files), Subject::Torrent(metainfo)) = (&options.files, &subject) {
-            files.of(metainfo).map_err(Failure::Usage)?;
-        }
-        if !seen.insert(subject.info_hash()) {
-            let message = format!("{source} is the same torrent as one before it: once is enough");
-            reporter.report(Report::Detail { level: 1, message });
+        let blank = Blank::of(options, source);
+        if source::may_be_slow(source) && read_apart(blank.clone(), tell.clone()).is_ok() {
+            jobs.awaited += 1;
             continue;
         }
-        jobs.push(Job {
-            source: source.to_string(),
-            subject,
+        match blank.filled() {
+            Arrival::Job(job) => {
+                if let (Some(files), Subject::Torrent(metainfo)) = (&job.files, &job.subject) {
+                    files.of(metainfo).map_err(Failure::Usage)?;
+                }
+                jobs.now.push(*job);
+            }
+            Arrival::Failed(report) => {
+                failed = true;
+                reporter.report(report);
+            }
+        }
+    }
+    Ok((jobs, failed))
+}
+
+/// A job whose SOURCE was not read yet.
+#[derive(Clone)]
+struct Blank {
+    source: Source,
+    bind: Option<IpAddr>,
+    files: Option<FileNumbers>,
+    peers: Vec<String>,
+    trackers: Vec<String>,
+}
+
+impl Blank {
+    fn of(options: &Download, source: &Source) -> Self {
+        Self {
+            source: source.clone(),
+            bind: options.bind,
             files: options.files.clone(),
             peers: options.peer.clone(),
             trackers: options.tracker.clone(),
-        });
+        }
     }
-    Ok((jobs, failed))
+
+    /// Reads the SOURCE, which may take long.
+    fn filled(self) -> Arrival {
+        match source::given(&self.source, self.bind) {
+            Ok(given) => Arrival::Job(Box::new(Job {
+                source: self.source.to_string(),
+                subject: given.into(),
+                files: self.files,
+                peers: self.peers,
+                trackers: self.trackers,
+                also: Vec::new(),
+            })),
+            Err(error) => unreadable(&self.source, chain(&error)),
+        }
+    }
+}
+
+fn unreadable(source: &Source, message: String) -> Arrival {
+    Arrival::Failed(Report::Error {
+        info_hash: None,
+        source: Some(source.to_string()),
+        message,
+    })
+}
+
+/// Starts a thread that reads a SOURCE. Nobody waits for it to end.
+fn read_apart(blank: Blank, tell: Sender<Arrival>) -> io::Result<()> {
+    let work = move || {
+        let mut farewell = Farewell {
+            source: blank.source.clone(),
+            arrival: None,
+            tell,
+        };
+        farewell.arrival = Some(blank.filled());
+    };
+    let thread = thread::Builder::new().name("source".into());
+    thread.spawn(work).map(|_| ())
+}
+
+/// Tells the engine what became of a SOURCE, when its thread ends, for whatever reason.
+struct Farewell {
+    source: Source,
+    arrival: Option<Arrival>,
+    tell: Sender<Arrival>,
+}
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        let source = &self.source;
+        let arrival = self.arrival.take().unwrap_or_else(|| {
+            let why = "the thread that read it ended before its time; try again";
+            unreadable(source, format!("cannot read {source}: {why}"))
+        });
+        let _ = self.tell.send(arrival);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::cli::args::{Command, parse};
-    use crate::metainfo;
     use std::fs;
+    use std::net::TcpListener;
 
     struct Log(Vec<Report>);
 
@@ -131,7 +209,7 @@ mod tests {
         }
         let cases = [
             ("one tree", vec!["one", "tree"], vec![]),
-            ("one same", vec!["one"], vec![]),
+            ("one same", vec!["one", "one"], vec![]),
             (
                 "one missing tree",
                 vec!["one", "tree"],
@@ -154,7 +232,8 @@ mod tests {
                 Subject::Torrent(metainfo) => metainfo.name.clone(),
                 Subject::Link(magnet) => magnet.info_hash.to_string(),
             };
-            let found: Vec<_> = jobs.iter().map(name).collect();
+            let found: Vec<_> = jobs.now.iter().map(name).collect();
+            assert_eq!(jobs.awaited, 0, "{line}: files and links are read in turn");
             assert_eq!(found, names, "{line}");
             assert_eq!(failed, !errors.is_empty(), "{line}");
             let told: Vec<_> = log
@@ -184,18 +263,47 @@ mod tests {
         assert!(jobs(&options(["-f2", "tree"]), &mut log).is_ok());
         let past = jobs(&options(["-f3", "tree"]), &mut log).unwrap_err();
         assert!(matches!(past, Failure::Usage(_)));
-        // The link to a torrent that was named already.
-        let hash = metainfo::parse(&torrent("one", &[], false))
-            .unwrap()
-            .info_hash;
-        let words = [
-            dir.path().join("one"),
-            format!("magnet:?xt=urn:btih:{hash}").into(),
-        ];
-        let Ok(Command::Download(twice)) = parse(words.map(Into::into)) else {
+    }
+
+    /// What may take its time is read on a thread: it names the torrent, or says why not.
+    #[test]
+    fn slow_sources_arrive_later() {
+        let nobody = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = nobody.local_addr().unwrap();
+        drop(nobody);
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("one");
+        fs::write(&file, torrent("one", &[], false)).unwrap();
+        let words = [format!("http://{address}/").into(), file.into_os_string()];
+        let Ok(Command::Download(options)) = parse(words) else {
             panic!("not parsed")
         };
-        assert_eq!(jobs(&twice, &mut log).unwrap().0.len(), 1);
+        let mut log = Log(Vec::new());
+        let (jobs, failed) = jobs(&options, &mut log).unwrap();
+        assert_eq!((jobs.now.len(), jobs.awaited, failed), (1, 1, false));
+        let Ok(Arrival::Failed(Report::Error {
+            source, message, ..
+        })) = jobs.later.recv()
+        else {
+            panic!("nobody is there")
+        };
+        assert_eq!(source, Some(format!("http://{address}/")));
+        assert!(message.contains("refused"), "{message}");
+    }
+
+    #[test]
+    fn a_thread_that_dies_is_told() {
+        let (tell, later) = unbounded();
+        let source = Source::Stdin;
+        drop(Farewell {
+            source,
+            arrival: None,
+            tell,
+        });
+        let Ok(Arrival::Failed(Report::Error { message, .. })) = later.recv() else {
+            panic!("nothing was told")
+        };
+        assert!(message.contains("cannot read -: the thread"), "{message}");
     }
 
     #[test]

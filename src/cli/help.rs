@@ -8,9 +8,9 @@ Usage: storrent [OPTIONS] SOURCE...      download
        storrent COMMAND ...              another job (`storrent COMMAND --help`)
 
 SOURCE is the path of a .torrent file, - (a .torrent on standard input), the
-http(s):// URL of one, or a magnet: link (in quotes). Several are downloaded at the
-same time; storrent leaves when the last is complete. The same command run again
-resumes.
+http(s):// URL of one, a magnet: link (in quotes), or a bare info hash. Several are
+downloaded at the same time; storrent leaves when the last is complete. The same
+command run again resumes.
 
 Commands:
   show SOURCE            print what a torrent holds

@@ -1,11 +1,11 @@
 //! Fetches what a magnet link stands for, for `storrent show`: joins the swarm, asks
 //! peers for the metadata, and leaves.
 
+use super::Failure;
 use super::args::Show;
 use super::download::status;
 use super::signals::Interrupts;
 use super::source::Torrent;
-use super::{Failure, values};
 use crate::compose::{self, Outside};
 use crate::config::{Config, Job, Sources, Subject};
 use crate::engine;
@@ -30,23 +30,23 @@ impl Reporter for Finder {
     }
 }
 
-/// The torrent that the link `text` is to; or, if the search ended without it, the exit
+/// The torrent that the link is to; or, if the search ended without it, the exit
 /// status: why has been told then.
 ///
 /// # Errors
-/// [`Failure`], if the text is no link, or what was found is no torrent.
+/// [`Failure`], if what was found is no torrent.
 pub fn fetch(
-    text: &str,
+    magnet: Magnet,
     options: &Show,
     interrupts: &Interrupts,
 ) -> Result<Result<Torrent, u8>, Failure> {
-    let magnet: Magnet = text.parse()?;
     let job = Job {
-        source: values::shown(text),
+        source: options.source.to_string(),
         subject: Subject::Link(magnet.clone()),
         files: None,
         peers: options.peer.clone(),
         trackers: options.tracker.clone(),
+        also: Vec::new(),
     };
     let mut finder = Finder {
         display: Display::new(Style {

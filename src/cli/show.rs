@@ -2,8 +2,7 @@
 
 use super::args::Show;
 use super::signals::Interrupts;
-use super::source::{self, Torrent};
-use super::values::Source;
+use super::source::{self, Given, Torrent};
 use super::{Failure, json_line, metadata, print, save, warn};
 use crate::human::{count, date, escaped, grouped, size, size_exact};
 use crate::magnet;
@@ -15,12 +14,12 @@ use serde::Serialize;
 /// # Errors
 /// [`Failure`], if the torrent can't be read, or not saved where `-o` says.
 pub fn run(options: &Show, interrupts: &Interrupts) -> Result<u8, Failure> {
-    let Torrent { metainfo, bytes } = match &options.source {
-        Source::Magnet(link) => match metadata::fetch(link, options, interrupts)? {
+    let Torrent { metainfo, bytes } = match source::given(&options.source, None)? {
+        Given::Link(magnet) => match metadata::fetch(magnet, options, interrupts)? {
             Ok(torrent) => torrent,
             Err(status) => return Ok(status),
         },
-        source => source::read(source, None)?,
+        Given::Torrent(torrent) => *torrent,
     };
     if let Some(path) = &options.output {
         save(path, &bytes)?;

@@ -1,21 +1,28 @@
-//! Reads a SOURCE: a `.torrent` from a path, from standard input, or from the web.
+//! Reads a SOURCE: a `.torrent` from a path, from standard input, or from the web; a magnet
+//! link, or a bare info hash, which is the link that says nothing more. A URL may redirect
+//! to a magnet link.
 //!
 //! What can go wrong here is mostly the user's own small mistakes: a folder, a web page
-//! saved in place of the torrent, a URL that has moved. So the messages are kind: each
-//! says what to do. Nothing larger than [`MAX_TORRENT_LEN`] is ever read whole.
+//! saved in place of the torrent, a URL that has moved or lacks its `https://`. So the
+//! messages are kind: each says what to do. Nothing larger than [`MAX_TORRENT_LEN`] is ever
+//! read whole.
 
 use super::values::Source;
 use crate::config::Subject;
 use crate::http;
-use crate::magnet::MagnetError;
+use crate::magnet::{Magnet, MagnetError};
 use crate::metainfo::{self, MAX_TORRENT_LEN, Metainfo, MetainfoError};
 use crate::url;
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
 use std::net::IpAddr;
-use std::path::Path;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
-use ureq::Agent;
+use ureq::http::Response;
+use ureq::http::header::LOCATION;
+use ureq::{Agent, Body};
 
 /// How long an HTTP server may take for the next byte, and for the connection.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -30,6 +37,15 @@ pub struct Torrent {
     pub metainfo: Metainfo,
     /// The bytes of the `.torrent`, to be saved elsewhere.
     pub bytes: Vec<u8>,
+}
+
+/// What a SOURCE turned out to be.
+#[derive(Debug)]
+pub enum Given {
+    /// All of a torrent.
+    Torrent(Box<Torrent>),
+    /// A magnet link.
+    Link(Magnet),
 }
 
 /// Why a SOURCE is no torrent.
@@ -50,6 +66,19 @@ pub enum Why {
     /// Nothing there.
     #[error("there is no such file; check the path")]
     Missing,
+    /// Nothing there, but it could be on the web.
+    #[error("there is no such file; did you mean {0}?")]
+    Meant(String),
+    /// A URL of a kind that is not fetched.
+    #[error(
+        "{0}: URLs cannot be fetched, only http: and https:; fetch the .torrent by other means"
+    )]
+    Scheme(String),
+    /// A `file:` URI of another machine.
+    #[error(
+        "it is a file of another machine, {0}; copy it to this one (whose files are file:///PATH)"
+    )]
+    OtherHost(String),
     /// A folder is no torrent.
     #[error("it is a folder; give a .torrent file (`storrent create` makes one of a folder)")]
     Folder,
@@ -80,6 +109,12 @@ pub enum Why {
     /// In a circle, or nearly.
     #[error("it redirects more than {MAX_REDIRECTS} times; check the URL")]
     Redirects,
+    /// To what is fetched by other means.
+    #[error("it redirects to a {0}: URL, and only http:, https: and magnet: are followed")]
+    RedirectScheme(String),
+    /// To nowhere.
+    #[error("it redirects to {0:?}, which is no URL; check the URL")]
+    BadRedirect(String),
     /// A magnet link that names no torrent that we could find.
     #[error("{0}")]
     Magnet(#[from] MagnetError),
@@ -90,46 +125,117 @@ pub enum Why {
     OnlyALink,
 }
 
-/// What a SOURCE tells at once: all of a torrent, or what a magnet link says. `bind`: the
-/// local address to fetch a URL from.
-///
-/// # Errors
-/// [`SourceError`], if it can't be read or is neither.
-pub fn subject(source: &Source, bind: Option<IpAddr>) -> Result<Subject, SourceError> {
-    match source {
-        Source::Magnet(link) => match link.parse() {
-            Ok(magnet) => Ok(Subject::Link(magnet)),
-            Err(error) => Err(SourceError {
-                from: source.to_string(),
-                why: Why::Magnet(error),
-            }),
-        },
-        _ => read(source, bind).map(|torrent| Subject::Torrent(Box::new(torrent.metainfo))),
+impl From<Given> for Subject {
+    fn from(given: Given) -> Self {
+        match given {
+            Given::Torrent(torrent) => Self::Torrent(Box::new(torrent.metainfo)),
+            Given::Link(magnet) => Self::Link(magnet),
+        }
     }
 }
 
-/// Reads and checks one SOURCE that is no magnet link; `bind` as in [`subject`].
+/// Whether reading it may take longer than a plain file does: from the web, or from another
+/// program.
+pub fn may_be_slow(source: &Source) -> bool {
+    let is_pipe = |path: &Path| {
+        path.metadata()
+            .is_ok_and(|about| !about.is_file() && !about.is_dir())
+    };
+    match source {
+        Source::Url(_) | Source::Stdin => true,
+        Source::Path(path) => is_pipe(path),
+        Source::FileUri(uri) => file_of(uri).is_ok_and(|path| is_pipe(&path)),
+        Source::Magnet(_) => false,
+    }
+}
+
+/// Reads and checks one SOURCE. `bind`: the local address to fetch a URL from.
+///
+/// # Errors
+/// [`SourceError`], if it can't be read, or is neither torrent nor link.
+pub fn given(source: &Source, bind: Option<IpAddr>) -> Result<Given, SourceError> {
+    let given = match source {
+        Source::Path(path) => named(path),
+        Source::FileUri(uri) => file_of(uri).and_then(|path| file(&path)),
+        Source::Stdin => read_all(io::stdin().lock(), Vec::new()).and_then(torrent_of),
+        Source::Url(url) => fetch(url, bind),
+        Source::Magnet(link) => link_of(link),
+    };
+    given.map_err(|why| SourceError::new(source, why))
+}
+
+/// Reads and checks one SOURCE that has to be a torrent; `bind` as in [`given`].
 ///
 /// # Errors
 /// [`SourceError`], if it can't be read or is no torrent.
 pub fn read(source: &Source, bind: Option<IpAddr>) -> Result<Torrent, SourceError> {
-    let bytes = match source {
-        Source::Path(path) => open(path).and_then(|file| read_all(file, Vec::new())),
-        Source::Stdin => read_all(io::stdin().lock(), Vec::new()),
-        Source::Url(url) => fetch(url, bind),
-        Source::Magnet(_) => Err(Why::OnlyALink),
-    };
-    let torrent = bytes.and_then(|bytes| {
-        let metainfo = parse(&bytes)?;
-        Ok(Torrent { metainfo, bytes })
-    });
-    torrent.map_err(|why| SourceError {
-        from: match source {
+    match given(source, bind)? {
+        Given::Torrent(torrent) => Ok(*torrent),
+        Given::Link(_) => Err(SourceError::new(source, Why::OnlyALink)),
+    }
+}
+
+impl SourceError {
+    fn new(source: &Source, why: Why) -> Self {
+        let from = match source {
             Source::Stdin => "standard input".to_string(),
             _ => source.to_string(),
-        },
-        why,
-    })
+        };
+        Self { from, why }
+    }
+}
+
+fn link_of(text: &str) -> Result<Given, Why> {
+    Ok(Given::Link(text.parse()?))
+}
+
+fn torrent_of(bytes: Vec<u8>) -> Result<Given, Why> {
+    let metainfo = parse(&bytes)?;
+    Ok(Given::Torrent(Box::new(Torrent { metainfo, bytes })))
+}
+
+fn file(path: &Path) -> Result<Given, Why> {
+    let file = open(path)?;
+    torrent_of(read_all(file, Vec::new())?)
+}
+
+/// What lies at a path; if nothing does, what else the text may mean.
+fn named(path: &Path) -> Result<Given, Why> {
+    let text = path.to_str().unwrap_or_default().trim();
+    match (file(path), Magnet::bare(text)) {
+        (Err(Why::Missing), Some(magnet)) => Ok(Given::Link(magnet)),
+        (Err(Why::Missing), None) => Err(missing(path, text)),
+        (result, _) => result,
+    }
+}
+
+/// What to say of a path where nothing is.
+fn missing(path: &Path, text: &str) -> Why {
+    let is_below_something = path
+        .iter()
+        .next()
+        .is_some_and(|first| Path::new(first).exists());
+    match (url::scheme(text), url::meant(text)) {
+        (Some(scheme), _) if text.contains("://") => Why::Scheme(scheme.to_owned()),
+        (_, Some(url)) if !is_below_something => Why::Meant(url),
+        _ => Why::Missing,
+    }
+}
+
+/// The path of a `file:` URI ([RFC 8089](https://www.rfc-editor.org/rfc/rfc8089)).
+fn file_of(uri: &str) -> Result<PathBuf, Why> {
+    let (_, rest) = uri.split_once(':').unwrap_or_default();
+    let path = match rest.strip_prefix("//") {
+        None => rest,
+        Some(rest) => {
+            let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+            if !host.is_empty() && !host.eq_ignore_ascii_case("localhost") {
+                return Err(Why::OtherHost(host.to_owned()));
+            }
+            path
+        }
+    };
+    Ok(OsString::from_vec(url::unescaped(path)).into())
 }
 
 fn open(path: &Path) -> Result<File, Why> {
@@ -172,26 +278,45 @@ fn parse(bytes: &[u8]) -> Result<Metainfo, Why> {
     }
 }
 
-fn fetch(url: &str, bind: Option<IpAddr>) -> Result<Vec<u8>, Why> {
+/// Fetches a URL. Redirects are followed here, as they may lead to a magnet link.
+fn fetch(url: &str, bind: Option<IpAddr>) -> Result<Given, Why> {
     let config = Agent::config_builder()
         .user_agent(http::USER_AGENT)
-        .max_redirects(MAX_REDIRECTS)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
         .http_status_as_error(false)
         .timeout_connect(Some(PATIENCE))
         .timeout_per_read(Some(PATIENCE))
         .timeout_per_write(Some(PATIENCE));
     let agent = http::agent(config, bind);
-    let mut answer = agent.get(url::requestable(url)).call().map_err(trouble)?;
+    let mut url = url::requestable(url);
+    for _ in 0..=MAX_REDIRECTS {
+        let answer = agent.get(&url).call().map_err(trouble)?;
+        if !matches!(answer.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+            return body_of(answer).and_then(torrent_of);
+        }
+        let to = answer.headers().get_all(LOCATION).iter().next_back();
+        let to = to.map_or(&b""[..], |to| to.as_bytes());
+        let to = String::from_utf8_lossy(to);
+        match url::scheme(&to).map(str::to_ascii_lowercase).as_deref() {
+            Some("magnet") => return link_of(&to),
+            None | Some("http" | "https") => {}
+            Some(scheme) => return Err(Why::RedirectScheme(scheme.to_owned())),
+        }
+        let next = url::redirected(&url, &to);
+        url = next.ok_or_else(|| Why::BadRedirect(to.chars().take(100).collect()))?;
+    }
+    Err(Why::Redirects)
+}
+
+fn body_of(mut answer: Response<Body>) -> Result<Vec<u8>, Why> {
     let status = answer.status();
     if !status.is_success() {
         return Err(Why::Status(status.to_string()));
     }
     let limit = MAX_TORRENT_LEN as u64;
-    if answer
-        .body()
-        .content_length()
-        .is_some_and(|length| length > limit)
-    {
+    let length = answer.body().content_length();
+    if length.is_some_and(|length| length > limit) {
         return Err(Why::TooLarge);
     }
     read_all(answer.body_mut().as_reader(), Vec::new())
@@ -200,7 +325,6 @@ fn fetch(url: &str, bind: Option<IpAddr>) -> Result<Vec<u8>, Why> {
 fn trouble(error: ureq::Error) -> Why {
     match error {
         ureq::Error::Timeout(_) => Why::Silent,
-        ureq::Error::TooManyRedirects => Why::Redirects,
         ureq::Error::BodyExceedsLimit(_) => Why::TooLarge,
         ureq::Error::Io(error) => Why::Http(error.to_string()),
         error => Why::Http(error.to_string()),
@@ -214,6 +338,8 @@ mod tests {
     use std::io::Write;
     use std::net::TcpListener;
     use std::thread;
+
+    const HASH: &str = "d2474e86c95b19b8bcfdb92bc12c9d44667cfa36";
 
     /// A torrent of three files of 1 byte, the second of them padding.
     fn torrent() -> Vec<u8> {
@@ -276,8 +402,88 @@ mod tests {
         }
         let good = read(&Source::Path(dir.path().join("good")), None).unwrap();
         assert_eq!((good.bytes, &*good.metainfo.name), (torrent(), "n"));
-        let magnet = read(&Source::Magnet("magnet:?x".into()), None).unwrap_err();
+        let link = Source::Magnet(format!("magnet:?xt=urn:btih:{HASH}"));
+        let magnet = read(&link, None).unwrap_err();
         assert!(chain(&magnet).contains("does not say what"));
+    }
+
+    #[test]
+    fn file_uris() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("größe 100%.torrent");
+        std::fs::write(&path, torrent()).unwrap();
+        let dir = dir.path().display();
+        for start in ["file://", "FILE://localhost", "file:"] {
+            let uri = format!("{start}{dir}/gr%C3%B6%c3%9fe%20100%25.torrent");
+            let good = read(&Source::FileUri(uri), None).unwrap();
+            assert_eq!(&*good.metainfo.name, "n");
+        }
+        for (uri, why) in [
+            (
+                "file://elsewhere.example/x",
+                "another machine, elsewhere.example; copy",
+            ),
+            ("file:///no/such/x", "no such file; check"),
+            ("file:///tmp/%00", "NUL"),
+            ("file:///tmp", "it is a folder"),
+        ] {
+            let text = chain(&given(&Source::FileUri(uri.into()), None).unwrap_err());
+            assert!(
+                text.starts_with("cannot read file:") && text.contains(why),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_else_a_missing_file_may_mean() {
+        let base32 = "2JDU5BWJLMM3RPH5XEV4CLE5IRTHZ6RW";
+        for text in [HASH, base32] {
+            match given(&Source::Path(text.into()), None) {
+                Ok(Given::Link(magnet)) => assert_eq!(magnet.info_hash.to_string(), HASH),
+                other => panic!("{text}: {other:?}"),
+            }
+        }
+        for (text, why) in [
+            (
+                "example.org/x.torrent",
+                "did you mean https://example.org/x.torrent?",
+            ),
+            ("ftp://example.org/x", "ftp: URLs cannot be fetched"),
+            ("dir/x.torrent", "no such file; check the path"),
+            (&HASH[1..], "no such file; check the path"),
+        ] {
+            let text = chain(&given(&Source::Path(text.into()), None).unwrap_err());
+            assert!(text.contains(why), "{text}");
+        }
+        // What is there wins.
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(HASH);
+        std::fs::write(&path, torrent()).unwrap();
+        assert!(read(&Source::Path(path), None).is_ok());
+    }
+
+    #[test]
+    fn redirects_to_links() {
+        let to = |to: &str| vec![answer("302 Found", &format!("Location: {to}\r\n"), "")];
+        let link = format!("magnet:?xt=urn:btih:{HASH}&dn=a b");
+        match given(&Source::Url(server(to(&link))), None) {
+            Ok(Given::Link(magnet)) => assert_eq!(magnet.name.as_deref(), Some("a b")),
+            other => panic!("{other:?}"),
+        }
+        for (link, why) in [
+            ("file:///etc/passwd", "redirects to a file: URL, and only"),
+            ("FTP://h/x", "redirects to a ftp: URL"),
+            ("magnet:?dn=x", "names no torrent"),
+            ("http://", "is no URL"),
+            ("", "is no URL"),
+        ] {
+            let text = chain(&given(&Source::Url(server(to(link))), None).unwrap_err());
+            assert!(
+                text.starts_with("cannot read http:") && text.contains(why),
+                "{text}"
+            );
+        }
     }
 
     #[test]
@@ -325,7 +531,7 @@ mod tests {
             .unwrap()
             .local_addr()
             .unwrap();
-        let error = read(&Source::Url(format!("http://{nobody}/")), None).unwrap_err();
+        let error = given(&Source::Url(format!("http://{nobody}/")), None).unwrap_err();
         assert!(chain(&error).contains("refused"), "{}", chain(&error));
     }
 }

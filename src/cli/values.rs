@@ -189,8 +189,10 @@ pub fn file_numbers(text: &str) -> Result<FileNumbers, String> {
 /// One SOURCE of the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// A `.torrent` file.
+    /// A `.torrent` file; or, if there is none of that name, a bare info hash.
     Path(PathBuf),
+    /// The `file:` URI of a `.torrent` file, as file managers hand it over.
+    FileUri(String),
     /// A `.torrent` on standard input.
     Stdin,
     /// The `http(s)://` URL of a `.torrent`.
@@ -201,15 +203,19 @@ pub enum Source {
 
 /// Any SOURCE; what is no link is a path.
 pub fn source(text: &str) -> Result<Source, String> {
+    let link = text.trim();
     let begins = |prefix: &str| {
-        text.get(..prefix.len())
+        link.get(..prefix.len())
             .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
     };
+    // A link that was escaped once too often.
+    let is_magnet = || begins("magnet:") || begins("magnet%3A") || begins("magnet%253A");
     match text {
         "" => Err("a SOURCE is expected, not nothing".to_string()),
         "-" => Ok(Source::Stdin),
-        _ if begins("http://") || begins("https://") => Ok(Source::Url(text.to_string())),
-        _ if begins("magnet:") => Ok(Source::Magnet(text.to_string())),
+        _ if begins("http://") || begins("https://") => Ok(Source::Url(link.to_string())),
+        _ if begins("file:") => Ok(Source::FileUri(link.to_string())),
+        _ if is_magnet() => Ok(Source::Magnet(link.to_string())),
         _ => Ok(Source::Path(decode(text).into())),
     }
 }
@@ -220,7 +226,7 @@ impl std::fmt::Display for Source {
         let text: &OsStr = match self {
             Self::Path(path) => path.as_os_str(),
             Self::Stdin => OsStr::from_bytes(b"-"),
-            Self::Url(text) | Self::Magnet(text) => text.as_ref(),
+            Self::FileUri(text) | Self::Url(text) | Self::Magnet(text) => text.as_ref(),
         };
         f.write_str(&crate::human::escaped(&text.to_string_lossy()))
     }
@@ -339,6 +345,9 @@ mod tests {
         assert_eq!(source("./-"), Ok(Source::Path("./-".into())));
         assert!(matches!(source("HTTP://x/é"), Ok(Source::Url(_))));
         assert!(matches!(source("Magnet:?xt="), Ok(Source::Magnet(_))));
+        assert!(matches!(source("MAGNET%3a%3Fxt"), Ok(Source::Magnet(_))));
+        assert!(matches!(source("File:///x"), Ok(Source::FileUri(_))));
+        assert_eq!(source(" http://x\n"), Ok(Source::Url("http://x".into())));
         assert!(matches!(source("ftp://x"), Ok(Source::Path(_))));
         assert!(matches!(source("éhttp"), Ok(Source::Path(_))));
         assert!(source("").is_err() && path("").is_err());

@@ -263,6 +263,8 @@ mod tests {
         assert_eq!(read(node, false).nodes, [contact]);
         let refusal = b"d1:eli201e23:A Generic Error Ocurrede1:t4:aaaa1:y1:ee";
         assert_eq!(decode(refusal, false), Some((*b"aaaa", None)));
+        let left_over = [&refusal[..], b"\0\0"].concat();
+        assert_eq!(decode(&left_over, false), Some((*b"aaaa", None)));
     }
 
     #[test]
@@ -293,7 +295,7 @@ mod tests {
             b"d1:rd2:id20:mnopqrstuvwxyz123456e1:t2:aa1:y1:re", // no transaction of ours
             b"d1:rd2:id20:mnopqrstuvwxyz123456e1:t4:aaaae",
             b"d1:rd2:id19:mnopqrstuvwxyz12345e1:t4:aaaa1:y1:re",
-            b"d1:rd2:id20:mnopqrstuvwxyz123456e1:t4:aaaa1:y1:rex",
+            b"d1:rd2:id20:mnopqrstuvwxyz123456e1:t4:aaaa1:y1:r",
             b"d1:rle1:t4:aaaa1:y1:re",
             b"d1:t4:aaaa1:y1:re",
         ];

@@ -7,15 +7,15 @@
 //! ```
 //!
 //! A magnet link's torrent joins its swarm first and knows what it holds later; then its
-//! data is checked, as for any other, while it goes on talking with its peers. Part of the
+//! data is checked, as for any other, while it goes on talking with its peers. A `.torrent`
+//! that comes meanwhile ends the learning (see [`super::arrivals`]). Part of the
 //! [`Engine`]'s loop.
 
 use super::prepare::{self, Known, Prepared};
 use super::{Engine, MAX_OPEN_FILES, News, PeerName, Recording, Running, Stage, Stored, Work};
 use crate::checker;
-use crate::config::{Job, Subject};
+use crate::config::{Job, Named, Subject};
 use crate::human::chain;
-use crate::magnet::Magnet;
 use crate::metainfo::{self, Metainfo};
 use crate::peer::{Shared, Us};
 use crate::report::Report;
@@ -33,13 +33,14 @@ impl Engine<'_> {
     /// Takes a job on.
     pub(super) fn add(&mut self, job: Job) {
         let id = TorrentId(self.works.len() as u32);
-        let (subject, info_hash) = (job.subject.clone(), job.subject.info_hash());
+        let info_hash = job.subject.info_hash();
         let us = Us {
             info_hash,
             peer_id: PeerId::random(&mut self.rng),
             port: Some(self.port),
             dht: self.config.sources.dht,
         };
+        let subject = job.subject.clone();
         self.works.push(Work {
             job,
             info_hash,
@@ -50,11 +51,11 @@ impl Engine<'_> {
             early: Vec::new(),
         });
         match subject {
-            Subject::Torrent(metainfo) => self.know(id, *metainfo, None),
+            Subject::Torrent(metainfo) => self.know(id, *metainfo),
             Subject::Link(magnet) => {
                 self.reporter.report(Report::Linked {
                     info_hash,
-                    name: magnet.name.clone(),
+                    name: magnet.name,
                 });
                 match self.config.metadata_only {
                     true => self.on_recalled(id, None),
@@ -77,12 +78,11 @@ impl Engine<'_> {
     /// A magnet link's metadata is known from an earlier run, or else to be asked for.
     pub(super) fn on_recalled(&mut self, id: TorrentId, metadata: Option<Vec<u8>>) {
         let work = &self.works[id.0 as usize];
-        let (Subject::Link(magnet), Stage::Checking) = (&work.job.subject, &work.stage) else {
-            return; // interrupted
+        let (Subject::Link(_), Stage::Checking) = (&work.job.subject, &work.stage) else {
+            return; // interrupted, or known by a `.torrent` meanwhile
         };
-        let magnet = magnet.clone();
         match metadata {
-            Some(info) => self.read_metadata(id, &magnet, &info),
+            Some(info) => self.read_metadata(id, &info),
             None => self.join(id, None),
         }
     }
@@ -91,26 +91,20 @@ impl Engine<'_> {
     pub(super) fn on_learnt(&mut self, id: TorrentId, info: &[u8]) {
         let work = &self.works[id.0 as usize];
         let info_hash = work.info_hash;
-        let Subject::Link(magnet) = &work.job.subject else {
-            return;
-        };
+        if work.known.is_some() {
+            return; // by a `.torrent`
+        }
         if self.config.metadata_only {
             let info = info.into();
             self.reporter.report(Report::Metadata { info_hash, info });
             return self.leave(id);
         }
-        let magnet = magnet.clone();
-        self.read_metadata(id, &magnet, info);
+        self.read_metadata(id, info);
     }
 
-    fn read_metadata(&mut self, id: TorrentId, magnet: &Magnet, info: &[u8]) {
+    fn read_metadata(&mut self, id: TorrentId, info: &[u8]) {
         match metainfo::from_info(info) {
-            Ok(mut metainfo) => {
-                metainfo.trackers = vec![magnet.trackers.clone()];
-                metainfo.webseeds = magnet.webseeds.clone();
-                let wanted = magnet.wanted(&metainfo);
-                self.know(id, metainfo, wanted);
-            }
+            Ok(metainfo) => self.know(id, metainfo),
             Err(error) => {
                 let error = chain(&error);
                 self.fail(
@@ -121,10 +115,10 @@ impl Engine<'_> {
         }
     }
 
-    /// What a torrent holds is known; `wanted`: the files that its magnet link asks for.
-    /// Its data is checked by a thread of its own.
-    fn know(&mut self, id: TorrentId, metainfo: Metainfo, wanted: Option<Vec<usize>>) {
+    /// What a torrent holds is known. Its data is checked by a thread of its own.
+    pub(super) fn know(&mut self, id: TorrentId, metainfo: Metainfo) {
         let work = &self.works[id.0 as usize];
+        let wanted = work.job.linked_files(&metainfo);
         let (info_hash, name) = (metainfo.info_hash, metainfo.name.clone());
         let wanted = match work.job.files.as_ref().map(|files| files.of(&metainfo)) {
             None if wanted.as_ref().is_some_and(Vec::is_empty) => {
@@ -215,7 +209,7 @@ impl Engine<'_> {
             us,
             layout: metainfo.layout.clone(),
             storage: prepared.storage,
-            max_open: (MAX_OPEN_FILES / (self.works.len() * (self.config.max_peers + 1)))
+            max_open: (MAX_OPEN_FILES / (self.torrents() * (self.config.max_peers + 1)))
                 .clamp(1, 16),
             upload_limited: self.config.upload_limit > 0,
             pex: self.config.sources.pex && !metainfo.private,
@@ -276,45 +270,17 @@ impl Engine<'_> {
     /// The torrent joins its swarm, with its content or to find out about it.
     fn join(&mut self, id: TorrentId, content: Option<(Content, Stored)>) {
         let now = Instant::now();
-        let work = &mut self.works[id.0 as usize];
         let (content, stored) = content.unzip();
-        let public = content.as_ref().is_none_or(|content| !content.private);
-        let (mut trackers, mut web_seeds, linked) = match &work.job.subject {
-            Subject::Link(magnet) => (
-                vec![magnet.trackers.clone()],
-                magnet.webseeds.clone(),
-                &magnet.peers[..],
-            ),
-            Subject::Torrent(metainfo) => (
-                metainfo.trackers.clone(),
-                metainfo.webseeds.clone(),
-                &[][..],
-            ),
-        };
-        if !self.config.sources.webseeds || self.config.metadata_only {
-            web_seeds.clear();
-        }
-        trackers.extend(work.job.trackers.iter().map(|url| vec![url.clone()]));
-        // BEP 27: peers of a private torrent come from its trackers.
-        let linked = linked
-            .iter()
-            .filter(|_| public)
-            .map(|name| (name, Source::Link));
-        let named = work.job.peers.iter().map(|name| (name, Source::User));
-        let names: Vec<PeerName> = named
-            .chain(linked)
-            .map(|(name, source)| PeerName {
-                name: name.clone(),
-                source,
-            })
-            .collect();
+        let private = content.as_ref().is_some_and(|content| content.private);
+        let named = self.named(id, private);
+        let work = &mut self.works[id.0 as usize];
         let torrent = Torrent::new(
             Setup {
                 info_hash: work.info_hash,
                 peer_id: work.us.peer_id,
                 content,
-                trackers,
-                web_seeds,
+                trackers: named.trackers,
+                web_seeds: named.web_seeds,
                 port: self.port,
                 max_peers: self.config.max_peers,
                 pex: self.config.sources.pex,
@@ -334,23 +300,37 @@ impl Engine<'_> {
             stored,
             trackers: HashMap::new(),
         });
-        let mut actions = running.torrent.start(now);
-        let (known, unknown): (Vec<_>, Vec<_>) = names
-            .into_iter()
-            .map(|name| (name.name.parse::<SocketAddr>(), name))
-            .partition(|(addr, _)| addr.is_ok());
-        for (addr, name) in known {
-            let torrent = &mut running.torrent;
-            torrent.on_addresses(addr, name.source, now, &mut actions);
-        }
+        let actions = running.torrent.start(now);
         work.stage = Stage::Running(running);
+        let users = work.job.peers.clone();
         let early = std::mem::take(&mut work.early);
         self.perform(id, actions);
+        self.approach(id, users, Source::User);
+        self.approach(id, named.peers, Source::Link);
         for (key, handshake) in early {
             self.on_greeted(key, handshake);
         }
+    }
+
+    /// Where the torrent can be had, as far as the user lets us look there.
+    pub(super) fn named(&self, id: TorrentId, private: bool) -> Named {
+        let mut named = self.works[id.0 as usize].job.named(private);
+        if !self.config.sources.webseeds || self.config.metadata_only {
+            named.web_seeds.clear();
+        }
+        named
+    }
+
+    /// Peers of a running torrent are known by name, `HOST:PORT`.
+    pub(super) fn approach(&mut self, id: TorrentId, names: Vec<String>, source: Source) {
+        let parsed = names
+            .into_iter()
+            .map(|name| (name.parse::<SocketAddr>(), name));
+        let (known, unknown): (Vec<_>, Vec<_>) = parsed.partition(|(addr, _)| addr.is_ok());
+        let known = known.into_iter().filter_map(|(addr, _)| addr.ok());
+        self.on_addresses(id, known.collect(), source);
         for (_, name) in unknown {
-            self.resolve(id, name);
+            self.resolve(id, PeerName { name, source });
         }
     }
 }

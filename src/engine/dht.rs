@@ -2,7 +2,6 @@
 //! private torrents opens no socket. Part of the [`Engine`]'s loop.
 
 use super::{Engine, News};
-use crate::config::Subject;
 use crate::dht::{Dht, DhtNews, DhtSettings};
 use crate::human::count;
 use crate::report::Report;
@@ -17,12 +16,10 @@ impl Engine<'_> {
     pub(super) fn search_dht(&mut self, id: TorrentId, announce: bool) {
         let work = &self.works[id.0 as usize];
         let (info_hash, port) = (work.info_hash, announce.then_some(self.port));
-        let nodes = match &work.job.subject {
-            Subject::Torrent(metainfo) => metainfo.nodes.clone(),
-            Subject::Link(_) => Vec::new(),
-        };
+        let nodes = work.job.dht_nodes().take(NODES_OF_A_TORRENT);
+        let nodes: Vec<(String, u16)> = nodes.cloned().collect();
         if let Some(dht) = self.dht() {
-            for (host, port) in nodes.iter().take(NODES_OF_A_TORRENT) {
+            for (host, port) in &nodes {
                 dht.node_of_torrent(host, *port);
             }
             dht.search(info_hash, port);

@@ -46,17 +46,22 @@ impl Engine<'_> {
         }
         self.leave_locally(self.works[id.0 as usize].info_hash);
         self.perform(id, actions);
-        if self
-            .works
-            .iter()
-            .all(|work| matches!(work.stage, Stage::Leaving(..) | Stage::Over))
-        {
+        self.begin_goodbye();
+    }
+
+    /// If nothing is left to work on, and nothing more will come, what is left to say may
+    /// take only so long.
+    pub(super) fn begin_goodbye(&mut self) {
+        let mut works = self.works.iter();
+        let is_last = works.all(|work| matches!(work.stage, Stage::Leaving(..) | Stage::Over));
+        if is_last && self.awaited == 0 {
             self.deadline.get_or_insert(Instant::now() + GOODBYE);
         }
     }
 
     /// Everything ends: a signal came.
     pub(super) fn leave_all(&mut self) {
+        self.awaited = 0;
         self.deadline.get_or_insert(Instant::now() + GOODBYE);
         (0..self.works.len()).for_each(|index| self.leave(TorrentId(index as u32)));
     }
@@ -88,8 +93,8 @@ impl Engine<'_> {
                 }
             }
         }
-        let mut stages = self.works.iter().map(|work| &work.stage);
-        let over = stages.all(|stage| matches!(stage, Stage::Over));
+        let mut works = self.works.iter();
+        let over = self.awaited == 0 && works.all(|work| matches!(work.stage, Stage::Over));
         over || self.deadline.is_some_and(|deadline| now >= deadline)
     }
 }

@@ -10,6 +10,7 @@
 //! does no disk or network I/O beyond small things. Events to it are bounded, so that a
 //! fast peer waits for main, not main's memory for the peer.
 
+mod arrivals;
 mod begin;
 mod claims;
 mod dht;
@@ -45,6 +46,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+pub use arrivals::{Arrival, Jobs};
 pub use prepare::cores;
 
 /// How often time passes for torrents.
@@ -118,15 +120,17 @@ enum News {
     Dht(DhtNews),
 }
 
-/// Downloads or seeds all `jobs`, until they are done or a signal comes in.
+/// Downloads or seeds all `jobs`, also those that come while it runs, until they are done or
+/// a signal comes in.
 ///
 /// Told to `reporter`: how it goes, and what fails; the [`Ending`] sums up.
 pub fn run(
     config: Config,
-    jobs: Vec<Job>,
+    jobs: impl Into<Jobs>,
     reporter: &mut dyn Reporter,
     signals: Receiver<i32>,
 ) -> Ending {
+    let jobs = jobs.into();
     allow_many_files();
     let port = config.port;
     let listening =
@@ -154,15 +158,14 @@ pub fn run(
     let incoming = news_tx.clone();
     let mut engine = Engine::new(config, local.port(), news_tx, peers_tx, reporter);
     let stop = engine.stop.clone();
-    for job in jobs {
-        engine.add(job);
-    }
+    engine.awaited = jobs.awaited;
+    engine.add_all(jobs.now);
     if let Err(error) = listener::spawn(socket, move |stream, addr| {
         incoming.send(News::Incoming(stream, addr)).is_ok()
     }) {
         engine.warn(None, format!("cannot accept peers: {error}"));
     }
-    let ending = engine.run(&news, &peers, signals);
+    let ending = engine.run(&news, &peers, jobs.later, signals);
     stop.store(true, Ordering::Relaxed);
     drop((news, peers));
     listener::wake(local);
@@ -257,6 +260,8 @@ struct Engine<'a> {
     stop: Arc<AtomicBool>,
     claims: Claims,
     works: Vec<Work>,
+    /// SOURCEs that are still being read.
+    awaited: usize,
     /// Started when it is first needed.
     dht: Option<Dht>,
     /// How many nodes of it answer, over IPv4 and over IPv6.
@@ -294,6 +299,7 @@ impl<'a> Engine<'a> {
             stop: Arc::default(),
             claims: Claims::default(),
             works: Vec::new(),
+            awaited: 0,
             dht: None,
             dht_nodes: [0; 2],
             links: HashMap::new(),
@@ -318,6 +324,7 @@ impl<'a> Engine<'a> {
         mut self: Engine<'a>,
         news: &Receiver<News>,
         peers: &Receiver<(PeerKey, FromPeer)>,
+        mut later: Receiver<Arrival>,
         mut signals: Receiver<i32>,
     ) -> Ending {
         let clock = tick(TICK);
@@ -331,6 +338,12 @@ impl<'a> Engine<'a> {
                 },
                 recv(news) -> event => if let Ok(event) = event {
                     self.on_news(event);
+                },
+                recv(later) -> arrival => {
+                    if arrival.is_err() || self.awaited == 1 {
+                        later = never();
+                    }
+                    self.on_arrival(arrival.ok());
                 },
                 recv(clock) -> _ => self.on_tick(),
                 recv(signals) -> signal => match signal {

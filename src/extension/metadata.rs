@@ -14,7 +14,7 @@
 //! [BEP 9]: https://www.bittorrent.org/beps/bep_0009.html
 
 use crate::bencode;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 /// Bytes of each piece of the metadata but the last.
 pub const PIECE_LEN: usize = 16 << 10;
@@ -33,7 +33,7 @@ pub enum Message<'a> {
     Reject(u32),
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 struct Keys {
     msg_type: u8,
     piece: u32,
@@ -44,12 +44,20 @@ impl<'a> Message<'a> {
     /// Reads the payload of an extended message. `None`: it makes no sense, or is of a
     /// kind that is still to be invented; BEP 9 wants those passed over.
     pub fn decode(payload: &'a [u8]) -> Option<Self> {
-        let (keys, data): (Keys, _) =
-            bencode::decode_prefix(payload, bencode::MESSAGE_DEPTH).ok()?;
-        match keys.msg_type {
-            0 => Some(Self::Request(keys.piece)),
-            1 => Some(Self::Data(keys.piece, data)),
-            2 => Some(Self::Reject(keys.piece)),
+        let (keys, data) = bencode::scan_prefix(payload, bencode::MESSAGE_DEPTH).ok()?;
+        let (mut kind, mut piece) = (None, None);
+        for (key, value) in keys.dict()? {
+            match key {
+                b"msg_type" => kind = value.number(),
+                b"piece" => piece = value.number(),
+                _ => {}
+            }
+        }
+        let piece = u32::try_from(piece?).ok()?;
+        match kind? {
+            0 => Some(Self::Request(piece)),
+            1 => Some(Self::Data(piece, data)),
+            2 => Some(Self::Reject(piece)),
             _ => None,
         }
     }

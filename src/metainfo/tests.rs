@@ -110,6 +110,37 @@ fn message(error: MetainfoError) -> String {
 }
 
 #[test]
+fn what_is_left_over_or_doubled_changes_nothing() {
+    let walk = parse(WALK).unwrap();
+    for behind in [
+        "\n",
+        "\r\n",
+        "\0\0\0",
+        "# fetched on Monday",
+        "e",
+        "d4:infodee",
+    ] {
+        let bytes = [WALK, behind.as_bytes()].concat();
+        let again = parse(&bytes).unwrap();
+        assert_eq!(again.info_hash, walk.info_hash, "{behind:?}");
+        assert_eq!(again.trackers, walk.trackers, "{behind:?}");
+    }
+    let whole = torrent(&format!("6:lengthi9e{}", rest()));
+    let doubled = [
+        b"d8:announce8:http://a7:comment1:x".as_slice(),
+        &whole[1..whole.len() - 1],
+        b"8:announce8:http://b7:comment1:ye",
+    ]
+    .concat();
+    let (doubled, whole) = (parse(&doubled).unwrap(), parse(&whole).unwrap());
+    assert_eq!(doubled.info_hash, whole.info_hash);
+    assert_eq!(doubled.trackers, [["http://a"]], "the first counts");
+    assert_eq!(doubled.comment.as_deref(), Some("x"));
+    let info = [&**whole.info(), b"\n"].concat();
+    assert!(from_info(&info).is_err(), "the hash is over all of it");
+}
+
+#[test]
 fn what_is_refused() {
     let one = |keys: &str| torrent(&format!("{keys}{}", rest()));
     let raw = |text: &str| text.as_bytes().to_vec();
@@ -132,9 +163,8 @@ fn what_is_refused() {
         (raw("d4:infolee"), "`info` is missing or not a dictionary"),
         (raw("d4:infodee"), "`name` is missing"),
         (WALK[..WALK.len() - 1].to_vec(), "cut short"),
-        ([WALK, b"\n"].concat(), "something left over"),
         (one("6:lengthi09e"), "a badly written number"),
-        (doubled, "a key for the second time"),
+        (doubled, "a key twice within `info` (at byte "),
         (deep, "too many nested lists"),
         (vec![b'd'; 1 << 20], "a key that is not a string"),
         (vec![b'0'; MAX_TORRENT_LEN + 1], "at most 33554432"),

@@ -6,8 +6,10 @@
 
 use super::{Action, Content, Phase, Torrent, detail};
 use crate::bitfield::Bitfield;
+use crate::config::Named;
 use crate::human;
 use crate::messages::{Command, PeerEvent};
+use crate::swarm::Source;
 use crate::types::PeerKey;
 use std::time::{Duration, Instant};
 
@@ -47,12 +49,7 @@ impl Torrent {
         self.announcer.set_joined_complete(self.left() == 0);
         if private {
             self.announcer.set_private();
-            let strangers = self.swarm.keep_private();
-            let mut peers = self.peers.iter_mut();
-            while let Some((key, peer)) = peers.find(|(_, p)| strangers.contains(&p.addr)) {
-                peer.useless = true;
-                actions.push(Action::HangUp(*key));
-            }
+            self.part_from_strangers(Source::Tracker, &mut actions);
         }
         for (key, peer) in &mut self.peers {
             peer.have = Bitfield::none(pieces);
@@ -64,6 +61,43 @@ impl Torrent {
         self.share();
         self.begin(now, &mut actions);
         actions
+    }
+
+    /// Another SOURCE of the user names the same torrent: these are now all its trackers and
+    /// web seeds. `known`: it says what the torrent holds, so that peers need not be asked.
+    /// `private`: that is known, too; nobody may then come from trackers that are not
+    /// among these.
+    pub fn set_sources(
+        &mut self,
+        named: Named,
+        known: bool,
+        private: bool,
+        now: Instant,
+    ) -> Vec<Action> {
+        let mut actions = Vec::new();
+        self.learnt |= known;
+        self.web_seeds.add(&named.web_seeds);
+        let is_less = self
+            .announcer
+            .set_trackers(named.trackers, &mut self.rng, now);
+        if private {
+            (self.setup.dht, self.setup.pex, self.setup.lsd) = (false, false, false);
+            if is_less {
+                self.part_from_strangers(Source::User, &mut actions);
+            }
+        }
+        self.announce(now, &mut actions);
+        actions
+    }
+
+    /// Forgets those of the peers that a worse source than `worst` named.
+    fn part_from_strangers(&mut self, worst: Source, actions: &mut Vec<Action>) {
+        let strangers = self.swarm.keep_private(worst);
+        let peers = self.peers.iter_mut();
+        for (key, peer) in peers.filter(|(_, peer)| strangers.contains(&peer.addr)) {
+            peer.useless = true;
+            actions.push(Action::HangUp(*key));
+        }
     }
 
     /// A peer has something to say about the metadata.

@@ -20,6 +20,10 @@ use std::time::{Duration, Instant};
 /// Web seeds in use at a time.
 pub const MAX_OPEN: usize = 4;
 
+/// A server that says when to come back is taken at its word so many times in a row; if it
+/// still gives nothing then, our own pauses hold, too.
+const OBEYED: u32 = 5;
+
 /// The pause after a failure; it doubles with each in a row.
 const FIRST_PAUSE: Duration = Duration::from_secs(30);
 
@@ -39,14 +43,32 @@ struct Known {
     banned: bool,
     /// Failures in a row.
     failures: u32,
-    /// How long it wants to be left alone.
-    pause: Duration,
+    /// How long it wants to be left alone, if it said so.
+    pause: Option<Duration>,
+    /// How many times in a row it said so and was obeyed.
+    obeyed: u32,
     /// Not to be opened before.
     not_before: Option<Instant>,
     /// Files that it has not as they should be.
     lacks: BTreeSet<usize>,
     /// What was wrong with it last.
     error: Option<String>,
+}
+
+impl Known {
+    fn new(url: String) -> Self {
+        Self {
+            url,
+            open: false,
+            banned: false,
+            failures: 0,
+            pause: None,
+            obeyed: 0,
+            not_before: None,
+            lacks: BTreeSet::new(),
+            error: None,
+        }
+    }
 }
 
 /// All web seeds of a torrent.
@@ -60,21 +82,22 @@ pub struct WebSeeds {
 impl WebSeeds {
     /// Those that a torrent or a magnet link names.
     pub fn new(urls: &[String]) -> Self {
-        let (urls, skipped) = urls.iter().cloned().partition(|url| url::is_http(url));
-        let urls: Vec<String> = urls;
-        let known = urls.into_iter().map(|url| Known {
-            url,
-            open: false,
-            banned: false,
-            failures: 0,
-            pause: Duration::ZERO,
-            not_before: None,
-            lacks: BTreeSet::new(),
-            error: None,
-        });
-        Self {
-            known: known.collect(),
-            skipped,
+        let mut seeds = Self {
+            known: Vec::new(),
+            skipped: Vec::new(),
+        };
+        seeds.add(urls);
+        seeds
+    }
+
+    /// Takes more; those that are known already go on as they were.
+    pub fn add(&mut self, urls: &[String]) {
+        for url in urls {
+            if !url::is_http(url) {
+                self.skipped.push(url.clone());
+            } else if self.known.iter().all(|seed| seed.url != *url) {
+                self.known.push(Known::new(url.clone()));
+            }
         }
     }
 
@@ -148,10 +171,10 @@ impl WebSeeds {
         }
     }
 
-    /// It should be left alone for so long at least, once its thread has ended.
+    /// It wants to be left alone for so long, once its thread has ended.
     pub fn come_back(&mut self, index: WebSeedIndex, pause: Duration) {
         if let Some(seed) = self.known.get_mut(index.0) {
-            seed.pause = pause;
+            seed.pause = Some(pause);
         }
     }
 
@@ -166,12 +189,20 @@ impl WebSeeds {
             seed.error = Some(error.to_owned());
         }
         if gave {
-            seed.failures = 0;
+            (seed.failures, seed.obeyed) = (0, 0);
         }
         let own = FIRST_PAUSE.saturating_mul(1 << seed.failures.min(10));
-        seed.failures += 1;
-        let pause = own.max(std::mem::take(&mut seed.pause)).min(MAX_PAUSE);
-        seed.not_before = Some(now + pause);
+        let pause = match seed.pause.take() {
+            Some(pause) if seed.obeyed < OBEYED => {
+                seed.obeyed += 1;
+                pause
+            }
+            pause => {
+                seed.failures += 1;
+                own.max(pause.unwrap_or_default())
+            }
+        };
+        seed.not_before = Some(now + pause.min(MAX_PAUSE));
     }
 
     /// It gave false data.
@@ -266,8 +297,17 @@ mod tests {
         assert_eq!(pauses, [30, 60, 120, 240, 480, 960, 1920, 3600, 3600]);
         assert_eq!(pause(true, None), 30, "it works again");
         assert_eq!(pause(false, Some(300)), 300, "it says when");
-        assert_eq!(pause(true, Some(1)), 30);
+        assert_eq!(pause(true, Some(1)), 1);
         assert_eq!(pause(true, Some(1 << 40)), 3600);
+        assert_eq!(pause(true, None), 30);
+        let pauses: Vec<u64> = (0..8).map(|_| pause(false, Some(1))).collect();
+        assert_eq!(
+            pauses,
+            [1, 1, 1, 1, 1, 60, 120, 240],
+            "five times and no more"
+        );
+        assert_eq!(pause(false, Some(900)), 900, "ours is the least");
+        assert_eq!(pause(true, Some(1)), 1, "it works again");
     }
 
     #[test]

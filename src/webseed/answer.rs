@@ -133,7 +133,9 @@ pub fn judge(status: u16, headers: &HeaderMap, asked: &Asked) -> Result<u64, Web
         429 | 503 => {
             // A date in place of seconds is as good as nothing said.
             let seconds = text(RETRY_AFTER).and_then(|text| text.parse().ok());
-            let pause = seconds.map(|seconds| Duration::from_secs(seconds).min(MAX_PAUSE));
+            let pause = seconds.map(|seconds| {
+                Duration::from_secs(seconds).clamp(Duration::from_secs(1), MAX_PAUSE)
+            });
             return Err(WebSeedError::Busy { status, pause });
         }
         _ => return Err(WebSeedError::Status(status)),
@@ -252,6 +254,8 @@ mod tests {
             (503, &[], 0, Err("later")),
             (503, &[("retry-after", "120")], 0, Err("in 120")),
             (429, &[("retry-after", " 9 ")], 0, Err("in 9")),
+            (503, &[("retry-after", "1")], 0, Err("in 1")),
+            (503, &[("retry-after", "0")], 0, Err("in 1")),
             (429, &[("retry-after", "99999999999")], 0, Err("in 3600")),
             (
                 429,

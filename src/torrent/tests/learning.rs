@@ -1,7 +1,9 @@
 //! Before the metadata is known.
 
 use super::*;
-use crate::announce::AnnounceReply;
+use crate::announce::{AnnounceEvent, AnnounceReply};
+use crate::announcer::TrackerIndex;
+use crate::config::Named;
 
 /// A torrent of which only the info hash is known.
 fn link(change: impl FnOnce(&mut Setup)) -> Rig {
@@ -196,5 +198,48 @@ fn the_local_network_hears_of_it_once_it_is_known_to_be_public() {
         let content = content(&rig, &[], private);
         let learnt = rig.torrent.learn(content, rig.now);
         assert_eq!(learnt.contains(&Action::AnnounceLocally), !private);
+    }
+}
+
+/// A `.torrent` of the same torrent says what it holds: nobody need be asked any more. If it
+/// is private, those go whom the link's trackers named, and the DHT is left alone.
+#[test]
+fn another_source_knows_it() {
+    for private in [false, true] {
+        let mut rig = link(|setup| {
+            setup.trackers = vec![vec!["http://link/".into()]];
+            setup.dht = true;
+        });
+        rig.torrent.start(rig.now);
+        let named = Ok(AnnounceReply {
+            peers: vec![addr(1)],
+            ..AnnounceReply::default()
+        });
+        rig.torrent.on_tracker(TrackerIndex(0), named, rig.now);
+        rig.greet(1, true);
+        let both = ["http://link/", "http://own/"].map(String::from);
+        let sources = Named {
+            trackers: vec![both[usize::from(private)..].to_vec()],
+            ..Named::default()
+        };
+        let actions = rig.torrent.set_sources(sources, true, private, rig.now);
+        assert_eq!(actions.contains(&Action::HangUp(key(1))), private);
+        let told = actions.iter().filter_map(|action| match action {
+            Action::Announce(index, request) => Some((index.0, request.event)),
+            _ => None,
+        });
+        let told: Vec<_> = told.collect();
+        match private {
+            true => assert_eq!(
+                told,
+                [(0, AnnounceEvent::Stopped), (1, AnnounceEvent::Started)]
+            ),
+            false => assert_eq!(told, [(1, AnnounceEvent::Started)]),
+        }
+        let offered = offer(&mut rig, 2);
+        assert!(offered.contains(&answer(2, false)), "{offered:?}");
+        let later = rig.pass(Duration::from_secs(60));
+        let searches = later.iter().any(|a| matches!(a, Action::SearchDht { .. }));
+        assert_eq!(searches, !private);
     }
 }

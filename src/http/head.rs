@@ -1,0 +1,395 @@
+//! The first lines of a web server's answer, its *head*, put right before `ureq` reads them
+//! ([RFC 9112]).
+//!
+//! ```text
+//! HTTP/1.1 302 Found
+//! Location: /new page          a blank and an é in a URL: browsers escape them
+//! Content-Encoding: X-GZIP     the old name, in capitals
+//! X-Long: begins here
+//!   and goes on here           a folded line, allowed until 2014
+//! PHP Notice: ... line without a name, which a script let slip
+//!                              an empty line ends the head; the body follows
+//! ```
+//!
+//! Trackers are often small scripts, and browsers and curl read all of this; `ureq` gives
+//! up. So every head is written anew here, in the form that it takes. Bodies are never
+//! touched. [`super::mending`] is the only user. Pure.
+//!
+//! [RFC 9112]: https://www.rfc-editor.org/rfc/rfc9112
+
+use crate::url;
+
+/// The most bytes of one head, those of interim answers before it counted, too.
+pub const MAX_HEAD: usize = 64 << 10;
+
+/// What has come so far of an answer whose head is not complete.
+#[derive(Debug, Default)]
+pub struct Collector {
+    raw: Vec<u8>,
+    /// Bytes of interim answers (`100 Continue`) that were dropped.
+    dropped: usize,
+}
+
+/// What the bytes make that came.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Collected {
+    /// The head is not complete: more is needed.
+    Part,
+    /// The head, put right, and what came behind it of the body.
+    Whole(Vec<u8>),
+    /// This is no HTTP: what came, as it came.
+    Foreign(Vec<u8>),
+}
+
+/// The head has more than [`MAX_HEAD`] bytes: so many.
+#[derive(Debug, PartialEq, Eq)]
+pub struct TooLong(pub usize);
+
+impl Collector {
+    /// Takes the bytes that came next.
+    ///
+    /// # Errors
+    /// [`TooLong`], if the head does not end in time.
+    pub fn take(&mut self, bytes: &[u8]) -> Result<Collected, TooLong> {
+        self.raw.extend_from_slice(bytes);
+        loop {
+            let head = without_empty_lines(&self.raw);
+            let start = &head[..head.len().min(HTTP.len())];
+            if !HTTP.starts_with(start) {
+                return Ok(Collected::Foreign(std::mem::take(&mut self.raw)));
+            }
+            let len = head_len(head);
+            let total = self.dropped + len.unwrap_or(self.raw.len());
+            if total > MAX_HEAD {
+                return Err(TooLong(total));
+            }
+            let Some(len) = len else {
+                return Ok(Collected::Part);
+            };
+            let (head, behind) = head.split_at(len);
+            if is_interim(head) {
+                self.dropped += len;
+                self.raw = behind.to_vec();
+                continue;
+            }
+            let mut whole = mended(head);
+            whole.extend_from_slice(b"\r\n");
+            whole.extend_from_slice(behind);
+            self.raw.clear();
+            return Ok(Collected::Whole(whole));
+        }
+    }
+
+    /// No more will come: the lines that are complete, put right. They may be enough to
+    /// follow a redirect.
+    pub fn end(&mut self) -> Vec<u8> {
+        let raw = std::mem::take(&mut self.raw);
+        let end = raw.iter().rposition(|byte| *byte == b'\n');
+        match without_empty_lines(&raw[..end.map_or(0, |last| last + 1)]) {
+            [] => Vec::new(),
+            lines => mended(lines),
+        }
+    }
+}
+
+/// What every head begins with.
+const HTTP: &[u8] = b"HTTP/";
+
+/// Empty lines before a head are let pass.
+fn without_empty_lines(bytes: &[u8]) -> &[u8] {
+    let start = bytes.iter().position(|byte| !b"\r\n".contains(byte));
+    &bytes[start.unwrap_or(bytes.len())..]
+}
+
+/// How long the head is that these bytes begin with, the empty line included.
+fn head_len(bytes: &[u8]) -> Option<usize> {
+    let mut len = 0;
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        len += line.len();
+        if line.iter().all(|byte| b"\r\n".contains(byte)) && line.ends_with(b"\n") {
+            return Some(len);
+        }
+    }
+    None
+}
+
+/// The number of the answer, as 200.
+fn status(head: &[u8]) -> Option<u16> {
+    let word = head.split(|byte| byte.is_ascii_whitespace()).nth(1)?;
+    str::from_utf8(word).ok()?.parse().ok()
+}
+
+/// Whether the answer proper is still to come. `101` says that there will be none.
+fn is_interim(head: &[u8]) -> bool {
+    matches!(status(head), Some(100 | 102..=199))
+}
+
+/// A line of the head: `name: value`.
+struct Field {
+    name: Vec<u8>,
+    value: Vec<u8>,
+}
+
+impl Field {
+    /// `None`: the line has no name, so it is none.
+    fn read(line: &[u8]) -> Option<Self> {
+        let colon = line.iter().position(|byte| *byte == b':')?;
+        let name = line[..colon].trim_ascii_end();
+        let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+        (!name.is_empty() && name.iter().all(is_name)).then(|| Self {
+            name: name.to_vec(),
+            value: line[colon + 1..].trim_ascii().to_vec(),
+        })
+    }
+
+    fn is(&self, name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(name.as_bytes())
+    }
+}
+
+/// These lines, put right, without the empty one that ends a head.
+fn mended(head: &[u8]) -> Vec<u8> {
+    let mut lines = head.split(|byte| *byte == b'\n').map(clean);
+    let mut text = lines.next().unwrap_or_default();
+    text.extend_from_slice(b"\r\n");
+    let mut fields: Vec<Field> = Vec::new();
+    // Whether the line before was one, which this one may continue.
+    let mut goes_on = false;
+    for line in lines.filter(|line| !line.is_empty()) {
+        if line.starts_with(b" ") {
+            if let Some(field) = fields.last_mut().filter(|_| goes_on) {
+                field.value.push(b' ');
+                field.value.extend_from_slice(line.trim_ascii());
+            }
+            continue;
+        }
+        let field = Field::read(&line);
+        goes_on = field.is_some();
+        fields.extend(field);
+    }
+    let is_as_stored = is_as_stored(head, &fields);
+    for mut field in fields {
+        if field.is("location") {
+            field.value = url::without_oddities(field.value.trim_ascii()).into_bytes();
+        } else if field.is("content-encoding") {
+            field.value = encoding(&field.value).into_bytes();
+            if field.value.is_empty() || is_as_stored {
+                continue;
+            }
+        }
+        for part in [&*field.name, b": ", field.value.trim_ascii(), b"\r\n"] {
+            text.extend_from_slice(part);
+        }
+    }
+    text
+}
+
+/// A line without its end, and with a blank for each character that has no place there.
+fn clean(line: &[u8]) -> Vec<u8> {
+    let end = line.iter().rposition(|byte| *byte != b'\r');
+    let line = &line[..end.map_or(0, |last| last + 1)];
+    let visible = line.iter().map(|byte| match byte {
+        0..=31 | 127 => b' ',
+        byte => *byte,
+    });
+    visible.collect()
+}
+
+/// The names of `Content-Encoding` as `ureq` knows them.
+fn encoding(value: &[u8]) -> String {
+    let value = String::from_utf8_lossy(value).to_ascii_lowercase();
+    let names = value.split(',').map(str::trim);
+    let names = names.filter(|name| !matches!(*name, "" | "identity"));
+    let names = names.map(|name| if name == "x-gzip" { "gzip" } else { name });
+    names.collect::<Vec<_>>().join(", ")
+}
+
+/// Whether the body has as many bytes as the range of the file that it is said to be. Then
+/// it was not packed for the way: the server means that the file itself is a `.gz`.
+fn is_as_stored(head: &[u8], fields: &[Field]) -> bool {
+    let value = |name| {
+        let field = fields.iter().find(|field| field.is(name))?;
+        str::from_utf8(&field.value).ok()
+    };
+    let range = || {
+        let (_, range) = value("content-range")?.split_once(' ')?;
+        let (first, last) = range.trim().split_once('/')?.0.split_once('-')?;
+        let (first, last): (u64, u64) = (first.parse().ok()?, last.parse().ok()?);
+        last.checked_sub(first)?.checked_add(1)
+    };
+    let len = || value("content-length")?.parse().ok();
+    status(head) == Some(206) && range().is_some() && range() == len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// What becomes of an answer that comes in pieces of `cut` bytes.
+    fn collected(bytes: &[u8], cut: usize) -> Vec<u8> {
+        let mut collector = Collector::default();
+        let mut chunks = bytes.chunks(cut);
+        while let Some(chunk) = chunks.next() {
+            match collector.take(chunk).unwrap() {
+                Collected::Part => {}
+                Collected::Whole(mut bytes) | Collected::Foreign(mut bytes) => {
+                    chunks.for_each(|chunk| bytes.extend_from_slice(chunk));
+                    return bytes;
+                }
+            }
+        }
+        collector.end()
+    }
+
+    fn check(raw: &[u8], expected: &[u8]) {
+        for cut in 1..=raw.len() {
+            let got = collected(raw, cut);
+            assert!(
+                got == expected,
+                "{cut}: {} became {}",
+                raw.escape_ascii(),
+                got.escape_ascii()
+            );
+        }
+    }
+
+    /// The lines of a head become these; a body of any bytes stays.
+    fn lines(raw: &[u8], expected: &[u8]) {
+        const BODY: &[u8] = b"\r\n\r\nHTTP/1.1 200 OK\r\nX: y\n z\0\xff";
+        let raw = [b"HTTP/1.1 200 OK\r\n", raw, b"\r\n", BODY].concat();
+        let expected = [b"HTTP/1.1 200 OK\r\n", expected, b"\r\n", BODY].concat();
+        check(&raw, &expected);
+    }
+
+    #[test]
+    fn what_is_well_formed_stays() {
+        let head = b"Content-Length: 5\r\nX-Empty: \r\nSet-Cookie: a=b\r\nSet-Cookie: c=\xe9\r\n";
+        lines(head, head);
+        lines(b"", b"");
+        lines(
+            b"Location: /a%20b?c=d%C3%A9#e\r\n",
+            b"Location: /a%20b?c=d%C3%A9#e\r\n",
+        );
+    }
+
+    #[test]
+    fn redirects_are_escaped() {
+        let cases: [(&[u8], &[u8]); 6] = [
+            (b"/ne w", b"/ne%20w"),
+            ("http://h/né".as_bytes(), b"http://h/n%C3%A9"),
+            (b"/n\xe9", b"/n%E9"),
+            (b"/a\tb|c\"", b"/a%20b%7Cc%22"),
+            (b"  /x  ", b"/x"),
+            (b"/a\r\n b", b"/a%20b"),
+        ];
+        for (to, escaped) in cases {
+            let raw = [b"LOCATION:", to, b"\r\n"].concat();
+            lines(&raw, &[b"LOCATION: ", escaped, b"\r\n"].concat());
+        }
+    }
+
+    #[test]
+    fn encodings_have_one_name() {
+        let cases = [
+            ("gzip", "Content-Encoding: gzip\r\n"),
+            ("GZIP", "Content-Encoding: gzip\r\n"),
+            ("X-gzip", "Content-Encoding: gzip\r\n"),
+            ("gzip, identity", "Content-Encoding: gzip\r\n"),
+            ("Identity", ""),
+            ("", ""),
+            ("x-gzip,br", "Content-Encoding: gzip, br\r\n"),
+        ];
+        for (name, line) in cases {
+            let raw = format!("Content-Encoding: {name}\r\n");
+            lines(raw.as_bytes(), line.as_bytes());
+        }
+    }
+
+    #[test]
+    fn a_part_of_a_packed_file_is_not_unpacked() {
+        for (len, kept) in [(10, false), (9, true)] {
+            let begin = format!(
+                "HTTP/1.1 206 Partial Content\r\nContent-Length: {len}\r\n\
+                 Content-Range: bytes 90-99/1000\r\n"
+            );
+            let raw = format!("{begin}Content-Encoding: x-gzip\r\n\r\n");
+            let line = if kept {
+                "Content-Encoding: gzip\r\n"
+            } else {
+                ""
+            };
+            check(raw.as_bytes(), format!("{begin}{line}\r\n").as_bytes());
+        }
+    }
+
+    #[test]
+    fn folded_and_stray_lines() {
+        lines(b"X: a\r\n b\r\n\tc\r\nY: d\r\n", b"X: a b c\r\nY: d\r\n");
+        lines(b"X: a\r\n  \r\nY: d\r\n", b"X: a\r\nY: d\r\n");
+        lines(b" lost\r\nX: a\r\n", b"X: a\r\n");
+        lines(b"PHP Notice\r\n in line 3\r\nX: a\r\n", b"X: a\r\n");
+        lines(b"PHP Notice: in line 3\r\n: b\r\nX : a\r\n", b"X: a\r\n");
+        lines(b"X:a\nY:b\n", b"X: a\r\nY: b\r\n");
+        lines(b"X: a\r\r\nY: \0b\x1bc\rd\r\n", b"X: a\r\nY: b c d\r\n");
+    }
+
+    #[test]
+    fn interim_answers_go() {
+        check(
+            b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\nLink: x\r\n y\r\n\r\n\
+              \r\nHTTP/1.1 200 OK\r\nX: a\r\n b\r\n\r\nbody",
+            b"HTTP/1.1 200 OK\r\nX: a b\r\n\r\nbody",
+        );
+        let switch = b"HTTP/1.1 101 Switching Protocols\r\n\r\n";
+        check(switch, switch);
+    }
+
+    #[test]
+    fn what_is_no_http_stays() {
+        for bytes in [
+            &b"\x16\x03\x01\r\n\r\nX"[..],
+            b"nonsense\r\n\r\n",
+            b"\r\n<html>",
+            b"HTTQ",
+        ] {
+            check(bytes, bytes);
+        }
+    }
+
+    #[test]
+    fn what_ends_too_early_has_its_complete_lines() {
+        check(
+            b"HTTP/1.1 302 Found\r\nLocation: /ne w\r\nContent-Le",
+            b"HTTP/1.1 302 Found\r\nLocation: /ne%20w\r\n",
+        );
+        check(b"HTTP/1.1 200 OK", b"");
+        check(b"\r\n", b"");
+    }
+
+    #[test]
+    fn a_head_is_bounded() {
+        let line = [b"X: ".to_vec(), vec![b'a'; MAX_HEAD]].concat();
+        let endless = [&b"HTTP/1.1 200 OK\r\n"[..], &line].concat();
+        let interim = b"HTTP/1.1 100 Continue\r\n\r\n".repeat(MAX_HEAD / 25 + 1);
+        for bytes in [endless, interim, vec![b'\n'; MAX_HEAD + 1]] {
+            let mut collector = Collector::default();
+            let result = bytes
+                .chunks(1000)
+                .try_for_each(|chunk| collector.take(chunk).map(|_| ()));
+            assert!(matches!(result, Err(TooLong(len)) if len > MAX_HEAD));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_in_any_cut(
+            head in "(HTTP/1.1 (200|206|302|100) OK\r?\n)?(([A-Za-z-]{0,9}|Location|content-encoding) ?: ?[ -~é\t]{0,9}\r?\n|[ \t]?[a-z: ]{0,5}\n){0,5}(\r?\n)?[a-z\r\n]{0,9}",
+        ) {
+            let all = collected(head.as_bytes(), head.len().max(1));
+            for cut in 1..head.len() {
+                prop_assert_eq!(collected(head.as_bytes(), cut), &*all, "{}", cut);
+            }
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! Stands between `ureq` and each connection, and puts the [heads](super::head) of answers
+//! right as they come. It is the last of the chain that makes a connection, so what it
+//! sees is plain HTTP, also where the bytes go through TLS.
+//!
+//! When a head begins is known: with the first byte after a request was sent. Until its
+//! end the bytes are kept here; all that follows goes its way without being looked at or
+//! copied.
+
+use super::head::{Collected, Collector, MAX_HEAD, TooLong};
+use ureq::Error;
+use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport};
+
+/// Makes a [`Mended`] of each connection.
+#[derive(Debug)]
+pub struct Mending;
+
+impl<In: Transport> Connector<In> for Mending {
+    type Out = Mended<In>;
+
+    fn connect(
+        &self,
+        _details: &ConnectionDetails,
+        chained: Option<In>,
+    ) -> Result<Option<Mended<In>>, Error> {
+        Ok(chained.map(|connection| Mended {
+            connection,
+            stage: Stage::Body,
+            ready: Vec::new(),
+        }))
+    }
+}
+
+/// A connection whose answers begin with well-formed heads.
+#[derive(Debug)]
+pub struct Mended<T> {
+    connection: T,
+    stage: Stage,
+    /// A head, and what came with it, that `ureq` is still to get.
+    ready: Vec<u8>,
+}
+
+/// What comes next from the server.
+#[derive(Debug)]
+enum Stage {
+    /// A head, of which this is known.
+    Head(Collector),
+    /// What follows a head, or nothing.
+    Body,
+    /// This is not HTTP: on the way through a proxy, TLS is inside, not outside of us.
+    Foreign,
+}
+
+impl<T: Transport> Mended<T> {
+    /// Takes what came. `is_end`: nothing more will come.
+    fn collect(&mut self, is_end: bool) -> Result<(), Error> {
+        let Stage::Head(collector) = &mut self.stage else {
+            return Ok(());
+        };
+        let buffers = self.connection.buffers();
+        let input = buffers.input();
+        let (len, collected) = (input.len(), collector.take(input));
+        buffers.input_consume(len);
+        match collected {
+            Ok(Collected::Part) if !is_end => {}
+            Ok(Collected::Part) => {
+                self.ready = collector.end();
+                self.stage = Stage::Body;
+            }
+            Ok(Collected::Whole(bytes)) => {
+                self.ready = bytes;
+                self.stage = Stage::Body;
+            }
+            Ok(Collected::Foreign(bytes)) => {
+                self.ready = bytes;
+                self.stage = Stage::Foreign;
+            }
+            Err(TooLong(len)) => return Err(Error::LargeResponseHeader(len, MAX_HEAD)),
+        }
+        Ok(())
+    }
+
+    /// Puts what is ready where `ureq` reads, as far as there is room.
+    fn hand_up(&mut self) {
+        let buffers = self.connection.buffers();
+        let room = buffers.input_append_buf();
+        let len = room.len().min(self.ready.len());
+        room[..len].copy_from_slice(&self.ready[..len]);
+        buffers.input_appended(len);
+        self.ready.drain(..len);
+    }
+}
+
+impl<T: Transport> Transport for Mended<T> {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        self.connection.buffers()
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
+        if !matches!(self.stage, Stage::Foreign) {
+            self.stage = Stage::Head(Collector::default());
+        }
+        self.connection.transmit_output(amount, timeout)
+    }
+
+    /// One wait for the server at most, so that `ureq`'s time-outs hold.
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
+        if !self.ready.is_empty() {
+            self.hand_up();
+            return Ok(true);
+        }
+        let has_come = self.connection.await_input(timeout)?;
+        self.collect(!has_come)?;
+        let is_ready = !self.ready.is_empty();
+        if is_ready {
+            self.hand_up();
+        }
+        Ok(has_come || is_ready)
+    }
+
+    fn is_open(&mut self) -> bool {
+        self.ready.is_empty() && self.connection.is_open()
+    }
+
+    fn is_tls(&self) -> bool {
+        self.connection.is_tls()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::http;
+    use std::io::{BufRead, BufReader, Write};
+    use std::net::TcpListener;
+    use std::thread;
+    use ureq::Agent;
+
+    /// What a server that sends `answers` one after the other, byte by byte and over one
+    /// connection, makes of as many requests: status, `x`, and body.
+    fn asked(answers: Vec<Vec<u8>>) -> Vec<(u16, String, String)> {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let count = answers.len();
+        thread::spawn(move || {
+            let (stream, _) = listener.accept().unwrap();
+            stream.set_nodelay(true).unwrap();
+            let mut answers = answers.into_iter();
+            for line in BufReader::new(&stream).lines().map_while(Result::ok) {
+                if line.is_empty() {
+                    let answer = answers.next().unwrap_or_default();
+                    answer
+                        .iter()
+                        .for_each(|byte| _ = (&stream).write_all(&[*byte]));
+                }
+            }
+        });
+        let config = Agent::config_builder()
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .http_status_as_error(false);
+        let agent = http::agent(config, None);
+        let ask = |_| {
+            let mut answer = agent.get(&url).call().unwrap();
+            let x = answer
+                .headers()
+                .get("x")
+                .map(|x| x.to_str().unwrap().to_owned());
+            let body = answer.body_mut().read_to_string().unwrap();
+            (answer.status().as_u16(), x.unwrap_or_default(), body)
+        };
+        (0..count).map(ask).collect()
+    }
+
+    #[test]
+    fn answers_in_a_row_over_one_connection() {
+        // A body that looks like a head, and one in chunks.
+        let body = "HTTP/1.1 200 OK\r\nX: no\r\n fold\r\n\r\n";
+        let first = format!(
+            "HTTP/1.1 200 OK\r\nX: a\r\n b\r\nstray\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let second = "HTTP/1.1 100 Continue\r\nY: z\r\n\r\nHTTP/1.1 404 Not Found\r\nX: c\r\n\
+                      Transfer-Encoding: chunked\r\n\r\n3\r\n\r\n \r\n0\r\n\r\n";
+        let third = "HTTP/1.1 200 OK\r\nX: d\r\nContent-Length: 0\r\n\r\n";
+        let answers = [&first, second, third].map(|text| text.as_bytes().to_vec());
+        let expected = [(200, "a b", body), (404, "c", "\r\n "), (200, "d", "")];
+        let expected = expected.map(|(status, x, body)| (status, x.into(), body.into()));
+        assert_eq!(asked(answers.to_vec()), expected);
+    }
+
+    #[test]
+    fn a_body_larger_than_any_buffer_comes_whole() {
+        let body = "0123456789abcdef".repeat(20_000);
+        let head = format!(
+            "HTTP/1.1 200 OK\nX: a\n b\nContent-Length: {}\n\n",
+            body.len()
+        );
+        let answers = vec![[head.as_bytes(), body.as_bytes()].concat()];
+        assert_eq!(asked(answers), [(200, "a b".into(), body)]);
+    }
+}
