@@ -19,10 +19,10 @@ use crate::bitfield::Bitfield;
 use crate::layout::{BLOCK_LEN, PieceIndex};
 use crate::sha1_lanes::{MAX_LANES, SHA1_BLOCK, Sha1Lanes, full_batch, lanes_for};
 use crate::storage::{Files, Pages, Presence, Storage, StorageError};
+use crate::threads::{self, NoThread};
 use crate::types::PieceHash;
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, RecvError, RecvTimeoutError};
 use sha1::{Digest, Sha1};
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::{self, JoinHandle};
@@ -36,6 +36,18 @@ pub const BUFFER_LEN: usize = 32 * 1024;
 /// less than half, and nobody minds so short a delay: but see [`CheckRequest::Hurry`].
 const GATHER: Duration = Duration::from_millis(150);
 
+/// After so long without a request the checker closes its files.
+const KEEP_OPEN: Duration = Duration::from_secs(1);
+
+/// How long to wait before another try where the process has too many files open.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// At the start, where nobody else may have any to give back, so many pauses are made.
+const PAUSES: u32 = 50;
+
+/// What a checker's thread is for.
+pub const PURPOSE: &str = "check pieces";
+
 /// Bytes of each piece that the system is told to read ahead. By itself it makes little
 /// of a program that reads sixteen pieces in turns, and a disk that turns would seek for
 /// every buffer. A multiple of [`BUFFER_LEN`].
@@ -48,6 +60,8 @@ pub struct Checker<H> {
     expected: H,
     /// As many as were ever needed at a time.
     lanes: Vec<Lane>,
+    /// As many as may be used at a time: fewer once there were not files enough for all.
+    most: usize,
     /// The data may have to come from the disk; a piece that was just written has not.
     cold: bool,
     /// The hash of a piece of full length that is all zeros, once it was needed.
@@ -68,6 +82,7 @@ impl<H: Fn(PieceIndex) -> PieceHash> Checker<H> {
             storage: Arc::clone(storage),
             expected,
             lanes: Vec::new(),
+            most: MAX_LANES,
             cold: true,
             zeros: None,
         }
@@ -87,15 +102,25 @@ impl<H: Fn(PieceIndex) -> PieceHash> Checker<H> {
         while let Some(&first) = rest.first() {
             let layout = self.storage.layout();
             let len = layout.piece_len(first);
-            let mut lanes = lanes_for(rest.len());
+            let mut lanes = lanes_for(rest.len().min(self.most));
             // Only pieces of the same length go together: not the last, if it is shorter.
             let equal = |piece: &PieceIndex| layout.piece_len(*piece) == len;
             if !(len as usize).is_multiple_of(SHA1_BLOCK) || !rest[..lanes].iter().all(equal) {
                 lanes = 1;
             }
             let (batch, after) = rest.split_at(lanes);
+            let hashes = match self.hash(batch, len) {
+                Err(error) if error.is_out_of_files() && lanes > 1 => {
+                    // One piece at a time takes fewer.
+                    self.lanes.clear();
+                    self.most = 1;
+                    continue;
+                }
+                hashes => hashes?,
+            };
+            self.most = (self.most * 2).min(MAX_LANES);
             rest = after;
-            for (piece, hash) in batch.iter().zip(self.hash(batch, len)?) {
+            for (piece, hash) in batch.iter().zip(hashes) {
                 verdict(*piece, hash == Some((self.expected)(*piece)));
             }
         }
@@ -227,12 +252,15 @@ pub enum CheckReport {
     Verdicts(Vec<(PieceIndex, bool)>),
     /// The SHA-1 of each 16 KiB block of the piece in order; empty if it is missing.
     Blocks(PieceIndex, Vec<[u8; 20]>),
+    /// The process has as many files and connections open as it may. The checker waits, and
+    /// says so every [`PAUSE`], until it can go on.
+    OutOfFiles(StorageError),
     /// The disk failed; of the pieces asked for, some will get no verdict.
     Failed(StorageError),
 }
 
 /// Starts the thread that checks pieces of one torrent until `requests` closes.
-/// `report` is called on that thread.
+/// `report` is called on that thread, and so is `lost`, if it panics.
 ///
 /// # Errors
 /// If the system starts no more threads.
@@ -241,12 +269,28 @@ pub fn spawn(
     expected: impl Fn(PieceIndex) -> PieceHash + Send + 'static,
     requests: Receiver<CheckRequest>,
     report: impl Fn(CheckReport) + Send + 'static,
-) -> io::Result<JoinHandle<()>> {
+    lost: impl FnOnce() + Send + 'static,
+) -> Result<JoinHandle<()>, NoThread> {
     let mut checker = Checker::new(storage, expected);
     checker.cold = false;
-    thread::Builder::new()
-        .name("checker".into())
-        .spawn(move || run(checker, &requests, &report))
+    let thread = thread::Builder::new().name("checker".into());
+    let work = move || run(checker, &requests, &report);
+    threads::spawn(thread, PURPOSE, work, lost)
+}
+
+/// The next request, or the closing of `requests`. After [`KEEP_OPEN`] without one the
+/// files go, as others may need them more.
+fn next_request<H: Fn(PieceIndex) -> PieceHash>(
+    checker: &mut Checker<H>,
+    requests: &Receiver<CheckRequest>,
+) -> Result<CheckRequest, RecvError> {
+    match requests.recv_timeout(KEEP_OPEN) {
+        Err(RecvTimeoutError::Timeout) => {
+            checker.lanes.clear();
+            requests.recv()
+        }
+        result => result.map_err(|_| RecvError),
+    }
 }
 
 fn run<H: Fn(PieceIndex) -> PieceHash>(
@@ -255,40 +299,80 @@ fn run<H: Fn(PieceIndex) -> PieceHash>(
     report: &dyn Fn(CheckReport),
 ) {
     let full = full_batch();
-    let mut waiting = Vec::new();
-    while let Ok(first) = requests.recv() {
+    let mut todo = Todo::default();
+    while let Ok(first) = next_request(&mut checker, requests) {
         let mut next = Some(first);
         let mut hurry = false;
         let mut deadline = Instant::now() + GATHER;
-        while next.is_some() || !waiting.is_empty() {
+        while next.is_some() || !todo.is_empty() {
             // All that wait are taken before each batch, so that it is as full as can be.
             for request in next.take().into_iter().chain(requests.try_iter()) {
                 match request {
-                    CheckRequest::Pieces(pieces) => waiting.extend(pieces),
-                    CheckRequest::Blocks(piece) => report(match checker.hash_blocks(piece) {
-                        Ok(hashes) => CheckReport::Blocks(piece, hashes),
-                        Err(error) => CheckReport::Failed(error),
-                    }),
+                    CheckRequest::Pieces(pieces) => todo.pieces.extend(pieces),
+                    CheckRequest::Blocks(piece) => todo.blocks.push(piece),
                     CheckRequest::Hurry => hurry = true,
                 }
             }
-            if (1..full).contains(&waiting.len()) && !hurry {
+            let few = todo.blocks.is_empty() && (1..full).contains(&todo.pieces.len());
+            if few && !hurry {
                 next = requests.recv_deadline(deadline).ok();
                 if next.is_some() {
                     continue;
                 }
             }
-            let batch: Vec<_> = waiting.drain(..full.min(waiting.len())).collect();
-            let mut verdicts = Vec::with_capacity(batch.len());
-            let result = checker.check(&batch, &mut |piece, ok| verdicts.push((piece, ok)));
-            if !verdicts.is_empty() {
-                report(CheckReport::Verdicts(verdicts));
-            }
-            if let Err(error) = result {
-                report(CheckReport::Failed(error));
+            match todo.perform(&mut checker, full, report) {
+                Ok(()) => {}
+                // Main gives some back; and it may close the channel meanwhile.
+                Err(error) if error.is_out_of_files() => {
+                    report(CheckReport::OutOfFiles(error));
+                    match requests.recv_timeout(PAUSE) {
+                        Err(RecvTimeoutError::Disconnected) => return,
+                        result => next = result.ok(),
+                    }
+                }
+                Err(error) => {
+                    todo = Todo::default();
+                    report(CheckReport::Failed(error));
+                }
             }
             deadline = Instant::now() + GATHER;
         }
+    }
+}
+
+/// What a checker thread was asked and has not answered yet.
+#[derive(Default)]
+struct Todo {
+    pieces: Vec<PieceIndex>,
+    /// Pieces whose blocks are to be hashed.
+    blocks: Vec<PieceIndex>,
+}
+
+impl Todo {
+    fn is_empty(&self) -> bool {
+        self.pieces.is_empty() && self.blocks.is_empty()
+    }
+
+    /// Hashes the blocks of those pieces, and up to `full` pieces. What fails stays.
+    fn perform<H: Fn(PieceIndex) -> PieceHash>(
+        &mut self,
+        checker: &mut Checker<H>,
+        full: usize,
+        report: &dyn Fn(CheckReport),
+    ) -> Result<(), StorageError> {
+        while let Some(&piece) = self.blocks.first() {
+            let hashes = checker.hash_blocks(piece)?;
+            self.blocks.remove(0);
+            report(CheckReport::Blocks(piece, hashes));
+        }
+        let batch = &self.pieces[..full.min(self.pieces.len())];
+        let mut verdicts = Vec::with_capacity(batch.len());
+        let result = checker.check(batch, &mut |piece, ok| verdicts.push((piece, ok)));
+        self.pieces.drain(..verdicts.len());
+        if !verdicts.is_empty() {
+            report(CheckReport::Verdicts(verdicts));
+        }
+        result
     }
 }
 
@@ -323,11 +407,22 @@ pub fn check_all(
             let Some(pieces) = todo.chunks(run).nth(taken) else {
                 break;
             };
-            let checked = checker.check_sparse(pieces, &mut |piece, ok| {
+            let mut verdict = |piece, ok: bool| {
                 if ok {
                     right.push(piece);
                 }
-            });
+            };
+            let mut checked = checker.check_sparse(pieces, &mut verdict);
+            for _ in 0..PAUSES {
+                let short = matches!(&checked, Err(error) if error.is_out_of_files());
+                if !short || stop.load(Ordering::Relaxed) {
+                    break;
+                }
+                checker.lanes.clear();
+                thread::sleep(PAUSE);
+                // What it has told already it tells again, which does no harm.
+                checked = checker.check_sparse(pieces, &mut verdict);
+            }
             if let Err(error) = checked {
                 next.store(runs as u32, Ordering::Relaxed); // nothing is left for the others
                 return Err(error);
@@ -483,13 +578,13 @@ mod tests {
             .collect();
         let expected = move |piece: PieceIndex| hashes[piece.index()];
         let report = move |report| _ = answers.send(report);
-        let thread = spawn(&storage, expected, asked, report).unwrap();
+        let thread = spawn(&storage, expected, asked, report, || ()).unwrap();
         let (mut verdicts, mut blocks) = (Vec::new(), Vec::new());
         for report in reports {
             match report {
                 CheckReport::Verdicts(some) => verdicts.extend(some),
                 CheckReport::Blocks(piece, hashes) => blocks.push((piece, hashes)),
-                CheckReport::Failed(error) => panic!("{error}"),
+                CheckReport::OutOfFiles(error) | CheckReport::Failed(error) => panic!("{error}"),
             }
         }
         thread.join().unwrap();

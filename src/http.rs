@@ -3,8 +3,12 @@
 //!
 //! What it lacks is `--bind`: connections that begin at a given local address. But it
 //! takes its connections from anybody who implements its two traits, so that is done
-//! here; TLS comes on top of them.
+//! here; TLS comes on top of them. And it panics where the system has no thread left for
+//! the look-up of a name, so names are looked up by [`resolve`].
 
+pub mod resolve;
+
+use resolve::Lookup;
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
 use socket2::{Domain, Socket, Type};
@@ -14,10 +18,9 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 use ureq::config::ConfigBuilder;
 use ureq::typestate::AgentScope;
-use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::{
-    Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, RustlsConnector,
-    ShutdownHandle, Transport,
+    Buffers, ConnectionDetails, Connector, DefaultConnector, LazyBuffers, NextTimeout,
+    RustlsConnector, ShutdownHandle, Transport,
 };
 use ureq::{Agent, Error};
 
@@ -28,11 +31,11 @@ pub const USER_AGENT: &str = concat!("storrent/", env!("CARGO_PKG_VERSION"));
 /// It then uses no proxy: that one would go out from wherever it likes.
 pub fn agent(config: ConfigBuilder<AgentScope>, bind: Option<IpAddr>) -> Agent {
     match bind {
-        None => Agent::new_with_config(config.build()),
+        None => Agent::with_parts(config.build(), DefaultConnector::default(), Lookup),
         Some(ip) => Agent::with_parts(
             config.proxy(None).build(),
             BoundTcp(ip).chain(RustlsConnector::default()),
-            DefaultResolver::default(),
+            Lookup,
         ),
     }
 }

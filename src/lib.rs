@@ -132,7 +132,8 @@
 //! | [`tracker`] | the thread of one tracker, over HTTP or [UDP](tracker::udp_packets) |
 //! | [`dht`] | the threads that find peers without a tracker |
 //! | [`lsd`] | finds peers on the same network |
-//! | [`http`] | the HTTP client, which can begin at a given local address |
+//! | [`http`] | the HTTP client, which can begin at a given local address, and [looks names up](http::resolve) |
+//! | [`threads`] | starts threads, and says when one dies |
 //! | [`webseed`] | the thread of one web server that has the files: [what to ask for](webseed::backlog), [a request](webseed::request), [what an answer is worth](webseed::answer) |
 //! | [`storage`] | the files of a torrent: where a byte is, and that none is outside the folder |
 //! | [`checker`] | reads pieces back and hashes them |
@@ -227,6 +228,7 @@ pub mod selection;
 pub mod sha1_lanes;
 pub mod storage;
 pub mod swarm;
+pub mod threads;
 pub mod torrent;
 pub mod tracker;
 pub mod types;

@@ -50,6 +50,12 @@ pub enum Trouble {
     /// The network, DNS or TLS failed.
     #[error("can't be reached")]
     Unreachable(#[source] io::Error),
+    /// The system starts no thread for it.
+    #[error("can't be asked: the system allows no more threads (ulimit -u)")]
+    NoThread(#[source] io::Error),
+    /// Its thread died.
+    #[error("can't be asked just now: a fault of storrent's own ended its thread")]
+    Fault,
     /// An HTTP status that is no success, without a word why.
     #[error("answered with HTTP status {0} instead of peers")]
     Status(u16),

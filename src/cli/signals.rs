@@ -4,10 +4,13 @@
 //! puts a sender into [`Interrupts`], and from then on the first signal is sent there
 //! and the second one leaves at once. Both ways the exit status is 128 + the signal.
 
+use super::Failure;
+use crate::human::chain;
+use crate::threads::{self, ADVICE};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use std::{io, thread};
+use std::thread::Builder;
 
 /// Where somebody who wants to end in order says so.
 pub struct Interrupts(Sender<Listener>);
@@ -44,25 +47,30 @@ impl Interrupts {
 /// Starts the thread that waits for signals.
 ///
 /// # Errors
-/// If the system has no room for a handler or a thread.
-pub fn watch() -> io::Result<Interrupts> {
-    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+/// What the system has no room for, a handler or a thread, in words for the user.
+pub fn watch() -> Result<Interrupts, Failure> {
+    let mut signals = Signals::new([SIGINT, SIGTERM])
+        .map_err(|error| Failure::Failed(format!("cannot wait for signals (Ctrl-C): {error}")))?;
     let (sender, somebody) = bounded::<Listener>(1);
-    thread::Builder::new()
-        .name("signals".into())
-        .spawn(move || {
-            let mut first = None;
-            let mut listener: Option<Listener> = None;
-            for signal in signals.forever() {
-                listener = listener.or_else(|| somebody.try_recv().ok());
-                let is_told = listener.as_ref().is_some_and(|listener| {
-                    (first.is_none() || listener.every) && listener.tell.send(signal).is_ok()
-                });
-                let status = 128 + *first.get_or_insert(signal);
-                if !is_told {
-                    std::process::exit(status);
-                }
+    let work = move || {
+        let mut first = None;
+        let mut listener: Option<Listener> = None;
+        for signal in signals.forever() {
+            listener = listener.or_else(|| somebody.try_recv().ok());
+            let is_told = listener.as_ref().is_some_and(|listener| {
+                (first.is_none() || listener.every) && listener.tell.send(signal).is_ok()
+            });
+            let status = 128 + *first.get_or_insert(signal);
+            if !is_told {
+                std::process::exit(status);
             }
-        })?;
-    Ok(Interrupts(sender))
+        }
+    };
+    let thread = Builder::new().name("signals".into());
+    // Without it nobody could end the program any more, so the program ends with it.
+    let lost = || std::process::exit(1);
+    match threads::spawn(thread, "wait for signals (Ctrl-C)", work, lost) {
+        Ok(_) => Ok(Interrupts(sender)),
+        Err(error) => Err(Failure::Failed(format!("{}; {ADVICE}", chain(&error)))),
+    }
 }

@@ -11,6 +11,7 @@
 //! fast peer waits for main, not main's memory for the peer.
 
 mod begin;
+mod budget;
 mod claims;
 mod dht;
 mod goodbye;
@@ -19,6 +20,7 @@ mod listener;
 mod local;
 mod perform;
 mod prepare;
+mod starts;
 
 use crate::announce::{AnnounceReply, AnnounceRequest, TrackerError};
 use crate::announcer::TrackerIndex;
@@ -38,8 +40,9 @@ use crate::wire::Handshake;
 use claims::Claims;
 use crossbeam_channel::{Receiver, Sender, bounded, never, select, tick};
 use prepare::{Known, Prepared};
-use std::collections::HashMap;
-use std::net::{SocketAddr, TcpStream};
+use starts::Task;
+use std::collections::{HashMap, HashSet};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -65,9 +68,6 @@ const JOINING: Duration = Duration::from_millis(500);
 
 /// Connections that have not said yet which torrent they are about.
 const MAX_UNKNOWN: usize = 64;
-
-/// Files that all peer threads together may keep open.
-const MAX_OPEN_FILES: usize = 240;
 
 /// How a run ended, for the exit status.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -97,6 +97,8 @@ enum News {
     Prepared(TorrentId, Result<Option<Prepared>, StorageError>),
     Check(TorrentId, CheckReport),
     Dht(DhtNews),
+    /// A thread panicked.
+    Died(Task),
 }
 
 /// Downloads or seeds all `jobs`, until they are done or a signal comes in.
@@ -108,7 +110,7 @@ pub fn run(
     reporter: &mut dyn Reporter,
     signals: Receiver<i32>,
 ) -> Ending {
-    allow_many_files();
+    let max_files = budget::allow_many_files();
     let port = config.port;
     let listening =
         listener::open(port, config.bind).and_then(|socket| Ok((socket.local_addr()?, socket)));
@@ -132,17 +134,13 @@ pub fn run(
     reporter.report(Report::Listening { port: local.port() });
     let (news_tx, news) = bounded(EVENTS);
     let (peers_tx, peers) = bounded(EVENTS);
-    let incoming = news_tx.clone();
-    let mut engine = Engine::new(config, local.port(), news_tx, peers_tx, reporter);
+    let mut engine = Engine::new(config, socket, local.port(), news_tx, peers_tx, reporter);
+    engine.max_files = max_files;
     let stop = engine.stop.clone();
     for job in jobs {
         engine.add(job);
     }
-    if let Err(error) = listener::spawn(socket, move |stream, addr| {
-        incoming.send(News::Incoming(stream, addr)).is_ok()
-    }) {
-        engine.warn(None, format!("cannot accept peers: {error}"));
-    }
+    engine.begin(Task::Listen);
     let ending = engine.run(&news, &peers, signals);
     stop.store(true, Ordering::Relaxed);
     drop((news, peers));
@@ -171,10 +169,12 @@ impl Running {
 struct Stored {
     shared: Arc<Shared>,
     checker: Sender<CheckRequest>,
+    /// Where the checker's thread takes them; they wait there while it can't be started.
+    requests: Receiver<CheckRequest>,
 }
 
 /// A peer that the user or a magnet link names.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 struct PeerName {
     /// `HOST:PORT`.
     name: String,
@@ -192,6 +192,13 @@ enum Stage {
     Over,
 }
 
+impl Stage {
+    /// Whether it has nothing open.
+    fn is_idle(&self) -> bool {
+        matches!(self, Self::Checking | Self::Over)
+    }
+}
+
 struct Work {
     job: Job,
     info_hash: InfoHash,
@@ -200,6 +207,8 @@ struct Work {
     known: Option<Arc<Known>>,
     added: Instant,
     stage: Stage,
+    /// A thread looks at its data.
+    looking: bool,
     /// Peers that came while the data was still being checked.
     early: Vec<(PeerKey, Handshake)>,
 }
@@ -216,7 +225,19 @@ struct PeerLink {
 
 struct Engine<'a> {
     config: Config,
+    /// Where we accept peers.
+    socket: Arc<TcpListener>,
     port: u16,
+    /// Files and connections that the process may have open.
+    max_files: usize,
+    /// What could not be started, and when it is tried again.
+    later: Vec<(Instant, Task)>,
+    /// Since when no connection can be made, for want of threads or files.
+    short_since: Option<Instant>,
+    /// No connection is made before, as others need what it takes.
+    stand_back_until: Option<Instant>,
+    /// What the user was told of threads and files.
+    warned: HashSet<String>,
     /// Ends the checks of what is on disk, at the end of the run.
     stop: Arc<AtomicBool>,
     claims: Claims,
@@ -242,6 +263,7 @@ struct Engine<'a> {
 impl<'a> Engine<'a> {
     fn new(
         config: Config,
+        socket: TcpListener,
         port: u16,
         news: Sender<News>,
         events: Sender<(PeerKey, FromPeer)>,
@@ -254,7 +276,13 @@ impl<'a> Engine<'a> {
         };
         Self {
             config,
+            socket: Arc::new(socket),
             port,
+            max_files: usize::MAX >> 8,
+            later: Vec::new(),
+            short_since: None,
+            stand_back_until: None,
+            warned: HashSet::new(),
             stop: Arc::default(),
             claims: Claims::default(),
             works: Vec::new(),
@@ -312,6 +340,7 @@ impl<'a> Engine<'a> {
 
     fn on_tick(&mut self) {
         let now = Instant::now();
+        self.begin_again(now);
         for index in 0..self.works.len() {
             if let Stage::Running(running) | Stage::Leaving(running, _) =
                 &mut self.works[index].stage
@@ -334,7 +363,10 @@ impl<'a> Engine<'a> {
                     self.warn(Some(info_hash), message);
                 }
             },
-            News::Recalled(id, metadata) => self.on_recalled(id, metadata),
+            News::Recalled(id, metadata) => {
+                self.end_look(id);
+                self.on_recalled(id, metadata);
+            }
             News::Tracker(id, index, result) => {
                 let actions = self
                     .alive(id)
@@ -350,11 +382,8 @@ impl<'a> Engine<'a> {
                     pieces,
                 });
             }
-            News::Prepared(id, Ok(Some(prepared))) if self.deadline.is_none() => {
-                self.start(id, prepared)
-            }
-            News::Prepared(id, Ok(_)) => self.leave(id),
-            News::Prepared(id, Err(error)) => self.fail(id, chain(&error)),
+            News::Prepared(id, outcome) => self.on_prepared(id, outcome),
+            News::Died(task) => self.on_died(task),
             News::Check(id, report) => self.on_check(id, report),
             News::Dht(news) => self.on_dht(news),
         }
@@ -387,9 +416,8 @@ impl<'a> Engine<'a> {
                     .torrent
                     .on_block_hashes(piece, &hashes, now, &mut budgets)
             }
-            CheckReport::Failed(error) => {
-                return self.fail(id, chain(&error));
-            }
+            CheckReport::OutOfFiles(error) => return self.on_checker_short(id, chain(&error)),
+            CheckReport::Failed(error) => return self.fail(id, chain(&error)),
         };
         self.budgets = budgets;
         self.perform(id, actions);
@@ -410,14 +438,4 @@ impl<'a> Engine<'a> {
             _ => None,
         }
     }
-}
-
-/// Connections and files count against one limit, which most systems set low for
-/// programs that are careless with it: as many as this user may have are allowed.
-fn allow_many_files() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    let current = maximum;
-    // If the system refuses, the old limit holds.
-    let _ = setrlimit(Resource::Nofile, Rlimit { current, maximum });
 }

@@ -2,7 +2,7 @@
 //! the user. Part of the [`Engine`]'s loop.
 
 use super::{Engine, News};
-use crate::announce::AnnounceRequest;
+use crate::announce::{AnnounceRequest, TrackerError, Trouble, origin};
 use crate::announcer::TrackerIndex;
 use crate::checker::CheckRequest;
 use crate::human::chain;
@@ -36,8 +36,11 @@ impl Engine<'_> {
                         return;
                     };
                     match key {
-                        Some(key) => running.torrent.on_dial(key, addr, now),
-                        None => running.torrent.on_dial_failed(addr, now),
+                        Ok(key) => running.torrent.on_dial(key, addr, now),
+                        Err(shortage) => {
+                            running.torrent.on_dial_failed(addr, shortage, now);
+                            self.on_short(id, shortage, 0);
+                        }
                     }
                 }
                 Action::OpenWebSeed(index, url) => self.open_web_seed(id, index, url),
@@ -128,12 +131,13 @@ impl Engine<'_> {
         }
     }
 
-    /// Tells a tracker, by its thread; the first time that thread is started.
+    /// Tells a tracker, by its thread, which is started if there is none, or the last one
+    /// died. If it can't be started, the announce has failed, as any other may.
     pub(super) fn announce(
         &mut self,
         id: TorrentId,
         index: TrackerIndex,
-        request: AnnounceRequest,
+        mut request: AnnounceRequest,
     ) {
         let settings = TrackerSettings {
             bind: self.config.bind,
@@ -143,22 +147,32 @@ impl Engine<'_> {
         let Some(running) = self.alive(id) else {
             return;
         };
-        if !running.trackers.contains_key(&index) {
-            let (requests, to_perform) = unbounded();
-            let urls = running.torrent.trackers();
-            let url = urls
-                .into_iter()
-                .find(|(i, _)| *i == index)
-                .map(|(_, url)| url)
-                .unwrap_or_default();
-            let report = move |index, result| _ = news.send(News::Tracker(id, index, result));
-            if let Err(error) = tracker::spawn(url, index, settings, to_perform, report) {
-                return self.warn(None, format!("cannot start a tracker's thread: {error}"));
-            }
-            running.trackers.insert(index, requests);
-        }
         if let Some(requests) = running.trackers.get(&index) {
-            let _ = requests.send(request);
+            match requests.send(request) {
+                Ok(()) => return,
+                Err(unsent) => request = unsent.into_inner(),
+            }
+        }
+        let (requests, to_perform) = unbounded();
+        let urls = running.torrent.trackers();
+        let url = urls
+            .into_iter()
+            .find(|(i, _)| *i == index)
+            .map(|(_, url)| url)
+            .unwrap_or_default();
+        let tracker = origin(&url);
+        let report = move |index, result| _ = news.send(News::Tracker(id, index, result));
+        match tracker::spawn(url, index, settings, to_perform, report) {
+            Ok(_) => {
+                let _ = requests.send(request); // it is there: it has just been started
+                running.trackers.insert(index, requests);
+            }
+            Err(error) => {
+                let trouble = Trouble::NoThread(error.source);
+                let failed = Err(TrackerError { tracker, trouble });
+                let actions = running.torrent.on_tracker(index, failed, Instant::now());
+                self.perform(id, actions);
+            }
         }
     }
 }

@@ -6,6 +6,7 @@ use crate::types::{InfoHash, PeerId};
 use crossbeam_channel::unbounded;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv6Addr, TcpListener, TcpStream, UdpSocket};
+use std::thread;
 
 const PEERS: &[u8] = b"d8:intervali900e5:peers6:\x7f\0\0\x01\x1a\xe1e";
 

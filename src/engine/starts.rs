@@ -1,0 +1,335 @@
+//! Threads that a run can't do without, or would rather not: what becomes of it when the
+//! system refuses one, or one dies, or there are no files left. Part of the [`Engine`]'s loop.
+//!
+//! What can't be done now is put off and tried again, as long as something of ours may end
+//! and make room for it. To that end a connection is closed, and none is made for a moment.
+//! Only if nothing is left to end does the torrent that needs it fail, with what is missing.
+//!
+//! The threads of peers, web seeds, trackers and the DHT are tried again by whoever wanted
+//! them: their failure is that of the dial, the announce, the look-up.
+
+use super::budget::Budget;
+use super::{Engine, News, PeerName, Stage, listener, prepare};
+use crate::checker;
+use crate::human::chain;
+use crate::lsd;
+use crate::messages::Shortage;
+use crate::report::Report;
+use crate::resume;
+use crate::threads::{self, ADVICE, NoThread, fault};
+use crate::torrent::Phase;
+use crate::types::TorrentId;
+use std::io;
+use std::net::ToSocketAddrs;
+use std::thread::Builder;
+use std::time::{Duration, Instant};
+
+/// The pause before the next try.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// The same where the network is missing, which may come later or never.
+const LONG_PAUSE: Duration = Duration::from_secs(60);
+
+/// For so long no connection is made, so that what was given back is there for others.
+const STAND_BACK: Duration = Duration::from_secs(1);
+
+/// So long it may go on that not a single connection can be made, before it is said to be
+/// for good: another program may only be busy.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// What looking at the disk is called.
+const LOOK: &str = "look at the disk";
+
+/// What looking up a peer is called.
+const RESOLVE: &str = "look up a peer's name";
+
+/// What a thread of its own does.
+#[derive(Clone, Debug)]
+pub(super) enum Task {
+    /// Accepts peers.
+    Listen,
+    /// Finds peers on the local network.
+    Local,
+    /// Looks for what an earlier run kept of the metadata.
+    Recall(TorrentId),
+    /// Looks at what is there of the data.
+    Prepare(TorrentId),
+    /// Checks pieces.
+    Check(TorrentId),
+    /// Looks up a peer's name, which may take long.
+    Resolve(TorrentId, PeerName),
+}
+
+impl Task {
+    fn purpose(&self) -> &'static str {
+        match self {
+            Self::Listen => listener::PURPOSE,
+            Self::Local => lsd::PURPOSE,
+            Self::Recall(_) | Self::Prepare(_) => LOOK,
+            Self::Check(_) => checker::PURPOSE,
+            Self::Resolve(..) => RESOLVE,
+        }
+    }
+
+    /// The torrent that can't go on without.
+    fn needed_by(&self) -> Option<TorrentId> {
+        match self {
+            Self::Recall(id) | Self::Prepare(id) | Self::Check(id) => Some(*id),
+            Self::Listen | Self::Local | Self::Resolve(..) => None,
+        }
+    }
+
+    fn is_look(&self) -> bool {
+        matches!(self, Self::Recall(_) | Self::Prepare(_))
+    }
+}
+
+/// Why a task did not begin.
+pub(super) enum Refused {
+    /// Others are to end first: there would not be files enough.
+    NoRoom,
+    NoThread(NoThread),
+    /// There is no network to work in.
+    NoNetwork(io::Error),
+}
+
+impl From<NoThread> for Refused {
+    fn from(error: NoThread) -> Self {
+        Self::NoThread(error)
+    }
+}
+
+impl Engine<'_> {
+    /// Starts a thread, now or later.
+    pub(super) fn begin(&mut self, task: Task) {
+        let now = Instant::now();
+        match self.start_thread(&task) {
+            Ok(()) => {}
+            Err(Refused::NoRoom) => {
+                if self.looks() == 0 {
+                    let message = "some torrents wait until others are done, as the system \
+                                   allows no more open files; raise the limit (ulimit -n)";
+                    self.warn_once(message.into());
+                }
+                self.later.push((now + PAUSE, task));
+            }
+            Err(Refused::NoThread(error)) => {
+                self.put_off(task, Shortage::Threads, chain(&error));
+            }
+            Err(Refused::NoNetwork(error)) => {
+                let message = format!("cannot {}: {error}", task.purpose());
+                self.reporter.report(Report::Detail { level: 1, message });
+                self.later.push((now + LONG_PAUSE, task));
+            }
+        }
+    }
+
+    /// Tries again what is due.
+    pub(super) fn begin_again(&mut self, now: Instant) {
+        let all = std::mem::take(&mut self.later);
+        let (due, later): (Vec<_>, Vec<_>) = all.into_iter().partition(|(at, _)| *at <= now);
+        self.later = later;
+        for (_, task) in due {
+            let over = |id: TorrentId| matches!(self.works[id.0 as usize].stage, Stage::Over);
+            if !task.needed_by().is_some_and(over) {
+                self.begin(task);
+            }
+        }
+    }
+
+    /// The disk was looked at for a torrent: the next one need not wait.
+    pub(super) fn end_look(&mut self, id: TorrentId) {
+        self.works[id.0 as usize].looking = false;
+        if let Some(next) = self.later.iter().position(|(_, task)| task.is_look()) {
+            let (_, task) = self.later.remove(next);
+            self.begin(task);
+        }
+    }
+
+    /// What `task` takes is not there now, for the reason `why`.
+    pub(super) fn put_off(&mut self, task: Task, shortage: Shortage, why: String) {
+        let now = Instant::now();
+        if let Some(id) = task.needed_by() {
+            let since = *self.short_since.get_or_insert(now);
+            let (at, mut works) = (id.0 as usize, self.works.iter().enumerate());
+            let alone = works.all(|(n, work)| n == at || !matches!(work.stage, Stage::Running(_)));
+            if !self.may_get_room(0) && (alone || now.duration_since(since) >= GRACE) {
+                return self.fail(id, format!("{why}; {ADVICE}"));
+            }
+            self.make_room(shortage);
+        }
+        self.warn_once(format!("{why}; it is tried again"));
+        self.later.push((now + PAUSE, task));
+    }
+
+    /// A thread died, by a fault of ours.
+    pub(super) fn on_died(&mut self, task: Task) {
+        let why = fault(task.purpose());
+        match &task {
+            Task::Listen | Task::Local => {
+                self.lsd = self.lsd.take().filter(|_| !matches!(task, Task::Local));
+                self.warn_once(format!("{why}; it is started again"));
+                self.later.push((Instant::now() + PAUSE, task));
+            }
+            Task::Recall(id) | Task::Prepare(id) | Task::Check(id) => {
+                self.works[id.0 as usize].looking = false;
+                let message = format!("{why}; run the same command again");
+                self.fail(*id, message);
+            }
+            Task::Resolve(_, name) => self.warn_once(format!("{why} ({})", name.name)),
+        }
+    }
+
+    fn start_thread(&mut self, task: &Task) -> Result<(), Refused> {
+        let (news, died) = (self.news.clone(), task.clone());
+        let lost = move || _ = news.send(News::Died(died));
+        let news = self.news.clone();
+        match task.clone() {
+            Task::Listen => {
+                let take = move |stream, addr| news.send(News::Incoming(stream, addr)).is_ok();
+                listener::spawn(self.socket.clone(), take, lost)?;
+            }
+            Task::Local => self.start_lsd(lost)?,
+            Task::Recall(id) => {
+                let dir = self.config.dir.clone();
+                let info_hash = self.works[id.0 as usize].info_hash;
+                let work = move || {
+                    let metadata = resume::recall(&dir, info_hash);
+                    let _ = news.send(News::Recalled(id, metadata));
+                };
+                self.start_look(id, "recall", work, lost)?;
+            }
+            Task::Prepare(id) => {
+                let Some(known) = self.works[id.0 as usize].known.clone() else {
+                    return Ok(());
+                };
+                let (config, stop) = (self.config.clone(), self.stop.clone());
+                let work = move || {
+                    let progress =
+                        |done, total| _ = news.try_send(News::CheckProgress(id, done, total));
+                    let outcome = prepare::prepare(&known, &config, &progress, &stop);
+                    let _ = news.send(News::Prepared(id, outcome));
+                };
+                self.start_look(id, "prepare", work, lost)?;
+            }
+            Task::Check(id) => {
+                let known = self.works[id.0 as usize].known.clone();
+                let stored = self.alive(id).and_then(|running| running.stored.as_ref());
+                let Some((stored, known)) = stored.zip(known) else {
+                    return Ok(());
+                };
+                let hash = move |piece| known.metainfo.hash(piece);
+                let report = move |report| _ = news.send(News::Check(id, report));
+                let (storage, requests) = (&stored.shared.storage, stored.requests.clone());
+                checker::spawn(storage, hash, requests, report, lost)?;
+            }
+            Task::Resolve(id, name) => {
+                let work = move || {
+                    let found = name.name.to_socket_addrs().map(Iterator::collect);
+                    let _ = news.send(News::Resolved(id, name, found));
+                };
+                threads::spawn(Builder::new().name("resolve".into()), RESOLVE, work, lost)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts a thread that looks at the disk, if there are files enough for one more.
+    fn start_look(
+        &mut self,
+        id: TorrentId,
+        name: &str,
+        work: impl FnOnce() + Send + 'static,
+        lost: impl FnOnce() + Send + 'static,
+    ) -> Result<(), Refused> {
+        if !self.budget().may_look(self.looks()) {
+            return Err(Refused::NoRoom);
+        }
+        threads::spawn(Builder::new().name(name.into()), LOOK, work, lost)?;
+        self.works[id.0 as usize].looking = true;
+        Ok(())
+    }
+
+    /// How many torrents' data is being looked at.
+    fn looks(&self) -> usize {
+        self.works.iter().filter(|work| work.looking).count()
+    }
+
+    /// What there is to divide.
+    pub(super) fn budget(&self) -> Budget {
+        let works = self.works.iter();
+        let open = works.filter(|work| work.looking || !work.stage.is_idle());
+        Budget {
+            limit: self.max_files,
+            torrents: open.count(),
+        }
+    }
+
+    /// Whether something of ours may end soon, and give back what it has. `connections`:
+    /// so many are not counted.
+    fn may_get_room(&self, connections: usize) -> bool {
+        let leaves = |stage: &Stage| matches!(stage, Stage::Leaving(..));
+        self.links.len() > connections
+            || self.looks() > 0
+            || self.works.iter().any(|work| leaves(&work.stage))
+    }
+
+    /// Closes a connection of the torrent that has most, and makes none for a moment.
+    pub(super) fn make_room(&mut self, shortage: Shortage) {
+        let now = Instant::now();
+        self.stand_back_until = Some(now + STAND_BACK);
+        let torrents = self.works.iter_mut().enumerate();
+        let running = torrents.filter_map(|(n, work)| match &mut work.stage {
+            Stage::Running(running) => Some((n, running)),
+            _ => None,
+        });
+        let most = running.max_by_key(|(_, running)| running.torrent.connections());
+        if let Some((n, running)) = most
+            && let Some(action) = running.torrent.shed(shortage, now)
+        {
+            self.perform(TorrentId(n as u32), vec![action]);
+        }
+    }
+
+    /// The checker of a torrent found no file left. It waits.
+    pub(super) fn on_checker_short(&mut self, id: TorrentId, why: String) {
+        if self.may_get_room(0) {
+            return self.make_room(Shortage::Files);
+        }
+        let since = *self.short_since.get_or_insert_with(Instant::now);
+        if since.elapsed() >= GRACE {
+            self.fail(id, why);
+        }
+    }
+
+    /// A torrent could not make a connection, or not keep it, for want of this. If that is so
+    /// of all for a while, it will not get better. `failed`: connections that still count as
+    /// there, but are about to end for that reason.
+    pub(super) fn on_short(&mut self, id: TorrentId, shortage: Shortage, failed: usize) {
+        let now = Instant::now();
+        let since = *self.short_since.get_or_insert(now);
+        if self.may_get_room(failed) {
+            return;
+        }
+        // Of no use without connections; they come back by themselves.
+        self.dht = None;
+        if self.lsd.take().is_some() {
+            self.later.push((now + LONG_PAUSE, Task::Local));
+        }
+        let seeding = |running: &mut super::Running| running.torrent.phase() == Phase::Seeding;
+        if now.duration_since(since) >= GRACE && !self.running(id).is_some_and(seeding) {
+            self.short_since = None; // the others have what this one leaves
+            self.fail(
+                id,
+                format!("cannot connect to any peer: {shortage}; {ADVICE}"),
+            );
+        }
+    }
+
+    /// Warns the user of what may come again and again.
+    pub(super) fn warn_once(&mut self, message: String) {
+        if self.warned.insert(message.clone()) {
+            self.warn(None, message);
+        }
+    }
+}
