@@ -2,7 +2,8 @@
 //!
 //! [BEP 3] gives the SHA-1 of each piece. Whether it matches is looked at twice: at the
 //! start, for what is there already ([`check_all`], on all cores), and while downloading,
-//! for each piece whose last block was just written ([`spawn`], one thread a torrent).
+//! for each piece whose last block was just written ([`spawn`], one thread a torrent, as long
+//! as there is something to check).
 //!
 //! The threads that receive blocks do not hash: they write each block where it belongs
 //! and go on. The checker reads a finished piece back, out of memory, for the system
@@ -21,7 +22,7 @@ use crate::sha1_lanes::{MAX_LANES, SHA1_BLOCK, Sha1Lanes, full_batch, lanes_for}
 use crate::storage::{Files, Pages, Presence, Storage, StorageError};
 use crate::threads::{self, NoThread};
 use crate::types::PieceHash;
-use crossbeam_channel::{Receiver, RecvError, RecvTimeoutError};
+use crossbeam_channel::{Receiver, RecvTimeoutError};
 use sha1::{Digest, Sha1};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -36,8 +37,9 @@ pub const BUFFER_LEN: usize = 32 * 1024;
 /// less than half, and nobody minds so short a delay: but see [`CheckRequest::Hurry`].
 const GATHER: Duration = Duration::from_millis(150);
 
-/// After so long without a request the checker closes its files.
-const KEEP_OPEN: Duration = Duration::from_secs(1);
+/// After so long without a request a checker's thread ends: others may need it more, and
+/// its files.
+const IDLE: Duration = Duration::from_secs(1);
 
 /// How long to wait before another try where the process has too many files open.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -252,6 +254,9 @@ pub enum CheckReport {
     Verdicts(Vec<(PieceIndex, bool)>),
     /// The SHA-1 of each 16 KiB block of the piece in order; empty if it is missing.
     Blocks(PieceIndex, Vec<[u8; 20]>),
+    /// There was nothing to do for a while, and the thread ends. Requests that came since
+    /// are still in the channel, for another one.
+    Idle,
     /// The process has as many files and connections open as it may. The checker waits, and
     /// says so every [`PAUSE`], until it can go on.
     OutOfFiles(StorageError),
@@ -259,8 +264,8 @@ pub enum CheckReport {
     Failed(StorageError),
 }
 
-/// Starts the thread that checks pieces of one torrent until `requests` closes.
-/// `report` is called on that thread, and so is `lost`, if it panics.
+/// Starts the thread that checks pieces of one torrent until `requests` closes, or there are
+/// none for [`IDLE`]. `report` is called on that thread, and so is `lost`, if it panics.
 ///
 /// # Errors
 /// If the system starts no more threads.
@@ -278,21 +283,6 @@ pub fn spawn(
     threads::spawn(thread, PURPOSE, work, lost)
 }
 
-/// The next request, or the closing of `requests`. After [`KEEP_OPEN`] without one the
-/// files go, as others may need them more.
-fn next_request<H: Fn(PieceIndex) -> PieceHash>(
-    checker: &mut Checker<H>,
-    requests: &Receiver<CheckRequest>,
-) -> Result<CheckRequest, RecvError> {
-    match requests.recv_timeout(KEEP_OPEN) {
-        Err(RecvTimeoutError::Timeout) => {
-            checker.lanes.clear();
-            requests.recv()
-        }
-        result => result.map_err(|_| RecvError),
-    }
-}
-
 fn run<H: Fn(PieceIndex) -> PieceHash>(
     mut checker: Checker<H>,
     requests: &Receiver<CheckRequest>,
@@ -300,8 +290,12 @@ fn run<H: Fn(PieceIndex) -> PieceHash>(
 ) {
     let full = full_batch();
     let mut todo = Todo::default();
-    while let Ok(first) = next_request(&mut checker, requests) {
-        let mut next = Some(first);
+    loop {
+        let mut next = match requests.recv_timeout(IDLE) {
+            Ok(first) => Some(first),
+            Err(RecvTimeoutError::Timeout) => return report(CheckReport::Idle),
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
         let mut hurry = false;
         let mut deadline = Instant::now() + GATHER;
         while next.is_some() || !todo.is_empty() {
@@ -584,7 +578,7 @@ mod tests {
             match report {
                 CheckReport::Verdicts(some) => verdicts.extend(some),
                 CheckReport::Blocks(piece, hashes) => blocks.push((piece, hashes)),
-                CheckReport::OutOfFiles(error) | CheckReport::Failed(error) => panic!("{error}"),
+                report => panic!("{report:?}"),
             }
         }
         thread.join().unwrap();

@@ -49,7 +49,7 @@
 //! | tracker ([`tracker`]) | 1 a tracker | an HTTP agent or a UDP socket | its channel, or the socket |
 //! | DHT ([`dht`]) | 1 an address family, if used; 1 for a name that is looked up | a UDP socket, what it knows of the network | the socket, or its channels |
 //! | LSD ([`lsd`]) | 1, if on | a UDP socket each for IPv4 and IPv6 | its sockets |
-//! | checker ([`checker`]) | 1 a torrent | a file and a buffer for each piece that it hashes at a time | its channel |
+//! | checker ([`checker`]) | 1 a torrent, while there is something to check | a file and a buffer for each piece that it hashes at a time | its channel |
 //! | listener (in [`engine`]) | 1 | the listening socket | `accept` |
 //! | prepare (in [`engine`]) | 1 a torrent, at its start, with one hashing thread a core | what it found on disk so far | the disk |
 //! | signals ([`cli::signals`]) | 1 | nothing | Ctrl-C |

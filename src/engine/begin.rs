@@ -182,7 +182,7 @@ impl Engine<'_> {
             }
             Err(error) => self.fail(id, chain(&error)),
         }
-        self.end_look(id);
+        self.begin_next_look();
     }
 
     /// The data on disk is known: the torrent joins its swarm, or, if it has joined with
@@ -231,6 +231,7 @@ impl Engine<'_> {
             shared: Arc::new(shared),
             checker,
             requests,
+            checking: false,
         };
         match self.running(id) {
             Some(running) => {
@@ -241,8 +242,6 @@ impl Engine<'_> {
             }
             None => self.join(id, Some((content, stored))),
         }
-        // After the threads of its peers: there is nothing to check before they have something.
-        self.begin(Task::Check(id));
     }
 
     /// The torrent joins its swarm, with its content or to find out about it.

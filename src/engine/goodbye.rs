@@ -99,6 +99,7 @@ impl Engine<'_> {
                 && Self::has_left(running, *since)
             {
                 self.save_record(index);
+                self.begin_next_look();
             }
         }
         let over = self

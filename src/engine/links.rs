@@ -128,7 +128,8 @@ impl Engine<'_> {
         let Some(id) = about else { return };
         match event {
             PeerEvent::DiskFailed(error) => return self.fail(id, error),
-            PeerEvent::OutOfFiles(_) => self.on_short(id, Shortage::Files, 1),
+            PeerEvent::Stored(_) | PeerEvent::Traffic { up: 1.., .. } => self.short_since = None,
+            PeerEvent::OutOfFiles(ref why) => self.on_short(id, why.clone(), 1),
             _ => {}
         }
         let mut budgets = self.budgets;
@@ -141,7 +142,6 @@ impl Engine<'_> {
 
     /// A peer said who it is and which torrent it is about.
     pub(super) fn on_greeted(&mut self, key: PeerKey, handshake: Handshake) {
-        self.short_since = None;
         let Some(link) = self.links.get_mut(&key) else {
             return;
         };

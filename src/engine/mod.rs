@@ -157,20 +157,14 @@ struct Running {
     trackers: HashMap<TrackerIndex, Sender<AnnounceRequest>>,
 }
 
-impl Running {
-    fn check(&self, request: CheckRequest) {
-        if let Some(stored) = &self.stored {
-            let _ = stored.checker.send(request);
-        }
-    }
-}
-
 /// The data of a torrent, as threads reach it.
 struct Stored {
     shared: Arc<Shared>,
     checker: Sender<CheckRequest>,
-    /// Where the checker's thread takes them; they wait there while it can't be started.
+    /// Where the checker's thread takes them; they wait there while there is none.
     requests: Receiver<CheckRequest>,
+    /// It runs, or will.
+    checking: bool,
 }
 
 /// A peer that the user or a magnet link names.
@@ -364,7 +358,8 @@ impl<'a> Engine<'a> {
                 }
             },
             News::Recalled(id, metadata) => {
-                self.end_look(id);
+                self.works[id.0 as usize].looking = false;
+                self.begin_next_look();
                 self.on_recalled(id, metadata);
             }
             News::Tracker(id, index, result) => {
@@ -416,6 +411,7 @@ impl<'a> Engine<'a> {
                     .torrent
                     .on_block_hashes(piece, &hashes, now, &mut budgets)
             }
+            CheckReport::Idle => return self.on_checker_idle(id),
             CheckReport::OutOfFiles(error) => return self.on_checker_short(id, chain(&error)),
             CheckReport::Failed(error) => return self.fail(id, chain(&error)),
         };

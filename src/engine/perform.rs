@@ -1,6 +1,7 @@
 //! What a torrent decided is done here: a message to a thread, a new thread, a line to
 //! the user. Part of the [`Engine`]'s loop.
 
+use super::starts::Task;
 use super::{Engine, News};
 use crate::announce::{AnnounceRequest, TrackerError, Trouble, origin};
 use crate::announcer::TrackerIndex;
@@ -8,6 +9,7 @@ use crate::checker::CheckRequest;
 use crate::human::chain;
 use crate::peer::{Link, Order, Welcome};
 use crate::resume;
+use crate::threads::ADVICE;
 use crate::torrent::{Action, Phase};
 use crate::tracker::{self, TrackerSettings};
 use crate::types::{PeerKey, TorrentId};
@@ -39,7 +41,8 @@ impl Engine<'_> {
                         Ok(key) => running.torrent.on_dial(key, addr, now),
                         Err(shortage) => {
                             running.torrent.on_dial_failed(addr, shortage, now);
-                            self.on_short(id, shortage, 0);
+                            let why = format!("cannot connect to any peer: {shortage}; {ADVICE}");
+                            self.on_short(id, why, 0);
                         }
                     }
                 }
@@ -53,12 +56,12 @@ impl Engine<'_> {
                 }
                 Action::Verify(pieces) => {
                     let hurry = running.torrent.waits_for_checker();
-                    running.check(CheckRequest::Pieces(pieces));
+                    self.check(id, CheckRequest::Pieces(pieces));
                     if hurry {
-                        running.check(CheckRequest::Hurry);
+                        self.check(id, CheckRequest::Hurry);
                     }
                 }
-                Action::HashBlocks(piece) => running.check(CheckRequest::Blocks(piece)),
+                Action::HashBlocks(piece) => self.check(id, CheckRequest::Blocks(piece)),
                 Action::Announce(index, request) => self.announce(id, index, request),
                 Action::SearchDht { announce } => self.search_dht(id, announce),
                 Action::EnterDht(addr) => {
@@ -84,6 +87,28 @@ impl Engine<'_> {
             }
         }
         self.after(id);
+    }
+
+    /// Asks the checker, whose thread is started if there is none.
+    fn check(&mut self, id: TorrentId, request: CheckRequest) {
+        let stored = self.alive(id).and_then(|running| running.stored.as_mut());
+        if let Some(stored) = stored {
+            let _ = stored.checker.send(request); // we hold the other end, too
+            if !std::mem::replace(&mut stored.checking, true) {
+                self.begin(Task::Check(id));
+            }
+        }
+    }
+
+    /// The checker's thread ended for want of work; some may have come since.
+    pub(super) fn on_checker_idle(&mut self, id: TorrentId) {
+        let stored = self.alive(id).and_then(|running| running.stored.as_mut());
+        if let Some(stored) = stored {
+            stored.checking = !stored.requests.is_empty();
+            if stored.checking {
+                self.begin(Task::Check(id));
+            }
+        }
     }
 
     /// Lets a peer in: to the torrent or, while the metadata is not known, to be asked
@@ -168,10 +193,15 @@ impl Engine<'_> {
                 running.trackers.insert(index, requests);
             }
             Err(error) => {
+                let why = format!("{}; {ADVICE}", chain(&error));
                 let trouble = Trouble::NoThread(error.source);
                 let failed = Err(TrackerError { tracker, trouble });
                 let actions = running.torrent.on_tracker(index, failed, Instant::now());
+                let nobody_asked = running.trackers.is_empty();
                 self.perform(id, actions);
+                if nobody_asked {
+                    self.on_short(id, why, 0);
+                }
             }
         }
     }

@@ -114,7 +114,8 @@ impl Engine<'_> {
                 self.later.push((now + PAUSE, task));
             }
             Err(Refused::NoThread(error)) => {
-                self.put_off(task, Shortage::Threads, chain(&error));
+                let why = format!("{}; {ADVICE}", chain(&error));
+                self.put_off(task, Shortage::Threads, why);
             }
             Err(Refused::NoNetwork(error)) => {
                 let message = format!("cannot {}: {error}", task.purpose());
@@ -137,9 +138,8 @@ impl Engine<'_> {
         }
     }
 
-    /// The disk was looked at for a torrent: the next one need not wait.
-    pub(super) fn end_look(&mut self, id: TorrentId) {
-        self.works[id.0 as usize].looking = false;
+    /// A torrent's data was looked at, or one is over: another one need not wait any longer.
+    pub(super) fn begin_next_look(&mut self) {
         if let Some(next) = self.later.iter().position(|(_, task)| task.is_look()) {
             let (_, task) = self.later.remove(next);
             self.begin(task);
@@ -150,15 +150,14 @@ impl Engine<'_> {
     pub(super) fn put_off(&mut self, task: Task, shortage: Shortage, why: String) {
         let now = Instant::now();
         if let Some(id) = task.needed_by() {
-            let since = *self.short_since.get_or_insert(now);
             let (at, mut works) = (id.0 as usize, self.works.iter().enumerate());
             let alone = works.all(|(n, work)| n == at || !matches!(work.stage, Stage::Running(_)));
-            if !self.may_get_room(0) && (alone || now.duration_since(since) >= GRACE) {
-                return self.fail(id, format!("{why}; {ADVICE}"));
+            match self.stuck_for(0) {
+                Some(time) if alone || time >= GRACE => return self.fail(id, why),
+                _ => self.make_room(shortage),
             }
-            self.make_room(shortage);
         }
-        self.warn_once(format!("{why}; it is tried again"));
+        self.warn_once(format!("{why}; it is tried again meanwhile"));
         self.later.push((now + PAUSE, task));
     }
 
@@ -265,13 +264,17 @@ impl Engine<'_> {
         }
     }
 
-    /// Whether something of ours may end soon, and give back what it has. `connections`:
-    /// so many are not counted.
-    fn may_get_room(&self, connections: usize) -> bool {
-        let leaves = |stage: &Stage| matches!(stage, Stage::Leaving(..));
-        self.links.len() > connections
-            || self.looks() > 0
-            || self.works.iter().any(|work| leaves(&work.stage))
+    /// For how long nothing of ours has been there that may end, and give back what it has;
+    /// `None` if something is. `failed`: connections that still count as there, but are
+    /// about to end for want of something.
+    fn stuck_for(&mut self, failed: usize) -> Option<Duration> {
+        let leaves = |work: &super::Work| matches!(work.stage, Stage::Leaving(..));
+        let may_end = self.links.len() > failed || self.looks() > 0;
+        if may_end || self.works.iter().any(leaves) {
+            self.short_since = None;
+            return None;
+        }
+        Some(self.short_since.get_or_insert_with(Instant::now).elapsed())
     }
 
     /// Closes a connection of the torrent that has most, and makes none for a moment.
@@ -293,36 +296,28 @@ impl Engine<'_> {
 
     /// The checker of a torrent found no file left. It waits.
     pub(super) fn on_checker_short(&mut self, id: TorrentId, why: String) {
-        if self.may_get_room(0) {
-            return self.make_room(Shortage::Files);
-        }
-        let since = *self.short_since.get_or_insert_with(Instant::now);
-        if since.elapsed() >= GRACE {
-            self.fail(id, why);
+        match self.stuck_for(0) {
+            None => self.make_room(Shortage::Files),
+            Some(time) if time >= GRACE => self.fail(id, why),
+            Some(_) => {}
         }
     }
 
-    /// A torrent could not make a connection, or not keep it, for want of this. If that is so
-    /// of all for a while, it will not get better. `failed`: connections that still count as
-    /// there, but are about to end for that reason.
-    pub(super) fn on_short(&mut self, id: TorrentId, shortage: Shortage, failed: usize) {
-        let now = Instant::now();
-        let since = *self.short_since.get_or_insert(now);
-        if self.may_get_room(failed) {
+    /// A torrent could ask no tracker, or could not make a connection or keep it, for the reason `why`. If that is
+    /// so of all for a while, it will not get better. `failed`: as for [`Engine::stuck_for`].
+    pub(super) fn on_short(&mut self, id: TorrentId, why: String, failed: usize) {
+        let Some(time) = self.stuck_for(failed) else {
             return;
-        }
+        };
         // Of no use without connections; they come back by themselves.
         self.dht = None;
         if self.lsd.take().is_some() {
-            self.later.push((now + LONG_PAUSE, Task::Local));
+            self.later.push((Instant::now() + LONG_PAUSE, Task::Local));
         }
         let seeding = |running: &mut super::Running| running.torrent.phase() == Phase::Seeding;
-        if now.duration_since(since) >= GRACE && !self.running(id).is_some_and(seeding) {
+        if time >= GRACE && !self.running(id).is_some_and(seeding) {
             self.short_since = None; // the others have what this one leaves
-            self.fail(
-                id,
-                format!("cannot connect to any peer: {shortage}; {ADVICE}"),
-            );
+            self.fail(id, why);
         }
     }
 
