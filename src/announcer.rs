@@ -23,7 +23,7 @@ mod summary;
 
 pub use summary::TrackerSummary;
 
-use crate::announce::{AnnounceEvent, AnnounceReply, SHORTEST_INTERVAL, TrackerError};
+use crate::announce::{AnnounceEvent, AnnounceReply, SHORTEST_INTERVAL, TrackerError, Trouble};
 use std::error::Error;
 use std::time::{Duration, Instant};
 use summary::Outcome;
@@ -44,6 +44,9 @@ const BACK_OFF: [Duration; 4] = [
     Duration::from_secs(15 * 60),
 ];
 
+/// The pause before `stopped` is tried again for which there was no thread.
+const AGAIN: Duration = Duration::from_millis(100);
+
 /// What we do in the swarm.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Phase {
@@ -62,6 +65,8 @@ struct Tracker {
     in_flight: Option<AnnounceEvent>,
     /// It took our `started`, and no `stopped` since.
     joined: bool,
+    /// There was no thread for our `stopped`: it is tried again when `due`.
+    unsaid: bool,
     /// It is still to hear `completed`.
     owed_completed: bool,
     /// When to announce next.
@@ -329,6 +334,7 @@ impl Tracker {
             useless: false,
             in_flight: None,
             joined: false,
+            unsaid: false,
             owed_completed: false,
             due: now,
             early: now,
@@ -348,6 +354,7 @@ impl Tracker {
             Phase::Waiting => None,
             // Who has not heard that we came need not hear that we go.
             Phase::Stopping if !self.joined => None,
+            Phase::Stopping if self.unsaid => Some((AnnounceEvent::Stopped, self.due)),
             Phase::Stopping => Some((AnnounceEvent::Stopped, now)),
             Phase::Running if !self.joined => Some((AnnounceEvent::Started, self.due)),
             Phase::Running if self.owed_completed => Some((AnnounceEvent::Completed, self.due)),
@@ -381,11 +388,14 @@ impl Tracker {
     }
 
     fn on_error(&mut self, event: AnnounceEvent, error: &TrackerError, now: Instant) {
-        if event == AnnounceEvent::Stopped {
-            self.joined = false; // nobody waits for a second try
-        }
         self.useless = error.trouble.is_final();
         self.due = now + BACK_OFF[self.failures.min(BACK_OFF.len() - 1)];
+        if event == AnnounceEvent::Stopped {
+            // Threads are just ending; for any other reason nobody waits for a second try.
+            self.unsaid = matches!(error.trouble, Trouble::NoThread(_));
+            self.joined = self.unsaid;
+            self.due = now + AGAIN;
+        }
         self.failures += 1;
         self.outcome = Some(Outcome::from(&error.trouble));
         let mut sentence = error.to_string();

@@ -591,6 +591,39 @@ mod tests {
     }
 
     #[test]
+    fn a_thread_without_work_ends_and_one_that_dies_says_so() {
+        let torrent = Torrent::new(1 << 14, &[(1 << 14, false)]);
+        let dir = tempfile::tempdir().unwrap();
+        let storage = torrent.wanting_all(dir.path());
+        for dies in [false, true] {
+            let (requests, asked) = unbounded();
+            let (answers, reports) = unbounded();
+            let (tell, lost) = unbounded();
+            let expected = |_| PieceHash::default();
+            let report = move |report| {
+                if dies {
+                    // As a panic, but without its message on the terminal.
+                    std::panic::resume_unwind(Box::new("a fault"));
+                }
+                answers.send(report).unwrap();
+            };
+            let lost_one = move || tell.send(()).unwrap();
+            let theirs = asked.clone();
+            let thread = spawn(&storage, expected, theirs, report, lost_one).unwrap();
+            assert_eq!(thread.join().is_err(), dies);
+            assert_eq!(lost.iter().count(), usize::from(dies));
+            let idle = |report: &CheckReport| matches!(report, CheckReport::Idle);
+            assert_eq!(
+                reports.iter().filter(|r| idle(r)).count(),
+                usize::from(!dies)
+            );
+            // What comes now is there for the next thread.
+            requests.send(CheckRequest::Hurry).unwrap();
+            assert_eq!(asked.try_recv(), Ok(CheckRequest::Hurry));
+        }
+    }
+
+    #[test]
     fn what_cannot_be_read_is_an_error() {
         let temp = tempfile::tempdir().unwrap();
         let (torrent, storage) = on_disk(temp.path(), 64);

@@ -121,8 +121,13 @@ fn many_torrents_and_few_threads() {
     let Some((download, temp)) = with_threads("many_torrents_and_few_threads", 30) else {
         return;
     };
+    // Each of them has a tracker, whose thread takes one of those few, too.
     let (torrents, files, mut seed) = many(40, temp.path());
-    let end = download.peers(&[seed.address()]).args(&files).run();
+    let tracker = FakeTracker::naming(vec![seed.address()]);
+    let end = download
+        .args(["--tracker", &tracker.url])
+        .args(&files)
+        .run();
     assert_all(&end.expect(0), &torrents, &temp.path().join("down"));
 }
 

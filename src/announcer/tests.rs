@@ -245,3 +245,22 @@ fn further_and_stray_outcomes_change_nothing() {
         "still in flight"
     );
 }
+
+/// For want of a thread `stopped` is tried again, for it is ours that will soon have ended.
+#[test]
+fn stopped_waits_for_a_thread() {
+    let mut sim = Sim::new(&[&["a"]], false, false);
+    assert_eq!(sim.due(), [(0, Started)]);
+    sim.ok(0);
+    sim.announcer.stop();
+    for _ in 0..3 {
+        assert_eq!(sim.due(), [(0, Stopped)]);
+        sim.fail(0, Trouble::NoThread(std::io::ErrorKind::WouldBlock.into()));
+        assert_eq!(sim.due(), [], "not at once");
+        assert!(!sim.announcer.has_left());
+        sim.at += 1;
+    }
+    assert_eq!(sim.due(), [(0, Stopped)]);
+    sim.fail(0, Trouble::Refused);
+    assert!(sim.announcer.has_left());
+}

@@ -191,6 +191,10 @@ impl Stage {
     fn is_idle(&self) -> bool {
         matches!(self, Self::Checking | Self::Over)
     }
+
+    fn is_running(&self) -> bool {
+        matches!(self, Self::Running(_))
+    }
 }
 
 struct Work {

@@ -2,14 +2,15 @@
 //! system refuses one, or one dies, or there are no files left. Part of the [`Engine`]'s loop.
 //!
 //! What can't be done now is put off and tried again, as long as something of ours may end
-//! and make room for it. To that end a connection is closed, and none is made for a moment.
-//! Only if nothing is left to end does the torrent that needs it fail, with what is missing.
+//! and make room for it. Where a torrent that runs needs it, something ends for it: a
+//! connection, and the threads of trackers that are not being asked. Only if nothing is left
+//! to end, and a while has passed, does the torrent fail, with what is missing.
 //!
 //! The threads of peers, web seeds, trackers and the DHT are tried again by whoever wanted
 //! them: their failure is that of the dial, the announce, the look-up.
 
 use super::budget::Budget;
-use super::{Engine, News, PeerName, Stage, listener, prepare};
+use super::{Engine, News, PeerName, Running, Stage, Work, listener, prepare};
 use crate::checker;
 use crate::human::chain;
 use crate::lsd;
@@ -148,17 +149,17 @@ impl Engine<'_> {
 
     /// What `task` takes is not there now, for the reason `why`.
     pub(super) fn put_off(&mut self, task: Task, shortage: Shortage, why: String) {
-        let now = Instant::now();
         if let Some(id) = task.needed_by() {
-            let (at, mut works) = (id.0 as usize, self.works.iter().enumerate());
-            let alone = works.all(|(n, work)| n == at || !matches!(work.stage, Stage::Running(_)));
+            let nobody_runs = !self.works.iter().any(|work| work.stage.is_running());
             match self.stuck_for(0) {
-                Some(time) if alone || time >= GRACE => return self.fail(id, why),
-                _ => self.make_room(shortage),
+                Some(time) if nobody_runs || time >= GRACE => return self.fail(id, why),
+                None if !task.is_look() => self.make_room(shortage),
+                // Who has not begun waits for those who have.
+                _ => {}
             }
         }
         self.warn_once(format!("{why}; it is tried again meanwhile"));
-        self.later.push((now + PAUSE, task));
+        self.later.push((Instant::now() + PAUSE, task));
     }
 
     /// A thread died, by a fault of ours.
@@ -168,7 +169,7 @@ impl Engine<'_> {
             Task::Listen | Task::Local => {
                 self.lsd = self.lsd.take().filter(|_| !matches!(task, Task::Local));
                 self.warn_once(format!("{why}; it is started again"));
-                self.later.push((Instant::now() + PAUSE, task));
+                self.later.push((Instant::now() + LONG_PAUSE, task));
             }
             Task::Recall(id) | Task::Prepare(id) | Task::Check(id) => {
                 self.works[id.0 as usize].looking = false;
@@ -264,23 +265,44 @@ impl Engine<'_> {
         }
     }
 
-    /// For how long nothing of ours has been there that may end, and give back what it has;
-    /// `None` if something is. `failed`: connections that still count as there, but are
-    /// about to end for want of something.
+    /// For how long nothing of ours has been there that may end by itself, and give back what
+    /// it has; `None` if something is. `failed`: connections that still count as there, but
+    /// are about to end for want of something.
     fn stuck_for(&mut self, failed: usize) -> Option<Duration> {
-        let leaves = |work: &super::Work| matches!(work.stage, Stage::Leaving(..));
+        let leaves = |work: &Work| matches!(work.stage, Stage::Leaving(..));
         let may_end = self.links.len() > failed || self.looks() > 0;
         if may_end || self.works.iter().any(leaves) {
             self.short_since = None;
             return None;
         }
+        // What finds peers is of no use without connections. It comes back by itself.
+        self.dht = None;
+        if self.lsd.take().is_some() {
+            self.later.push((Instant::now() + LONG_PAUSE, Task::Local));
+        }
+        self.dismiss_trackers();
         Some(self.short_since.get_or_insert_with(Instant::now).elapsed())
     }
 
-    /// Closes a connection of the torrent that has most, and makes none for a moment.
+    /// The threads of trackers end once they have nothing to do; the next announce starts
+    /// them again.
+    fn dismiss_trackers(&mut self) {
+        for work in &mut self.works {
+            if let Stage::Running(running) = &mut work.stage {
+                running.trackers.clear();
+            }
+        }
+    }
+
+    /// Closes a connection of the torrent that has most, and makes none for a moment: time
+    /// for it to end, and for others to take what it had.
     pub(super) fn make_room(&mut self, shortage: Shortage) {
         let now = Instant::now();
+        if self.stand_back_until.is_some_and(|until| now < until) {
+            return;
+        }
         self.stand_back_until = Some(now + STAND_BACK);
+        self.dismiss_trackers();
         let torrents = self.works.iter_mut().enumerate();
         let running = torrents.filter_map(|(n, work)| match &mut work.stage {
             Stage::Running(running) => Some((n, running)),
@@ -303,19 +325,15 @@ impl Engine<'_> {
         }
     }
 
-    /// A torrent could ask no tracker, or could not make a connection or keep it, for the reason `why`. If that is
-    /// so of all for a while, it will not get better. `failed`: as for [`Engine::stuck_for`].
+    /// A torrent could ask no tracker, or could not make a connection, or not keep it, for the
+    /// reason `why`. If that is so of all for a while, it will not get better. `failed`: as
+    /// for [`Engine::stuck_for`].
     pub(super) fn on_short(&mut self, id: TorrentId, why: String, failed: usize) {
         let Some(time) = self.stuck_for(failed) else {
             return;
         };
-        // Of no use without connections; they come back by themselves.
-        self.dht = None;
-        if self.lsd.take().is_some() {
-            self.later.push((Instant::now() + LONG_PAUSE, Task::Local));
-        }
-        let seeding = |running: &mut super::Running| running.torrent.phase() == Phase::Seeding;
-        if time >= GRACE && !self.running(id).is_some_and(seeding) {
+        let seeds = |running: &mut Running| running.torrent.phase() == Phase::Seeding;
+        if time >= GRACE && !self.running(id).is_some_and(seeds) {
             self.short_since = None; // the others have what this one leaves
             self.fail(id, why);
         }
@@ -326,5 +344,101 @@ impl Engine<'_> {
         if self.warned.insert(message.clone()) {
             self.warn(None, message);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Job, Subject};
+    use crate::metainfo;
+    use crate::report::Reporter;
+    use crossbeam_channel::{Receiver, bounded};
+    use std::net::TcpStream;
+
+    #[derive(Default)]
+    struct Log(Vec<String>);
+
+    impl Reporter for Log {
+        fn report(&mut self, report: Report) {
+            if let Report::Error { message, .. } | Report::Warning { message, .. } = report {
+                self.0.push(message);
+            }
+        }
+    }
+
+    /// What an engine with one torrent says when `test` is over.
+    fn with_engine(test: impl FnOnce(&mut Engine<'_>, TorrentId, &Receiver<News>)) -> Vec<String> {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config {
+            dir: dir.path().into(),
+            ..Config::default()
+        };
+        let hash = "x".repeat(20);
+        let info = format!("d6:lengthi1e4:name1:n12:piece lengthi16384e6:pieces20:{hash}e");
+        let metainfo = metainfo::from_info(info.as_bytes()).unwrap();
+        let job = Job {
+            source: "n".into(),
+            subject: Subject::Torrent(Box::new(metainfo)),
+            files: None,
+            peers: Vec::new(),
+            trackers: Vec::new(),
+        };
+        let socket = listener::open(Some(0), Some([127, 0, 0, 1].into())).unwrap();
+        let port = socket.local_addr().unwrap().port();
+        let (news_tx, news) = bounded(9);
+        let mut log = Log::default();
+        let mut engine = Engine::new(config, socket, port, news_tx, bounded(9).0, &mut log);
+        engine.add(job);
+        test(&mut engine, TorrentId(0), &news);
+        log.0
+    }
+
+    #[test]
+    fn a_torrent_ends_with_the_thread_that_it_needs() {
+        for task in [Task::Recall, Task::Prepare, Task::Check] {
+            let said = with_engine(|engine, id, _| {
+                engine.on_died(task(id));
+                assert!(engine.is_over() && engine.ending.failed);
+            });
+            let why = "a fault of storrent's own ended the thread to ";
+            assert!(said.len() == 1 && said[0].starts_with(why), "{said:?}");
+        }
+    }
+
+    #[test]
+    fn others_are_started_again() {
+        let said = with_engine(|engine, _, news| {
+            engine.on_died(Task::Listen);
+            engine.on_died(Task::Listen);
+            assert!(!engine.is_over());
+            engine.begin_again(Instant::now() + LONG_PAUSE);
+            let _peer = TcpStream::connect(("127.0.0.1", engine.port)).unwrap();
+            let incoming = |news: News| matches!(news, News::Incoming(..));
+            assert!(news.iter().any(incoming));
+        });
+        let why = "a fault of storrent's own ended the thread to accept peers";
+        assert!(
+            said.len() == 1 && said[0].starts_with(why),
+            "said once: {said:?}"
+        );
+    }
+
+    #[test]
+    fn what_is_missing_is_waited_for_as_long_as_something_may_end() {
+        let said = with_engine(|engine, id, news| {
+            // Its data is being looked at: that will end.
+            assert_eq!(engine.looks(), 1);
+            engine.put_off(Task::Check(id), Shortage::Threads, "no thread".into());
+            assert!(engine.stand_back_until.is_some());
+            assert!(!engine.is_over() && engine.later.len() == 1);
+            let prepared = news.iter().find(|news| matches!(news, News::Prepared(..)));
+            engine.works[0].looking = false;
+            drop(prepared);
+            // Nothing is left that could end, and no other torrent has begun.
+            engine.put_off(Task::Prepare(id), Shortage::Files, "no file".into());
+            assert!(engine.is_over());
+        });
+        assert_eq!(said, ["no thread; it is tried again meanwhile", "no file"]);
     }
 }
