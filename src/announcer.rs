@@ -23,7 +23,7 @@ mod summary;
 
 pub use summary::TrackerSummary;
 
-use crate::announce::{AnnounceEvent, AnnounceReply, SHORTEST_INTERVAL, TrackerError, Trouble};
+use crate::announce::{AnnounceEvent, AnnounceReply, SHORTEST_INTERVAL, TrackerError};
 use std::error::Error;
 use std::time::{Duration, Instant};
 use summary::Outcome;
@@ -44,7 +44,7 @@ const BACK_OFF: [Duration; 4] = [
     Duration::from_secs(15 * 60),
 ];
 
-/// The pause before `stopped` is tried again for which there was no thread.
+/// The pause before `stopped` is tried again for which there was no thread or no file.
 const AGAIN: Duration = Duration::from_millis(100);
 
 /// What we do in the swarm.
@@ -65,7 +65,7 @@ struct Tracker {
     in_flight: Option<AnnounceEvent>,
     /// It took our `started`, and no `stopped` since.
     joined: bool,
-    /// There was no thread for our `stopped`: it is tried again when `due`.
+    /// There was no thread, or no file, for our `stopped`: it is tried again when `due`.
     unsaid: bool,
     /// It is still to hear `completed`.
     owed_completed: bool,
@@ -391,8 +391,9 @@ impl Tracker {
         self.useless = error.trouble.is_final();
         self.due = now + BACK_OFF[self.failures.min(BACK_OFF.len() - 1)];
         if event == AnnounceEvent::Stopped {
-            // Threads are just ending; for any other reason nobody waits for a second try.
-            self.unsaid = matches!(error.trouble, Trouble::NoThread(_));
+            // Our connections are just ending, which helps; for any other reason nobody waits
+            // for a second try.
+            self.unsaid = error.trouble.is_shortage();
             self.joined = self.unsaid;
             self.due = now + AGAIN;
         }

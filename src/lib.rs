@@ -52,6 +52,7 @@
 //! | checker ([`checker`]) | 1 a torrent, while there is something to check | a file and a buffer for each piece that it hashes at a time | its channel |
 //! | listener (in [`engine`]) | 1 | the listening socket | `accept` |
 //! | prepare (in [`engine`]) | 1 a torrent, at its start, with one hashing thread a core | what it found on disk so far | the disk |
+//! | look-up ([`http::resolve`]) | 1 for the name of a web server, while it is looked up | nothing | the system |
 //! | signals ([`cli::signals`]) | 1 | nothing | Ctrl-C |
 //!
 //! A few facts never change after the start: the layout, the piece hashes, the places of
@@ -66,6 +67,13 @@
 //!
 //! The other direction is bounded: a peer that is faster than main waits for main. That
 //! is how memory stays bounded, and rule 1 makes it safe.
+//!
+//! # When a thread, or a file, is not to be had
+//! A user may have only so many of both. Every thread is started by [`threads::spawn`], and
+//! its owner hears if it can't be, or if it panics; the `starts` of the [`engine`] tell what
+//! main makes of that. What can wait waits: a dial, an announce, a look at the disk, a piece
+//! to be checked. How many connections and files there may be follows from the system's
+//! limit.
 //!
 //! # The life of a block
 //! 1. A peer thread has room in its request window ([`pipeline`]) and asks main for work:

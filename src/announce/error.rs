@@ -2,6 +2,7 @@
 
 use super::message;
 use crate::bencode::BencodeError;
+use rustix::io::Errno;
 use std::fmt;
 use std::io;
 use std::time::Duration;
@@ -74,6 +75,19 @@ impl From<BencodeError> for Trouble {
 }
 
 impl Trouble {
+    /// Whether it is we who lack something, a thread or a file, so that the tracker was not
+    /// asked at all.
+    pub fn is_shortage(&self) -> bool {
+        match self {
+            Self::NoThread(_) => true,
+            Self::Unreachable(error) => {
+                let errno = Errno::from_io_error(error);
+                matches!(errno, Some(Errno::MFILE | Errno::NFILE))
+            }
+            _ => false,
+        }
+    }
+
     /// Whether asking again can help.
     pub fn is_final(&self) -> bool {
         matches!(self, Self::UnsupportedScheme | Self::BadUrl)

@@ -246,16 +246,18 @@ fn further_and_stray_outcomes_change_nothing() {
     );
 }
 
-/// For want of a thread `stopped` is tried again, for it is ours that will soon have ended.
+/// For want of a thread or a file `stopped` is tried again, as ours will soon be free.
 #[test]
-fn stopped_waits_for_a_thread() {
+fn stopped_waits_for_what_it_takes() {
     let mut sim = Sim::new(&[&["a"]], false, false);
     assert_eq!(sim.due(), [(0, Started)]);
     sim.ok(0);
     sim.announcer.stop();
-    for _ in 0..3 {
+    let no_file = rustix::io::Errno::MFILE.into();
+    let no_thread = std::io::ErrorKind::WouldBlock.into();
+    for trouble in [Trouble::NoThread(no_thread), Trouble::Unreachable(no_file)] {
         assert_eq!(sim.due(), [(0, Stopped)]);
-        sim.fail(0, Trouble::NoThread(std::io::ErrorKind::WouldBlock.into()));
+        sim.fail(0, trouble);
         assert_eq!(sim.due(), [], "not at once");
         assert!(!sim.announcer.has_left());
         sim.at += 1;

@@ -28,7 +28,7 @@ const FEW: usize = 4;
 
 /// Raises this process's limit as far as the system lets it, and returns it: most systems
 /// set it low for programs that are careless with it.
-pub(super) fn allow_many_files() -> usize {
+pub fn allow_many_files() -> usize {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let raised = Rlimit {
         current: maximum,

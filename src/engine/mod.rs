@@ -47,6 +47,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+pub use budget::allow_many_files;
 pub use prepare::cores;
 
 /// How often time passes for torrents.
@@ -110,7 +111,7 @@ pub fn run(
     reporter: &mut dyn Reporter,
     signals: Receiver<i32>,
 ) -> Ending {
-    let max_files = budget::allow_many_files();
+    let max_files = allow_many_files();
     let port = config.port;
     let listening =
         listener::open(port, config.bind).and_then(|socket| Ok((socket.local_addr()?, socket)));

@@ -88,15 +88,15 @@ impl Task {
 /// Why a task did not begin.
 pub(super) enum Refused {
     /// Others are to end first: there would not be files enough.
-    NoRoom,
-    NoThread(NoThread),
+    Room,
+    Thread(NoThread),
     /// There is no network to work in.
-    NoNetwork(io::Error),
+    Network(io::Error),
 }
 
 impl From<NoThread> for Refused {
     fn from(error: NoThread) -> Self {
-        Self::NoThread(error)
+        Self::Thread(error)
     }
 }
 
@@ -106,7 +106,7 @@ impl Engine<'_> {
         let now = Instant::now();
         match self.start_thread(&task) {
             Ok(()) => {}
-            Err(Refused::NoRoom) => {
+            Err(Refused::Room) => {
                 if self.looks() == 0 {
                     let message = "some torrents wait until others are done, as the system \
                                    allows no more open files; raise the limit (ulimit -n)";
@@ -114,11 +114,10 @@ impl Engine<'_> {
                 }
                 self.later.push((now + PAUSE, task));
             }
-            Err(Refused::NoThread(error)) => {
-                let why = format!("{}; {ADVICE}", chain(&error));
-                self.put_off(task, Shortage::Threads, why);
+            Err(Refused::Thread(error)) => {
+                self.put_off(task, Shortage::Threads, chain(&error));
             }
-            Err(Refused::NoNetwork(error)) => {
+            Err(Refused::Network(error)) => {
                 let message = format!("cannot {}: {error}", task.purpose());
                 self.reporter.report(Report::Detail { level: 1, message });
                 self.later.push((now + LONG_PAUSE, task));
@@ -152,13 +151,19 @@ impl Engine<'_> {
         if let Some(id) = task.needed_by() {
             let nobody_runs = !self.works.iter().any(|work| work.stage.is_running());
             match self.stuck_for(0) {
-                Some(time) if nobody_runs || time >= GRACE => return self.fail(id, why),
+                Some(time) if nobody_runs || time >= GRACE => {
+                    let message = match shortage {
+                        Shortage::Threads => format!("{why}; {ADVICE}"),
+                        Shortage::Files => why, // says what to do
+                    };
+                    return self.fail(id, message);
+                }
                 None if !task.is_look() => self.make_room(shortage),
                 // Who has not begun waits for those who have.
                 _ => {}
             }
         }
-        self.warn_once(format!("{why}; it is tried again meanwhile"));
+        self.warn_once(format!("{why}; it is tried again"));
         self.later.push((Instant::now() + PAUSE, task));
     }
 
@@ -243,7 +248,7 @@ impl Engine<'_> {
         lost: impl FnOnce() + Send + 'static,
     ) -> Result<(), Refused> {
         if !self.budget().may_look(self.looks()) {
-            return Err(Refused::NoRoom);
+            return Err(Refused::Room);
         }
         threads::spawn(Builder::new().name(name.into()), LOOK, work, lost)?;
         self.works[id.0 as usize].looking = true;
@@ -294,25 +299,23 @@ impl Engine<'_> {
         }
     }
 
-    /// Closes a connection of the torrent that has most, and makes none for a moment: time
-    /// for it to end, and for others to take what it had.
+    /// Closes a connection of the torrent that has most, or else ends the threads of trackers;
+    /// and for a moment makes none: time for others to take what it had.
     pub(super) fn make_room(&mut self, shortage: Shortage) {
         let now = Instant::now();
         if self.stand_back_until.is_some_and(|until| now < until) {
             return;
         }
         self.stand_back_until = Some(now + STAND_BACK);
-        self.dismiss_trackers();
         let torrents = self.works.iter_mut().enumerate();
         let running = torrents.filter_map(|(n, work)| match &mut work.stage {
             Stage::Running(running) => Some((n, running)),
             _ => None,
         });
         let most = running.max_by_key(|(_, running)| running.torrent.connections());
-        if let Some((n, running)) = most
-            && let Some(action) = running.torrent.shed(shortage, now)
-        {
-            self.perform(TorrentId(n as u32), vec![action]);
+        match most.map(|(n, running)| (n, running.torrent.shed(shortage, now))) {
+            Some((n, Some(action))) => self.perform(TorrentId(n as u32), vec![action]),
+            _ => self.dismiss_trackers(),
         }
     }
 
@@ -439,6 +442,6 @@ mod tests {
             engine.put_off(Task::Prepare(id), Shortage::Files, "no file".into());
             assert!(engine.is_over());
         });
-        assert_eq!(said, ["no thread; it is tried again meanwhile", "no file"]);
+        assert_eq!(said, ["no thread; it is tried again", "no file"]);
     }
 }
