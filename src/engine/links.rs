@@ -34,10 +34,13 @@ impl Engine<'_> {
         }
     }
 
-    /// Whether there is no room for another connection.
-    fn is_full(&self) -> bool {
-        let stands_back = self.stand_back_until.is_some_and(|at| Instant::now() < at);
-        stands_back || self.links.len() >= self.budget().connections()
+    /// What there is not for another connection, if there is no room for one.
+    fn lacks(&self) -> Option<Shortage> {
+        let full = self.links.len() >= self.budget().connections();
+        let needed = self.stand_back.filter(|(until, _)| Instant::now() < *until);
+        needed
+            .map(|(_, shortage)| shortage)
+            .or(full.then_some(Shortage::Files))
     }
 
     /// Starts a peer thread, or tells what is missing for it.
@@ -47,8 +50,8 @@ impl Engine<'_> {
         addr: SocketAddr,
         link: Link,
     ) -> Result<PeerKey, Shortage> {
-        if self.is_full() {
-            return Err(Shortage::Files);
+        if let Some(shortage) = self.lacks() {
+            return Err(shortage);
         }
         let key = PeerKey(self.next_key);
         self.next_key += 1;
@@ -76,7 +79,7 @@ impl Engine<'_> {
             self.events.clone(),
         );
         let known = self.works[id.0 as usize].known.clone();
-        let is_full = self.is_full();
+        let lacks = self.lacks();
         let Some((running, known)) = self.alive(id).zip(known) else {
             return;
         };
@@ -93,8 +96,8 @@ impl Engine<'_> {
         };
         let (orders, to_obey) = unbounded();
         let now = Instant::now();
-        if is_full {
-            let error = Shortage::Files.to_string();
+        if let Some(shortage) = lacks {
+            let error = shortage.to_string();
             return running.torrent.on_web_seed_failed(index, &error, now);
         }
         if let Err(error) = webseed::spawn(key, seed, to_obey, events) {

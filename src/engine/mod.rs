@@ -29,6 +29,7 @@ use crate::config::{Config, Job};
 use crate::dht::{Dht, DhtNews};
 use crate::human::chain;
 use crate::lsd;
+use crate::messages::Shortage;
 use crate::peer::{FromPeer, Order, Shared, Us};
 use crate::report::{Report, Reporter};
 use crate::storage::StorageError;
@@ -233,8 +234,8 @@ struct Engine<'a> {
     later: Vec<(Instant, Task)>,
     /// Since when no connection can be made, for want of threads or files.
     short_since: Option<Instant>,
-    /// No connection is made before, as others need what it takes.
-    stand_back_until: Option<Instant>,
+    /// No connection is made before, as others need what it takes: this.
+    stand_back: Option<(Instant, Shortage)>,
     /// What the user was told of threads and files.
     warned: HashSet<String>,
     /// Ends the checks of what is on disk, at the end of the run.
@@ -280,7 +281,7 @@ impl<'a> Engine<'a> {
             max_files: usize::MAX >> 8,
             later: Vec::new(),
             short_since: None,
-            stand_back_until: None,
+            stand_back: None,
             warned: HashSet::new(),
             stop: Arc::default(),
             claims: Claims::default(),

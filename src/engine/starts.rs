@@ -17,6 +17,7 @@ use crate::lsd;
 use crate::messages::Shortage;
 use crate::report::Report;
 use crate::resume;
+use crate::sha1_lanes::MAX_LANES;
 use crate::threads::{self, ADVICE, NoThread, fault};
 use crate::torrent::Phase;
 use crate::types::TorrentId;
@@ -158,13 +159,22 @@ impl Engine<'_> {
                     };
                     return self.fail(id, message);
                 }
-                None if !task.is_look() => self.make_room(shortage),
-                // Who has not begun waits for those who have.
+                None if self.is_urgent(&task) => self.make_room(shortage),
                 _ => {}
             }
         }
         self.warn_once(format!("{why}; it is tried again"));
         self.later.push((Instant::now() + PAUSE, task));
+    }
+
+    /// Whether something is to end so that `task` can begin. Torrents that have not begun wait
+    /// for those that have; and pieces are checked many at a time, or at the end.
+    fn is_urgent(&mut self, task: &Task) -> bool {
+        let Task::Check(id) = task else { return false };
+        self.alive(*id).is_some_and(|running| {
+            let torrent = &running.torrent;
+            torrent.waits_for_checker() || torrent.unchecked() >= MAX_LANES
+        })
     }
 
     /// A thread died, by a fault of ours.
@@ -303,10 +313,10 @@ impl Engine<'_> {
     /// and for a moment makes none: time for others to take what it had.
     pub(super) fn make_room(&mut self, shortage: Shortage) {
         let now = Instant::now();
-        if self.stand_back_until.is_some_and(|until| now < until) {
+        if self.stand_back.is_some_and(|(until, _)| now < until) {
             return;
         }
-        self.stand_back_until = Some(now + STAND_BACK);
+        self.stand_back = Some((now + STAND_BACK, shortage));
         let torrents = self.works.iter_mut().enumerate();
         let running = torrents.filter_map(|(n, work)| match &mut work.stage {
             Stage::Running(running) => Some((n, running)),
@@ -433,7 +443,6 @@ mod tests {
             // Its data is being looked at: that will end.
             assert_eq!(engine.looks(), 1);
             engine.put_off(Task::Check(id), Shortage::Threads, "no thread".into());
-            assert!(engine.stand_back_until.is_some());
             assert!(!engine.is_over() && engine.later.len() == 1);
             let prepared = news.iter().find(|news| matches!(news, News::Prepared(..)));
             engine.works[0].looking = false;
