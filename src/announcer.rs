@@ -44,6 +44,9 @@ const BACK_OFF: [Duration; 4] = [
     Duration::from_secs(15 * 60),
 ];
 
+/// The pause before `stopped` is tried again for which there was no thread or no file.
+const AGAIN: Duration = Duration::from_millis(100);
+
 /// What we do in the swarm.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Phase {
@@ -64,6 +67,8 @@ struct Tracker {
     in_flight: Option<AnnounceEvent>,
     /// It took our `started`, and no `stopped` since.
     joined: bool,
+    /// There was no thread, or no file, for our `stopped`: it is tried again when `due`.
+    unsaid: bool,
     /// It is still to hear `completed`.
     owed_completed: bool,
     /// When to announce next.
@@ -361,6 +366,7 @@ impl Tracker {
             retired: false,
             in_flight: None,
             joined: false,
+            unsaid: false,
             owed_completed: false,
             due: now,
             early: now,
@@ -381,6 +387,7 @@ impl Tracker {
             Phase::Running if self.retired => self.joined.then_some((AnnounceEvent::Stopped, now)),
             // Who has not heard that we came need not hear that we go.
             Phase::Stopping if !self.joined => None,
+            Phase::Stopping if self.unsaid => Some((AnnounceEvent::Stopped, self.due)),
             Phase::Stopping => Some((AnnounceEvent::Stopped, now)),
             Phase::Running if !self.joined => Some((AnnounceEvent::Started, self.due)),
             Phase::Running if self.owed_completed => Some((AnnounceEvent::Completed, self.due)),
@@ -414,11 +421,15 @@ impl Tracker {
     }
 
     fn on_error(&mut self, event: AnnounceEvent, error: &TrackerError, now: Instant) {
-        if event == AnnounceEvent::Stopped {
-            self.joined = false; // nobody waits for a second try
-        }
         self.useless = error.trouble.is_final();
         self.due = now + BACK_OFF[self.failures.min(BACK_OFF.len() - 1)];
+        if event == AnnounceEvent::Stopped {
+            // Our connections are just ending, which helps; for any other reason nobody waits
+            // for a second try.
+            self.unsaid = error.trouble.is_shortage();
+            self.joined = self.unsaid;
+            self.due = now + AGAIN;
+        }
         self.failures += 1;
         self.outcome = Some(Outcome::from(&error.trouble));
         let mut sentence = error.to_string();

@@ -2,7 +2,8 @@
 //!
 //! [BEP 3] gives the SHA-1 of each piece. Whether it matches is looked at twice: at the
 //! start, for what is there already ([`check_all`], on all cores), and while downloading,
-//! for each piece whose last block was just written ([`spawn`], one thread a torrent).
+//! for each piece whose last block was just written ([`spawn`], one thread a torrent, as long
+//! as there is something to check).
 //!
 //! The threads that receive blocks do not hash: they write each block where it belongs
 //! and go on. The checker reads a finished piece back, out of memory, for the system
@@ -27,11 +28,12 @@ use crate::messages::{Surveyed, Verdict};
 use crate::resume;
 use crate::sha1_lanes::{MAX_LANES, SHA1_BLOCK, Sha1Lanes, full_batch, lanes_for};
 use crate::storage::{Files, Pages, Presence, Storage, StorageError, Survey};
+use crate::threads::{self, NoThread};
 use crate::types::PieceHash;
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use seen::Seen;
 use sha1::{Digest, Sha1};
-use std::io;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::{self, JoinHandle};
@@ -45,6 +47,19 @@ pub const BUFFER_LEN: usize = 32 * 1024;
 /// less than half, and nobody minds so short a delay: but see [`CheckRequest::Hurry`].
 const GATHER: Duration = Duration::from_millis(150);
 
+/// After so long without a request a checker's thread ends: others may need it more, and
+/// its files.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// How long to wait before another try where the process has too many files open.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// At the start, where nobody else may have any to give back, so many pauses are made.
+const PAUSES: u32 = 50;
+
+/// What a checker's thread is for.
+pub const PURPOSE: &str = "check pieces";
+
 /// Bytes of each piece that the system is told to read ahead. By itself it makes little
 /// of a program that reads sixteen pieces in turns, and a disk that turns would seek for
 /// every buffer. A multiple of [`BUFFER_LEN`].
@@ -57,6 +72,8 @@ pub struct Checker<H> {
     expected: H,
     /// As many as were ever needed at a time.
     lanes: Vec<Lane>,
+    /// As many as may be used at a time: fewer once there were not files enough for all.
+    most: usize,
     /// The data may have to come from the disk; a piece that was just written has not.
     cold: bool,
     /// The hash of a piece of full length that is all zeros, once it was needed.
@@ -77,6 +94,7 @@ impl<H: Fn(PieceIndex) -> PieceHash> Checker<H> {
             storage: Arc::clone(storage),
             expected,
             lanes: Vec::new(),
+            most: MAX_LANES,
             cold: true,
             zeros: None,
         }
@@ -101,15 +119,25 @@ impl<H: Fn(PieceIndex) -> PieceHash> Checker<H> {
         while let Some(&first) = rest.first() {
             let layout = self.storage.layout();
             let len = layout.piece_len(first);
-            let mut lanes = lanes_for(rest.len());
+            let mut lanes = lanes_for(rest.len().min(self.most));
             // Only pieces of the same length go together: not the last, if it is shorter.
             let equal = |piece: &PieceIndex| layout.piece_len(*piece) == len;
             if !(len as usize).is_multiple_of(SHA1_BLOCK) || !rest[..lanes].iter().all(equal) {
                 lanes = 1;
             }
             let (batch, after) = rest.split_at(lanes);
+            let hashes = match self.hash(batch, len) {
+                Err(error) if error.is_out_of_files() && lanes > 1 => {
+                    // One piece at a time takes fewer.
+                    self.lanes.clear();
+                    self.most = 1;
+                    continue;
+                }
+                hashes => hashes?,
+            };
+            self.most = (self.most * 2).min(MAX_LANES);
             rest = after;
-            for (piece, hash) in batch.iter().zip(self.hash(batch, len)?) {
+            for (piece, hash) in batch.iter().zip(hashes) {
                 verdict(*piece, hash == Some((self.expected)(*piece)));
             }
         }
@@ -256,166 +284,245 @@ pub enum CheckReport {
     Surveyed(Surveyed),
     /// The record was removed or written, or why not.
     Recorded(Result<(), StorageError>),
+    /// There was nothing to do for a while, and the thread ends. Requests that came since
+    /// are still in the channel, for another one.
+    Idle,
+    /// The process has as many files and connections open as it may. The checker waits, and
+    /// says so every [`PAUSE`], until it can go on.
+    OutOfFiles(StorageError),
     /// The disk failed; of the pieces asked for, some will get no verdict.
     Failed(StorageError),
 }
 
-/// What a checker thread begins with.
-pub struct Beginning {
-    /// The torrent's data.
-    pub storage: Arc<Storage>,
-    /// The files as they were when what is there was checked.
-    pub survey: Survey,
+/// What the checker of a torrent must know of the past. One thread after another has them.
+pub struct Notes {
+    storage: Arc<Storage>,
+    /// Which of the disk's files the verified pieces lie in.
+    seen: Seen,
     /// Pieces that were not looked at: see [`resume::Trusted`].
-    pub passed_over: Bitfield,
+    passed_over: Bitfield,
     /// The bytes of `info`, if the record is to keep them.
-    pub metadata: Option<Arc<[u8]>>,
+    metadata: Option<Arc<[u8]>>,
 }
 
-/// Starts the thread that checks pieces of one torrent until `requests` closes.
-/// `report` is called on that thread.
+impl Notes {
+    /// `survey`: the files as they were when what is there was checked.
+    pub fn new(
+        storage: Arc<Storage>,
+        survey: &Survey,
+        passed_over: Bitfield,
+        metadata: Option<Arc<[u8]>>,
+    ) -> Self {
+        let seen = Seen::new(survey);
+        Self {
+            storage,
+            seen,
+            passed_over,
+            metadata,
+        }
+    }
+}
+
+/// Where the notes lie while no thread has them.
+#[derive(Clone)]
+pub struct Desk(Sender<Notes>, Receiver<Notes>);
+
+impl Desk {
+    /// One where these lie.
+    pub fn with(notes: Notes) -> Self {
+        let (put, take) = bounded(1);
+        let _ = put.send(notes); // there is room for one
+        Self(put, take)
+    }
+}
+
+/// Starts the thread that checks pieces of one torrent until `requests` closes, or there are
+/// none for [`IDLE`]. It takes its notes from `desk`, and lays them back. `report` is called
+/// on that thread, and so is `lost`, if it panics.
 ///
 /// # Errors
 /// If the system starts no more threads.
 pub fn spawn(
-    beginning: Beginning,
+    storage: &Arc<Storage>,
+    desk: Desk,
     expected: impl Fn(PieceIndex) -> PieceHash + Send + 'static,
     requests: Receiver<CheckRequest>,
     report: impl Fn(CheckReport) + Send + 'static,
-) -> io::Result<JoinHandle<()>> {
-    let mut checker = Checker::new(&beginning.storage, expected);
+    lost: impl FnOnce() + Send + 'static,
+) -> Result<JoinHandle<()>, NoThread> {
+    let mut checker = Checker::new(storage, expected);
     checker.cold = false;
-    let thread = CheckerThread {
-        seen: Seen::new(&beginning.survey),
-        checker,
-        beginning,
+    let thread = thread::Builder::new().name("checker".into());
+    let work = move || {
+        let Desk(put, take) = desk;
+        let Ok(notes) = take.try_recv() else { return };
+        let mut work = Work { checker, notes };
+        if work.run(&requests, &report) {
+            let _ = put.send(work.notes); // the desk is empty: we took them
+            report(CheckReport::Idle);
+        }
     };
-    thread::Builder::new()
-        .name("checker".into())
-        .spawn(move || thread.run(&requests, &report))
+    threads::spawn(thread, PURPOSE, work, lost)
 }
 
 /// The state of the checker's thread.
-struct CheckerThread<H> {
+struct Work<H> {
     checker: Checker<H>,
-    /// Which of the disk's files the verified pieces lie in.
-    seen: Seen,
-    beginning: Beginning,
+    notes: Notes,
 }
 
-impl<H: Fn(PieceIndex) -> PieceHash> CheckerThread<H> {
-    fn run(mut self, requests: &Receiver<CheckRequest>, report: &dyn Fn(CheckReport)) {
+/// What a checker thread was asked and has not answered yet.
+#[derive(Default)]
+struct Todo {
+    pieces: Vec<PieceIndex>,
+    /// What is no check of pieces; done before.
+    others: VecDeque<CheckRequest>,
+}
+
+impl Todo {
+    fn is_empty(&self) -> bool {
+        self.pieces.is_empty() && self.others.is_empty()
+    }
+}
+
+impl<H: Fn(PieceIndex) -> PieceHash> Work<H> {
+    /// Does what is asked. True if there is nothing to do, false if main has gone.
+    fn run(&mut self, requests: &Receiver<CheckRequest>, report: &dyn Fn(CheckReport)) -> bool {
         let full = full_batch();
-        let mut waiting = Vec::new();
-        while let Ok(first) = requests.recv() {
-            let mut next = Some(first);
+        let mut todo = Todo::default();
+        loop {
+            let mut next = match requests.recv_timeout(IDLE) {
+                Ok(first) => Some(first),
+                Err(RecvTimeoutError::Timeout) => return true,
+                Err(RecvTimeoutError::Disconnected) => return false,
+            };
             let mut hurry = false;
             let mut deadline = Instant::now() + GATHER;
-            while next.is_some() || !waiting.is_empty() {
+            while next.is_some() || !todo.is_empty() {
                 // All that wait are taken before each batch, so that it is as full as can be.
                 for request in next.take().into_iter().chain(requests.try_iter()) {
                     match request {
-                        CheckRequest::Pieces(pieces) => waiting.extend(pieces),
+                        CheckRequest::Pieces(pieces) => todo.pieces.extend(pieces),
                         CheckRequest::Hurry => hurry = true,
-                        other => self.answer(other).into_iter().for_each(report),
+                        other => todo.others.push_back(other),
                     }
                 }
-                if (1..full).contains(&waiting.len()) && !hurry {
+                let few = todo.others.is_empty() && (1..full).contains(&todo.pieces.len());
+                if few && !hurry {
                     next = requests.recv_deadline(deadline).ok();
                     if next.is_some() {
                         continue;
                     }
                 }
-                let batch: Vec<_> = waiting.drain(..full.min(waiting.len())).collect();
-                self.check(&batch, report);
+                match self.perform(&mut todo, full, report) {
+                    Ok(()) => {}
+                    // Main gives some back; and it may close the channel meanwhile.
+                    Err(error) if error.is_out_of_files() => {
+                        report(CheckReport::OutOfFiles(error));
+                        match requests.recv_timeout(PAUSE) {
+                            Err(RecvTimeoutError::Disconnected) => return false,
+                            result => next = result.ok(),
+                        }
+                    }
+                    Err(error) => {
+                        todo = Todo::default();
+                        report(CheckReport::Failed(error));
+                    }
+                }
                 deadline = Instant::now() + GATHER;
             }
         }
     }
 
-    /// Does what is no check of pieces.
-    fn answer(&mut self, request: CheckRequest) -> Option<CheckReport> {
-        let Beginning {
-            storage,
-            passed_over,
-            metadata,
-            ..
-        } = &self.beginning;
-        let metadata = metadata.as_deref();
-        Some(match request {
-            CheckRequest::Blocks(piece) => match self.checker.hash_blocks(piece) {
-                Ok(hashes) => CheckReport::Blocks(piece, hashes),
-                Err(error) => CheckReport::Failed(error),
-            },
-            CheckRequest::Survey(have) => match self.survey(&have) {
-                Ok(surveyed) => CheckReport::Surveyed(surveyed),
-                Err(error) => CheckReport::Failed(error),
-            },
-            CheckRequest::Finish(have) => {
-                CheckReport::Recorded(resume::finish(storage, &have, passed_over, metadata))
-            }
-            CheckRequest::Save(have) => {
-                CheckReport::Recorded(resume::save(storage, &have, passed_over, metadata))
-            }
-            CheckRequest::Pieces(_) | CheckRequest::Hurry => return None,
-        })
-    }
-
-    fn check(&mut self, pieces: &[PieceIndex], report: &dyn Fn(CheckReport)) {
-        let mut found = Vec::with_capacity(pieces.len());
+    /// Does all that is no check of pieces, then checks up to `full` pieces. What fails stays.
+    fn perform(
+        &mut self,
+        todo: &mut Todo,
+        full: usize,
+        report: &dyn Fn(CheckReport),
+    ) -> Result<(), StorageError> {
+        while let Some(request) = todo.others.front() {
+            report(self.answer(request)?);
+            todo.others.pop_front();
+        }
+        let batch = &todo.pieces[..full.min(todo.pieces.len())];
+        let mut found = Vec::with_capacity(batch.len());
         let result = self
             .checker
-            .check(pieces, &mut |piece, ok| found.push((piece, ok)));
+            .check(batch, &mut |piece, ok| found.push((piece, ok)));
+        todo.pieces.drain(..found.len());
         self.note_opened();
+        let Notes { seen, storage, .. } = &self.notes;
         let verdict = |(piece, ok)| match ok {
             true => (piece, Verdict::Right),
-            false if self.seen.was_moved(&self.beginning.storage, piece) => (piece, Verdict::Moved),
+            false if seen.was_moved(storage, piece) => (piece, Verdict::Moved),
             false => (piece, Verdict::False),
         };
         let verdicts: Vec<_> = found.into_iter().map(verdict).collect();
         if !verdicts.is_empty() {
             report(CheckReport::Verdicts(verdicts));
         }
-        if let Err(error) = result {
-            report(CheckReport::Failed(error));
+        result
+    }
+
+    /// Does what is no check of pieces.
+    fn answer(&mut self, request: &CheckRequest) -> Result<CheckReport, StorageError> {
+        let Notes {
+            storage,
+            passed_over,
+            metadata,
+            ..
+        } = &self.notes;
+        let metadata = metadata.as_deref();
+        let recorded = match request {
+            CheckRequest::Blocks(piece) => {
+                let hashes = self.checker.hash_blocks(*piece)?;
+                return Ok(CheckReport::Blocks(*piece, hashes));
+            }
+            CheckRequest::Survey(have) => return Ok(CheckReport::Surveyed(self.survey(have)?)),
+            CheckRequest::Finish(have) => resume::finish(storage, have, passed_over, metadata),
+            CheckRequest::Save(have) => resume::save(storage, have, passed_over, metadata),
+            CheckRequest::Pieces(_) | CheckRequest::Hurry => Ok(()),
+        };
+        match recorded {
+            Err(error) if error.is_out_of_files() => Err(error),
+            recorded => Ok(CheckReport::Recorded(recorded)),
         }
     }
 
     /// Looks at all files in which there is something of the pieces that we `have`. What
     /// lies in those that are not as they were left is hashed again.
     fn survey(&mut self, have: &Bitfield) -> Result<Surveyed, StorageError> {
-        let storage = Arc::clone(&self.beginning.storage);
-        if !storage.is_in_place() {
+        let storage = Arc::clone(&self.notes.storage);
+        if !storage.is_in_place()? {
             let path = storage.plan().dir.clone();
             return Err(StorageError::FolderGone { path });
         }
-        let changed = self.seen.changed(&storage, have);
-        if changed.is_empty() {
-            self.complete(have)?;
-            return Ok(Surveyed::default());
-        }
-        self.checker.close();
-        self.note_opened();
-        let mut pieces = Bitfield::none(have.len());
-        for file in &changed {
-            self.seen.forget(*file);
-            let of_file = storage.layout().pieces_of_file(*file);
-            let had = of_file
-                .map(PieceIndex::unchecked)
-                .filter(|piece| have.has(*piece));
-            had.for_each(|piece| _ = pieces.insert(piece));
-        }
-        let pieces: Vec<PieceIndex> = pieces.iter().collect();
+        let changed = self.notes.seen.changed(&storage, have);
         let mut lost = Vec::new();
-        self.checker.check(&pieces, &mut |piece, ok| {
-            if !ok {
-                lost.push(piece);
+        if !changed.is_empty() {
+            self.checker.close();
+            self.note_opened();
+            let mut pieces = Bitfield::none(have.len());
+            for file in &changed {
+                self.notes.seen.forget(*file);
+                let of_file = storage.layout().pieces_of_file(*file);
+                let of_file = of_file.map(PieceIndex::unchecked);
+                let had = of_file.filter(|piece| have.has(*piece));
+                had.for_each(|piece| _ = pieces.insert(piece));
             }
-        })?;
-        self.note_opened();
-        storage.mend(&changed)?;
-        if lost.is_empty() {
-            self.complete(have)?;
+            let pieces: Vec<PieceIndex> = pieces.iter().collect();
+            self.checker.check(&pieces, &mut |piece, ok| {
+                if !ok {
+                    lost.push(piece);
+                }
+            })?;
+            self.note_opened();
+            storage.mend(&changed)?;
+        }
+        // All files are as they should be: if that is all, nothing needs to be remembered.
+        if lost.is_empty() && resume::is_all(&storage, have) {
+            storage.remove_record()?;
         }
         let named = |file: usize| (file, storage.plan().path(file).display().to_string());
         Ok(Surveyed {
@@ -424,19 +531,10 @@ impl<H: Fn(PieceIndex) -> PieceHash> CheckerThread<H> {
         })
     }
 
-    /// All files are as they should be: if that is all, nothing needs to be remembered.
-    fn complete(&self, have: &Bitfield) -> Result<(), StorageError> {
-        let storage = &self.beginning.storage;
-        match resume::is_all(storage, have) {
-            true => storage.remove_record(),
-            false => Ok(()),
-        }
-    }
-
     fn note_opened(&mut self) {
         for lane in &mut self.checker.lanes {
             let opened = lane.files.opened().into_iter();
-            opened.for_each(|(file, id)| self.seen.note(file, id));
+            opened.for_each(|(file, id)| self.notes.seen.note(file, id));
         }
     }
 }
@@ -472,11 +570,22 @@ pub fn check_all(
             let Some(pieces) = todo.chunks(run).nth(taken) else {
                 break;
             };
-            let checked = checker.check_sparse(pieces, &mut |piece, ok| {
+            let mut verdict = |piece, ok: bool| {
                 if ok {
                     right.push(piece);
                 }
-            });
+            };
+            let mut checked = checker.check_sparse(pieces, &mut verdict);
+            for _ in 0..PAUSES {
+                let short = matches!(&checked, Err(error) if error.is_out_of_files());
+                if !short || stop.load(Ordering::Relaxed) {
+                    break;
+                }
+                checker.lanes.clear();
+                thread::sleep(PAUSE);
+                // What it has told already it tells again, which does no harm.
+                checked = checker.check_sparse(pieces, &mut verdict);
+            }
             if let Err(error) = checked {
                 next.store(runs as u32, Ordering::Relaxed); // nothing is left for the others
                 return Err(error);
@@ -538,13 +647,10 @@ mod tests {
         (torrent, storage)
     }
 
-    fn beginning(storage: &Arc<Storage>) -> Beginning {
-        Beginning {
-            storage: Arc::clone(storage),
-            survey: storage.survey().unwrap(),
-            passed_over: Bitfield::none(storage.layout().pieces()),
-            metadata: None,
-        }
+    fn notes(storage: &Arc<Storage>) -> Notes {
+        let survey = storage.survey().unwrap();
+        let passed_over = Bitfield::none(storage.layout().pieces());
+        Notes::new(Arc::clone(storage), &survey, passed_over, None)
     }
 
     fn check(torrent: &Torrent, storage: &Arc<Storage>, threads: usize) -> Vec<u32> {
@@ -640,13 +746,14 @@ mod tests {
             .collect();
         let expected = move |piece: PieceIndex| hashes[piece.index()];
         let report = move |report| _ = answers.send(report);
-        let thread = spawn(beginning(&storage), expected, asked, report).unwrap();
+        let desk = Desk::with(notes(&storage));
+        let thread = spawn(&storage, desk, expected, asked, report, || ()).unwrap();
         let (mut verdicts, mut blocks) = (Vec::new(), Vec::new());
         for report in reports {
             match report {
                 CheckReport::Verdicts(some) => verdicts.extend(some),
                 CheckReport::Blocks(piece, hashes) => blocks.push((piece, hashes)),
-                other => panic!("{other:?}"),
+                report => panic!("{report:?}"),
             }
         }
         thread.join().unwrap();
@@ -663,6 +770,41 @@ mod tests {
         let of_piece_1 = torrent.bytes(piece(1)).chunks(BLOCK_LEN as usize);
         let of_piece_1 = of_piece_1.map(|block| Sha1::digest(block).into()).collect();
         assert_eq!(blocks, [(piece(1), of_piece_1), (piece(9), Vec::new())]);
+    }
+
+    #[test]
+    fn a_thread_without_work_ends_and_one_that_dies_says_so() {
+        let torrent = Torrent::new(1 << 14, &[(1 << 14, false)]);
+        let dir = tempfile::tempdir().unwrap();
+        let storage = torrent.wanting_all(dir.path());
+        for dies in [false, true] {
+            let (requests, asked) = unbounded();
+            let (answers, reports) = unbounded();
+            let (tell, lost) = unbounded();
+            let expected = |_| PieceHash::default();
+            let report = move |report| {
+                if dies {
+                    // As a panic, but without its message on the terminal.
+                    std::panic::resume_unwind(Box::new("a fault"));
+                }
+                answers.send(report).unwrap();
+            };
+            let lost_one = move || tell.send(()).unwrap();
+            let (desk, theirs) = (Desk::with(notes(&storage)), asked.clone());
+            let next = desk.clone();
+            let thread = spawn(&storage, desk, expected, theirs, report, lost_one).unwrap();
+            assert_eq!(thread.join().is_err(), dies);
+            assert_eq!(lost.iter().count(), usize::from(dies));
+            let idle = |report: &CheckReport| matches!(report, CheckReport::Idle);
+            assert_eq!(
+                reports.iter().filter(|r| idle(r)).count(),
+                usize::from(!dies)
+            );
+            // What comes now is there for the next thread, and the notes are, too.
+            assert!(next.1.try_recv().is_ok());
+            requests.send(CheckRequest::Hurry).unwrap();
+            assert_eq!(asked.try_recv(), Ok(CheckRequest::Hurry));
+        }
     }
 
     #[test]

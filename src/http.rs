@@ -2,14 +2,18 @@
 //! seeds, and a SOURCE that is a URL. It is `ureq`, and what that lacks.
 //!
 //! What it lacks is `--bind`: connections that begin at a given local address; and patience
-//! with servers whose answers are [not quite well-formed](head). But it takes its
-//! connections from anybody who implements its two traits, so that is done here: below is
-//! the socket, then comes TLS, and on top [what puts answers right](mending).
+//! with servers whose answers are [not quite well-formed](head). And it panics where the
+//! system has no thread left for the look-up of a name, so names are looked up by [`resolve`].
+//! It takes its connections from anybody who implements its two traits, so all of that is
+//! done here: below is the socket, then comes TLS, and on top [what puts answers
+//! right](mending).
 
 pub mod head;
 pub mod mending;
+pub mod resolve;
 
 use mending::Mending;
+use resolve::Lookup;
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
 use socket2::{Domain, Socket, Type};
@@ -19,7 +23,6 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 use ureq::config::ConfigBuilder;
 use ureq::typestate::AgentScope;
-use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, DefaultConnector, LazyBuffers, NextTimeout,
     RustlsConnector, ShutdownHandle, Transport,
@@ -36,14 +39,14 @@ pub fn agent(config: ConfigBuilder<AgentScope>, bind: Option<IpAddr>) -> Agent {
         None => Agent::with_parts(
             config.build(),
             DefaultConnector::default().chain(Mending),
-            DefaultResolver::default(),
+            Lookup,
         ),
         Some(ip) => Agent::with_parts(
             config.proxy(None).build(),
             BoundTcp(ip)
                 .chain(RustlsConnector::default())
                 .chain(Mending),
-            DefaultResolver::default(),
+            Lookup,
         ),
     }
 }

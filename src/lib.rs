@@ -49,10 +49,11 @@
 //! | tracker ([`tracker`]) | 1 a tracker | an HTTP agent or a UDP socket | its channel, or the socket |
 //! | DHT ([`dht`]) | 1 an address family, if used; 1 for a name that is looked up | a UDP socket, what it knows of the network | the socket, or its channels |
 //! | LSD ([`lsd`]) | 1, if on | a UDP socket each for IPv4 and IPv6 | its sockets |
-//! | checker ([`checker`]) | 1 a torrent | a file and a buffer for each piece that it hashes at a time | its channel |
+//! | checker ([`checker`]) | 1 a torrent, while there is something to check | a file and a buffer for each piece that it hashes at a time | its channel |
 //! | listener (in [`engine`]) | 1 | the listening socket | `accept` |
 //! | prepare (in [`engine`]) | 1 a torrent, at its start, with one hashing thread a core | what it found on disk so far | the disk |
 //! | output ([`progress::output`]) | 1, and 1 for each of stdout and stderr that is written to | what waits to be read; the display | its channel; a writer also in a write, for as long as nobody reads |
+//! | look-up ([`http::resolve`]) | 1 for the name of a web server, while it is looked up | nothing | the system |
 //! | signals ([`cli::signals`]) | 1 | nothing | Ctrl-C, SIGTERM, SIGHUP |
 //!
 //! A few facts never change after the start: the layout, the piece hashes, the places of
@@ -67,6 +68,13 @@
 //!
 //! The other direction is bounded: a peer that is faster than main waits for main. That
 //! is how memory stays bounded, and rule 1 makes it safe.
+//!
+//! # When a thread, or a file, is not to be had
+//! A user may have only so many of both. Every thread is started by [`threads::spawn`], and
+//! its owner hears if it can't be, or if it panics; the `starts` of the [`engine`] tell what
+//! main makes of that. What can wait waits: a dial, an announce, a look at the disk, a piece
+//! to be checked. How many connections and files there may be follows from the system's
+//! limit.
 //!
 //! # The life of a block
 //! 1. A peer thread has room in its request window ([`pipeline`]) and asks main for work:
@@ -134,7 +142,8 @@
 //! | [`tracker`] | the thread of one tracker, over HTTP or [UDP](tracker::udp_packets) |
 //! | [`dht`] | the threads that find peers without a tracker |
 //! | [`lsd`] | finds peers on the same network |
-//! | [`http`] | the HTTP client, which can begin at a given local address and reads [odd answers](http::head) |
+//! | [`http`] | the HTTP client, which can begin at a given local address, [looks names up](http::resolve) and reads [odd answers](http::head) |
+//! | [`threads`] | starts threads, and says when one dies |
 //! | [`webseed`] | the thread of one web server that has the files: [what to ask for](webseed::backlog), [a request](webseed::request), [what an answer is worth](webseed::answer) |
 //! | [`storage`] | the files of a torrent: where a byte is, and that none is outside the folder |
 //! | [`checker`] | reads pieces back and hashes them |
@@ -229,6 +238,7 @@ pub mod selection;
 pub mod sha1_lanes;
 pub mod storage;
 pub mod swarm;
+pub mod threads;
 pub mod torrent;
 pub mod tracker;
 pub mod types;

@@ -13,6 +13,7 @@
 
 use crate::bitfield::Bitfield;
 use crate::layout::{PieceIndex, Span};
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -219,6 +220,24 @@ pub struct End {
     pub text: String,
 }
 
+/// What this process may have no more of, by the limits that the system sets a user.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Shortage {
+    /// Threads.
+    Threads,
+    /// Files and connections, which count together.
+    Files,
+}
+
+impl fmt::Display for Shortage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Threads => "no threads: the system allows no more (ulimit -u)",
+            Self::Files => "too many open files: the system allows no more (ulimit -n)",
+        })
+    }
+}
+
 /// What kind of end it was. The first three are those of a connection that never was.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum EndKind {
@@ -228,6 +247,8 @@ pub enum EndKind {
     TimedOut,
     /// There is no way to there from here.
     Unreachable,
+    /// It is no fault of the peer's: we have not what a connection takes.
+    Short(Shortage),
     /// Any other.
     Other,
 }

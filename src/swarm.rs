@@ -30,6 +30,10 @@ const BACK_OFF: [Duration; 3] = [
 /// second. Often both ends are just being started.
 const USER_BACK_OFF: Duration = Duration::from_secs(30);
 
+/// The pause before a peer is tried again that could not be dialled for want of a thread or
+/// a file.
+pub const SHORT_PAUSE: Duration = Duration::from_secs(1);
+
 /// The pause before a peer that gave us data is dialled again.
 const AFTER_GOOD: Duration = Duration::from_secs(5);
 
@@ -195,6 +199,8 @@ impl Swarm {
                 (known.failures, known.failed) = (0, None);
                 AFTER_GOOD
             }
+            // That says nothing of the peer.
+            Ending::Failed(EndKind::Short(_)) => SHORT_PAUSE,
             Ending::Failed(kind) => {
                 known.failures += 1;
                 known.failed = Some(kind);
@@ -275,7 +281,7 @@ impl Swarm {
                 Some(EndKind::TimedOut) => counts.timed_out += 1,
                 Some(EndKind::Unreachable) => counts.unreachable += 1,
                 Some(EndKind::Other) => counts.failed += 1,
-                None => {}
+                Some(EndKind::Short(_)) | None => {}
             }
         }
         counts
@@ -307,6 +313,7 @@ fn plausible(addr: SocketAddr, source: Source) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::messages::Shortage;
 
     fn addr(n: u16) -> SocketAddr {
         SocketAddr::from(([10, 0, (n >> 8) as u8, n as u8], 6881))
@@ -363,6 +370,25 @@ mod tests {
             "the user's peer is never given up"
         );
         assert_eq!(swarm.next(now), None, "the other is");
+    }
+
+    /// For want of a thread or a file of ours nobody is given up, or counted as failed.
+    #[test]
+    fn our_own_shortage_is_held_against_nobody() {
+        let mut swarm = Swarm::default();
+        let mut now = Instant::now();
+        swarm.add(addr(1), Source::Pex);
+        for shortage in [Shortage::Threads, Shortage::Files].repeat(50) {
+            assert_eq!(swarm.next(now), Some(addr(1)));
+            swarm.ended(addr(1), Ending::Failed(EndKind::Short(shortage)), now);
+            assert_eq!(swarm.next(now), None, "not at once");
+            now += SHORT_PAUSE;
+        }
+        let untried = Counts {
+            known: 1,
+            ..Counts::default()
+        };
+        assert_eq!(swarm.counts(), untried);
     }
 
     #[test]

@@ -18,6 +18,7 @@ const FLOORS: [(&str, &[&str]); 5] = [
         "resources",
         &[
             "peer", "tracker", "http", "storage", "checker", "resume", "webseed", "dht", "lsd",
+            "threads",
         ],
     ),
     (

@@ -2,6 +2,7 @@
 
 use super::message;
 use crate::bencode::BencodeError;
+use rustix::io::Errno;
 use std::fmt;
 use std::io;
 use std::time::Duration;
@@ -50,6 +51,12 @@ pub enum Trouble {
     /// The network, DNS or TLS failed.
     #[error("can't be reached")]
     Unreachable(#[source] io::Error),
+    /// The system starts no thread for it.
+    #[error("can't be asked: the system allows no more threads (ulimit -u)")]
+    NoThread(#[source] io::Error),
+    /// Its thread died.
+    #[error("can't be asked just now: a fault of storrent's own ended its thread")]
+    Fault,
     /// An HTTP status that is no success, without a word why.
     #[error("answered with HTTP status {0} instead of peers")]
     Status(u16),
@@ -68,6 +75,19 @@ impl From<BencodeError> for Trouble {
 }
 
 impl Trouble {
+    /// Whether it is we who lack something, a thread or a file, so that the tracker was not
+    /// asked at all.
+    pub fn is_shortage(&self) -> bool {
+        match self {
+            Self::NoThread(_) => true,
+            Self::Unreachable(error) => {
+                let errno = Errno::from_io_error(error);
+                matches!(errno, Some(Errno::MFILE | Errno::NFILE))
+            }
+            _ => false,
+        }
+    }
+
     /// Whether asking again can help.
     pub fn is_final(&self) -> bool {
         matches!(self, Self::UnsupportedScheme | Self::BadUrl)

@@ -277,3 +277,24 @@ fn trackers_come_and_go() {
     sim.announcer.stop();
     assert_eq!(sim.due(), [(2, Stopped)]);
 }
+
+/// For want of a thread or a file `stopped` is tried again, as ours will soon be free.
+#[test]
+fn stopped_waits_for_what_it_takes() {
+    let mut sim = Sim::new(&[&["a"]], false, false);
+    assert_eq!(sim.due(), [(0, Started)]);
+    sim.ok(0);
+    sim.announcer.stop();
+    let no_file = rustix::io::Errno::MFILE.into();
+    let no_thread = std::io::ErrorKind::WouldBlock.into();
+    for trouble in [Trouble::NoThread(no_thread), Trouble::Unreachable(no_file)] {
+        assert_eq!(sim.due(), [(0, Stopped)]);
+        sim.fail(0, trouble);
+        assert_eq!(sim.due(), [], "not at once");
+        assert!(!sim.announcer.has_left());
+        sim.at += 1;
+    }
+    assert_eq!(sim.due(), [(0, Stopped)]);
+    sim.fail(0, Trouble::Refused);
+    assert!(sim.announcer.has_left());
+}

@@ -67,7 +67,7 @@ impl Seen {
             || storage
                 .files(1)
                 .written(range.clone())
-                .is_ok_and(|runs| runs != [range])
+                .map_or(true, |runs| runs != [range])
     }
 
     /// The wanted files that are not as they were left, of the pieces that we `have`: missing,

@@ -8,15 +8,23 @@ use crate::layout::{Layout, PieceIndex};
 use crate::sha1_lanes::{MAX_LANES, Sha1Lanes, lanes_for};
 use crate::types::PieceHash;
 use crossbeam_channel::{Receiver, Sender, unbounded};
+use rustix::io::Errno;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::thread;
+use std::time::Duration;
 
 /// Bytes read at a time of each piece. A piece length is a power of two from 16 KiB on,
 /// so it is a multiple of this or less.
 const BUFFER_LEN: usize = 64 * 1024;
+
+/// How long to wait for another thread to close files, where there are too few ...
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// ... and how often.
+const PAUSES: u32 = 50;
 
 /// Why the files can't be hashed.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +47,17 @@ pub enum HashError {
         /// The file.
         path: PathBuf,
     },
+}
+
+impl HashError {
+    /// Whether the process has as many files open as it may.
+    fn is_out_of_files(&self) -> bool {
+        let errno = match self {
+            Self::Io { source, .. } => Errno::from_io_error(source),
+            Self::Changed { .. } => None,
+        };
+        matches!(errno, Some(Errno::MFILE | Errno::NFILE))
+    }
 }
 
 /// Hashes all pieces with `threads` threads: 20 bytes each, in order. `paths`: the
@@ -158,9 +177,9 @@ impl<'a> Reader<'a> {
         let len = (self.layout.piece_len(piece) - begin).min(BUFFER_LEN as u32) as usize;
         let start = self.layout.piece_start(piece) + u64::from(begin);
         let Lane {
-            open: opened,
-            buffer,
-        } = &mut self.lanes[lane];
+            open: mut opened,
+            mut buffer,
+        } = std::mem::take(&mut self.lanes[lane]);
         buffer.resize(len, 0);
         let mut rest = &mut buffer[..];
         for part in self.layout.parts(start..start + len as u64) {
@@ -170,7 +189,7 @@ impl<'a> Reader<'a> {
             let same = opened.take().filter(|(file, _)| *file == part.file);
             let file = match same {
                 Some((_, file)) => file,
-                None => open(self.layout, part.file, path)?,
+                None => self.open(part.file)?,
             };
             let (_, file) = opened.insert((part.file, file));
             file.read_exact_at(here, part.offset)
@@ -182,7 +201,26 @@ impl<'a> Reader<'a> {
                     },
                 })?;
         }
+        self.lanes[lane] = Lane {
+            open: opened,
+            buffer,
+        };
         Ok(())
+    }
+
+    /// Opens a file. If the process has too many open, this thread closes its own, and waits
+    /// for others to do so.
+    fn open(&mut self, file: usize) -> Result<File, HashError> {
+        let mut opened = open(self.layout, file, &self.paths[file]);
+        for pause in 0..PAUSES {
+            if !matches!(&opened, Err(error) if error.is_out_of_files()) {
+                break;
+            }
+            self.lanes.iter_mut().for_each(|lane| lane.open = None);
+            thread::sleep(PAUSE * pause.min(1)); // at first one's own may do
+            opened = open(self.layout, file, &self.paths[file]);
+        }
+        opened
     }
 }
 

@@ -18,6 +18,7 @@ pub mod source;
 pub mod split;
 pub mod values;
 
+use crate::engine;
 use crate::human;
 use crate::progress::complain;
 use args::{Command, NoCommand};
@@ -63,6 +64,7 @@ pub fn main() -> u8 {
 }
 
 fn run(command: Command) -> Result<u8, Failure> {
+    engine::allow_many_files();
     let interrupts = signals::watch()?;
     match command {
         Command::Download(options) => download::run(&options, false, &interrupts),

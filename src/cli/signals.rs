@@ -8,11 +8,15 @@
 //! would kill a program that writes past the limit of `ulimit -f`, is caught and forgotten:
 //! then the write itself fails, and the user is told why.
 
+use super::Failure;
+use crate::human::chain;
+use crate::threads::{self, ADVICE};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
+use std::fs;
 use std::sync::Arc;
-use std::{fs, io, thread};
+use std::thread::Builder;
 
 /// Where somebody who wants to end in order says so.
 pub struct Interrupts(Sender<Listener>);
@@ -49,35 +53,41 @@ impl Interrupts {
 /// Starts the thread that waits for signals.
 ///
 /// # Errors
-/// If the system has no room for a handler or a thread.
-pub fn watch() -> io::Result<Interrupts> {
+/// What the system has no room for, a handler or a thread, in words for the user.
+pub fn watch() -> Result<Interrupts, Failure> {
+    let failed = |error| Failure::Failed(format!("cannot wait for signals (Ctrl-C): {error}"));
     // A handler rather than "ignore": a program that we start does not inherit it.
-    signal_hook::flag::register(SIGXFSZ, Arc::default())?;
+    signal_hook::flag::register(SIGXFSZ, Arc::default()).map_err(failed)?;
     let hangup = (!ignores_hangup()).then_some(SIGHUP);
-    let mut signals = Signals::new([SIGINT, SIGTERM].into_iter().chain(hangup))?;
+    let signals = Signals::new([SIGINT, SIGTERM].into_iter().chain(hangup));
+    let mut signals = signals.map_err(failed)?;
     let (sender, somebody) = bounded::<Listener>(1);
-    thread::Builder::new()
-        .name("signals".into())
-        .spawn(move || {
-            let mut first = None;
-            let mut listener: Option<Listener> = None;
-            for signal in signals.forever() {
-                // A terminal that closes sends it twice, and a logout sends it after SIGTERM:
-                // only the other signals come from somebody who cannot wait.
-                if signal == SIGHUP && first.is_some() {
-                    continue;
-                }
-                listener = listener.or_else(|| somebody.try_recv().ok());
-                let is_told = listener.as_ref().is_some_and(|listener| {
-                    (first.is_none() || listener.every) && listener.tell.send(signal).is_ok()
-                });
-                let status = 128 + *first.get_or_insert(signal);
-                if !is_told {
-                    std::process::exit(status);
-                }
+    let work = move || {
+        let mut first = None;
+        let mut listener: Option<Listener> = None;
+        for signal in signals.forever() {
+            // A terminal that closes sends it twice, and a logout sends it after SIGTERM:
+            // only the other signals come from somebody who cannot wait.
+            if signal == SIGHUP && first.is_some() {
+                continue;
             }
-        })?;
-    Ok(Interrupts(sender))
+            listener = listener.or_else(|| somebody.try_recv().ok());
+            let is_told = listener.as_ref().is_some_and(|listener| {
+                (first.is_none() || listener.every) && listener.tell.send(signal).is_ok()
+            });
+            let status = 128 + *first.get_or_insert(signal);
+            if !is_told {
+                std::process::exit(status);
+            }
+        }
+    };
+    let thread = Builder::new().name("signals".into());
+    // Without it nobody could end the program any more, so the program ends with it.
+    let lost = || std::process::exit(1);
+    match threads::spawn(thread, "wait for signals (Ctrl-C)", work, lost) {
+        Ok(_) => Ok(Interrupts(sender)),
+        Err(error) => Err(Failure::Failed(format!("{}; {ADVICE}", chain(&error)))),
+    }
 }
 
 /// Whether this program was started with SIGHUP ignored, as `nohup` does it. Linux alone

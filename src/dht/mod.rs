@@ -25,6 +25,7 @@ pub mod node;
 pub mod search;
 pub mod table;
 
+use crate::threads;
 use crate::types::InfoHash;
 use crossbeam_channel::{
     Receiver, RecvTimeoutError, Sender, TryRecvError, at, bounded, never, select, unbounded,
@@ -72,6 +73,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 /// Stack of a node's thread, bytes; what grows is on the heap.
 const STACK: usize = 256 * 1024;
 
+/// What a node's thread is for.
+const PURPOSE: &str = "ask the DHT";
+
 /// How to go about it.
 #[derive(Clone, Debug)]
 pub struct DhtSettings {
@@ -107,6 +111,8 @@ pub enum DhtNews {
         /// How many.
         nodes: usize,
     },
+    /// A thread died: all of them are to be started anew.
+    Lost,
     /// The name of a node cannot be looked up; told once. It is tried again.
     Unresolved {
         /// `HOST:PORT`.
@@ -139,6 +145,8 @@ pub struct Dht {
     nodes: Vec<(Sender<Request>, Sender<Entrance>)>,
     /// Names that were given to threads.
     names: HashSet<String>,
+    /// Those that wait for one, as the system had none left.
+    waiting: Vec<(String, NamedBy)>,
     /// Nothing is sent: its end tells the threads that look up names.
     alive: (Sender<Infallible>, Receiver<Infallible>),
     report: Report,
@@ -170,6 +178,7 @@ impl Dht {
         let mut dht = Self {
             nodes,
             names: HashSet::new(),
+            waiting: Vec::new(),
             alive: bounded(0),
             report,
         };
@@ -186,7 +195,10 @@ impl Dht {
 
     /// Looks up the peers of a torrent, and announces that it can be had from us on the
     /// TCP `port`, if there is one.
-    pub fn search(&self, info_hash: InfoHash, port: Option<u16>) {
+    pub fn search(&mut self, info_hash: InfoHash, port: Option<u16>) {
+        for (name, by) in std::mem::take(&mut self.waiting) {
+            self.start_look_up(name, by);
+        }
         for (requests, _) in &self.nodes {
             let _ = requests.send((info_hash, port));
         }
@@ -218,11 +230,25 @@ impl Dht {
         if self.names.len() >= MAX_NAMES || !self.names.insert(name.clone()) {
             return;
         }
+        self.start_look_up(name, by);
+    }
+
+    fn start_look_up(&mut self, name: String, by: NamedBy) {
         let (entrances, report) = (self.entrances(), self.report.clone());
         let alive = self.alive.1.clone();
         let thread = thread::Builder::new().name("dht name".into());
-        // If there is no thread left the others will have to do.
-        let _ = thread.spawn(move || look_up(&name, by, &entrances, &alive, &report));
+        let (lost, named) = (self.lost(), name.clone());
+        let work = move || look_up(&named, by, &entrances, &alive, &report);
+        if threads::spawn(thread, "look up a node of the DHT", work, lost).is_err() {
+            // Until the next search the others will have to do.
+            self.waiting.push((name, by));
+        }
+    }
+
+    /// What is told if a thread dies.
+    fn lost(&self) -> impl FnOnce() + Send + 'static {
+        let report = self.report.clone();
+        move || report(DhtNews::Lost)
     }
 }
 
@@ -286,6 +312,7 @@ fn spawn(
     socket.set_read_timeout(Some(TICK))?;
     let (requests, to_do) = unbounded();
     let (entrances, to_enter) = bounded(MAX_WAITING);
+    let lost = report.clone();
     let node = NodeThread {
         socket,
         v6,
@@ -293,10 +320,11 @@ fn spawn(
         report,
         told: (0, Instant::now()),
     };
-    thread::Builder::new()
+    let thread = thread::Builder::new()
         .name(format!("dht ipv{}", if v6 { 6 } else { 4 }))
-        .stack_size(STACK)
-        .spawn(move || node.run(&to_do, &to_enter))?;
+        .stack_size(STACK);
+    let work = move || node.run(&to_do, &to_enter);
+    threads::spawn(thread, PURPOSE, work, move || lost(DhtNews::Lost)).map_err(io::Error::other)?;
     Ok((requests, entrances))
 }
 

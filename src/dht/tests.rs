@@ -77,7 +77,7 @@ fn looks_up_and_announces() {
             b"5:token4:toke6:valuesl6:\x7f\0\0\x01\x1a\xe1e",
         )]
     });
-    let (dht, news) = start(Ipv4Addr::LOCALHOST, &[addr.to_string()]);
+    let (mut dht, news) = start(Ipv4Addr::LOCALHOST, &[addr.to_string()]);
     dht.search(HASH, Some(7000));
     let peer = "127.0.0.1:6881".parse().unwrap();
     assert_eq!(wait(&news, peers), [peer]);
@@ -121,7 +121,7 @@ fn the_network_of_ipv6() {
         let peer = [&b"6:valuesl18:"[..], &[0; 15], b"\x01\x1a\xe1e"].concat();
         vec![reply(query, &peer)]
     });
-    let (dht, news) = start(Ipv6Addr::LOCALHOST, &[addr.to_string()]);
+    let (mut dht, news) = start(Ipv6Addr::LOCALHOST, &[addr.to_string()]);
     dht.search(HASH, None);
     assert_eq!(wait(&news, peers), ["[::1]:6881".parse().unwrap()]);
 }
@@ -142,7 +142,7 @@ fn rubbish_before_the_answer() {
             right,
         ]
     });
-    let (dht, news) = start(Ipv4Addr::LOCALHOST, &[]);
+    let (mut dht, news) = start(Ipv4Addr::LOCALHOST, &[]);
     dht.search(HASH, None);
     dht.node(addr);
     assert_eq!(wait(&news, peers), ["127.0.0.1:6881".parse().unwrap()]);
@@ -154,7 +154,7 @@ fn ends_when_dropped_whatever_it_does() {
     for (nodes, searches) in [(vec![], 0), (vec![], 1), (vec![silent.to_string()], 1)] {
         let name = "x".repeat(70) + ":6881"; // too long to be one: nobody is asked
         let nodes: Vec<String> = nodes.into_iter().chain([name]).collect();
-        let (dht, news) = start(Ipv4Addr::LOCALHOST, &nodes);
+        let (mut dht, news) = start(Ipv4Addr::LOCALHOST, &nodes);
         (0..searches).for_each(|_| dht.search(HASH, None));
         let unresolved = |news| match news {
             DhtNews::Unresolved { by_user, .. } => Some(by_user),

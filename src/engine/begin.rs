@@ -11,15 +11,17 @@
 //! that comes meanwhile ends the learning (see [`super::arrivals`]). Part of the
 //! [`Engine`]'s loop.
 
-use super::prepare::{self, Known, Prepared};
-use super::{Engine, MAX_OPEN_FILES, News, PeerName, Recording, Running, Stage, Stored, Work};
+use super::prepare::{Known, Prepared};
+use super::starts::Task;
+use super::{Engine, PeerName, Recording, Running, Stage, Stored, Work};
 use crate::checker;
 use crate::config::{Job, Named, Subject};
 use crate::human::chain;
+use crate::messages::Shortage;
 use crate::metainfo::{self, Metainfo};
 use crate::peer::{Shared, Us};
 use crate::report::Report;
-use crate::storage;
+use crate::storage::StorageError;
 use crate::swarm::Source;
 use crate::torrent::{Content, Setup, Torrent};
 use crate::types::{PeerId, TorrentId};
@@ -48,6 +50,7 @@ impl Engine<'_> {
             known: None,
             added: Instant::now(),
             stage: Stage::Checking,
+            looking: false,
             early: Vec::new(),
         });
         match subject {
@@ -59,20 +62,10 @@ impl Engine<'_> {
                 });
                 match self.config.metadata_only {
                     true => self.on_recalled(id, None),
-                    false => self.recall(id),
+                    false => self.begin(Task::Recall(id)),
                 }
             }
         }
-    }
-
-    /// Looks for what an earlier run kept of the metadata.
-    fn recall(&mut self, id: TorrentId) {
-        let (dir, news) = (self.config.dir.clone(), self.news.clone());
-        let info_hash = self.works[id.0 as usize].info_hash;
-        self.spawn(id, "recall", move || {
-            let metadata = storage::record::recall(&dir, info_hash);
-            let _ = news.send(News::Recalled(id, metadata));
-        });
     }
 
     /// A magnet link's metadata is known from an earlier run, or else to be asked for.
@@ -166,20 +159,25 @@ impl Engine<'_> {
         let known = Arc::new(Known::new(metainfo, wanted, is_link));
         work.known = Some(known.clone());
         self.reporter.report(known.added());
-        let (config, news, stop) = (self.config.clone(), self.news.clone(), self.stop.clone());
-        self.spawn(id, "prepare", move || {
-            let progress = |done, total| _ = news.try_send(News::CheckProgress(id, done, total));
-            let outcome = prepare::prepare(&known, &config, &progress, &stop);
-            let _ = news.send(News::Prepared(id, outcome));
-        });
+        self.begin(Task::Prepare(id));
     }
 
-    fn spawn(&mut self, id: TorrentId, name: &str, work: impl FnOnce() + Send + 'static) {
-        let thread = std::thread::Builder::new().name(name.into());
-        if let Err(error) = thread.spawn(work) {
-            let message = format!("cannot start a thread to look at the disk: {error}");
-            self.fail(id, message);
+    /// The data on disk was looked at.
+    pub(super) fn on_prepared(
+        &mut self,
+        id: TorrentId,
+        outcome: Result<Option<Prepared>, StorageError>,
+    ) {
+        self.works[id.0 as usize].looking = false;
+        match outcome {
+            Ok(Some(prepared)) if self.deadline.is_none() => self.start(id, prepared),
+            Ok(_) => self.leave(id),
+            Err(error) if error.is_out_of_files() && self.deadline.is_none() => {
+                return self.put_off(Task::Prepare(id), Shortage::Files, chain(&error));
+            }
+            Err(error) => self.fail(id, chain(&error)),
         }
+        self.begin_next_look();
     }
 
     /// The data on disk is known: the torrent joins its swarm, or, if it has joined with
@@ -205,12 +203,12 @@ impl Engine<'_> {
             wanted_files: known.wanted_files.clone(),
             private: metainfo.private,
         };
+        let connections = self.torrents() * (self.config.max_peers + 1);
         let shared = Shared {
             us,
             layout: metainfo.layout.clone(),
             storage: prepared.storage,
-            max_open: (MAX_OPEN_FILES / (self.torrents() * (self.config.max_peers + 1)))
-                .clamp(1, 16),
+            max_open: self.budget().files_each(connections),
             upload_limited: self.config.upload_limit > 0,
             pex: self.config.sources.pex && !metainfo.private,
         };
@@ -231,15 +229,18 @@ impl Engine<'_> {
             return self.fail(id, message);
         }
         let (checker, requests) = unbounded();
-        let beginning = checker::Beginning {
-            storage: shared.storage.clone(),
-            survey: prepared.survey,
-            passed_over: prepared.passed_over,
-            metadata: known.keep_metadata.then(|| metainfo.info().clone()),
-        };
+        let notes = checker::Notes::new(
+            shared.storage.clone(),
+            &prepared.survey,
+            prepared.passed_over,
+            known.keep_metadata.then(|| metainfo.info().clone()),
+        );
         let stored = Stored {
             shared: Arc::new(shared),
             checker,
+            requests,
+            checking: false,
+            notes: checker::Desk::with(notes),
             recording: Recording::NotAsked,
         };
         match self.running(id) {
@@ -250,20 +251,6 @@ impl Engine<'_> {
                 self.perform(id, actions);
             }
             None => self.join(id, Some((content, stored))),
-        }
-        // After the threads of its peers: there is nothing to check before they have something.
-        let news = self.news.clone();
-        let checking = checker::spawn(
-            beginning,
-            move |piece| known.metainfo.hash(piece),
-            requests,
-            move |report| {
-                let _ = news.send(News::Check(id, report));
-            },
-        );
-        if let Err(error) = checking {
-            let message = format!("cannot start a thread to check pieces: {error}");
-            self.fail(id, message);
         }
     }
 
@@ -330,7 +317,7 @@ impl Engine<'_> {
         let known = known.into_iter().filter_map(|(addr, _)| addr.ok());
         self.on_addresses(id, known.collect(), source);
         for (_, name) in unknown {
-            self.resolve(id, PeerName { name, source });
+            self.begin(Task::Resolve(id, PeerName { name, source }));
         }
     }
 }

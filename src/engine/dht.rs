@@ -5,6 +5,7 @@ use super::{Engine, News};
 use crate::dht::{Dht, DhtNews, DhtSettings};
 use crate::human::count;
 use crate::report::Report;
+use crate::threads::fault;
 use crate::types::TorrentId;
 use std::time::Instant;
 
@@ -38,10 +39,9 @@ impl Engine<'_> {
             let news = self.news.clone();
             match Dht::start(&settings, move |told| _ = news.send(News::Dht(told))) {
                 Ok(dht) => self.dht = Some(dht),
-                Err(error) => {
-                    self.config.sources.dht = false;
-                    self.warn(None, format!("no DHT in this run: no UDP socket: {error}"));
-                }
+                Err(error) => self.warn_once(format!(
+                    "no DHT for now: {error}; it is tried again at the next look-up"
+                )),
             }
         }
         self.dht.as_mut()
@@ -73,6 +73,13 @@ impl Engine<'_> {
             ))),
             DhtNews::Known { v6, nodes } => {
                 self.dht_nodes[usize::from(v6)] = nodes;
+                self.tell_dht_nodes();
+            }
+            DhtNews::Lost => {
+                self.dht = None;
+                self.dht_nodes = [0; 2];
+                let message = fault("ask the DHT") + "; it is started again at the next look-up";
+                self.warn_once(message);
                 self.tell_dht_nodes();
             }
             DhtNews::Unresolved {

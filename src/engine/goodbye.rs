@@ -86,32 +86,37 @@ impl Engine<'_> {
     pub(super) fn is_over(&mut self) -> bool {
         let now = Instant::now();
         for index in 0..self.works.len() {
-            if let Stage::Leaving(running, since) = &mut self.works[index].stage {
-                running.leave_record(*since, now);
-                if running.has_left(*since, now) {
-                    self.conclude(index);
-                }
+            self.leave_record(TorrentId(index as u32), now);
+            if let Stage::Leaving(running, since) = &self.works[index].stage
+                && running.has_left(*since, now)
+            {
+                self.conclude(index);
+                self.begin_next_look();
             }
         }
         let mut works = self.works.iter();
         let over = self.awaited == 0 && works.all(|work| matches!(work.stage, Stage::Over));
         over || self.deadline.is_some_and(|deadline| now >= deadline)
     }
+
+    /// An incomplete torrent writes down what it has, once that changes no more, so that the
+    /// next run need not hash it all.
+    fn leave_record(&mut self, id: TorrentId, now: Instant) {
+        let Stage::Leaving(running, since) = &self.works[id.0 as usize].stage else {
+            return;
+        };
+        let torrent = &running.torrent;
+        let incomplete = torrent.have_bytes() < torrent.wanted_bytes();
+        let stored = running.stored.as_ref();
+        let asked = stored.is_none_or(|stored| stored.recording != Recording::NotAsked);
+        let quiet = torrent.is_settled(now) || now.duration_since(*since) >= HANG_UP;
+        if incomplete && quiet && !asked {
+            self.record(id, CheckRequest::Save);
+        }
+    }
 }
 
 impl Running {
-    /// An incomplete torrent writes down what it has, once that changes no more, so that the
-    /// next run need not hash it all.
-    fn leave_record(&mut self, since: Instant, now: Instant) {
-        let incomplete = self.torrent.have_bytes() < self.torrent.wanted_bytes();
-        let stored = self.stored.as_ref();
-        let asked = stored.is_none_or(|stored| stored.recording != Recording::NotAsked);
-        let quiet = self.torrent.is_settled(now) || now.duration_since(since) >= HANG_UP;
-        if incomplete && quiet && !asked {
-            self.record(CheckRequest::Save, now);
-        }
-    }
-
     /// Whether a torrent's goodbye is over: its peers have had their last say, its trackers
     /// have been told, and the record is up to date.
     fn has_left(&self, since: Instant, now: Instant) -> bool {

@@ -4,15 +4,15 @@
 //! one; here it is handed over. What a peer's thread tells goes to the torrent that it is
 //! about, and that torrent's orders go back. Part of the [`Engine`]'s loop.
 
-use super::{Engine, MAX_UNKNOWN, News, PeerLink, PeerName, Stage};
-use crate::messages::PeerEvent;
+use super::{Engine, MAX_UNKNOWN, PeerLink, Stage};
+use crate::messages::{PeerEvent, Shortage};
 use crate::peer::{self, FromPeer, Link, Order};
 use crate::torrent::webseeds::WebSeedIndex;
 use crate::types::{PeerKey, TorrentId};
 use crate::webseed::{self, WebSeed};
 use crate::wire::Handshake;
 use crossbeam_channel::unbounded;
-use std::net::{Ipv4Addr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Instant;
 
 impl Engine<'_> {
@@ -29,21 +29,35 @@ impl Engine<'_> {
                 torrents: self.works.iter().map(|work| work.info_hash).collect(),
                 encryption: self.config.encryption,
             };
-            self.connect(None, addr, link);
+            // If that can't be, the peer finds its connection closed, and tries again.
+            let _ = self.connect(None, addr, link);
         }
     }
 
-    /// Starts a peer thread.
+    /// What there is not for another connection, if there is no room for one.
+    fn lacks(&self) -> Option<Shortage> {
+        let full = self.links.len() >= self.budget().connections();
+        let needed = self.stand_back.filter(|(until, _)| Instant::now() < *until);
+        needed
+            .map(|(_, shortage)| shortage)
+            .or(full.then_some(Shortage::Files))
+    }
+
+    /// Starts a peer thread, or tells what is missing for it.
     pub(super) fn connect(
         &mut self,
         torrent: Option<TorrentId>,
         addr: SocketAddr,
         link: Link,
-    ) -> Option<PeerKey> {
+    ) -> Result<PeerKey, Shortage> {
+        if let Some(shortage) = self.lacks() {
+            return Err(shortage);
+        }
         let key = PeerKey(self.next_key);
         self.next_key += 1;
         let (orders, to_obey) = unbounded();
-        peer::spawn(key, link, to_obey, self.events.clone()).ok()?;
+        let spawned = peer::spawn(key, link, to_obey, self.events.clone());
+        spawned.map_err(|_| Shortage::Threads)?;
         let incoming = torrent.is_none();
         self.links.insert(
             key,
@@ -54,7 +68,7 @@ impl Engine<'_> {
                 orders: Some(orders),
             },
         );
-        Some(key)
+        Ok(key)
     }
 
     /// Starts the thread of a web seed, which is to main as a peer's.
@@ -65,6 +79,7 @@ impl Engine<'_> {
             self.events.clone(),
         );
         let known = self.works[id.0 as usize].known.clone();
+        let lacks = self.lacks();
         let Some((running, known)) = self.alive(id).zip(known) else {
             return;
         };
@@ -81,6 +96,10 @@ impl Engine<'_> {
         };
         let (orders, to_obey) = unbounded();
         let now = Instant::now();
+        if let Some(shortage) = lacks {
+            let error = shortage.to_string();
+            return running.torrent.on_web_seed_failed(index, &error, now);
+        }
         if let Err(error) = webseed::spawn(key, seed, to_obey, events) {
             let error = error.to_string();
             return running.torrent.on_web_seed_failed(index, &error, now);
@@ -112,8 +131,8 @@ impl Engine<'_> {
         let Some(id) = about else { return };
         match event {
             PeerEvent::DiskFailed(error) => return self.fail(id, error),
-            // It has too much open, and nobody else is there to close anything.
-            PeerEvent::OutOfFiles(error) if self.links.len() == 1 => return self.fail(id, error),
+            PeerEvent::Stored(_) | PeerEvent::Traffic { up: 1.., .. } => self.short_since = None,
+            PeerEvent::OutOfFiles(ref why) => self.on_short(id, why.clone(), 1),
             _ => {}
         }
         let mut budgets = self.budgets;
@@ -158,21 +177,6 @@ impl Engine<'_> {
     pub(super) fn send(&mut self, key: PeerKey, order: Order) {
         if let Some(orders) = self.links.get(&key).and_then(|link| link.orders.as_ref()) {
             let _ = orders.send(order);
-        }
-    }
-
-    /// Looks up a peer's name, which may take long, on a thread of its own.
-    pub(super) fn resolve(&mut self, id: TorrentId, name: PeerName) {
-        let news = self.news.clone();
-        let look_up = move || {
-            let found = name.name.to_socket_addrs().map(Iterator::collect);
-            let _ = news.send(News::Resolved(id, name, found));
-        };
-        if let Err(error) = std::thread::Builder::new()
-            .name("resolve".into())
-            .spawn(look_up)
-        {
-            self.warn(None, format!("cannot look up a peer's name: {error}"));
         }
     }
 }

@@ -3,9 +3,11 @@
 //! A thread of its own sleeps in `accept`, so that a peer is greeted the moment it
 //! comes. It hands each connection to main and knows nothing else.
 
+use crate::threads::{self, NoThread};
 use socket2::{Domain, Socket, Type};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The ports that BitTorrent clients have always tried first.
@@ -16,6 +18,9 @@ const BACKLOG: i32 = 128;
 
 /// After an error (no file descriptor left, say) `accept` would fail again at once.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// What the thread is for.
+pub const PURPOSE: &str = "accept peers";
 
 /// Opens the listening socket. `port`: the one the user named (0: any free one), else
 /// the first free usual one, else any. `bind`: only on this address.
@@ -58,18 +63,19 @@ fn listen_on(addr: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Starts the thread that accepts. It ends when `take` returns false: to make that
-/// happen on an idle socket, see [`wake`].
+/// happen on an idle socket, see [`wake`]. `lost` is called if it panics.
 ///
 /// # Errors
 /// If the system starts no more threads.
 pub fn spawn(
-    listener: TcpListener,
+    listener: Arc<TcpListener>,
     take: impl Fn(TcpStream, SocketAddr) -> bool + Send + 'static,
-) -> io::Result<()> {
+    lost: impl FnOnce() + Send + 'static,
+) -> Result<(), NoThread> {
     let thread = std::thread::Builder::new()
         .name("listener".into())
         .stack_size(64 * 1024);
-    thread.spawn(move || {
+    let work = move || {
         loop {
             match listener.accept() {
                 Ok((stream, addr)) => {
@@ -81,8 +87,8 @@ pub fn spawn(
                 Err(_) => std::thread::sleep(PAUSE),
             }
         }
-    })?;
-    Ok(())
+    };
+    threads::spawn(thread, PURPOSE, work, lost).map(drop)
 }
 
 /// Wakes a listener that sleeps in `accept`, by connecting to it.
@@ -120,7 +126,8 @@ mod tests {
         let listener = open(Some(0), None).unwrap();
         let local = listener.local_addr().unwrap();
         let (taken, seen) = crossbeam_channel::bounded(1);
-        spawn(listener, move |_, addr| taken.send(addr).is_ok()).unwrap();
+        let take = move |_, addr| taken.send(addr).is_ok();
+        spawn(Arc::new(listener), take, || ()).unwrap();
         let peer = TcpStream::connect((Ipv4Addr::LOCALHOST, local.port())).unwrap();
         assert_eq!(seen.recv().unwrap(), peer.local_addr().unwrap());
         drop(seen);

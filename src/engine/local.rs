@@ -2,9 +2,9 @@
 //! first torrent that may use it, and what it finds goes to the torrent that it is about.
 //! Part of the [`Engine`]'s loop.
 
+use super::starts::{Refused, Task};
 use super::{Engine, News, Stage};
 use crate::lsd;
-use crate::report::Report;
 use crate::swarm::Source;
 use crate::types::{InfoHash, TorrentId};
 use crossbeam_channel::unbounded;
@@ -14,20 +14,33 @@ use std::time::Instant;
 impl Engine<'_> {
     /// Announces a torrent on the local network.
     pub(super) fn announce_locally(&mut self, info_hash: InfoHash) {
-        if self.lsd.is_none() {
-            let (orders, to_obey) = unbounded();
-            let news = self.news.clone();
-            let found = move |torrent, addr| _ = news.send(News::Local(torrent, addr));
-            if let Err(error) = lsd::spawn(self.port, self.config.bind, to_obey, found) {
-                let message = format!("cannot look for peers on the local network: {error}");
-                self.reporter.report(Report::Detail { level: 1, message });
+        let waits = |(_, task): &(Instant, Task)| matches!(task, Task::Local);
+        match &self.lsd {
+            Some(orders) => _ = orders.send(lsd::Order::Announce(info_hash)),
+            None if self.later.iter().any(waits) => {} // and then it is announced with the rest
+            None => self.begin(Task::Local),
+        }
+    }
+
+    /// Starts the thread, and announces all torrents that may be.
+    pub(super) fn start_lsd(
+        &mut self,
+        lost: impl FnOnce() + Send + 'static,
+    ) -> Result<(), Refused> {
+        let groups = lsd::open(self.config.bind).map_err(Refused::Network)?;
+        let (orders, to_obey) = unbounded();
+        let news = self.news.clone();
+        let found = move |torrent, addr| _ = news.send(News::Local(torrent, addr));
+        lsd::spawn(groups, self.port, to_obey, found, lost)?;
+        for work in &self.works {
+            if let Stage::Running(running) = &work.stage
+                && running.torrent.asks_locally()
+            {
+                let _ = orders.send(lsd::Order::Announce(work.info_hash));
             }
-            // If it failed, nobody will ever hear what is sent there.
-            self.lsd = Some(orders);
         }
-        if let Some(orders) = &self.lsd {
-            let _ = orders.send(lsd::Order::Announce(info_hash));
-        }
+        self.lsd = Some(orders);
+        Ok(())
     }
 
     /// No longer announces it.

@@ -12,6 +12,7 @@
 
 mod arrivals;
 mod begin;
+mod budget;
 mod claims;
 mod dht;
 mod goodbye;
@@ -20,15 +21,16 @@ mod listener;
 mod local;
 mod perform;
 mod prepare;
+mod starts;
 
 use crate::announce::{AnnounceReply, AnnounceRequest, TrackerError};
 use crate::announcer::TrackerIndex;
-use crate::bitfield::Bitfield;
-use crate::checker::{CheckReport, CheckRequest};
+use crate::checker::{self, CheckReport, CheckRequest};
 use crate::config::{Config, Job};
 use crate::dht::{Dht, DhtNews};
 use crate::human::chain;
 use crate::lsd;
+use crate::messages::Shortage;
 use crate::peer::{FromPeer, Order, Shared, Us};
 use crate::report::{Report, Reporter};
 use crate::storage::StorageError;
@@ -40,13 +42,15 @@ use crate::wire::Handshake;
 use claims::Claims;
 use crossbeam_channel::{Receiver, Sender, bounded, never, select, tick};
 use prepare::{Known, Prepared};
-use std::collections::HashMap;
-use std::net::{SocketAddr, TcpStream};
+use starts::Task;
+use std::collections::{HashMap, HashSet};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 pub use arrivals::{Arrival, Jobs};
+pub use budget::allow_many_files;
 pub use prepare::cores;
 
 /// How often time passes for torrents.
@@ -77,9 +81,6 @@ const JOINING: Duration = Duration::from_millis(500);
 
 /// Connections that have not said yet which torrent they are about.
 const MAX_UNKNOWN: usize = 64;
-
-/// Files that all peer threads together may keep open.
-const MAX_OPEN_FILES: usize = 240;
 
 /// How a run ended, for the exit status.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -118,6 +119,8 @@ enum News {
     Prepared(TorrentId, Result<Option<Prepared>, StorageError>),
     Check(TorrentId, CheckReport),
     Dht(DhtNews),
+    /// A thread panicked.
+    Died(Task),
 }
 
 /// Downloads or seeds all `jobs`, also those that come while it runs, until they are done or
@@ -131,7 +134,7 @@ pub fn run(
     signals: Receiver<i32>,
 ) -> Ending {
     let jobs = jobs.into();
-    allow_many_files();
+    let max_files = allow_many_files();
     let port = config.port;
     let listening =
         listener::open(port, config.bind).and_then(|socket| Ok((socket.local_addr()?, socket)));
@@ -155,16 +158,12 @@ pub fn run(
     reporter.report(Report::Listening { port: local.port() });
     let (news_tx, news) = bounded(EVENTS);
     let (peers_tx, peers) = bounded(EVENTS);
-    let incoming = news_tx.clone();
-    let mut engine = Engine::new(config, local.port(), news_tx, peers_tx, reporter);
+    let mut engine = Engine::new(config, socket, local.port(), news_tx, peers_tx, reporter);
+    engine.max_files = max_files;
     let stop = engine.stop.clone();
     engine.awaited = jobs.awaited;
     engine.add_all(jobs.now);
-    if let Err(error) = listener::spawn(socket, move |stream, addr| {
-        incoming.send(News::Incoming(stream, addr)).is_ok()
-    }) {
-        engine.warn(None, format!("cannot accept peers: {error}"));
-    }
+    engine.begin(Task::Listen);
     let ending = engine.run(&news, &peers, jobs.later, signals);
     stop.store(true, Ordering::Relaxed);
     drop((news, peers));
@@ -181,26 +180,15 @@ struct Running {
     trackers: HashMap<TrackerIndex, Sender<AnnounceRequest>>,
 }
 
-impl Running {
-    fn check(&self, request: CheckRequest) {
-        if let Some(stored) = &self.stored {
-            let _ = stored.checker.send(request);
-        }
-    }
-
-    /// Has the record brought up to date.
-    fn record(&mut self, request: fn(Bitfield) -> CheckRequest, now: Instant) {
-        if let Some(stored) = &mut self.stored {
-            stored.recording = Recording::Asked(now);
-            let _ = stored.checker.send(request(self.torrent.have().clone()));
-        }
-    }
-}
-
 /// The data of a torrent, as threads reach it.
 struct Stored {
     shared: Arc<Shared>,
     checker: Sender<CheckRequest>,
+    /// Where the checker's thread takes them; they wait there while there is none.
+    requests: Receiver<CheckRequest>,
+    /// It runs, or will.
+    checking: bool,
+    notes: checker::Desk,
     recording: Recording,
 }
 
@@ -213,7 +201,7 @@ enum Recording {
 }
 
 /// A peer that the user or a magnet link names.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 struct PeerName {
     /// `HOST:PORT`.
     name: String,
@@ -231,6 +219,17 @@ enum Stage {
     Over,
 }
 
+impl Stage {
+    /// Whether it has nothing open.
+    fn is_idle(&self) -> bool {
+        matches!(self, Self::Checking | Self::Over)
+    }
+
+    fn is_running(&self) -> bool {
+        matches!(self, Self::Running(_))
+    }
+}
+
 struct Work {
     job: Job,
     info_hash: InfoHash,
@@ -239,6 +238,8 @@ struct Work {
     known: Option<Arc<Known>>,
     added: Instant,
     stage: Stage,
+    /// A thread looks at its data.
+    looking: bool,
     /// Peers that came while the data was still being checked.
     early: Vec<(PeerKey, Handshake)>,
 }
@@ -255,7 +256,19 @@ struct PeerLink {
 
 struct Engine<'a> {
     config: Config,
+    /// Where we accept peers.
+    socket: Arc<TcpListener>,
     port: u16,
+    /// Files and connections that the process may have open.
+    max_files: usize,
+    /// What could not be started, and when it is tried again.
+    later: Vec<(Instant, Task)>,
+    /// Since when no connection can be made, for want of threads or files.
+    short_since: Option<Instant>,
+    /// No connection is made before, as others need what it takes: this.
+    stand_back: Option<(Instant, Shortage)>,
+    /// What the user was told of threads and files.
+    warned: HashSet<String>,
     /// Ends the checks of what is on disk, at the end of the run.
     stop: Arc<AtomicBool>,
     claims: Claims,
@@ -283,6 +296,7 @@ struct Engine<'a> {
 impl<'a> Engine<'a> {
     fn new(
         config: Config,
+        socket: TcpListener,
         port: u16,
         news: Sender<News>,
         events: Sender<(PeerKey, FromPeer)>,
@@ -295,7 +309,13 @@ impl<'a> Engine<'a> {
         };
         Self {
             config,
+            socket: Arc::new(socket),
             port,
+            max_files: usize::MAX >> 8,
+            later: Vec::new(),
+            short_since: None,
+            stand_back: None,
+            warned: HashSet::new(),
             stop: Arc::default(),
             claims: Claims::default(),
             works: Vec::new(),
@@ -362,6 +382,7 @@ impl<'a> Engine<'a> {
 
     fn on_tick(&mut self) {
         let now = Instant::now();
+        self.begin_again(now);
         for index in 0..self.works.len() {
             if let Stage::Running(running) | Stage::Leaving(running, _) =
                 &mut self.works[index].stage
@@ -384,7 +405,11 @@ impl<'a> Engine<'a> {
                     self.warn(Some(info_hash), message);
                 }
             },
-            News::Recalled(id, metadata) => self.on_recalled(id, metadata),
+            News::Recalled(id, metadata) => {
+                self.works[id.0 as usize].looking = false;
+                self.begin_next_look();
+                self.on_recalled(id, metadata);
+            }
             News::Tracker(id, index, result) => {
                 let actions = self
                     .alive(id)
@@ -400,11 +425,8 @@ impl<'a> Engine<'a> {
                     pieces,
                 });
             }
-            News::Prepared(id, Ok(Some(prepared))) if self.deadline.is_none() => {
-                self.start(id, prepared)
-            }
-            News::Prepared(id, Ok(_)) => self.leave(id),
-            News::Prepared(id, Err(error)) => self.fail(id, chain(&error)),
+            News::Prepared(id, outcome) => self.on_prepared(id, outcome),
+            News::Died(task) => self.on_died(task),
             News::Check(id, report) => self.on_check(id, report),
             News::Dht(news) => self.on_dht(news),
         }
@@ -450,9 +472,9 @@ impl<'a> Engine<'a> {
                     .torrent
                     .on_block_hashes(piece, &hashes, now, &mut budgets)
             }
-            CheckReport::Failed(error) => {
-                return self.fail(id, chain(&error));
-            }
+            CheckReport::Idle => return self.on_checker_idle(id),
+            CheckReport::OutOfFiles(error) => return self.on_checker_short(id, chain(&error)),
+            CheckReport::Failed(error) => return self.fail(id, chain(&error)),
         };
         self.budgets = budgets;
         self.perform(id, actions);
@@ -473,14 +495,4 @@ impl<'a> Engine<'a> {
             _ => None,
         }
     }
-}
-
-/// Connections and files count against one limit, which most systems set low for
-/// programs that are careless with it: as many as this user may have are allowed.
-fn allow_many_files() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    let current = maximum;
-    // If the system refuses, the old limit holds.
-    let _ = setrlimit(Resource::Nofile, Rlimit { current, maximum });
 }

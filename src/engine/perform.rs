@@ -1,11 +1,15 @@
 //! What a torrent decided is done here: a message to a thread, a new thread, a line to
 //! the user. Part of the [`Engine`]'s loop.
 
-use super::{Engine, News};
-use crate::announce::AnnounceRequest;
+use super::starts::Task;
+use super::{Engine, News, Recording};
+use crate::announce::{AnnounceRequest, TrackerError, Trouble, origin};
 use crate::announcer::TrackerIndex;
+use crate::bitfield::Bitfield;
 use crate::checker::CheckRequest;
+use crate::human::chain;
 use crate::peer::{Link, Order, Welcome};
+use crate::threads::ADVICE;
 use crate::torrent::{Action, Phase};
 use crate::tracker::{self, TrackerSettings};
 use crate::types::{PeerKey, TorrentId};
@@ -34,8 +38,12 @@ impl Engine<'_> {
                         return;
                     };
                     match key {
-                        Some(key) => running.torrent.on_dial(key, addr, now),
-                        None => running.torrent.on_dial_failed(addr, now),
+                        Ok(key) => running.torrent.on_dial(key, addr, now),
+                        Err(shortage) => {
+                            running.torrent.on_dial_failed(addr, shortage, now);
+                            let why = format!("cannot connect to any peer: {shortage}; {ADVICE}");
+                            self.on_short(id, why, 0);
+                        }
                     }
                 }
                 Action::OpenWebSeed(index, url) => self.open_web_seed(id, index, url),
@@ -48,12 +56,12 @@ impl Engine<'_> {
                 }
                 Action::Verify(pieces) => {
                     let hurry = running.torrent.waits_for_checker();
-                    running.check(CheckRequest::Pieces(pieces));
+                    self.check(id, CheckRequest::Pieces(pieces));
                     if hurry {
-                        running.check(CheckRequest::Hurry);
+                        self.check(id, CheckRequest::Hurry);
                     }
                 }
-                Action::HashBlocks(piece) => running.check(CheckRequest::Blocks(piece)),
+                Action::HashBlocks(piece) => self.check(id, CheckRequest::Blocks(piece)),
                 Action::Announce(index, request) => self.announce(id, index, request),
                 Action::SearchDht { announce } => self.search_dht(id, announce),
                 Action::EnterDht(addr) => {
@@ -66,13 +74,47 @@ impl Engine<'_> {
                     self.announce_locally(info_hash);
                 }
                 Action::Tell(report) => self.reporter.report(report),
-                Action::Survey(have) => running.check(CheckRequest::Survey(have)),
-                Action::Complete => running.record(CheckRequest::Finish, now),
+                Action::Survey(have) => self.check(id, CheckRequest::Survey(have)),
+                Action::Complete => self.record(id, CheckRequest::Finish),
                 Action::Fail(why) => return self.fail(id, why),
                 Action::Learnt(info) => self.on_learnt(id, &info),
             }
         }
         self.after(id);
+    }
+
+    /// Has the record brought up to date with what is there.
+    pub(super) fn record(&mut self, id: TorrentId, request: fn(Bitfield) -> CheckRequest) {
+        let Some(running) = self.alive(id) else {
+            return;
+        };
+        let have = running.torrent.have().clone();
+        if let Some(stored) = &mut running.stored {
+            stored.recording = Recording::Asked(Instant::now());
+        }
+        self.check(id, request(have));
+    }
+
+    /// Asks the checker, whose thread is started if there is none.
+    fn check(&mut self, id: TorrentId, request: CheckRequest) {
+        let stored = self.alive(id).and_then(|running| running.stored.as_mut());
+        if let Some(stored) = stored {
+            let _ = stored.checker.send(request); // we hold the other end, too
+            if !std::mem::replace(&mut stored.checking, true) {
+                self.begin(Task::Check(id));
+            }
+        }
+    }
+
+    /// The checker's thread ended for want of work; some may have come since.
+    pub(super) fn on_checker_idle(&mut self, id: TorrentId) {
+        let stored = self.alive(id).and_then(|running| running.stored.as_mut());
+        if let Some(stored) = stored {
+            stored.checking = !stored.requests.is_empty();
+            if stored.checking {
+                self.begin(Task::Check(id));
+            }
+        }
     }
 
     /// Lets a peer in: to the torrent or, while the metadata is not known, to be asked
@@ -120,12 +162,13 @@ impl Engine<'_> {
         }
     }
 
-    /// Tells a tracker, by its thread; the first time that thread is started.
+    /// Tells a tracker, by its thread, which is started if there is none, or the last one
+    /// died. If it can't be started, the announce has failed, as any other may.
     pub(super) fn announce(
         &mut self,
         id: TorrentId,
         index: TrackerIndex,
-        request: AnnounceRequest,
+        mut request: AnnounceRequest,
     ) {
         let settings = TrackerSettings {
             bind: self.config.bind,
@@ -135,22 +178,37 @@ impl Engine<'_> {
         let Some(running) = self.alive(id) else {
             return;
         };
-        if !running.trackers.contains_key(&index) {
-            let (requests, to_perform) = unbounded();
-            let urls = running.torrent.trackers();
-            let url = urls
-                .into_iter()
-                .find(|(i, _)| *i == index)
-                .map(|(_, url)| url)
-                .unwrap_or_default();
-            let report = move |index, result| _ = news.send(News::Tracker(id, index, result));
-            if let Err(error) = tracker::spawn(url, index, settings, to_perform, report) {
-                return self.warn(None, format!("cannot start a tracker's thread: {error}"));
-            }
-            running.trackers.insert(index, requests);
-        }
         if let Some(requests) = running.trackers.get(&index) {
-            let _ = requests.send(request);
+            match requests.send(request) {
+                Ok(()) => return,
+                Err(unsent) => request = unsent.into_inner(),
+            }
+        }
+        let (requests, to_perform) = unbounded();
+        let urls = running.torrent.trackers();
+        let url = urls
+            .into_iter()
+            .find(|(i, _)| *i == index)
+            .map(|(_, url)| url)
+            .unwrap_or_default();
+        let tracker = origin(&url);
+        let report = move |index, result| _ = news.send(News::Tracker(id, index, result));
+        match tracker::spawn(url, index, settings, to_perform, report) {
+            Ok(_) => {
+                let _ = requests.send(request); // it is there: it has just been started
+                running.trackers.insert(index, requests);
+            }
+            Err(error) => {
+                let why = format!("{}; {ADVICE}", chain(&error));
+                let trouble = Trouble::NoThread(error.source);
+                let failed = Err(TrackerError { tracker, trouble });
+                let actions = running.torrent.on_tracker(index, failed, Instant::now());
+                let nobody_asked = running.trackers.is_empty();
+                self.perform(id, actions);
+                if nobody_asked {
+                    self.on_short(id, why, 0);
+                }
+            }
         }
     }
 }

@@ -19,6 +19,7 @@
 pub mod message;
 pub mod schedule;
 
+use crate::threads::{self, NoThread};
 use crate::types::InfoHash;
 use crossbeam_channel::{Receiver, TryRecvError};
 use message::MAX_PACKET;
@@ -49,6 +50,9 @@ const A_TURN: usize = 32;
 /// The thread's stack, bytes; what grows is on the heap.
 const STACK: usize = 128 * 1024;
 
+/// What the thread is for.
+pub const PURPOSE: &str = "look for peers on the local network";
+
 /// Main → this thread. A closed channel means: end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Order {
@@ -58,18 +62,15 @@ pub enum Order {
     Leave(InfoHash),
 }
 
-/// Starts the thread. It speaks and listens on all interfaces but loopback, or on the
-/// one that has the address `bind`; `port` is where we accept peers. `found` is told of
-/// each peer, some ten a second at most. It ends when the channel of `orders` closes.
+/// The sockets of both groups, or of one.
+pub struct Groups(Vec<Group>);
+
+/// Opens the sockets: on all interfaces but loopback, or on the one that has the address
+/// `bind`.
 ///
 /// # Errors
-/// If neither group can be listened to, or the system starts no more threads.
-pub fn spawn(
-    port: u16,
-    bind: Option<IpAddr>,
-    orders: Receiver<Order>,
-    found: impl Fn(InfoHash, SocketAddr) + Send + 'static,
-) -> io::Result<()> {
+/// If neither group can be listened to.
+pub fn open(bind: Option<IpAddr>) -> io::Result<Groups> {
     let (mut groups, mut failed) = (Vec::new(), None);
     for ip in GROUPS {
         if bind.is_none_or(|bind| bind.is_ipv4() == ip.is_ipv4()) {
@@ -83,9 +84,25 @@ pub fn spawn(
     if let Some(error) = failed.filter(|_| groups.is_empty()) {
         return Err(error);
     }
+    Ok(Groups(groups))
+}
+
+/// Starts the thread. It speaks and listens by `groups`; `port` is where we accept peers.
+/// `found` is told of each peer, some ten a second at most, and `lost` is called if it
+/// panics. It ends when the channel of `orders` closes.
+///
+/// # Errors
+/// If the system starts no more threads.
+pub fn spawn(
+    groups: Groups,
+    port: u16,
+    orders: Receiver<Order>,
+    found: impl Fn(InfoHash, SocketAddr) + Send + 'static,
+    lost: impl FnOnce() + Send + 'static,
+) -> Result<(), NoThread> {
     let thread = thread::Builder::new().name("lsd".into()).stack_size(STACK);
-    thread.spawn(move || run(port, &groups, &orders, found))?;
-    Ok(())
+    let work = move || run(port, &groups.0, &orders, found);
+    threads::spawn(thread, PURPOSE, work, lost).map(drop)
 }
 
 fn run(

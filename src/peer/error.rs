@@ -2,7 +2,7 @@
 //! the peer's work to others and goes on.
 
 use crate::layout::RawBlock;
-use crate::messages::{End, EndKind};
+use crate::messages::{End, EndKind, Shortage};
 use crate::mse::MseError;
 use crate::wire::WireError;
 use rustix::io::Errno;
@@ -99,6 +99,7 @@ impl From<PeerError> for End {
                 _ => EndKind::Other,
             },
             PeerError::Silent(_) => EndKind::TimedOut,
+            PeerError::OutOfFiles(_) => EndKind::Short(Shortage::Files),
             _ => EndKind::Other,
         };
         let text = error.to_string();
@@ -123,6 +124,10 @@ mod tests {
             (io(io::ErrorKind::ConnectionReset), EndKind::Other),
             (PeerError::Silent(Duration::ZERO), EndKind::TimedOut),
             (PeerError::NotBitTorrent, EndKind::Other),
+            (
+                PeerError::of_dial(Errno::MFILE.into()),
+                EndKind::Short(Shortage::Files),
+            ),
         ];
         for (error, kind) in cases {
             let text = error.to_string();

@@ -6,7 +6,7 @@ use super::intake::Intake;
 use super::learner::{Learner, MAX_MESSAGE};
 use super::patience::{Patience, TICK};
 use super::socket::{PeerSocket, Wait};
-use super::{Farewell, FromPeer, Order, Welcome};
+use super::{FromPeer, Order, ToMain, Welcome};
 use crate::messages::PeerEvent;
 use crate::wire;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
@@ -19,12 +19,12 @@ pub(super) fn converse(
     intake: &mut Intake,
     mut learner: Learner,
     orders: &Receiver<Order>,
-    farewell: &Farewell,
+    to_main: &ToMain,
 ) -> Result<Option<(Welcome, Learner, Vec<u8>)>, PeerError> {
     let mut outgoing = Vec::new();
     loop {
         let end = hear(intake, &mut learner);
-        tell(&mut learner.events, farewell);
+        tell(&mut learner.events, to_main);
         end?;
         let patience = if learner.waits_for_main() {
             TICK
@@ -74,8 +74,8 @@ fn hear(intake: &mut Intake, learner: &mut Learner) -> Result<(), PeerError> {
     learner.on_tick(now)
 }
 
-fn tell(events: &mut Vec<PeerEvent>, farewell: &Farewell) {
+fn tell(events: &mut Vec<PeerEvent>, to_main: &ToMain) {
     events
         .drain(..)
-        .for_each(|event| farewell.tell(FromPeer::Event(event)));
+        .for_each(|event| to_main.tell(FromPeer::Event(event)));
 }

@@ -35,6 +35,7 @@ use crate::human;
 use crate::layout::Layout;
 use crate::messages::{Command, End, PeerEvent};
 use crate::storage::{Files, Storage, StorageError};
+use crate::threads::{self, NoThread};
 use crate::types::{InfoHash, PeerId, PeerKey};
 use crate::wire::{self, Handshake};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
@@ -47,6 +48,7 @@ pub use patience::TICK;
 use session::Session;
 use socket::{PeerSocket, Wait};
 use std::sync::Arc;
+use std::thread::Builder;
 use std::time::{Duration, Instant};
 
 /// Blocks that lie in the receive buffer are written after so long at the latest.
@@ -143,50 +145,57 @@ pub fn spawn(
     link: Link,
     orders: Receiver<Order>,
     events: Sender<(PeerKey, FromPeer)>,
-) -> std::io::Result<()> {
-    let thread = std::thread::Builder::new()
+) -> Result<(), NoThread> {
+    let thread = Builder::new()
         .name(format!("peer {}", key.0))
         .stack_size(STACK);
-    thread.spawn(move || {
-        let mut farewell = Farewell::new(key, events);
-        let end = connect(link, &orders, &farewell).and_then(|peer| match peer {
-            Some(peer) => peer.converse(&orders, &farewell),
+    spawn_link(thread, "talk to a peer", key, events, move |to_main| {
+        let end = connect(link, &orders, to_main).and_then(|peer| match peer {
+            Some(peer) => peer.converse(&orders, to_main),
             None => Ok(()),
         });
         if let Err(PeerError::OutOfFiles(text)) = &end {
             let event = PeerEvent::OutOfFiles(text.clone());
-            farewell.tell(FromPeer::Event(event));
+            to_main.tell(FromPeer::Event(event));
         }
-        farewell.why = end
-            .err()
-            .map_or_else(|| "no longer needed".into(), End::from);
-    })?;
-    Ok(())
+        end.err()
+            .map_or_else(|| "no longer needed".into(), End::from)
+    })
 }
 
-/// Sends the last event, also if the thread panics: main must get its work back.
-pub(crate) struct Farewell {
+/// Starts a thread that is to main as a peer's. `work` returns why it is over; that is told
+/// last, also if it panics: main must get its work back.
+pub(crate) fn spawn_link(
+    thread: Builder,
+    purpose: &'static str,
     key: PeerKey,
     events: Sender<(PeerKey, FromPeer)>,
-    pub(crate) why: End,
+    work: impl FnOnce(&ToMain) -> End + Send + 'static,
+) -> Result<(), NoThread> {
+    let to_main = ToMain { key, events };
+    let last = to_main.clone();
+    let work = move || {
+        let why = work(&to_main);
+        to_main.tell(FromPeer::Event(PeerEvent::Closed(why)));
+    };
+    let lost = move || {
+        let why = threads::fault(purpose).into();
+        last.tell(FromPeer::Event(PeerEvent::Closed(why)));
+    };
+    threads::spawn(thread, purpose, work, lost).map(drop)
 }
 
-impl Farewell {
-    pub(crate) fn new(key: PeerKey, events: Sender<(PeerKey, FromPeer)>) -> Self {
-        let why = "its thread failed".into();
-        Self { key, events, why }
-    }
+/// Tells main, up to the last event.
+#[derive(Clone)]
+pub(crate) struct ToMain {
+    key: PeerKey,
+    events: Sender<(PeerKey, FromPeer)>,
+}
 
+impl ToMain {
     /// Main may be gone already: then nobody is left to be told.
     pub(crate) fn tell(&self, event: FromPeer) {
         let _ = self.events.send((self.key, event));
-    }
-}
-
-impl Drop for Farewell {
-    fn drop(&mut self) {
-        let why = self.why.clone();
-        self.tell(FromPeer::Event(PeerEvent::Closed(why)));
     }
 }
 
@@ -194,13 +203,13 @@ impl Drop for Farewell {
 fn connect(
     link: Link,
     orders: &Receiver<Order>,
-    farewell: &Farewell,
+    to_main: &ToMain,
 ) -> Result<Option<Peer>, PeerError> {
     let Some(greeted) = greeting::greet(link, orders)? else {
         return Ok(None);
     };
     let (mut socket, mut intake, theirs) = (greeted.socket, greeted.intake, greeted.theirs);
-    farewell.tell(FromPeer::Greeted(theirs));
+    to_main.tell(FromPeer::Greeted(theirs));
     let Ok(order) = orders.recv() else {
         return Ok(None);
     };
@@ -224,7 +233,7 @@ fn connect(
                 pex: false,
             });
             learner.greet(extended.then_some(&handshake[..]));
-            let learnt = learn::converse(&mut socket, &mut intake, learner, orders, farewell)?;
+            let learnt = learn::converse(&mut socket, &mut intake, learner, orders, to_main)?;
             match learnt {
                 Some((welcome, learner, outgoing)) => (welcome, Some((learner, outgoing))),
                 None => return Ok(None),
@@ -305,11 +314,11 @@ struct Peer {
 
 impl Peer {
     /// The life of the connection, turn by turn: see the module's text for the order.
-    fn converse(mut self, orders: &Receiver<Order>, farewell: &Farewell) -> Result<(), PeerError> {
+    fn converse(mut self, orders: &Receiver<Order>, to_main: &ToMain) -> Result<(), PeerError> {
         // The handshake may have been followed by more.
-        let end = self.hear_peer(farewell).and_then(|()| {
+        let end = self.hear_peer(to_main).and_then(|()| {
             loop {
-                match self.turn(orders, farewell) {
+                match self.turn(orders, to_main) {
                     Ok(true) => {}
                     Ok(false) => break Ok(()),
                     Err(end) => break Err(end),
@@ -319,13 +328,13 @@ impl Peer {
         // What was received is not thrown away because the peer left.
         let stored = self.store();
         self.session.tell_traffic();
-        self.tell(farewell);
+        self.tell(to_main);
         end.and(stored)
     }
 
     /// One turn: hear main, say what there is to say, sleep, hear the peer. False if
     /// main hung up.
-    fn turn(&mut self, orders: &Receiver<Order>, farewell: &Farewell) -> Result<bool, PeerError> {
+    fn turn(&mut self, orders: &Receiver<Order>, to_main: &ToMain) -> Result<bool, PeerError> {
         loop {
             match orders.try_recv() {
                 Ok(order) => self.obey(order),
@@ -337,7 +346,7 @@ impl Peer {
         self.session.on_tick(now)?;
         self.session.request(now);
         let drained = self.flush()?;
-        self.tell(farewell);
+        self.tell(to_main);
         if drained && self.session.waits_for_main() {
             match orders.recv_timeout(TICK) {
                 Ok(order) => self.obey(order),
@@ -366,19 +375,19 @@ impl Peer {
             self.intake
                 .fill(|buf| self.socket.read_wait(buf, patience))?;
         }
-        self.hear_peer(farewell)?;
+        self.hear_peer(to_main)?;
         Ok(true)
     }
 
     /// Parses all whole messages in the buffer.
-    fn hear_peer(&mut self, farewell: &Farewell) -> Result<(), PeerError> {
+    fn hear_peer(&mut self, to_main: &ToMain) -> Result<(), PeerError> {
         let now = Instant::now();
         while let Some((message, used)) = wire::decode(self.intake.unparsed(), self.max_message)? {
             let block = self.session.on_message(message, now)?;
             self.intake.consume(used, block);
             if self.session.events.len() >= MAX_EVENTS {
                 // A buffer full of small messages waits here, not in main's memory.
-                self.tell(farewell);
+                self.tell(to_main);
             }
         }
         if self.intake.holds_blocks() {
@@ -471,11 +480,11 @@ impl Peer {
         Ok(())
     }
 
-    fn tell(&mut self, farewell: &Farewell) {
+    fn tell(&mut self, to_main: &ToMain) {
         self.session
             .events
             .drain(..)
-            .for_each(|event| farewell.tell(FromPeer::Event(event)));
+            .for_each(|event| to_main.tell(FromPeer::Event(event)));
     }
 }
 

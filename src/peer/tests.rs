@@ -584,3 +584,23 @@ fn two_threads_full_of_each_others_requests_do_not_deadlock() {
         assert!(on_disk == torrent.bytes(other), "side {n} has other bytes");
     }
 }
+
+#[test]
+fn a_thread_that_dies_says_so_last() {
+    let (events, heard) = unbounded();
+    let work = |to_main: &ToMain| {
+        to_main.tell(FromPeer::Event(PeerEvent::Snubbed));
+        // As a panic, but without its message on the terminal.
+        std::panic::resume_unwind(Box::new("a fault"))
+    };
+    spawn_link(Builder::new(), "fail", PeerKey(4), events, work).unwrap();
+    let heard: Vec<_> = heard.iter().collect();
+    let why = "a fault of storrent's own ended the thread to fail";
+    match &heard[..] {
+        [
+            (PeerKey(4), FromPeer::Event(PeerEvent::Snubbed)),
+            (PeerKey(4), FromPeer::Event(PeerEvent::Closed(end))),
+        ] => assert_eq!(end.text, why),
+        other => panic!("{other:?}"),
+    }
+}

@@ -198,13 +198,20 @@ impl Storage {
     }
 
     /// Whether DIR is still the folder at its path.
-    pub fn is_in_place(&self) -> bool {
+    ///
+    /// # Errors
+    /// [`StorageError::Io`], if the process may open no more files.
+    pub fn is_in_place(&self) -> Result<bool, StorageError> {
         let id = |dir: &OwnedFd| fstat(dir).map(|stat| FileState::from(stat).id);
-        match (&self.dir, walk::open_dir(&self.plan.dir)) {
+        Ok(match (&self.dir, walk::open_dir(&self.plan.dir)) {
             (Some(ours), Ok(there)) => id(ours).is_ok_and(|ours| id(&there) == Ok(ours)),
             (None, Err(Errno::NOENT)) => true,
+            (_, Err(errno @ (Errno::MFILE | Errno::NFILE))) => {
+                let dir = self.plan.dir.clone();
+                return Err(StorageError::io("open the folder", dir, errno));
+            }
             _ => false,
-        }
+        })
     }
 
     /// Whether a wanted file is missing or too short, the files being as in `survey`: then
@@ -649,10 +656,10 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let dir = temp.path().join("dir");
         let storage = torrent.begun_all(&dir);
-        assert!(storage.is_in_place());
+        assert!(storage.is_in_place().unwrap());
         fs::rename(&dir, temp.path().join("elsewhere")).unwrap();
-        assert!(!storage.is_in_place());
+        assert!(!storage.is_in_place().unwrap());
         fs::create_dir(&dir).unwrap();
-        assert!(!storage.is_in_place(), "another folder");
+        assert!(!storage.is_in_place().unwrap(), "another folder");
     }
 }

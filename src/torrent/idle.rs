@@ -5,6 +5,7 @@
 use crate::announcer::TrackerSummary;
 use crate::human::count;
 use crate::layout::PieceIndex;
+use crate::messages::Shortage;
 use crate::swarm::Counts;
 use std::fmt;
 
@@ -17,6 +18,8 @@ const HINT: &str = "name a peer with --peer or a tracker with --tracker";
 /// What there is to say of a torrent to which nothing comes.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Idle<'a> {
+    /// What we have none left of to connect with.
+    pub short: Option<Shortage>,
     /// Connected peers that have what we lack, and do not let us ask.
     pub choking: usize,
     /// Those that were asked, and send nothing.
@@ -48,6 +51,9 @@ impl fmt::Display for Idle<'_> {
         let nobody = self.trackers.trackers == 0
             && self.dht_nodes.is_none_or(|nodes| nodes == 0)
             && self.web_usable.0 == 0;
+        if let Some(shortage) = self.short.filter(|_| connected.is_empty()) {
+            write!(f, "{shortage}; ")?;
+        }
         let clauses = match (&*connected, &*attempts) {
             ("", _) if known == 0 => {
                 let asked = if sources.is_empty() {
@@ -197,7 +203,7 @@ mod tests {
             refused: 1,
             ..TrackerSummary::default()
         };
-        let cases: [(Idle, &str); 14] = [
+        let cases: [(Idle, &str); 16] = [
             (
                 silence.clone(),
                 "no peers: the torrent names no tracker that can be asked; \
@@ -219,6 +225,22 @@ mod tests {
                     ..silence.clone()
                 },
                 "no peers: DHT 1 node, 1 web seed asked",
+            ),
+            (
+                Idle {
+                    short: Some(Shortage::Threads),
+                    ..tried.clone()
+                },
+                "no threads: the system allows no more (ulimit -u); \
+                 no peers of 12 known: 3 refused, 8 timed out",
+            ),
+            (
+                Idle {
+                    short: Some(Shortage::Files),
+                    silent: 1,
+                    ..silence.clone()
+                },
+                "1 peer sends nothing",
             ),
             (
                 tried.clone(),

@@ -32,7 +32,7 @@ use crate::bitfield::Bitfield;
 use crate::choker::{self, Choker};
 use crate::config::Afterwards;
 use crate::layout::PieceIndex;
-use crate::messages::{Command, Verdict};
+use crate::messages::{Command, Shortage, Verdict};
 use crate::picker::Picker;
 use crate::report::Report;
 use crate::swarm::{Source, Swarm};
@@ -175,6 +175,10 @@ pub struct Torrent {
     givers: BTreeMap<PeerKey, Giver>,
     /// What trackers said that the user has been told.
     warned: BTreeSet<String>,
+    /// What was missing for the last connection that could not be made, until one is.
+    short: Option<Shortage>,
+    /// Nobody is dialled before, as we are short of something.
+    dial_at: Instant,
     phase: Phase,
     /// Since when we are leaving.
     leaving: Option<Instant>,
@@ -231,6 +235,8 @@ impl Torrent {
             peers: BTreeMap::new(),
             givers: BTreeMap::new(),
             warned: BTreeSet::new(),
+            short: None,
+            dial_at: now,
             phase: Phase::Learning,
             leaving: None,
             rng,
@@ -340,7 +346,7 @@ impl Torrent {
 
     /// Whether the local network is asked for peers. A magnet link does not say whether
     /// the torrent is private.
-    fn asks_locally(&self) -> bool {
+    pub fn asks_locally(&self) -> bool {
         self.setup.lsd && self.knows_content() && !self.content.private
     }
 

@@ -13,7 +13,7 @@ use super::work::Look;
 use super::{Action, Phase, Torrent, detail};
 use crate::bitfield::Bitfield;
 use crate::layout::{BLOCK_LEN, PieceIndex};
-use crate::messages::{Command, End, EndKind, PeerEvent};
+use crate::messages::{Command, End, EndKind, PeerEvent, Shortage};
 use crate::swarm::Ending;
 use crate::types::{PeerId, PeerKey};
 use crate::wire::Handshake;
@@ -55,6 +55,8 @@ pub(super) struct Peer {
     pub(super) upload_only: bool,
     /// Not to be dialled again when it ends: see [`Ending::Useless`].
     pub(super) useless: bool,
+    /// It has to go, as we are short of this: no fault of its own.
+    pub(super) shed: Option<Shortage>,
     /// Whether it can give the metadata, while we lack it.
     pub(super) metadata: Offer,
     /// What it was told of other peers, if it takes that.
@@ -89,6 +91,7 @@ impl Peer {
             snubbed: false,
             upload_only: false,
             useless: false,
+            shed: None,
             metadata: Offer::None,
             pex: None,
             listens_on: None,
@@ -126,6 +129,9 @@ impl Peer {
 impl Torrent {
     /// The thread that dials `addr` is `key`.
     pub fn on_dial(&mut self, key: PeerKey, addr: SocketAddr, now: Instant) {
+        if self.short == Some(Shortage::Threads) {
+            self.short = None;
+        }
         self.peers.insert(
             key,
             Peer::new(addr, false, self.content.layout.pieces(), now),
@@ -206,6 +212,7 @@ impl Torrent {
             peer.welcome = true;
             peer.since = now;
         }
+        self.short = None;
         self.share();
         actions.extend([
             Action::Welcome(key),
@@ -389,6 +396,10 @@ impl Torrent {
             // Nobody is there with whom anything could come or go.
             (self.down, self.up) = (Rate::default(), Rate::default());
         }
+        let kind = peer.shed.map_or(end.kind, EndKind::Short);
+        if let EndKind::Short(shortage) = kind {
+            self.on_short(shortage, now);
+        }
         if let Some(index) = peer.web {
             self.on_web_seed_closed(index, &peer, &end.text, now, actions);
             self.verify(ready, actions);
@@ -402,7 +413,7 @@ impl Torrent {
         let ending = match (peer.useless, peer.welcome && peer.gave + peer.took > 0) {
             (true, _) => Ending::Useless,
             (_, true) => Ending::Good,
-            _ => Ending::Failed(end.kind),
+            _ => Ending::Failed(kind),
         };
         if !peer.incoming {
             self.swarm.ended(peer.addr, ending, now);
@@ -416,8 +427,10 @@ impl Torrent {
         self.say_goodbye(now, actions);
     }
 
-    /// Its thread never came to be.
-    pub fn on_dial_failed(&mut self, addr: SocketAddr, now: Instant) {
-        self.swarm.ended(addr, Ending::Failed(EndKind::Other), now);
+    /// Its thread never came to be, for want of this.
+    pub fn on_dial_failed(&mut self, addr: SocketAddr, shortage: Shortage, now: Instant) {
+        let kind = EndKind::Short(shortage);
+        self.swarm.ended(addr, Ending::Failed(kind), now);
+        self.on_short(shortage, now);
     }
 }

@@ -10,13 +10,15 @@ use super::learning::Offer;
 use super::peers::Peer;
 use super::{Action, IDLE, MAX_DIALS, Phase, Torrent};
 use crate::choker::{Candidate, Choker};
-use crate::messages::Command;
+use crate::messages::{Command, Shortage};
+use crate::swarm::SHORT_PAUSE;
 use std::time::{Duration, Instant};
 
 impl Torrent {
     /// Connects to more peers, if there is room and use for them.
     pub(super) fn dial(&mut self, now: Instant, actions: &mut Vec<Action>) {
-        if self.leaving.is_some() || matches!(self.phase, Phase::Done | Phase::Stalled) {
+        let over = self.leaving.is_some() || matches!(self.phase, Phase::Done | Phase::Stalled);
+        if over || now < self.dial_at {
             return;
         }
         let asked = actions.iter().filter(|a| matches!(a, Action::Dial(_)));
@@ -56,6 +58,31 @@ impl Torrent {
             peer.useless = true;
             actions.push(Action::HangUp(*key));
         }
+    }
+
+    /// A connection could not be made, or had to end, as we are short of something: for a
+    /// moment nobody is dialled.
+    pub(super) fn on_short(&mut self, shortage: Shortage, now: Instant) {
+        self.short = Some(shortage);
+        self.dial_at = now + SHORT_PAUSE;
+    }
+
+    /// How many connections there are, those that are being made and web seeds among them.
+    pub fn connections(&self) -> usize {
+        self.peers.len()
+    }
+
+    /// The connection that moves least goes, so that something else can have its thread and
+    /// its files.
+    pub fn shed(&mut self, shortage: Shortage, now: Instant) -> Option<Action> {
+        let rates = |peer: &Peer| peer.down.get(now) + peer.up.get(now);
+        let peers = self
+            .peers
+            .iter_mut()
+            .filter(|(_, peer)| peer.shed.is_none());
+        let (key, peer) = peers.min_by(|(_, a), (_, b)| rates(a).total_cmp(&rates(b)))?;
+        peer.shed = Some(shortage);
+        Some(Action::HangUp(*key))
     }
 
     /// How many peers may be served now.

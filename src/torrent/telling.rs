@@ -60,6 +60,7 @@ impl Torrent {
             return self.what_is_learnt(n);
         }
         let mut idle = Idle {
+            short: self.short,
             known: self.swarm.counts(),
             trackers: self.announcer.summary(),
             tracker_error: self.announcer.last_errors().next(),

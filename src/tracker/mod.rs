@@ -18,10 +18,11 @@ use crate::announce::{
     AnnounceEvent, AnnounceReply, AnnounceRequest, TrackerError, Trouble, origin,
 };
 use crate::announcer::TrackerIndex;
+use crate::threads::{self, NoThread};
 use crossbeam_channel::Receiver;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::thread::{self, JoinHandle};
+use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
 /// Stack of a tracker's thread, bytes: a TLS handshake with a chain of four certificates
@@ -117,7 +118,8 @@ impl Tracker {
 /// on its way when the program leaves dies with it.
 ///
 /// Each request is answered with one error, or with one or two replies, the second with
-/// [`AnnounceReply::further`] set.
+/// [`AnnounceReply::further`] set. A thread that dies reports an error, too; then it takes
+/// no more requests, and another one is to be started for the next.
 ///
 /// # Errors
 /// If the system has no thread left.
@@ -126,12 +128,18 @@ pub fn spawn(
     index: TrackerIndex,
     settings: TrackerSettings,
     requests: Receiver<AnnounceRequest>,
-    report: impl Fn(TrackerIndex, Result<AnnounceReply, TrackerError>) + Send + 'static,
-) -> io::Result<JoinHandle<()>> {
-    thread::Builder::new()
+    report: impl Fn(TrackerIndex, Result<AnnounceReply, TrackerError>) + Clone + Send + 'static,
+) -> Result<JoinHandle<()>, NoThread> {
+    let thread = Builder::new()
         .name(format!("tracker {}", index.0))
-        .stack_size(STACK)
-        .spawn(move || run(&url, settings, &requests, |result| report(index, result)))
+        .stack_size(STACK);
+    let (tracker, report_end) = (origin(&url), report.clone());
+    let work = move || run(&url, settings, &requests, |result| report(index, result));
+    let lost = move || {
+        let trouble = Trouble::Fault;
+        report_end(index, Err(TrackerError { tracker, trouble }));
+    };
+    threads::spawn(thread, "ask a tracker", work, lost)
 }
 
 fn run(

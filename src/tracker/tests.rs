@@ -6,6 +6,7 @@ use crate::types::{InfoHash, PeerId};
 use crossbeam_channel::unbounded;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv6Addr, TcpListener, TcpStream, UdpSocket};
+use std::thread;
 
 const PEERS: &[u8] = b"d8:intervali900e5:peers6:\x7f\0\0\x01\x1a\xe1e";
 
@@ -507,4 +508,29 @@ fn a_silent_family_is_left_out_for_a_while() {
         [(Family::V4, false), (Family::V6, false)],
         "now it is needed"
     );
+}
+
+/// Its end is an error like any other; and who asks again notices that it is gone.
+#[test]
+fn a_thread_that_dies() {
+    let (requests, asked) = unbounded();
+    let (report, reports) = unbounded();
+    let fail_at_first = move |index, result: Result<AnnounceReply, TrackerError>| {
+        let error = result.unwrap_err();
+        if !matches!(error.trouble, Trouble::Fault) {
+            // As a panic, but without its message on the terminal.
+            std::panic::resume_unwind(Box::new("a fault"));
+        }
+        report.send((index, error.to_string())).unwrap();
+    };
+    let url = "gopher://me:secret@t.example/secret".to_owned();
+    let settings = TrackerSettings::default();
+    let thread = spawn(url, TrackerIndex(3), settings, asked, fail_at_first).unwrap();
+    requests.send(request(AnnounceEvent::Started)).unwrap();
+    assert!(thread.join().is_err());
+    let told = "tracker gopher://t.example can't be asked just now: \
+                a fault of storrent's own ended its thread";
+    let all: Vec<_> = reports.iter().collect();
+    assert_eq!(all, [(TrackerIndex(3), told.to_owned())]);
+    assert!(requests.send(request(AnnounceEvent::Started)).is_err());
 }

@@ -6,8 +6,9 @@
 //! web seed is asked for those. The thread of a [request](super::request) is the only user.
 //! Pure.
 
+use super::request::PURPOSE;
 use crate::human;
-use std::io;
+use crate::threads::{self, NoThread};
 use std::time::Duration;
 use ureq::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, RETRY_AFTER};
 use ureq::http::{HeaderMap, HeaderName};
@@ -88,9 +89,12 @@ pub enum WebSeedError {
     /// Nobody there, or the connection broke.
     #[error("{0}")]
     Connection(String),
-    /// No thread for the request, or one that failed.
-    #[error("cannot ask the server: {0}")]
-    Thread(io::Error),
+    /// No thread for the request.
+    #[error(transparent)]
+    NoThread(#[from] NoThread),
+    /// The request's thread died.
+    #[error("{}", threads::fault(PURPOSE))]
+    Fault,
     /// Our own trouble.
     #[error("{0}")]
     Disk(String),

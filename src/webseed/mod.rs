@@ -32,8 +32,9 @@ pub mod request;
 use crate::human;
 use crate::layout::{Layout, PieceIndex, spans_of};
 use crate::messages::{Asking, Command, PeerEvent};
-use crate::peer::{Farewell, FromPeer, Order};
+use crate::peer::{FromPeer, Order, ToMain, spawn_link};
 use crate::storage::{Files, Storage, StorageError};
+use crate::threads::NoThread;
 use crate::types::PeerKey;
 use crate::url;
 use answer::{Asked, WebSeedError};
@@ -116,12 +117,12 @@ pub fn spawn(
     seed: WebSeed,
     orders: Receiver<Order>,
     events: Sender<(PeerKey, FromPeer)>,
-) -> std::io::Result<()> {
+) -> Result<(), NoThread> {
     let thread = std::thread::Builder::new()
         .name(format!("web seed {}", key.0))
         .stack_size(STACK);
-    thread.spawn(move || {
-        let mut thread = Thread::new(seed, Farewell::new(key, events));
+    spawn_link(thread, "ask a web seed", key, events, move |to_main| {
+        let mut thread = Thread::new(seed, to_main.clone());
         let end = thread.run(&orders);
         // What was received is not thrown away because the server fails.
         thread.tell_stored();
@@ -129,12 +130,11 @@ pub fn spawn(
         if let Some(pause) = end.as_ref().err().and_then(WebSeedError::pause) {
             thread.tell(PeerEvent::ComeBack(pause));
         }
-        thread.farewell.why = end.err().map_or_else(
+        end.err().map_or_else(
             || "no longer needed".into(),
             |error| error.to_string().into(),
-        );
-    })?;
-    Ok(())
+        )
+    })
 }
 
 /// A request that is under way.
@@ -158,7 +158,7 @@ impl Underway {
 /// What the thread of a web seed owns.
 struct Thread {
     seed: WebSeed,
-    farewell: Farewell,
+    to_main: ToMain,
     client: Client,
     files: Files,
     backlog: Backlog,
@@ -182,13 +182,13 @@ struct Thread {
 }
 
 impl Thread {
-    fn new(seed: WebSeed, farewell: Farewell) -> Self {
+    fn new(seed: WebSeed, to_main: ToMain) -> Self {
         Self {
             client: Client::new(seed.bind),
             files: seed.storage.files(seed.max_open),
             backlog: Backlog::new(seed.layout().clone()),
             seed,
-            farewell,
+            to_main,
             pace: Pace::default(),
             underway: None,
             moved: None,
@@ -265,7 +265,7 @@ impl Thread {
         self.pace.on_request(Instant::now());
         let is_shortcut = found.is_some();
         self.underway = Some(Underway {
-            answers: self.client.ask(asked).map_err(WebSeedError::Thread)?,
+            answers: self.client.ask(asked)?,
             asked: run,
             at: run.start,
             is_shortcut,
@@ -325,10 +325,7 @@ impl Thread {
             Ok(Answer::Bytes(bytes)) => self.store(&bytes),
             Ok(Answer::Over) => self.on_end(None),
             Ok(Answer::Failed(error)) => self.on_end(Some(error)),
-            Err(RecvError) => {
-                let lost = std::io::Error::other("the thread of a request failed");
-                self.on_end(Some(WebSeedError::Thread(lost)))
-            }
+            Err(RecvError) => self.on_end(Some(WebSeedError::Fault)),
         }
     }
 
@@ -364,7 +361,7 @@ impl Thread {
             true => PeerEvent::OutOfFiles(text.clone()),
             false => PeerEvent::DiskFailed(text.clone()),
         };
-        self.farewell.tell(FromPeer::Event(event));
+        self.to_main.tell(FromPeer::Event(event));
         WebSeedError::Disk(text)
     }
 
@@ -421,7 +418,7 @@ impl Thread {
         // First: main must never have more than came.
         self.tell_traffic();
         let stored = spans_of(std::mem::take(&mut self.stored));
-        self.farewell
+        self.to_main
             .tell(FromPeer::Event(PeerEvent::Stored(stored)));
     }
 
@@ -429,14 +426,14 @@ impl Thread {
         let down = std::mem::take(&mut self.down);
         if down > 0 {
             let event = PeerEvent::Traffic { down, up: 0 };
-            self.farewell.tell(FromPeer::Event(event));
+            self.to_main.tell(FromPeer::Event(event));
         }
     }
 
     /// Tells main, after what was stored before.
     fn tell(&mut self, event: PeerEvent) {
         self.tell_stored();
-        self.farewell.tell(FromPeer::Event(event));
+        self.to_main.tell(FromPeer::Event(event));
     }
 }
 

@@ -12,6 +12,7 @@
 
 use super::answer::{Asked, WebSeedError, judge};
 use crate::http::{self, USER_AGENT};
+use crate::threads::{self, NoThread};
 use crate::url;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::io::{self, Read};
@@ -44,6 +45,9 @@ const CHUNKS: usize = 4;
 
 /// Stack of a request's thread, bytes: as for a tracker's, for the sake of TLS.
 const STACK: usize = 512 * 1024;
+
+/// What the thread is for.
+pub const PURPOSE: &str = "fetch from a web seed";
 
 /// What a request's thread tells. The last is [`Answer::Over`] or [`Answer::Failed`].
 #[derive(Debug)]
@@ -81,7 +85,7 @@ impl Client {
     ///
     /// # Errors
     /// If the system has no thread left.
-    pub fn ask(&self, asked: Asked) -> io::Result<Receiver<Answer>> {
+    pub fn ask(&self, asked: Asked) -> Result<Receiver<Answer>, NoThread> {
         let agent = self.agent.clone();
         let (tell, answers) = bounded(CHUNKS);
         let request = move || {
@@ -92,10 +96,11 @@ impl Client {
             // Nobody may be there any more to be told.
             let _ = tell.send(last);
         };
-        std::thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name("web request".into())
-            .stack_size(STACK)
-            .spawn(request)?;
+            .stack_size(STACK);
+        // The web seed's thread hears of its end by the channel's.
+        threads::spawn(thread, PURPOSE, request, || ())?;
         Ok(answers)
     }
 

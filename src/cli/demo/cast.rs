@@ -7,10 +7,11 @@ use super::tracker::Announced;
 use crate::config::{Config, Job};
 use crate::engine::{self, Ending};
 use crate::report::{Report, Reporter};
+use crate::threads;
 use crossbeam_channel::{Sender, bounded};
 use signal_hook::consts::SIGTERM;
 use std::io;
-use std::thread::{self, JoinHandle};
+use std::thread::{Builder, JoinHandle};
 
 /// Somebody who takes part, by the number of the [`Role`].
 pub type Who = usize;
@@ -90,11 +91,21 @@ impl Cast {
     ) -> io::Result<()> {
         let (stop, signals) = bounded(1);
         let name = format!("demo {}", ROLES[who].name);
-        let thread = thread::Builder::new().name(name).spawn(move || {
+        let last = news.clone();
+        let work = move || {
             let mut voice = Voice(who, news);
             let ending = engine::run(config, vec![job], &mut voice, signals);
             let _ = voice.1.send(News::Left(who, ending));
-        })?;
+        };
+        let lost = move || {
+            let failed = Ending {
+                failed: true,
+                ..Ending::default()
+            };
+            let _ = last.send(News::Left(who, failed));
+        };
+        let thread = Builder::new().name(name);
+        let thread = threads::spawn(thread, "play a part", work, lost).map_err(io::Error::other)?;
         self.0.push((stop, thread));
         Ok(())
     }

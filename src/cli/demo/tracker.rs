@@ -18,13 +18,14 @@
 //! [BEP 23]: https://www.bittorrent.org/beps/bep_0023.html
 
 use crate::announce::AnnounceEvent;
+use crate::threads;
 use crate::types::InfoHash;
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
+use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// The most bytes of a request; ours have about 500.
@@ -86,9 +87,10 @@ impl Tracker {
                 let _ = stream.and_then(|stream| serve(stream, &mut swarms, &tell));
             }
         };
-        let thread = thread::Builder::new()
-            .name("demo tracker".into())
-            .spawn(serve_all)?;
+        let thread = Builder::new().name("demo tracker".into());
+        // If it dies the swarm can't meet, and the demo runs out of time.
+        let thread = threads::spawn(thread, "run the tracker", serve_all, || ())
+            .map_err(io::Error::other)?;
         Ok(Self {
             addr,
             stop,

@@ -1,0 +1,120 @@
+//! Looks up the names of web servers, for the HTTP client.
+//!
+//! The system's look-up of a name can't be given a time limit: with a DNS server that is
+//! silent it may take half a minute. `ureq` bounds it by looking up on a thread of its
+//! own, from which it walks away in time; and it panics where the system has no thread
+//! left. Here the look-up is done:
+//!
+//! - on the calling thread, if there is nothing to look up, the host being an address, or
+//!   if there is no time limit;
+//! - else on a thread of its own, which is left behind when the time is over: it ends by
+//!   itself, with the look-up;
+//! - on the calling thread after all, if the system refuses that one. The time limit is
+//!   then broken if DNS is silent. But it is one of our own threads that waits, a tracker's
+//!   or a request's, and main waits for none of those. A late answer is worth more than none.
+
+use crate::threads::{self, fault};
+use crossbeam_channel::{RecvTimeoutError, bounded};
+use std::io;
+use std::net::IpAddr;
+use std::thread::Builder;
+use ureq::Error;
+use ureq::config::Config;
+use ureq::http::Uri;
+use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::NextTimeout;
+use ureq::unversioned::transport::time::Duration;
+
+/// What the thread is for.
+const PURPOSE: &str = "look up the name of a web server";
+
+/// Looks names up without ever panicking.
+#[derive(Debug)]
+pub struct Lookup;
+
+impl Resolver for Lookup {
+    fn resolve(
+        &self,
+        uri: &Uri,
+        config: &Config,
+        timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, Error> {
+        if timeout.after.is_not_happening() || names_an_address(uri) {
+            return look_up(uri, config);
+        }
+        let (tell, found) = bounded(1);
+        let (theirs, settings) = (uri.clone(), config.clone());
+        let work = move || _ = tell.send(look_up(&theirs, &settings));
+        let thread = Builder::new().name("look-up".into());
+        // It has nobody to tell but us, and we hear of its end by the channel's.
+        if threads::spawn(thread, PURPOSE, work, || ()).is_err() {
+            return look_up(uri, config);
+        }
+        match found.recv_timeout(*timeout.after) {
+            Ok(result) => result,
+            Err(RecvTimeoutError::Timeout) => Err(Error::Timeout(timeout.reason)),
+            Err(RecvTimeoutError::Disconnected) => Err(io::Error::other(fault(PURPOSE)).into()),
+        }
+    }
+}
+
+/// Looks up on this thread, for as long as it takes; of the addresses, those of the kinds
+/// that `config` wants.
+fn look_up(uri: &Uri, config: &Config) -> Result<ResolvedSocketAddrs, Error> {
+    // Without a limit `ureq` needs no thread.
+    let never = NextTimeout {
+        after: Duration::NotHappening,
+        ..NextTimeout::default()
+    };
+    DefaultResolver::default().resolve(uri, config, never)
+}
+
+/// Whether the host is an address already.
+fn names_an_address(uri: &Uri) -> bool {
+    let host = uri.host().unwrap_or_default();
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host.parse::<IpAddr>().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ureq::Agent;
+    use ureq::config::IpFamily;
+
+    /// What `url` leads to, with a time limit or without.
+    fn resolve(url: &str, family: IpFamily, limited: bool) -> Result<Vec<String>, Error> {
+        let config = Agent::config_builder().ip_family(family).build();
+        let after = match limited {
+            true => Duration::from(std::time::Duration::from_secs(60)),
+            false => Duration::NotHappening,
+        };
+        let timeout = NextTimeout {
+            after,
+            ..NextTimeout::default()
+        };
+        let found = Lookup.resolve(&url.parse().unwrap(), &config, timeout)?;
+        Ok(found.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn names_and_addresses_of_the_kind_that_is_asked_for() {
+        use IpFamily::{Any, Ipv4Only, Ipv6Only};
+        let cases = [
+            ("http://127.0.0.9/x", Any, "127.0.0.9:80"),
+            ("https://127.0.0.9/x", Ipv4Only, "127.0.0.9:443"),
+            ("http://[::1]:81/", Ipv6Only, "[::1]:81"),
+            ("http://localhost:82/", Ipv4Only, "127.0.0.1:82"),
+        ];
+        for (url, family, expected) in cases {
+            for limited in [false, true] {
+                let found = resolve(url, family, limited).unwrap();
+                assert_eq!(found, [expected], "{url}");
+            }
+        }
+        for (url, family) in [("http://127.0.0.9/", Ipv6Only), ("http://[::1]/", Ipv4Only)] {
+            let error = resolve(url, family, true).unwrap_err();
+            assert!(matches!(error, Error::HostNotFound), "{error}");
+        }
+    }
+}
