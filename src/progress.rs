@@ -19,6 +19,7 @@ pub mod written;
 
 use crate::human;
 use crate::report::{Report, Reporter};
+use crate::threads::{ADVICE, NoThread};
 use crate::types::InfoHash;
 use json::Json;
 use lines::Lines;
@@ -37,8 +38,8 @@ const LAST_LINES: Duration = Duration::from_millis(500);
 
 /// Nothing can be shown.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot start a thread that prints; allow this user more threads (ulimit -u)")]
-pub struct OutputError(#[source] io::Error);
+#[error("{}; {ADVICE}", human::chain(.0))]
+pub struct OutputError(NoThread);
 
 /// How much is said, and how: `--json`, `-q`, `-v`.
 #[derive(Clone, Copy, Debug, Default)]

@@ -11,9 +11,10 @@ use crate::human::chain;
 use crate::progress::{Display, Style};
 use crate::report::{Report, Reporter};
 use crate::selection::FileNumbers;
+use crate::threads::{self, NoThread, fault};
 use crossbeam_channel::{Sender, unbounded};
 use std::net::IpAddr;
-use std::{io, thread};
+use std::thread::Builder;
 
 /// Runs a download, or with `seed_only` the seeding of what is there, and returns the
 /// exit status.
@@ -130,36 +131,18 @@ fn unreadable(source: &Source, message: String) -> Arrival {
     })
 }
 
-/// Starts a thread that reads a SOURCE. Nobody waits for it to end.
-fn read_apart(blank: Blank, tell: Sender<Arrival>) -> io::Result<()> {
-    let work = move || {
-        let mut farewell = Farewell {
-            source: blank.source.clone(),
-            arrival: None,
-            tell,
-        };
-        farewell.arrival = Some(blank.filled());
+/// Starts a thread that reads a SOURCE. Nobody waits for it to end: the engine hears what
+/// became of it.
+fn read_apart(blank: Blank, tell: Sender<Arrival>) -> Result<(), NoThread> {
+    let (source, engine) = (blank.source.clone(), tell.clone());
+    let work = move || _ = tell.send(blank.filled());
+    let lost = move || {
+        let why = fault("read it");
+        let message = format!("cannot read {source}: {why}; try again");
+        let _ = engine.send(unreadable(&source, message));
     };
-    let thread = thread::Builder::new().name("source".into());
-    thread.spawn(work).map(|_| ())
-}
-
-/// Tells the engine what became of a SOURCE, when its thread ends, for whatever reason.
-struct Farewell {
-    source: Source,
-    arrival: Option<Arrival>,
-    tell: Sender<Arrival>,
-}
-
-impl Drop for Farewell {
-    fn drop(&mut self) {
-        let source = &self.source;
-        let arrival = self.arrival.take().unwrap_or_else(|| {
-            let why = "the thread that read it ended before its time; try again";
-            unreadable(source, format!("cannot read {source}: {why}"))
-        });
-        let _ = self.tell.send(arrival);
-    }
+    let thread = Builder::new().name("source".into());
+    threads::spawn(thread, "read a SOURCE", work, lost).map(|_| ())
 }
 
 #[cfg(test)]

@@ -17,11 +17,14 @@
 
 use super::backlog::Backlog;
 use crate::report::Report;
+use crate::threads::{self, NoThread};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::convert::Infallible;
-use std::io;
-use std::thread;
+use std::thread::Builder;
 use std::time::Instant;
+
+/// What these threads do, as it follows on "to".
+const PURPOSE: &str = "show how it goes";
 
 /// Shows reports on one stream.
 pub trait Screen: Send {
@@ -60,7 +63,7 @@ impl Output {
     ///
     /// # Errors
     /// If the system has no room for another thread.
-    pub fn start(streams: Vec<Stream>) -> io::Result<Self> {
+    pub fn start(streams: Vec<Stream>) -> Result<Self, NoThread> {
         let (keeper, letters) = unbounded();
         let (writing, unwritten) = unbounded();
         let mut writers = Vec::new();
@@ -75,13 +78,16 @@ impl Output {
         {
             let (reports, to_show) = unbounded();
             let (keeper, writing) = (keeper.clone(), writing.clone());
-            thread::Builder::new().name(name.into()).spawn(move || {
+            let write = move || {
                 for report in to_show {
                     screen.show(&report);
                     let _ = keeper.send(Letter::Ready(number));
                 }
                 drop((screen, writing));
-            })?;
+            };
+            // Whoever waits for one of these sees its channels end with it.
+            let lost = || ();
+            threads::spawn(Builder::new().name(name.into()), PURPOSE, write, lost)?;
             writers.push(Writer {
                 shows,
                 backlog: Backlog::default(),
@@ -89,8 +95,8 @@ impl Output {
                 ready: true,
             });
         }
-        let thread = thread::Builder::new().name("output".into());
-        thread.spawn(move || keep(&letters, writers))?;
+        let keep = move || keep(&letters, writers);
+        threads::spawn(Builder::new().name("output".into()), PURPOSE, keep, || ())?;
         Ok(Self { keeper, unwritten })
     }
 
