@@ -275,21 +275,6 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_dies_is_told() {
-        let (tell, later) = unbounded();
-        let source = Source::Stdin;
-        drop(Farewell {
-            source,
-            arrival: None,
-            tell,
-        });
-        let Ok(Arrival::Failed(Report::Error { message, .. })) = later.recv() else {
-            panic!("nothing was told")
-        };
-        assert!(message.contains("cannot read -: the thread"), "{message}");
-    }
-
-    #[test]
     fn which_status_wins() {
         let cases = [
             ((false, false, false, None), 0),
