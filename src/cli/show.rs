@@ -1,10 +1,11 @@
 //! `storrent show`: prints what a torrent holds.
 
 use super::args::Show;
+use super::save::Output;
 use super::signals::Interrupts;
 use super::source::{self, Torrent};
 use super::values::Source;
-use super::{Failure, json_line, metadata, print, save, warn};
+use super::{Failure, json_line, metadata, print, warn};
 use crate::human::{count, date, escaped, grouped, size, size_exact};
 use crate::magnet;
 use crate::metainfo::Metainfo;
@@ -15,6 +16,7 @@ use serde::Serialize;
 /// # Errors
 /// [`Failure`], if the torrent can't be read, or not saved where `-o` says.
 pub fn run(options: &Show, interrupts: &Interrupts) -> Result<u8, Failure> {
+    let output = options.output.as_deref().map(Output::new).transpose()?;
     let Torrent { metainfo, bytes } = match &options.source {
         Source::Magnet(link) => match metadata::fetch(link, options, interrupts)? {
             Ok(torrent) => torrent,
@@ -22,8 +24,8 @@ pub fn run(options: &Show, interrupts: &Interrupts) -> Result<u8, Failure> {
         },
         source => source::read(source, None)?,
     };
-    if let Some(path) = &options.output {
-        save(path, &bytes)?;
+    if let Some(output) = output {
+        output.save(&bytes)?;
     }
     if !options.quiet {
         metainfo.warnings.iter().for_each(|warning| warn(warning));
