@@ -17,6 +17,7 @@ mod links;
 mod pex;
 mod pieces;
 mod sim;
+mod stateful;
 mod swarm;
 mod web;
 
