@@ -27,7 +27,7 @@
 //! The torrent is the only user. No I/O, no clock; the same calls with the same seed
 //! give the same answers.
 
-#[cfg(debug_assertions)]
+#[cfg(any(test, debug_assertions))]
 mod check;
 mod runs;
 mod take_over;

@@ -133,7 +133,7 @@ impl Rarity {
 
     /// Panics if the list is not sorted, not whole, or its borders are not where the
     /// buckets begin. For tests.
-    #[cfg(debug_assertions)]
+    #[cfg(any(test, debug_assertions))]
     pub fn check(&self) {
         for (at, piece) in (0..).zip(&self.order) {
             assert_eq!(

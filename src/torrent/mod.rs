@@ -255,6 +255,12 @@ impl Torrent {
         self.phase = Phase::Downloading;
     }
 
+    /// Panics if the picker's books do not agree with one another. For tests.
+    #[cfg(any(test, debug_assertions))]
+    pub fn check(&self) {
+        self.picker.check();
+    }
+
     /// The pieces that are verified and on disk.
     pub fn have(&self) -> &Bitfield {
         &self.content.have

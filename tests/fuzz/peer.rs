@@ -2,13 +2,13 @@
 //! rules of a conversation to a real torrent, whose answers come back. Only socket, disk and
 //! clock are played.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use storrent::bitfield::Bitfield;
 use storrent::config::Afterwards;
-use storrent::layout::{Layout, PieceIndex};
+use storrent::layout::{Layout, PieceIndex, RawBlock};
 use storrent::messages::{Command, PeerEvent};
 use storrent::peer::learner::{Learner, MAX_MESSAGE};
 use storrent::peer::session::Session;
@@ -26,15 +26,19 @@ struct Rig {
     layout: Arc<Layout>,
     budgets: Budgets,
     now: Instant,
-    /// What we asked the peer for and did not take back: only that may be stored.
-    asked: HashSet<(u32, u32)>,
+    /// What we asked the peer for: only that may be stored.
+    asked: HashSet<RawBlock>,
+    /// What of it is neither answered nor cancelled, in order.
+    owed: VecDeque<RawBlock>,
+    /// Between what it says, the peer also answers what it is asked, as an honest one does.
+    obeys: bool,
     /// Which pieces turn out right is the input's choice, too.
     rng: fastrand::Rng,
     over: bool,
 }
 
-/// The first byte says what kind of torrent it is and who we are, the second how the rest,
-/// which the peer says, is cut.
+/// The first byte says what kind of torrent it is and who we are, the second whether the
+/// peer also obeys, and how the rest, which it says, is cut.
 pub fn peer(data: &[u8]) {
     let Some((&[mode, cut], stream)) = data.split_first_chunk() else {
         return;
@@ -43,12 +47,16 @@ pub fn peer(data: &[u8]) {
     let mut came = Vec::new();
     let mut rest = stream;
     while !rest.is_empty() && !rig.over {
-        let len = rig.rng.usize(1..=1 + usize::from(cut) * 4).min(rest.len());
+        let len = rig.rng.usize(1..=1 + usize::from(cut % 128) * 8);
+        let len = len.min(rest.len());
         let (next, after) = rest.split_at(len);
         rest = after;
         came.extend(next);
         rig.hear(&mut came);
         rig.turn();
+        if came.is_empty() {
+            rig.obey();
+        }
     }
     rig.end();
 }
@@ -112,6 +120,8 @@ impl Rig {
             },
             now,
             asked: HashSet::new(),
+            owed: VecDeque::new(),
+            obeys: seed >= 128,
             rng: fastrand::Rng::with_seed(seed.into()),
             over: false,
         };
@@ -138,7 +148,7 @@ impl Rig {
                     used += len;
                     match self.session.on_message(message, self.now) {
                         Ok(Some(block)) => {
-                            let asked = self.asked.contains(&(block.piece().get(), block.begin()));
+                            let asked = self.asked.contains(&block.raw());
                             assert!(asked, "stores what it did not ask for");
                             stored.push((block.piece(), block.number()));
                         }
@@ -160,6 +170,20 @@ impl Rig {
         }
     }
 
+    /// The peer gives some of what it was asked for.
+    fn obey(&mut self) {
+        for _ in 0..self.rng.u32(..3) {
+            let Some(raw) = self.owed.pop_front().filter(|_| self.obeys && !self.over) else {
+                return;
+            };
+            let mut piece = Vec::new();
+            wire::encode_piece_head(&mut piece, raw.index, raw.begin, raw.length);
+            piece.resize(piece.len() + raw.length as usize, 0);
+            self.hear(&mut piece);
+            self.turn();
+        }
+    }
+
     /// A turn of the peer's thread, and what main makes of it.
     fn turn(&mut self) {
         self.now += Duration::from_millis(50);
@@ -174,6 +198,8 @@ impl Rig {
         }
         let actions = self.torrent.on_tick(self.now, &mut self.budgets);
         self.perform(actions);
+        #[cfg(debug_assertions)]
+        self.torrent.check();
     }
 
     /// What goes out must be what a peer can read.
@@ -185,8 +211,10 @@ impl Rig {
             let (message, len) = read.expect("we speak in whole messages");
             match message {
                 Message::Request(raw) => {
-                    self.asked.insert((raw.index, raw.begin));
+                    self.asked.insert(raw);
+                    self.owed.push_back(raw);
                 }
+                Message::Cancel(raw) => self.owed.retain(|owed| *owed != raw),
                 Message::Have(index) => assert!(index < self.layout.pieces()),
                 _ => {}
             }

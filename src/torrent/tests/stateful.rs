@@ -174,8 +174,16 @@ impl Chaos {
                     }
                 }
                 Action::Welcome(key) => {
+                    let all = Bitfield::all(self.rig.layout.pieces());
                     let thread = self.threads.get_mut(&key).expect("who greeted");
                     (thread.greeted, thread.chokes) = (true, true);
+                    // Half of them are seeds that serve us at once.
+                    if self.rng.bool() {
+                        thread.chokes = false;
+                        thread.have = Some(all.clone());
+                        thread.say(PeerEvent::Pieces(all));
+                        thread.say(PeerEvent::Choked(false));
+                    }
                 }
                 Action::Verify(pieces) => {
                     for piece in &pieces {
@@ -226,7 +234,7 @@ impl Chaos {
 
     /// Something happens.
     fn happen(&mut self) {
-        match self.rng.u32(..20) {
+        match self.rng.u32(..40) {
             0 => self.arrive(),
             1 => {
                 let addrs = [addr(self.rng.u8(1..40)), addr(self.rng.u8(1..40))];
@@ -334,7 +342,7 @@ impl Chaos {
             };
         }
         match self.rng.u32(..16) {
-            0 if !thread.is_web => {
+            0 if !thread.is_web && self.rng.bool() => {
                 let have = thread.have.get_or_insert_with(|| Bitfield::none(pieces));
                 let fresh = self.rig.layout.all_pieces().filter(|_| self.rng.bool());
                 fresh.for_each(|piece| _ = have.insert(piece));
