@@ -6,81 +6,15 @@
 //! a thread has on order and what the picker has leased to it must then be the same
 //! whenever nothing is on its way between the two.
 
+mod thread;
+
 use super::super::webseeds::WebSeedIndex;
 use super::*;
 use crate::layout::spans_of;
 use std::collections::{HashMap, HashSet, VecDeque};
+use thread::Thread;
 
 type Blocks = HashSet<(PieceIndex, u32)>;
-
-/// One connection, or web seed, as its thread sees it.
-#[derive(Default)]
-struct Thread {
-    /// From main, not heard yet; main's end is `None`.
-    inbox: VecDeque<Option<Command>>,
-    /// To main, not heard there yet.
-    outbox: VecDeque<PeerEvent>,
-    /// To be fetched and stored.
-    orders: Blocks,
-    have: Option<Bitfield>,
-    greeted: bool,
-    chokes: bool,
-    asking: bool,
-    is_web: bool,
-    over: bool,
-}
-
-impl Thread {
-    fn say(&mut self, event: PeerEvent) {
-        self.outbox.push_back(event);
-    }
-
-    /// Takes the next command.
-    fn hear(&mut self) {
-        match self.inbox.pop_front() {
-            Some(Some(Command::Fetch(spans))) => {
-                self.asking = false;
-                if self.chokes && !spans.is_empty() {
-                    return self.say(PeerEvent::Released(spans));
-                }
-                for span in spans {
-                    for number in span.numbers() {
-                        let fresh = self.orders.insert((span.piece(), number));
-                        assert!(fresh, "asked twice of one peer");
-                    }
-                }
-            }
-            Some(Some(Command::Cancel(spans))) => {
-                self.orders.retain(|(piece, n)| {
-                    !spans
-                        .iter()
-                        .any(|s| s.piece() == *piece && s.numbers().contains(n))
-                });
-                self.say(PeerEvent::Cancelled(spans));
-            }
-            Some(Some(_)) | None => {}
-            Some(None) => self.close(),
-        }
-    }
-
-    fn close(&mut self) {
-        if !std::mem::replace(&mut self.over, true) {
-            self.say(PeerEvent::Closed("over".into()));
-        }
-    }
-
-    /// Some of what it has on order, out of it.
-    fn take(&mut self, rng: &mut fastrand::Rng, most: usize) -> Vec<Span> {
-        let mut blocks: Vec<_> = self.orders.iter().copied().collect();
-        blocks.sort_unstable();
-        rng.shuffle(&mut blocks);
-        blocks.truncate(most);
-        blocks
-            .iter()
-            .for_each(|block| _ = self.orders.remove(block));
-        spans_of(blocks)
-    }
-}
 
 /// A torrent and all who talk to it.
 struct Chaos {
