@@ -143,7 +143,10 @@ impl<'a> Draft<'a> {
     /// [`Failure`], if not.
     fn new(options: &'a Create, found: &'a Found) -> Result<Self, Failure> {
         let sizes: Vec<_> = found.files.iter().map(|(_, len)| (*len, false)).collect();
-        let total = sizes.iter().map(|(len, _)| len).sum();
+        // Three sparse files may have more bytes together than there are numbers.
+        let total = sizes
+            .iter()
+            .fold(0, |sum: u64, (len, _)| sum.saturating_add(*len));
         let length = options.piece_length;
         let piece_length = length.unwrap_or_else(|| compose::choose_piece_length(total));
         let failed = |error: &dyn Error| {
@@ -467,6 +470,29 @@ mod tests {
         fs::write(dir.path().join("\r"), "x").unwrap();
         let found = find(&dir.path().join("\r")).unwrap();
         assert!(Draft::new(&options(&top), &found).is_err());
+    }
+
+    /// Sparse files may be as long as the disk has numbers for.
+    #[test]
+    fn more_bytes_than_a_torrent_can_have() {
+        let names = |name: &str| vec![name.to_string()];
+        let len = i64::MAX as u64;
+        for count in 1..4 {
+            let found = Found {
+                name: "n".into(),
+                is_folder: true,
+                files: ["a", "b", "c"][..count]
+                    .iter()
+                    .map(|name| (names(name), len))
+                    .collect(),
+                ..Found::default()
+            };
+            let options = options(Path::new("n"));
+            let Err(Failure::Failed(text)) = Draft::new(&options, &found).map(drop) else {
+                panic!("{count} such files are taken");
+            };
+            assert!(text.starts_with("cannot share n: "), "{text}");
+        }
     }
 
     /// `seed` and `check` follow no symlink, so a link's name is of no use to them.

@@ -79,7 +79,10 @@ impl Output {
             io::ErrorKind::AlreadyExists => {
                 "it is there already and is not overwritten; give another -o FILE".to_string()
             }
-            io::ErrorKind::NotFound => "there is no such folder; make it first".to_string(),
+            // `/proc` is there, and says the same of a file that it will not make.
+            io::ErrorKind::NotFound if !self.0.with_file_name(".").exists() => {
+                "there is no such folder; make it first".to_string()
+            }
             _ => format!("{error}; give another -o FILE"),
         };
         Failure::Failed(format!("cannot save {}: {what_to_do}", self.0.display()))
@@ -131,7 +134,7 @@ mod tests {
             ("file/b", "Not a directory"),
             ("link", "there already"),
             (&"x".repeat(256), "too long"),
-            ("/proc/x.torrent", "cannot save /proc/x.torrent: "),
+            ("/proc/x.torrent", "; give another -o FILE"),
         ] {
             let refused = text(Output::new(&dir.path().join(path)).unwrap_err());
             assert!(refused.contains(why), "{path}: {refused}");
