@@ -7,7 +7,8 @@
 //! | free | wanted, nobody has begun it; listed in [`Rarity`] | the first of its blocks is granted |
 //! | started | begun: blocks of it were granted, though all may be free again | its hash is right |
 //! | had | verified and on disk | somebody else removed or changed its file: then it is free |
-//! | unwanted | in no file that was asked for, or given up: it can never be right | never |
+//! | unwanted | in no file that was asked for | never |
+//! | given up | wanted, and can never be right: the torrent has a false hash for it | never |
 //!
 //! A peer gets work by [`Picker::pick`], and holds a *lease* on each block granted,
 //! until it has stored the block, gives it back, or is gone. The rule that keeps
@@ -27,6 +28,8 @@
 //! The torrent is the only user. No I/O, no clock; the same calls with the same seed
 //! give the same answers.
 
+#[cfg(any(test, debug_assertions))]
+mod check;
 mod runs;
 mod take_over;
 
@@ -51,6 +54,7 @@ enum State {
     Started,
     Had,
     Unwanted,
+    GivenUp,
 }
 
 /// A block of a started piece.
@@ -540,14 +544,13 @@ impl Picker {
         }
     }
 
-    /// A begun piece of which nothing is on order can never be right: started → unwanted. It
-    /// goes on being missing.
+    /// A begun piece of which nothing is on order can never be right: started → given up.
     pub fn give_up(&mut self, piece: PieceIndex) {
         let idle = |started: &Started| started.leases == 0;
         if self.started.get(&piece).is_some_and(idle) {
             self.started.remove(&piece);
             self.open.remove(&piece);
-            self.states[piece.index()] = State::Unwanted;
+            self.states[piece.index()] = State::GivenUp;
         }
     }
 

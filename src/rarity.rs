@@ -150,6 +150,30 @@ impl Rarity {
         }
     }
 
+    /// Panics if the list is not sorted, not whole, or its borders are not where the
+    /// buckets begin. For tests.
+    #[cfg(any(test, debug_assertions))]
+    pub fn check(&self) {
+        for (at, piece) in (0..).zip(&self.order) {
+            assert_eq!(
+                self.place[*piece as usize], at,
+                "piece {piece} is elsewhere"
+            );
+        }
+        let listed = self.place.iter().filter(|place| **place != ABSENT).count();
+        assert_eq!(listed, self.order.len());
+        let available = |piece: &u32| self.available[*piece as usize];
+        assert!(self.order.is_sorted_by_key(available), "{self:?}");
+        for (bucket, start) in (0..).zip(&self.starts) {
+            let begins = self
+                .order
+                .partition_point(|piece| available(piece) < bucket);
+            assert_eq!(*start as usize, begins, "bucket {bucket}");
+        }
+        let last = self.order.last().map_or(0, available);
+        assert!((last as usize) < self.starts.len(), "a bucket is missing");
+    }
+
     fn end_of(&self, bucket: u32) -> u32 {
         self.starts
             .get(bucket as usize + 1)
@@ -192,12 +216,10 @@ mod tests {
                     3 => { rarity.insert(piece); entry.1 = true }
                     _ => {}
                 }
-                let listed: Vec<_> = rarity.iter().map(|p| model[p.index()].0).collect();
-                prop_assert!(listed.is_sorted(), "{:?}", rarity);
-                prop_assert_eq!(listed.len(), model.iter().filter(|m| m.1).count());
-                for (at, piece) in rarity.iter().enumerate() {
-                    prop_assert!(model[piece.index()].1);
-                    prop_assert_eq!(rarity.place[piece.index()] as usize, at);
+                rarity.check();
+                for piece in (0..40).map(PieceIndex::unchecked) {
+                    let known = (rarity.available(piece), rarity.contains(piece));
+                    prop_assert_eq!(known, model[piece.index()]);
                 }
             }
         }

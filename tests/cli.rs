@@ -354,6 +354,120 @@ fn create_refuses() {
     assert_eq!(left.len(), 1, "nothing was made: {left:?}");
 }
 
+/// What `create` makes can be checked and seeded where it lies, or it makes nothing and
+/// says which name is why.
+#[test]
+fn what_create_makes_is_found_again() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let stays = [
+        "| a:b |",
+        "a\\b",
+        "... ",
+        " x",
+        "aux",
+        "*?\"<>",
+        "~",
+        "-q",
+        "é",
+        "x\u{202e}y",
+    ];
+    let not = ["Icon\rx", "notes\n.txt", "a\tb", "\x7f", "\u{9b}31m"];
+    let stays = stays.map(|name| (name.as_bytes(), true));
+    let not = not.map(|name| (name.as_bytes(), false));
+    let no_text: [(&[u8], bool); 2] = [(b"caf\xe9", false), (b"a_\xff_b", false)];
+    for (name, stays) in stays.into_iter().chain(not).chain(no_text) {
+        let temp = tempfile::tempdir().unwrap();
+        let name = OsStr::from_bytes(name);
+        let folder = temp.path().join("set");
+        // As a file's name, a folder's, and the torrent's own.
+        let (file, below) = (folder.join(name), folder.join("b").join(name).join("deep"));
+        let whole = temp.path().join(name);
+        for path in [&file, &below, &whole] {
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, vec![7; 20_000]).unwrap();
+        }
+        for shared in [&folder, &whole] {
+            let torrent = temp.path().join("made.torrent");
+            let create = Storrent::new().args(["create", "-o"]).arg(&torrent);
+            let made = create.arg("--").arg(shared).run();
+            if !stays {
+                let made = made.expect(1);
+                let escaped = human(name);
+                assert!(made.stderr.contains(&*escaped), "{escaped}: {made:#?}");
+                assert!(made.stderr.contains("rename it"), "{made:#?}");
+                assert!(!torrent.exists());
+                continue;
+            }
+            made.expect(0);
+            let here = |job: &str| Storrent::new().arg(job).arg("-d").arg(temp.path());
+            here("check").arg(&torrent).run().expect(0);
+            let seed = here("seed").args(["--no-dht", "--no-lsd", "-p", "0", "--seed-time", "0"]);
+            seed.arg(&torrent).run().expect(0);
+            fs::remove_file(&torrent).unwrap();
+        }
+    }
+}
+
+/// A name as it is printed, as far as it is text.
+fn human(name: &std::ffi::OsStr) -> String {
+    let text = name.to_string_lossy();
+    let escape = |c: char| match c.is_control() {
+        true => c.escape_default().to_string(),
+        false => c.to_string(),
+    };
+    text.chars().map(escape).collect()
+}
+
+/// What can be known before the hashing is said before it: to hash this file would take
+/// longer than any test waits.
+#[test]
+fn create_fails_before_the_long_work() {
+    let temp = tempfile::tempdir().unwrap();
+    let set = temp.path().join("set");
+    fs::create_dir(&set).unwrap();
+    let huge = fs::File::create(set.join("huge")).unwrap();
+    huge.set_len(1 << 40).unwrap();
+    fs::write(temp.path().join("there"), "mine").unwrap();
+    fs::create_dir(temp.path().join("folder")).unwrap();
+    let long = "x".repeat(256);
+    for (output, why) in [
+        (
+            "no/such/x.torrent",
+            "there is no such folder; make it first",
+        ),
+        ("there/x.torrent", "Not a directory"),
+        ("there", "it is there already and is not overwritten"),
+        ("folder", "it is there already and is not overwritten"),
+        ("/proc/x.torrent", "cannot save /proc/x.torrent"),
+        (&long, "too long"),
+    ] {
+        let create = Storrent::new().args(["create", "set", "-o", output]);
+        let end = create.current_dir(temp.path()).run().expect(1);
+        assert!(end.stderr.contains(why), "{output}: {end:#?}");
+    }
+    let create = |words: &[&str]| {
+        let create = Storrent::new().args(["create", "set"]).args(words);
+        create.current_dir(temp.path()).run().expect(1).stderr
+    };
+    let many = create(&["--piece-length", "16K"]);
+    assert!(many.contains("try a larger --piece-length"), "{many}");
+    fs::write(set.join("bad\nname"), "x").unwrap();
+    let name = create(&[]);
+    assert!(name.contains("set/bad\\nname"), "{name}");
+    assert_eq!(tree(temp.path()).len(), 3, "nothing was made");
+    assert_eq!(fs::read(temp.path().join("there")).unwrap(), b"mine");
+}
+
+/// The `-o` of `show` is looked at before somebody is searched for who has the metadata.
+#[test]
+fn show_fails_before_the_search() {
+    let link = format!("magnet:?xt=urn:btih:{}", "a".repeat(40));
+    let show = ["show", &link, "--no-dht", "-o", "/no/such/folder/x.torrent"];
+    let end = storrent(&show).expect(1);
+    assert!(end.stderr.contains("no such folder"), "{end:#?}");
+}
+
 #[test]
 fn show_saves_a_copy() {
     let temp = tempfile::tempdir().unwrap();

@@ -2,6 +2,7 @@
 
 use super::args::Check;
 use super::show::{File, files};
+use super::stamp::Stamp;
 use super::{Failure, json_line, print, source, warn};
 use crate::bitfield::Bitfield;
 use crate::checker::check_all;
@@ -10,6 +11,7 @@ use crate::metainfo::Metainfo;
 use crate::progress;
 use crate::storage::{Storage, Survey};
 use serde::Serialize;
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::thread;
 
@@ -20,28 +22,14 @@ use std::thread;
 /// are whole.
 pub fn run(options: &Check) -> Result<(), Failure> {
     let metainfo = source::read(&options.source, None)?.metainfo;
-    let wanted = vec![true; metainfo.files.len()];
-    let storage = Storage::open(&options.dir, (&metainfo).into(), &wanted)?;
-    let survey = storage.survey()?;
-    let pieces = metainfo.layout.pieces();
-    let threads = thread::available_parallelism().map_or(1, usize::from);
     let bar = progress::bar(!options.quiet && !options.json);
-    let name = escaped(&metainfo.name);
-    let have = check_all(
-        &storage,
-        &|piece| metainfo.hash(piece),
-        &Bitfield::all(pieces),
-        threads,
-        &|done| {
-            let part = percent(done.into(), pieces.into());
-            bar.set_message(format!("{name}: checking, {part}"));
-        },
-        &AtomicBool::new(false),
-    );
+    let (name, pieces) = (escaped(&metainfo.name), metainfo.layout.pieces());
+    let found = look(&metainfo, &options.dir, &|done| {
+        let part = percent(done.into(), pieces.into());
+        bar.set_message(format!("{name}: checking, {part}"));
+    });
     bar.finish_and_clear();
-    // `None` is for those who stop it.
-    let have = have?.unwrap_or_else(|| Bitfield::none(pieces));
-    let found = Object::of(&metainfo, &survey, &have);
+    let found = found?;
     if !options.quiet {
         metainfo.warnings.iter().for_each(|warning| warn(warning));
         print(&match options.json {
@@ -55,6 +43,41 @@ pub fn run(options: &Check) -> Result<(), Failure> {
     }
 }
 
+/// Hashes what lies in `dir`. `progress` is called with the number of pieces done, on any
+/// thread.
+fn look(
+    metainfo: &Metainfo,
+    dir: &Path,
+    progress: &(dyn Fn(u32) + Sync),
+) -> Result<Object, Failure> {
+    let storage = Storage::open(dir, metainfo.into(), &vec![true; metainfo.files.len()])?;
+    let plan = storage.plan();
+    let stamps = || {
+        let mut stamps = vec![None; metainfo.layout.files()];
+        for file in plan.wanted_files() {
+            // What can't be looked at can't be read, and that is an error of its own.
+            stamps[file] = Stamp::at(&plan.path(file)).ok().flatten();
+        }
+        stamps
+    };
+    let before = stamps();
+    let survey = storage.survey()?;
+    let pieces = metainfo.layout.pieces();
+    let have = check_all(
+        &storage,
+        &|piece| metainfo.hash(piece),
+        &Bitfield::all(pieces),
+        thread::available_parallelism().map_or(1, usize::from),
+        progress,
+        &AtomicBool::new(false),
+    )?;
+    // `None` is for those who stop it.
+    let have = have.unwrap_or_else(|| Bitfield::none(pieces));
+    let pairs = before.into_iter().zip(stamps());
+    let changed: Vec<bool> = pairs.map(|(before, after)| before != after).collect();
+    Ok(Object::of(metainfo, &survey, &have, &changed))
+}
+
 /// What was found; in this form for `--json`.
 #[derive(Serialize)]
 struct Object {
@@ -66,6 +89,10 @@ struct Object {
     whole: bool,
     files: Vec<Checked>,
 }
+
+/// The remark on a file that somebody wrote to or replaced meanwhile: what was read of it
+/// may be of before or after.
+const CHANGED: &str = "changed";
 
 /// One file.
 #[derive(Serialize, Debug, PartialEq)]
@@ -82,7 +109,8 @@ struct Checked {
 }
 
 impl Object {
-    fn of(metainfo: &Metainfo, survey: &Survey, have: &Bitfield) -> Self {
+    /// `changed`: for each file of the layout whether it changed meanwhile.
+    fn of(metainfo: &Metainfo, survey: &Survey, have: &Bitfield, changed: &[bool]) -> Self {
         let layout = &metainfo.layout;
         let mut bytes = vec![0; layout.files()];
         for piece in have.iter() {
@@ -94,6 +122,7 @@ impl Object {
         let files = files(metainfo).map(|(index, file)| {
             let on_disk = survey[index].map(|state| state.size);
             let remark = match on_disk {
+                _ if changed[index] => CHANGED,
                 None => "missing",
                 Some(size) if size < file.length => "too short",
                 Some(size) if size > file.length => "too long",
@@ -144,6 +173,19 @@ impl Object {
 
     /// Why the exit status is 1.
     fn verdict(&self, name: &str, options: &Check) -> String {
+        let mut changed = self.files.iter().filter(|file| file.remark == CHANGED);
+        if let Some(Checked { file, .. }) = changed.next() {
+            let more = match changed.count() {
+                0 => String::new(),
+                others => format!(" and {} more", grouped(others as u64)),
+            };
+            let path = options.dir.join(&file.path);
+            return format!(
+                "{}{more} changed while it was checked; wait until nobody writes to it, then \
+                 check again",
+                path.display()
+            );
+        }
         let whole = self.files.iter().filter(|file| file.whole).count();
         let files = count(self.files.len() as u64, "file");
         let (part, dir) = (
@@ -164,7 +206,6 @@ mod tests {
     use serde_json::{Value, json};
     use sha1::{Digest, Sha1};
     use std::fs;
-    use std::path::Path;
 
     /// Files of 20,000 and 30,000 bytes and an empty one, in pieces of 16 KiB.
     fn torrent(dir: &Path) -> Check {
@@ -191,12 +232,7 @@ mod tests {
 
     fn found(check: &Check) -> Object {
         let metainfo = source::read(&check.source, None).unwrap().metainfo;
-        let storage = Storage::open(&check.dir, (&metainfo).into(), &[true; 3]).unwrap();
-        let all = Bitfield::all(metainfo.layout.pieces());
-        let hash = |piece| metainfo.hash(piece);
-        let stop = AtomicBool::new(false);
-        let have = check_all(&storage, &hash, &all, 1, &|_| {}, &stop).unwrap();
-        Object::of(&metainfo, &storage.survey().unwrap(), &have.unwrap())
+        look(&metainfo, &check.dir, &|_| {}).unwrap()
     }
 
     #[test]
@@ -249,5 +285,39 @@ mod tests {
         fs::remove_dir_all(dir.path().join("n")).unwrap();
         assert_eq!(found(&check).have_pieces, 0);
         assert!(run(&check).is_err());
+    }
+
+    /// A file that somebody touches meanwhile is not whole, whatever was read of it: not
+    /// if its bytes are right before and after, nor if it has none.
+    #[test]
+    fn a_file_that_changes_meanwhile() {
+        type Change = fn(&Path);
+        let grow: Change = |path| fs::write(path, b"more than nothing").unwrap();
+        let touch: Change = |path| {
+            let file = fs::File::options().write(true).open(path).unwrap();
+            file.set_modified(std::time::SystemTime::UNIX_EPOCH)
+                .unwrap();
+        };
+        let remove: Change = |path| fs::remove_file(path).unwrap();
+        for (name, change) in [("c", grow), ("a", touch), ("b", remove), ("c", remove)] {
+            let dir = tempfile::tempdir().unwrap();
+            let check = torrent(dir.path());
+            let path = dir.path().join("n").join(name);
+            let metainfo = source::read(&check.source, None).unwrap().metainfo;
+            let late = |done| {
+                if done == 4 {
+                    change(&path);
+                }
+            };
+            let object = look(&metainfo, dir.path(), &late).unwrap();
+            let changed = object.files.iter().filter(|file| file.remark == "changed");
+            let changed: Vec<_> = changed.map(|file| &*file.file.path).collect();
+            assert_eq!(changed, [format!("n/{name}")]);
+            assert!(!object.whole && object.have_pieces == 4, "{name}");
+            let verdict = object.verdict("n", &check);
+            let said = format!("{} changed while it was checked", path.display());
+            assert!(verdict.starts_with(&said), "{verdict}");
+            assert!(object.page(&metainfo).contains("  changed  "));
+        }
     }
 }

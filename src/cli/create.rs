@@ -3,13 +3,24 @@
 //! The same input must give the same info hash on every machine. So the files are in
 //! the byte order of their paths, whatever order the disk lists them in, and what one
 //! disk has and another has not (symlinks, empty folders, devices) is left out.
+//!
+//! What it makes can be checked and seeded where the files lie. Whoever reads a torrent
+//! changes names that are not safe ([`crate::names`]), and would then look for another
+//! file; so the torrent is read back, and a name that would be changed is refused. That
+//! needs no hash, so it is done before the long hashing, as is everything else that can
+//! fail early. A file that changes until the last is read is refused, too; one that is
+//! new in the folder by then is not in the torrent, and nobody is told.
 
 use super::args::Create;
-use super::{Failure, hashing, print, save, warn};
+use super::hashing::{self, HashError, Source};
+use super::save::Output;
+use super::{Failure, print, warn};
 use crate::compose::{self, Content, Info, Outside};
-use crate::human::{count, escaped, grouped, percent, size_exact};
+use crate::human::{chain, count, escaped, grouped, percent, size_exact};
 use crate::layout::Layout;
-use crate::{magnet, metainfo, progress};
+use crate::metainfo::{self, Metainfo};
+use crate::{magnet, progress};
+use std::error::Error;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -28,9 +39,29 @@ pub enum CreateError {
         /// What the system says.
         source: io::Error,
     },
+    /// A file can't be read.
+    #[error(transparent)]
+    File(#[from] HashError),
     /// A name that a torrent can't hold: its text is UTF-8.
     #[error("the name of {} is not UTF-8; rename it", .0.display())]
     Name(PathBuf),
+    /// A name that readers of the torrent change, so that they would look for another file.
+    #[error(
+        "cannot share {} under that name: whoever has the torrent would save it as {saved}; rename it",
+        path.display()
+    )]
+    Unsafe {
+        /// The file.
+        path: PathBuf,
+        /// What its path would become, below the folder to save in.
+        saved: String,
+    },
+    /// A name that says that the file is padding, zeros that nobody saves.
+    #[error(
+        "cannot share {} under that name: whoever has the torrent would take it for padding and not save it; rename it",
+        .0.display()
+    )]
+    Padding(PathBuf),
     /// `/`, or a device.
     #[error("{} can't be shared: it is no file and no folder with a name", .0.display())]
     Kind(PathBuf),
@@ -44,48 +75,50 @@ pub enum CreateError {
 struct Found {
     name: String,
     is_folder: bool,
-    /// Path below the folder, bytes, and the path to open; in the torrent's order.
-    files: Vec<(Vec<String>, u64, PathBuf)>,
-    /// What is left out, and why.
-    left_out: Vec<String>,
+    /// Path below the folder, and bytes; in the torrent's order.
+    files: Vec<(Vec<String>, u64)>,
+    /// Where each of them is.
+    sources: Vec<Source>,
+    /// What the user should know: what is left out, and why.
+    remarks: Vec<String>,
 }
 
 /// Runs `storrent create`.
 ///
 /// # Errors
-/// [`Failure`], if something can't be read, there is nothing to share, or the result
-/// can't be saved.
+/// [`Failure`], if something can't be read or changes while it is, there is nothing to
+/// share, a name can't stay as it is, or the result can't be saved.
 pub fn run(options: &Create) -> Result<(), Failure> {
     let found = find(&options.path)?;
-    let output = match &options.output {
-        Some(path) => path.clone(),
-        None => PathBuf::from(format!("{}.torrent", found.name)),
-    };
-    // Said now, and not after an hour of hashing.
-    if fs::symlink_metadata(&output).is_ok() {
-        let path = output.display();
-        let text = format!("{path} is there already and is not overwritten; give another -o FILE");
-        return Err(Failure::Failed(text));
-    }
+    let default = || PathBuf::from(format!("{}.torrent", found.name));
+    let draft = Draft::new(options, &found)?;
+    let output = Output::new(&options.output.clone().unwrap_or_else(default))?;
     if !options.quiet {
-        found.left_out.iter().for_each(|what| warn(what));
+        found.remarks.iter().for_each(|what| warn(what));
         if options.private && options.tracker.is_empty() {
             warn("a private torrent without a tracker (-t) can only be fetched with --peer");
         }
     }
-    let bytes = compose(options, &found)?;
-    // Read back: what others will make of it, names included, is what is printed.
+    let (name, pieces) = (escaped(&found.name), draft.layout.pieces());
+    let bar = progress::bar(!options.quiet);
+    let bytes = draft.finish(|done| {
+        let part = percent(done.into(), pieces.into());
+        bar.set_message(format!("{name}: hashing, {part}"));
+    });
+    bar.finish_and_clear();
+    let bytes = bytes?;
+    // Read back: what others will make of it is what is printed.
     let metainfo = metainfo::parse(&bytes)?;
     if !options.quiet {
         metainfo.warnings.iter().for_each(|warning| warn(warning));
     }
-    save(&output, &bytes)?;
+    output.save(&bytes)?;
     if options.quiet {
         return Ok(());
     }
     print(&format!(
         "Saved        {}\nSize         {} in {}\nPieces       {} of {}\nInfo hash    {}\nMagnet link  {}\n",
-        escaped(&output.to_string_lossy()),
+        escaped(&output.path().to_string_lossy()),
         size_exact(metainfo.total_bytes()),
         count(found.files.len() as u64, "file"),
         grouped(metainfo.layout.pieces().into()),
@@ -95,64 +128,105 @@ pub fn run(options: &Create) -> Result<(), Failure> {
     ))
 }
 
-/// Hashes what was found and makes the bytes of the torrent.
-fn compose(options: &Create, found: &Found) -> Result<Vec<u8>, Failure> {
-    let sizes: Vec<_> = found
-        .files
-        .iter()
-        .map(|(_, len, _)| (*len, false))
-        .collect();
-    let total = sizes.iter().map(|(len, _)| len).sum();
-    let length = options.piece_length;
-    let piece_length = length.unwrap_or_else(|| compose::choose_piece_length(total));
-    let layout = Layout::new(piece_length.into(), &sizes).map_err(|error| {
-        Failure::Failed(format!(
-            "cannot share {}: {error}; try a larger --piece-length",
-            found.name
-        ))
-    })?;
-    let paths: Vec<_> = found
-        .files
-        .iter()
-        .map(|(_, _, path)| path.clone())
-        .collect();
-    let threads = thread::available_parallelism().map_or(1, usize::from);
-    let bar = progress::bar(!options.quiet);
-    let name = escaped(&found.name);
-    let hashes = hashing::hash(&layout, &paths, threads, |done| {
-        let part = percent(done.into(), layout.pieces().into());
-        bar.set_message(format!("{name}: hashing, {part}"));
-    });
-    bar.finish_and_clear();
-    let hashes = hashes?;
-    let files: Vec<_> = found
-        .files
-        .iter()
-        .map(|(path, len, _)| (path.clone(), *len))
-        .collect();
-    let info = Info {
-        name: &found.name,
-        content: match found.is_folder {
-            true => Content::Folder(&files),
-            false => Content::File(total),
-        },
-        piece_length,
-        hashes: &hashes,
-        private: options.private,
-    };
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let tiers: Vec<_> = options
-        .tracker
-        .iter()
-        .map(|url| vec![url.clone()])
-        .collect();
-    let outside = Outside {
-        trackers: &tiers,
-        webseeds: &options.webseed,
-        comment: options.comment.as_deref(),
-        creation_date: now.ok().and_then(|time| i64::try_from(time.as_secs()).ok()),
-    };
-    Ok(compose::torrent(&info, outside))
+/// A torrent of which all is known but the hashes.
+struct Draft<'a> {
+    options: &'a Create,
+    found: &'a Found,
+    layout: Layout,
+}
+
+impl<'a> Draft<'a> {
+    /// Finds out whether a torrent of `found` can be read by others, and means the same
+    /// files to them.
+    ///
+    /// # Errors
+    /// [`Failure`], if not.
+    fn new(options: &'a Create, found: &'a Found) -> Result<Self, Failure> {
+        let sizes: Vec<_> = found.files.iter().map(|(_, len)| (*len, false)).collect();
+        // Three sparse files may have more bytes together than there are numbers.
+        let total = sizes
+            .iter()
+            .fold(0, |sum: u64, (len, _)| sum.saturating_add(*len));
+        let length = options.piece_length;
+        let piece_length = length.unwrap_or_else(|| compose::choose_piece_length(total));
+        let failed = |error: &dyn Error| {
+            Failure::Failed(format!(
+                "cannot share {}: {}; try a larger --piece-length, or share it in parts",
+                found.name,
+                chain(error)
+            ))
+        };
+        let layout = Layout::new(piece_length.into(), &sizes).map_err(|error| failed(&error))?;
+        let draft = Self {
+            options,
+            found,
+            layout,
+        };
+        let no_hashes = vec![0; 20 * draft.layout.pieces() as usize];
+        let read_back =
+            metainfo::parse(&draft.torrent(&no_hashes)).map_err(|error| failed(&error))?;
+        found.check_names(&read_back)?;
+        Ok(draft)
+    }
+
+    /// Hashes the files and makes the bytes of the torrent. `progress` is called with the
+    /// number of pieces done.
+    ///
+    /// # Errors
+    /// [`HashError`], if a file can't be read or is not as it was found.
+    fn finish(&self, progress: impl Fn(u32)) -> Result<Vec<u8>, HashError> {
+        let threads = thread::available_parallelism().map_or(1, usize::from);
+        let hashes = hashing::hash(&self.layout, &self.found.sources, threads, progress)?;
+        Ok(self.torrent(&hashes))
+    }
+
+    /// The torrent's bytes with these hashes, 20 bytes for each piece.
+    fn torrent(&self, hashes: &[u8]) -> Vec<u8> {
+        let Self { options, found, .. } = self;
+        let info = Info {
+            name: &found.name,
+            content: match found.is_folder {
+                true => Content::Folder(&found.files),
+                false => Content::File(found.files.iter().map(|(_, len)| len).sum()),
+            },
+            piece_length: self.layout.piece_length(),
+            hashes,
+            private: options.private,
+        };
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let tiers: Vec<_> = options
+            .tracker
+            .iter()
+            .map(|url| vec![url.clone()])
+            .collect();
+        let outside = Outside {
+            trackers: &tiers,
+            webseeds: &options.webseed,
+            comment: options.comment.as_deref(),
+            creation_date: now.ok().and_then(|time| i64::try_from(time.as_secs()).ok()),
+        };
+        compose::torrent(&info, outside)
+    }
+}
+
+impl Found {
+    /// Whether readers of the torrent look for each file where it is.
+    fn check_names(&self, read_back: &Metainfo) -> Result<(), CreateError> {
+        for (file, ((below, _), source)) in self.files.iter().zip(&self.sources).enumerate() {
+            let saved = &read_back.files[file];
+            let path = source.path.clone();
+            let is_here = || [&self.name].into_iter().chain(below);
+            match () {
+                () if saved.pad => return Err(CreateError::Padding(path)),
+                () if saved.path.iter().eq(is_here()) => {}
+                () => {
+                    let saved = saved.path.join("/");
+                    return Err(CreateError::Unsafe { path, saved });
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Lists what is to be shared.
@@ -162,10 +236,14 @@ fn find(path: &Path) -> Result<Found, CreateError> {
         source,
     };
     let about = fs::metadata(path).map_err(failed)?;
-    // `.` and `..` have a name only when written out.
-    let real = match path.file_name() {
-        Some(_) => path.to_owned(),
-        None => path.canonicalize().map_err(failed)?,
+    // Without a `/` or `.` behind it, which would have a symlink followed.
+    let plain: PathBuf = path.components().collect();
+    let is_link = plain.is_symlink();
+    // `.` and `..` have a name only when written out. A symlink's own name leads nobody
+    // to the files, because `seed` and `check` follow none.
+    let real = match plain.file_name() {
+        Some(_) if !is_link => plain,
+        _ => path.canonicalize().map_err(failed)?,
     };
     let name = real
         .file_name()
@@ -178,26 +256,36 @@ fn find(path: &Path) -> Result<Found, CreateError> {
         is_folder: about.is_dir(),
         ..Found::default()
     };
+    let mut files = Vec::new();
     if about.is_dir() {
-        walk(&real, &mut found)?;
+        files = walk(&real, &mut found.remarks)?;
         // As one string each, not name by name: `a.txt` comes before `a/b`.
-        found
-            .files
-            .sort_by_cached_key(|(names, _, _)| names.join("/"));
-        found.left_out.sort();
+        files.sort_by_cached_key(|(names, _)| names.join("/"));
+        found.remarks.sort();
     } else if about.is_file() {
-        found.files.push((Vec::new(), about.len(), real));
+        files.push((Vec::new(), Source::find(real.clone())?));
     } else {
         return Err(CreateError::Kind(path.to_owned()));
     }
-    match found.files.iter().all(|(_, len, _)| *len == 0) {
+    if is_link {
+        let (path, real) = (path.display(), real.display());
+        let remark = format!("{path} is a symlink: the torrent is of {real}, under its name");
+        found.remarks.push(remark);
+    }
+    for (names, source) in files {
+        found.files.push((names, source.stamp.len));
+        found.sources.push(source);
+    }
+    match found.files.iter().all(|(_, len)| *len == 0) {
         true => Err(CreateError::Nothing(path.to_owned())),
         false => Ok(found),
     }
 }
 
-/// Collects the files below the folder `top`. No symlink is followed, so it ends.
-fn walk(top: &Path, found: &mut Found) -> Result<(), CreateError> {
+/// Collects the files below the folder `top`, each with its path below it, and says in
+/// `remarks` what is left out. No symlink is followed, so it ends.
+fn walk(top: &Path, remarks: &mut Vec<String>) -> Result<Vec<(Vec<String>, Source)>, CreateError> {
+    let mut files = Vec::new();
     let mut folders = vec![(top.to_owned(), Vec::<String>::new())];
     while let Some((folder, names)) = folders.pop() {
         let failed = |source| CreateError::Io {
@@ -209,10 +297,6 @@ fn walk(top: &Path, found: &mut Found) -> Result<(), CreateError> {
             let entry = entry.map_err(failed)?;
             is_empty = false;
             let path = entry.path();
-            let failed = |source| CreateError::Io {
-                path: path.clone(),
-                source,
-            };
             let kind = entry.file_type().map_err(failed)?;
             let what = match () {
                 () if kind.is_symlink() => "a symlink",
@@ -223,25 +307,20 @@ fn walk(top: &Path, found: &mut Found) -> Result<(), CreateError> {
                     if kind.is_dir() {
                         folders.push((path, names));
                     } else {
-                        let len = entry.metadata().map_err(failed)?.len();
-                        found.files.push((names, len, path));
+                        files.push((names, Source::find(path)?));
                     }
                     continue;
                 }
                 () => "no plain file",
             };
-            found
-                .left_out
-                .push(format!("{} is left out: it is {what}", path.display()));
+            remarks.push(format!("{} is left out: it is {what}", path.display()));
         }
         if is_empty && !names.is_empty() {
             let path = folder.display();
-            found
-                .left_out
-                .push(format!("{path} is left out: it is an empty folder"));
+            remarks.push(format!("{path} is left out: it is an empty folder"));
         }
     }
-    Ok(())
+    Ok(files)
 }
 
 #[cfg(test)]
@@ -260,6 +339,10 @@ mod tests {
             quiet: true,
             path: path.to_owned(),
         }
+    }
+
+    fn composed(options: &Create, found: &Found) -> Vec<u8> {
+        Draft::new(options, found).unwrap().finish(|_| {}).unwrap()
     }
 
     #[test]
@@ -282,19 +365,19 @@ mod tests {
         let paths: Vec<_> = found
             .files
             .iter()
-            .map(|(names, _, _)| names.join("/"))
+            .map(|(names, _)| names.join("/"))
             .collect();
         assert_eq!(paths, [".c", "B", "a.txt", "a/b", "a/deep/é"]);
-        assert_eq!(found.left_out.len(), 2, "{:?}", found.left_out);
-        assert!(found.left_out[0].contains("empty") && found.left_out[1].contains("symlink"));
+        assert_eq!(found.remarks.len(), 2, "{:?}", found.remarks);
+        assert!(found.remarks[0].contains("empty") && found.remarks[1].contains("symlink"));
 
-        let bytes = compose(&options(&top), &found).unwrap();
+        let bytes = composed(&options(&top), &found);
         let metainfo = metainfo::parse(&bytes).unwrap();
         assert!(metainfo.private && metainfo.multi_file && metainfo.warnings.is_empty());
         assert_eq!((&*metainfo.name, metainfo.layout.pieces()), ("top", 2));
         assert_eq!(metainfo.trackers, [["http://t/1"], ["http://t/2"]]);
         assert_eq!(metainfo.files[4].path, ["top", "a", "deep", "é"]);
-        let again = metainfo::parse(&compose(&options(&top), &found).unwrap()).unwrap();
+        let again = metainfo::parse(&composed(&options(&top), &found)).unwrap();
         assert_eq!(again.info_hash, metainfo.info_hash);
     }
 
@@ -305,7 +388,7 @@ mod tests {
         fs::write(&path, b"hello").unwrap();
         fs::write(dir.path().join("zero"), b"").unwrap();
         let found = find(&path).unwrap();
-        let metainfo = metainfo::parse(&compose(&options(&path), &found).unwrap()).unwrap();
+        let metainfo = metainfo::parse(&composed(&options(&path), &found)).unwrap();
         assert_eq!((metainfo.multi_file, metainfo.total_bytes()), (false, 5));
         fs::create_dir_all(dir.path().join("hollow/inner")).unwrap();
         for nothing in ["zero", "hollow"] {
@@ -334,5 +417,119 @@ mod tests {
         fs::write(&path, b"x").unwrap();
         assert!(matches!(find(&path), Err(CreateError::Name(_))));
         assert!(matches!(find(dir.path()), Err(CreateError::Name(_))));
+    }
+
+    /// What can be told before the hashing is told before it, and of the right file.
+    #[test]
+    fn names_that_would_not_stay() {
+        let refused = |top: &Path, name: &str, content: &str| {
+            let path = top.join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, content).unwrap();
+            let found = find(top).unwrap();
+            let drafted = Draft::new(&options(top), &found).map(drop);
+            fs::remove_file(&path).unwrap();
+            let Err(Failure::Failed(text)) = drafted else {
+                return None;
+            };
+            let named = format!("cannot share {} under that name: ", path.display());
+            assert!(text.starts_with(&named), "{text}");
+            Some(text)
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let top = dir.path().join("top");
+        fs::create_dir(&top).unwrap();
+        fs::write(top.join("good"), "x").unwrap();
+        let deep = "d/".repeat(99) + "x";
+        for name in ["Icon\r", "a\nb", "tab\t/x", "x/\u{85}", "\u{1}", &deep] {
+            let text = refused(&top, name, "").unwrap_or_else(|| panic!("{name:?} is taken"));
+            assert!(text.contains("would save it as top/"), "{text}");
+        }
+        let text = refused(&top, "in/_____padding_file_0_", "x").unwrap();
+        assert!(text.contains("take it for padding"), "{text}");
+        let shallow = "d/".repeat(98) + "x";
+        for name in [
+            "| a:b |",
+            "a\\b",
+            "... ",
+            " x",
+            "CON",
+            "good.",
+            "GOOD",
+            "é\u{301}",
+            &shallow,
+        ] {
+            assert_eq!(refused(&top, name, "x"), None, "{name:?}");
+        }
+        // A name of the torrent's own.
+        let odd = dir.path().join("odd\n");
+        fs::create_dir(&odd).unwrap();
+        assert!(refused(&odd, "x", "x").is_some());
+        let found = find(&top.join("good")).unwrap();
+        assert!(Draft::new(&options(&top), &found).is_ok());
+        fs::write(dir.path().join("\r"), "x").unwrap();
+        let found = find(&dir.path().join("\r")).unwrap();
+        assert!(Draft::new(&options(&top), &found).is_err());
+    }
+
+    /// Sparse files may be as long as the disk has numbers for.
+    #[test]
+    fn more_bytes_than_a_torrent_can_have() {
+        let names = |name: &str| vec![name.to_string()];
+        let len = i64::MAX as u64;
+        for count in 1..4 {
+            let found = Found {
+                name: "n".into(),
+                is_folder: true,
+                files: ["a", "b", "c"][..count]
+                    .iter()
+                    .map(|name| (names(name), len))
+                    .collect(),
+                ..Found::default()
+            };
+            let options = options(Path::new("n"));
+            let Err(Failure::Failed(text)) = Draft::new(&options, &found).map(drop) else {
+                panic!("{count} such files are taken");
+            };
+            assert!(text.starts_with("cannot share n: "), "{text}");
+        }
+    }
+
+    /// `seed` and `check` follow no symlink, so a link's name is of no use to them.
+    #[test]
+    fn a_symlink_is_what_it_leads_to() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("real")).unwrap();
+        fs::write(dir.path().join("real/x"), "x").unwrap();
+        symlink("real", dir.path().join("link")).unwrap();
+        for path in ["link", "link/", "link/."] {
+            let found = find(&dir.path().join(path)).unwrap();
+            assert_eq!(found.name, "real", "{path}");
+            assert!(found.remarks[0].contains("is a symlink"), "{path}");
+        }
+        for path in ["real", "link/x", "real/."] {
+            assert!(find(&dir.path().join(path)).unwrap().remarks.is_empty());
+        }
+    }
+
+    /// What is new in the folder is no concern of the torrent's; what changed is.
+    #[test]
+    fn a_folder_that_changes_meanwhile() {
+        let dir = tempfile::tempdir().unwrap();
+        let top = dir.path().join("top");
+        fs::create_dir(&top).unwrap();
+        fs::write(top.join("x"), [1; 40_000]).unwrap();
+        fs::write(top.join("zero"), "").unwrap();
+        let found = find(&top).unwrap();
+        let options = options(&top);
+        let draft = Draft::new(&options, &found).unwrap();
+        let new = |_| fs::write(top.join("new"), "x").unwrap();
+        assert!(draft.finish(new).is_ok());
+        let remove = |_| drop(fs::remove_file(top.join("zero")));
+        let path = top.join("zero");
+        match draft.finish(remove) {
+            Err(HashError::Vanished { path: gone }) => assert_eq!(gone, path),
+            other => panic!("{other:?}"),
+        }
     }
 }

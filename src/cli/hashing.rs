@@ -4,6 +4,7 @@
 //! ([`crate::sha1_lanes`]); each core takes the next group. A piece is never held
 //! whole: a few ten KiB of each of the group are read at a time.
 
+use super::stamp::Stamp;
 use crate::layout::{Layout, PieceIndex};
 use crate::sha1_lanes::{MAX_LANES, Sha1Lanes, lanes_for};
 use crate::types::PieceHash;
@@ -12,7 +13,7 @@ use rustix::io::Errno;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
@@ -38,12 +39,18 @@ pub enum HashError {
         /// What the system says.
         source: io::Error,
     },
-    /// Somebody writes to it, so no hash of it would hold.
+    /// Somebody writes to it or has replaced it, so no hash of it would hold.
     #[error(
         "{} changed while it was read; wait until nobody writes to it, then try again",
         path.display()
     )]
     Changed {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It was there and no longer is.
+    #[error("{} was removed or renamed while it was read; try again", path.display())]
+    Vanished {
         /// The file.
         path: PathBuf,
     },
@@ -54,21 +61,45 @@ impl HashError {
     fn is_out_of_files(&self) -> bool {
         let errno = match self {
             Self::Io { source, .. } => Errno::from_io_error(source),
-            Self::Changed { .. } => None,
+            Self::Changed { .. } | Self::Vanished { .. } => None,
         };
         matches!(errno, Some(Errno::MFILE | Errno::NFILE))
     }
 }
 
-/// Hashes all pieces with `threads` threads: 20 bytes each, in order. `paths`: the
-/// files of `layout`, which knows their sizes. `progress` is called on this thread
-/// with the number of pieces done.
+/// A file to be hashed.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What it was like when it was found.
+    pub stamp: Stamp,
+}
+
+impl Source {
+    /// The file at `path` as it is now. It is opened for that, so that a file that may not
+    /// be read is found out now, and not when the hashing comes to it.
+    ///
+    /// # Errors
+    /// [`HashError`], if it can't be read.
+    pub fn find(path: PathBuf) -> Result<Self, HashError> {
+        match Stamp::open(&path) {
+            Ok((_, stamp)) => Ok(Self { path, stamp }),
+            Err(source) => Err(HashError::Io { path, source }),
+        }
+    }
+}
+
+/// Hashes all pieces with `threads` threads: 20 bytes each, in order. `files`: those of
+/// `layout`, in its order. `progress` is called on this thread with the number of pieces
+/// done.
 ///
 /// # Errors
-/// [`HashError`], if a file can't be read or has another size than before.
+/// [`HashError`], if a file can't be read or is not as it was found: seen when it is
+/// opened, and of each once more when all are read.
 pub fn hash(
     layout: &Layout,
-    paths: &[PathBuf],
+    files: &[Source],
     threads: usize,
     progress: impl Fn(u32),
 ) -> Result<Vec<u8>, HashError> {
@@ -85,12 +116,12 @@ pub fn hash(
         let mut started = 0;
         for _ in 0..threads {
             let (groups, done) = (groups.clone(), done.clone());
-            let work = move || work(Reader::new(layout, paths), &groups, &done);
+            let work = move || work(Reader::new(layout, files), &groups, &done);
             started += usize::from(thread::Builder::new().spawn_scoped(scope, work).is_ok());
         }
         // The system may refuse some, which only makes it slower. If all, this thread works.
         if started == 0 {
-            work(Reader::new(layout, paths), &groups, &done);
+            work(Reader::new(layout, files), &groups, &done);
         }
         drop(done);
         let mut count = 0;
@@ -105,9 +136,11 @@ pub fn hash(
         }
         Ok(())
     })?;
-    // A file that has grown gave no error on the way.
-    for (file, path) in paths.iter().enumerate() {
-        open(layout, file, path)?;
+    for file in files {
+        match Stamp::at(&file.path).map_err(|error| failed(file, error))? {
+            Some(stamp) => unchanged(file, stamp)?,
+            None => return Err(failed(file, io::ErrorKind::NotFound.into())),
+        }
     }
     Ok(hashes.concat())
 }
@@ -126,7 +159,7 @@ fn work<'a>(mut reader: Reader, groups: &Receiver<&'a [PieceIndex]>, done: &Send
 /// What one thread reads with.
 struct Reader<'a> {
     layout: &'a Layout,
-    paths: &'a [PathBuf],
+    files: &'a [Source],
     lanes: [Lane; MAX_LANES],
 }
 
@@ -139,10 +172,10 @@ struct Lane {
 }
 
 impl<'a> Reader<'a> {
-    fn new(layout: &'a Layout, paths: &'a [PathBuf]) -> Self {
+    fn new(layout: &'a Layout, files: &'a [Source]) -> Self {
         Self {
             layout,
-            paths,
+            files,
             lanes: Default::default(),
         }
     }
@@ -185,21 +218,15 @@ impl<'a> Reader<'a> {
         for part in self.layout.parts(start..start + len as u64) {
             let here;
             (here, rest) = rest.split_at_mut(part.len as usize);
-            let path = &self.paths[part.file];
+            let source = &self.files[part.file];
             let same = opened.take().filter(|(file, _)| *file == part.file);
             let file = match same {
                 Some((_, file)) => file,
                 None => self.open(part.file)?,
             };
             let (_, file) = opened.insert((part.file, file));
-            file.read_exact_at(here, part.offset)
-                .map_err(|source| match source.kind() {
-                    io::ErrorKind::UnexpectedEof => HashError::Changed { path: path.clone() },
-                    _ => HashError::Io {
-                        path: path.clone(),
-                        source,
-                    },
-                })?;
+            let read = file.read_exact_at(here, part.offset);
+            read.map_err(|error| failed(source, error))?;
         }
         self.lanes[lane] = Lane {
             open: opened,
@@ -211,39 +238,50 @@ impl<'a> Reader<'a> {
     /// Opens a file. If the process has too many open, this thread closes its own, and waits
     /// for others to do so.
     fn open(&mut self, file: usize) -> Result<File, HashError> {
-        let mut opened = open(self.layout, file, &self.paths[file]);
+        let mut opened = open(&self.files[file]);
         for pause in 0..PAUSES {
             if !matches!(&opened, Err(error) if error.is_out_of_files()) {
                 break;
             }
             self.lanes.iter_mut().for_each(|lane| lane.open = None);
             thread::sleep(PAUSE * pause.min(1)); // at first one's own may do
-            opened = open(self.layout, file, &self.paths[file]);
+            opened = open(&self.files[file]);
         }
         opened
     }
 }
 
-/// Opens a file that must have the size that `layout` says.
-fn open(layout: &Layout, file: usize, path: &Path) -> Result<File, HashError> {
-    let failed = |source| HashError::Io {
-        path: path.to_owned(),
-        source,
-    };
-    let opened = File::open(path).map_err(failed)?;
-    let range = layout.file_range(file);
-    if opened.metadata().map_err(failed)?.len() != range.end - range.start {
-        return Err(HashError::Changed {
-            path: path.to_owned(),
-        });
+/// Opens a file that must be as it was found.
+fn open(source: &Source) -> Result<File, HashError> {
+    let (file, stamp) = Stamp::open(&source.path).map_err(|error| failed(source, error))?;
+    unchanged(source, stamp)?;
+    Ok(file)
+}
+
+fn unchanged(source: &Source, now: Stamp) -> Result<(), HashError> {
+    match now == source.stamp {
+        true => Ok(()),
+        false => Err(HashError::Changed {
+            path: source.path.clone(),
+        }),
     }
-    Ok(opened)
+}
+
+/// What the system's refusal means for a file that could be read a while ago.
+fn failed(file: &Source, source: io::Error) -> HashError {
+    let path = file.path.clone();
+    match source.kind() {
+        io::ErrorKind::UnexpectedEof => HashError::Changed { path },
+        io::ErrorKind::NotFound => HashError::Vanished { path },
+        _ => HashError::Io { path, source },
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use sha1::{Digest, Sha1};
+    use std::path::Path;
 
     #[test]
     fn every_piece_whatever_the_files() {
@@ -258,11 +296,10 @@ mod tests {
             &[16384 * 40],
         ];
         for (case, lens) in cases.into_iter().enumerate() {
-            let (mut paths, mut all, mut sizes) = (Vec::new(), Vec::new(), Vec::new());
+            let (mut files, mut all, mut sizes) = (Vec::new(), Vec::new(), Vec::new());
             for (i, len) in lens.iter().enumerate() {
                 let bytes: Vec<u8> = (0..*len).map(|_| rng.u8(..)).collect();
-                paths.push(dir.path().join(format!("{case}-{i}")));
-                std::fs::write(&paths[i], &bytes).unwrap();
+                files.push(old(dir.path().join(format!("{case}-{i}")), &bytes));
                 sizes.push((*len as u64, false));
                 all.extend(bytes);
             }
@@ -270,7 +307,7 @@ mod tests {
             let expected: Vec<u8> = all.chunks(16384).flat_map(Sha1::digest).collect();
             for threads in [1, 3] {
                 assert_eq!(
-                    hash(&layout, &paths, threads, |_| {}).unwrap(),
+                    hash(&layout, &files, threads, |_| {}).unwrap(),
                     expected,
                     "{lens:?}"
                 );
@@ -278,38 +315,72 @@ mod tests {
         }
     }
 
+    /// A file of `bytes` that was last written to long ago.
+    fn old(path: PathBuf, bytes: &[u8]) -> Source {
+        std::fs::write(&path, bytes).unwrap();
+        let file = File::options().write(true).open(&path).unwrap();
+        file.set_modified(std::time::SystemTime::UNIX_EPOCH)
+            .unwrap();
+        Source::find(path).unwrap()
+    }
+
+    /// Whatever happens to a file, early or late, of the hashes nothing is believed, and
+    /// the error names that file and no other.
     #[test]
     fn files_that_change() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("x");
-        std::fs::write(&path, [7; 40_000]).unwrap();
-        let hashed = |len| {
-            let layout = Layout::new(16384, &[(len, false)]).unwrap();
-            hash(&layout, std::slice::from_ref(&path), 2, |_| {})
+        const LENS: [usize; 3] = [0, 20_000, 40_000];
+        type Change = fn(&Path);
+        let write = |path: &Path, bytes: &[u8]| std::fs::write(path, bytes).unwrap();
+        let grow: Change = |path| {
+            let mut file = File::options().append(true).open(path).unwrap();
+            io::Write::write_all(&mut file, b"x").unwrap();
         };
-        assert!(hashed(40_000).is_ok());
-        assert!(
-            matches!(hashed(40_001), Err(HashError::Changed { .. })),
-            "cut"
-        );
-        assert!(
-            matches!(hashed(39_999), Err(HashError::Changed { .. })),
-            "grown"
-        );
-
-        // It grows after the last piece was read.
-        let layout = Layout::new(16384, &[(40_000, false)]).unwrap();
-        let grow = |pieces| {
-            if pieces == 3 {
-                std::fs::write(&path, [7; 50_000]).unwrap();
+        let cut: Change = |path| {
+            let file = File::options().write(true).open(path).unwrap();
+            file.set_len(file.metadata().unwrap().len() / 2).unwrap();
+        };
+        let rewrite: Change = |path| {
+            let file = File::options().write(true).open(path).unwrap();
+            file.write_all_at(b"other", 3).unwrap();
+        };
+        let replace: Change = |path| {
+            let other = path.with_extension("new");
+            std::fs::copy(path, &other).unwrap();
+            std::fs::rename(other, path).unwrap();
+        };
+        let link: Change = |path| {
+            let other = path.with_extension("moved");
+            std::fs::rename(path, &other).unwrap();
+            std::os::unix::fs::symlink(other, path).unwrap();
+        };
+        let remove: Change = |path| std::fs::remove_file(path).unwrap();
+        let changes = [grow, cut, rewrite, replace, link, remove];
+        for (number, change) in changes.into_iter().enumerate() {
+            // To cut an empty file is no change.
+            for victim in (0..LENS.len()).filter(|victim| (number, *victim) != (1, 0)) {
+                for at_piece in [0, 4] {
+                    let dir = tempfile::tempdir().unwrap();
+                    let files =
+                        LENS.map(|len| old(dir.path().join(len.to_string()), &[7; 40_000][..len]));
+                    write(&dir.path().join("new"), b"of no concern");
+                    let path = &files[victim].path;
+                    if at_piece == 0 {
+                        change(path);
+                    }
+                    let layout = Layout::new(16384, &LENS.map(|len| (len as u64, false))).unwrap();
+                    let late = |pieces| {
+                        if pieces == at_piece {
+                            change(path);
+                        }
+                    };
+                    let named = match hash(&layout, &files, 2, late) {
+                        Err(HashError::Changed { path }) if number < 5 => path,
+                        Err(HashError::Vanished { path }) if number == 5 => path,
+                        other => panic!("change {number} of {victim} at {at_piece}: {other:?}"),
+                    };
+                    assert_eq!(named, *path, "change {number}");
+                }
             }
-        };
-        let grown = hash(&layout, std::slice::from_ref(&path), 1, grow);
-        assert!(
-            matches!(grown, Err(HashError::Changed { .. })),
-            "grown late"
-        );
-        std::fs::remove_file(&path).unwrap();
-        assert!(matches!(hashed(40_000), Err(HashError::Io { .. })), "gone");
+        }
     }
 }

@@ -12,10 +12,12 @@ pub mod download;
 pub mod hashing;
 pub mod help;
 pub mod metadata;
+pub mod save;
 pub mod show;
 pub mod signals;
 pub mod source;
 pub mod split;
+pub mod stamp;
 pub mod values;
 
 use crate::engine;
@@ -23,9 +25,7 @@ use crate::human;
 use crate::progress::complain;
 use args::{Command, NoCommand};
 use std::error::Error;
-use std::fs::OpenOptions;
 use std::io::{self, Write};
-use std::path::Path;
 
 /// Why a job could not be done.
 #[derive(Debug, PartialEq, Eq)]
@@ -96,53 +96,4 @@ fn warn(message: &str) {
 /// One JSON object and the end of its line.
 fn json_line(value: &impl serde::Serialize) -> Result<String, Failure> {
     Ok(human::escaped_json(&serde_json::to_string(value)?) + "\n")
-}
-
-/// Saves a new file; one that is there already is never overwritten, and half a file
-/// is not left.
-fn save(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let failed = |error: io::Error| {
-        let what_to_do = match error.kind() {
-            io::ErrorKind::AlreadyExists => "it is there already; give another -o FILE".to_string(),
-            io::ErrorKind::NotFound => "there is no such folder; make it first".to_string(),
-            io::ErrorKind::FileTooLarge => {
-                format!("{error}; the limit of this process (ulimit -f) may be too low")
-            }
-            _ => error.to_string(),
-        };
-        Failure::Failed(format!("cannot save {}: {what_to_do}", path.display()))
-    };
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .open(path)
-        .map_err(failed)?;
-    file.write_all(bytes).map_err(|error| {
-        let _ = std::fs::remove_file(path);
-        failed(error)
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn saving_never_overwrites() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("x.torrent");
-        save(&path, b"one").unwrap();
-        let cases = [
-            (path.clone(), "there already"),
-            (dir.path().join("a/b"), "no such folder"),
-        ];
-        for (path, why) in cases {
-            let Failure::Failed(text) = save(&path, b"two").unwrap_err() else {
-                panic!("wrong kind")
-            };
-            let start = format!("cannot save {}: ", path.display());
-            assert!(text.starts_with(&start) && text.contains(why), "{text}");
-        }
-        assert_eq!(std::fs::read(&path).unwrap(), b"one");
-    }
 }

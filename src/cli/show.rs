@@ -1,9 +1,10 @@
 //! `storrent show`: prints what a torrent holds.
 
 use super::args::Show;
+use super::save::Output;
 use super::signals::Interrupts;
 use super::source::{self, Given, Torrent};
-use super::{Failure, json_line, metadata, print, save, warn};
+use super::{Failure, json_line, metadata, print, warn};
 use crate::human::{count, date, escaped, grouped, size, size_exact};
 use crate::magnet;
 use crate::metainfo::Metainfo;
@@ -14,6 +15,7 @@ use serde::Serialize;
 /// # Errors
 /// [`Failure`], if the torrent can't be read, or not saved where `-o` says.
 pub fn run(options: &Show, interrupts: &Interrupts) -> Result<u8, Failure> {
+    let output = options.output.as_deref().map(Output::new).transpose()?;
     let Torrent { metainfo, bytes } = match source::given(&options.source, None)? {
         Given::Link(magnet) => match metadata::fetch(magnet, options, interrupts)? {
             Ok(torrent) => torrent,
@@ -21,8 +23,8 @@ pub fn run(options: &Show, interrupts: &Interrupts) -> Result<u8, Failure> {
         },
         Given::Torrent(torrent) => *torrent,
     };
-    if let Some(path) = &options.output {
-        save(path, &bytes)?;
+    if let Some(output) = output {
+        output.save(&bytes)?;
     }
     if !options.quiet {
         metainfo.warnings.iter().for_each(|warning| warn(warning));

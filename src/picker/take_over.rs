@@ -24,7 +24,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 const SHARED_BLOCKS: usize = 8;
 
 /// The most peers that one block is asked of. Those before the last are far slower than it.
-const MAX_HOLDERS: u8 = 4;
+pub(super) const MAX_HOLDERS: u8 = 4;
 
 /// A peer is far slower if it takes so many times as long for a block.
 const FAR_SLOWER: f64 = 4.0;

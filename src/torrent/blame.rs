@@ -60,11 +60,18 @@ pub struct Attempt {
 #[derive(Debug, Default)]
 pub struct Blame {
     attempts: HashMap<PieceIndex, Vec<Attempt>>,
+    /// Pieces whose hash was wrong, and whose blocks are being hashed.
+    awaited: BTreeSet<PieceIndex>,
     /// Pieces that can never be right, and are given up.
     damaged: BTreeSet<PieceIndex>,
 }
 
 impl Blame {
+    /// Whether the blocks of a bad attempt were being hashed; from now on they are not.
+    pub fn is_awaited(&mut self, piece: PieceIndex) -> bool {
+        self.awaited.remove(&piece)
+    }
+
     /// Remembers an attempt whose hash was wrong.
     pub fn remember(&mut self, piece: PieceIndex, attempt: Attempt) {
         let attempts = self.attempts.entry(piece).or_default();
@@ -158,6 +165,7 @@ impl Torrent {
             self.refetch(piece);
             return self.feed_hungry(now, budgets, actions);
         }
+        self.blame.awaited.insert(piece);
         actions.push(Action::HashBlocks(piece));
     }
 

@@ -276,6 +276,12 @@ impl Torrent {
         self.phase = Phase::Downloading;
     }
 
+    /// Panics if the picker's books do not agree with one another. For tests.
+    #[cfg(any(test, debug_assertions))]
+    pub fn check(&self) {
+        self.picker.check();
+    }
+
     /// The pieces that are verified and on disk.
     pub fn have(&self) -> &Bitfield {
         &self.content.have
@@ -480,14 +486,14 @@ impl Torrent {
         budgets: &mut Budgets,
     ) -> Vec<Action> {
         let mut actions = Vec::new();
-        if self.content.have.has(piece) {
+        if self.blame.is_awaited(piece) {
+            self.on_bad_blocks(piece, blocks, &mut actions);
+            self.feed_hungry(now, budgets, &mut actions);
+        } else if self.content.have.has(piece) {
             for liar in self.blame.judge(piece, blocks) {
                 self.ban(liar, piece, &mut actions);
             }
-        } else {
-            self.on_bad_blocks(piece, blocks, &mut actions);
-            self.feed_hungry(now, budgets, &mut actions);
-        }
+        } // else it was had, and is lost since
         self.check_damaged(&mut actions);
         actions
     }

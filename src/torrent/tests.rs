@@ -18,6 +18,7 @@ mod links;
 mod pex;
 mod pieces;
 mod sim;
+mod stateful;
 mod swarm;
 mod web;
 

@@ -4,7 +4,8 @@
 //! needed, and what was downloaded is compared with bytes made anew: no original is
 //! kept that a mistake could change as well.
 
-use crate::cli::{Failure, hashing};
+use crate::cli::Failure;
+use crate::cli::hashing::{self, Source};
 use crate::compose::{self, Content as Kind, Info, Outside};
 use crate::engine::cores;
 use crate::layout::Layout;
@@ -75,8 +76,11 @@ impl Content {
     pub fn torrent(&self, dirs: [&Path; 3], tracker: &str) -> Result<Vec<u8>, Failure> {
         let sizes = self.lengths.map(|length| (length, false));
         let layout = Layout::new(self.piece_length.into(), &sizes)?;
-        let paths: Vec<PathBuf> = (0..).zip(dirs).map(|(file, dir)| path(dir, file)).collect();
-        let hashes = hashing::hash(&layout, &paths, cores(), |_| {})?;
+        let sources = (0..)
+            .zip(dirs)
+            .map(|(file, dir)| Source::find(path(dir, file)));
+        let sources = sources.collect::<Result<Vec<_>, _>>()?;
+        let hashes = hashing::hash(&layout, &sources, cores(), |_| {})?;
         let files = FILES.map(|name| vec![name.to_string()]);
         let files: Vec<_> = files.into_iter().zip(self.lengths).collect();
         let info = Info {

@@ -6,6 +6,7 @@
 //! of [`crate::peer`], also its naps, see [`crate::peer::patience`]), the disks (one byte for each block:
 //! true, or whose lie) and the checker (it looks at those bytes).
 
+mod faults;
 mod thread;
 
 use super::super::rate::{Budget, Budgets};
@@ -61,6 +62,11 @@ pub struct Node {
     pub blocks: u32,
     /// Blocks that it gave.
     pub given: u32,
+    max_peers: usize,
+    /// How often it was started anew: what was on its way to the run before is void.
+    life: u32,
+    /// Its disk failed, and that was its end.
+    pub dead: bool,
 }
 
 enum Event {
@@ -70,9 +76,10 @@ enum Event {
     LineFree(usize),
     Wake(usize, PeerKey),
     Tick(usize),
-    Verdicts(usize, Vec<PieceIndex>),
-    Hashes(usize, PieceIndex),
-    Surveyed(usize),
+    /// To this node, in this life.
+    Verdicts(usize, u32, Vec<PieceIndex>),
+    Hashes(usize, u32, PieceIndex),
+    Surveyed(usize, u32),
     Refused(usize, PeerKey),
 }
 
@@ -119,6 +126,8 @@ pub struct World {
     tick: Duration,
     events: BinaryHeap<Reverse<Due>>,
     count: u64,
+    /// How often the picker's books might have been checked.
+    checks: u64,
     pending: VecDeque<Now>,
     rng: fastrand::Rng,
 }
@@ -134,6 +143,7 @@ impl World {
             tick,
             events: BinaryHeap::new(),
             count: 0,
+            checks: 0,
             pending: VecDeque::new(),
             rng: fastrand::Rng::with_seed(11),
         }
@@ -174,19 +184,11 @@ impl World {
         } else {
             Bitfield::none(pieces)
         };
-        let mut setup = super::setup(self.layout.clone(), have);
-        setup.peer_id = Self::peer_id(index);
-        setup.max_peers = max_peers;
-        setup.seed = index as u64;
-        setup.afterwards = Afterwards::Seed {
-            ratio: None,
-            time: None,
-        };
         let at = self.at();
         let per_piece = self.layout.blocks_in(PieceIndex::unchecked(0));
         let blocks = (per_piece * pieces) as usize;
         self.nodes.push(Node {
-            torrent: Torrent::new(setup, at),
+            torrent: self.new_torrent(index, have, max_peers),
             disk: vec![role.seed.then_some(true); blocks],
             role,
             budgets: Budgets {
@@ -204,13 +206,33 @@ impl World {
             fooled_by: HashMap::new(),
             blocks: 0,
             given: 0,
+            max_peers,
+            life: 0,
+            dead: false,
         });
-        let actions = self.nodes[index].torrent.start(at);
-        self.nodes[index].completions = 0;
-        self.perform(index, actions);
+        self.join(index);
         let first = Duration::from_micros(self.rng.u64(..self.tick.as_micros() as u64));
         self.after(first, Event::Tick(index));
         index
+    }
+
+    fn new_torrent(&self, index: usize, have: Bitfield, max_peers: usize) -> Torrent {
+        let mut setup = super::setup(self.layout.clone(), have);
+        setup.peer_id = Self::peer_id(index);
+        setup.max_peers = max_peers;
+        setup.seed = index as u64;
+        setup.afterwards = Afterwards::Seed {
+            ratio: None,
+            time: None,
+        };
+        Torrent::new(setup, self.at())
+    }
+
+    fn join(&mut self, index: usize) {
+        let at = self.at();
+        let actions = self.nodes[index].torrent.start(at);
+        self.nodes[index].completions = 0;
+        self.perform(index, actions);
     }
 
     /// Somebody tells `node` of others.
@@ -272,12 +294,18 @@ impl World {
             }
             Event::Tick(index) => {
                 let node = &mut self.nodes[index];
+                if node.dead {
+                    return;
+                }
                 let actions = node.torrent.on_tick(at, &mut node.budgets);
                 self.perform(index, actions);
                 self.after(self.tick, Event::Tick(index));
             }
-            Event::Verdicts(index, pieces) => {
+            Event::Verdicts(index, life, pieces) => {
                 let node = &mut self.nodes[index];
+                if node.life != life {
+                    return;
+                }
                 let per_piece = self.layout.blocks_in(PieceIndex::unchecked(0));
                 let verdicts: Vec<(PieceIndex, Verdict)> = pieces
                     .iter()
@@ -295,17 +323,25 @@ impl World {
                     .collect();
                 let actions = node.torrent.on_verdicts(&verdicts, at, &mut node.budgets);
                 let (have, came) = (node.torrent.have_bytes, node.torrent.downloaded);
-                assert!(node.role.seed || have <= came, "has {have}, {came} came");
+                // Of an earlier life it has what was on the disk then.
+                let fresh = !node.role.seed && life == 0;
+                assert!(!fresh || have <= came, "has {have}, {came} came");
                 self.perform(index, actions);
             }
-            Event::Surveyed(index) => {
+            Event::Surveyed(index, life) => {
                 let node = &mut self.nodes[index];
+                if node.life != life {
+                    return;
+                }
                 let found = Surveyed::default();
                 let actions = node.torrent.on_surveyed(&found, at, &mut node.budgets);
                 self.perform(index, actions);
             }
-            Event::Hashes(index, piece) => {
+            Event::Hashes(index, life, piece) => {
                 let node = &mut self.nodes[index];
+                if node.life != life {
+                    return;
+                }
                 let per_piece = self.layout.blocks_in(PieceIndex::unchecked(0));
                 let hashes: Vec<[u8; 20]> = (0..self.layout.blocks_in(piece))
                     .map(|n| {
@@ -362,6 +398,7 @@ impl World {
 
     fn perform(&mut self, index: usize, actions: Vec<Action>) {
         let at = self.at();
+        self.check_books(index);
         for action in actions {
             let node = &mut self.nodes[index];
             match action {
@@ -370,7 +407,8 @@ impl World {
                     let key = PeerKey(node.keys);
                     node.torrent.on_dial(key, addr, at);
                     let target = Self::node_at(addr);
-                    let Some(there) = self.nodes.get_mut(target) else {
+                    let there = self.nodes.get_mut(target);
+                    let Some(there) = there.filter(|there| !there.dead) else {
                         self.after(self.delay, Event::Refused(index, key));
                         continue;
                     };
@@ -428,14 +466,17 @@ impl World {
                 }
                 Action::HangUp(key) => self.close(index, key, "no longer needed"),
                 Action::Verify(pieces) => {
-                    self.after(Duration::from_millis(2), Event::Verdicts(index, pieces));
+                    let verdicts = Event::Verdicts(index, node.life, pieces);
+                    self.after(Duration::from_millis(2), verdicts);
                 }
                 Action::Survey(_) => {
-                    self.after(Duration::from_millis(2), Event::Surveyed(index));
+                    let life = node.life;
+                    self.after(Duration::from_millis(2), Event::Surveyed(index, life));
                 }
                 Action::Fail(why) => panic!("node {index} failed: {why}"),
                 Action::HashBlocks(piece) => {
-                    self.after(Duration::from_millis(2), Event::Hashes(index, piece));
+                    let hashes = Event::Hashes(index, node.life, piece);
+                    self.after(Duration::from_millis(2), hashes);
                 }
                 Action::Complete => {
                     node.complete_at = Some(self.now);
@@ -493,6 +534,16 @@ impl World {
             self.after(self.delay, Event::Greet(other.0, other.1, true));
         }
         self.perform(index, actions);
+    }
+
+    /// The picker's books, after each event of a small torrent; to look through those of
+    /// a large one takes long, and it has more events to choose from.
+    fn check_books(&mut self, index: usize) {
+        self.checks += 1;
+        let blocks = self.nodes[index].disk.len() as u64;
+        if self.checks.is_multiple_of(1 + blocks / 64) {
+            self.nodes[index].torrent.picker.check();
+        }
     }
 
     /// The truth about what the peers of `index` have against what its picker counts.

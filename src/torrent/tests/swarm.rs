@@ -183,3 +183,80 @@ fn a_flash_crowd_shares() {
         );
     }
 }
+
+/// Lines break in the middle of pieces, programs are killed and started again, disks fail,
+/// and some peers lie: who is left completes, and nobody who is honest is banned.
+#[test]
+fn a_swarm_outlives_faults() {
+    const SEEDS: usize = 3;
+    const LIARS: usize = 3;
+    const NODES: usize = 30;
+    let is_honest = |node: &usize| !(SEEDS..SEEDS + LIARS).contains(node);
+    for chance in 0..4 {
+        let piece_length = 3 * u64::from(BLOCK_LEN);
+        let layout = layout(piece_length, 60 * piece_length - 20_000);
+        let tick = Duration::from_millis(100);
+        let mut world = World::new(layout, Duration::from_millis(20), tick);
+        let mut rng = fastrand::Rng::with_seed(chance);
+        for node in 0..NODES {
+            let lies_one_in = if is_honest(&node) { 0 } else { 20 };
+            let role = Role {
+                seed: node < SEEDS + LIARS,
+                lies_one_in,
+                up: 300_000,
+            };
+            world.add(role, 8);
+        }
+        let meet = |world: &mut World, rng: &mut fastrand::Rng, node| {
+            let others: Vec<usize> = (0..6).map(|_| rng.usize(..NODES)).collect();
+            world.introduce(node, &others);
+        };
+        (0..NODES).for_each(|node| meet(&mut world, &mut rng, node));
+        let done = |world: &World| {
+            let mut left = world.nodes.iter().filter(|node| !node.dead);
+            left.all(|node| node.torrent.is_seed())
+        };
+        let (mut restarts, mut broken) = (0, 0);
+        for step in 1..2_000 {
+            if world.run(Duration::from_millis(200) * step, done) {
+                break;
+            }
+            // For the first minute hardly anybody is left in peace.
+            if step < 300 {
+                let node = rng.usize(..NODES);
+                broken += usize::from(!world.nodes[node].torrent.is_seed());
+                world.sever_one(node);
+            }
+            let leech = rng.usize(SEEDS + LIARS..NODES);
+            if step < 300 && step.is_multiple_of(3) && !world.nodes[leech].dead {
+                restarts += usize::from(!world.nodes[leech].torrent.is_seed());
+                world.restart(leech);
+                meet(&mut world, &mut rng, leech);
+            }
+            if [4, 9, 14].contains(&step) {
+                world.fail(leech);
+            }
+            if step == 20 {
+                world.fail(0);
+            }
+        }
+        assert!(done(&world), "chance {chance}: not complete");
+        assert!(
+            restarts > 2 && broken > 10,
+            "{restarts} and {broken} faults"
+        );
+        let left = |node: &usize| !world.nodes[*node].dead;
+        for index in (0..NODES).filter(is_honest).filter(left) {
+            world.check_availability(index);
+            let swarm = &world.nodes[index].torrent.swarm;
+            for other in (0..NODES).filter(is_honest) {
+                let (addr, id) = (World::addr(other), World::peer_id(other));
+                let banned = swarm.is_banned(addr, id, true);
+                assert!(
+                    !banned,
+                    "chance {chance}: {index} banned {other}, which is honest"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! What goes wrong in life: lines break, disks fail, programs are started anew.
+
+use super::*;
+
+impl World {
+    /// Of the connections of `index`, one that chance chooses breaks: what was on its way
+    /// never arrives, and both ends find out at once.
+    pub fn sever_one(&mut self, index: usize) {
+        let count = self.nodes[index].sides.len();
+        if count > 0 {
+            let chosen = self.rng.usize(..count);
+            let key = self.nodes[index].sides.keys().nth(chosen).copied();
+            key.into_iter().for_each(|key| self.sever(index, key));
+        }
+    }
+
+    fn sever(&mut self, index: usize, key: PeerKey) {
+        let other = self.nodes[index].sides.get(&key).map(|side| side.other);
+        self.close(index, key, "the line broke");
+        if let Some((there, their_key)) = other {
+            self.close(there, their_key, "the line broke");
+        }
+        self.settle();
+    }
+
+    /// The disk of `index` fails: all its connections end, and it is heard of no more.
+    pub fn fail(&mut self, index: usize) {
+        self.hang_up(index);
+        self.nodes[index].dead = true;
+    }
+
+    /// The program of `index` is killed and started again: it has what it had verified,
+    /// and knows nobody.
+    pub fn restart(&mut self, index: usize) {
+        self.hang_up(index);
+        let node = &self.nodes[index];
+        let have = node.torrent.have().clone();
+        let torrent = self.new_torrent(index, have, node.max_peers);
+        let node = &mut self.nodes[index];
+        node.torrent = torrent;
+        node.complete_at = None;
+        node.orders.clear();
+        node.cancelled.clear();
+        node.fooled_by.clear();
+        self.join(index);
+        self.settle();
+    }
+
+    /// Nothing that was on its way to this life of the node arrives in the next.
+    fn hang_up(&mut self, index: usize) {
+        let keys: Vec<PeerKey> = self.nodes[index].sides.keys().copied().collect();
+        keys.into_iter().for_each(|key| self.sever(index, key));
+        self.nodes[index].life += 1;
+    }
+}

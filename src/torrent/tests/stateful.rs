@@ -1,0 +1,544 @@
+//! Whatever happens in whatever order: random events, each such as a thread could send it,
+//! and after each of them the books must agree.
+//!
+//! A peer's thread is played by [`Thread`]: it obeys the rules of [`crate::messages`], but
+//! it and main hear of each other late, by any number of other events, as in life. What
+//! a thread has on order and what the picker has leased to it must then be the same
+//! whenever nothing is on its way between the two.
+
+mod thread;
+
+use super::super::webseeds::WebSeedIndex;
+use super::*;
+use crate::layout::spans_of;
+use crate::messages::Shortage;
+use std::collections::{HashMap, HashSet, VecDeque};
+use thread::Thread;
+
+type Blocks = HashSet<(PieceIndex, u32)>;
+
+/// A torrent and all who talk to it.
+struct Chaos {
+    rig: Rig,
+    rng: fastrand::Rng,
+    threads: BTreeMap<PeerKey, Thread>,
+    keys: u32,
+    unverified: Vec<PieceIndex>,
+    to_hash: Vec<PieceIndex>,
+    /// The pieces that we had when a look at the disk was asked for.
+    to_survey: Option<Bitfield>,
+    /// Somebody may still remove a file.
+    harm_left: bool,
+    /// It cannot go on.
+    failed: bool,
+    /// Of so many verdicts one is bad.
+    bad_one_in: u32,
+    stopped: bool,
+}
+
+impl Chaos {
+    fn new(seed: u64) -> Self {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        // Pieces of one block to three, some of them padding or in part, in files of any size.
+        let block = u64::from(BLOCK_LEN);
+        let piece_length = [block / 2, block, 3 * block][rng.usize(..3)];
+        let files: Vec<(u64, bool)> = (0..rng.u32(1..8))
+            .map(|n| (rng.u64(..6 * piece_length), n > 0 && rng.u32(..4) == 0))
+            .chain([(1, false)])
+            .collect();
+        let layout = Layout::new(piece_length, &files).unwrap();
+        let mut rig = Rig::of(layout.clone(), |setup| {
+            setup.max_peers = rng.usize(2..9);
+            setup.sequential = rng.bool();
+            setup.dht = rng.bool();
+            setup.seed = seed;
+            setup.web_seeds = (0..rng.u32(..3)).map(|n| format!("http://w{n}/")).collect();
+            setup.trackers = vec![vec!["http://t/a".into()]];
+            if rng.bool() {
+                setup.afterwards = Afterwards::Seed {
+                    ratio: None,
+                    time: None,
+                };
+            }
+            let content = content(setup);
+            let wanted = |rng: &mut fastrand::Rng| rng.u32(..4) > 0;
+            content
+                .wanted_files
+                .iter_mut()
+                .for_each(|file| *file = wanted(&mut rng));
+            *content.wanted_files.last_mut().unwrap() = true;
+            let had = layout.all_pieces().filter(|_| rng.u32(..5) == 0);
+            had.for_each(|piece| _ = content.have.insert(piece));
+        });
+        let limit = [0, 0, 200_000][rng.usize(..3)];
+        rig.budgets.down = Budget::new(limit, rig.now);
+        rig.budgets.up = Budget::new(limit, rig.now);
+        let mut chaos = Self {
+            rig,
+            threads: BTreeMap::new(),
+            keys: 0,
+            unverified: Vec::new(),
+            to_hash: Vec::new(),
+            to_survey: None,
+            harm_left: true,
+            failed: false,
+            bad_one_in: rng.u32(1..20),
+            stopped: false,
+            rng,
+        };
+        let actions = chaos.rig.torrent.start(chaos.rig.now);
+        chaos.perform(actions);
+        chaos
+    }
+
+    fn new_key(&mut self) -> PeerKey {
+        self.keys += 1;
+        PeerKey(self.keys)
+    }
+
+    fn perform(&mut self, actions: Vec<Action>) {
+        let now = self.rig.now;
+        for action in actions {
+            match action {
+                Action::Dial(addr) if self.rng.u32(..5) > 0 => {
+                    let key = self.new_key();
+                    self.rig.torrent.on_dial(key, addr, now);
+                    self.threads.insert(key, Thread::default());
+                }
+                Action::Dial(addr) => {
+                    let torrent = &mut self.rig.torrent;
+                    torrent.on_dial_failed(addr, Shortage::Threads, now);
+                }
+                Action::OpenWebSeed(index, _) => self.open_web_seed(index),
+                Action::Send(key, command) => {
+                    if let Some(thread) = self.threads.get_mut(&key) {
+                        thread.inbox.push_back(Some(command));
+                    }
+                }
+                Action::HangUp(key) => {
+                    if let Some(thread) = self.threads.get_mut(&key) {
+                        thread.inbox.push_back(None);
+                    }
+                }
+                Action::Welcome(key) => {
+                    let all = Bitfield::all(self.rig.layout.pieces());
+                    let thread = self.threads.get_mut(&key).expect("who greeted");
+                    (thread.greeted, thread.chokes) = (true, true);
+                    // Half of them are seeds that serve us at once.
+                    if self.rng.bool() {
+                        thread.chokes = false;
+                        thread.have = Some(all.clone());
+                        thread.say(PeerEvent::Pieces(all));
+                        thread.say(PeerEvent::Choked(false));
+                    }
+                }
+                Action::Verify(pieces) => {
+                    for piece in &pieces {
+                        assert!(!self.unverified.contains(piece), "verified twice");
+                        assert!(!self.rig.torrent.have().has(*piece), "verified again");
+                        self.check_unwritten(*piece);
+                    }
+                    self.unverified.extend(pieces);
+                }
+                Action::HashBlocks(piece) => self.to_hash.push(piece),
+                Action::Survey(have) => {
+                    assert!(self.to_survey.is_none(), "one look at a time");
+                    self.to_survey = Some(have);
+                }
+                Action::Fail(_) => self.failed = true,
+                Action::Announce(index, request) => {
+                    let left = request.event == AnnounceEvent::Stopped;
+                    assert!(!left || self.stopped, "says goodbye too early");
+                    let _ = index;
+                }
+                Action::SearchDht { .. }
+                | Action::EnterDht(_)
+                | Action::AnnounceLocally
+                | Action::Learnt(_)
+                | Action::Tell(_)
+                | Action::Complete => {}
+            }
+        }
+    }
+
+    fn open_web_seed(&mut self, index: WebSeedIndex) {
+        if self.rng.u32(..5) == 0 {
+            let now = self.rig.now;
+            return self.rig.torrent.on_web_seed_failed(index, "no", now);
+        }
+        let key = self.new_key();
+        self.rig.torrent.on_web_seed(key, index, self.rig.now);
+        let thread = Thread {
+            greeted: true,
+            is_web: true,
+            ..Thread::default()
+        };
+        self.threads.insert(key, thread);
+    }
+
+    /// Nobody has a block of `piece` in hand: it is verified, or about to be.
+    fn check_unwritten(&self, piece: PieceIndex) {
+        for (key, thread) in &self.threads {
+            let writes = thread.orders.iter().any(|(ordered, _)| *ordered == piece);
+            assert!(!writes, "{key:?} may still write to {piece:?}");
+        }
+    }
+
+    /// Something happens.
+    fn happen(&mut self) {
+        match self.rng.u32(..40) {
+            0 => self.arrive(),
+            1 => {
+                let addrs = [addr(self.rng.u8(1..40)), addr(self.rng.u8(1..40))];
+                let mut actions = Vec::new();
+                let now = self.rig.now;
+                self.rig
+                    .torrent
+                    .on_addresses(addrs, Source::Tracker, now, &mut actions);
+                self.perform(actions);
+            }
+            2 | 3 => {
+                let millis = [1, 100, 1000, 30_000][self.rng.usize(..4)];
+                let actions = self.rig.pass(Duration::from_millis(millis));
+                self.perform(actions);
+            }
+            4 | 5 => self.verdict(),
+            6 => self.hashes(),
+            7 => self.survey(),
+            _ => self.some_thread(),
+        }
+    }
+
+    fn arrive(&mut self) {
+        let key = self.new_key();
+        self.threads.insert(key, Thread::default());
+        self.greet(key, true);
+    }
+
+    fn greet(&mut self, key: PeerKey, incoming: bool) {
+        let n = self.rng.u8(1..40);
+        let handshake = Handshake::new(InfoHash([7; 20]), PeerId([n; 20]));
+        let known = self.rig.torrent.peers.get(&key).map(|peer| peer.addr);
+        let from = known.unwrap_or(addr(n));
+        let now = self.rig.now;
+        let actions = self
+            .rig
+            .torrent
+            .on_greeted(key, from, &handshake, incoming, now);
+        // Whoever is not welcome has a thread all the same, until it hears so.
+        self.perform(actions);
+    }
+
+    fn verdict(&mut self) {
+        if self.unverified.is_empty() {
+            return;
+        }
+        let piece = self
+            .unverified
+            .swap_remove(self.rng.usize(..self.unverified.len()));
+        self.check_unwritten(piece);
+        let layout = &self.rig.layout;
+        let mut blocks = 0..layout.blocks_in(piece);
+        // A false hash over nothing but padding is no fault of anybody's.
+        let padding = blocks.all(|number| layout.block(piece, number).is_none());
+        let bad = self.bad_one_in > 1 && self.rng.u32(..self.bad_one_in) == 0;
+        let verdict = match padding || !bad {
+            true => Verdict::Right,
+            false if self.rng.u32(..4) == 0 => Verdict::Moved,
+            false => Verdict::False,
+        };
+        let verdicts = [(piece, verdict)];
+        let Rig {
+            torrent,
+            now,
+            budgets,
+            ..
+        } = &mut self.rig;
+        let actions = torrent.on_verdicts(&verdicts, *now, budgets);
+        self.perform(actions);
+    }
+
+    fn hashes(&mut self) {
+        let Some(piece) = self.to_hash.pop() else {
+            return;
+        };
+        let blocks = self.rig.layout.blocks_in(piece);
+        let hashes: Vec<[u8; 20]> = (0..blocks).map(|_| [self.rng.u8(..50); 20]).collect();
+        let Rig {
+            torrent,
+            now,
+            budgets,
+            ..
+        } = &mut self.rig;
+        let actions = torrent.on_block_hashes(piece, &hashes, *now, budgets);
+        self.perform(actions);
+    }
+
+    /// The look at the disk is over; once in the life of a torrent it finds a file gone.
+    fn survey(&mut self) {
+        let Some(had) = self.to_survey.take() else {
+            return;
+        };
+        let mut surveyed = Surveyed::default();
+        let layout = self.rig.layout.clone();
+        if self.harm_left && self.bad_one_in > 1 && self.rng.bool() {
+            self.harm_left = false;
+            let file = self.rng.usize(..layout.files());
+            surveyed.changed = vec![(file, "x".into())];
+            let pieces = layout.pieces_of_file(file).filter_map(|i| layout.piece(i));
+            surveyed.lost = pieces.filter(|p| had.has(*p) && self.rng.bool()).collect();
+        }
+        let Rig {
+            torrent,
+            now,
+            budgets,
+            ..
+        } = &mut self.rig;
+        let actions = torrent.on_surveyed(&surveyed, *now, budgets);
+        self.perform(actions);
+    }
+
+    /// A thread does something, or main hears from it.
+    fn some_thread(&mut self) {
+        let keys: Vec<PeerKey> = self.threads.keys().copied().collect();
+        let Some(&key) = keys.get(self.rng.usize(..keys.len().max(1))) else {
+            return;
+        };
+        if self.rng.u32(..3) == 0 {
+            return self.hear(key);
+        }
+        let pieces = self.rig.layout.pieces();
+        let Some(thread) = self.threads.get_mut(&key) else {
+            return;
+        };
+        if thread.over {
+            return self.hear(key);
+        }
+        if !thread.greeted {
+            return match self.rng.u32(..4) {
+                0 => thread.close(),
+                1 if thread.inbox.is_empty() && !self.rig.torrent.peers[&key].incoming => {
+                    self.greet(key, false);
+                }
+                _ => thread.hear(),
+            };
+        }
+        match self.rng.u32(..16) {
+            0 if !thread.is_web && self.rng.bool() => {
+                let have = thread.have.get_or_insert_with(|| Bitfield::none(pieces));
+                let fresh = self.rig.layout.all_pieces().filter(|_| self.rng.bool());
+                fresh.for_each(|piece| _ = have.insert(piece));
+                let event = PeerEvent::Pieces(have.clone());
+                thread.say(event);
+            }
+            1 if !thread.is_web => {
+                let have = thread.have.get_or_insert_with(|| Bitfield::none(pieces));
+                let piece = self.rig.layout.piece(self.rng.u32(..pieces));
+                if let Some(piece) = piece.filter(|piece| have.insert(*piece)) {
+                    thread.say(PeerEvent::Have(piece));
+                }
+            }
+            2 if !thread.is_web => {
+                thread.chokes = self.rng.u32(..6) == 0;
+                let chokes = thread.chokes;
+                thread.say(PeerEvent::Choked(chokes));
+                if chokes && !thread.orders.is_empty() {
+                    let lost = thread.take(&mut self.rng, usize::MAX);
+                    thread.asking = false;
+                    thread.say(PeerEvent::Released(lost));
+                }
+            }
+            3 if !thread.is_web => thread.say(PeerEvent::Interested(self.rng.bool())),
+            4 => {
+                let most = self.rng.usize(..4);
+                let lost = thread.take(&mut self.rng, most);
+                if !lost.is_empty() {
+                    thread.asking = false;
+                    thread.say(PeerEvent::Released(lost));
+                }
+            }
+            5 => thread.say(PeerEvent::Snubbed),
+            6 if self.rng.u32(..10) == 0 => thread.close(),
+            7 if thread.is_web && self.rng.u32(..10) == 0 => {
+                let file = self.rng.usize(..self.rig.layout.files());
+                thread.say(PeerEvent::Lacks {
+                    file,
+                    why: "no".into(),
+                });
+            }
+            8 => thread.say(PeerEvent::Traffic { down: 1000, up: 10 }),
+            9 | 10 => thread.hear(),
+            11 | 12 if !thread.asking && !thread.chokes => {
+                thread.asking = true;
+                thread.say(PeerEvent::Want(self.rng.u32(1..12)));
+            }
+            _ => {
+                let most = self.rng.usize(1..5);
+                let stored = thread.take(&mut self.rng, most);
+                for span in &stored {
+                    let piece = span.piece();
+                    assert!(!self.rig.torrent.have().has(piece), "writes to {piece:?}");
+                    assert!(!self.unverified.contains(&piece), "writes to {piece:?}");
+                }
+                if !stored.is_empty() {
+                    thread.say(PeerEvent::Stored(stored));
+                }
+            }
+        }
+    }
+
+    /// Main hears the next thing that the thread said.
+    fn hear(&mut self, key: PeerKey) {
+        let Some(thread) = self.threads.get_mut(&key) else {
+            return;
+        };
+        let Some(event) = thread.outbox.pop_front() else {
+            return;
+        };
+        if matches!(event, PeerEvent::Closed(_)) {
+            self.threads.remove(&key);
+        }
+        let Rig {
+            torrent,
+            now,
+            budgets,
+            ..
+        } = &mut self.rig;
+        let actions = torrent.on_peer(key, event, *now, budgets);
+        self.perform(actions);
+    }
+
+    /// What must hold between any two events.
+    fn check(&self) {
+        let torrent = &self.rig.torrent;
+        torrent.picker.check();
+        assert_eq!(torrent.unchecked(), self.unverified.len());
+        assert_eq!(torrent.have_bytes(), torrent.content.have_bytes());
+        let mut available: HashMap<PieceIndex, u32> = HashMap::new();
+        for peer in torrent.peers.values().filter(|peer| peer.web.is_none()) {
+            let wanted = peer
+                .have
+                .iter()
+                .filter(|piece| torrent.picker.wants(*piece));
+            assert_eq!(peer.useful as usize, wanted.count());
+            if !peer.have.is_full() {
+                peer.have
+                    .iter()
+                    .for_each(|piece| *available.entry(piece).or_default() += 1);
+            }
+        }
+        for piece in self.rig.layout.all_pieces() {
+            assert!(!(torrent.have().has(piece) && torrent.picker.wants(piece)));
+            let truth = available.get(&piece).copied().unwrap_or(0);
+            assert_eq!(torrent.picker.available(piece), truth, "{piece:?}");
+        }
+        for (key, thread) in &self.threads {
+            if thread.inbox.is_empty() && thread.outbox.is_empty() && !thread.over {
+                let (leased, orders) = (torrent.picker.leased(*key), thread.orders.len());
+                assert_eq!(leased, orders, "leases and orders of {key:?}");
+            }
+        }
+    }
+
+    /// Everybody comes to rest: nothing is left on its way.
+    fn settle(&mut self) {
+        for key in self.threads.keys().copied().collect::<Vec<_>>() {
+            while let Some(thread) = self.threads.get_mut(&key) {
+                if thread.inbox.is_empty() && thread.outbox.is_empty() {
+                    break;
+                }
+                thread.hear();
+                self.hear(key);
+                self.check();
+            }
+        }
+    }
+}
+
+/// A hundred torrents live through a thousand events each; then all is told and answered,
+/// the verdicts are good, and a seed that serves them brings each to its end.
+#[test]
+fn whatever_happens_the_books_agree() {
+    for seed in 0..100 {
+        println!("seed {seed}"); // Shown if it fails.
+        let mut chaos = Chaos::new(seed);
+        chaos.check();
+        for _ in 0..1000 {
+            chaos.happen();
+            chaos.check();
+        }
+        chaos.settle();
+        chaos.finish();
+    }
+}
+
+impl Chaos {
+    /// From here on everybody is honest: it completes.
+    fn finish(&mut self) {
+        self.bad_one_in = 1;
+        self.rig.budgets.down = Budget::new(0, self.rig.now);
+        for _ in 0..200 {
+            while !self.unverified.is_empty()
+                || !self.to_hash.is_empty()
+                || self.to_survey.is_some()
+            {
+                self.verdict();
+                self.hashes();
+                self.survey();
+                self.check();
+            }
+            if self.failed {
+                return; // a piece that can never be right, say
+            }
+            if self.rig.torrent.phase() != Phase::Downloading {
+                break;
+            }
+            self.serve_whole();
+        }
+        let torrent = &self.rig.torrent;
+        assert_ne!(torrent.phase(), Phase::Downloading, "{:?}", torrent.picker);
+        assert_eq!(self.rig.torrent.picker.missing(), 0);
+        self.stopped = true;
+        let actions = self.rig.torrent.stop(self.rig.now);
+        self.perform(actions);
+        self.settle();
+        self.check();
+    }
+
+    /// All who were there go, and a seed comes that gives what it is asked for.
+    fn serve_whole(&mut self) {
+        for key in self.threads.keys().copied().collect::<Vec<_>>() {
+            self.threads.get_mut(&key).unwrap().close();
+        }
+        self.settle();
+        let key = self.new_key();
+        self.threads.insert(key, Thread::default());
+        // No address and no name that was ever banned.
+        let n = 100 + (self.keys % 100) as u8;
+        let handshake = Handshake::new(InfoHash([7; 20]), PeerId([n; 20]));
+        let now = self.rig.now;
+        let actions = self
+            .rig
+            .torrent
+            .on_greeted(key, addr(n), &handshake, true, now);
+        self.perform(actions);
+        let have = Bitfield::all(self.rig.layout.pieces());
+        let thread = self.threads.get_mut(&key).unwrap();
+        assert!(thread.greeted, "a seed is not welcome");
+        thread.chokes = false;
+        thread.say(PeerEvent::Pieces(have));
+        thread.say(PeerEvent::Choked(false));
+        thread.say(PeerEvent::Want(1000));
+        self.settle();
+        let Some(thread) = self.threads.get_mut(&key) else {
+            return;
+        };
+        let stored = thread.take(&mut self.rng, usize::MAX);
+        if !stored.is_empty() {
+            thread.say(PeerEvent::Stored(stored));
+        }
+        self.settle();
+        let actions = self.rig.pass(Duration::from_millis(100));
+        self.perform(actions);
+    }
+}
