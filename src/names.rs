@@ -288,7 +288,7 @@ fn is_device(name: &str) -> bool {
 /// Whether every disk takes the name as it is.
 pub fn is_plain(name: &str) -> bool {
     name.len() <= SHORT_NAME_LEN
-        && !name.contains(ODD)
+        && !name.bytes().any(|byte| ODD.contains(&byte.into()))
         && !name.ends_with(['.', ' '])
         && !is_device(name)
 }

@@ -55,19 +55,25 @@ struct Taken {
     crowded: HashSet<u64>,
     /// Files that share a path with a later one.
     shared: HashSet<usize>,
+    /// The folder of the file that came last, and its hash: neighbours share it.
+    last: (Vec<String>, DefaultHasher),
 }
 
 impl Taken {
     /// Takes the path for the file `index`; false if an earlier file has it.
     fn insert(&mut self, path: &[String], index: usize) -> bool {
-        let mut hasher = DefaultHasher::new();
-        let (Some(name), folders) = (path.last(), &path[..path.len().saturating_sub(1)]) else {
+        let Some((name, folders)) = path.split_last() else {
             return true;
         };
-        for folder in folders {
-            enter(&mut hasher, folder);
-            self.folders.insert(hasher.finish());
+        if self.last.0 != folders {
+            let mut hasher = DefaultHasher::new();
+            for folder in folders {
+                enter(&mut hasher, folder);
+                self.folders.insert(hasher.finish());
+            }
+            self.last = (folders.to_vec(), hasher);
         }
+        let mut hasher = self.last.1.clone();
         enter(&mut hasher, name);
         let key = hasher.finish();
         let first = *self.files.entry(key).or_insert(index);
@@ -121,17 +127,12 @@ fn path_key(path: &[String]) -> u64 {
 /// Goes into `name` as a disk sees it that takes `A` for `a`, drops dots and blanks at the
 /// end, and knows no name that is not [`plain`].
 fn enter(hasher: &mut DefaultHasher, name: &str) {
-    let folded;
-    let name = match is_plain(name) {
-        true => name,
-        false => {
-            folded = plain(name.trim_end_matches(['.', ' ']));
-            &folded
-        }
+    let folded = match is_plain(name) {
+        true => name.to_lowercase(),
+        false => plain(name.trim_end_matches(['.', ' '])).to_lowercase(),
     };
-    let lower = name.chars().flat_map(char::to_lowercase);
-    lower.for_each(|c| hasher.write_u32(c.into()));
-    hasher.write_u32(u32::from('/'));
+    hasher.write(folded.as_bytes());
+    hasher.write_u8(b'/');
 }
 
 #[cfg(test)]

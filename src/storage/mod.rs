@@ -138,8 +138,9 @@ impl Storage {
                 .map_or_else(Vec::new, |record| record.ours(plan.layout().files()));
             let mut folder = Folder::default();
             for (file, ours) in ours.iter_mut().enumerate() {
-                // Of one that is gone, nothing is left to go on with.
+                // Of one that is gone, nothing is left to go on with. The wanted ones are ours.
                 *ours = *ours
+                    && !plan.ours()[file]
                     && !plan.layout().is_pad(file)
                     && root.stat(plan.names(file), &mut folder)?.is_some();
             }
