@@ -53,7 +53,7 @@
 //! | listener (in [`engine`]) | 1 | the listening socket | `accept` |
 //! | prepare (in [`engine`]) | 1 a torrent, at its start, with one hashing thread a core | what it found on disk so far | the disk |
 //! | output ([`progress::output`]) | 1, and 1 for each of stdout and stderr that is written to | what waits to be read; the display | its channel; a writer also in a write, for as long as nobody reads |
-//! | look-up ([`http::resolve`]) | 1 for the name of a web server, while it is looked up | nothing | the system |
+//! | look-up ([`door::http::resolve`]) | 1 for the name of a web server, while it is looked up | nothing | the system |
 //! | signals ([`cli::signals`]) | 1 | nothing | Ctrl-C, SIGTERM, SIGHUP |
 //!
 //! A few facts never change after the start: the layout, the piece hashes, the places of
@@ -142,7 +142,8 @@
 //! | [`tracker`] | the thread of one tracker, over HTTP or [UDP](tracker::udp_packets) |
 //! | [`dht`] | the threads that find peers without a tracker |
 //! | [`lsd`] | finds peers on the same network |
-//! | [`http`] | the HTTP client, which can begin at a given local address, [looks names up](http::resolve) and reads [odd answers](http::head) |
+//! | [`door`] | opens every socket, from the right address and through the right proxy |
+//! | [`door::http`] | the HTTP client, which can begin at a given local address, [looks names up](door::http::resolve) and reads [odd answers](door::http::head) |
 //! | [`threads`] | starts threads, and says when one dies |
 //! | [`webseed`] | the thread of one web server that has the files: [what to ask for](webseed::backlog), [a request](webseed::request), [what an answer is worth](webseed::answer) |
 //! | [`storage`] | the files of a torrent: where a byte is, and that none is outside the folder |
@@ -180,6 +181,7 @@
 //! | [`dht::krpc`] | what is said to a node of the DHT, and its answer |
 //! | [`lsd::message`] | what is said to the local network |
 //! | [`url`] | URLs: escaping, redirects |
+//! | [`proxy`] | where a proxy is, and how it is spoken to |
 //! | [`messages`] | what main and the peer threads say to each other |
 //! | [`config`], [`report`] | what the user asked for; what the user is told |
 //!
@@ -215,9 +217,9 @@ pub mod cli;
 pub mod compose;
 pub mod config;
 pub mod dht;
+pub mod door;
 pub mod engine;
 pub mod extension;
-pub mod http;
 pub mod human;
 pub mod layout;
 pub mod lsd;
@@ -230,6 +232,7 @@ pub mod peer;
 pub mod picker;
 pub mod pipeline;
 pub mod progress;
+pub mod proxy;
 pub mod rarity;
 pub mod reach;
 pub mod report;

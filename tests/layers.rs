@@ -17,7 +17,7 @@ const FLOORS: [(&str, &[&str]); 5] = [
     (
         "resources",
         &[
-            "peer", "tracker", "http", "storage", "checker", "resume", "webseed", "dht", "lsd",
+            "peer", "tracker", "door", "storage", "checker", "resume", "webseed", "dht", "lsd",
             "threads",
         ],
     ),
@@ -61,6 +61,7 @@ const FLOORS: [(&str, &[&str]); 5] = [
             "human",
             "dht/krpc",
             "url",
+            "proxy",
         ],
     ),
     (

@@ -9,7 +9,7 @@
 
 use super::values::Source;
 use crate::config::Subject;
-use crate::http;
+use crate::door::http;
 use crate::magnet::{Magnet, MagnetError};
 use crate::metainfo::{self, MAX_TORRENT_LEN, Metainfo, MetainfoError};
 use crate::url;

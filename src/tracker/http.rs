@@ -4,7 +4,7 @@
 
 use super::{Family, TrackerSettings, trouble_of};
 use crate::announce::{AnnounceReply, AnnounceRequest, Trouble};
-use crate::http::{self, USER_AGENT};
+use crate::door::http::{self, USER_AGENT};
 use ureq::Agent;
 use ureq::config::IpFamily;
 

@@ -11,7 +11,7 @@
 //! which a hostile server need not ever come to.
 
 use super::answer::{Asked, WebSeedError, judge};
-use crate::http::{self, USER_AGENT};
+use crate::door::http::{self, USER_AGENT};
 use crate::threads::{self, NoThread};
 use crate::url;
 use crossbeam_channel::{Receiver, Sender, bounded};

@@ -128,7 +128,7 @@ impl<T: Transport> Transport for Mended<T> {
 
 #[cfg(test)]
 mod tests {
-    use crate::http;
+    use crate::door::http;
     use std::io::{BufRead, BufReader, Write};
     use std::net::TcpListener;
     use std::thread;
