@@ -8,57 +8,36 @@
 //! The threads that receive blocks do not hash: they write each block where it belongs
 //! and go on. The checker reads a finished piece back, out of memory, for the system
 //! still has it there, and takes several at a time, because together they are hashed in
-//! less time than one after another ([`crate::sha1_lanes`]). Under load pieces queue up
-//! and batches fill by themselves; else a piece waits up to [`GATHER`] for others, unless
-//! main says [`CheckRequest::Hurry`], as the end of the download waits for it.
-//!
-//! The checker's thread is also the one that looks after the files: which of the disk's files
-//! the verified pieces lie in ([`seen`]), so that it is noticed when somebody moves, removes
-//! or replaces one; and it writes the record ([`crate::resume`]), which may wait for the disk.
+//! less time than one after another ([`crate::sha1_lanes`]).
 //!
 //! Memory does not depend on the piece length: [`BUFFER_LEN`] for each of [`MAX_LANES`].
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 
 mod seen;
+mod thread;
+
+pub use thread::{CheckReport, CheckRequest, Desk, Notes, PURPOSE, spawn};
 
 use crate::bitfield::Bitfield;
 use crate::layout::{BLOCK_LEN, PieceIndex};
-use crate::messages::{Surveyed, Verdict};
-use crate::resume;
-use crate::sha1_lanes::{MAX_LANES, SHA1_BLOCK, Sha1Lanes, full_batch, lanes_for};
-use crate::storage::{Files, Pages, Presence, Storage, StorageError, Survey};
-use crate::threads::{self, NoThread};
+use crate::sha1_lanes::{MAX_LANES, SHA1_BLOCK, Sha1Lanes, lanes_for};
+use crate::storage::{Files, Pages, Presence, Storage, StorageError};
 use crate::types::PieceHash;
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use seen::Seen;
 use sha1::{Digest, Sha1};
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Bytes read at a time of each piece that is being hashed. Less costs system calls,
 /// more falls out of the processor's cache between the reading and the hashing.
 pub const BUFFER_LEN: usize = 32 * 1024;
-
-/// How long finished pieces wait for others to be hashed together with. A full batch costs
-/// less than half, and nobody minds so short a delay: but see [`CheckRequest::Hurry`].
-const GATHER: Duration = Duration::from_millis(150);
-
-/// After so long without a request a checker's thread ends: others may need it more, and
-/// its files.
-const IDLE: Duration = Duration::from_secs(1);
 
 /// How long to wait before another try where the process has too many files open.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// At the start, where nobody else may have any to give back, so many pauses are made.
 const PAUSES: u32 = 50;
-
-/// What a checker's thread is for.
-pub const PURPOSE: &str = "check pieces";
 
 /// Bytes of each piece that the system is told to read ahead. By itself it makes little
 /// of a program that reads sixteen pieces in turns, and a disk that turns would seek for
@@ -255,290 +234,6 @@ fn is_there(read: Result<(), StorageError>) -> Result<bool, StorageError> {
     }
 }
 
-/// What a checker thread is asked.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum CheckRequest {
-    /// Whether these pieces, all blocks of which were written, are right.
-    Pieces(Vec<PieceIndex>),
-    /// The SHA-1 of each block of this piece.
-    Blocks(PieceIndex),
-    /// No more pieces will come for now: don't wait for a fuller batch.
-    Hurry,
-    /// Whether all files are where and as they were left, of the pieces that we have. If so,
-    /// and these are all, the record goes.
-    Survey(Bitfield),
-    /// All is there, these pieces: the record goes, or says so.
-    Finish(Bitfield),
-    /// We leave, and have these pieces: the record is to say so.
-    Save(Bitfield),
-}
-
-/// What a checker thread answers.
-#[derive(Debug)]
-pub enum CheckReport {
-    /// What each of these pieces is.
-    Verdicts(Vec<(PieceIndex, Verdict)>),
-    /// The SHA-1 of each 16 KiB block of the piece in order; empty if it is missing.
-    Blocks(PieceIndex, Vec<[u8; 20]>),
-    /// What the look at all files found.
-    Surveyed(Surveyed),
-    /// The record was removed or written, or why not.
-    Recorded(Result<(), StorageError>),
-    /// There was nothing to do for a while, and the thread ends. Requests that came since
-    /// are still in the channel, for another one.
-    Idle,
-    /// The process has as many files and connections open as it may. The checker waits, and
-    /// says so every [`PAUSE`], until it can go on.
-    OutOfFiles(StorageError),
-    /// The disk failed; of the pieces asked for, some will get no verdict.
-    Failed(StorageError),
-}
-
-/// What the checker of a torrent must know of the past. One thread after another has them.
-pub struct Notes {
-    storage: Arc<Storage>,
-    /// Which of the disk's files the verified pieces lie in.
-    seen: Seen,
-    /// Pieces that were not looked at: see [`resume::Trusted`].
-    passed_over: Bitfield,
-    /// The bytes of `info`, if the record is to keep them.
-    metadata: Option<Arc<[u8]>>,
-}
-
-impl Notes {
-    /// `survey`: the files as they were when what is there was checked.
-    pub fn new(
-        storage: Arc<Storage>,
-        survey: &Survey,
-        passed_over: Bitfield,
-        metadata: Option<Arc<[u8]>>,
-    ) -> Self {
-        let seen = Seen::new(survey);
-        Self {
-            storage,
-            seen,
-            passed_over,
-            metadata,
-        }
-    }
-}
-
-/// Where the notes lie while no thread has them.
-#[derive(Clone)]
-pub struct Desk(Sender<Notes>, Receiver<Notes>);
-
-impl Desk {
-    /// One where these lie.
-    pub fn with(notes: Notes) -> Self {
-        let (put, take) = bounded(1);
-        let _ = put.send(notes); // there is room for one
-        Self(put, take)
-    }
-}
-
-/// Starts the thread that checks pieces of one torrent until `requests` closes, or there are
-/// none for [`IDLE`]. It takes its notes from `desk`, and lays them back. `report` is called
-/// on that thread, and so is `lost`, if it panics.
-///
-/// # Errors
-/// If the system starts no more threads.
-pub fn spawn(
-    storage: &Arc<Storage>,
-    desk: Desk,
-    expected: impl Fn(PieceIndex) -> PieceHash + Send + 'static,
-    requests: Receiver<CheckRequest>,
-    report: impl Fn(CheckReport) + Send + 'static,
-    lost: impl FnOnce() + Send + 'static,
-) -> Result<JoinHandle<()>, NoThread> {
-    let mut checker = Checker::new(storage, expected);
-    checker.cold = false;
-    let thread = thread::Builder::new().name("checker".into());
-    let work = move || {
-        let Desk(put, take) = desk;
-        let Ok(notes) = take.try_recv() else { return };
-        let mut work = Work { checker, notes };
-        if work.run(&requests, &report) {
-            let _ = put.send(work.notes); // the desk is empty: we took them
-            report(CheckReport::Idle);
-        }
-    };
-    threads::spawn(thread, PURPOSE, work, lost)
-}
-
-/// The state of the checker's thread.
-struct Work<H> {
-    checker: Checker<H>,
-    notes: Notes,
-}
-
-/// What a checker thread was asked and has not answered yet.
-#[derive(Default)]
-struct Todo {
-    pieces: Vec<PieceIndex>,
-    /// What is no check of pieces; done before.
-    others: VecDeque<CheckRequest>,
-}
-
-impl Todo {
-    fn is_empty(&self) -> bool {
-        self.pieces.is_empty() && self.others.is_empty()
-    }
-}
-
-impl<H: Fn(PieceIndex) -> PieceHash> Work<H> {
-    /// Does what is asked. True if there is nothing to do, false if main has gone.
-    fn run(&mut self, requests: &Receiver<CheckRequest>, report: &dyn Fn(CheckReport)) -> bool {
-        let full = full_batch();
-        let mut todo = Todo::default();
-        loop {
-            let mut next = match requests.recv_timeout(IDLE) {
-                Ok(first) => Some(first),
-                Err(RecvTimeoutError::Timeout) => return true,
-                Err(RecvTimeoutError::Disconnected) => return false,
-            };
-            let mut hurry = false;
-            let mut deadline = Instant::now() + GATHER;
-            while next.is_some() || !todo.is_empty() {
-                // All that wait are taken before each batch, so that it is as full as can be.
-                for request in next.take().into_iter().chain(requests.try_iter()) {
-                    match request {
-                        CheckRequest::Pieces(pieces) => todo.pieces.extend(pieces),
-                        CheckRequest::Hurry => hurry = true,
-                        other => todo.others.push_back(other),
-                    }
-                }
-                let few = todo.others.is_empty() && (1..full).contains(&todo.pieces.len());
-                if few && !hurry {
-                    next = requests.recv_deadline(deadline).ok();
-                    if next.is_some() {
-                        continue;
-                    }
-                }
-                match self.perform(&mut todo, full, report) {
-                    Ok(()) => {}
-                    // Main gives some back; and it may close the channel meanwhile.
-                    Err(error) if error.is_out_of_files() => {
-                        report(CheckReport::OutOfFiles(error));
-                        match requests.recv_timeout(PAUSE) {
-                            Err(RecvTimeoutError::Disconnected) => return false,
-                            result => next = result.ok(),
-                        }
-                    }
-                    Err(error) => {
-                        todo = Todo::default();
-                        report(CheckReport::Failed(error));
-                    }
-                }
-                deadline = Instant::now() + GATHER;
-            }
-        }
-    }
-
-    /// Does all that is no check of pieces, then checks up to `full` pieces. What fails stays.
-    fn perform(
-        &mut self,
-        todo: &mut Todo,
-        full: usize,
-        report: &dyn Fn(CheckReport),
-    ) -> Result<(), StorageError> {
-        while let Some(request) = todo.others.front() {
-            report(self.answer(request)?);
-            todo.others.pop_front();
-        }
-        let batch = &todo.pieces[..full.min(todo.pieces.len())];
-        let mut found = Vec::with_capacity(batch.len());
-        let result = self
-            .checker
-            .check(batch, &mut |piece, ok| found.push((piece, ok)));
-        todo.pieces.drain(..found.len());
-        self.note_opened();
-        let Notes { seen, storage, .. } = &self.notes;
-        let verdict = |(piece, ok)| match ok {
-            true => (piece, Verdict::Right),
-            false if seen.was_moved(storage, piece) => (piece, Verdict::Moved),
-            false => (piece, Verdict::False),
-        };
-        let verdicts: Vec<_> = found.into_iter().map(verdict).collect();
-        if !verdicts.is_empty() {
-            report(CheckReport::Verdicts(verdicts));
-        }
-        result
-    }
-
-    /// Does what is no check of pieces.
-    fn answer(&mut self, request: &CheckRequest) -> Result<CheckReport, StorageError> {
-        let Notes {
-            storage,
-            passed_over,
-            metadata,
-            ..
-        } = &self.notes;
-        let metadata = metadata.as_deref();
-        let recorded = match request {
-            CheckRequest::Blocks(piece) => {
-                let hashes = self.checker.hash_blocks(*piece)?;
-                return Ok(CheckReport::Blocks(*piece, hashes));
-            }
-            CheckRequest::Survey(have) => return Ok(CheckReport::Surveyed(self.survey(have)?)),
-            CheckRequest::Finish(have) => resume::finish(storage, have, passed_over, metadata),
-            CheckRequest::Save(have) => resume::save(storage, have, passed_over, metadata),
-            CheckRequest::Pieces(_) | CheckRequest::Hurry => Ok(()),
-        };
-        match recorded {
-            Err(error) if error.is_out_of_files() => Err(error),
-            recorded => Ok(CheckReport::Recorded(recorded)),
-        }
-    }
-
-    /// Looks at all files in which there is something of the pieces that we `have`. What
-    /// lies in those that are not as they were left is hashed again.
-    fn survey(&mut self, have: &Bitfield) -> Result<Surveyed, StorageError> {
-        let storage = Arc::clone(&self.notes.storage);
-        if !storage.is_in_place()? {
-            let path = storage.plan().dir.clone();
-            return Err(StorageError::FolderGone { path });
-        }
-        let changed = self.notes.seen.changed(&storage, have);
-        let mut lost = Vec::new();
-        if !changed.is_empty() {
-            self.checker.close();
-            self.note_opened();
-            let mut pieces = Bitfield::none(have.len());
-            for file in &changed {
-                self.notes.seen.forget(*file);
-                let of_file = storage.layout().pieces_of_file(*file);
-                let of_file = of_file.map(PieceIndex::unchecked);
-                let had = of_file.filter(|piece| have.has(*piece));
-                had.for_each(|piece| _ = pieces.insert(piece));
-            }
-            let pieces: Vec<PieceIndex> = pieces.iter().collect();
-            self.checker.check(&pieces, &mut |piece, ok| {
-                if !ok {
-                    lost.push(piece);
-                }
-            })?;
-            self.note_opened();
-            storage.mend(&changed)?;
-        }
-        // All files are as they should be: if that is all, nothing needs to be remembered.
-        if lost.is_empty() && resume::is_all(&storage, have) {
-            storage.remove_record()?;
-        }
-        let named = |file: usize| (file, storage.plan().path(file).display().to_string());
-        Ok(Surveyed {
-            changed: changed.into_iter().map(named).collect(),
-            lost,
-        })
-    }
-
-    fn note_opened(&mut self) {
-        for lane in &mut self.checker.lanes {
-            let opened = lane.files.opened().into_iter();
-            opened.for_each(|(file, id)| self.notes.seen.note(file, id));
-        }
-    }
-}
-
 /// Checks all `candidates` with `threads` threads and returns those that are right;
 /// `None` if `stop` became true meanwhile. Pieces outside `candidates` are not looked at.
 ///
@@ -582,7 +277,7 @@ pub fn check_all(
                     break;
                 }
                 checker.lanes.clear();
-                thread::sleep(PAUSE);
+                std::thread::sleep(PAUSE);
                 // What it has told already it tells again, which does no harm.
                 checked = checker.check_sparse(pieces, &mut verdict);
             }
@@ -596,9 +291,9 @@ pub fn check_all(
         Ok(right)
     };
     let threads = threads.clamp(1, runs.max(1));
-    let results: Vec<_> = thread::scope(|scope| {
+    let results: Vec<_> = std::thread::scope(|scope| {
         // The system may refuse some of the threads, which only makes it slower.
-        let spawn = |_| thread::Builder::new().spawn_scoped(scope, work).ok();
+        let spawn = |_| std::thread::Builder::new().spawn_scoped(scope, work).ok();
         let others: Vec<_> = (1..threads).filter_map(spawn).collect();
         let mut results = vec![work()];
         for other in others {
@@ -622,16 +317,15 @@ pub fn check_all(
 const RUN_LEN: u32 = 16 << 20;
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::storage::testing::Torrent;
-    use crossbeam_channel::unbounded;
     use std::fs::{File, OpenOptions};
     use std::os::unix::fs::FileExt;
     use std::path::Path;
 
     /// Eleven pieces (the last one short) in three files, all on disk and right.
-    fn on_disk(dir: &Path, piece_length: u64) -> (Torrent, Arc<Storage>) {
+    pub(super) fn on_disk(dir: &Path, piece_length: u64) -> (Torrent, Arc<Storage>) {
         let torrent = Torrent::new(
             piece_length,
             &[
@@ -645,12 +339,6 @@ mod tests {
             torrent.write(&storage, piece);
         }
         (torrent, storage)
-    }
-
-    fn notes(storage: &Arc<Storage>) -> Notes {
-        let survey = storage.survey().unwrap();
-        let passed_over = Bitfield::none(storage.layout().pieces());
-        Notes::new(Arc::clone(storage), &survey, passed_over, None)
     }
 
     fn check(torrent: &Torrent, storage: &Arc<Storage>, threads: usize) -> Vec<u32> {
@@ -721,90 +409,6 @@ mod tests {
         let hash = |piece| torrent.hash(piece);
         let found = check_all(&storage, &hash, &all, 2, &|_| {}, &AtomicBool::new(true));
         assert_eq!(found.unwrap(), None);
-    }
-
-    #[test]
-    fn the_thread_answers_all_that_it_is_asked() {
-        let temp = tempfile::tempdir().unwrap();
-        let (torrent, storage) = on_disk(temp.path(), 40_000);
-        std::fs::remove_file(temp.path().join("t/2")).unwrap();
-        let (requests, asked) = unbounded();
-        let (answers, reports) = unbounded();
-        let piece = |index| torrent.piece(index);
-        for index in 0..11 {
-            requests
-                .send(CheckRequest::Pieces(vec![piece(index)]))
-                .unwrap();
-        }
-        requests.send(CheckRequest::Blocks(piece(1))).unwrap();
-        requests.send(CheckRequest::Blocks(piece(9))).unwrap();
-        drop(requests);
-        let hashes: Vec<_> = torrent
-            .layout
-            .all_pieces()
-            .map(|piece| torrent.hash(piece))
-            .collect();
-        let expected = move |piece: PieceIndex| hashes[piece.index()];
-        let report = move |report| _ = answers.send(report);
-        let desk = Desk::with(notes(&storage));
-        let thread = spawn(&storage, desk, expected, asked, report, || ()).unwrap();
-        let (mut verdicts, mut blocks) = (Vec::new(), Vec::new());
-        for report in reports {
-            match report {
-                CheckReport::Verdicts(some) => verdicts.extend(some),
-                CheckReport::Blocks(piece, hashes) => blocks.push((piece, hashes)),
-                report => panic!("{report:?}"),
-            }
-        }
-        thread.join().unwrap();
-        verdicts.sort_unstable_by_key(|(piece, _)| *piece);
-        let verdict = |i| {
-            if i < 7 {
-                Verdict::Right
-            } else {
-                Verdict::Moved
-            }
-        };
-        let expected: Vec<_> = (0..11).map(|i| (piece(i), verdict(i))).collect();
-        assert_eq!(verdicts, expected);
-        let of_piece_1 = torrent.bytes(piece(1)).chunks(BLOCK_LEN as usize);
-        let of_piece_1 = of_piece_1.map(|block| Sha1::digest(block).into()).collect();
-        assert_eq!(blocks, [(piece(1), of_piece_1), (piece(9), Vec::new())]);
-    }
-
-    #[test]
-    fn a_thread_without_work_ends_and_one_that_dies_says_so() {
-        let torrent = Torrent::new(1 << 14, &[(1 << 14, false)]);
-        let dir = tempfile::tempdir().unwrap();
-        let storage = torrent.wanting_all(dir.path());
-        for dies in [false, true] {
-            let (requests, asked) = unbounded();
-            let (answers, reports) = unbounded();
-            let (tell, lost) = unbounded();
-            let expected = |_| PieceHash::default();
-            let report = move |report| {
-                if dies {
-                    // As a panic, but without its message on the terminal.
-                    std::panic::resume_unwind(Box::new("a fault"));
-                }
-                answers.send(report).unwrap();
-            };
-            let lost_one = move || tell.send(()).unwrap();
-            let (desk, theirs) = (Desk::with(notes(&storage)), asked.clone());
-            let next = desk.clone();
-            let thread = spawn(&storage, desk, expected, theirs, report, lost_one).unwrap();
-            assert_eq!(thread.join().is_err(), dies);
-            assert_eq!(lost.iter().count(), usize::from(dies));
-            let idle = |report: &CheckReport| matches!(report, CheckReport::Idle);
-            assert_eq!(
-                reports.iter().filter(|r| idle(r)).count(),
-                usize::from(!dies)
-            );
-            // What comes now is there for the next thread, and the notes are, too.
-            assert!(next.1.try_recv().is_ok());
-            requests.send(CheckRequest::Hurry).unwrap();
-            assert_eq!(asked.try_recv(), Ok(CheckRequest::Hurry));
-        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::layout::PieceIndex;
 use crate::metainfo::Metainfo;
 use crate::report::Report;
 use crate::resume;
-use crate::storage::{Storage, StorageError, Survey};
+use crate::storage::{Claim, Storage, StorageError, Survey};
 use crate::types::PieceHash;
 use std::ops::Range;
 use std::sync::Arc;
@@ -130,7 +130,12 @@ pub fn prepare(
     if !config.seed_only && is_whole(&storage, &survey, &have) {
         storage = tidied(storage, &survey, &have);
     } else if !config.seed_only {
-        let claimed = storage.claim(&have, &expected, config.overwrite, metadata)?;
+        let claimed = storage.claim(&Claim {
+            have: &have,
+            expected: &expected,
+            overwrite: config.overwrite,
+            metadata,
+        })?;
         storage = claimed.storage;
         warnings.extend(claimed.warnings);
         if let Some(found) = check(&storage, &expected, &claimed.moved, &|_, _| {}, stop)? {

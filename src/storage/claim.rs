@@ -1,19 +1,17 @@
 //! Making ready to write: whose are the files that are there, and is there room?
 //!
-//! What stands at a file's path may be this torrent's, from an earlier run, or the user's
-//! own. Nothing but evidence makes it ours: a record of this torrent that stands beside it
-//! and names it, or a piece of it that has the right hash. A piece whose bytes are all alike
-//! is no evidence, for any disk image has one of zeros; unless the file has only such pieces.
+//! Before the first write, this run takes the torrent's record for itself alone, judges
+//! whether what stands at the files' paths is this torrent's ([`super::ownership`]), whether
+//! the disk has room, and by which names it takes the files ([`super::naming`]).
 
+use super::ownership::Judge;
 use super::plan::{self, Place, Plan, kept_at};
 use super::record::{Head, Lock, Record};
 use super::walk::{self, Access, Folder};
-use super::{FileState, Storage, StorageError, Survey, naming};
+use super::{Storage, StorageError, Survey, naming};
 use crate::bitfield::Bitfield;
 use crate::layout::PieceIndex;
 use crate::types::PieceHash;
-use sha1::{Digest, Sha1};
-use std::collections::HashMap;
 use std::io::IoSlice;
 use std::ops::Range;
 use std::path::Path;
@@ -22,6 +20,18 @@ use std::sync::Arc;
 /// Bytes of kept parts that are moved at a time. Those of them that are all zeros are taken
 /// for never written, and left out.
 const CHUNK: u64 = 4096;
+
+/// What a run that is going to write knows.
+pub struct Claim<'a> {
+    /// The pieces that a check found.
+    pub have: &'a Bitfield,
+    /// The hash that a piece must have.
+    pub expected: &'a dyn Fn(PieceIndex) -> PieceHash,
+    /// The user's own files are to be cut rather than refused.
+    pub overwrite: bool,
+    /// The bytes of `info`, if the record is to keep them.
+    pub metadata: Option<&'a [u8]>,
+}
 
 /// A storage that can be written to.
 pub struct Claimed {
@@ -99,43 +109,29 @@ impl Storage {
     /// makes the empty files and those whose names the disk might refuse, and says in the
     /// record that all wanted files are ours.
     ///
-    /// `have`: the pieces that a check found; `expected`: the hash that a piece must have.
-    /// `metadata` is kept in the record.
-    ///
     /// # Errors
     /// [`StorageError::NotOurs`] for a file that is the user's own; no file was changed then.
     /// With `overwrite` it is cut instead. [`StorageError::NoSpace`]; any other if the
     /// system refuses. A record that [`lock`](Self::lock) made is removed then.
-    pub fn claim(
-        self: &Arc<Self>,
-        have: &Bitfield,
-        expected: &dyn Fn(PieceIndex) -> PieceHash,
-        overwrite: bool,
-        metadata: Option<&[u8]>,
-    ) -> Result<Claimed, StorageError> {
-        let claimed = self.try_claim(have, expected, overwrite, metadata);
+    pub fn claim(self: &Arc<Self>, claim: &Claim<'_>) -> Result<Claimed, StorageError> {
+        let claimed = self.try_claim(claim);
         if claimed.is_err() && self.made {
             let _ = self.remove_record();
         }
         claimed
     }
 
-    fn try_claim(
-        self: &Arc<Self>,
-        have: &Bitfield,
-        expected: &dyn Fn(PieceIndex) -> PieceHash,
-        overwrite: bool,
-        metadata: Option<&[u8]>,
-    ) -> Result<Claimed, StorageError> {
+    fn try_claim(self: &Arc<Self>, claim: &Claim<'_>) -> Result<Claimed, StorageError> {
+        let have = claim.have;
         let survey = self.survey()?;
-        let mut judge = Judge::new(self, have, expected);
+        let mut judge = Judge::new(self, have, claim.expected);
         let mut foreign = Vec::new();
         for file in self.plan.wanted_files() {
             if judge.is_foreign(file, &survey)? {
                 foreign.push(file);
             }
         }
-        if let Some(file) = foreign.first().filter(|_| !overwrite) {
+        if let Some(file) = foreign.first().filter(|_| !claim.overwrite) {
             let path = self.plan.path(*file);
             return Err(StorageError::NotOurs { path });
         }
@@ -163,7 +159,7 @@ impl Storage {
             made: false,
             locked: true,
         };
-        let (record, moved) = self.record_for(&claimed, have, metadata)?;
+        let (record, moved) = self.record_for(&claimed, have, claim.metadata)?;
         claimed.record = record;
         claimed.keeps = true;
         let mut folder = Folder::default();
@@ -369,100 +365,5 @@ impl Storage {
             .ok_or_else(|| StorageError::Missing {
                 path: self.plan.path(file),
             })
-    }
-}
-
-/// Finds out whose a file is.
-struct Judge<'a> {
-    storage: &'a Arc<Storage>,
-    have: &'a Bitfield,
-    expected: &'a dyn Fn(PieceIndex) -> PieceHash,
-    /// Which files a record names as ours.
-    marked: Vec<bool>,
-    /// The hash of so many bytes of this value.
-    constants: HashMap<(u8, u32), PieceHash>,
-}
-
-impl<'a> Judge<'a> {
-    fn new(
-        storage: &'a Arc<Storage>,
-        have: &'a Bitfield,
-        expected: &'a dyn Fn(PieceIndex) -> PieceHash,
-    ) -> Self {
-        let files = storage.layout().files();
-        let marked = storage.record.as_ref().map(|record| record.ours(files));
-        Self {
-            storage,
-            have,
-            expected,
-            marked: marked.unwrap_or_else(|| vec![false; files]),
-            constants: HashMap::new(),
-        }
-    }
-
-    /// Whether what stands at the path of `file` must be the user's own.
-    fn is_foreign(&mut self, file: usize, survey: &Survey) -> Result<bool, StorageError> {
-        let size = survey[file].map_or(0, |state| state.size);
-        if size > self.storage.len(file) {
-            return Ok(true);
-        }
-        if size == 0 || self.marked[file] {
-            return Ok(false);
-        }
-        let mut pieces = self.storage.pieces_of(file);
-        // If each piece also has bytes of other files that are not there, none could match:
-        // then the file gets the benefit of doubt.
-        let can_be_judged = pieces.any(|piece| self.storage.others_are_there(piece, file, survey));
-        Ok(can_be_judged && !self.is_evident(file)?)
-    }
-
-    /// Whether a piece that matches shows that `file` is the torrent's.
-    fn is_evident(&mut self, file: usize) -> Result<bool, StorageError> {
-        let storage = self.storage;
-        let mut files = storage.files(1);
-        let mut values = Vec::new();
-        for piece in storage
-            .pieces_of(file)
-            .filter(|piece| self.have.has(*piece))
-        {
-            match files.constant(storage.layout().piece_range(piece)) {
-                Ok(Some(value)) if !values.contains(&value) => values.push(value),
-                Ok(Some(_)) | Err(StorageError::Missing { .. }) => {}
-                Ok(None) => return Ok(true),
-                Err(error) => return Err(error),
-            }
-        }
-        // Nothing but pieces like these: then there can be no better evidence.
-        let only_such = |piece| values.iter().any(|value| self.is_constant(piece, *value));
-        Ok(!values.is_empty() && storage.pieces_of(file).all(only_such))
-    }
-
-    /// Whether all bytes of `piece`, as it should be, are `value`.
-    fn is_constant(&mut self, piece: PieceIndex, value: u8) -> bool {
-        let len = self.storage.layout().piece_len(piece);
-        let hash = self.constants.entry((value, len)).or_insert_with(|| {
-            let mut hasher = Sha1::new();
-            let chunk = vec![value; len.min(64 * 1024) as usize];
-            let mut left = len as usize;
-            while left > 0 {
-                let here = left.min(chunk.len());
-                hasher.update(&chunk[..here]);
-                left -= here;
-            }
-            hasher.finalize().into()
-        });
-        *hash == (self.expected)(piece)
-    }
-}
-
-impl Storage {
-    /// Whether all bytes of `piece` that are not `file`'s are in wanted files as they are.
-    fn others_are_there(&self, piece: PieceIndex, file: usize, survey: &Survey) -> bool {
-        let parts = self.layout().parts(self.layout().piece_range(piece));
-        let mut others = parts.filter(|part| part.file != file && !part.pad);
-        others.all(|part| {
-            let size = |state: &FileState| state.size;
-            part.offset + part.len <= survey[part.file].as_ref().map_or(0, size)
-        })
     }
 }

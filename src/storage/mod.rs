@@ -24,6 +24,7 @@ mod claim;
 mod error;
 mod files;
 mod naming;
+mod ownership;
 mod pages;
 mod plan;
 pub mod record;
@@ -31,7 +32,7 @@ pub mod record;
 pub(crate) mod testing;
 mod walk;
 
-pub use claim::Claimed;
+pub use claim::{Claim, Claimed};
 pub use error::StorageError;
 pub use files::{Files, Presence};
 pub use pages::Pages;

@@ -1,6 +1,6 @@
 //! A small torrent with its data, for the tests of all that goes to disk.
 
-use super::{Claimed, Contents, Storage, StorageError};
+use super::{Claim, Claimed, Contents, Storage, StorageError};
 use crate::bitfield::Bitfield;
 use crate::layout::{Layout, PieceIndex};
 use crate::metainfo::FileEntry;
@@ -85,7 +85,12 @@ impl Torrent {
         overwrite: bool,
     ) -> Result<Claimed, StorageError> {
         let (locked, _) = storage.lock(&storage.survey()?, None)?;
-        locked.claim(have, &|piece| self.hash(piece), overwrite, None)
+        locked.claim(&Claim {
+            have,
+            expected: &|piece| self.hash(piece),
+            overwrite,
+            metadata: None,
+        })
     }
 
     pub fn piece(&self, index: u32) -> PieceIndex {

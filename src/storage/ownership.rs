@@ -1,0 +1,113 @@
+//! Whose is a file that is there already: this torrent's, from an earlier run, or the user's
+//! own?
+//!
+//! Nothing but evidence makes it ours: a record of this torrent that stands beside it and
+//! names it, or a piece of it that has the right hash. A piece whose bytes are all alike is
+//! no evidence, for any disk image has one of zeros; unless the file has only such pieces.
+//! A file of which no piece can be checked, because each also has bytes of other files that
+//! are not there, has the benefit of the doubt.
+
+use super::{FileState, Storage, StorageError, Survey};
+use crate::bitfield::Bitfield;
+use crate::layout::PieceIndex;
+use crate::types::PieceHash;
+use sha1::{Digest, Sha1};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Finds out whose a file is.
+pub struct Judge<'a> {
+    storage: &'a Arc<Storage>,
+    have: &'a Bitfield,
+    expected: &'a dyn Fn(PieceIndex) -> PieceHash,
+    /// Which files a record names as ours.
+    marked: Vec<bool>,
+    /// The hash of so many bytes of this value.
+    constants: HashMap<(u8, u32), PieceHash>,
+}
+
+impl<'a> Judge<'a> {
+    /// `have`: the pieces that a check found; `expected`: the hash that a piece must have.
+    pub fn new(
+        storage: &'a Arc<Storage>,
+        have: &'a Bitfield,
+        expected: &'a dyn Fn(PieceIndex) -> PieceHash,
+    ) -> Self {
+        let files = storage.layout().files();
+        let marked = storage.record.as_ref().map(|record| record.ours(files));
+        Self {
+            storage,
+            have,
+            expected,
+            marked: marked.unwrap_or_else(|| vec![false; files]),
+            constants: HashMap::new(),
+        }
+    }
+
+    /// Whether what stands at the path of `file` must be the user's own.
+    ///
+    /// # Errors
+    /// [`StorageError`], if it cannot be read.
+    pub fn is_foreign(&mut self, file: usize, survey: &Survey) -> Result<bool, StorageError> {
+        let size = survey[file].map_or(0, |state| state.size);
+        if size > self.storage.len(file) {
+            return Ok(true);
+        }
+        if size == 0 || self.marked[file] {
+            return Ok(false);
+        }
+        let mut pieces = self.storage.pieces_of(file);
+        let can_be_judged = pieces.any(|piece| self.storage.others_are_there(piece, file, survey));
+        Ok(can_be_judged && !self.is_evident(file)?)
+    }
+
+    /// Whether a piece that matches shows that `file` is the torrent's.
+    fn is_evident(&mut self, file: usize) -> Result<bool, StorageError> {
+        let storage = self.storage;
+        let mut files = storage.files(1);
+        let mut values = Vec::new();
+        for piece in storage
+            .pieces_of(file)
+            .filter(|piece| self.have.has(*piece))
+        {
+            match files.constant(storage.layout().piece_range(piece)) {
+                Ok(Some(value)) if !values.contains(&value) => values.push(value),
+                Ok(Some(_)) | Err(StorageError::Missing { .. }) => {}
+                Ok(None) => return Ok(true),
+                Err(error) => return Err(error),
+            }
+        }
+        // Nothing but pieces like these: then there can be no better evidence.
+        let only_such = |piece| values.iter().any(|value| self.is_constant(piece, *value));
+        Ok(!values.is_empty() && storage.pieces_of(file).all(only_such))
+    }
+
+    /// Whether all bytes of `piece`, as it should be, are `value`.
+    fn is_constant(&mut self, piece: PieceIndex, value: u8) -> bool {
+        let len = self.storage.layout().piece_len(piece);
+        let hash = self.constants.entry((value, len)).or_insert_with(|| {
+            let mut hasher = Sha1::new();
+            let chunk = vec![value; len.min(64 * 1024) as usize];
+            let mut left = len as usize;
+            while left > 0 {
+                let here = left.min(chunk.len());
+                hasher.update(&chunk[..here]);
+                left -= here;
+            }
+            hasher.finalize().into()
+        });
+        *hash == (self.expected)(piece)
+    }
+}
+
+impl Storage {
+    /// Whether all bytes of `piece` that are not `file`'s are in wanted files as they are.
+    fn others_are_there(&self, piece: PieceIndex, file: usize, survey: &Survey) -> bool {
+        let parts = self.layout().parts(self.layout().piece_range(piece));
+        let mut others = parts.filter(|part| part.file != file && !part.pad);
+        others.all(|part| {
+            let size = |state: &FileState| state.size;
+            part.offset + part.len <= survey[part.file].as_ref().map_or(0, size)
+        })
+    }
+}
