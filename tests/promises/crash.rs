@@ -3,6 +3,7 @@
 use super::support::content::Spec;
 use super::support::peer::Seed;
 use super::support::place::Place;
+use super::support::program::Storrent;
 use super::support::wire::Note;
 use super::support::{Dice, Gate};
 use super::{served, until};
@@ -116,4 +117,39 @@ fn killed_around_the_completion() {
         assert_eq!(end.all("complete").len(), 1);
         place.torrent.assert_only(&place.dir(), numbers);
     }
+}
+
+/// Killed while it makes a torrent: there is none, or a whole one.
+#[test]
+fn killed_in_create() {
+    let temp = tempfile::tempdir().unwrap();
+    let source = temp.path().join("x");
+    fs::write(&source, vec![7; 3_000_000]).unwrap();
+    let out = temp.path().join("x.torrent");
+    let create = || {
+        let create = Storrent::new()
+            .current_dir(temp.path())
+            .args(["create", "-q"]);
+        create.args(["-o", "x.torrent", "x"])
+    };
+    let mut dice = Dice::new(5);
+    let mut killed = 0;
+    for _ in 0..50 {
+        let run = create().start();
+        for _ in 0..dice.pick(0..60_000) {
+            std::hint::spin_loop();
+        }
+        run.kill(Signal::KILL);
+        killed += usize::from(run.wait().signal.is_some());
+        if out.exists() {
+            let check = Storrent::new()
+                .current_dir(temp.path())
+                .arg("check")
+                .arg(&out);
+            check.run().expect(0);
+            fs::remove_file(&out).unwrap();
+        }
+    }
+    assert!(killed > 0, "it was always faster");
+    create().run().expect(0);
 }

@@ -70,6 +70,20 @@ pub enum Lock {
     Unknown,
 }
 
+impl Lock {
+    /// What the system's answer means. Some network disks know of no locks, or of none for a
+    /// file that may only be read.
+    fn of(answer: Result<(), Errno>) -> Result<Self, Errno> {
+        match answer {
+            Ok(()) => Ok(Self::Sure),
+            Err(Errno::NOLCK | Errno::NOTSUP | Errno::NOSYS | Errno::INVAL | Errno::BADF) => {
+                Ok(Self::Unknown)
+            }
+            Err(errno) => Err(errno),
+        }
+    }
+}
+
 impl Shelf<'_> {
     /// Looks for the record. Changes nothing.
     ///
@@ -195,16 +209,13 @@ impl Shelf<'_> {
     }
 
     fn take(&self, fd: &OwnedFd, name: &str) -> Result<Lock, StorageError> {
-        match flock(fd, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Lock::Sure),
-            Err(Errno::WOULDBLOCK) => Err(StorageError::InUse {
+        let answer = flock(fd, FlockOperation::NonBlockingLockExclusive);
+        Lock::of(answer).map_err(|errno| match errno {
+            Errno::WOULDBLOCK => StorageError::InUse {
                 path: self.path.join(name),
-            }),
-            Err(Errno::NOLCK | Errno::NOTSUP | Errno::NOSYS | Errno::INVAL | Errno::BADF) => {
-                Ok(Lock::Unknown)
-            }
-            Err(errno) => Err(failed("lock", self.path, name, errno)),
-        }
+            },
+            errno => failed("lock", self.path, name, errno),
+        })
     }
 
     /// Another torrent that is being downloaded to the same place has its record there.
@@ -348,4 +359,20 @@ impl Shelf<'_> {
 fn is_same(one: impl AsFd, other: impl AsFd) -> bool {
     let id = |fd: BorrowedFd<'_>| fstat(fd).map(|stat| FileState::from(stat).id);
     id(one.as_fd()).is_ok_and(|one| id(other.as_fd()) == Ok(one))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_locks_it_goes_on_and_with_somebody_elses_it_does_not() {
+        assert_eq!(Lock::of(Ok(())), Ok(Lock::Sure));
+        for errno in [Errno::NOLCK, Errno::NOTSUP, Errno::OPNOTSUPP] {
+            assert_eq!(Lock::of(Err(errno)), Ok(Lock::Unknown));
+        }
+        for errno in [Errno::WOULDBLOCK, Errno::IO] {
+            assert_eq!(Lock::of(Err(errno)), Err(errno));
+        }
+    }
 }
