@@ -192,7 +192,7 @@ enum Form {
     Sound(Head),
     /// Its magic and info hash are there, what follows is damaged.
     Damaged,
-    /// As versions before 0.2 wrote it; its kept parts begin here.
+    /// As earlier versions wrote it; its kept parts begin here.
     Old { kept_at: u64, state: Box<OldState> },
     /// Nothing of anybody's: an empty file, or an old record that says nothing yet.
     Blank,

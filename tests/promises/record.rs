@@ -208,7 +208,7 @@ fn an_earlier_selection_is_resumed() {
     }
 }
 
-/// A record as versions before 0.2 wrote it is read once more, and is gone in the end.
+/// A record as earlier versions wrote it is read once more, and is gone in the end.
 #[test]
 fn an_old_record_is_read_once_more() {
     let place = Place::new(spec());

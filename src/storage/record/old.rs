@@ -1,4 +1,4 @@
-//! The record as versions before 0.2 wrote it. It is read once more, then written anew.
+//! The record as earlier versions wrote it. It is read once more, then written anew.
 //!
 //! ```text
 //! d 6:!parts 11:…                   the kept parts
