@@ -298,11 +298,15 @@ pub fn plain(name: &str) -> String {
     shortened(&safe_on_windows(name), SHORT_NAME_LEN)
 }
 
-/// `name` with `mark` before its extension, cut to fit where every disk takes it.
-pub fn marked(name: &str, mark: &str) -> String {
+/// `name` with a number before its extension, cut to fit where every disk takes it.
+pub fn marked(name: &str, number: u32) -> String {
     let (stem, extension) = split_extension(name);
-    let room = SHORT_NAME_LEN - mark.len() - extension.len();
-    format!("{}{mark}{extension}", cut(stem, room))
+    // An extension has at most 17 bytes, a number 13 with its brackets.
+    let stem = cut(
+        stem,
+        SHORT_NAME_LEN - extension.len() - " (4294967295)".len(),
+    );
+    format!("{stem} ({number}){extension}")
 }
 
 /// `name`, cut before its extension if it is longer than `max` bytes.

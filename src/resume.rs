@@ -8,8 +8,8 @@
 //!
 //! A disk can go away without a word: the power fails, a stick is pulled. So before the state
 //! says that a piece is there, the system has written it to the disk ([`save`] waits for
-//! that). What the state says of an unchanged file is then true after any crash, for pieces
-//! that were had are never written to again. A piece of which parts are kept in the record
+//! that). What the state says of a file that nobody changed since is then true after any crash,
+//! for pieces that were had are never written to again. A piece of which parts are kept in the record
 //! is always hashed: these parts change, and no time of change tells of it.
 
 use crate::bitfield::Bitfield;
@@ -60,7 +60,13 @@ pub fn trusted(storage: &Storage, survey: &Survey) -> Trusted {
     };
     for piece in plan.pieces_of_ours().iter() {
         let mut parts = layout.parts(layout.piece_range(piece));
-        let unchanged = parts.all(|part| unchanged[part.file] || !plan.ours()[part.file]);
+        // A file that is missing, or ends before, was so when the state was written: whatever
+        // that says, nothing is there.
+        let size = |file: usize| survey[file].map_or(0, |state| state.size);
+        let unchanged = parts.all(|part| {
+            let there = part.pad || part.offset + part.len <= size(part.file);
+            unchanged[part.file] && (there || !had.has(piece)) || !plan.ours()[part.file]
+        });
         if unchanged && storage.is_partly_kept(piece) {
             // Kept parts have no time of change. Few pieces have any.
             if had.has(piece) || wanted.has(piece) {
@@ -80,9 +86,9 @@ pub fn trusted(storage: &Storage, survey: &Survey) -> Trusted {
 }
 
 /// Writes down the state, after all that it says has reached the disk: these are the pieces
-/// that we `have`; those `passed_over` were not looked at. Nothing may be written to the files
-/// between the verdict on the last piece and this. `metadata`: the bytes of `info`, to be
-/// kept for a user who has a magnet link only.
+/// that we `have`; those `passed_over` were not looked at, and the files `changed` are not as
+/// they were left: the next run hashes them. `metadata`: the bytes of `info`, to be kept for
+/// a user who has a magnet link only.
 ///
 /// # Errors
 /// [`StorageError`], if the disk fails, or a file cannot be looked at.
@@ -90,6 +96,7 @@ pub fn save(
     storage: &Arc<Storage>,
     have: &Bitfield,
     passed_over: &Bitfield,
+    changed: &[usize],
     metadata: Option<&[u8]>,
 ) -> Result<(), StorageError> {
     if !storage.may_record() {
@@ -102,7 +109,7 @@ pub fn save(
         let mut pieces = layout.pieces_of_file(file).map(PieceIndex::unchecked);
         pieces.any(|piece| passed_over.has(piece))
     };
-    let state = |file: usize| match passed(file) {
+    let state = |file: usize| match passed(file) || changed.contains(&file) {
         true => NOT_LOOKED_AT,
         false => as_it_is(survey[file]),
     };
@@ -110,7 +117,9 @@ pub fn save(
         files: storage.listed().into_iter().map(state).collect(),
         had: ByteBuf::from(have.as_bytes()),
     };
-    storage.write_state(metadata, state)
+    // What an earlier run kept for a magnet link goes on being kept.
+    let kept = storage.says().info;
+    storage.write_state(metadata.or(kept.as_deref()), state)
 }
 
 /// The download is complete: the record goes, unless an earlier selection of files, which
@@ -122,11 +131,12 @@ pub fn finish(
     storage: &Arc<Storage>,
     have: &Bitfield,
     passed_over: &Bitfield,
+    changed: &[usize],
     metadata: Option<&[u8]>,
 ) -> Result<(), StorageError> {
     match is_all(storage, have) {
         true => storage.remove_record(),
-        false => save(storage, have, passed_over, metadata),
+        false => save(storage, have, passed_over, changed, metadata),
     }
 }
 
@@ -163,7 +173,7 @@ mod tests {
             torrent.write(&storage, torrent.piece(*index));
             have.insert(torrent.piece(*index));
         }
-        save(&storage, &have, &Bitfield::none(5), None).unwrap();
+        save(&storage, &have, &Bitfield::none(5), &[], None).unwrap();
         (torrent, storage)
     }
 
@@ -282,7 +292,7 @@ mod tests {
         torrent.write(&first, torrent.piece(0));
         let mut have = Bitfield::none(5);
         have.insert(torrent.piece(0));
-        save(&first, &have, &Bitfield::none(5), None).unwrap();
+        save(&first, &have, &Bitfield::none(5), &[], None).unwrap();
         drop(first);
 
         let second = torrent.wanting(temp.path(), &[false, true]);
@@ -298,7 +308,7 @@ mod tests {
             torrent.write(&second, torrent.piece(index));
             have.insert(torrent.piece(index));
         }
-        finish(&second, &have, &before.passed_over, None).unwrap();
+        finish(&second, &have, &before.passed_over, &[], None).unwrap();
         drop(second);
         let again = load(&torrent, temp.path(), [true, false]);
         assert_eq!(
@@ -328,7 +338,7 @@ mod tests {
             (vec![2, 3, 4], vec![0, 1])
         );
         let second = torrent.claim(&second, &found.have, false).unwrap().storage;
-        save(&second, &Bitfield::none(5), &found.passed_over, None).unwrap();
+        save(&second, &Bitfield::none(5), &found.passed_over, &[], None).unwrap();
         drop(second);
         let again = load(&torrent, temp.path(), [true, false]);
         assert_eq!(again, (true, vec![], vec![0, 1, 2]));
@@ -346,6 +356,7 @@ mod tests {
                 &storage,
                 &Bitfield::none(5),
                 &Bitfield::none(5),
+                &[],
                 Some(b"d4:name1:te"),
             )
             .unwrap();

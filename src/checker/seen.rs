@@ -93,6 +93,9 @@ impl Seen {
                 let twice = paths.insert(state.id, file);
                 changed.extend(twice);
                 let size = match missing {
+                    // A file that was removed and made anew may even have the old one's
+                    // number; but what was in the old one is then a hole.
+                    0 if state.allocated < state.size && storage.has_hole(file) => false,
                     0 => state.size == range.end - range.start,
                     _ => state.size >= end - range.start,
                 };

@@ -249,7 +249,7 @@ impl<H: Fn(PieceIndex) -> PieceHash> Work<H> {
             storage,
             passed_over,
             metadata,
-            ..
+            seen,
         } = &self.notes;
         let metadata = metadata.as_deref();
         let recorded = match request {
@@ -258,8 +258,14 @@ impl<H: Fn(PieceIndex) -> PieceHash> Work<H> {
                 return Ok(CheckReport::Blocks(*piece, hashes));
             }
             CheckRequest::Survey(have) => return Ok(CheckReport::Surveyed(self.survey(have)?)),
-            CheckRequest::Finish(have) => resume::finish(storage, have, passed_over, metadata),
-            CheckRequest::Save(have) => resume::save(storage, have, passed_over, metadata),
+            CheckRequest::Finish(have) => {
+                let changed = seen.changed(storage, have);
+                resume::finish(storage, have, passed_over, &changed, metadata)
+            }
+            CheckRequest::Save(have) => {
+                let changed = seen.changed(storage, have);
+                resume::save(storage, have, passed_over, &changed, metadata)
+            }
             CheckRequest::Pieces(_) | CheckRequest::Hurry => Ok(()),
         };
         match recorded {
@@ -298,9 +304,10 @@ impl<H: Fn(PieceIndex) -> PieceHash> Work<H> {
             self.note_opened();
             storage.mend(&changed)?;
         }
-        // All files are as they should be: if that is all, nothing needs to be remembered.
+        // All files are as they should be: if that is all, nothing needs to be remembered. If
+        // the record can't be removed, the user hears of it at the end.
         if lost.is_empty() && resume::is_all(&storage, have) {
-            storage.remove_record()?;
+            let _ = storage.remove_record();
         }
         let named = |file: usize| (file, storage.plan().path(file).display().to_string());
         Ok(Surveyed {

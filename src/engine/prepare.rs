@@ -1,9 +1,10 @@
 //! Before a torrent starts: what of it is on disk already?
 //!
 //! Runs on a thread of its own, as hashing takes its time: opens the storage, takes its
-//! record for this run alone if something is to be written, believes that record as far as
-//! it can be believed, hashes the rest on all cores, and only then makes the storage ready
-//! to be written to.
+//! record for this run alone if there is one or a file is missing, believes that record as
+//! far as it can be believed, hashes the rest on all cores, and only then makes the storage
+//! ready to be written to. Where all files have their length and there is no record, it hashes
+//! first: if all is right, nothing need be written.
 
 use crate::bitfield::Bitfield;
 use crate::checker;
@@ -102,7 +103,7 @@ pub fn prepare(
     let mut storage = Storage::open(&config.dir, metainfo.into(), &known.wanted_files)?;
     let mut survey = storage.survey()?;
     let mut warnings = Vec::new();
-    if !config.seed_only && storage.lacks(&survey) {
+    if !config.seed_only && (storage.lacks(&survey) || storage.has_record()) {
         (storage, warnings) = storage.lock(&survey, metadata)?;
         survey = storage.survey()?;
     }
@@ -110,6 +111,7 @@ pub fn prepare(
         let trusted = resume::trusted(&storage, &survey);
         let unknown = storage.possible(&trusted.unknown, &survey);
         let Some(found) = check(&storage, &expected, &unknown, progress, stop)? else {
+            storage.withdraw();
             return Ok(None);
         };
         let mut have = trusted.have;
@@ -128,7 +130,7 @@ pub fn prepare(
     };
     let mut stored = Vec::new();
     if !config.seed_only && is_whole(&storage, &survey, &have) {
-        storage = tidied(storage, &survey, &have);
+        storage = tidied(&storage, &have)?;
     } else if !config.seed_only {
         let claimed = storage.claim(&Claim {
             have: &have,
@@ -177,17 +179,13 @@ fn is_whole(storage: &Storage, survey: &Survey, have: &Bitfield) -> bool {
 }
 
 /// All is there, so nothing is to be written; but an earlier run may have been stopped just
-/// before it removed its record. Whoever uses that record now, removes it.
-fn tidied(storage: Arc<Storage>, survey: &Survey, have: &Bitfield) -> Arc<Storage> {
-    if storage.has_record()
-        && !storage.may_record()
-        && resume::is_all(&storage, have)
-        && let Ok((locked, _)) = storage.lock(survey, None)
-    {
-        let _ = locked.remove_record();
-        return locked;
+/// before it removed its record. If that can't be removed, as on a read-only disk, it does no
+/// harm.
+fn tidied(storage: &Storage, have: &Bitfield) -> Result<Arc<Storage>, StorageError> {
+    if resume::is_all(storage, have) {
+        let _ = storage.remove_record();
     }
-    storage
+    storage.released()
 }
 
 /// The blocks of pieces that we do not have whose bytes were `written`: an earlier run was

@@ -55,6 +55,8 @@ struct Taken {
     crowded: HashSet<u64>,
     /// Files that share a path with a later one.
     shared: HashSet<usize>,
+    /// How many numbers were given to names.
+    numbers: u32,
     /// The folder of the file that came last, and its hash: neighbours share it.
     last: (Vec<String>, DefaultHasher),
 }
@@ -88,19 +90,28 @@ impl Taken {
     fn second(&mut self, path: &[String], index: usize) -> Vec<String> {
         let mut second: Vec<String> = Vec::with_capacity(path.len());
         for folder in path.iter().take(path.len().saturating_sub(1)) {
-            second.push(plain(folder));
+            let name = plain(folder);
+            second.push(name.clone());
             while self.files.contains_key(&path_key(&second)) {
-                append(&mut second, "_");
+                self.number(&mut second, &name);
             }
         }
-        second.push(path.last().map_or_else(String::new, |name| plain(name)));
-        let mut mark = format!(" ({})", index + 1);
+        let name = path.last().map_or_else(String::new, |name| plain(name));
+        second.push(name.clone());
         while second == path || self.is_taken(&second, index) {
-            append(&mut second, &mark);
-            mark.push('_');
+            self.number(&mut second, &name);
         }
         self.insert(&second, index);
         second
+    }
+
+    /// Gives the last of the names, which is `name`, the next number. Each number is tried
+    /// once, so that a torrent whose names are made to clash does not make us try for ever.
+    fn number(&mut self, path: &mut [String], name: &str) {
+        self.numbers += 1;
+        if let Some(last) = path.last_mut() {
+            *last = marked(name, self.numbers + 1);
+        }
     }
 
     /// Whether another file than `index`, or a folder, may have the path.
@@ -108,13 +119,6 @@ impl Taken {
         let key = path_key(path);
         let others = self.files.get(&key).is_some_and(|first| *first != index);
         others || self.crowded.contains(&key) || self.folders.contains(&key)
-    }
-}
-
-/// Puts `mark` at the end of the last name, before its extension.
-fn append(path: &mut [String], mark: &str) {
-    if let Some(last) = path.last_mut() {
-        *last = marked(last, mark);
     }
 }
 
@@ -171,12 +175,12 @@ mod tests {
             // Both, as it depends on the disk which of them stands there.
             (
                 &["Song.mp3", "song.mp3"],
-                &[(0, "Song (1).mp3"), (1, "song (2).mp3")],
+                &[(0, "Song (2).mp3"), (1, "song (3).mp3")],
             ),
-            (&["a", "b", "A."], &[(0, "a (1)"), (2, "A._")]),
-            (&["t/X", "t/x/y"], &[(0, "t/X (1)")]),
+            (&["a", "b", "A."], &[(0, "a (2)"), (2, "A._")]),
+            (&["t/X", "t/x/y"], &[(0, "t/X (2)")]),
             // The folder's second name is a file's first one.
-            (&["t/a_", "t/a:/b"], &[(0, "t/a_ (1)"), (1, "t/a__/b")]),
+            (&["t/a_", "t/a:/b"], &[(0, "t/a_ (2)"), (1, "t/a_ (3)/b")]),
         ];
         for (paths, expected) in cases {
             let expected: Vec<_> = expected
@@ -202,6 +206,28 @@ mod tests {
             found.values().flatten().all(|name| is_plain(name)),
             "{found:?}"
         );
+    }
+
+    /// What once was an endless loop, and a number less than nothing.
+    #[test]
+    fn names_made_to_clash_have_other_names_too() {
+        let a = "a".repeat(142);
+        let folders = [format!("{a}_"), format!("{a}:/f")];
+        let mut chain = vec!["x?".to_owned(), "x_".into()];
+        for _ in 0..150 {
+            let last = chain.last().map_or("", |name| name);
+            let next = format!("{last} (2)");
+            chain.push(next.chars().take(250).collect());
+        }
+        chain.dedup();
+        for names in [&folders[..], &chain] {
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            let found = second(&names);
+            assert!(
+                found.iter().all(|(_, path)| path.split('/').all(is_plain)),
+                "{found:?}"
+            );
+        }
     }
 
     #[test]

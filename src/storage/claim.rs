@@ -10,8 +10,9 @@ use super::record::{Head, Lock, Record};
 use super::walk::{self, Access, Folder};
 use super::{Storage, StorageError, Survey, naming};
 use crate::bitfield::Bitfield;
-use crate::layout::PieceIndex;
+use crate::layout::{FilePart, PieceIndex};
 use crate::types::PieceHash;
+use std::collections::BTreeSet;
 use std::io::IoSlice;
 use std::ops::Range;
 use std::path::Path;
@@ -115,8 +116,8 @@ impl Storage {
     /// system refuses. A record that [`lock`](Self::lock) made is removed then.
     pub fn claim(self: &Arc<Self>, claim: &Claim<'_>) -> Result<Claimed, StorageError> {
         let claimed = self.try_claim(claim);
-        if claimed.is_err() && self.made {
-            let _ = self.remove_record();
+        if claimed.is_err() {
+            self.withdraw();
         }
         claimed
     }
@@ -125,10 +126,13 @@ impl Storage {
         let have = claim.have;
         let survey = self.survey()?;
         let mut judge = Judge::new(self, have, claim.expected);
-        let mut foreign = Vec::new();
+        let (mut foreign, mut strange) = (Vec::new(), BTreeSet::new());
         for file in self.plan.wanted_files() {
             if judge.is_foreign(file, &survey)? {
-                foreign.push(file);
+                match self.plan.renamed().contains(&file) {
+                    true => _ = strange.insert(file),
+                    false => foreign.push(file),
+                }
             }
         }
         if let Some(file) = foreign.first().filter(|_| !claim.overwrite) {
@@ -149,8 +153,10 @@ impl Storage {
                 path: self.plan.dir.clone(),
             });
         };
-        let renamed = naming::settle(&root, &self.plan)?;
-        let plan = Arc::new(Plan::clone(&self.plan).with_renamed(renamed));
+        let renamed = self.plan.renamed() - &strange;
+        let plan = Plan::clone(&self.plan).with_renamed(renamed);
+        let renamed = naming::settle(&root, &plan, &strange)?;
+        let plan = Arc::new(plan.with_renamed(renamed));
         let mut claimed = Self {
             dir: self.dir_again()?,
             plan,
@@ -223,7 +229,9 @@ impl Storage {
             return Ok((None, moved));
         };
         let head = claimed.head();
-        let lacks_info = || metadata.is_some() && self.says().info.is_none();
+        let kept_info = self.says().info;
+        let lacks_info = || metadata.is_some() && kept_info.is_none();
+        let metadata = metadata.or(kept_info.as_deref());
         if record.head() == Some(&head) && !lacks_info() {
             return Ok((
                 Some(
@@ -249,7 +257,7 @@ impl Storage {
         let stretches = self.kept_in(record);
         let new = shelf.replace(record, &head, metadata, &|new| {
             for (range, at) in &stretches {
-                self.carry(record, range.clone(), *at, new, &files, have)?;
+                self.carry((record, *at), range.clone(), new, &files, have)?;
             }
             Ok(())
         })?;
@@ -278,40 +286,39 @@ impl Storage {
     /// record, to where `to` has them: a file, or the `new` record.
     fn carry(
         &self,
-        old: &Record,
+        (old, at): (&Record, u64),
         range: Range<u64>,
-        at: u64,
         new: &Record,
         to: &Arc<Self>,
         have: &Bitfield,
     ) -> Result<(), StorageError> {
         let mut files = to.files(1);
         let mut from = range.start;
-        while from < range.end {
-            let end = (from + CHUNK).min(range.end);
-            let mut bytes = vec![0; (end - from) as usize];
-            let read = super::files::read_up_to(
-                &old.fd,
-                &mut bytes,
-                old.offset(at + (from - range.start)),
-            )
-            .map_err(|errno| self.record_failed("read", errno))?;
-            bytes.truncate(read);
-            let had = self
-                .layout()
-                .pieces_in(from..end)
-                .all(|piece| have.has(piece));
-            if bytes.iter().any(|byte| *byte != 0) {
-                let parts: Vec<_> = to.layout().parts(from..from + read as u64).collect();
-                let in_files = parts.iter().all(|part| to.plan.place(*part) == Place::File);
-                if let Some(at) = kept_at(to.plan.kept(), from..from + read as u64) {
+        // Never across the end of a file: of two neighbours, one may be kept on.
+        let parts: Vec<FilePart> = self.layout().parts(range.clone()).collect();
+        for part in parts {
+            let end = from + part.len;
+            while from < end {
+                let here = from..(from + CHUNK).min(end);
+                from = here.end;
+                let mut bytes = vec![0; (here.end - here.start) as usize];
+                let place = old.offset(at + (here.start - range.start));
+                let read = super::files::read_up_to(&old.fd, &mut bytes, place);
+                bytes.truncate(read.map_err(|errno| self.record_failed("read", errno))?);
+                if bytes.iter().all(|byte| *byte == 0) {
+                    continue;
+                }
+                let had = self
+                    .layout()
+                    .pieces_in(here.clone())
+                    .all(|piece| have.has(piece));
+                if let Some(at) = kept_at(to.plan.kept(), here.clone()) {
                     super::files::write_all(&new.fd, &bytes, new.offset(at))
                         .map_err(|errno| self.record_failed("write", errno))?;
-                } else if in_files && !had {
-                    files.write(from, &mut [IoSlice::new(&bytes)])?;
+                } else if to.plan.place(part) == Place::File && !had {
+                    files.write(here.start, &mut [IoSlice::new(&bytes)])?;
                 }
             }
-            from = end;
         }
         Ok(())
     }

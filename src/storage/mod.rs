@@ -132,18 +132,21 @@ impl Storage {
     fn take_record(&mut self, record: Option<Record>) -> Result<(), StorageError> {
         let mut plan = Plan::clone(&self.plan);
         if let Some(root) = self.root() {
-            let renamed = naming::resolve(&root, &plan);
+            let renamed = naming::resolve(&root, &plan)?;
             plan = plan.with_renamed(renamed);
             let mut ours = record
                 .as_ref()
                 .map_or_else(Vec::new, |record| record.ours(plan.layout().files()));
             let mut folder = Folder::default();
             for (file, ours) in ours.iter_mut().enumerate() {
-                // Of one that is gone, nothing is left to go on with. The wanted ones are ours.
-                *ours = *ours
-                    && !plan.ours()[file]
-                    && !plan.layout().is_pad(file)
-                    && root.stat(plan.names(file), &mut folder)?.is_some();
+                if !*ours || plan.is_wanted(file) || plan.layout().is_pad(file) {
+                    continue;
+                }
+                // Of one that is gone, nothing is left to go on with; and what is longer, or no
+                // file, is the user's.
+                let stat = root.stat(plan.names(file), &mut folder).ok().flatten();
+                let size = stat.map(|stat| FileState::from(stat).size);
+                *ours = size.is_some_and(|size| size <= plan.layout().file_len(file));
             }
             plan = plan.with_earlier(&ours);
         }
@@ -197,6 +200,13 @@ impl Storage {
     pub fn looks(&self) -> impl FnMut(usize) -> Option<FileState> {
         let mut folder = Folder::default();
         move |file| self.look(file, &mut folder).ok().flatten()
+    }
+
+    /// Whether some of `file` was never written.
+    pub fn has_hole(self: &Arc<Self>, file: usize) -> bool {
+        let range = self.layout().file_range(file);
+        let written = self.files(1).written(range.clone());
+        written.is_ok_and(|runs| runs != [range])
     }
 
     /// Whether DIR is still the folder at its path.
@@ -301,6 +311,36 @@ impl Storage {
         (0..ours.len()).filter(|file| ours[*file]).collect()
     }
 
+    /// The same storage for a run that has nothing to write: whoever has the record now,
+    /// removes it.
+    ///
+    /// # Errors
+    /// [`StorageError`], if the process may open no more files.
+    pub fn released(&self) -> Result<Arc<Self>, StorageError> {
+        let record = self.record.as_ref().map(Record::try_clone).transpose();
+        Ok(Arc::new(Self {
+            plan: Arc::clone(&self.plan),
+            dir: self.dir_again()?,
+            record: record.map_err(|errno| self.record_failed("read", errno))?,
+            keeps: self.keeps,
+            made: false,
+            locked: false,
+        }))
+    }
+
+    /// Removes the record if this run made it and has not said in it that any file is ours,
+    /// or found it so: then it is of no use to anybody.
+    pub fn withdraw(&self) {
+        let empty = |record: &Record| {
+            record
+                .head()
+                .is_some_and(|head| !head.files.contains(&true))
+        };
+        if self.made || self.record.as_ref().is_some_and(empty) {
+            let _ = self.remove_record();
+        }
+    }
+
     /// Whether this torrent has a record here.
     pub fn has_record(&self) -> bool {
         self.record.is_some()
@@ -317,13 +357,14 @@ impl Storage {
     /// [`StorageError`], if the disk fails.
     pub fn flush(self: &Arc<Self>) -> Result<(), StorageError> {
         let failed = |errno| StorageError::io("write to the disk of", self.plan.dir.clone(), errno);
-        if let (Some(dir), true) = (&self.dir, self.plan.wanted_files().count() > FLUSHED_SINGLY) {
+        // Also what is ours only: pieces that such a file shares with a wanted one.
+        let many = self.plan.files_of_ours().count() > FLUSHED_SINGLY;
+        if let (Some(dir), true) = (&self.dir, many) {
             return rustix::fs::syncfs(dir).map_err(failed);
         }
         let mut files = self.files(1);
-        self.plan
-            .wanted_files()
-            .try_for_each(|file| files.flush(file))?;
+        let mut ours = self.plan.files_of_ours();
+        ours.try_for_each(|file| files.flush(file))?;
         match &self.record {
             Some(record) => rustix::fs::fsync(&record.fd).map_err(failed),
             None => Ok(()),

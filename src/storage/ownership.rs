@@ -7,7 +7,7 @@
 //! A file of which no piece can be checked, because each also has bytes of other files that
 //! are not there, has the benefit of the doubt.
 
-use super::{FileState, Storage, StorageError, Survey};
+use super::{Storage, StorageError, Survey};
 use crate::bitfield::Bitfield;
 use crate::layout::PieceIndex;
 use crate::types::PieceHash;
@@ -24,6 +24,10 @@ pub struct Judge<'a> {
     marked: Vec<bool>,
     /// The hash of so many bytes of this value.
     constants: HashMap<(u8, u32), PieceHash>,
+    /// The piece that was read last, and the byte that all its bytes are.
+    last_constant: (Option<PieceIndex>, Option<u8>),
+    /// The piece that was looked through last, and two files of which bytes are missing.
+    last_gaps: (Option<PieceIndex>, Vec<usize>),
 }
 
 impl<'a> Judge<'a> {
@@ -34,13 +38,21 @@ impl<'a> Judge<'a> {
         expected: &'a dyn Fn(PieceIndex) -> PieceHash,
     ) -> Self {
         let files = storage.layout().files();
-        let marked = storage.record.as_ref().map(|record| record.ours(files));
+        let marked = storage
+            .record
+            .as_ref()
+            .map(|record| match record.marks_wanted() {
+                true => vec![true; files],
+                false => record.ours(files),
+            });
         Self {
             storage,
             have,
             expected,
             marked: marked.unwrap_or_else(|| vec![false; files]),
             constants: HashMap::new(),
+            last_constant: (None, None),
+            last_gaps: (None, Vec::new()),
         }
     }
 
@@ -53,24 +65,24 @@ impl<'a> Judge<'a> {
         if size > self.storage.len(file) {
             return Ok(true);
         }
-        if size == 0 || self.marked[file] {
+        if size == 0 || self.marked[file] || self.is_evident(file)? {
             return Ok(false);
         }
+        // By a second name, nothing but evidence counts: the first may be free.
+        let renamed = self.storage.plan.renamed().contains(&file);
         let mut pieces = self.storage.pieces_of(file);
-        let can_be_judged = pieces.any(|piece| self.storage.others_are_there(piece, file, survey));
-        Ok(can_be_judged && !self.is_evident(file)?)
+        Ok(renamed || pieces.any(|piece| self.others_are_there(piece, file, survey)))
     }
 
     /// Whether a piece that matches shows that `file` is the torrent's.
     fn is_evident(&mut self, file: usize) -> Result<bool, StorageError> {
         let storage = self.storage;
-        let mut files = storage.files(1);
         let mut values = Vec::new();
         for piece in storage
             .pieces_of(file)
             .filter(|piece| self.have.has(*piece))
         {
-            match files.constant(storage.layout().piece_range(piece)) {
+            match self.constant(piece) {
                 Ok(Some(value)) if !values.contains(&value) => values.push(value),
                 Ok(Some(_)) | Err(StorageError::Missing { .. }) => {}
                 Ok(None) => return Ok(true),
@@ -80,6 +92,33 @@ impl<'a> Judge<'a> {
         // Nothing but pieces like these: then there can be no better evidence.
         let only_such = |piece| values.iter().any(|value| self.is_constant(piece, *value));
         Ok(!values.is_empty() && storage.pieces_of(file).all(only_such))
+    }
+
+    /// The byte that all bytes of `piece`, which is right, are. Found out once a piece: a
+    /// thousand files may share one.
+    fn constant(&mut self, piece: PieceIndex) -> Result<Option<u8>, StorageError> {
+        if self.last_constant.0 == Some(piece) {
+            return Ok(self.last_constant.1);
+        }
+        let range = self.storage.layout().piece_range(piece);
+        let constant = self.storage.files(1).constant(range)?;
+        self.last_constant = (Some(piece), constant);
+        Ok(constant)
+    }
+
+    /// Whether all bytes of `piece` that are not `file`'s are in wanted files as they are. The
+    /// piece is looked through once for all its files.
+    fn others_are_there(&mut self, piece: PieceIndex, file: usize, survey: &Survey) -> bool {
+        if self.last_gaps.0 != Some(piece) {
+            let layout = self.storage.layout();
+            let size = |file: usize| survey[file].map_or(0, |state| state.size);
+            let parts = layout
+                .parts(layout.piece_range(piece))
+                .filter(|part| !part.pad);
+            let gaps = parts.filter(|part| part.offset + part.len > size(part.file));
+            self.last_gaps = (Some(piece), gaps.map(|part| part.file).take(2).collect());
+        }
+        self.last_gaps.1.iter().all(|gap| *gap == file)
     }
 
     /// Whether all bytes of `piece`, as it should be, are `value`.
@@ -97,17 +136,5 @@ impl<'a> Judge<'a> {
             hasher.finalize().into()
         });
         *hash == (self.expected)(piece)
-    }
-}
-
-impl Storage {
-    /// Whether all bytes of `piece` that are not `file`'s are in wanted files as they are.
-    fn others_are_there(&self, piece: PieceIndex, file: usize, survey: &Survey) -> bool {
-        let parts = self.layout().parts(self.layout().piece_range(piece));
-        let mut others = parts.filter(|part| part.file != file && !part.pad);
-        others.all(|part| {
-            let size = |state: &FileState| state.size;
-            part.offset + part.len <= survey[part.file].as_ref().map_or(0, size)
-        })
     }
 }

@@ -134,6 +134,11 @@ impl Plan {
         (0..self.wanted.len()).filter(|file| self.wanted[*file])
     }
 
+    /// Whether `file` is wanted.
+    pub fn is_wanted(&self, file: usize) -> bool {
+        self.wanted[file]
+    }
+
     /// For each file whether its bytes lie in a file: see [`Plan::with_earlier`].
     pub fn ours(&self) -> &[bool] {
         &self.ours

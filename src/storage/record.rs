@@ -55,9 +55,9 @@ const PARTS: &[u8] = b"6:!parts";
 /// How the name of each record ends.
 const SUFFIX: &[u8] = b".storrent";
 
-/// The most that is read of what a record says, the kept parts aside: enough for a million
-/// files.
-const MAX_LEN: u64 = 32 << 20;
+/// The most that is read of what a record says, the kept parts aside: enough for the longest
+/// metadata, and the state of a million files.
+const MAX_LEN: u64 = 64 << 20;
 
 /// How deep a record nests: the list of files is a list of lists in a dictionary in one.
 const MAX_DEPTH: usize = 5;
@@ -225,14 +225,19 @@ impl Record {
         })
     }
 
-    /// Which of `files` files are ours by its word. One that is damaged says it of all:
-    /// whose it is stands before what is damaged.
+    /// Whether the files that are asked for are ours, whatever it says of them: it is
+    /// damaged, but whose it is stands before what is damaged.
+    pub fn marks_wanted(&self) -> bool {
+        self.form == Form::Damaged
+    }
+
+    /// Which of `files` files are ours by its word. One that is damaged says it of none that
+    /// is not asked for anyway: see [`Record::marks_wanted`].
     pub fn ours(&self, files: usize) -> Vec<bool> {
         match &self.form {
             Form::Sound(head) => head.files.clone(),
             Form::Old { state, .. } => state.wanted(files),
-            Form::Damaged => vec![true; files],
-            Form::Blank => vec![false; files],
+            Form::Damaged | Form::Blank => vec![false; files],
         }
     }
 

@@ -119,16 +119,37 @@ impl Root<'_> {
     /// Whether each of `names` stands in its folder to the letter. A disk that takes `A` for
     /// `a`, or drops a dot at the end, finds a file under names that it does not have.
     /// `listings`: what was read of folders so far.
-    pub fn is_listed(&self, names: &[String], listings: &mut Listings) -> bool {
-        (1..=names.len()).all(|count| {
+    ///
+    /// # Errors
+    /// [`StorageError::Io`], if a folder cannot be read. One that is not there lists nothing.
+    pub fn is_listed(
+        &self,
+        names: &[String],
+        listings: &mut Listings,
+    ) -> Result<bool, StorageError> {
+        for count in 1..=names.len() {
             let (folders, name) = names[..count].split_at(count - 1);
             if !listings.contains_key(folders) {
-                let listing = self.list(folders).unwrap_or_default();
+                let listing = match self.list(folders) {
+                    Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::INVAL) => {
+                        HashSet::new()
+                    }
+                    listing => {
+                        let dir = self.path.to_owned();
+                        listing.map_err(|errno| StorageError::io("list", dir, errno))?
+                    }
+                };
                 listings.insert(folders.to_vec(), listing);
             }
             let listing = listings.get(folders);
-            listing.is_some_and(|listing| name.iter().all(|name| listing.contains(name.as_bytes())))
-        })
+            let has = |listing: &HashSet<Vec<u8>>| {
+                name.iter().all(|name| listing.contains(name.as_bytes()))
+            };
+            if !listing.is_some_and(has) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// The names in the folder that `folders` lead to.

@@ -26,8 +26,8 @@ use std::time::Instant;
 /// Attempts remembered for a piece; more would only repeat.
 const MAX_ATTEMPTS: usize = 8;
 
-/// So many peers that each gave all of a piece, and all the same bytes, are believed more than
-/// the hash in the torrent.
+/// Peers on so many hosts that each gave all of a piece, and all the same bytes, are believed
+/// more than the hash in the torrent, if nobody is left who has it and did not give it.
 const AGREE: usize = 3;
 
 /// Somebody who gave a block: kept beyond the connection's end.
@@ -190,7 +190,7 @@ impl Torrent {
             return;
         };
         let agreeing = self.blame.agreeing(piece, blocks);
-        if agreeing.len() < AGREE {
+        if hosts(&agreeing) < AGREE || self.has_untried(piece, &agreeing) {
             return self.ban(liar, piece, actions);
         }
         for giver in agreeing {
@@ -210,6 +210,14 @@ impl Torrent {
                 piece.get()
             ),
         }));
+    }
+
+    /// Whether a peer has `piece` that did not give it yet.
+    fn has_untried(&self, piece: PieceIndex, tried: &[Giver]) -> bool {
+        self.peers.iter().any(|(key, peer)| {
+            let gave = tried.iter().any(|giver| giver.key == *key);
+            peer.gives() && !peer.useless && peer.have.has(piece) && !gave
+        })
     }
 
     /// All is there but pieces that can never be right.
@@ -259,6 +267,16 @@ impl Torrent {
         let text = format!("{who}: gave false data for piece {}: banned", piece.get());
         actions.push(detail(1, text));
     }
+}
+
+/// On how many hosts these are. Web seeds count by their URL, and of this machine each port,
+/// as half a swarm may live there.
+fn hosts(givers: &[Giver]) -> usize {
+    let host = |giver: &Giver| {
+        let ip = giver.addr.ip();
+        (giver.web, ip, ip.is_loopback().then(|| giver.addr.port()))
+    };
+    givers.iter().map(host).collect::<BTreeSet<_>>().len()
 }
 
 #[cfg(test)]

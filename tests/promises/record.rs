@@ -248,3 +248,99 @@ fn an_old_record_is_read_once_more() {
     let have = end.one("checked")["have_pieces"].as_u64();
     assert_eq!(have, Some(pieces as u64 - 1));
 }
+
+/// What the user does to the files just before Ctrl-C is no secret of this run: the record does
+/// not vouch for it.
+#[test]
+fn an_interrupted_run_vouches_for_what_it_sees() {
+    type Harm = fn(&Path);
+    let harms: [(&str, Harm); 4] = [
+        ("removed", |path| fs::remove_file(path).unwrap()),
+        ("cut", |path| {
+            let file = fs::File::options().write(true).open(path).unwrap();
+            file.set_len(100).unwrap();
+        }),
+        ("replaced", |path| {
+            fs::write(path.with_extension("new"), vec![9; 500_000]).unwrap();
+            fs::rename(path.with_extension("new"), path).unwrap();
+        }),
+        ("all removed", |path| {
+            fs::remove_dir_all(path.parent().unwrap()).unwrap()
+        }),
+    ];
+    for (name, harm) in harms {
+        let place = Place::new(spec());
+        let a = place.torrent.pieces_of(1).end;
+        let first = Seed::of(&place.torrent).having(|piece| piece < a).start();
+        let mut run = place.download().peers(&[first.addr]).start();
+        has(&mut run, (a * PIECE) as u64 - 1);
+        harm(&place.dir().join("x/a"));
+        run.kill(Signal::INT);
+        run.wait().expect(130);
+        for options in [&["-f", "1"][..], &[]] {
+            let seed = Seed::of(&place.torrent).start();
+            let run = place.download().args(options).peers(&[seed.addr]).run();
+            assert_eq!(run.code, Some(0), "{name}: {run:#?}");
+        }
+        place.torrent.assert_whole(&place.dir());
+    }
+}
+
+/// What `-f` leaves out is the user's, whatever an earlier run wanted, if it is not what that
+/// run left.
+#[test]
+fn what_is_not_asked_for_is_not_looked_at() {
+    type Put = fn(&Path);
+    let puts: [(&str, Put); 3] = [
+        ("a longer file", |path| {
+            fs::write(path, vec![9; 800_000]).unwrap()
+        }),
+        ("a folder", |path| fs::create_dir(path).unwrap()),
+        ("a link", |path| {
+            std::os::unix::fs::symlink("/etc/passwd", path).unwrap()
+        }),
+    ];
+    for (name, put) in puts {
+        let place = Place::new(spec());
+        let half = Seed::of(&place.torrent).budget(20).start();
+        let mut run = place
+            .download()
+            .args(["-f", "2"])
+            .peers(&[half.addr])
+            .start();
+        has(&mut run, PIECE as u64);
+        run.kill(Signal::INT);
+        run.wait().expect(130);
+        let path = place.dir().join("x/b");
+        fs::remove_file(&path).unwrap();
+        put(&path);
+        let before = fs::read(&path).ok();
+        let seed = Seed::of(&place.torrent).start();
+        let end = place.download().args(["-f", "1"]).peers(&[seed.addr]).run();
+        assert_eq!(end.code, Some(0), "{name}: {end:#?}");
+        assert_eq!(fs::read(&path).ok(), before, "{name}");
+        let a = fs::read(place.dir().join("x/a")).unwrap();
+        assert_eq!(a, place.torrent.data[..a.len()], "{name}");
+        assert_eq!(a.len(), 500_000);
+    }
+}
+
+/// The second name that a file would have on another disk is the user's here.
+#[test]
+fn a_second_name_is_taken_only_where_the_first_is_refused() {
+    let spec = Spec::multi("t", &[("a:b.txt", 20), ("c", 50_000)]);
+    for content in [&b"my own notes"[..], &[7; 90]] {
+        let place = Place::new(spec.clone());
+        let own = place.dir().join("t/a_b.txt");
+        fs::create_dir_all(place.dir().join("t")).unwrap();
+        fs::write(&own, content).unwrap();
+        place
+            .download()
+            .peers(&[Seed::of(&place.torrent).start().addr])
+            .run()
+            .expect(0);
+        assert_eq!(fs::read(&own).unwrap(), content);
+        fs::remove_file(&own).unwrap();
+        place.torrent.assert_whole(&place.dir());
+    }
+}

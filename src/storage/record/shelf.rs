@@ -108,13 +108,11 @@ impl Shelf<'_> {
             }
             (Some(record), _) => Ok(Drawer::Taken(record)),
             (None, Some(name)) => Ok(Drawer::Free(name.clone())),
-            (None, None) => Err(StorageError::NoRecord {
-                path: self
-                    .names
-                    .last()
-                    .map(|name| self.path.join(name))
-                    .unwrap_or_default(),
-            }),
+            (None, None) => {
+                let name = self.names.last().map_or("", String::as_str);
+                let path = self.path.join(name);
+                Err(StorageError::NoRecord { path })
+            }
         }
     }
 
@@ -127,11 +125,7 @@ impl Shelf<'_> {
         // A pipe of that name must not hold us up.
         let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
         let open = |access| openat(self.dir, name, access | flags, Mode::empty());
-        let opened = match open(OFlags::RDWR) {
-            Err(Errno::ACCESS | Errno::PERM | Errno::ROFS) => open(OFlags::RDONLY),
-            opened => opened,
-        };
-        let fd = match opened {
+        let fd = match open(OFlags::RDONLY) {
             Ok(fd) => fd,
             Err(Errno::NOENT) => return Ok(Look::Absent),
             Err(Errno::INVAL | Errno::NAMETOOLONG | Errno::ILSEQ) => return Ok(Look::Refused),
@@ -154,13 +148,16 @@ impl Shelf<'_> {
         let size = FileState::from(stat).size;
         let form = form_of(&fd, size, self.info_hash, self.files);
         let form = form.map_err(|errno| failed("read", self.path, name, errno))?;
-        Ok(form.map_or(Look::Foreign, |form| {
-            Look::Ours(Record {
-                fd,
-                name: name.to_owned(),
-                form,
-            })
-        }))
+        let Some(form) = form else {
+            return Ok(Look::Foreign);
+        };
+        // It is ours to write, if the disk lets us.
+        let fd = open(OFlags::RDWR)
+            .ok()
+            .filter(|again| is_same(again, &fd))
+            .unwrap_or(fd);
+        let name = name.to_owned();
+        Ok(Look::Ours(Record { fd, name, form }))
     }
 
     /// Locks the record, and makes it first if there is none, with `head` and `info`. Also
@@ -298,9 +295,19 @@ impl Shelf<'_> {
         info: Option<&[u8]>,
         fill: &dyn Fn(&Record) -> Result<(), StorageError>,
     ) -> Result<Record, StorageError> {
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let fd = openat(self.dir, self.new_name(), flags, Mode::from_raw_mode(0o666))
-            .map_err(|errno| failed("make", self.path, name, errno))?;
+        let flags =
+            OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let new = self.new_name();
+        let open = || openat(self.dir, &new, flags, Mode::from_raw_mode(0o666));
+        let opened = match open() {
+            // Left by a process of the same number, which was killed.
+            Err(Errno::EXIST) => {
+                let _ = unlinkat(self.dir, &new, AtFlags::empty());
+                open()
+            }
+            opened => opened,
+        };
+        let fd = opened.map_err(|errno| failed("make", self.path, name, errno))?;
         self.take(&fd, name)?;
         let mut record = Record {
             fd,
@@ -350,9 +357,9 @@ impl Shelf<'_> {
         }
     }
 
-    /// What a record is called until it is complete.
+    /// What a record is called until it is complete: another name in each process.
     fn new_name(&self) -> String {
-        format!(".{}.storrent.new", self.info_hash)
+        format!(".{}.{}.storrent.new", self.info_hash, std::process::id())
     }
 }
 
