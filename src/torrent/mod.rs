@@ -442,7 +442,7 @@ impl Torrent {
             }
         }
         if !good.is_empty() {
-            self.spread(good.into(), &mut actions);
+            self.spread(&good.into(), &mut actions);
         }
         for (piece, verdict) in verdicts {
             let moved = *verdict == Verdict::Moved && self.is_excused(*piece, &mut actions);
@@ -457,18 +457,17 @@ impl Torrent {
         actions
     }
 
-    /// Tells all peers of new pieces, and loses interest in those who have nothing more.
-    fn spread(&mut self, pieces: Arc<[PieceIndex]>, actions: &mut Vec<Action>) {
+    /// Tells peers of new pieces, and loses interest in those who have nothing more.
+    ///
+    /// Only who said in its greeting that it has all is not told. A seed that is the first of
+    /// its swarm may show its pieces one by one (BEP 16, super-seeding), and shows the next when
+    /// it hears that the last one arrived: also of pieces that it has, and of the last of them.
+    fn spread(&mut self, pieces: &Arc<[PieceIndex]>, actions: &mut Vec<Action>) {
         for (key, peer) in self.peers.iter_mut().filter(|(_, peer)| peer.welcome) {
-            if peer.have.is_full() {
-                // It lacks nothing, and will not ask for these.
-                peer.useful -= pieces.len() as u32;
-            } else {
-                let (known, tell): (Vec<_>, Vec<_>) =
-                    pieces.iter().partition(|piece| peer.have.has(**piece));
-                peer.useful -= known.len() as u32;
-                let pieces = pieces.clone();
-                actions.push(Action::Send(*key, Command::Had { pieces, tell }));
+            let known = pieces.iter().filter(|piece| peer.have.has(**piece));
+            peer.useful -= known.count() as u32;
+            if !peer.came_whole {
+                actions.push(Action::Send(*key, Command::Had(pieces.clone())));
             }
             if peer.we_want && peer.useful == 0 {
                 peer.we_want = false;

@@ -36,6 +36,8 @@ pub(super) struct Peer {
     pub(super) welcome: bool,
     pub(super) since: Instant,
     pub(super) have: Bitfield,
+    /// It said in its greeting that it has all: it wants to hear of no piece of ours.
+    pub(super) came_whole: bool,
     /// Pieces that it has and that we want.
     pub(super) useful: u32,
     pub(super) peer_chokes: bool,
@@ -80,6 +82,7 @@ impl Peer {
             welcome: false,
             since: now,
             have: Bitfield::none(pieces),
+            came_whole: false,
             useful: 0,
             peer_chokes: true,
             we_choke: true,
@@ -237,6 +240,7 @@ impl Torrent {
         };
         match event {
             PeerEvent::Pieces(pieces) => {
+                peer.came_whole |= peer.have.is_empty() && pieces.is_full();
                 let fresh: Vec<PieceIndex> = pieces
                     .iter()
                     .filter(|piece| !peer.have.has(*piece))

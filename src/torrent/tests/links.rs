@@ -165,3 +165,26 @@ fn two_seeds_part() {
     let actions = rig.event(1, PeerEvent::Pieces(Bitfield::all(2)));
     assert_eq!(hung_up(&actions), [key(1)]);
 }
+
+/// A seed that shows its pieces one by one, as the first of a swarm does, waits to hear that
+/// the last one arrived: of each piece that comes, from whomever, and of the last one.
+#[test]
+fn who_did_not_come_whole_hears_of_every_piece() {
+    let mut rig = Rig::new(3, |_| {});
+    rig.join_seed(1);
+    rig.join(2, Bitfield::none(3));
+    rig.join(3, Bitfield::none(3));
+    // Says that it has all, and had said before that it has not: that is no seed's greeting.
+    rig.event(3, PeerEvent::Have(rig.piece(0)));
+    rig.event(3, PeerEvent::Pieces(Bitfield::all(3)));
+    for piece in 0..3 {
+        rig.event(2, PeerEvent::Have(rig.piece(piece)));
+        let giver = if piece == 0 { 2 } else { 1 };
+        let spans = rig.want(giver, 4);
+        let piece = spans[0].piece();
+        rig.store(giver, &spans);
+        let told = rig.verdict(piece.get(), true);
+        let hears = |n| told.contains(&Action::Send(key(n), Command::Had([piece].into())));
+        assert_eq!([1, 2, 3].map(hears), [false, true, true], "{told:?}");
+    }
+}
