@@ -22,6 +22,8 @@ mod places;
 pub mod rate;
 mod surveys;
 mod telling;
+mod turnover;
+mod twins;
 mod web;
 pub mod webseeds;
 mod work;
@@ -47,6 +49,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use surveys::Surveys;
+use turnover::Turnover;
 use webseeds::{WebSeedIndex, WebSeeds};
 
 /// Connections being made at a time: more would be a storm on the user's router.
@@ -164,6 +167,7 @@ pub struct Torrent {
     picker: Picker,
     choker: Choker,
     swarm: Swarm,
+    turnover: Turnover,
     announcer: Announcer,
     dht: Lookups,
     web_seeds: WebSeeds,
@@ -227,6 +231,7 @@ impl Torrent {
             picker,
             choker: Choker::default(),
             swarm: Swarm::default(),
+            turnover: Turnover::default(),
             announcer,
             dht: Lookups::default(),
             web_seeds: WebSeeds::new(&setup.web_seeds),
@@ -469,8 +474,7 @@ impl Torrent {
             if !peer.came_whole {
                 actions.push(Action::Send(*key, Command::Had(pieces.clone())));
             }
-            if peer.we_want && peer.useful == 0 {
-                peer.we_want = false;
+            if peer.useful == 0 && peer.wanted_since.take().is_some() {
                 actions.push(Action::Send(*key, Command::Interest(false)));
             }
         }

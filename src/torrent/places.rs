@@ -37,8 +37,10 @@ impl Torrent {
             all += 1;
             ours += 1;
         }
-        if all >= self.setup.max_peers && self.swarm.is_anyone_due(now) {
-            self.make_room(now, actions);
+        let all_taken = all >= self.setup.max_peers;
+        if (all_taken || ours >= room) && self.swarm.is_anyone_due(now) {
+            self.make_room(!all_taken, now, actions);
+            self.turn_over(!all_taken, now, actions);
         }
     }
 
@@ -48,11 +50,18 @@ impl Torrent {
     }
 
     /// All places are taken, and somebody else could be of use: a peer that for a while
-    /// has neither wanted nor had anything goes.
-    pub(crate) fn make_room(&mut self, now: Instant, actions: &mut Vec<Action>) {
+    /// has neither wanted nor had anything goes. `dialled_only`: of those that dialled us nobody
+    /// need go.
+    pub(crate) fn make_room(
+        &mut self,
+        dialled_only: bool,
+        now: Instant,
+        actions: &mut Vec<Action>,
+    ) {
         let idle = self.peers.iter_mut().find(|(_, peer)| {
             let of_use = peer.useful > 0 || peer.interested || peer.metadata != Offer::None;
-            peer.welcome && !of_use && !peer.useless && now.duration_since(peer.since) >= IDLE
+            let counts = peer.welcome && !peer.useless && !(dialled_only && peer.incoming);
+            counts && !of_use && now.duration_since(peer.since) >= IDLE
         });
         if let Some((key, peer)) = idle {
             peer.useless = true;

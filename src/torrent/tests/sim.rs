@@ -69,6 +69,14 @@ pub struct Node {
     pub dead: bool,
 }
 
+impl Node {
+    /// Whether it has found out that `other` lies.
+    pub fn bans(&self, other: usize) -> bool {
+        let (swarm, addr) = (&self.torrent.swarm, World::addr(other));
+        swarm.is_banned(addr, false) || swarm.is_banned(addr, true)
+    }
+}
+
 enum Event {
     /// A handshake comes to this side; and whether it dialled.
     Greet(usize, PeerKey, bool),

@@ -57,18 +57,13 @@ fn a_thousand_peers_with_liars_among_them() {
         world.check_known(index);
         for liar in node.fooled_by.keys() {
             assert!(
-                node.torrent
-                    .swarm
-                    .is_banned(World::addr(*liar), World::peer_id(*liar), true),
+                node.bans(*liar),
                 "node {index} was fooled by {liar} and does not know"
             );
         }
         for other in (0..NODES).filter(honest) {
             assert!(
-                !node
-                    .torrent
-                    .swarm
-                    .is_banned(World::addr(other), World::peer_id(other), true),
+                !node.bans(other),
                 "node {index} banned {other}, which is honest"
             );
         }
@@ -248,12 +243,9 @@ fn a_swarm_outlives_faults() {
         let left = |node: &usize| !world.nodes[*node].dead;
         for index in (0..NODES).filter(is_honest).filter(left) {
             world.check_availability(index);
-            let swarm = &world.nodes[index].torrent.swarm;
             for other in (0..NODES).filter(is_honest) {
-                let (addr, id) = (World::addr(other), World::peer_id(other));
-                let banned = swarm.is_banned(addr, id, true);
                 assert!(
-                    !banned,
+                    !world.nodes[index].bans(other),
                     "chance {chance}: {index} banned {other}, which is honest"
                 );
             }
