@@ -280,6 +280,12 @@ impl Swarm {
         }
     }
 
+    /// How many dials there were. For tests.
+    #[cfg(test)]
+    pub fn dialled(&self) -> u64 {
+        self.dialled
+    }
+
     /// How many addresses could be dialled now that never were.
     pub fn untried(&self, now: Instant) -> usize {
         let untried = |known: &&Known| !known.tried && known.is_due(now);
