@@ -20,9 +20,9 @@ impl Engine<'_> {
     /// Somebody connected; about which torrent, its handshake will tell.
     pub(super) fn on_incoming(&mut self, stream: TcpStream, addr: SocketAddr) {
         let now = Instant::now();
-        // Those that were told to go may still be there, for a moment.
+        // Those that were told to go are still there for a moment: their threads are bounded, too.
         let strangers = self.links.values().filter(|link| link.torrent.is_none());
-        let is_flood = strangers.count() >= 2 * PLACES;
+        let is_flood = strangers.count() >= 8 * PLACES;
         if is_flood || self.deadline.is_some() || self.lacks().is_some() {
             return;
         }

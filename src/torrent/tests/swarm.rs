@@ -306,10 +306,14 @@ fn turns_are_waited_for() {
         }
         let leech = world.add(LEECH, 50);
         world.introduce(leech, &(0..known).collect::<Vec<_>>());
-        assert!(world.run(Duration::from_secs(2_000), |w| {
+        // Once it is complete it parts from all, and dials others.
+        assert!(!world.run(Duration::from_secs(300), |w| {
             w.nodes[leech].complete_at.is_some()
         }));
         let dialled = world.nodes[leech].torrent.swarm.dialled();
+        assert!(world.run(Duration::from_secs(2_000), |w| {
+            w.nodes[leech].complete_at.is_some()
+        }));
         (world.seconds(leech), dialled)
     };
     // Who knows no more than there are places has nobody to change to.
