@@ -12,6 +12,7 @@ use super::webseeds::WebSeedIndex;
 use super::work::Look;
 use super::{Action, Phase, Torrent, detail};
 use crate::bitfield::Bitfield;
+use crate::host::Host;
 use crate::layout::{BLOCK_LEN, PieceIndex};
 use crate::messages::{Command, End, EndKind, PeerEvent, Shortage};
 use crate::swarm::Ending;
@@ -106,6 +107,17 @@ impl Peer {
         }
     }
 
+    /// Whether it takes one of the places, or (`dialled_only`) one of those for peers that we dial.
+    pub(super) fn holds_place(&self, dialled_only: bool) -> bool {
+        let counts = !dialled_only || !self.incoming;
+        self.welcome && !self.useless && counts
+    }
+
+    /// Where it is.
+    pub(super) fn host(&self) -> Host {
+        Host::of(self.addr.ip())
+    }
+
     /// Whether it gave us data or took some.
     pub(super) fn is_used(&self) -> bool {
         self.welcome && self.gave + self.took > 0
@@ -188,6 +200,9 @@ impl Torrent {
             || incoming && theirs >= self.places_for_one_side();
         if full {
             self.make_room(false, now, &mut actions);
+            if incoming {
+                self.part_crowd(Host::of(addr.ip()), &mut actions);
+            }
         }
         let rests = incoming && self.swarm.is_resting(addr, now);
         if full || rests || matches!(self.phase, Phase::Done | Phase::Stalled) {

@@ -10,9 +10,14 @@ use super::learning::Offer;
 use super::peers::Peer;
 use super::{Action, IDLE, MAX_DIALS, Phase, Torrent};
 use crate::choker::{Candidate, Choker};
+use crate::host::Host;
 use crate::messages::{Command, Shortage};
 use crate::swarm::SHORT_PAUSE;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
+
+/// Places of those that dial us that one host may hold when others want one, too.
+const PER_HOST: usize = 8;
 
 impl Torrent {
     /// Connects to more peers, if there is room and use for them.
@@ -60,10 +65,29 @@ impl Torrent {
     ) {
         let idle = self.peers.iter_mut().find(|(_, peer)| {
             let of_use = peer.useful > 0 || peer.interested || peer.metadata != Offer::None;
-            let counts = peer.welcome && !peer.useless && !(dialled_only && peer.incoming);
-            counts && !of_use && now.duration_since(peer.since) >= IDLE
+            peer.holds_place(dialled_only) && !of_use && now.duration_since(peer.since) >= IDLE
         });
         if let Some((key, peer)) = idle {
+            peer.useless = true;
+            actions.push(Action::HangUp(*key));
+        }
+    }
+
+    /// No place is left for a peer from `newcomer` that dialled us. If some host has more than
+    /// [`PER_HOST`] of these places, one of its peers goes that gave nothing, so that the
+    /// newcomer finds a place when it comes again.
+    pub(super) fn part_crowd(&mut self, newcomer: Host, actions: &mut Vec<Action>) {
+        let mut crowds: BTreeMap<Host, usize> = BTreeMap::new();
+        let there = |peer: &&Peer| peer.welcome && peer.incoming && !peer.useless;
+        for peer in self.peers.values().filter(there) {
+            *crowds.entry(peer.host()).or_default() += 1;
+        }
+        crowds.retain(|host, peers| *peers > PER_HOST && !host.is_our_own() && *host != newcomer);
+        let crowd = crowds.into_iter().max_by_key(|(_, peers)| *peers);
+        let Some((crowd, _)) = crowd else { return };
+        let peers = self.peers.iter_mut();
+        let its = peers.filter(|(_, p)| there(&&**p) && p.host() == crowd && p.gave == 0);
+        if let Some((key, peer)) = its.min_by_key(|(_, peer)| peer.took) {
             peer.useless = true;
             actions.push(Action::HangUp(*key));
         }

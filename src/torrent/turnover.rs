@@ -110,9 +110,10 @@ impl Torrent {
             return;
         };
         terms.most = terms.most.min(self.swarm.untried(now));
-        let holders = self.peers.iter().filter(|(_, peer)| {
-            peer.welcome && !peer.useless && !(dialled_only && peer.incoming) && !peer.is_spared()
-        });
+        let holders = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| peer.holds_place(dialled_only) && !peer.is_spared());
         let holders = holders.map(|(key, peer)| peer.as_holder(*key)).collect();
         for key in self.turnover.choose(terms, holders, now) {
             if let Some(peer) = self.peers.get_mut(&key) {

@@ -2,13 +2,12 @@
 //!
 //! A peer names itself in its handshake, 20 bytes of its own choice, so the name alone says
 //! nothing: a stranger may come under the name of a seed that we are connected to. Only the
-//! same name at the same [`Host`] is the same peer, connected twice: because both dialled at
+//! same name at the same [host](crate::host::Host) is the same peer, connected twice: because both dialled at
 //! once, or because it lost the first connection and we have not noticed. Of those one stays,
 //! and never is it the one that gives that goes.
 
 use super::peers::Peer;
 use super::{Action, Torrent, detail};
-use crate::host::Host;
 use crate::types::PeerKey;
 use std::time::{Duration, Instant};
 
@@ -62,12 +61,10 @@ impl Torrent {
         let Some(new) = self.peers.get(&key) else {
             return false;
         };
-        let (addr, id, incoming) = (new.addr, new.id, new.incoming);
+        let (addr, id, incoming, host) = (new.addr, new.id, new.incoming, new.host());
         let we_are_lower = self.setup.peer_id.0 < id.0;
-        let is_twin = |peer: &Peer| {
-            let there = peer.welcome && !peer.useless;
-            there && peer.id == id && Host::of(peer.addr.ip()) == Host::of(addr.ip())
-        };
+        let is_twin =
+            |peer: &Peer| peer.welcome && !peer.useless && peer.id == id && peer.host() == host;
         let twins = self.peers.iter().filter(|(_, peer)| is_twin(peer));
         let judged: Vec<(PeerKey, Stays)> = twins
             .map(|(key, peer)| (*key, judge(peer.as_old(now), incoming, we_are_lower)))

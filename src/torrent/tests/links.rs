@@ -176,6 +176,33 @@ fn some_places_are_kept_for_those_who_come() {
     );
 }
 
+/// One host, under many names, holds all the places of those that dial us.
+#[test]
+fn a_crowd_makes_room_for_somebody_else() {
+    let mut rig = Rig::new(2, |setup| setup.max_peers = 20);
+    let come = |rig: &mut Rig, n: u8, from: &str| {
+        let handshake = Handshake::new(InfoHash([7; 20]), PeerId([n; 20]));
+        let from = from.parse().unwrap();
+        rig.torrent
+            .on_greeted(key(n), from, &handshake, true, rig.now)
+    };
+    for n in 1..=18 {
+        let actions = come(&mut rig, n, &format!("10.9.9.9:{}", 50_000 + u16::from(n)));
+        assert!(actions.contains(&Action::Welcome(key(n))));
+        rig.event(n, PeerEvent::Interested(true));
+    }
+    rig.event(1, PeerEvent::Traffic { down: 0, up: 9 });
+    let actions = come(&mut rig, 19, "10.9.9.9:6881");
+    assert_eq!(hung_up(&actions), [key(19)], "one more of them");
+    let actions = come(&mut rig, 20, "10.8.8.8:6881");
+    assert_eq!(hung_up(&actions), [key(2), key(20)]);
+    for n in [2, 20] {
+        rig.event(n, PeerEvent::Closed("no longer needed".into()));
+    }
+    let actions = come(&mut rig, 21, "10.8.8.8:6882");
+    assert!(actions.contains(&Action::Welcome(key(21))), "{actions:?}");
+}
+
 #[test]
 fn no_dial_storm() {
     let mut rig = Rig::new(2, |_| {});
