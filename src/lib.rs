@@ -192,6 +192,7 @@
 //! | [`layout`] | pieces, blocks, files: all arithmetic of sizes, in one place |
 //! | [`bitfield`] | which pieces somebody has |
 //! | [`types`] | info hash, peer id, and the numbers of torrents and peers |
+//! | [`host`] | what of an address nobody chooses for himself |
 //! | [`reach`] | from how far an address can be reached, so who can know of it |
 //! | [`sha1_lanes`] | SHA-1 of several messages at once |
 //! | [`human`] | sizes, rates, times and foreign text for people |
@@ -220,6 +221,7 @@ pub mod dht;
 pub mod door;
 pub mod engine;
 pub mod extension;
+pub mod host;
 pub mod human;
 pub mod layout;
 pub mod lsd;

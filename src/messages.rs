@@ -29,13 +29,9 @@ pub enum Command {
     /// Until then the peer is given no new work: it could be the same again, and the
     /// answer would be taken for the new.
     Cancel(Vec<Span>),
-    /// We have these pieces now, verified: they may be served.
-    Had {
-        /// The pieces.
-        pieces: Arc<[PieceIndex]>,
-        /// Those that the peer lacks and should hear of.
-        tell: Vec<PieceIndex>,
-    },
+    /// We have these pieces now, verified: they may be served, and the peer is to hear of them,
+    /// also of those that it has. Not sent to a peer that said in its greeting that it has all.
+    Had(Arc<[PieceIndex]>),
     /// Files were moved, removed or replaced by others: those that the thread holds open are
     /// to be closed. These pieces we no longer have.
     Moved(Arc<[PieceIndex]>),

@@ -5,9 +5,9 @@
 //! them, counts failures, spaces the attempts out, and remembers who was banned for
 //! giving false data. The torrent asks it; no I/O, no clock.
 
+use crate::host::Host;
 use crate::messages::EndKind;
-use crate::types::PeerId;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::Hash;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -37,6 +37,10 @@ pub const SHORT_PAUSE: Duration = Duration::from_secs(1);
 /// The pause before a peer that gave us data is dialled again.
 const AFTER_GOOD: Duration = Duration::from_secs(5);
 
+/// The pause before a peer is tried again that was of no use: for so long its place is
+/// somebody else's. For as long it isn't taken in, if it had dialled us.
+const REST: Duration = Duration::from_secs(600);
+
 /// Who named an address, best first: a user's word is tried first and never given up.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Source {
@@ -64,6 +68,8 @@ struct Known {
     not_before: Option<Instant>,
     /// A connection exists or is being made.
     busy: bool,
+    /// It was dialled, ever.
+    tried: bool,
 }
 
 impl Known {
@@ -107,8 +113,8 @@ pub enum Ending {
     Failed(EndKind),
     /// It worked and gave or took data.
     Good,
-    /// Forget this address: ourselves, a second connection to the same peer, a liar, or a peer
-    /// that was of no use to either side.
+    /// It need not be tried again soon: a second connection to the same peer, or a peer that was
+    /// of no use to either side. Nobody is forgotten for it: who it was is only what it said.
     Useless,
 }
 
@@ -116,13 +122,14 @@ pub enum Ending {
 #[derive(Debug, Default)]
 pub struct Swarm {
     known: BTreeMap<SocketAddr, Known>,
-    /// Addresses that gave false data when we dialled them.
-    banned: HashSet<SocketAddr>,
+    /// Addresses that gave false data when we dialled them, and who named them.
+    banned: HashMap<SocketAddr, Source>,
     /// Hosts that gave false data after they had dialled us: their port is another
-    /// each time. Loopback is spared: half a swarm may live there.
-    banned_hosts: HashSet<IpAddr>,
-    /// ... and under which name.
-    banned_ids: HashSet<PeerId>,
+    /// each time, and so may be the name that they give themselves. Loopback is spared: half a
+    /// swarm may live there.
+    banned_hosts: HashSet<Host>,
+    /// Hosts that had dialled us and were of no use, and until when they are not taken in.
+    resting: HashMap<Host, Instant>,
     /// Our own addresses, learnt by meeting ourselves.
     own: HashSet<SocketAddr>,
     /// How many were dialled.
@@ -136,7 +143,7 @@ impl Swarm {
             IpAddr::V4(ip) => SocketAddr::new(ip.into(), addr.port()),
             IpAddr::V6(_) => addr, // with the interface, which some need
         };
-        if !plausible(addr, source) || self.own.contains(&addr) || self.banned.contains(&addr) {
+        if !plausible(addr, source) || self.own.contains(&addr) || self.banned.contains_key(&addr) {
             return false;
         }
         if let Some(known) = self.known.get_mut(&addr) {
@@ -149,6 +156,7 @@ impl Swarm {
             failed: None,
             not_before: None,
             busy: false,
+            tried: false,
         };
         if self.known.len() >= MAX_KNOWN && !self.make_room_for(&new) {
             return false;
@@ -179,7 +187,7 @@ impl Swarm {
             _ => due.min_by_key(|(_, known)| (known.source, known.failures))?,
         };
         self.dialled += 1;
-        known.busy = true;
+        (known.busy, known.tried) = (true, true);
         Some(*addr)
     }
 
@@ -212,10 +220,7 @@ impl Swarm {
                     _ => BACK_OFF[(known.failures as usize - 1).min(BACK_OFF.len() - 1)],
                 }
             }
-            Ending::Useless => {
-                self.known.remove(&addr);
-                return;
-            }
+            Ending::Useless => REST,
         };
         known.not_before = Some(now + pause);
     }
@@ -238,36 +243,69 @@ impl Swarm {
         remember(&mut self.own, addr);
     }
 
-    /// The peer `id` at `addr` gave false data: nothing more to do with it. `incoming`:
-    /// it had dialled us.
-    pub fn ban(&mut self, addr: SocketAddr, id: PeerId, incoming: bool) {
-        self.known.remove(&addr);
-        remember(&mut self.banned_ids, id);
-        if !incoming {
-            remember(&mut self.banned, addr);
-        } else if !addr.ip().to_canonical().is_loopback() {
-            remember(&mut self.banned_hosts, addr.ip());
-        }
-    }
-
-    /// The peer that was [banned](Self::ban) turned out to be no liar.
-    pub fn pardon(&mut self, addr: SocketAddr, id: PeerId, incoming: bool) {
-        self.banned_ids.remove(&id);
+    /// The peer at `addr` gave false data: nothing more to do with it. `incoming`: it had
+    /// dialled us, so that only its host is known by the address. The name that it gives itself
+    /// says nothing: it may be an honest peer's.
+    pub fn ban(&mut self, addr: SocketAddr, incoming: bool) {
+        let host = Host::of(addr.ip());
         match incoming {
-            true => _ = self.banned_hosts.remove(&addr.ip()),
+            true if host.is_our_own() => {}
+            true => remember(&mut self.banned_hosts, host),
             false => {
-                self.banned.remove(&addr);
-                self.add(addr, Source::Tracker);
+                let known = self.known.remove(&addr);
+                let source = known.map_or(Source::Tracker, |known| known.source);
+                bound(&mut self.banned);
+                self.banned.insert(addr, source);
             }
         }
     }
 
-    /// Whether a connection with `id` at `addr` is to be closed at once.
-    pub fn is_banned(&self, addr: SocketAddr, id: PeerId, incoming: bool) -> bool {
+    /// The peer that was [banned](Self::ban) turned out to be no liar.
+    pub fn pardon(&mut self, addr: SocketAddr, incoming: bool) {
         match incoming {
-            true => self.banned_ids.contains(&id) || self.banned_hosts.contains(&addr.ip()),
-            false => self.banned.contains(&addr),
+            true => _ = self.banned_hosts.remove(&Host::of(addr.ip())),
+            false => {
+                if let Some(source) = self.banned.remove(&addr) {
+                    self.add(addr, source);
+                }
+            }
         }
+    }
+
+    /// Whether a connection with `addr` is to be closed at once.
+    pub fn is_banned(&self, addr: SocketAddr, incoming: bool) -> bool {
+        match incoming {
+            true => self.banned_hosts.contains(&Host::of(addr.ip())),
+            false => self.banned.contains_key(&addr),
+        }
+    }
+
+    /// How many dials there were. For tests.
+    #[cfg(test)]
+    pub fn dialled(&self) -> u64 {
+        self.dialled
+    }
+
+    /// How many addresses could be dialled now that never were.
+    pub fn untried(&self, now: Instant) -> usize {
+        let untried = |known: &&Known| !known.tried && known.is_due(now);
+        self.known.values().filter(untried).count()
+    }
+
+    /// The peer at `addr`, which had dialled us, was of no use: for a while its host is not
+    /// taken in, as long as others were never tried.
+    pub fn rest(&mut self, addr: SocketAddr, now: Instant) {
+        let host = Host::of(addr.ip());
+        if !host.is_our_own() {
+            bound(&mut self.resting);
+            self.resting.insert(host, now + REST);
+        }
+    }
+
+    /// Whether a peer at `addr`, which dialled us, is not to be taken in now.
+    pub fn is_resting(&self, addr: SocketAddr, now: Instant) -> bool {
+        let until = self.resting.get(&Host::of(addr.ip()));
+        until.is_some_and(|until| now < *until) && self.untried(now) > 0
     }
 
     /// How the addresses do that we know.
@@ -293,6 +331,13 @@ fn remember<T: Eq + Hash>(set: &mut HashSet<T>, item: T) {
         set.clear();
     }
     set.insert(item);
+}
+
+/// The same for what is remembered of somebody.
+fn bound<K, V>(map: &mut HashMap<K, V>) {
+    if map.len() >= MAX_BANNED {
+        map.clear();
+    }
 }
 
 /// Whether a connection to `addr` can make sense. Ports below 1024 are no clients'
@@ -468,17 +513,69 @@ mod tests {
             swarm.add(addr(n), Source::Tracker);
         }
         assert_eq!(swarm.counts().known, MAX_KNOWN);
-        let (id, other) = (PeerId([1; 20]), PeerId([2; 20]));
-        swarm.ban(addr(1999), id, false);
+        swarm.ban(addr(1999), false);
         assert!(!swarm.add(addr(1999), Source::Tracker));
+        assert!(swarm.is_banned(addr(1999), false));
         assert!(
-            swarm.is_banned(addr(5), id, true),
-            "it comes back under another address"
+            !swarm.is_banned(addr(1999), true),
+            "another port of the same host"
         );
-        assert!(!swarm.is_banned(addr(5), other, true));
-        swarm.ban(addr(6), id, true);
-        assert!(swarm.is_banned(SocketAddr::new(addr(6).ip(), 999), other, true));
+        swarm.ban(addr(6), true);
+        assert!(swarm.is_banned(SocketAddr::new(addr(6).ip(), 999), true));
+        assert!(
+            !swarm.is_banned(addr(6), false),
+            "who listens there is somebody else"
+        );
         swarm.is_us(addr(7));
         assert!(!swarm.add(addr(7), Source::Tracker));
+    }
+
+    #[test]
+    fn loopback_is_not_banned_as_a_host() {
+        let mut swarm = Swarm::default();
+        let local: SocketAddr = "127.0.0.1:50000".parse().unwrap();
+        swarm.ban(local, true);
+        assert!(!swarm.is_banned(local, true));
+    }
+
+    /// Neither for being of no use nor, in the end, for a lie that was none.
+    #[test]
+    fn whom_the_user_named_is_not_forgotten() {
+        let mut swarm = Swarm::default();
+        let mut now = Instant::now();
+        swarm.add(addr(1), Source::User);
+        assert_eq!(swarm.next(now), Some(addr(1)));
+        swarm.ended(addr(1), Ending::Useless, now);
+        assert_eq!(swarm.next(now + REST - Duration::from_secs(1)), None);
+        now += REST;
+        assert_eq!(swarm.next(now), Some(addr(1)));
+        swarm.ban(addr(1), false);
+        swarm.ended(addr(1), Ending::Useless, now);
+        assert_eq!(swarm.next(now + REST), None);
+        swarm.pardon(addr(1), false);
+        for _ in 0..9 {
+            assert_eq!(
+                swarm.next(now),
+                Some(addr(1)),
+                "a tracker's would be given up"
+            );
+            swarm.ended(addr(1), Ending::Failed(EndKind::Refused), now);
+            now += USER_BACK_OFF;
+        }
+    }
+
+    #[test]
+    fn who_rests_waits_for_those_that_were_never_tried() {
+        let mut swarm = Swarm::default();
+        let now = Instant::now();
+        swarm.rest(addr(1), now);
+        let other_port = SocketAddr::new(addr(1).ip(), 50_000);
+        assert!(!swarm.is_resting(other_port, now), "nobody else is known");
+        swarm.add(addr(2), Source::Pex);
+        assert_eq!(swarm.untried(now), 1);
+        assert!(swarm.is_resting(other_port, now) && !swarm.is_resting(addr(3), now));
+        assert!(!swarm.is_resting(other_port, now + REST));
+        swarm.next(now);
+        assert_eq!(swarm.untried(now), 0);
     }
 }

@@ -328,3 +328,34 @@ fn a_mixed_swarm() {
         torrent.assert_whole(&c);
     });
 }
+
+/// A super-seed shows each of us its next piece when it hears that the last one arrived, at us or
+/// at another: all of us come to the end.
+#[test]
+fn three_of_us_and_a_super_seed() {
+    let name = "three_of_us_and_a_super_seed";
+    isolated(name, &Client::LibtorrentSuper.programs(), || {
+        let scene = Scene::new(&http());
+        let (full, home) = (scene.full_folder("full"), scene.folder("home"));
+        let seed = Client::LibtorrentSuper.start(&scene.file, &full, &home, THEIRS, 7002);
+        // It calls itself no seed, and tells the tracker so.
+        scene.tracker.wait("it is there", &scene.torrent, |swarm| {
+            swarm.seeds + swarm.leeches == 1
+        });
+        let started = [4, 5, 6].map(|n| {
+            let dir = scene.folder(&n.to_string());
+            let run = Storrent::new()
+                .args(["--json", "--no-dht", "--no-lsd", "--no-pex", "--bind"])
+                .args([&format!("10.77.0.{n}"), "-p", &format!("700{n}"), "-d"])
+                .arg(&dir)
+                .arg(&scene.file)
+                .start();
+            (run, dir)
+        });
+        for (run, dir) in started {
+            run.wait().expect(0);
+            scene.torrent.assert_whole(&dir);
+        }
+        drop(seed);
+    });
+}

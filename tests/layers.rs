@@ -70,6 +70,7 @@ const FLOORS: [(&str, &[&str]); 5] = [
             "layout",
             "bitfield",
             "types",
+            "host",
             "reach",
             "error",
             "sha1_lanes",

@@ -24,6 +24,7 @@
 use super::krpc::{self, Contact, NodeId, Reply, Transaction};
 use super::search::{LOST, NEAREST, Search};
 use super::table::Table;
+use crate::host::Host;
 use crate::types::InfoHash;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -158,8 +159,15 @@ impl Node {
         if addr.is_ipv6() != self.v6 || addr.port() == 0 || known {
             return;
         }
-        // The newest makes room: those of the user came first, those of peers came later.
-        self.entrances.truncate(MAX_ENTRANCES - 1);
+        if self.entrances.len() >= MAX_ENTRANCES {
+            // The newest of the host that has most makes room: those of the user came first,
+            // those of peers came later, and a peer has as many ports as it likes.
+            let hosts = self.entrances.iter().map(|(addr, _)| Host::of(addr.ip()));
+            let of = |host| hosts.clone().filter(|other| *other == host).count();
+            let crowd = hosts.clone().enumerate();
+            let loser = crowd.max_by_key(|(place, host)| (of(*host), *place));
+            loser.map(|(place, _)| self.entrances.remove(place));
+        }
         self.entrances.push((addr, router));
         for running in &mut self.running {
             match &mut running.begin_at {

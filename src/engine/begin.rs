@@ -13,6 +13,7 @@
 
 use super::prepare::{Known, Prepared};
 use super::starts::Task;
+use super::strangers::Strangers;
 use super::{Engine, PeerName, Recording, Running, Stage, Stored, Work};
 use crate::checker;
 use crate::config::{Job, Named, Subject};
@@ -51,7 +52,7 @@ impl Engine<'_> {
             added: Instant::now(),
             stage: Stage::Checking,
             looking: false,
-            early: Vec::new(),
+            early: Strangers::default(),
         });
         match subject {
             Subject::Torrent(metainfo) => self.know(id, *metainfo),
@@ -290,7 +291,7 @@ impl Engine<'_> {
         let actions = running.torrent.start(now);
         work.stage = Stage::Running(running);
         let users = work.job.peers.clone();
-        let early = std::mem::take(&mut work.early);
+        let early = work.early.take();
         self.perform(id, actions);
         self.approach(id, users, Source::User);
         self.approach(id, named.peers, Source::Link);

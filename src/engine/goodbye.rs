@@ -27,7 +27,7 @@ impl Engine<'_> {
     /// take only so long.
     pub(super) fn leave(&mut self, id: TorrentId) {
         let work = &mut self.works[id.0 as usize];
-        for (key, _) in work.early.drain(..) {
+        for (key, _) in work.early.take() {
             if let Some(link) = self.links.get_mut(&key) {
                 link.orders = None;
             }

@@ -4,7 +4,8 @@
 //! one; here it is handed over. What a peer's thread tells goes to the torrent that it is
 //! about, and that torrent's orders go back. Part of the [`Engine`]'s loop.
 
-use super::{Engine, MAX_UNKNOWN, PeerLink, Stage};
+use super::strangers::{Entry, PLACES};
+use super::{Engine, PeerLink, Stage};
 use crate::messages::{PeerEvent, Shortage};
 use crate::peer::{self, FromPeer, Link, Order};
 use crate::torrent::webseeds::WebSeedIndex;
@@ -18,19 +19,41 @@ use std::time::Instant;
 impl Engine<'_> {
     /// Somebody connected; about which torrent, its handshake will tell.
     pub(super) fn on_incoming(&mut self, stream: TcpStream, addr: SocketAddr) {
-        let unknown = self
-            .links
-            .values()
-            .filter(|link| link.torrent.is_none())
-            .count();
-        if unknown < MAX_UNKNOWN && self.deadline.is_none() {
-            let link = Link::Accepted {
-                stream,
-                torrents: self.works.iter().map(|work| work.info_hash).collect(),
-                encryption: self.config.encryption,
-            };
-            // If that can't be, the peer finds its connection closed, and tries again.
-            let _ = self.connect(None, addr, link);
+        let now = Instant::now();
+        // Those that were told to go are still there for a moment: their threads are bounded, too.
+        let strangers = self.links.values().filter(|link| link.torrent.is_none());
+        let is_flood = strangers.count() >= 8 * PLACES;
+        if is_flood || self.deadline.is_some() || self.lacks().is_some() {
+            return;
+        }
+        match self.strangers.entry(addr.ip(), now) {
+            Entry::Free => {}
+            Entry::InPlaceOf(key) => self.show_out(key),
+            Entry::Refused => return,
+        }
+        let link = Link::Accepted {
+            stream,
+            torrents: self.works.iter().map(|work| work.info_hash).collect(),
+            encryption: self.config.encryption,
+        };
+        // If that can't be, the peer finds its connection closed, and tries again.
+        if let Ok(key) = self.connect(None, addr, link) {
+            self.strangers.add(key, addr.ip(), (), now);
+        }
+    }
+
+    /// Those that have been silent for too long have to go.
+    pub(super) fn hurry_strangers(&mut self, now: Instant) {
+        for key in self.strangers.overdue(now) {
+            self.show_out(key);
+        }
+    }
+
+    /// Closes a connection that no torrent knows of yet.
+    fn show_out(&mut self, key: PeerKey) {
+        self.strangers.remove(key);
+        if let Some(link) = self.links.get_mut(&key) {
+            link.orders = None;
         }
     }
 
@@ -121,12 +144,17 @@ impl Engine<'_> {
             return;
         };
         let event = match event {
+            FromPeer::Spoke => return self.strangers.spoke(key),
             FromPeer::Greeted(handshake) => return self.on_greeted(key, handshake),
             FromPeer::Event(event) => event,
         };
         let about = link.torrent;
         if let PeerEvent::Closed(_) = event {
             self.links.remove(&key);
+            self.strangers.remove(key);
+            if let Some(id) = about {
+                self.works[id.0 as usize].early.remove(key);
+            }
         }
         let Some(id) = about else { return };
         match event {
@@ -145,17 +173,31 @@ impl Engine<'_> {
 
     /// A peer said who it is and which torrent it is about.
     pub(super) fn on_greeted(&mut self, key: PeerKey, handshake: Handshake) {
+        self.strangers.remove(key);
         let Some(link) = self.links.get_mut(&key) else {
             return;
         };
+        if link.orders.is_none() {
+            return; // it has been told to go
+        }
         let mut works = self.works.iter_mut().enumerate();
         let about = works.find(|(_, work)| work.info_hash == handshake.info_hash);
         match about {
-            Some((index, work))
-                if matches!(work.stage, Stage::Checking) && work.early.len() < MAX_UNKNOWN =>
-            {
+            Some((index, work)) if matches!(work.stage, Stage::Checking) => {
+                let (ip, now) = (link.addr.ip(), Instant::now());
                 link.torrent = Some(TorrentId(index as u32));
-                work.early.push((key, handshake));
+                let loser = match work.early.entry(ip, now) {
+                    Entry::Free => None,
+                    Entry::InPlaceOf(other) => Some(other),
+                    Entry::Refused => Some(key),
+                };
+                if loser != Some(key) {
+                    work.early.add(key, ip, handshake, now);
+                }
+                if let Some(loser) = loser {
+                    work.early.remove(loser);
+                    self.show_out(loser);
+                }
             }
             Some((index, work)) if matches!(work.stage, Stage::Running(_)) => {
                 let id = TorrentId(index as u32);

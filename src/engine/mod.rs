@@ -22,6 +22,7 @@ mod local;
 mod perform;
 mod prepare;
 mod starts;
+mod strangers;
 
 use crate::announce::{AnnounceReply, AnnounceRequest, TrackerError};
 use crate::announcer::TrackerIndex;
@@ -48,6 +49,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+use strangers::Strangers;
 
 pub use arrivals::{Arrival, Jobs};
 pub use budget::allow_many_files;
@@ -78,9 +80,6 @@ const HANG_UP: Duration = Duration::from_secs(1);
 /// A tracker that has not answered our first announce yet may hold up the goodbye for so
 /// long: if it answers, it has to hear `stopped`; but a dead one is not waited for.
 const JOINING: Duration = Duration::from_millis(500);
-
-/// Connections that have not said yet which torrent they are about.
-const MAX_UNKNOWN: usize = 64;
 
 /// How a run ended, for the exit status.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -241,7 +240,7 @@ struct Work {
     /// A thread looks at its data.
     looking: bool,
     /// Peers that came while the data was still being checked.
-    early: Vec<(PeerKey, Handshake)>,
+    early: Strangers<Handshake>,
 }
 
 /// A peer thread, as main reaches it.
@@ -280,6 +279,8 @@ struct Engine<'a> {
     /// How many nodes of it answer, over IPv4 and over IPv6.
     dht_nodes: [usize; 2],
     links: HashMap<PeerKey, PeerLink>,
+    /// Those of them that connected to us and have not said yet which torrent they are about.
+    strangers: Strangers<()>,
     next_key: u32,
     budgets: Budgets,
     /// The thread of local service discovery, once a torrent may use it.
@@ -323,6 +324,7 @@ impl<'a> Engine<'a> {
             dht: None,
             dht_nodes: [0; 2],
             links: HashMap::new(),
+            strangers: Strangers::default(),
             next_key: 0,
             budgets,
             lsd: None,
@@ -383,6 +385,7 @@ impl<'a> Engine<'a> {
     fn on_tick(&mut self) {
         let now = Instant::now();
         self.begin_again(now);
+        self.hurry_strangers(now);
         for index in 0..self.works.len() {
             if let Stage::Running(running) | Stage::Leaving(running, _) =
                 &mut self.works[index].stage

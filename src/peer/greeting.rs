@@ -63,8 +63,13 @@ pub(super) struct Greeted {
     pub(super) within: Option<Duration>,
 }
 
-/// Connects and hears the peer's handshake. `None`: main wants it no more.
-pub(super) fn greet(link: Link, orders: &Receiver<Order>) -> Result<Option<Greeted>, PeerError> {
+/// Connects and hears the peer's handshake. `None`: main wants it no more. `spoke` is called when
+/// the first byte of a peer came that connected to us.
+pub(super) fn greet(
+    link: Link,
+    orders: &Receiver<Order>,
+    spoke: impl FnOnce(),
+) -> Result<Option<Greeted>, PeerError> {
     match link {
         Link::Dial {
             addr,
@@ -92,7 +97,14 @@ pub(super) fn greet(link: Link, orders: &Receiver<Order>) -> Result<Option<Greet
             stream,
             torrents,
             encryption,
-        } => accept(PeerSocket::new(stream)?, &torrents, encryption, orders),
+        } => {
+            let (mut socket, mut intake) = (PeerSocket::new(stream)?, Intake::new());
+            match read_until(&mut socket, &mut intake, orders, |came| !came.is_empty())? {
+                true => spoke(),
+                false => return Ok(None),
+            }
+            accept(socket, intake, &torrents, encryption, orders)
+        }
     }
 }
 
@@ -147,11 +159,11 @@ fn dial(
 
 fn accept(
     mut socket: PeerSocket,
+    mut intake: Intake,
     torrents: &[InfoHash],
     encryption: Encryption,
     orders: &Receiver<Order>,
 ) -> Result<Option<Greeted>, PeerError> {
-    let mut intake = Intake::new();
     let theirs = match read_handshake(&mut socket, &mut intake, orders) {
         Err(PeerError::NotBitTorrent) if encryption != Encryption::Off => {
             let came = intake.unparsed().to_vec();
@@ -196,18 +208,32 @@ fn read_handshake(
     intake: &mut Intake,
     orders: &Receiver<Order>,
 ) -> Result<Option<Handshake>, PeerError> {
+    let whole = |came: &[u8]| !Handshake::plausible(came) || came.len() >= HANDSHAKE_LEN;
+    if !read_until(socket, intake, orders, whole)? {
+        return Ok(None);
+    }
+    let came = intake.unparsed();
+    let bytes = came.first_chunk().filter(|_| Handshake::plausible(came));
+    let handshake = bytes.and_then(Handshake::decode);
+    let handshake = handshake.ok_or(PeerError::NotBitTorrent)?;
+    intake.consume(HANDSHAKE_LEN, None);
+    Ok(Some(handshake))
+}
+
+/// Reads until what came is `enough`; false if main wants no more before.
+fn read_until(
+    socket: &mut PeerSocket,
+    intake: &mut Intake,
+    orders: &Receiver<Order>,
+    enough: impl Fn(&[u8]) -> bool,
+) -> Result<bool, PeerError> {
     let deadline = Instant::now() + HANDSHAKE_TIMEOUT;
     while Instant::now() < deadline {
         if is_over(orders) {
-            return Ok(None);
+            return Ok(false);
         }
-        if !Handshake::plausible(intake.unparsed()) {
-            return Err(PeerError::NotBitTorrent);
-        }
-        if let Some(bytes) = intake.unparsed().first_chunk::<HANDSHAKE_LEN>() {
-            let handshake = Handshake::decode(bytes).ok_or(PeerError::NotBitTorrent)?;
-            intake.consume(HANDSHAKE_LEN, None);
-            return Ok(Some(handshake));
+        if enough(intake.unparsed()) {
+            return Ok(true);
         }
         intake.fill(|buf| socket.read_wait(buf, Patience::Usual))?;
     }

@@ -129,6 +129,8 @@ pub struct Welcome {
 /// Peer thread → main.
 #[derive(Debug)]
 pub enum FromPeer {
+    /// Its first byte came: only of a peer that connected to us.
+    Spoke,
     /// It answers, and this is its handshake. It waits to be welcomed.
     Greeted(Handshake),
     /// What the conversation brings.
@@ -205,7 +207,7 @@ fn connect(
     orders: &Receiver<Order>,
     to_main: &ToMain,
 ) -> Result<Option<Peer>, PeerError> {
-    let Some(greeted) = greeting::greet(link, orders)? else {
+    let Some(greeted) = greeting::greet(link, orders, || to_main.tell(FromPeer::Spoke))? else {
         return Ok(None);
     };
     let (mut socket, mut intake, theirs) = (greeted.socket, greeted.intake, greeted.theirs);

@@ -276,11 +276,10 @@ impl Session {
         match command {
             Command::Fetch(spans) => self.fetch(spans),
             Command::Cancel(spans) => self.cancel(spans),
-            Command::Had { pieces, tell } => {
-                pieces.iter().for_each(|piece| _ = self.have.insert(*piece));
-                tell.iter()
-                    .for_each(|piece| Message::Have(piece.get()).encode(&mut self.out));
-            }
+            Command::Had(pieces) => pieces.iter().for_each(|piece| {
+                self.have.insert(*piece);
+                Message::Have(piece.get()).encode(&mut self.out);
+            }),
             Command::Moved(lost) => self.on_lost(&lost),
             Command::Interest(want) => {
                 self.asked_interest = false;

@@ -123,6 +123,7 @@ fn fake_main(
                 orders.send(welcome).unwrap();
                 continue;
             }
+            FromPeer::Spoke => continue,
             FromPeer::Event(event) => event,
         };
         match &event {
@@ -506,7 +507,7 @@ fn blocks_are_whole_wherever_their_bytes_are() {
                 orders.send(Order::Do(Command::Choke(false))).unwrap();
             }
             FromPeer::Event(PeerEvent::Closed(_)) => break,
-            FromPeer::Event(_) => {}
+            FromPeer::Spoke | FromPeer::Event(_) => {}
         }
     }
     peer.join().unwrap();
@@ -573,7 +574,7 @@ fn two_threads_full_of_each_others_requests_do_not_deadlock() {
                 *stored += spans.iter().map(|span| span.count()).sum::<u32>();
             }
             FromPeer::Event(PeerEvent::Closed(why)) => panic!("{key:?} ended: {why:?}"),
-            FromPeer::Event(_) => {}
+            FromPeer::Spoke | FromPeer::Event(_) => {}
         }
     }
     for (n, (shared, ..)) in (0..).zip(&sides) {

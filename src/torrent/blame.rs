@@ -15,10 +15,11 @@
 use super::rate::Budgets;
 use super::webseeds::WebSeedIndex;
 use super::{Action, Phase, Torrent, detail};
+use crate::host::Host;
 use crate::human::count;
 use crate::layout::PieceIndex;
 use crate::report::Report;
-use crate::types::{PeerId, PeerKey};
+use crate::types::PeerKey;
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -37,12 +38,22 @@ pub struct Giver {
     pub key: PeerKey,
     /// Its address.
     pub addr: SocketAddr,
-    /// Its name.
-    pub id: PeerId,
     /// It had dialled us.
     pub incoming: bool,
     /// It is this web seed, which has neither address nor name.
     pub web: Option<WebSeedIndex>,
+}
+
+impl Giver {
+    /// The same for those that may be one and the same: all of one host, but for our own.
+    fn who(&self) -> (Option<WebSeedIndex>, SocketAddr) {
+        let host = Host::of(self.addr.ip());
+        let addr = match host.is_our_own() {
+            true => self.addr,
+            false => SocketAddr::new(host.ip(), 0),
+        };
+        (self.web, addr)
+    }
 }
 
 /// A bad attempt at a piece.
@@ -85,8 +96,8 @@ impl Blame {
         let attempts = self.attempts.get(&piece).into_iter().flatten();
         let same = attempts.filter(|attempt| attempt.blocks == blocks);
         let mut givers: Vec<Giver> = same.filter_map(|attempt| attempt.sole).collect();
-        givers.sort_unstable_by_key(|giver| (giver.web, giver.addr));
-        givers.dedup_by_key(|giver| (giver.web, giver.addr));
+        givers.sort_unstable_by_key(Giver::who);
+        givers.dedup_by_key(|giver| giver.who());
         givers
     }
 
@@ -195,7 +206,7 @@ impl Torrent {
         }
         for giver in agreeing {
             match giver.web {
-                None => self.swarm.pardon(giver.addr, giver.id, giver.incoming),
+                None => self.swarm.pardon(giver.addr, giver.incoming),
                 Some(index) => self.web_seeds.pardon(index),
             }
         }
@@ -249,7 +260,7 @@ impl Torrent {
 
     pub(super) fn ban(&mut self, liar: Giver, piece: PieceIndex, actions: &mut Vec<Action>) {
         match liar.web {
-            None => self.swarm.ban(liar.addr, liar.id, liar.incoming),
+            None => self.swarm.ban(liar.addr, liar.incoming),
             Some(index) => self.web_seeds.ban(index),
         }
         // A web seed may have been opened anew since.
@@ -288,7 +299,6 @@ mod tests {
         let giver = |n: u8| Giver {
             key: PeerKey(n.into()),
             addr: SocketAddr::from(([127, 0, 0, 1], 7000 + u16::from(n))),
-            id: PeerId([n; 20]),
             incoming: false,
             web: None,
         };

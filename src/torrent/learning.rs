@@ -139,7 +139,7 @@ impl Torrent {
             }
             PeerEvent::FalseMetadata => {
                 peer.useless = true;
-                self.swarm.ban(peer.addr, peer.id, peer.incoming);
+                self.swarm.ban(peer.addr, peer.incoming);
                 let text = format!("{}: gave false metadata: banned", peer.addr);
                 actions.push(detail(1, text));
             }

@@ -22,6 +22,8 @@ mod places;
 pub mod rate;
 mod surveys;
 mod telling;
+mod turnover;
+mod twins;
 mod web;
 pub mod webseeds;
 mod work;
@@ -47,6 +49,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use surveys::Surveys;
+use turnover::Turnover;
 use webseeds::{WebSeedIndex, WebSeeds};
 
 /// Connections being made at a time: more would be a storm on the user's router.
@@ -164,6 +167,7 @@ pub struct Torrent {
     picker: Picker,
     choker: Choker,
     swarm: Swarm,
+    turnover: Turnover,
     announcer: Announcer,
     dht: Lookups,
     web_seeds: WebSeeds,
@@ -227,6 +231,7 @@ impl Torrent {
             picker,
             choker: Choker::default(),
             swarm: Swarm::default(),
+            turnover: Turnover::default(),
             announcer,
             dht: Lookups::default(),
             web_seeds: WebSeeds::new(&setup.web_seeds),
@@ -442,7 +447,7 @@ impl Torrent {
             }
         }
         if !good.is_empty() {
-            self.spread(good.into(), &mut actions);
+            self.spread(&good.into(), &mut actions);
         }
         for (piece, verdict) in verdicts {
             let moved = *verdict == Verdict::Moved && self.is_excused(*piece, &mut actions);
@@ -457,21 +462,19 @@ impl Torrent {
         actions
     }
 
-    /// Tells all peers of new pieces, and loses interest in those who have nothing more.
-    fn spread(&mut self, pieces: Arc<[PieceIndex]>, actions: &mut Vec<Action>) {
+    /// Tells peers of new pieces, and loses interest in those who have nothing more.
+    ///
+    /// Only who said in its greeting that it has all is not told. A seed that is the first of
+    /// its swarm may show its pieces one by one (BEP 16, super-seeding), and shows the next when
+    /// it hears that the last one arrived: also of pieces that it has, and of the last of them.
+    fn spread(&mut self, pieces: &Arc<[PieceIndex]>, actions: &mut Vec<Action>) {
         for (key, peer) in self.peers.iter_mut().filter(|(_, peer)| peer.welcome) {
-            if peer.have.is_full() {
-                // It lacks nothing, and will not ask for these.
-                peer.useful -= pieces.len() as u32;
-            } else {
-                let (known, tell): (Vec<_>, Vec<_>) =
-                    pieces.iter().partition(|piece| peer.have.has(**piece));
-                peer.useful -= known.len() as u32;
-                let pieces = pieces.clone();
-                actions.push(Action::Send(*key, Command::Had { pieces, tell }));
+            let known = pieces.iter().filter(|piece| peer.have.has(**piece));
+            peer.useful -= known.count() as u32;
+            if !peer.came_whole {
+                actions.push(Action::Send(*key, Command::Had(pieces.clone())));
             }
-            if peer.we_want && peer.useful == 0 {
-                peer.we_want = false;
+            if peer.useful == 0 && peer.wanted_since.take().is_some() {
                 actions.push(Action::Send(*key, Command::Interest(false)));
             }
         }

@@ -12,6 +12,7 @@ use super::webseeds::WebSeedIndex;
 use super::work::Look;
 use super::{Action, Phase, Torrent, detail};
 use crate::bitfield::Bitfield;
+use crate::host::Host;
 use crate::layout::{BLOCK_LEN, PieceIndex};
 use crate::messages::{Command, End, EndKind, PeerEvent, Shortage};
 use crate::swarm::Ending;
@@ -36,14 +37,16 @@ pub(super) struct Peer {
     pub(super) welcome: bool,
     pub(super) since: Instant,
     pub(super) have: Bitfield,
+    /// It said in its greeting that it has all: it wants to hear of no piece of ours.
+    pub(super) came_whole: bool,
     /// Pieces that it has and that we want.
     pub(super) useful: u32,
     pub(super) peer_chokes: bool,
     pub(super) we_choke: bool,
     /// It wants something of ours.
     pub(super) interested: bool,
-    /// We want something of it.
-    pub(super) we_want: bool,
+    /// Since when we want something of it, if we do.
+    pub(super) wanted_since: Option<Instant>,
     /// Blocks that it could be asked for besides what it has on order.
     pub(super) wants: u32,
     /// Cancels that its thread has not answered yet.
@@ -67,7 +70,7 @@ pub(super) struct Peer {
     pub(super) down: Rate,
     pub(super) up: Rate,
     pub(super) gave: u64,
-    took: u64,
+    pub(super) took: u64,
 }
 
 impl Peer {
@@ -80,11 +83,12 @@ impl Peer {
             welcome: false,
             since: now,
             have: Bitfield::none(pieces),
+            came_whole: false,
             useful: 0,
             peer_chokes: true,
             we_choke: true,
             interested: false,
-            we_want: false,
+            wanted_since: None,
             wants: 0,
             cancels: 0,
             wants_upload: 0,
@@ -101,6 +105,22 @@ impl Peer {
             gave: 0,
             took: 0,
         }
+    }
+
+    /// Whether it takes one of the places, or (`dialled_only`) one of those for peers that we dial.
+    pub(super) fn holds_place(&self, dialled_only: bool) -> bool {
+        let counts = !dialled_only || !self.incoming;
+        self.welcome && !self.useless && counts
+    }
+
+    /// Where it is.
+    pub(super) fn host(&self) -> Host {
+        Host::of(self.addr.ip())
+    }
+
+    /// Whether it gave us data or took some.
+    pub(super) fn is_used(&self) -> bool {
+        self.welcome && self.gave + self.took > 0
     }
 
     /// Whether what it gives may be on its way.
@@ -163,7 +183,7 @@ impl Torrent {
                 detail(1, format!("{addr}: that is us")),
             ];
         }
-        if self.swarm.is_banned(addr, handshake.peer_id, incoming) {
+        if self.swarm.is_banned(addr, incoming) {
             peer.useless = true;
             return vec![
                 Action::HangUp(key),
@@ -171,40 +191,21 @@ impl Torrent {
             ];
         }
         let mut actions = Vec::new();
-        // Two ports of one host that we dialled are two programs, whatever they call
-        // themselves; else the same name means the same peer.
-        let twin = self.peers.iter().find(|(_, p)| {
-            let two_programs = !incoming && !p.incoming && p.addr.ip() == addr.ip();
-            p.welcome && p.id == handshake.peer_id && !two_programs
-        });
-        if let Some((twin, other)) = twin.map(|(twin, peer)| (*twin, peer.incoming)) {
-            // Both may have dialled at once; both must keep the same connection. It is
-            // the one that the lower peer id began.
-            let we_are_lower = self.setup.peer_id.0 < handshake.peer_id.0;
-            let loser = if other != incoming && incoming != we_are_lower {
-                twin
-            } else {
-                key
-            };
-            if let Some(peer) = self.peers.get_mut(&loser) {
-                peer.useless = true;
-            }
-            actions.extend([
-                Action::HangUp(loser),
-                detail(1, format!("{addr}: connected already")),
-            ]);
-            if loser == key {
-                return actions;
-            }
+        if !self.part_from_twins(key, now, &mut actions) {
+            return actions;
         }
         let connected = self.peers.values().filter(|peer| peer.welcome);
         let theirs = connected.clone().filter(|peer| peer.incoming).count();
         let full = connected.count() >= self.setup.max_peers
             || incoming && theirs >= self.places_for_one_side();
         if full {
-            self.make_room(now, &mut actions);
+            self.make_room(false, now, &mut actions);
+            if incoming {
+                self.part_crowd(Host::of(addr.ip()), &mut actions);
+            }
         }
-        if full || matches!(self.phase, Phase::Done | Phase::Stalled) {
+        let rests = incoming && self.swarm.is_resting(addr, now);
+        if full || rests || matches!(self.phase, Phase::Done | Phase::Stalled) {
             actions.extend([Action::HangUp(key), detail(1, format!("{addr}: no room"))]);
             return actions;
         }
@@ -237,20 +238,24 @@ impl Torrent {
         };
         match event {
             PeerEvent::Pieces(pieces) => {
+                peer.came_whole |= peer.have.is_empty() && pieces.is_full();
                 let fresh: Vec<PieceIndex> = pieces
                     .iter()
                     .filter(|piece| !peer.have.has(*piece))
                     .collect();
-                self.on_pieces(key, &fresh, &mut actions);
+                self.on_pieces(key, &fresh, now, &mut actions);
                 self.share();
-                let want = self.peers.get(&key).is_some_and(|peer| peer.we_want);
+                let want = self
+                    .peers
+                    .get(&key)
+                    .is_some_and(|peer| peer.wanted_since.is_some());
                 if !actions.contains(&Action::Send(key, Command::Interest(true))) {
                     actions.push(Action::Send(key, Command::Interest(want)));
                 }
             }
             PeerEvent::Have(piece) => {
                 if !peer.have.has(piece) {
-                    self.on_pieces(key, &[piece], &mut actions);
+                    self.on_pieces(key, &[piece], now, &mut actions);
                     self.serve(key, Some(&mut Look::new()), now, budgets, &mut actions);
                 }
             }
@@ -338,7 +343,13 @@ impl Torrent {
     }
 
     /// The peer has more pieces than we knew.
-    fn on_pieces(&mut self, key: PeerKey, fresh: &[PieceIndex], actions: &mut Vec<Action>) {
+    fn on_pieces(
+        &mut self,
+        key: PeerKey,
+        fresh: &[PieceIndex],
+        now: Instant,
+        actions: &mut Vec<Action>,
+    ) {
         let Some(peer) = self.peers.get_mut(&key) else {
             return;
         };
@@ -357,8 +368,8 @@ impl Torrent {
             fresh.iter().for_each(|piece| self.picker.peer_has(*piece));
         }
         let seed = peer.have.is_full();
-        if !peer.we_want && peer.useful > 0 {
-            peer.we_want = true;
+        if peer.wanted_since.is_none() && peer.useful > 0 {
+            peer.wanted_since = Some(now);
             actions.push(Action::Send(key, Command::Interest(true)));
         } else if self.phase != Phase::Downloading && peer.have.is_full() {
             actions.push(Action::HangUp(key));
@@ -410,7 +421,7 @@ impl Torrent {
         if !peer.have.is_full() {
             self.picker.peer_gone(&peer.have);
         }
-        let ending = match (peer.useless, peer.welcome && peer.gave + peer.took > 0) {
+        let ending = match (peer.useless, peer.is_used()) {
             (true, _) => Ending::Useless,
             (_, true) => Ending::Good,
             _ => Ending::Failed(kind),

@@ -10,9 +10,14 @@ use super::learning::Offer;
 use super::peers::Peer;
 use super::{Action, IDLE, MAX_DIALS, Phase, Torrent};
 use crate::choker::{Candidate, Choker};
+use crate::host::Host;
 use crate::messages::{Command, Shortage};
 use crate::swarm::SHORT_PAUSE;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
+
+/// Places of those that dial us that one host may hold when others want one, too.
+const PER_HOST: usize = 8;
 
 impl Torrent {
     /// Connects to more peers, if there is room and use for them.
@@ -37,8 +42,10 @@ impl Torrent {
             all += 1;
             ours += 1;
         }
-        if all >= self.setup.max_peers && self.swarm.is_anyone_due(now) {
-            self.make_room(now, actions);
+        let all_taken = all >= self.setup.max_peers;
+        if (all_taken || ours >= room) && self.swarm.is_anyone_due(now) {
+            self.make_room(!all_taken, now, actions);
+            self.turn_over(!all_taken, now, actions);
         }
     }
 
@@ -48,13 +55,39 @@ impl Torrent {
     }
 
     /// All places are taken, and somebody else could be of use: a peer that for a while
-    /// has neither wanted nor had anything goes.
-    pub(crate) fn make_room(&mut self, now: Instant, actions: &mut Vec<Action>) {
+    /// has neither wanted nor had anything goes. `dialled_only`: of those that dialled us nobody
+    /// need go.
+    pub(crate) fn make_room(
+        &mut self,
+        dialled_only: bool,
+        now: Instant,
+        actions: &mut Vec<Action>,
+    ) {
         let idle = self.peers.iter_mut().find(|(_, peer)| {
             let of_use = peer.useful > 0 || peer.interested || peer.metadata != Offer::None;
-            peer.welcome && !of_use && !peer.useless && now.duration_since(peer.since) >= IDLE
+            peer.holds_place(dialled_only) && !of_use && now.duration_since(peer.since) >= IDLE
         });
         if let Some((key, peer)) = idle {
+            peer.useless = true;
+            actions.push(Action::HangUp(*key));
+        }
+    }
+
+    /// No place is left for a peer from `newcomer` that dialled us. If some host has more than
+    /// [`PER_HOST`] of these places, one of its peers goes that gave nothing, so that the
+    /// newcomer finds a place when it comes again.
+    pub(super) fn part_crowd(&mut self, newcomer: Host, actions: &mut Vec<Action>) {
+        let mut crowds: BTreeMap<Host, usize> = BTreeMap::new();
+        let there = |peer: &&Peer| peer.welcome && peer.incoming && !peer.useless;
+        for peer in self.peers.values().filter(there) {
+            *crowds.entry(peer.host()).or_default() += 1;
+        }
+        crowds.retain(|host, peers| *peers > PER_HOST && !host.is_our_own() && *host != newcomer);
+        let crowd = crowds.into_iter().max_by_key(|(_, peers)| *peers);
+        let Some((crowd, _)) = crowd else { return };
+        let peers = self.peers.iter_mut();
+        let its = peers.filter(|(_, p)| there(&&**p) && p.host() == crowd && p.gave == 0);
+        if let Some((key, peer)) = its.min_by_key(|(_, peer)| peer.took) {
             peer.useless = true;
             actions.push(Action::HangUp(*key));
         }

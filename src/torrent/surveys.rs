@@ -62,7 +62,7 @@ impl Torrent {
         let mut actions = Vec::new();
         let asked = self.surveys.asked.take();
         if !surveyed.changed.is_empty() {
-            self.on_changed(surveyed, &mut actions);
+            self.on_changed(surveyed, now, &mut actions);
         }
         if surveyed.lost.is_empty() && asked == Some(self.content.have.count()) {
             self.complete(now, &mut actions);
@@ -73,7 +73,12 @@ impl Torrent {
     }
 
     /// Files are not as they were left: what is lost of them is to be fetched again.
-    fn on_changed(&mut self, Surveyed { changed, lost }: &Surveyed, actions: &mut Vec<Action>) {
+    fn on_changed(
+        &mut self,
+        Surveyed { changed, lost }: &Surveyed,
+        now: Instant,
+        actions: &mut Vec<Action>,
+    ) {
         for piece in lost {
             if self.content.have.remove(*piece) {
                 self.have_bytes -= self.content.wanted_bytes_in(*piece);
@@ -89,8 +94,8 @@ impl Torrent {
         for (key, peer) in self.peers.iter_mut().filter(|(_, peer)| peer.gives()) {
             actions.push(Action::Send(*key, Command::Moved(gone.clone())));
             peer.useful += lost.iter().filter(|piece| peer.have.has(**piece)).count() as u32;
-            if peer.welcome && !peer.we_want && peer.useful > 0 {
-                peer.we_want = true;
+            if peer.welcome && peer.wanted_since.is_none() && peer.useful > 0 {
+                peer.wanted_since = Some(now);
                 actions.push(Action::Send(*key, Command::Interest(true)));
             }
         }

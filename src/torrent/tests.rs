@@ -165,7 +165,7 @@ impl Rig {
     }
 
     fn banned(&self, n: u8) -> bool {
-        self.torrent.swarm.is_banned(addr(n), PeerId([n; 20]), true)
+        self.torrent.swarm.is_banned(addr(n), true)
     }
 }
 

@@ -120,7 +120,6 @@ impl Torrent {
             let giver = Giver {
                 key,
                 addr: peer.addr,
-                id: peer.id,
                 incoming: peer.incoming,
                 web: peer.web,
             };

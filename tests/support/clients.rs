@@ -37,6 +37,8 @@ pub enum Client {
     LibtorrentEncrypted,
     /// The same, looking for peers on the local network only (BEP 14).
     LibtorrentLocal,
+    /// The same, as the first seed of a swarm: it shows its pieces one by one (BEP 16).
+    LibtorrentSuper,
     /// rTorrent (libtorrent-rakshasa: no kin of the other).
     Rtorrent,
     /// qBittorrent.
@@ -49,9 +51,10 @@ impl Client {
         let program = match self {
             Self::Aria2 => "aria2c",
             Self::Transmission => "transmission-cli",
-            Self::Libtorrent | Self::LibtorrentEncrypted | Self::LibtorrentLocal => {
-                "python3-libtorrent"
-            }
+            Self::Libtorrent
+            | Self::LibtorrentEncrypted
+            | Self::LibtorrentLocal
+            | Self::LibtorrentSuper => "python3-libtorrent",
             Self::Rtorrent => "rtorrent",
             Self::Qbittorrent => "qbittorrent-nox",
         };
@@ -74,6 +77,7 @@ impl Client {
             Self::Libtorrent => libtorrent(torrent, dir, home, address, port, ""),
             Self::LibtorrentEncrypted => libtorrent(torrent, dir, home, address, port, "encrypted"),
             Self::LibtorrentLocal => libtorrent(torrent, dir, home, address, port, "local"),
+            Self::LibtorrentSuper => libtorrent(torrent, dir, home, address, port, "super"),
             Self::Rtorrent => rtorrent(torrent, dir, home, address, port),
             Self::Qbittorrent => qbittorrent(torrent, dir, home, port),
         };
@@ -152,6 +156,8 @@ else:
 params.save_path = folder
 params.flags &= ~(lt.torrent_flags.auto_managed | lt.torrent_flags.paused)
 params.flags |= lt.torrent_flags.disable_pex
+if how == "super":
+    params.flags |= lt.torrent_flags.super_seeding
 session.add_torrent(params)
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 while True:

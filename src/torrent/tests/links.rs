@@ -15,16 +15,109 @@ fn we_do_not_talk_to_ourselves() {
     assert_eq!(actions, [], "nor do we dial ourselves again");
 }
 
-#[test]
-fn the_second_connection_with_a_peer_is_closed() {
-    let mut rig = Rig::new(2, |_| {});
-    rig.join_seed(1);
+/// Greets under peer 1's name, as connection 99 from this address.
+fn greet_as_1(rig: &mut Rig, from: &str, incoming: bool) -> Vec<Action> {
     let handshake = Handshake::new(InfoHash([7; 20]), PeerId([1; 20]));
-    let again = rig
+    let from = from.parse().unwrap();
+    rig.torrent
+        .on_greeted(PeerKey(99), from, &handshake, incoming, rig.now)
+}
+
+/// A name is free for everybody to take: from another host it is another peer.
+#[test]
+fn a_stranger_under_a_peers_name_is_a_stranger() {
+    for incoming in [false, true] {
+        let mut rig = Rig::new(2, |_| {});
+        rig.join_seed(1);
+        let actions = greet_as_1(&mut rig, "10.0.0.9:6881", incoming);
+        assert_eq!(hung_up(&actions), []);
+        assert!(actions.contains(&Action::Welcome(PeerKey(99))));
+        // It lies: that is held against its host, not against the name.
+        let lie = PeerEvent::FalseMetadata;
+        rig.torrent
+            .on_peer(PeerKey(99), lie, rig.now, &mut rig.budgets);
+        assert!(rig.torrent.swarm.is_banned(addr(9), incoming) && !rig.banned(1));
+    }
+}
+
+/// Two connections of one name with one host, in each order and at each age: the one over
+/// which data goes stays.
+#[test]
+fn of_two_connections_of_one_peer_the_one_that_gives_stays() {
+    let (old, new) = (key(1), PeerKey(99));
+    for case in 0..64 {
+        let [old_incoming, incoming, we_are_lower, gave, is_aged, silent] =
+            [0, 1, 2, 3, 4, 5].map(|bit| case >> bit & 1 == 1);
+        let us = if we_are_lower { 0 } else { 2 };
+        let mut rig = Rig::new(2, |setup| setup.peer_id = PeerId([us; 20]));
+        rig.greet(1, old_incoming);
+        rig.event(1, PeerEvent::Pieces(Bitfield::all(2)));
+        rig.event(1, PeerEvent::Choked(false));
+        if gave {
+            let spans = rig.want(1, 2);
+            rig.store(1, &spans);
+        }
+        rig.pass(Duration::from_secs(if is_aged { 10 } else { 9 }));
+        if silent {
+            rig.event(1, PeerEvent::Snubbed);
+        }
+        let actions = greet_as_1(&mut rig, "10.0.0.1:50001", incoming);
+        let gone = hung_up(&actions);
+        let crossed = old_incoming != incoming && incoming != we_are_lower;
+        let expected = match (old_incoming || incoming, silent) {
+            (false, _) => vec![], // two programs of one host
+            (_, true) => vec![old],
+            _ if crossed && !gave && !is_aged => vec![old],
+            _ => vec![new],
+        };
+        let what = format!(
+            "incoming {old_incoming} {incoming}, lower {we_are_lower}, gave {gave}, aged \
+             {is_aged}, silent {silent}"
+        );
+        assert_eq!(gone, expected, "{what}");
+        let stays = actions.contains(&Action::Welcome(new));
+        assert_eq!(stays, !gone.contains(&new), "{what}");
+        assert!(!gave || silent || !gone.contains(&old), "{what}");
+    }
+}
+
+/// The line of the only seed breaks without a word, and it comes anew.
+#[test]
+fn who_comes_anew_is_taken_in_place_of_the_silent_connection() {
+    let mut rig = Rig::new(1, |_| {});
+    let mut actions = Vec::new();
+    rig.torrent
+        .on_addresses([addr(1)], Source::Tracker, rig.now, &mut actions);
+    rig.torrent.on_dial(key(1), addr(1), rig.now);
+    rig.greet(1, false);
+    rig.event(1, PeerEvent::Pieces(Bitfield::all(1)));
+    rig.event(1, PeerEvent::Choked(false));
+    let spans = rig.want(1, 4);
+    rig.store(1, &[rig.span(0, 0..1)]);
+    rig.pass(Duration::from_secs(20));
+    rig.event(1, PeerEvent::Snubbed);
+    rig.event(1, PeerEvent::Released(vec![rig.span(0, 1..4)]));
+    let actions = greet_as_1(&mut rig, "10.0.0.1:50001", true);
+    assert_eq!(hung_up(&actions), [key(1)]);
+    assert!(actions.contains(&Action::Welcome(PeerKey(99))));
+    rig.event(1, PeerEvent::Closed("no longer needed".into()));
+    let (new, budgets) = (PeerKey(99), &mut rig.budgets);
+    for event in [
+        PeerEvent::Pieces(Bitfield::all(1)),
+        PeerEvent::Choked(false),
+    ] {
+        rig.torrent.on_peer(new, event, rig.now, budgets);
+    }
+    let work = rig
         .torrent
-        .on_greeted(PeerKey(99), addr(9), &handshake, true, rig.now);
-    assert_eq!(hung_up(&again), [PeerKey(99)]);
-    assert!(!again.contains(&Action::Welcome(PeerKey(99))));
+        .on_peer(new, PeerEvent::Want(4), rig.now, budgets);
+    let rest = Action::Send(new, Command::Fetch(vec![rig.span(0, 1..4)]));
+    assert!(work.contains(&rest), "{work:?}, {spans:?}");
+    // It gave: if the new connection ends, too, it is dialled again.
+    let gone = PeerEvent::Closed("the peer hung up".into());
+    rig.torrent.on_peer(new, gone, rig.now, &mut rig.budgets);
+    let actions = rig.pass(Duration::from_secs(5));
+    assert!(actions.contains(&Action::Dial(addr(1))), "{actions:?}");
 }
 
 /// Both dial at once: whatever the order of the handshakes, both keep the same link.
@@ -81,6 +174,33 @@ fn some_places_are_kept_for_those_who_come() {
         [key(103)],
         "the house is full"
     );
+}
+
+/// One host, under many names, holds all the places of those that dial us.
+#[test]
+fn a_crowd_makes_room_for_somebody_else() {
+    let mut rig = Rig::new(2, |setup| setup.max_peers = 20);
+    let come = |rig: &mut Rig, n: u8, from: &str| {
+        let handshake = Handshake::new(InfoHash([7; 20]), PeerId([n; 20]));
+        let from = from.parse().unwrap();
+        rig.torrent
+            .on_greeted(key(n), from, &handshake, true, rig.now)
+    };
+    for n in 1..=18 {
+        let actions = come(&mut rig, n, &format!("10.9.9.9:{}", 50_000 + u16::from(n)));
+        assert!(actions.contains(&Action::Welcome(key(n))));
+        rig.event(n, PeerEvent::Interested(true));
+    }
+    rig.event(1, PeerEvent::Traffic { down: 0, up: 9 });
+    let actions = come(&mut rig, 19, "10.9.9.9:6881");
+    assert_eq!(hung_up(&actions), [key(19)], "one more of them");
+    let actions = come(&mut rig, 20, "10.8.8.8:6881");
+    assert_eq!(hung_up(&actions), [key(2), key(20)]);
+    for n in [2, 20] {
+        rig.event(n, PeerEvent::Closed("no longer needed".into()));
+    }
+    let actions = come(&mut rig, 21, "10.8.8.8:6882");
+    assert!(actions.contains(&Action::Welcome(key(21))), "{actions:?}");
 }
 
 #[test]
@@ -164,4 +284,27 @@ fn two_seeds_part() {
     rig.greet(1, true);
     let actions = rig.event(1, PeerEvent::Pieces(Bitfield::all(2)));
     assert_eq!(hung_up(&actions), [key(1)]);
+}
+
+/// A seed that shows its pieces one by one, as the first of a swarm does, waits to hear that
+/// the last one arrived: of each piece that comes, from whomever, and of the last one.
+#[test]
+fn who_did_not_come_whole_hears_of_every_piece() {
+    let mut rig = Rig::new(3, |_| {});
+    rig.join_seed(1);
+    rig.join(2, Bitfield::none(3));
+    rig.join(3, Bitfield::none(3));
+    // Says that it has all, and had said before that it has not: that is no seed's greeting.
+    rig.event(3, PeerEvent::Have(rig.piece(0)));
+    rig.event(3, PeerEvent::Pieces(Bitfield::all(3)));
+    for piece in 0..3 {
+        rig.event(2, PeerEvent::Have(rig.piece(piece)));
+        let giver = if piece == 0 { 2 } else { 1 };
+        let spans = rig.want(giver, 4);
+        let piece = spans[0].piece();
+        rig.store(giver, &spans);
+        let told = rig.verdict(piece.get(), true);
+        let hears = |n| told.contains(&Action::Send(key(n), Command::Had([piece].into())));
+        assert_eq!([1, 2, 3].map(hears), [false, true, true], "{told:?}");
+    }
 }

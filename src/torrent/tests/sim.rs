@@ -30,12 +30,15 @@ pub struct Role {
     pub lies_one_in: u32,
     /// Bytes a second that its line sends, shared by its connections; 0: any number.
     pub up: u64,
+    /// Whether this node, at this time, lets anybody ask; if so, its choker decides.
+    pub lets_ask: fn(usize, Duration) -> bool,
 }
 
 pub const LEECH: Role = Role {
     seed: false,
     lies_one_in: 0,
     up: 0,
+    lets_ask: |_, _| true,
 };
 
 pub struct Node {
@@ -53,6 +56,8 @@ pub struct Node {
     orders: HashMap<(PieceIndex, u32), Vec<PeerKey>>,
     /// Of these, who was told to forget it and has not answered yet.
     cancelled: HashSet<(PeerKey, PieceIndex, u32)>,
+    /// It let others ask when last looked at.
+    let_ask: bool,
     pub complete_at: Option<Duration>,
     /// How often it told of its completion.
     pub completions: u32,
@@ -67,6 +72,14 @@ pub struct Node {
     life: u32,
     /// Its disk failed, and that was its end.
     pub dead: bool,
+}
+
+impl Node {
+    /// Whether it has found out that `other` lies.
+    pub fn bans(&self, other: usize) -> bool {
+        let (swarm, addr) = (&self.torrent.swarm, World::addr(other));
+        swarm.is_banned(addr, false) || swarm.is_banned(addr, true)
+    }
 }
 
 enum Event {
@@ -201,6 +214,7 @@ impl World {
             line_busy: false,
             orders: HashMap::new(),
             cancelled: HashSet::new(),
+            let_ask: true,
             complete_at: None,
             completions: 0,
             fooled_by: HashMap::new(),
@@ -297,7 +311,13 @@ impl World {
                 if node.dead {
                     return;
                 }
-                let actions = node.torrent.on_tick(at, &mut node.budgets);
+                let mut actions = node.torrent.on_tick(at, &mut node.budgets);
+                let lets_ask = (node.role.lets_ask)(index, self.now);
+                if std::mem::replace(&mut node.let_ask, lets_ask) != lets_ask {
+                    let all = node.sides.iter().filter(|(_, side)| side.session.is_some());
+                    let command = Command::Choke(!lets_ask);
+                    actions.extend(all.map(|(key, _)| Action::Send(*key, command.clone())));
+                }
                 self.perform(index, actions);
                 self.after(self.tick, Event::Tick(index));
             }
@@ -442,7 +462,10 @@ impl World {
                     side.session = Some(session);
                     self.pending.push_back(Now::Turn(index, key));
                 }
-                Action::Send(key, command) => {
+                Action::Send(key, mut command) => {
+                    if command == Command::Choke(false) {
+                        command = Command::Choke(!(node.role.lets_ask)(index, self.now));
+                    }
                     match &command {
                         Command::Fetch(spans) => self.check_orders(index, key, spans),
                         Command::Cancel(spans) => {

@@ -35,6 +35,7 @@ fn a_thousand_peers_with_liars_among_them() {
                 0
             },
             up: 2 * MB,
+            ..LEECH
         };
         world.add(role, 12);
     }
@@ -57,18 +58,13 @@ fn a_thousand_peers_with_liars_among_them() {
         world.check_known(index);
         for liar in node.fooled_by.keys() {
             assert!(
-                node.torrent
-                    .swarm
-                    .is_banned(World::addr(*liar), World::peer_id(*liar), true),
+                node.bans(*liar),
                 "node {index} was fooled by {liar} and does not know"
             );
         }
         for other in (0..NODES).filter(honest) {
             assert!(
-                !node
-                    .torrent
-                    .swarm
-                    .is_banned(World::addr(other), World::peer_id(other), true),
+                !node.bans(other),
                 "node {index} banned {other}, which is honest"
             );
         }
@@ -102,8 +98,8 @@ fn from_seeds(rates: &[u64], layout: Layout, delay: Duration) -> f64 {
 fn seed(up: u64) -> Role {
     Role {
         seed: true,
-        lies_one_in: 0,
         up,
+        ..LEECH
     }
 }
 
@@ -204,6 +200,7 @@ fn a_swarm_outlives_faults() {
                 seed: node < SEEDS + LIARS,
                 lies_one_in,
                 up: 300_000,
+                ..LEECH
             };
             world.add(role, 8);
         }
@@ -248,15 +245,83 @@ fn a_swarm_outlives_faults() {
         let left = |node: &usize| !world.nodes[*node].dead;
         for index in (0..NODES).filter(is_honest).filter(left) {
             world.check_availability(index);
-            let swarm = &world.nodes[index].torrent.swarm;
             for other in (0..NODES).filter(is_honest) {
-                let (addr, id) = (World::addr(other), World::peer_id(other));
-                let banned = swarm.is_banned(addr, id, true);
                 assert!(
-                    !banned,
+                    !world.nodes[index].bans(other),
                     "chance {chance}: {index} banned {other}, which is honest"
                 );
             }
         }
     }
+}
+
+/// Sixty peers claim to have everything and let nobody ask: they do not keep us from the one
+/// seed that gives, though it is the last that would be dialled. `come`: so many of them dial us.
+#[test]
+fn who_gives_nothing_holds_no_place() {
+    const CHOKERS: usize = 60;
+    for come in [0, 50] {
+        let delay = Duration::from_millis(20);
+        let tick = Duration::from_millis(100);
+        let mut world = World::new(layout(64 * 1024, MIB), delay, tick);
+        let choker = Role {
+            lets_ask: |_, _| false,
+            ..seed(MB)
+        };
+        for _ in 0..CHOKERS {
+            world.add(choker.clone(), 50);
+        }
+        let honest = world.add(seed(MB), 50);
+        let leech = world.add(LEECH, 50);
+        for node in 0..come {
+            world.introduce(node, &[leech]);
+        }
+        world.run(Duration::from_secs(1), |_| false);
+        world.introduce(leech, &(come..=honest).collect::<Vec<_>>());
+        let connected = |world: &World| world.nodes[leech].torrent.progress(world.at()).peers;
+        assert!(!world.run(Duration::from_secs(50), |w| w.nodes[honest].given > 0));
+        assert!(connected(&world) >= 45, "all places are taken");
+        let done = world.run(Duration::from_secs(180), |w| {
+            w.nodes[leech].complete_at.is_some()
+        });
+        assert!(done, "{come} came: {} peers", connected(&world));
+    }
+}
+
+/// Of 200 honest seeds eight serve us at a time, each in its turn. To wait for a turn costs
+/// nobody his place so often that it would take longer.
+#[test]
+fn turns_are_waited_for() {
+    const SEEDS: usize = 200;
+    let time = |known: usize| {
+        let delay = Duration::from_millis(20);
+        let tick = Duration::from_millis(100);
+        let mut world = World::new(layout(256 * 1024, 64 * MIB), delay, tick);
+        let takes_turns = Role {
+            lets_ask: |node, now| (node as u64 + now.as_secs() / 10).is_multiple_of(25),
+            ..seed(100_000)
+        };
+        for _ in 0..SEEDS {
+            world.add(takes_turns.clone(), 50);
+        }
+        let leech = world.add(LEECH, 50);
+        world.introduce(leech, &(0..known).collect::<Vec<_>>());
+        // Once it is complete it parts from all, and dials others.
+        assert!(!world.run(Duration::from_secs(300), |w| {
+            w.nodes[leech].complete_at.is_some()
+        }));
+        let dialled = world.nodes[leech].torrent.swarm.dialled();
+        assert!(world.run(Duration::from_secs(2_000), |w| {
+            w.nodes[leech].complete_at.is_some()
+        }));
+        (world.seconds(leech), dialled)
+    };
+    // Who knows no more than there are places has nobody to change to.
+    let ((without, few), (with, more)) = (time(45), time(SEEDS));
+    assert_eq!(few, 45);
+    assert!(more > 45, "nobody's place was given to another");
+    assert!(
+        with <= 1.05 * without,
+        "{with:.0} s, and without {without:.0} s"
+    );
 }

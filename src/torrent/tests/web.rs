@@ -172,7 +172,7 @@ fn who_gives_false_data_is_banned_by_url() {
     // The peers' book is not touched by it.
     rig.join_seed(1);
     let zero = SocketAddr::from(([0, 0, 0, 0], 0));
-    assert!(!rig.torrent.swarm.is_banned(zero, PeerId([0; 20]), false));
+    assert!(!rig.torrent.swarm.is_banned(zero, false));
 }
 
 /// One of several files is not there: it is not asked for again, there.

@@ -1,0 +1,58 @@
+//! A host: what of an address nobody can choose freely.
+//!
+//! Whoever connects to us chooses his port, and of IPv6, where a household is given 2^64
+//! addresses, most of his address, too. What is held against somebody, or shared out among
+//! all, goes by the rest: the IPv4 address, or the first half of the IPv6 one. The table of
+//! those that connected, bans and places use it.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+/// One host, or one network of IPv6 that a household has (a /64).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct Host(IpAddr);
+
+impl Host {
+    /// That of an address.
+    pub fn of(ip: IpAddr) -> Self {
+        Self(match ip.to_canonical() {
+            // All on a cable begin alike.
+            IpAddr::V6(ip) if !ip.is_loopback() && !ip.is_unicast_link_local() => {
+                let bits = ip.to_bits() >> 64 << 64;
+                Ipv6Addr::from_bits(bits).into()
+            }
+            ip => ip,
+        })
+    }
+
+    /// Whether it is our own, where half a swarm may live: then it says nothing of who it is.
+    pub fn is_our_own(self) -> bool {
+        self.0.is_loopback()
+    }
+
+    /// Its address, or the first of its addresses.
+    pub fn ip(self) -> IpAddr {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_one_host() {
+        let host = |text: &str| Host::of(text.parse().unwrap());
+        for (a, b, same) in [
+            ("1.2.3.4", "::ffff:1.2.3.4", true),
+            ("1.2.3.4", "1.2.3.5", false),
+            ("2001:db8:0:1::1", "2001:db8:0:1:ffff::9", true),
+            ("2001:db8:0:1::1", "2001:db8:0:2::1", false),
+            ("fe80::1", "fe80::2", false),
+            ("::1", "2001:db8::1", false),
+        ] {
+            assert_eq!(host(a) == host(b), same, "{a} and {b}");
+        }
+        assert!(host("::1").is_our_own() && host("::ffff:127.0.0.9").is_our_own());
+        assert!(!host("10.0.0.1").is_our_own());
+    }
+}

@@ -1,0 +1,101 @@
+//! Two connections with one name: which of them stays.
+//!
+//! A peer names itself in its handshake, 20 bytes of its own choice, so the name alone says
+//! nothing: a stranger may come under the name of a seed that we are connected to. Only the
+//! same name at the same [host](crate::host::Host) is the same peer, connected twice: because both dialled at
+//! once, or because it lost the first connection and we have not noticed. Of those one stays,
+//! and never is it the one that gives that goes.
+
+use super::peers::Peer;
+use super::{Action, Torrent, detail};
+use crate::types::PeerKey;
+use std::time::{Duration, Instant};
+
+/// Two connections that are both younger may have been begun at the same time.
+const YOUNG: Duration = Duration::from_secs(10);
+
+/// Which of two connections stays.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stays {
+    Both,
+    Old,
+    New,
+}
+
+/// What counts of a connection that there is already.
+#[derive(Clone, Copy, Debug)]
+struct Old {
+    incoming: bool,
+    young: bool,
+    /// Data went over it.
+    used: bool,
+    /// The peer owes us blocks and has sent none for 20 s.
+    silent: bool,
+}
+
+/// `incoming`: the peer began the new one. `we_are_lower`: our peer id is lower than its.
+fn judge(old: Old, incoming: bool, we_are_lower: bool) -> Stays {
+    if !old.incoming && !incoming {
+        // Two ports that we dialled are two programs, whatever they call themselves.
+        Stays::Both
+    } else if old.silent {
+        Stays::New
+    } else if old.young && !old.used && old.incoming != incoming && incoming != we_are_lower {
+        // Both dialled at once; both sides must keep the same connection. It is the one that
+        // the lower peer id began.
+        Stays::New
+    } else {
+        Stays::Old
+    }
+}
+
+impl Torrent {
+    /// A connection was greeted: those go that are the same peer's, or it does. Returns whether
+    /// it stays.
+    pub(super) fn part_from_twins(
+        &mut self,
+        key: PeerKey,
+        now: Instant,
+        actions: &mut Vec<Action>,
+    ) -> bool {
+        let Some(new) = self.peers.get(&key) else {
+            return false;
+        };
+        let (addr, id, incoming, host) = (new.addr, new.id, new.incoming, new.host());
+        let we_are_lower = self.setup.peer_id.0 < id.0;
+        let is_twin =
+            |peer: &Peer| peer.welcome && !peer.useless && peer.id == id && peer.host() == host;
+        let twins = self.peers.iter().filter(|(_, peer)| is_twin(peer));
+        let judged: Vec<(PeerKey, Stays)> = twins
+            .map(|(key, peer)| (*key, judge(peer.as_old(now), incoming, we_are_lower)))
+            .collect();
+        let goes = judged.iter().any(|(_, stays)| *stays == Stays::Old);
+        let losers: Vec<PeerKey> = match goes {
+            true => vec![key],
+            false => {
+                let old = judged.iter().filter(|(_, stays)| *stays == Stays::New);
+                old.map(|(key, _)| *key).collect()
+            }
+        };
+        for loser in losers {
+            if let Some(peer) = self.peers.get_mut(&loser) {
+                // Who gave something is worth another dial when the other connection ends.
+                peer.useless = !peer.is_used();
+            }
+            let text = format!("{addr}: connected already");
+            actions.extend([Action::HangUp(loser), detail(1, text)]);
+        }
+        !goes
+    }
+}
+
+impl Peer {
+    fn as_old(&self, now: Instant) -> Old {
+        Old {
+            incoming: self.incoming,
+            young: now.duration_since(self.since) < YOUNG,
+            used: self.is_used(),
+            silent: self.snubbed,
+        }
+    }
+}
