@@ -7,6 +7,7 @@
 
 mod support;
 
+use serde_json::Value;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -16,11 +17,12 @@ use support::content::{Spec, Torrent};
 use support::http::{HttpServer, file_at, respond, respond_part};
 use support::network::isolated;
 use support::peer::{FakePeer, Seed};
+use support::place::Place;
 use support::program::{Running, Storrent};
 use support::real_proxies::{Kind, RealProxy};
 use support::tracker::{FakeTracker, Reply};
 use support::trap::{FIRST, FIRST_V6, SECOND, SECOND_V6, TOOLS, Trap, host, host_v6};
-use support::wire::{EXTENDED, Handshake, Note};
+use support::wire::{EXTENDED, Handshake, Note, PLAIN};
 use tempfile::TempDir;
 
 /// What servers are called.
@@ -141,6 +143,12 @@ impl Scene {
     }
 }
 
+/// Whether `progress` says why nothing comes, and names this.
+fn names(progress: &Value, what: &str) -> bool {
+    let reason = progress["reason"].as_str();
+    reason.is_some_and(|reason| reason.contains(what))
+}
+
 /// Nothing but what goes to the proxy.
 fn only_to_the_proxy() -> [String; 1] {
     let (number, port) = PROXY;
@@ -162,7 +170,9 @@ fn through(name: &str, kind: Kind) {
             let running = scene.download(source).args(["--proxy", &url]).start();
             if number == 0 {
                 // The seed waits for the gate, so it runs.
-                scene.seed.wait(|note| matches!(note, Note::Hello(_)).then_some(()));
+                scene
+                    .seed
+                    .wait(|note| matches!(note, Note::Hello(_)).then_some(()));
                 let open = scene.trap.run("ss -Hlntp; ss -Hanup");
                 assert_eq!(open, "", "somebody could come by these");
                 scene.gate.open();
@@ -221,8 +231,7 @@ fn squid_refuses_peers() {
         let mut stuck = scene.download(&source).args(["--proxy", &url]).start();
         let half = scene.torrent.files[FROM_WEB - 1].range.len() as u64;
         stuck.event_where("progress", |told| {
-            let reason = told["reason"].as_str().unwrap_or_default();
-            told["have_bytes"] == half && reason.contains(&address)
+            told["have_bytes"] == half && names(told, &address)
         });
         stuck.kill(rustix::process::Signal::INT);
         stuck.wait().expect(130);
@@ -282,9 +291,7 @@ fn a_proxy_that_goes() {
         let hello = |note| matches!(note, Note::Hello(_)).then_some(());
         scene.seed.wait(hello);
         drop(proxy);
-        running.event_where("progress", |told| {
-            told["reason"].as_str().is_some_and(|r| r.contains(&address))
-        });
+        running.event_where("progress", |told| names(told, &address));
         let _proxy = scene.proxy(Kind::Microsocks);
         scene.gate.open();
         scene.finish(running);
@@ -292,14 +299,29 @@ fn a_proxy_that_goes() {
     });
 }
 
+/// What may leave with `--bind`, besides `from` that address: what the system looks up, and
+/// tells the nearest router of who listens to which groups (IGMP). A listener that ends is
+/// woken from inside the machine.
+fn only_from(from: &str) -> [String; 4] {
+    let inside = format!("oifname lo {}", from.replace("saddr", "daddr"));
+    [
+        from.into(),
+        inside,
+        "udp dport 53".into(),
+        "ip protocol igmp".into(),
+    ]
+}
+
 /// Whole downloads on a machine that has both families, two addresses of each.
 fn bound(name: &str, address: &str, allowed: &str) {
     isolated(name, &TOOLS, || {
         let scene = Scene::new(&[NAMES_V6, NAMES].concat());
         scene.gate.open();
-        // The system's look-up of the DHT's entrances goes its own way.
-        scene.trap.set(&[allowed.into(), "udp dport 53".into()]);
-        let nodes = [format!("{}:6881", host(5)), format!("[{}]:6881", host_v6(5))];
+        scene.trap.set(&only_from(allowed));
+        let nodes = [
+            format!("{}:6881", host(5)),
+            format!("[{}]:6881", host_v6(5)),
+        ];
         for source in scene.sources() {
             let download = scene.download(&source).args(["--bind", address]);
             let download = download.args(nodes.iter().flat_map(|n| ["--dht-node", n]));
@@ -346,34 +368,30 @@ fn bound_and_through_a_proxy() {
 #[test]
 fn the_address_goes_and_comes_back() {
     isolated("the_address_goes_and_comes_back", &TOOLS, || {
-        let scene = Scene::new(&[NAMES_V6, NAMES].concat());
-        let seed = Seed::of(&scene.torrent);
-        let (hash, gate) = (scene.torrent.info_hash, Gate::new());
-        let open = gate.clone();
+        let (trap, place) = (Trap::new(""), Place::new(Spec::single("x", 500_000)));
+        let (seed, hash) = (Seed::of(&place.torrent), place.torrent.info_hash);
+        let gate = Gate::new();
+        let back = gate.clone();
         // Hangs up at first, so that it is dialled again and again.
-        let peer = FakePeer::start_at(&host(6), move |wire| {
-            wire.answer(Handshake::new(hash, EXTENDED))?;
-            match open.is_open() {
+        let peer = FakePeer::start_at(&host(2), move |wire| {
+            wire.answer(Handshake::new(hash, PLAIN))?;
+            match back.is_open() {
                 true => seed.serve(wire),
                 false => Ok(()),
             }
         });
-        let allowed = format!("ip saddr {SECOND}");
-        scene.trap.set(&[allowed, "udp dport 53".into()]);
-        let [file, ..] = scene.sources();
-        let download = scene.download(&file).args(["--bind", SECOND]);
-        let mut running = download.peers(&[peer.addr]).start();
+        trap.set(&only_from(&format!("ip saddr {SECOND}")));
+        let storrent = trap.storrent().args(["--json", "--bind", SECOND, "-d"]);
+        let storrent = storrent.arg(place.dir()).arg(place.file());
+        let mut running = storrent.peers(&[peer.addr]).start();
         peer.wait_played();
-        scene.trap.run(&format!("ip addr del {SECOND}/24 dev far"));
-        let gone = |told: &serde_json::Value| {
-            told["reason"].as_str().is_some_and(|r| r.contains(SECOND))
-        };
-        running.event_where("progress", gone);
-        scene.trap.run(&format!("ip addr add {SECOND}/24 dev far"));
+        trap.run(&format!("ip addr del {SECOND}/24 dev far"));
+        running.event_where("progress", |told| names(told, SECOND));
+        trap.run(&format!("ip addr add {SECOND}/24 dev far"));
         gate.open();
-        scene.gate.open();
-        scene.finish(running);
-        scene.trap.assert_empty();
+        running.wait().expect(0);
+        place.torrent.assert_whole(&place.dir());
+        trap.assert_empty();
     });
 }
 
@@ -460,7 +478,9 @@ fn what_goes_astray_is_noted() {
         let node = format!("{}:6881", host(5));
         let download = scene.download(&file).args(["--dht-node", &node]);
         let running = download.start();
-        scene.seed.wait(|note| matches!(note, Note::Hello(_)).then_some(()));
+        scene
+            .seed
+            .wait(|note| matches!(note, Note::Hello(_)).then_some(()));
         assert_ne!(scene.trap.run("ss -Hlnt"), "", "a listener");
         scene.gate.open();
         scene.finish(running);
