@@ -6,6 +6,7 @@ use super::clients::Process;
 use std::fs;
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
@@ -24,7 +25,7 @@ pub enum Kind {
     Squid,
     /// HTTP, CONNECT to any port.
     Tinyproxy,
-    /// The same, for user `me` with the password `p@ss:word` only.
+    /// The same, for user `me` with the password `secret` only (it takes no signs in one).
     TinyproxyWithPassword,
 }
 
@@ -48,15 +49,16 @@ impl Kind {
                 format!("socks5h://me:p%40ss%3Aword@{address}:{port}")
             }
             Self::Squid | Self::Tinyproxy => format!("http://{address}:{port}"),
-            Self::TinyproxyWithPassword => format!("http://me:p%40ss%3Aword@{address}:{port}"),
+            Self::TinyproxyWithPassword => format!("http://me:secret@{address}:{port}"),
         }
     }
 }
 
-/// A running proxy. Dropped, it is killed.
+/// A running proxy. Dropped, it is killed, and nobody listens there any more.
 pub struct RealProxy {
-    _process: Process,
+    process: Process,
     home: PathBuf,
+    address: (String, u16),
 }
 
 impl RealProxy {
@@ -72,30 +74,52 @@ impl RealProxy {
         fs::write(&names, hosts).unwrap();
         let (config, args) = settings(kind, home, address, port);
         fs::write(home.join("config"), config).unwrap();
-        // With its first process the others of its own go, too.
         let mut command = Command::new("unshare");
         command
-            .args(["--mount", "--pid", "--fork", "--kill-child", "sh", "-c"])
+            .args(["--mount", "sh", "-c"])
             .arg("mount --bind \"$0\" /etc/hosts && exec \"$@\"")
             .arg(names)
             .arg(kind.program())
-            .args(args);
+            .args(args)
+            // Some are several processes, which shall end together.
+            .process_group(0);
         let process = Process::start(&mut command, &home.join("log"));
-        let deadline = Instant::now() + PATIENCE;
-        while TcpStream::connect((address, port)).is_err() {
-            // Nothing tells when it listens.
-            assert!(Instant::now() < deadline, "{kind:?}: {}", process.log());
-            thread::sleep(Duration::from_millis(20));
-        }
-        Self {
-            _process: process,
+        let proxy = Self {
+            process,
             home: home.into(),
+            address: (address.into(), port),
+        };
+        proxy.wait_listens(true);
+        proxy
+    }
+
+    /// Nothing tells when that begins, or ends.
+    fn wait_listens(&self, listens: bool) {
+        let deadline = Instant::now() + PATIENCE;
+        let (address, port) = &self.address;
+        while TcpStream::connect((address.as_str(), *port)).is_ok() != listens {
+            let log = fs::read_to_string(self.home.join("log"));
+            assert!(
+                Instant::now() < deadline,
+                "{}: {log:?}",
+                self.home.display()
+            );
+            thread::sleep(Duration::from_millis(20));
         }
     }
 
     /// The requests that squid has served, a line each.
     pub fn requests(&self) -> String {
         fs::read_to_string(self.home.join("access")).unwrap_or_default()
+    }
+}
+
+impl Drop for RealProxy {
+    fn drop(&mut self) {
+        self.process.kill_group();
+        if !thread::panicking() {
+            self.wait_listens(false);
+        }
     }
 }
 
@@ -134,7 +158,7 @@ fn settings(kind: Kind, home: &Path, address: &str, port: u16) -> (String, Vec<S
         ),
         Kind::Tinyproxy => (tinyproxy, words(format!("-d -c {config}"))),
         Kind::TinyproxyWithPassword => (
-            tinyproxy + "BasicAuth me p@ss:word\n",
+            tinyproxy + "BasicAuth me secret\n",
             words(format!("-d -c {config}")),
         ),
     }

@@ -29,13 +29,13 @@ pub const FIRST_V6: &str = "2001:db8:1::2";
 /// Its second one.
 pub const SECOND_V6: &str = "2001:db8:1::9";
 
-/// A host of the internet, by a number from 1 to 254: an address that is set aside for
+/// A host of the internet, by a number from 1 to 5: an address that is set aside for
 /// examples.
 pub fn host(number: u8) -> String {
     format!("198.51.100.{number}")
 }
 
-/// The same host's IPv6 address; those up to 3 can be listened on.
+/// The same host's IPv6 address.
 pub fn host_v6(number: u8) -> String {
     format!("2001:db8::{number}")
 }
@@ -55,8 +55,8 @@ impl Trap {
         fs::write(trap.hosts(), hosts).unwrap();
         shell(
             Command::new("sh"),
-            "ip addr add 198.51.100.0/24 dev lo && ip addr add 2001:db8:1::1/64 dev near nodad && \
-             for host in 1 2 3; do ip addr add 2001:db8::$host/128 dev lo; done",
+            "ip addr add 2001:db8:1::1/64 dev near nodad && for host in 1 2 3 4 5; do \
+             ip addr add 198.51.100.$host/32 dev lo && ip addr add 2001:db8::$host/128 dev lo; done",
         );
         let gateway = super::network::NEAR;
         trap.run(&format!(
