@@ -159,7 +159,8 @@ mod tests {
     fn who_has_a_second_name() {
         let long = "é".repeat(100) + ".txt";
         let cut = "é".repeat(69) + ".txt";
-        let cases: [(&[&str], &[(usize, &str)]); 8] = [
+        type Case<'a> = (&'a [&'a str], &'a [(usize, &'a str)]);
+        let cases: [Case; 8] = [
             (&["t/a", "t/b.c", "t/d/.e"], &[]),
             (&["t/a: what?.txt"], &[(0, "t/a_ what_.txt")]),
             (

@@ -258,8 +258,8 @@ impl Storage {
     pub fn written(self: &Arc<Self>, survey: &Survey) -> Result<Vec<Range<u64>>, StorageError> {
         let mut files = self.files(1);
         let mut runs = Vec::new();
-        for file in 0..self.layout().files() {
-            let there = survey[file].is_some_and(|state| state.size > 0);
+        for (file, state) in survey.iter().enumerate() {
+            let there = state.is_some_and(|state| state.size > 0);
             if there || self.layout().is_pad(file) {
                 runs.extend(files.written(self.layout().file_range(file))?);
             }
@@ -613,11 +613,8 @@ mod tests {
                 false,
             );
             let claimed = claimed.unwrap();
-            assert_eq!(
-                claimed.storage.plan().ours()[0],
-                true,
-                "{next:?}: begun by the first"
-            );
+            let ours = claimed.storage.plan().ours();
+            assert!(ours[0], "{next:?}: begun by the first");
             let mut buf = [0; 100];
             claimed.storage.files(1).read(100, &mut buf).unwrap();
             assert_eq!(buf, torrent.bytes(torrent.piece(1)), "{next:?}");

@@ -36,7 +36,7 @@ pub fn settle(root: &Root<'_>, plan: &Plan) -> Result<BTreeSet<usize>, StorageEr
     let mut renamed = plan.renamed().clone();
     let mut listings = Listings::new();
     let mut made = Vec::new();
-    for (&file, _) in plan.alternates() {
+    for &file in plan.alternates().keys() {
         let first = &plan.contents.files[file].path;
         let there = id(root, first).is_some() && root.is_listed(first, &mut listings);
         if renamed.contains(&file) || there || !plan.wanted_files().any(|wanted| wanted == file) {
