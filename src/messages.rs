@@ -150,6 +150,8 @@ pub enum PeerEvent {
         /// What is wrong with it.
         why: String,
     },
+    /// A web seed may not be asked, or not be believed, for this reason: for the user.
+    Barred(String),
     /// A web seed should be left alone for at least so long; comes just before
     /// [`PeerEvent::Closed`].
     ComeBack(Duration),

@@ -17,7 +17,15 @@ const FLOORS: [(&str, &[&str]); 5] = [
     (
         "resources",
         &[
-            "peer", "tracker", "door", "storage", "checker", "resume", "webseed", "dht", "lsd",
+            "peer",
+            "tracker",
+            "door/http",
+            "storage",
+            "checker",
+            "resume",
+            "webseed",
+            "dht",
+            "lsd",
             "threads",
         ],
     ),
@@ -62,6 +70,7 @@ const FLOORS: [(&str, &[&str]); 5] = [
             "dht/krpc",
             "url",
             "proxy",
+            "door",
         ],
     ),
     (

@@ -6,10 +6,12 @@
 //! knows only `&str`, but a path on Unix is any bytes.
 
 use crate::config::Encryption;
+use crate::human;
 use crate::selection::{FileNumbers, NoFileNumbers};
-use std::ffi::{OsStr, OsString};
+use crate::url;
+use std::ffi::OsString;
 use std::net::{IpAddr, ToSocketAddrs};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -221,14 +223,18 @@ pub fn source(text: &str) -> Result<Source, String> {
 }
 
 impl std::fmt::Display for Source {
-    /// As the user gave it, safe to print.
+    /// As the user gave it, safe to print; of a URL what may be shown of it.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let text: &OsStr = match self {
-            Self::Path(path) => path.as_os_str(),
-            Self::Stdin => OsStr::from_bytes(b"-"),
-            Self::FileUri(text) | Self::Url(text) | Self::Magnet(text) => text.as_ref(),
+        let text = match self {
+            Self::Path(path) => path.to_string_lossy(),
+            Self::Stdin => "-".into(),
+            Self::FileUri(text) => text.into(),
+            Self::Url(text) | Self::Magnet(text) => return f.write_str(&url::shown(text)),
         };
-        f.write_str(&crate::human::escaped(&text.to_string_lossy()))
+        match text.contains("://") && !text.starts_with("file:") {
+            true => f.write_str(&url::shown(&text)),
+            false => f.write_str(&human::escaped(&text)),
+        }
     }
 }
 

@@ -139,6 +139,7 @@ impl Engine<'_> {
 mod tests {
     use super::*;
     use crate::config::Config;
+    use crate::door::Door;
     use crate::engine;
     use crossbeam_channel::unbounded;
 
@@ -164,7 +165,10 @@ mod tests {
         };
         let config = Config {
             port: Some(0),
-            bind: Some([127, 0, 0, 1].into()),
+            door: Door {
+                bind: Some([127, 0, 0, 1].into()),
+                ..Door::default()
+            },
             ..Config::default()
         };
         let mut log = Log(Vec::new());

@@ -136,8 +136,8 @@ pub fn run(
     let jobs = jobs.into();
     let max_files = allow_many_files();
     let port = config.port;
-    let listening =
-        listener::open(port, config.bind).and_then(|socket| Ok((socket.local_addr()?, socket)));
+    let listening = listener::open(port, config.door.bind)
+        .and_then(|socket| Ok((socket.local_addr()?, socket)));
     let (local, socket) = match listening {
         Ok(listening) => listening,
         Err(error) => {

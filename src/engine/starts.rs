@@ -365,6 +365,7 @@ mod tests {
     use super::*;
     use crate::config::{Config, Job, Subject};
     use crate::metainfo;
+    use crate::reach::Teller;
     use crate::report::Reporter;
     use crossbeam_channel::{Receiver, bounded};
     use std::net::TcpStream;
@@ -393,6 +394,7 @@ mod tests {
         let job = Job {
             source: "n".into(),
             subject: Subject::Torrent(Box::new(metainfo)),
+            teller: Teller::Unknown,
             files: None,
             peers: Vec::new(),
             trackers: Vec::new(),

@@ -327,6 +327,12 @@ impl Torrent {
             PeerEvent::Missing(error) => self.on_missing(error, &mut actions),
             PeerEvent::DiskFailed(_) | PeerEvent::OutOfFiles(_) => {}
             PeerEvent::Lacks { file, why } => self.on_lack(key, file, why, &mut actions),
+            PeerEvent::Barred(why) => {
+                if let Some(index) = peer.web {
+                    let message = format!("{}: {why}", self.web_seed_name(index));
+                    self.warn_once(message, &mut actions);
+                }
+            }
             PeerEvent::ComeBack(pause) => {
                 if let Some(index) = peer.web {
                     self.web_seeds.come_back(index, pause);

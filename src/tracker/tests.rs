@@ -31,13 +31,21 @@ fn request(event: AnnounceEvent) -> AnnounceRequest {
 }
 
 /// So short a patience that a test of a time-out takes no time.
+/// Those for trackers on this machine.
+fn settings() -> TrackerSettings {
+    TrackerSettings {
+        nearest: Reach::Machine,
+        ..TrackerSettings::default()
+    }
+}
+
 fn impatient() -> TrackerSettings {
     let wait = Duration::from_millis(150);
     TrackerSettings {
         http_timeout: wait,
         udp_waits: vec![wait; 2],
         short_timeout: wait,
-        ..TrackerSettings::default()
+        ..settings()
     }
 }
 
@@ -126,7 +134,7 @@ fn http_answers() {
         (
             "redirect for ever",
             (0..11).map(|_| redirect()).collect(),
-            Err("can't be reached"),
+            Err("redirects too many times"),
         ),
         (
             "status 400 with a reason",
@@ -182,7 +190,7 @@ fn http_answers() {
     ];
     for (name, script, expected) in cases {
         let (url, _heads) = http_tracker(script);
-        let reports = announce(&url, TrackerSettings::default(), &[Started]);
+        let reports = announce(&url, settings(), &[Started]);
         let [report] = &reports[..] else {
             panic!("{name}: {reports:?}");
         };
@@ -200,8 +208,11 @@ fn http_requests() {
     let script = vec![answer("200 OK", first), answer("200 OK", PEERS)];
     let (url, heads) = http_tracker(script);
     let settings = TrackerSettings {
-        bind: cfg!(target_os = "linux").then_some([127, 0, 0, 7].into()),
-        ..TrackerSettings::default()
+        door: Door {
+            bind: cfg!(target_os = "linux").then_some([127, 0, 0, 7].into()),
+            ..Door::default()
+        },
+        ..settings()
     };
     let reports = announce(&url, settings, &[Started, Periodic]);
     assert_eq!(
@@ -239,11 +250,14 @@ fn http_trackers_that_dawdle() {
     for bind in [None, Some([127, 0, 0, 1].into())] {
         for (name, serve) in [("drip", drip()), ("silent", silent())] {
             let settings = TrackerSettings {
-                bind,
+                door: Door {
+                    bind,
+                    ..Door::default()
+                },
                 ..impatient()
             };
             let (url, _heads) = http_tracker(vec![serve]);
-            let expected = format!("tracker {} did not answer within 0.15 s", origin(&url));
+            let expected = format!("tracker {} did not answer within 0.15 s", shown(&url));
             assert_eq!(
                 announce(&url, settings, &[Stopped]),
                 [Err(expected)],
@@ -270,10 +284,14 @@ fn nobody_there() {
             format!("udp://{udp}/announce"),
         ] {
             let settings = TrackerSettings {
-                bind,
+                door: Door {
+                    bind,
+                    ..Door::default()
+                },
+                nearest: Reach::Machine,
                 ..TrackerSettings::default()
             };
-            let expected = format!("tracker {} refused the connection", origin(&url));
+            let expected = format!("tracker {} refused the connection", shown(&url));
             assert_eq!(announce(&url, settings, &[Started]), [Err(expected)]);
         }
     }
@@ -394,7 +412,7 @@ fn udp_answers() {
     ];
     for (name, script, expected) in cases {
         let url = udp_tracker("127.0.0.1:0", script);
-        let expected = expected.map_err(|why| format!("tracker {} {why}", origin(&url)));
+        let expected = expected.map_err(|why| format!("tracker {} {why}", shown(&url)));
         let mut settings = impatient();
         if expected.is_ok() {
             // However slow this machine is today, the later packets get through.
@@ -416,7 +434,7 @@ fn udp_connection_ids_are_kept_until_a_failure() {
         }
     });
     let events = [Started, Periodic, Periodic, Stopped];
-    let reports = announce(&url, TrackerSettings::default(), &events);
+    let reports = announce(&url, settings(), &events);
     let ok: Vec<_> = reports.iter().map(Result::is_ok).collect();
     assert_eq!(ok, [true, false, true, true]);
     assert_eq!(
@@ -437,7 +455,7 @@ fn udp_over_ipv6() {
         vec![answer]
     });
     assert_eq!(
-        announce(&url, TrackerSettings::default(), &[Started]),
+        announce(&url, settings(), &[Started]),
         [Ok("[[::1]:80]".to_owned())]
     );
 }
@@ -528,7 +546,7 @@ fn a_thread_that_dies() {
     let thread = spawn(url, TrackerIndex(3), settings, asked, fail_at_first).unwrap();
     requests.send(request(AnnounceEvent::Started)).unwrap();
     assert!(thread.join().is_err());
-    let told = "tracker gopher://t.example can't be asked just now: \
+    let told = "tracker gopher://t.example/… can't be asked just now: \
                 a fault of storrent's own ended its thread";
     let all: Vec<_> = reports.iter().collect();
     assert_eq!(all, [(TrackerIndex(3), told.to_owned())]);
