@@ -420,8 +420,12 @@ fn proxies_of_the_environment() {
     isolated(name, &programs, || {
         let scene = Scene::new("");
         scene.gate.open();
-        let servers = format!("ip daddr != {{ {}, {} }}", host(1), host(3));
-        let allowed = [servers, "udp dport != 53".into()];
+        let [proxy] = only_to_the_proxy();
+        let web = [1, 3].map(host).join(", ");
+        let peers = format!("ip daddr != {{ {web} }} tcp dport != 53");
+        let peers_v6 = format!("ip6 daddr {}", host_v6(2));
+        let others = ["meta l4proto udp", "ip protocol igmp", "oifname lo"].map(String::from);
+        let allowed = [&[proxy, peers, peers_v6], &others[..]].concat();
         for (kind, variable) in kinds.into_iter().zip(["http_proxy", "ALL_PROXY"]) {
             let proxy = scene.proxy(kind);
             let url = match kind {
@@ -455,13 +459,13 @@ fn no_proxy() {
         let [.., source] = scene.sources();
         let nobody = Kind::Squid.url(&host(PROXY.0), PROXY.1);
         let except = |names: &str| {
-            let download = scene.download(&source).arg("--no-dht");
+            let download = scene.download(&source).args(["--no-dht", "--no-lsd"]);
             download.env("http_proxy", &nobody).env("no_proxy", names)
         };
         scene.finish(except("localhost, .example").start());
         except("files.example.org, example.files").run().expect(1);
-        scene.trap.set(&[]);
-        let odd = scene.download(&source).arg("--no-dht");
+        scene.trap.set(&["oifname lo".into()]);
+        let odd = scene.download(&source);
         let end = odd.env("ALL_PROXY", "socks4://198.51.100.4:1080").run();
         assert!(end.expect(1).stderr.contains("ALL_PROXY"));
         scene.trap.assert_empty();
