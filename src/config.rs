@@ -3,11 +3,11 @@
 //! The command line makes one [`Config`] for the process and one [`Job`] for each
 //! torrent; after that nobody changes them.
 
+use crate::door::Door;
 use crate::magnet::Magnet;
 use crate::metainfo::Metainfo;
 use crate::selection::FileNumbers;
 use crate::types::InfoHash;
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -18,8 +18,8 @@ pub struct Config {
     pub dir: PathBuf,
     /// The TCP port named with `--port` (0: any free one); `None`: 6881 to 6889, else any.
     pub port: Option<u16>,
-    /// The local address for all sockets; `None`: every interface.
-    pub bind: Option<IpAddr>,
+    /// From where, and through what, others are talked to: `--bind`, `--proxy`.
+    pub door: Door,
     /// Connections per torrent at most, both directions together.
     pub max_peers: usize,
     /// Payload bytes a second in, of the whole process; 0: no limit.
@@ -65,7 +65,7 @@ impl Default for Config {
         Self {
             dir: PathBuf::from("."),
             port: None,
-            bind: None,
+            door: Door::default(),
             max_peers: 50,
             download_limit: 0,
             upload_limit: 0,

@@ -17,7 +17,17 @@ const FLOORS: [(&str, &[&str]); 5] = [
     (
         "resources",
         &[
-            "peer", "tracker", "door", "storage", "checker", "resume", "webseed", "dht", "lsd",
+            "peer",
+            "tracker",
+            "door/http",
+            "door/sockets",
+            "door/tunnel",
+            "storage",
+            "checker",
+            "resume",
+            "webseed",
+            "dht",
+            "lsd",
             "threads",
         ],
     ),
@@ -62,6 +72,7 @@ const FLOORS: [(&str, &[&str]); 5] = [
             "dht/krpc",
             "url",
             "proxy",
+            "door",
         ],
     ),
     (

@@ -17,6 +17,7 @@ mod tracker;
 
 use super::{Failure, signals::Interrupts};
 use crate::config::{Afterwards, Config, Job, Sources, Subject};
+use crate::door::Door;
 use crate::engine::GOODBYE;
 use crate::human::{count, grouped, size};
 use crate::metainfo;
@@ -173,7 +174,7 @@ fn play(
         let config = Config {
             dir: dirs[who].clone(),
             port: Some(0),
-            bind: Some(Ipv4Addr::LOCALHOST.into()),
+            door: Door::at(Ipv4Addr::LOCALHOST),
             upload_limit,
             afterwards,
             // Nobody outside of this process is to be asked.

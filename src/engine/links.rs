@@ -75,7 +75,7 @@ impl Engine<'_> {
     pub(super) fn open_web_seed(&mut self, id: TorrentId, index: WebSeedIndex, url: String) {
         let (key, bind, events) = (
             PeerKey(self.next_key),
-            self.config.bind,
+            self.config.door.bind,
             self.events.clone(),
         );
         let known = self.works[id.0 as usize].known.clone();

@@ -28,8 +28,8 @@ impl Engine<'_> {
                 Action::Dial(addr) => {
                     let us = running.us;
                     let link = Link::Dial {
-                        addr,
-                        bind: self.config.bind,
+                        to: self.names.target(addr),
+                        door: self.config.door.clone(),
                         us,
                         encryption: self.config.encryption,
                     };
@@ -171,7 +171,7 @@ impl Engine<'_> {
         mut request: AnnounceRequest,
     ) {
         let settings = TrackerSettings {
-            bind: self.config.bind,
+            door: self.config.door.clone(),
             ..TrackerSettings::default()
         };
         let news = self.news.clone();

@@ -31,7 +31,7 @@ impl HttpTracker {
             // over IPv4 would serve the one that has to go over IPv6.
             .max_idle_connections(0)
             .timeout_connect(Some(settings.connect_timeout));
-        let agent = http::agent(config, settings.bind);
+        let agent = http::agent(config, settings.door.bind);
         Self {
             url: url.to_owned(),
             settings,

@@ -18,10 +18,11 @@ use crate::announce::{
     AnnounceEvent, AnnounceReply, AnnounceRequest, TrackerError, Trouble, origin,
 };
 use crate::announcer::TrackerIndex;
+use crate::door::Door;
 use crate::threads::{self, NoThread};
 use crossbeam_channel::Receiver;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
@@ -36,8 +37,8 @@ const LEFT_OUT: u32 = 8;
 /// How a tracker's thread goes about an announce.
 #[derive(Clone, Debug)]
 pub struct TrackerSettings {
-    /// The local address to announce from; `None`: the system chooses.
-    pub bind: Option<IpAddr>,
+    /// From where, and through what, to announce.
+    pub door: Door,
     /// For an HTTP tracker to take the connection, TLS included.
     pub connect_timeout: Duration,
     /// For a whole HTTP announce, redirects included.
@@ -54,7 +55,7 @@ pub struct TrackerSettings {
 impl Default for TrackerSettings {
     fn default() -> Self {
         Self {
-            bind: None,
+            door: Door::default(),
             connect_timeout: Duration::from_secs(10),
             http_timeout: Duration::from_secs(20),
             udp_waits: [5, 10, 20].map(Duration::from_secs).to_vec(),
@@ -75,6 +76,14 @@ impl Family {
         match ip {
             IpAddr::V4(_) => Self::V4,
             IpAddr::V6(_) => Self::V6,
+        }
+    }
+
+    /// The address that stands for all of them.
+    fn anywhere(self) -> IpAddr {
+        match self {
+            Self::V4 => Ipv4Addr::UNSPECIFIED.into(),
+            Self::V6 => Ipv6Addr::UNSPECIFIED.into(),
         }
     }
 
@@ -148,7 +157,7 @@ fn run(
     requests: &Receiver<AnnounceRequest>,
     report: impl Fn(Result<AnnounceReply, TrackerError>),
 ) {
-    let mut families = Families::new(settings.bind);
+    let mut families = Families::new(&settings.door);
     let fail = |trouble| {
         let tracker = origin(url);
         report(Err(TrackerError { tracker, trouble }));
@@ -187,11 +196,12 @@ struct Families {
 }
 
 impl Families {
-    fn new(bind: Option<IpAddr>) -> Self {
-        let all = match bind {
-            None => vec![Family::V4, Family::V6],
-            Some(ip) => vec![Family::of(ip)],
-        };
+    fn new(door: &Door) -> Self {
+        let mut all = vec![Family::V4, Family::V6];
+        all.retain(|family| door.may_reach(family.anywhere()));
+        if door.proxy.is_some() {
+            all.truncate(1); // it connects over whichever it likes
+        }
         Self {
             all,
             left_out: None,
