@@ -20,7 +20,7 @@ pub struct Config {
     pub dir: PathBuf,
     /// The TCP port named with `--port` (0: any free one); `None`: 6881 to 6889, else any.
     pub port: Option<u16>,
-    /// From where, and through what, others are talked to.
+    /// From where, and through what, others are talked to: `--bind`, `--proxy`.
     pub door: Door,
     /// Connections per torrent at most, both directions together.
     pub max_peers: usize,

@@ -249,6 +249,11 @@ pub enum EndKind {
     TimedOut,
     /// There is no way to there from here.
     Unreachable,
+    /// The proxy won't connect to it.
+    Barred,
+    /// It is no fault of the peer's: nobody can be reached, as the address of `--bind` or the
+    /// proxy is gone, say.
+    NoWay,
     /// It is no fault of the peer's: we have not what a connection takes.
     Short(Shortage),
     /// Any other.

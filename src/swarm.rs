@@ -5,6 +5,7 @@
 //! them, counts failures, spaces the attempts out, and remembers who was banned for
 //! giving false data. The torrent asks it; no I/O, no clock.
 
+use crate::door::{Door, names};
 use crate::messages::EndKind;
 use crate::types::PeerId;
 use std::collections::{BTreeMap, HashSet};
@@ -94,6 +95,8 @@ pub struct Counts {
     pub timed_out: usize,
     /// There is no way to there.
     pub unreachable: usize,
+    /// The proxy won't connect to it.
+    pub barred: usize,
     /// It failed in another way.
     pub failed: usize,
     /// Those of all that are on the same network.
@@ -125,18 +128,32 @@ pub struct Swarm {
     banned_ids: HashSet<PeerId>,
     /// Our own addresses, learnt by meeting ourselves.
     own: HashSet<SocketAddr>,
+    /// Which addresses may be talked to.
+    door: Door,
     /// How many were dialled.
     dialled: u64,
 }
 
 impl Swarm {
+    /// An empty one, into which no address comes that `door` does not let through.
+    pub fn new(door: Door) -> Self {
+        Self {
+            door,
+            ..Self::default()
+        }
+    }
+
     /// Somebody named an address. Returns whether it is new and of use.
     pub fn add(&mut self, addr: SocketAddr, source: Source) -> bool {
         let addr = match addr.ip().to_canonical() {
             IpAddr::V4(ip) => SocketAddr::new(ip.into(), addr.port()),
             IpAddr::V6(_) => addr, // with the interface, which some need
         };
-        if !plausible(addr, source) || self.own.contains(&addr) || self.banned.contains(&addr) {
+        if !plausible(addr, source)
+            || !self.lets_through(addr, source)
+            || self.own.contains(&addr)
+            || self.banned.contains(&addr)
+        {
             return false;
         }
         if let Some(known) = self.known.get_mut(&addr) {
@@ -155,6 +172,14 @@ impl Swarm {
         }
         self.known.insert(addr, new);
         true
+    }
+
+    /// Only the user and a magnet link name peers by name.
+    fn lets_through(&self, addr: SocketAddr, source: Source) -> bool {
+        match names::is_stand_in(addr.ip()) {
+            true => matches!(source, Source::User | Source::Link),
+            false => self.door.may_reach(addr.ip()),
+        }
     }
 
     /// An idle address goes that is worth less: so a peer that makes up a thousand of
@@ -200,7 +225,7 @@ impl Swarm {
                 AFTER_GOOD
             }
             // That says nothing of the peer.
-            Ending::Failed(EndKind::Short(_)) => SHORT_PAUSE,
+            Ending::Failed(EndKind::Short(_) | EndKind::NoWay) => SHORT_PAUSE,
             Ending::Failed(kind) => {
                 known.failures += 1;
                 known.failed = Some(kind);
@@ -281,7 +306,8 @@ impl Swarm {
                 Some(EndKind::TimedOut) => counts.timed_out += 1,
                 Some(EndKind::Unreachable) => counts.unreachable += 1,
                 Some(EndKind::Other) => counts.failed += 1,
-                Some(EndKind::Short(_)) | None => {}
+                Some(EndKind::Barred) => counts.barred += 1,
+                Some(EndKind::Short(_) | EndKind::NoWay) | None => {}
             }
         }
         counts

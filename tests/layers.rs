@@ -20,6 +20,8 @@ const FLOORS: [(&str, &[&str]); 5] = [
             "peer",
             "tracker",
             "door/http",
+            "door/sockets",
+            "door/tunnel",
             "storage",
             "checker",
             "resume",

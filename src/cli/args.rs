@@ -9,6 +9,7 @@ use super::values::{self, Source, shown};
 use crate::config::{Afterwards, Config, Encryption, Sources};
 use crate::door::Door;
 use crate::door::environment::Environment;
+use crate::proxy::Proxy;
 use crate::selection::FileNumbers;
 use argh::{ArgsInfo, FlagInfo, FromArgs};
 use std::ffi::OsString;
@@ -65,6 +66,9 @@ pub struct Download {
     /// the local address for all sockets
     #[argh(option, from_str_fn(values::bind))]
     pub bind: Option<IpAddr>,
+    /// the proxy for all that goes out
+    #[argh(option, from_str_fn(values::proxy))]
+    pub proxy: Option<Proxy>,
     /// also connect to this peer
     #[argh(option, from_str_fn(values::host_port))]
     pub peer: Vec<String>,
@@ -261,6 +265,7 @@ impl Download {
     pub fn door(&self) -> Door {
         Door {
             bind: self.bind,
+            proxy: self.proxy.clone(),
             ..plain_door()
         }
     }
@@ -408,7 +413,8 @@ fn fill<T: FromArgs + ArgsInfo>(
         // "Error parsing option '--port' with value 'x': …": the rest says it all.
         let text = exit.output.trim_end();
         let text = text.strip_prefix("Error parsing ").unwrap_or(text);
-        NoCommand::Mistake(crate::human::escaped(text))
+        let text = split.without_logins(text);
+        NoCommand::Mistake(crate::human::escaped(&text))
     })
 }
 

@@ -175,10 +175,7 @@ fn play(
         let config = Config {
             dir: dirs[who].clone(),
             port: Some(0),
-            door: Door {
-                bind: Some(Ipv4Addr::LOCALHOST.into()),
-                ..Door::default()
-            },
+            door: Door::at(Ipv4Addr::LOCALHOST),
             upload_limit,
             afterwards,
             // Nobody outside of this process is to be asked.

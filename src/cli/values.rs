@@ -6,11 +6,13 @@
 //! knows only `&str`, but a path on Unix is any bytes.
 
 use crate::config::Encryption;
+use crate::door::Door;
 use crate::human;
+use crate::proxy::{Proxy, ProxyError};
 use crate::selection::{FileNumbers, NoFileNumbers};
 use crate::url;
 use std::ffi::OsString;
-use std::net::{IpAddr, ToSocketAddrs};
+use std::net::IpAddr;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -129,10 +131,16 @@ pub fn bind(text: &str) -> Result<IpAddr, String> {
         return Ok(address);
     }
     let is_name = !text.is_empty() && !text.contains([':', '[', ']', '/', '\0']);
-    let found = is_name.then(|| (text, 0).to_socket_addrs().ok()?.next());
-    found.flatten().map(|address| address.ip()).ok_or_else(|| {
+    let found = is_name.then(|| Door::default().look_up(&format!("{text}:0")));
+    let found = found.and_then(|found| found.ok()?.into_iter().next());
+    found.map(|address| address.ip()).ok_or_else(|| {
         "an address of this machine is expected, as 10.8.0.2 or ::1, without a port".to_string()
     })
+}
+
+/// The URL of a proxy.
+pub fn proxy(text: &str) -> Result<Proxy, String> {
+    text.parse().map_err(|error: ProxyError| error.to_string())
 }
 
 /// `HOST:PORT`, `[v6]:PORT`. The name is looked up later, by whoever connects.

@@ -123,6 +123,7 @@ impl Engine<'_> {
             let actions = torrent.set_sources(named, news.is_some(), private, now);
             self.perform(id, actions);
             self.approach(id, peers, Source::Link);
+            self.tell_ways(id, private);
         }
         if let Some(metainfo) = news {
             self.know(id, metainfo);
@@ -165,10 +166,7 @@ mod tests {
         };
         let config = Config {
             port: Some(0),
-            door: Door {
-                bind: Some([127, 0, 0, 1].into()),
-                ..Door::default()
-            },
+            door: Door::at([127, 0, 0, 1]),
             ..Config::default()
         };
         let mut log = Log(Vec::new());

@@ -29,8 +29,8 @@ impl Engine<'_> {
                 Action::Dial(addr) => {
                     let us = running.us;
                     let link = Link::Dial {
-                        addr,
-                        bind: self.config.door.bind,
+                        to: self.names.target(addr),
+                        door: self.config.door.clone(),
                         us,
                         encryption: self.config.encryption,
                     };

@@ -15,15 +15,13 @@ use super::patience::Patience;
 use super::socket::{PeerSocket, Wait};
 use super::{Order, Us};
 use crate::config::Encryption;
+use crate::door::{Door, Target};
 use crate::mse::{self, Agreed, Line, Terms};
 use crate::types::InfoHash;
 use crate::wire::{HANDSHAKE_LEN, Handshake};
 use crossbeam_channel::{Receiver, TryRecvError};
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{IpAddr, TcpStream};
 use std::time::{Duration, Instant};
-
-/// How long a peer may take to accept the connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a peer may take for its handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -34,9 +32,9 @@ pub enum Link {
     /// We connect.
     Dial {
         /// To whom.
-        addr: SocketAddr,
-        /// From which local address.
-        bind: Option<IpAddr>,
+        to: Target,
+        /// From where, and through what.
+        door: Door,
         /// About which torrent, and as whom.
         us: Us,
         /// Plain, obfuscated, or either.
@@ -59,6 +57,8 @@ pub(super) struct Greeted {
     /// What followed its handshake.
     pub(super) intake: Intake,
     pub(super) theirs: Handshake,
+    /// Its address, if we know it.
+    pub(super) their_ip: Option<IpAddr>,
     /// How long after ours it came; `None`: ours has not been sent yet.
     pub(super) within: Option<Duration>,
 }
@@ -67,32 +67,33 @@ pub(super) struct Greeted {
 pub(super) fn greet(link: Link, orders: &Receiver<Order>) -> Result<Option<Greeted>, PeerError> {
     match link {
         Link::Dial {
-            addr,
-            bind,
+            to,
+            door,
             us,
             encryption,
         } => {
             let ours = us.handshake();
+            let dial = |sealed| dial(&to, &door, &ours, sealed, orders);
             let plain = match encryption {
                 Encryption::Require => None,
-                _ => Some(dial(addr, bind, &ours, None, orders)),
+                _ => Some(dial(None)),
             };
             let terms = Terms {
                 plain_too: encryption == Encryption::Prefer,
             };
             match plain {
                 Some(Err(end)) if encryption == Encryption::Prefer && insists(&end) => {
-                    dial(addr, bind, &ours, Some(terms), orders)
+                    dial(Some(terms))
                 }
                 Some(done) => done,
-                None => dial(addr, bind, &ours, Some(terms), orders),
+                None => dial(Some(terms)),
             }
         }
         Link::Accepted {
             stream,
             torrents,
             encryption,
-        } => accept(PeerSocket::new(stream)?, &torrents, encryption, orders),
+        } => accept(stream, &torrents, encryption, orders),
     }
 }
 
@@ -109,8 +110,8 @@ fn insists(end: &PeerError) -> bool {
 }
 
 fn dial(
-    addr: SocketAddr,
-    bind: Option<IpAddr>,
+    to: &Target,
+    door: &Door,
     ours: &Handshake,
     sealed: Option<Terms>,
     orders: &Receiver<Order>,
@@ -119,7 +120,8 @@ fn dial(
     if is_over(orders) {
         return Ok(None);
     }
-    let mut socket = PeerSocket::dial(addr, bind, CONNECT_TIMEOUT)?;
+    let stream = door.dial(to, &|| !is_over(orders));
+    let mut socket = PeerSocket::new(stream.map_err(PeerError::of_dial)?)?;
     let asked = Instant::now();
     match sealed {
         // Alone: some clients drop a peer that sends more before they answered.
@@ -141,16 +143,22 @@ fn dial(
         socket,
         intake,
         theirs,
+        their_ip: match to {
+            Target::Addr(addr) => Some(addr.ip()),
+            Target::Name(_) => None,
+        },
         within: Some(asked.elapsed()),
     }))
 }
 
 fn accept(
-    mut socket: PeerSocket,
+    stream: TcpStream,
     torrents: &[InfoHash],
     encryption: Encryption,
     orders: &Receiver<Order>,
 ) -> Result<Option<Greeted>, PeerError> {
+    let their_ip = stream.peer_addr().ok().map(|addr| addr.ip());
+    let mut socket = PeerSocket::new(stream)?;
     let mut intake = Intake::new();
     let theirs = match read_handshake(&mut socket, &mut intake, orders) {
         Err(PeerError::NotBitTorrent) if encryption != Encryption::Off => {
@@ -172,6 +180,7 @@ fn accept(
         socket,
         intake,
         theirs,
+        their_ip,
         within: None,
     }))
 }

@@ -31,6 +31,7 @@ use crate::announcer::{Announcer, TrackerIndex};
 use crate::bitfield::Bitfield;
 use crate::choker::{self, Choker};
 use crate::config::Afterwards;
+use crate::door::Door;
 use crate::layout::PieceIndex;
 use crate::messages::{Command, Shortage, Verdict};
 use crate::picker::Picker;
@@ -51,6 +52,9 @@ use webseeds::{WebSeedIndex, WebSeeds};
 
 /// Connections being made at a time: more would be a storm on the user's router.
 const MAX_DIALS: usize = 20;
+
+/// The pause before somebody is dialled again after nobody could be reached from here.
+const NO_WAY_PAUSE: Duration = Duration::from_secs(5);
 
 /// How often progress is told.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
@@ -117,7 +121,9 @@ pub struct Setup {
     pub trackers: Vec<Vec<String>>,
     /// Its web seeds, as they are named.
     pub web_seeds: Vec<String>,
-    /// Where we accept peers.
+    /// From where, and through what, others are talked to.
+    pub door: Door,
+    /// The port that is announced.
     pub port: u16,
     /// Connections at most.
     pub max_peers: usize,
@@ -177,6 +183,12 @@ pub struct Torrent {
     warned: BTreeSet<String>,
     /// What was missing for the last connection that could not be made, until one is.
     short: Option<Shortage>,
+    /// Why nobody can be reached from here, as the last one that was dialled found.
+    no_way: Option<String>,
+    /// The address of `--bind` is gone: this says so.
+    address_gone: Option<String>,
+    /// What can't be asked because of `--proxy`.
+    shut_out: String,
     /// Nobody is dialled before, as we are short of something.
     dial_at: Instant,
     phase: Phase,
@@ -226,7 +238,7 @@ impl Torrent {
             wanted_bytes: 0,
             picker,
             choker: Choker::default(),
-            swarm: Swarm::default(),
+            swarm: Swarm::new(setup.door.clone()),
             announcer,
             dht: Lookups::default(),
             web_seeds: WebSeeds::new(&setup.web_seeds),
@@ -236,6 +248,9 @@ impl Torrent {
             givers: BTreeMap::new(),
             warned: BTreeSet::new(),
             short: None,
+            no_way: None,
+            address_gone: None,
+            shut_out: String::new(),
             dial_at: now,
             phase: Phase::Learning,
             leaving: None,

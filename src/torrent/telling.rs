@@ -61,6 +61,9 @@ impl Torrent {
         }
         let mut idle = Idle {
             short: self.short,
+            no_way: self.address_gone.as_deref().or(self.no_way.as_deref()),
+            shut_out: &self.shut_out,
+            proxy: self.setup.door.proxy.as_ref(),
             known: self.swarm.counts(),
             trackers: self.announcer.summary(),
             tracker_error: self.announcer.last_errors().next(),

@@ -23,7 +23,7 @@ use crate::threads::{self, NoThread};
 use crate::url::{self, shown};
 use crossbeam_channel::Receiver;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 use ureq::http::Uri;
@@ -81,6 +81,14 @@ impl Family {
         match ip {
             IpAddr::V4(_) => Self::V4,
             IpAddr::V6(_) => Self::V6,
+        }
+    }
+
+    /// The address that stands for all of them.
+    fn anywhere(self) -> IpAddr {
+        match self {
+            Self::V4 => Ipv4Addr::UNSPECIFIED.into(),
+            Self::V6 => Ipv6Addr::UNSPECIFIED.into(),
         }
     }
 
@@ -155,10 +163,8 @@ fn run(
     report: impl Fn(Result<AnnounceReply, TrackerError>),
 ) {
     // A proxy chooses by itself, so it is asked once.
-    let mut families = match is_proxied(url, &settings.door) {
-        true => Families::new(Some(Ipv4Addr::UNSPECIFIED.into())),
-        false => Families::new(settings.door.bind),
-    };
+    let is_proxied = is_proxied(url, &settings.door);
+    let mut families = Families::new(&settings.door, is_proxied);
     let fail = |trouble| {
         let tracker = shown(url);
         report(Err(TrackerError { tracker, trouble }));
@@ -197,11 +203,13 @@ struct Families {
 }
 
 impl Families {
-    fn new(bind: Option<IpAddr>) -> Self {
-        let all = match bind {
-            None => vec![Family::V4, Family::V6],
-            Some(ip) => vec![Family::of(ip)],
-        };
+    /// A proxy connects over whichever it likes.
+    fn new(door: &Door, is_proxied: bool) -> Self {
+        let mut all = vec![Family::V4, Family::V6];
+        all.retain(|family| door.may_reach(family.anywhere()));
+        if is_proxied {
+            all.truncate(1);
+        }
         Self {
             all,
             left_out: None,

@@ -15,6 +15,13 @@ const PEERS_GZIP: &[u8] = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\x4b\xb1\xb0
     \xcc\x2b\x49\x2d\x2a\x4b\xcc\xc9\xb4\x34\x30\x48\x35\xb5\x2a\x48\x4d\x2d\x2a\x36\xb3\xaa\
     \x67\x60\x60\x94\x7a\x98\x0a\x00\x49\x74\x3a\x56\x20\x00\x00\x00";
 
+fn from(bind: Option<IpAddr>) -> Door {
+    Door {
+        bind,
+        ..Door::default()
+    }
+}
+
 fn request(event: AnnounceEvent) -> AnnounceRequest {
     AnnounceRequest {
         info_hash: InfoHash([0xaa; 20]),
@@ -208,10 +215,7 @@ fn http_requests() {
     let script = vec![answer("200 OK", first), answer("200 OK", PEERS)];
     let (url, heads) = http_tracker(script);
     let settings = TrackerSettings {
-        door: Door {
-            bind: cfg!(target_os = "linux").then_some([127, 0, 0, 7].into()),
-            ..Door::default()
-        },
+        door: from(cfg!(target_os = "linux").then_some([127, 0, 0, 7].into())),
         ..settings()
     };
     let reports = announce(&url, settings, &[Started, Periodic]);
@@ -250,10 +254,7 @@ fn http_trackers_that_dawdle() {
     for bind in [None, Some([127, 0, 0, 1].into())] {
         for (name, serve) in [("drip", drip()), ("silent", silent())] {
             let settings = TrackerSettings {
-                door: Door {
-                    bind,
-                    ..Door::default()
-                },
+                door: from(bind),
                 ..impatient()
             };
             let (url, _heads) = http_tracker(vec![serve]);
@@ -284,10 +285,7 @@ fn nobody_there() {
             format!("udp://{udp}/announce"),
         ] {
             let settings = TrackerSettings {
-                door: Door {
-                    bind,
-                    ..Door::default()
-                },
+                door: from(bind),
                 nearest: Reach::Machine,
                 ..TrackerSettings::default()
             };
@@ -481,7 +479,7 @@ fn each_family_is_asked() {
     ];
     for (v4, v6, further, why) in cases {
         let mut reports = Vec::new();
-        let result = Families::new(None).over_each(
+        let result = Families::new(&Door::default(), false).over_each(
             |family, _| match family {
                 Family::V4 => v4(),
                 Family::V6 => v6(),
@@ -496,7 +494,7 @@ fn each_family_is_asked() {
 /// A dead IPv6 must not hold up each announce; but it may come to life.
 #[test]
 fn a_silent_family_is_left_out_for_a_while() {
-    let mut families = Families::new(None);
+    let mut families = Families::new(&Door::default(), false);
     let mut ask = |v4_answers: bool| {
         let mut asked = Vec::new();
         let result = families.over_each(

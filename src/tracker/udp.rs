@@ -11,7 +11,7 @@ use crate::announce::{AnnounceReply, AnnounceRequest, Trouble};
 use crate::door::http::Barred;
 use crate::reach::Reach;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 /// How long a connection id is used: it lives for 60 s, and an announce takes a while.
@@ -84,8 +84,12 @@ impl UdpTracker {
     }
 
     fn open(&self, family: Family) -> Result<Session, Trouble> {
-        let addresses = self.host.to_socket_addrs().map_err(Trouble::Unreachable)?;
-        let addresses: Vec<_> = addresses.filter(|to| family.holds(to)).collect();
+        let door = &self.settings.door;
+        let addresses = door.look_up(&self.host).map_err(Trouble::Unreachable)?;
+        let addresses: Vec<_> = addresses
+            .into_iter()
+            .filter(|to| family.holds(to))
+            .collect();
         let is_allowed = |to: &&SocketAddr| Reach::of(to.ip()) >= self.settings.nearest;
         let to = match (addresses.iter().find(is_allowed), addresses.is_empty()) {
             (Some(to), _) => to,
@@ -94,11 +98,8 @@ impl UdpTracker {
                 return Err(super::barred(&Barred::TooNear(self.host.clone())));
             }
         };
-        let from = self.settings.door.bind.unwrap_or(match family {
-            Family::V4 => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-            Family::V6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-        });
-        let socket = UdpSocket::bind((from, 0)).map_err(Trouble::Unreachable)?;
+        let socket = door.udp(family == Family::V6, 0);
+        let socket = socket.map_err(Trouble::Unreachable)?;
         socket.connect(to).map_err(Trouble::Unreachable)?;
         Ok(Session {
             family,

@@ -14,6 +14,7 @@
 //! | [`wire`], [`peer`] | the peer protocol, and scripted peers that speak it well or badly |
 //! | [`dht`] | scripted nodes of the DHT |
 //! | [`place`] | a temporary folder with a torrent, as most tests begin |
+//! | [`proxy`] | scripted proxies |
 //! | [`disk`] | a disk that is soon full |
 //! | [`network`], [`clients`], [`nginx`], [`real_proxies`] | real clients and servers, in a network of their own |
 //! | [`trap`] | a machine whose every packet is looked at as it leaves |
@@ -32,6 +33,7 @@ pub mod nginx;
 pub mod peer;
 pub mod place;
 pub mod program;
+pub mod proxy;
 pub mod real_proxies;
 pub mod tracker;
 pub mod trap;
