@@ -152,9 +152,10 @@ fn settings(kind: Kind, home: &Path, address: &str, port: u16) -> (String, Vec<S
                  http_access deny !Safe_ports\nhttp_access deny CONNECT !SSL_ports\n\
                  http_access allow all\n\
                  pid_filename none\ncache_log {home}/cache\ncoredump_dir {home}\n\
-                 access_log stdio:{home}/access\nlogfile_rotate 0\nshutdown_lifetime 0 seconds\n"
+                 access_log stdio:{home}/access\nlogfile_rotate 0\nvisible_hostname proxy\nshutdown_lifetime 0 seconds\n"
             ),
-            words(format!("-N -f {config}")),
+            // Two of one name would share memory.
+            words(format!("-N -n test{} -f {config}", std::process::id())),
         ),
         Kind::Tinyproxy => (tinyproxy, words(format!("-d -c {config}"))),
         Kind::TinyproxyWithPassword => (
