@@ -4,6 +4,7 @@
 mod support;
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::process::Command;
 use support::content::Spec;
 use support::network::{TRACKER, isolated};
@@ -262,32 +263,27 @@ fn an_address_that_goes_away_and_comes_back() {
         let place = Place::new(spec());
         let port = support::free_port();
         let there = SocketAddr::new(TRACKER.parse().unwrap(), port);
-        let mut download = Storrent::new()
-            .args([
-                "--json",
-                "--no-dht",
-                "--no-lsd",
-                "--bind",
-                "10.88.0.2",
-                "-d",
-            ])
-            .arg(place.dir())
-            .arg(place.file())
-            .peers(&[there])
-            .start();
-        download.event("checked");
+        let download = |dir: PathBuf| {
+            let options = ["--json", "--no-dht", "--no-lsd", "--bind", "10.88.0.2"];
+            let download = Storrent::new().args(options).arg("-d").arg(dir);
+            download.arg(place.file()).peers(&[there])
+        };
+        let other = place.temp.path().join("other");
+        let mut stalled = download(other).args(["--stall-timeout", "4"]).start();
+        let mut patient = download(place.dir()).start();
+        stalled.event("checked");
+        patient.event("checked");
         ip("del");
-        download.event_where("progress", |progress| {
-            let why = progress["reason"].as_str().unwrap_or_default();
-            why.starts_with("the address 10.88.0.2 (--bind) is gone; no peers")
-        });
+        let end = stalled.wait().expect(3);
+        let why = "the address 10.88.0.2 (--bind) is gone; no peers of 1 known";
+        assert!(end.stderr.contains(why), "{end:#?}");
         let seed = Seed::of(&place.torrent).start();
         let listener = TcpListener::bind(there).unwrap();
         ip("add");
         let (stream, from) = listener.accept().unwrap();
         assert_eq!(from.ip().to_string(), "10.88.0.2");
         join(stream, TcpStream::connect(seed.addr).unwrap());
-        download.wait().expect(0);
+        patient.wait().expect(0);
         place.torrent.assert_whole(&place.dir());
     });
 }
