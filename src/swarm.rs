@@ -346,6 +346,42 @@ mod tests {
     }
 
     #[test]
+    fn nobody_of_the_other_family_and_no_strangers_stand_ins() {
+        let of = |swarm: &mut Swarm, addr: &str, source| swarm.add(addr.parse().unwrap(), source);
+        let all = [Source::User, Source::Tracker, Source::Link, Source::Pex];
+        for source in all {
+            let mut v4 = Swarm::new(Door::at([10, 0, 0, 1]));
+            assert!(of(&mut v4, "1.2.3.4:6881", source));
+            assert!(of(&mut v4, "[::ffff:1.2.3.5]:6881", source));
+            assert!(!of(&mut v4, "[2001:db8::1]:6881", source));
+            let mut v6 = Swarm::new(Door::at([0xfd00, 0, 0, 0, 0, 0, 0, 1]));
+            assert!(of(&mut v6, "[2001:db8::1]:6881", source));
+            assert!(!of(&mut v6, "1.2.3.4:6881", source));
+            // What stands for a name may be of any kind: the proxy looks it up.
+            let ours = matches!(source, Source::User | Source::Link);
+            assert_eq!(of(&mut v4, "[100::7]:6881", source), ours);
+            assert_eq!(of(&mut Swarm::default(), "[100::7]:6881", source), ours);
+        }
+    }
+
+    #[test]
+    fn no_way_out_is_no_fault_of_theirs() {
+        let (mut swarm, now) = (Swarm::default(), Instant::now());
+        swarm.add(addr(1), Source::Pex);
+        for n in 0..20 {
+            let at = now + n * SHORT_PAUSE;
+            assert_eq!(swarm.next(at), Some(addr(1)), "try {n}");
+            swarm.ended(addr(1), Ending::Failed(EndKind::NoWay), at);
+        }
+        assert_eq!(swarm.counts().failed, 0);
+        let at = now + 20 * SHORT_PAUSE;
+        assert_eq!(swarm.next(at), Some(addr(1)));
+        swarm.ended(addr(1), Ending::Failed(EndKind::Barred), at);
+        assert_eq!(swarm.counts().barred, 1);
+        assert_eq!(swarm.next(at + SHORT_PAUSE), None, "that is their failure");
+    }
+
+    #[test]
     fn nonsense_is_not_dialled() {
         let mut swarm = Swarm::default();
         for bad in [

@@ -3,13 +3,16 @@
 
 mod support;
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::Command;
 use support::content::Spec;
+use support::network::{TRACKER, isolated};
 use support::peer::Seed;
 use support::place::Place;
 use support::program::Storrent;
 use support::proxy::Kind::{Http, Socks};
-use support::proxy::{Answer, FakeProxy};
+use support::proxy::{Answer, FakeProxy, join};
 use support::tracker::FakeTracker;
 
 fn spec() -> Spec {
@@ -243,4 +246,44 @@ fn with_bind_nobody_of_the_other_family_is_dialled() {
     let said = end.one("warning")["message"].as_str().unwrap();
     assert!(said.contains(&there.to_string()), "{said}");
     other.assert_nobody_came();
+}
+
+/// A VPN drops, and comes back: the line says why nothing comes, then it goes on.
+#[test]
+fn an_address_that_goes_away_and_comes_back() {
+    isolated("an_address_that_goes_away_and_comes_back", &["ip"], || {
+        const VPN: &str = "10.88.0.2/32";
+        let ip = |what: &str| {
+            let done = Command::new("ip")
+                .args(["addr", what, VPN, "dev", "lo"])
+                .status();
+            assert!(done.unwrap().success(), "ip addr {what}");
+        };
+        ip("add");
+        let place = Place::new(spec());
+        let port = support::free_port();
+        let there = SocketAddr::new(TRACKER.parse().unwrap(), port);
+        let download = |dir: PathBuf| {
+            let options = ["--json", "--no-dht", "--no-lsd", "--bind", "10.88.0.2"];
+            let download = Storrent::new().args(options).arg("-d").arg(dir);
+            download.arg(place.file()).peers(&[there])
+        };
+        let other = place.temp.path().join("other");
+        let mut stalled = download(other).args(["--stall-timeout", "4"]).start();
+        let mut patient = download(place.dir()).start();
+        stalled.event("checked");
+        patient.event("checked");
+        ip("del");
+        let end = stalled.wait().expect(3);
+        let why = "the address 10.88.0.2 (--bind) is gone; no peers of 1 known";
+        assert!(end.stderr.contains(why), "{end:#?}");
+        let seed = Seed::of(&place.torrent).start();
+        let listener = TcpListener::bind(there).unwrap();
+        ip("add");
+        let (stream, from) = listener.accept().unwrap();
+        assert_eq!(from.ip().to_string(), "10.88.0.2");
+        join(stream, TcpStream::connect(seed.addr).unwrap());
+        patient.wait().expect(0);
+        place.torrent.assert_whole(&place.dir());
+    });
 }

@@ -61,7 +61,7 @@ impl fmt::Display for Idle<'_> {
         if let Some(shortage) = self.short.filter(|_| connected.is_empty()) {
             write!(f, "{shortage}; ")?;
         }
-        if let Some(no_way) = self.no_way.filter(|_| connected.is_empty()) {
+        if let Some(no_way) = self.no_way {
             write!(f, "{no_way}; ")?;
         }
         let clauses = match (&*connected, &*attempts) {
@@ -224,7 +224,45 @@ mod tests {
             refused: 1,
             ..TrackerSummary::default()
         };
-        let cases: [(Idle, &str); 16] = [
+        let proxy: Proxy = "http://user:secret@p:3128".parse().unwrap();
+        let cases: [(Idle, &str); 20] = [
+            (
+                Idle {
+                    no_way: Some("the address 10.8.0.2 (--bind) is gone"),
+                    ..tried.clone()
+                },
+                "the address 10.8.0.2 (--bind) is gone; \
+                 no peers of 12 known: 3 refused, 8 timed out",
+            ),
+            (
+                Idle {
+                    no_way: Some("the address 10.8.0.2 (--bind) is gone"),
+                    silent: 1,
+                    ..silence.clone()
+                },
+                "the address 10.8.0.2 (--bind) is gone; 1 peer sends nothing",
+            ),
+            (
+                Idle {
+                    shut_out: "2 trackers, the DHT",
+                    ..silence.clone()
+                },
+                "no peers: 2 trackers, the DHT not asked, as UDP can't go through --proxy; \
+                 name a peer with --peer or a tracker with --tracker",
+            ),
+            (
+                Idle {
+                    known: Counts {
+                        known: 4,
+                        refused: 1,
+                        barred: 3,
+                        ..Counts::default()
+                    },
+                    proxy: Some(&proxy),
+                    ..Idle::default()
+                },
+                "no peers of 4 known: 1 refused, 3 the proxy http://p:3128 won't connect to",
+            ),
             (
                 silence.clone(),
                 "no peers: the torrent names no tracker that can be asked; \

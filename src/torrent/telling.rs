@@ -59,9 +59,13 @@ impl Torrent {
         {
             return self.what_is_learnt(n);
         }
+        let nobody = connected.clone().count() == 0;
         let mut idle = Idle {
             short: self.short,
-            no_way: self.address_gone.as_deref().or(self.no_way.as_deref()),
+            no_way: match &self.address_gone {
+                None if nobody => self.no_way.as_deref(),
+                gone => gone.as_deref(),
+            },
             shut_out: &self.shut_out,
             proxy: self.setup.door.proxy.as_ref(),
             known: self.swarm.counts(),

@@ -221,7 +221,7 @@ fn connect(to: Answer, target: &str) -> io::Result<TcpStream> {
 }
 
 /// Passes all bytes on, both ways, until both have ended.
-fn join(here: TcpStream, there: TcpStream) {
+pub fn join(here: TcpStream, there: TcpStream) {
     let pass = |mut from: TcpStream, mut to: TcpStream| {
         let _ = io::copy(&mut from, &mut to);
         let _ = to.shutdown(Shutdown::Write);
