@@ -486,9 +486,6 @@ fn what_goes_astray_is_noted() {
             .seed
             .wait(|note| matches!(note, Note::Hello(_)).then_some(()));
         assert_ne!(scene.trap.run("ss -Hlnt"), "", "a listener");
-        scene.gate.open();
-        scene.finish(running);
-        let caught = scene.trap.caught();
         let port = |url: &str| url.rsplit([':', '/']).nth(1).unwrap().to_owned();
         for (from, to, protocol, port) in [
             (FIRST, host(1), "17", port(&scene.udp.url)),
@@ -499,7 +496,9 @@ fn what_goes_astray_is_noted() {
             (FIRST_V6, host_v6(3), "6", "80".into()),
         ] {
             let packet = format!("{from} . {to} . {protocol} . {port}");
-            assert!(caught.contains(&packet), "{packet} is not in {caught:#?}");
+            scene.trap.wait_caught(&packet);
         }
+        scene.gate.open();
+        scene.finish(running);
     });
 }

@@ -148,8 +148,13 @@ fn only_whether_it_lets_us_in() {
     assert_eq!(end, Some(Ok(())), "it need not know the question");
     let text = String::from_utf8(sent.concat()).unwrap();
     assert!(text.starts_with("OPTIONS * HTTP/1.1\r\nHost: p:1\r\nMax-Forwards: 0\r\n"));
-    let (_, end, _) = in_any_cut(&login, None, b"HTTP/1.1 407 No\r\n\r\n");
-    assert_eq!(end, Some(Err(Refusal::Login)));
+    for refused in [
+        "HTTP/1.1 407 No\r\n\r\n",
+        "HTTP/1.1 401 Unauthorized\r\n\r\n",
+    ] {
+        let (_, end, _) = in_any_cut(&login, None, refused.as_bytes());
+        assert_eq!(end, Some(Err(Refusal::Login)), "{refused}");
+    }
 }
 
 #[test]

@@ -160,7 +160,7 @@ fn connect(
     match line.split_whitespace().nth(1) {
         _ if !line.starts_with("HTTP/1.") => Err(Refusal::Garbage),
         Some(status) if status.len() == 3 && status.starts_with('2') => Ok(()),
-        Some("407") => Err(Refusal::Login),
+        Some("401" | "407") => Err(Refusal::Login),
         Some(_) => {
             let (_, status) = line.split_once(' ').unwrap_or_default();
             Err(Refusal::No(status.trim().chars().take(100).collect()))
