@@ -18,7 +18,7 @@
 
 mod error;
 
-pub use error::{TrackerError, Trouble, origin};
+pub use error::{TrackerError, Trouble};
 
 use crate::bencode::{self, Raw};
 use crate::types::{InfoHash, PeerId};

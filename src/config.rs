@@ -3,11 +3,13 @@
 //! The command line makes one [`Config`] for the process and one [`Job`] for each
 //! torrent; after that nobody changes them.
 
+use crate::door::Door;
 use crate::magnet::Magnet;
 use crate::metainfo::Metainfo;
+use crate::reach::{Reach, Teller};
 use crate::selection::FileNumbers;
 use crate::types::InfoHash;
-use std::net::IpAddr;
+use crate::url;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -18,8 +20,8 @@ pub struct Config {
     pub dir: PathBuf,
     /// The TCP port named with `--port` (0: any free one); `None`: 6881 to 6889, else any.
     pub port: Option<u16>,
-    /// The local address for all sockets; `None`: every interface.
-    pub bind: Option<IpAddr>,
+    /// From where, and through what, others are talked to: `--bind`, `--proxy`.
+    pub door: Door,
     /// Connections per torrent at most, both directions together.
     pub max_peers: usize,
     /// Payload bytes a second in, of the whole process; 0: no limit.
@@ -65,7 +67,7 @@ impl Default for Config {
         Self {
             dir: PathBuf::from("."),
             port: None,
-            bind: None,
+            door: Door::default(),
             max_peers: 50,
             download_limit: 0,
             upload_limit: 0,
@@ -119,14 +121,16 @@ pub struct Job {
     pub source: String,
     /// Which torrent.
     pub subject: Subject,
+    /// Who says so.
+    pub teller: Teller,
     /// Which files are wanted; `None`: all, or what the magnet link says.
     pub files: Option<FileNumbers>,
     /// Peers named on the command line, `HOST:PORT`.
     pub peers: Vec<String>,
     /// Trackers named on the command line, besides the torrent's own.
     pub trackers: Vec<String>,
-    /// What other SOURCEs say of the same torrent.
-    pub also: Vec<Subject>,
+    /// What other SOURCEs say of the same torrent, and who.
+    pub also: Vec<(Subject, Teller)>,
 }
 
 /// Where a torrent can be had, by what all its SOURCEs say.
@@ -146,13 +150,44 @@ impl Job {
     pub fn absorb(&mut self, mut other: Self) {
         if let (Subject::Link(_), Subject::Torrent(_)) = (&self.subject, &other.subject) {
             std::mem::swap(&mut self.subject, &mut other.subject);
+            std::mem::swap(&mut self.teller, &mut other.teller);
         }
-        self.also.push(other.subject);
+        self.also.push((other.subject, other.teller));
         self.also.append(&mut other.also);
     }
 
+    fn told(&self) -> impl Iterator<Item = (&Subject, Teller)> {
+        let also = self.also.iter().map(|(subject, teller)| (subject, *teller));
+        std::iter::once((&self.subject, self.teller)).chain(also)
+    }
+
     fn subjects(&self) -> impl Iterator<Item = &Subject> {
-        std::iter::once(&self.subject).chain(&self.also)
+        self.told().map(|(subject, _)| subject)
+    }
+
+    /// The nearest address that may be dialled for a tracker, by who of all names it.
+    pub fn nearest_tracker(&self, url: &str) -> Reach {
+        let names = |subject: &Subject| match subject {
+            Subject::Torrent(metainfo) => metainfo.trackers.concat().iter().any(|it| it == url),
+            Subject::Link(link) => link.trackers.iter().any(|it| it == url),
+        };
+        let tellers = self.told().filter(|(subject, _)| names(subject));
+        let own = self.trackers.iter().any(|it| it == url);
+        let tellers = tellers.map(|(_, teller)| teller);
+        let all = tellers.chain(own.then_some(Teller::User));
+        let nearest = all.map(|teller| url::nearest_tracker(url, teller)).min();
+        nearest.unwrap_or(Reach::World)
+    }
+
+    /// The same for a web seed.
+    pub fn nearest_web_seed(&self, url: &str) -> Reach {
+        let names = |subject: &Subject| match subject {
+            Subject::Torrent(metainfo) => metainfo.webseeds.iter().any(|it| it == url),
+            Subject::Link(link) => link.webseeds.iter().any(|it| it == url),
+        };
+        let tellers = self.told().filter(|(subject, _)| names(subject));
+        let nearest = tellers.map(|(_, teller)| url::nearest_web_seed(url, teller));
+        nearest.min().unwrap_or(Reach::World)
     }
 
     /// Where the torrent can be had. If it is `private`, its peers come from its own
@@ -235,6 +270,7 @@ mod tests {
         Job {
             source: String::new(),
             subject,
+            teller: Teller::Unknown,
             files: None,
             peers: Vec::new(),
             trackers: vec!["http://user".into()],
@@ -288,6 +324,29 @@ mod tests {
             assert_eq!(named.web_seeds, ["http://w", "http://w2"], "{order:?}");
             assert_eq!(named.peers, ["h:7"]);
         }
+    }
+
+    #[test]
+    fn who_names_a_url_most_trusted_counts() {
+        let mut far = torrent(false, "http://127.0.0.1/x");
+        far.teller = Teller::Server(Reach::World);
+        let (tracker, seed) = ("http://127.0.0.1/x", "http://w");
+        assert_eq!(far.nearest_tracker(tracker), Reach::World);
+        assert_eq!(far.nearest_web_seed(seed), Reach::World);
+        assert_eq!(far.nearest_tracker("http://user"), Reach::Machine);
+        assert_eq!(far.nearest_tracker("http://nobody"), Reach::World);
+        let near = torrent(false, "http://127.0.0.1/x");
+        for jobs in [[far.clone(), near.clone()], [near, far]] {
+            let both = all(jobs.to_vec());
+            assert_eq!(both.nearest_tracker(tracker), Reach::LocalNetwork);
+            assert_eq!(both.nearest_web_seed(seed), Reach::Machine);
+        }
+        // The link's teller is the link's, also where the torrent came second.
+        let (mut link, near) = (link(), torrent(false, "http://a"));
+        link.teller = Teller::Server(Reach::World);
+        link.absorb(near);
+        assert_eq!(link.nearest_tracker("http://link"), Reach::World);
+        assert_eq!(link.nearest_tracker("http://a"), Reach::Machine);
     }
 
     #[test]

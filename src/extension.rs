@@ -39,8 +39,8 @@ pub struct Ourselves {
     pub port: Option<u16>,
     /// We want nothing more.
     pub seeding: bool,
-    /// The address that the peer has for us.
-    pub their_ip: IpAddr,
+    /// The address that the peer has for us, if we know it.
+    pub their_ip: Option<IpAddr>,
     /// Metadata can be asked for, or is still asked for by us.
     pub metadata: bool,
     /// Bytes of the metadata, if we have it and give it.
@@ -57,15 +57,15 @@ struct Keys<'a> {
     reqq: u32,
     upload_only: Option<u8>,
     v: &'a str,
-    yourip: &'a serde_bytes::Bytes,
+    yourip: Option<&'a serde_bytes::Bytes>,
 }
 
 /// Our extension handshake.
 pub fn encode(ourselves: &Ourselves) -> Vec<u8> {
-    let ip = match ourselves.their_ip.to_canonical() {
+    let ip = ourselves.their_ip.map(|ip| match ip.to_canonical() {
         IpAddr::V4(v4) => v4.octets().to_vec(),
         IpAddr::V6(v6) => v6.octets().to_vec(),
-    };
+    });
     let known = [
         ("ut_metadata", OUR_METADATA, ourselves.metadata),
         ("ut_pex", OUR_PEX, ourselves.pex),
@@ -78,7 +78,7 @@ pub fn encode(ourselves: &Ourselves) -> Vec<u8> {
         reqq: OUR_QUEUE,
         upload_only: ourselves.seeding.then_some(1),
         v: concat!("storrent ", env!("CARGO_PKG_VERSION")),
-        yourip: serde_bytes::Bytes::new(&ip),
+        yourip: ip.as_deref().map(serde_bytes::Bytes::new),
     };
     serde_bencode::to_bytes(&keys).unwrap_or_default()
 }
@@ -159,7 +159,7 @@ mod tests {
         let bytes = encode(&Ourselves {
             port: Some(6881),
             seeding: true,
-            their_ip: "10.0.0.7".parse().unwrap(),
+            their_ip: "10.0.0.7".parse().ok(),
             metadata: true,
             metadata_size: Some(31235),
             pex: false,

@@ -53,6 +53,7 @@
 //! | listener (in [`engine`]) | 1 | the listening socket | `accept` |
 //! | prepare (in [`engine`]) | 1 a torrent, at its start, with one hashing thread a core | what it found on disk so far | the disk |
 //! | output ([`progress::output`]) | 1, and 1 for each of stdout and stderr that is written to | what waits to be read; the display | its channel; a writer also in a write, for as long as nobody reads |
+//! | proxy (in [`engine`]) | 1, at the start, with `--proxy` | nothing | a connection to the proxy |
 //! | look-up ([`door::http::resolve`]) | 1 for the name of a web server, while it is looked up | nothing | the system |
 //! | signals ([`cli::signals`]) | 1 | nothing | Ctrl-C, SIGTERM, SIGHUP |
 //!
@@ -142,7 +143,7 @@
 //! | [`tracker`] | the thread of one tracker, over HTTP or [UDP](tracker::udp_packets) |
 //! | [`dht`] | the threads that find peers without a tracker |
 //! | [`lsd`] | finds peers on the same network |
-//! | [`door`] | opens every socket, from the right address and through the right proxy |
+//! | [`door::sockets`], [`door::tunnel`] | opens every socket, from the right address; the way through the proxy |
 //! | [`door::http`] | the HTTP client, which can begin at a given local address, [looks names up](door::http::resolve) and reads [odd answers](door::http::head) |
 //! | [`threads`] | starts threads, and says when one dies |
 //! | [`webseed`] | the thread of one web server that has the files: [what to ask for](webseed::backlog), [a request](webseed::request), [what an answer is worth](webseed::answer) |
@@ -182,6 +183,7 @@
 //! | [`lsd::message`] | what is said to the local network |
 //! | [`url`] | URLs: escaping, redirects |
 //! | [`proxy`] | where a proxy is, and how it is spoken to |
+//! | [`door`], [`door::ask`], [`door::names`] | what others may be talked to, from where and through what; what is said to a proxy; peers known by name |
 //! | [`messages`] | what main and the peer threads say to each other |
 //! | [`config`], [`report`] | what the user asked for; what the user is told |
 //!

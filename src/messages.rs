@@ -146,6 +146,8 @@ pub enum PeerEvent {
         /// What is wrong with it.
         why: String,
     },
+    /// A web seed may not be asked, or not be believed, for this reason: for the user.
+    Barred(String),
     /// A web seed should be left alone for at least so long; comes just before
     /// [`PeerEvent::Closed`].
     ComeBack(Duration),
@@ -243,6 +245,11 @@ pub enum EndKind {
     TimedOut,
     /// There is no way to there from here.
     Unreachable,
+    /// The proxy won't connect to it.
+    Barred,
+    /// It is no fault of the peer's: nobody can be reached, as the address of `--bind` or the
+    /// proxy is gone, say.
+    NoWay,
     /// It is no fault of the peer's: we have not what a connection takes.
     Short(Shortage),
     /// Any other.

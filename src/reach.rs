@@ -5,13 +5,17 @@
 //! of anybody in our own network; if he names such an address he aims us at our own
 //! printer. Who is in our network, or on this machine, may well know of others there.
 //! Peer exchange and the look-ups of the DHT use it.
+//!
+//! The same holds for URLs, of trackers, web seeds and redirects: a web server in the
+//! world could have us ask the user's router to do something. [`Teller`] says who named a
+//! URL; the nearest address that may be dialled for it follows from that.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// How far an address reaches, the narrowest first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Reach {
-    /// Loopback.
+    /// Loopback, or no address at all: who connects to `0.0.0.0` is connected to himself.
     Machine,
     /// An address that each network has for itself, or each cable.
     LocalNetwork,
@@ -20,15 +24,72 @@ pub enum Reach {
 }
 
 impl Reach {
-    /// That of an address.
+    /// That of an address. One that embeds an IPv4 address, for a translator or a tunnel
+    /// on the way, reaches as far as that one does.
     pub fn of(ip: IpAddr) -> Self {
         match ip.to_canonical() {
-            ip if ip.is_loopback() => Self::Machine,
-            IpAddr::V4(ip) if ip.is_private() || ip.is_link_local() => Self::LocalNetwork,
+            ip if ip.is_loopback() || ip.is_unspecified() => Self::Machine,
+            IpAddr::V4(ip) if is_of_a_network(ip) => Self::LocalNetwork,
             IpAddr::V6(ip) if ip.is_unique_local() || ip.is_unicast_link_local() => {
                 Self::LocalNetwork
             }
-            _ => Self::World,
+            IpAddr::V6(ip) => embedded(ip).map_or(Self::World, |ip| Self::of(ip.into())),
+            IpAddr::V4(ip) if ip.octets()[0] == 0 => Self::Machine,
+            IpAddr::V4(_) => Self::World,
+        }
+    }
+
+    /// That of a host in a URL, which is not looked up: an address, or the name that each
+    /// machine has for itself. `None`: only a look-up can tell.
+    pub fn of_host(host: &str) -> Option<Self> {
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let name = bare.trim_end_matches('.').to_ascii_lowercase();
+        match bare.parse() {
+            Ok(ip) => Some(Self::of(ip)),
+            Err(_) if name == "localhost" || name.ends_with(".localhost") => Some(Self::Machine),
+            Err(_) => None,
+        }
+    }
+}
+
+/// Whether a network has it for itself: a private one, a cable (169.254/16), or that of a
+/// provider behind whose one address many customers are (100.64/10).
+fn is_of_a_network(ip: Ipv4Addr) -> bool {
+    let [first, second, ..] = ip.octets();
+    ip.is_private() || ip.is_link_local() || (first == 100 && second & 0xc0 == 64)
+}
+
+/// The IPv4 address in an IPv6 one: of NAT64 (64:ff9b::/96, RFC 6052), of 6to4 (2002::/16,
+/// RFC 3056), or of the long forgotten form `::1.2.3.4`.
+fn embedded(ip: Ipv6Addr) -> Option<Ipv4Addr> {
+    let [a, b, c, d, e, f, g, h] = ip.segments();
+    let (high, low) = match (a, b) {
+        (0x2002, _) => (b, c),
+        (0x64, 0xff9b) if [c, d, e, f] == [0; 4] => (g, h),
+        (0, 0) if [c, d, e, f] == [0; 4] => (g, h),
+        _ => return None,
+    };
+    Some(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)))
+}
+
+/// Who named a URL.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Teller {
+    /// The user, on the command line. He may name anything.
+    User,
+    /// Somebody of whom nothing is known: a torrent from a file, a magnet link.
+    Unknown,
+    /// A server so far away: the one that sent the torrent, or a redirect.
+    Server(Reach),
+}
+
+impl Teller {
+    /// The nearest that may be dialled on his word. `unknown`: that for somebody unknown.
+    pub fn nearest(self, unknown: Reach) -> Reach {
+        match self {
+            Self::User => Reach::Machine,
+            Self::Unknown => unknown,
+            Self::Server(reach) => reach,
         }
     }
 }
@@ -45,7 +106,17 @@ mod tests {
     #[test]
     fn nobody_names_what_is_nearer_than_himself() {
         let rings: [&[&str]; 3] = [
-            &["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"],
+            &[
+                "127.0.0.1",
+                "127.9.9.9",
+                "::1",
+                "::ffff:127.0.0.1",
+                "0.0.0.0",
+                "0.1.2.3",
+                "::",
+                "64:ff9b::127.0.0.1",
+                "2002:7f00:1::1",
+            ],
             &[
                 "10.0.0.1",
                 "172.16.0.1",
@@ -53,8 +124,23 @@ mod tests {
                 "169.254.0.1",
                 "fd00::1",
                 "fe80::1",
+                "100.64.0.1",
+                "100.127.255.255",
+                "64:ff9b::192.168.1.1",
+                "2002:0a00:0001::1",
+                "::10.0.0.1",
             ],
-            &["1.2.3.4", "2001:db8::1", "::ffff:1.2.3.4", "172.32.0.1"],
+            &[
+                "1.2.3.4",
+                "2001:db8::1",
+                "::ffff:1.2.3.4",
+                "172.32.0.1",
+                "100.63.0.1",
+                "100.128.0.1",
+                "64:ff9b::1.2.3.4",
+                "2002:0102:0304::1",
+                "64:ff9b:1::7f00:1",
+            ],
         ];
         for (teller, from) in rings.iter().enumerate() {
             for (named, to) in rings.iter().enumerate() {
@@ -67,6 +153,21 @@ mod tests {
                     assert_eq!(may, named >= teller, "{from} names {to}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn hosts_that_need_no_look_up() {
+        for (host, reach) in [
+            ("[::1]", Some(Reach::Machine)),
+            ("localhost", Some(Reach::Machine)),
+            ("LOCALHOST.", Some(Reach::Machine)),
+            ("x.localhost", Some(Reach::Machine)),
+            ("10.0.0.1", Some(Reach::LocalNetwork)),
+            ("1.2.3.4", Some(Reach::World)),
+            ("notlocalhost", None),
+        ] {
+            assert_eq!(Reach::of_host(host), reach, "{host}");
         }
     }
 }

@@ -5,6 +5,7 @@
 //! them, counts failures, spaces the attempts out, and remembers who was banned for
 //! giving false data. The torrent asks it; no I/O, no clock.
 
+use crate::door::{Door, names};
 use crate::host::Host;
 use crate::messages::EndKind;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -100,6 +101,8 @@ pub struct Counts {
     pub timed_out: usize,
     /// There is no way to there.
     pub unreachable: usize,
+    /// The proxy won't connect to it.
+    pub barred: usize,
     /// It failed in another way.
     pub failed: usize,
     /// Those of all that are on the same network.
@@ -132,18 +135,32 @@ pub struct Swarm {
     resting: HashMap<Host, Instant>,
     /// Our own addresses, learnt by meeting ourselves.
     own: HashSet<SocketAddr>,
+    /// Which addresses may be talked to.
+    door: Door,
     /// How many were dialled.
     dialled: u64,
 }
 
 impl Swarm {
+    /// An empty one, into which no address comes that `door` does not let through.
+    pub fn new(door: Door) -> Self {
+        Self {
+            door,
+            ..Self::default()
+        }
+    }
+
     /// Somebody named an address. Returns whether it is new and of use.
     pub fn add(&mut self, addr: SocketAddr, source: Source) -> bool {
         let addr = match addr.ip().to_canonical() {
             IpAddr::V4(ip) => SocketAddr::new(ip.into(), addr.port()),
             IpAddr::V6(_) => addr, // with the interface, which some need
         };
-        if !plausible(addr, source) || self.own.contains(&addr) || self.banned.contains_key(&addr) {
+        if !plausible(addr, source)
+            || !self.lets_through(addr, source)
+            || self.own.contains(&addr)
+            || self.banned.contains_key(&addr)
+        {
             return false;
         }
         if let Some(known) = self.known.get_mut(&addr) {
@@ -163,6 +180,14 @@ impl Swarm {
         }
         self.known.insert(addr, new);
         true
+    }
+
+    /// Only the user and a magnet link name peers by name.
+    fn lets_through(&self, addr: SocketAddr, source: Source) -> bool {
+        match names::is_stand_in(addr.ip()) {
+            true => matches!(source, Source::User | Source::Link),
+            false => self.door.may_reach(addr.ip()),
+        }
     }
 
     /// An idle address goes that is worth less: so a peer that makes up a thousand of
@@ -208,7 +233,7 @@ impl Swarm {
                 AFTER_GOOD
             }
             // That says nothing of the peer.
-            Ending::Failed(EndKind::Short(_)) => SHORT_PAUSE,
+            Ending::Failed(EndKind::Short(_) | EndKind::NoWay) => SHORT_PAUSE,
             Ending::Failed(kind) => {
                 known.failures += 1;
                 known.failed = Some(kind);
@@ -319,7 +344,8 @@ impl Swarm {
                 Some(EndKind::TimedOut) => counts.timed_out += 1,
                 Some(EndKind::Unreachable) => counts.unreachable += 1,
                 Some(EndKind::Other) => counts.failed += 1,
-                Some(EndKind::Short(_)) | None => {}
+                Some(EndKind::Barred) => counts.barred += 1,
+                Some(EndKind::Short(_) | EndKind::NoWay) | None => {}
             }
         }
         counts
@@ -362,6 +388,42 @@ mod tests {
 
     fn addr(n: u16) -> SocketAddr {
         SocketAddr::from(([10, 0, (n >> 8) as u8, n as u8], 6881))
+    }
+
+    #[test]
+    fn nobody_of_the_other_family_and_no_strangers_stand_ins() {
+        let of = |swarm: &mut Swarm, addr: &str, source| swarm.add(addr.parse().unwrap(), source);
+        let all = [Source::User, Source::Tracker, Source::Link, Source::Pex];
+        for source in all {
+            let mut v4 = Swarm::new(Door::at([10, 0, 0, 1]));
+            assert!(of(&mut v4, "1.2.3.4:6881", source));
+            assert!(of(&mut v4, "[::ffff:1.2.3.5]:6881", source));
+            assert!(!of(&mut v4, "[2001:db8::1]:6881", source));
+            let mut v6 = Swarm::new(Door::at([0xfd00, 0, 0, 0, 0, 0, 0, 1]));
+            assert!(of(&mut v6, "[2001:db8::1]:6881", source));
+            assert!(!of(&mut v6, "1.2.3.4:6881", source));
+            // What stands for a name may be of any kind: the proxy looks it up.
+            let ours = matches!(source, Source::User | Source::Link);
+            assert_eq!(of(&mut v4, "[100::7]:6881", source), ours);
+            assert_eq!(of(&mut Swarm::default(), "[100::7]:6881", source), ours);
+        }
+    }
+
+    #[test]
+    fn no_way_out_is_no_fault_of_theirs() {
+        let (mut swarm, now) = (Swarm::default(), Instant::now());
+        swarm.add(addr(1), Source::Pex);
+        for n in 0..20 {
+            let at = now + n * SHORT_PAUSE;
+            assert_eq!(swarm.next(at), Some(addr(1)), "try {n}");
+            swarm.ended(addr(1), Ending::Failed(EndKind::NoWay), at);
+        }
+        assert_eq!(swarm.counts().failed, 0);
+        let at = now + 20 * SHORT_PAUSE;
+        assert_eq!(swarm.next(at), Some(addr(1)));
+        swarm.ended(addr(1), Ending::Failed(EndKind::Barred), at);
+        assert_eq!(swarm.counts().barred, 1);
+        assert_eq!(swarm.next(at + SHORT_PAUSE), None, "that is their failure");
     }
 
     #[test]

@@ -12,11 +12,16 @@
 //!
 //! [RFC 3986]: https://www.rfc-editor.org/rfc/rfc3986
 
+use crate::human;
+use crate::reach::{Reach, Teller};
 use std::fmt::Write;
 use ureq::http::Uri;
 
 /// The longest URL that a server is asked for, in bytes; most take no longer ones.
 pub const MAX_LEN: usize = 8 << 10;
+
+/// The most characters of a URL that are shown: more than the longest name of a host has.
+const MAX_SHOWN: usize = 300;
 
 /// `bytes` as one part of a path, or a value of a query: letters, digits and `-._~` as
 /// they are, all others as `%XX`.
@@ -134,6 +139,90 @@ pub fn redirected(base: &str, to: &str) -> Option<String> {
     (is_http(&url) && url.len() <= MAX_LEN).then_some(url)
 }
 
+/// A URL as it may be shown: scheme, host and port, then `/…` if there is more. Users paste
+/// what they see, and passwords stand before the host, passkeys in the path or the query.
+/// Of a magnet link the info hash is shown, which is no secret. What is no URL stays.
+pub fn shown(url: &str) -> String {
+    let Some(scheme) = scheme(url) else {
+        return human::escaped(url);
+    };
+    let text = match url[scheme.len() + 1..].strip_prefix("//") {
+        Some(rest) => {
+            let (authority, more) = rest.split_at(rest.find(ENDS_HOST).unwrap_or(rest.len()));
+            let host = authority.rsplit('@').next().unwrap_or_default();
+            let more = if matches!(more, "" | "/") {
+                more
+            } else {
+                "/…"
+            };
+            format!("{scheme}://{host}{more}")
+        }
+        None => {
+            let (_, query) = url.split_once('?').unwrap_or_default();
+            let hash = query.split('&').find(|part| part.starts_with("xt=urn:bt"));
+            let hash = hash.map_or_else(String::new, |hash| format!("?{hash}&"));
+            format!("{scheme}:{hash}…")
+        }
+    };
+    human::escaped(&text.chars().take(MAX_SHOWN).collect::<String>())
+}
+
+/// What ends the part of a URL that says which server it is.
+const ENDS_HOST: [char; 3] = ['/', '?', '#'];
+
+/// A URL without the name and the password in it; and these two, decoded, if it has any.
+pub fn without_login(url: &str) -> (String, Option<(Vec<u8>, Vec<u8>)>) {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return (url.to_owned(), None);
+    };
+    let (authority, path) = rest.split_at(rest.find(ENDS_HOST).unwrap_or(rest.len()));
+    let Some((login, host)) = authority.rsplit_once('@') else {
+        return (url.to_owned(), None);
+    };
+    let (user, password) = login.split_once(':').unwrap_or((login, ""));
+    let login = (unescaped(user), unescaped(password));
+    (format!("{scheme}://{host}{path}"), Some(login))
+}
+
+/// Whether two URLs are of the same server: scheme, host and port.
+pub fn is_same_server(one: &str, other: &str) -> bool {
+    let server = |url: &str| {
+        let uri: Uri = without_login(url).0.parse().ok()?;
+        let scheme = uri.scheme_str()?.to_owned();
+        let port = uri.port_u16().or(match scheme.as_str() {
+            "http" => Some(80),
+            "https" => Some(443),
+            _ => None,
+        })?;
+        Some((scheme, uri.host()?.to_ascii_lowercase(), port))
+    };
+    server(one).is_some_and(|one| server(other) == Some(one))
+}
+
+/// The nearest address that may be dialled for a tracker's URL which `teller` named. One
+/// unknown may name a tracker in a network: many are. On this machine it has to look like
+/// one, lest we ask some other program here for what its web page alone should ask.
+pub fn nearest_tracker(url: &str, teller: Teller) -> Reach {
+    let rest = url.split_once("://").map_or("", |(_, rest)| rest);
+    let rest = rest.split(['?', '#']).next().unwrap_or_default();
+    let path = rest.find('/').map_or("", |at| &rest[at..]);
+    let last = path.rsplit('/').next().unwrap_or_default();
+    let looks_so = matches!(path, "" | "/") || last.starts_with("announce");
+    teller.nearest(match looks_so {
+        true => Reach::Machine,
+        false => Reach::LocalNetwork,
+    })
+}
+
+/// The nearest address that may be dialled for a web seed's URL which `teller` named. One
+/// unknown may name a folder anywhere, but nothing that looks like a command.
+pub fn nearest_web_seed(url: &str, teller: Teller) -> Reach {
+    teller.nearest(match url.contains('?') {
+        true => Reach::World,
+        false => Reach::Machine,
+    })
+}
+
 fn push(text: &mut String, byte: u8) {
     let _ = write!(text, "%{byte:02X}"); // writing to a String can't fail
 }
@@ -160,6 +249,89 @@ mod tests {
             "a b\u{e4}/%zz%2".as_bytes()
         );
         assert_eq!(unescaped("%ff%%41"), b"\xff%A");
+    }
+
+    #[test]
+    fn what_is_shown_of_a_url() {
+        for (url, text) in [
+            (
+                "https://me:k@t.example:81/k/announce?k",
+                "https://t.example:81/…",
+            ),
+            ("http://h", "http://h"),
+            ("http://h/", "http://h/"),
+            ("http://h?k", "http://h/…"),
+            ("http://a@b:k@[::1]:8#k", "http://[::1]:8/…"),
+            ("udp://h:6969/k", "udp://h:6969/…"),
+            ("http://me:k\\@h/", "http://h/"),
+            (
+                "magnet:?dn=x&xt=urn:btih:abc&tr=k",
+                "magnet:?xt=urn:btih:abc&…",
+            ),
+            ("magnet:?dn=x", "magnet:…"),
+            ("a b", "a b"),
+        ] {
+            assert_eq!(shown(url), text, "{url}");
+        }
+    }
+
+    #[test]
+    fn logins() {
+        for (url, bare, login) in [
+            (
+                "http://a:p%40s@h:1/x@y",
+                "http://h:1/x@y",
+                Some(("a", "p@s")),
+            ),
+            ("http://a%3A@h", "http://h", Some(("a:", ""))),
+            ("http://h/a:b@c", "http://h/a:b@c", None),
+            ("http://h?a:b@c", "http://h?a:b@c", None),
+        ] {
+            let login = login.map(|(a, b)| (a.as_bytes().to_vec(), b.as_bytes().to_vec()));
+            assert_eq!(without_login(url), (bare.to_owned(), login));
+        }
+    }
+
+    #[test]
+    fn the_same_server() {
+        for (one, other, same) in [
+            ("http://h/a", "http://u:p@H:80/b", true),
+            ("https://h", "https://h:443", true),
+            ("http://h", "https://h", false),
+            ("http://h", "http://h:81", false),
+            ("http://h", "http://g.h", false),
+            ("x", "x", false),
+        ] {
+            assert_eq!(is_same_server(one, other), same, "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn how_near_a_url_may_lead() {
+        use Reach::{LocalNetwork, Machine, World};
+        for (url, tracker, web_seed) in [
+            ("http://h", Machine, Machine),
+            ("http://h/", Machine, Machine),
+            ("udp://h:1", Machine, Machine),
+            ("http://h/x/announce.php?k=1", Machine, World),
+            ("http://h/announce", Machine, Machine),
+            ("http://h/announce/reboot", LocalNetwork, Machine),
+            ("http://h/x?/announce", LocalNetwork, World),
+            ("http://h/x/#/announce", LocalNetwork, Machine),
+            ("http://h?do=reboot", Machine, World),
+        ] {
+            let unknown = Teller::Unknown;
+            assert_eq!(nearest_tracker(url, unknown), tracker, "{url}");
+            assert_eq!(nearest_web_seed(url, unknown), web_seed, "{url}");
+            for (teller, reach) in [
+                (Teller::User, Machine),
+                (Teller::Server(World), World),
+                (Teller::Server(LocalNetwork), LocalNetwork),
+            ] {
+                assert_eq!(nearest_tracker(url, teller), reach);
+                assert_eq!(nearest_web_seed(url, teller), reach);
+            }
+        }
     }
 
     #[test]

@@ -17,7 +17,17 @@ const FLOORS: [(&str, &[&str]); 5] = [
     (
         "resources",
         &[
-            "peer", "tracker", "door", "storage", "checker", "resume", "webseed", "dht", "lsd",
+            "peer",
+            "tracker",
+            "door/http",
+            "door/sockets",
+            "door/tunnel",
+            "storage",
+            "checker",
+            "resume",
+            "webseed",
+            "dht",
+            "lsd",
             "threads",
         ],
     ),
@@ -62,6 +72,7 @@ const FLOORS: [(&str, &[&str]); 5] = [
             "dht/krpc",
             "url",
             "proxy",
+            "door",
         ],
     ),
     (
@@ -263,6 +274,51 @@ fn no_circles() {
         };
     }
     assert!(graph.is_empty(), "these use each other: {graph:#?}");
+}
+
+/// What opens a socket, makes an HTTP client or looks up a name.
+const DOORS: [&str; 13] = [
+    "Socket::new(",
+    "TcpStream::connect",
+    "TcpListener::bind",
+    "UdpSocket::bind",
+    "UnixStream::connect",
+    "ToSocketAddrs",
+    "to_socket_addrs",
+    "rustix::net::socket",
+    "libc::socket(",
+    "Agent::new",
+    "Agent::with_parts",
+    ".new_agent(",
+    "ureq::get(",
+];
+
+#[test]
+fn only_the_door_opens_sockets() {
+    let (mut wrong, mut there) = (Vec::new(), BTreeSet::new());
+    for (module, text) in &modules() {
+        let is_door = module == "door" || module.starts_with("door/");
+        let code = code(text);
+        let names = |word: &&str| {
+            let mut found = code.match_indices(word);
+            // `Socket::new` is no part of `PeerSocket::new`.
+            found.any(|(i, _)| !code[..i].ends_with(char::is_alphanumeric))
+        };
+        for word in DOORS.into_iter().filter(names) {
+            there.insert(word);
+            if !is_door {
+                wrong.push(format!("{module}: {word}"));
+            }
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "they go around --bind and --proxy: {wrong:#?}"
+    );
+    assert!(
+        there.len() >= 3,
+        "the door is known by other words now: {there:?}"
+    );
 }
 
 #[test]

@@ -1,6 +1,5 @@
 //! Why an announce failed, in words for the user.
 
-use super::message;
 use crate::bencode::BencodeError;
 use rustix::io::Errno;
 use std::fmt;
@@ -11,7 +10,7 @@ use std::time::Duration;
 /// this tracker again later.
 #[derive(Debug)]
 pub struct TrackerError {
-    /// The tracker as shown to the user: see [`origin`].
+    /// The tracker as shown to the user: see [`shown`](crate::url::shown).
     pub tracker: String,
     /// What went wrong.
     pub trouble: Trouble,
@@ -48,6 +47,9 @@ pub enum Trouble {
     /// It gave no whole answer within this time.
     #[error("did not answer within {} s", .0.as_secs_f32())]
     TimedOut(Duration),
+    /// It may not be asked, or not be believed; says why. The user can do something about it.
+    #[error("was not asked: {0}")]
+    Barred(String),
     /// The network, DNS or TLS failed.
     #[error("can't be reached")]
     Unreachable(#[source] io::Error),
@@ -94,29 +96,19 @@ impl Trouble {
     }
 }
 
-/// A tracker's URL as it may be shown: scheme, host and port. The rest is left out,
-/// because users paste what they see, and a private tracker's path or query holds the
-/// passkey by which it knows its user.
-pub fn origin(url: &str) -> String {
-    let after_scheme = url.find("://").map_or(0, |at| at + 3);
-    let (scheme, rest) = url.split_at(after_scheme);
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let host = authority.rsplit('@').next().unwrap_or_default();
-    message(format!("{scheme}{host}").as_bytes())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::url::shown;
 
     #[test]
     fn errors_keep_the_passkey() {
         let error = TrackerError {
-            tracker: origin("https://me:secret@t.example:81/secret/announce?key=secret"),
+            tracker: shown("https://me:secret@t.example:81/secret/announce?key=secret"),
             trouble: Trouble::Status(503),
         };
         let expected =
-            "tracker https://t.example:81 answered with HTTP status 503 instead of peers";
+            "tracker https://t.example:81/… answered with HTTP status 503 instead of peers";
         assert_eq!(error.to_string(), expected);
     }
 }

@@ -2,7 +2,8 @@
 
 use super::AnnounceEvent::{Completed, Periodic, Started, Stopped};
 use super::*;
-use crate::announce::{Trouble, origin};
+use crate::announce::Trouble;
+use crate::url::shown;
 
 /// A torrent's trackers in virtual time: `at` is seconds since the start.
 struct Sim {
@@ -58,7 +59,7 @@ impl Sim {
 
     fn fail(&mut self, index: u32, trouble: Trouble) {
         let error = TrackerError {
-            tracker: origin("http://t/announce"),
+            tracker: shown("http://t/announce"),
             trouble,
         };
         let now = self.now();

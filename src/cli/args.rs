@@ -7,6 +7,9 @@ use super::help;
 use super::split::{Split, no_option, split};
 use super::values::{self, Source, shown};
 use crate::config::{Afterwards, Config, Encryption, Sources};
+use crate::door::Door;
+use crate::door::environment::Environment;
+use crate::proxy::Proxy;
 use crate::selection::FileNumbers;
 use argh::{ArgsInfo, FlagInfo, FromArgs};
 use std::ffi::OsString;
@@ -63,6 +66,9 @@ pub struct Download {
     /// the local address for all sockets
     #[argh(option, from_str_fn(values::bind))]
     pub bind: Option<IpAddr>,
+    /// the proxy for all that goes out
+    #[argh(option, from_str_fn(values::proxy))]
+    pub proxy: Option<Proxy>,
     /// also connect to this peer
     #[argh(option, from_str_fn(values::host_port))]
     pub peer: Vec<String>,
@@ -232,7 +238,38 @@ pub struct Create {
 #[derive(FromArgs, ArgsInfo, Debug)]
 struct Demo {}
 
+impl Show {
+    /// From where, and through what, others are talked to.
+    pub fn door(&self) -> Door {
+        plain_door()
+    }
+}
+
+impl Check {
+    /// From where, and through what, a URL is fetched.
+    pub fn door(&self) -> Door {
+        plain_door()
+    }
+}
+
+/// The door of those who have no options for it.
+fn plain_door() -> Door {
+    Door {
+        environment: Environment::of_process(),
+        ..Door::default()
+    }
+}
+
 impl Download {
+    /// From where, and through what, others are talked to.
+    pub fn door(&self) -> Door {
+        Door {
+            bind: self.bind,
+            proxy: self.proxy.clone(),
+            ..plain_door()
+        }
+    }
+
     /// The options that hold for the whole process. With `seed_only` nothing is
     /// fetched, so there is no stall, and the goals alone say when it leaves.
     pub fn config(&self, seed_only: bool) -> Config {
@@ -248,7 +285,7 @@ impl Download {
         Config {
             dir: self.dir.clone(),
             port: self.port,
-            bind: self.bind,
+            door: self.door(),
             max_peers: self.max_peers,
             download_limit: self.download_limit,
             upload_limit: self.upload_limit,
@@ -376,7 +413,8 @@ fn fill<T: FromArgs + ArgsInfo>(
         // "Error parsing option '--port' with value 'x': …": the rest says it all.
         let text = exit.output.trim_end();
         let text = text.strip_prefix("Error parsing ").unwrap_or(text);
-        NoCommand::Mistake(crate::human::escaped(text))
+        let text = split.without_logins(text);
+        NoCommand::Mistake(crate::human::escaped(&text))
     })
 }
 

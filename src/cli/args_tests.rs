@@ -197,7 +197,7 @@ fn options_reach_the_config() {
     );
     let config = options.config(false);
     assert_eq!((config.dir.to_str(), config.port), (Some("out"), Some(0)));
-    assert_eq!(config.bind, Some("::1".parse().unwrap()));
+    assert_eq!(config.door.bind, Some("::1".parse().unwrap()));
     assert_eq!((config.download_limit, config.upload_limit), (3 << 19, 500));
     assert!(config.sequential && config.overwrite && config.max_peers == 9);
     assert_eq!(config.stall_timeout, Some(Duration::from_millis(2500)));

@@ -21,7 +21,7 @@ use std::thread;
 /// [`Failure`], if the torrent or the data can't be read, and also if not all files
 /// are whole.
 pub fn run(options: &Check) -> Result<(), Failure> {
-    let metainfo = source::read(&options.source, None)?.metainfo;
+    let metainfo = source::read(&options.source, &options.door())?.metainfo;
     let bar = progress::bar(!options.quiet && !options.json);
     let (name, pieces) = (escaped(&metainfo.name), metainfo.layout.pieces());
     let found = look(&metainfo, &options.dir, &|done| {
@@ -231,7 +231,7 @@ mod tests {
     }
 
     fn found(check: &Check) -> Object {
-        let metainfo = source::read(&check.source, None).unwrap().metainfo;
+        let metainfo = source::read(&check.source, &check.door()).unwrap().metainfo;
         look(&metainfo, &check.dir, &|_| {}).unwrap()
     }
 
@@ -266,7 +266,7 @@ mod tests {
         assert_eq!((object.have_pieces, object.have_bytes), (3, 49_152));
         let states: Vec<_> = object.files.iter().map(|f| (f.whole, f.remark)).collect();
         assert_eq!(states, [(true, ""), (false, ""), (false, "missing")]);
-        let metainfo = source::read(&check.source, None).unwrap().metainfo;
+        let metainfo = source::read(&check.source, &check.door()).unwrap().metainfo;
         let page = object.page(&metainfo);
         assert!(page.contains("    whole   19.5 KiB  n/a\n"), "{page}");
         assert!(page.contains("    97.1%   29.3 KiB  n/b\n"), "{page}");
@@ -303,7 +303,7 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             let check = torrent(dir.path());
             let path = dir.path().join("n").join(name);
-            let metainfo = source::read(&check.source, None).unwrap().metainfo;
+            let metainfo = source::read(&check.source, &check.door()).unwrap().metainfo;
             let late = |done| {
                 if done == 4 {
                     change(&path);

@@ -17,10 +17,12 @@ mod tracker;
 
 use super::{Failure, signals::Interrupts};
 use crate::config::{Afterwards, Config, Job, Sources, Subject};
+use crate::door::Door;
 use crate::engine::GOODBYE;
 use crate::human::{count, grouped, size};
 use crate::metainfo;
 use crate::progress::{Display, Style};
+use crate::reach::Teller;
 use cast::{Cast, LEECHES, News, ROLES, SEEDS, Who, YOU};
 use content::Content;
 use crossbeam_channel::{Receiver, after, select, unbounded};
@@ -173,7 +175,7 @@ fn play(
         let config = Config {
             dir: dirs[who].clone(),
             port: Some(0),
-            bind: Some(Ipv4Addr::LOCALHOST.into()),
+            door: Door::at(Ipv4Addr::LOCALHOST),
             upload_limit,
             afterwards,
             // Nobody outside of this process is to be asked.
@@ -188,6 +190,7 @@ fn play(
         let job = Job {
             source: metainfo.name.clone(),
             subject: Subject::Torrent(Box::new(metainfo.clone())),
+            teller: Teller::User,
             files: (!files.is_empty()).then(|| files.iter().map(|file| *file as u32 + 1).collect()),
             peers: Vec::new(),
             trackers: Vec::new(),

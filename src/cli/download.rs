@@ -6,6 +6,7 @@ use super::signals::Interrupts;
 use super::values::Source;
 use super::{Failure, source};
 use crate::config::{Job, Subject};
+use crate::door::Door;
 use crate::engine::{self, Arrival, Ending, Jobs};
 use crate::human::chain;
 use crate::progress::{Display, Style};
@@ -13,7 +14,6 @@ use crate::report::{Report, Reporter};
 use crate::selection::FileNumbers;
 use crate::threads::{self, NoThread, fault};
 use crossbeam_channel::{Sender, unbounded};
-use std::net::IpAddr;
 use std::thread::Builder;
 
 /// Runs a download, or with `seed_only` the seeding of what is there, and returns the
@@ -90,7 +90,7 @@ fn jobs(options: &Download, reporter: &mut dyn Reporter) -> Result<(Jobs, bool),
 #[derive(Clone)]
 struct Blank {
     source: Source,
-    bind: Option<IpAddr>,
+    door: Door,
     files: Option<FileNumbers>,
     peers: Vec<String>,
     trackers: Vec<String>,
@@ -100,7 +100,7 @@ impl Blank {
     fn of(options: &Download, source: &Source) -> Self {
         Self {
             source: source.clone(),
-            bind: options.bind,
+            door: options.door(),
             files: options.files.clone(),
             peers: options.peer.clone(),
             trackers: options.tracker.clone(),
@@ -109,10 +109,11 @@ impl Blank {
 
     /// Reads the SOURCE, which may take long.
     fn filled(self) -> Arrival {
-        match source::given(&self.source, self.bind) {
-            Ok(given) => Arrival::Job(Box::new(Job {
+        match source::given(&self.source, &self.door) {
+            Ok((given, teller)) => Arrival::Job(Box::new(Job {
                 source: self.source.to_string(),
                 subject: given.into(),
+                teller,
                 files: self.files,
                 peers: self.peers,
                 trackers: self.trackers,

@@ -41,6 +41,8 @@ Peers and the network:
   -p, --port PORT        the port to accept peers on; 0: any free one
                          [the first free one of 6881 to 6889, else any]
       --bind ADDR        the local address for all sockets (a VPN's, say)
+      --proxy URL        all goes through this proxy, and nothing around it:
+                         socks5://[USER:PASSWORD@]HOST:PORT, or http://
       --max-peers N      connections per torrent at most [50]
       --download-limit RATE, --upload-limit RATE
                          bytes a second of the whole process, as 500K or 1.5M;

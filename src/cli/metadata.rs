@@ -12,6 +12,7 @@ use crate::engine;
 use crate::magnet::Magnet;
 use crate::metainfo;
 use crate::progress::{Display, Style};
+use crate::reach::Teller;
 use crate::report::{Report, Reporter};
 use std::sync::Arc;
 
@@ -37,12 +38,14 @@ impl Reporter for Finder {
 /// [`Failure`], if what was found is no torrent.
 pub fn fetch(
     magnet: Magnet,
+    teller: Teller,
     options: &Show,
     interrupts: &Interrupts,
 ) -> Result<Result<Torrent, u8>, Failure> {
     let job = Job {
         source: options.source.to_string(),
         subject: Subject::Link(magnet.clone()),
+        teller,
         files: None,
         peers: options.peer.clone(),
         trackers: options.tracker.clone(),
@@ -79,6 +82,7 @@ fn config(options: &Show) -> Config {
     let stalls = !options.stall_timeout.is_zero();
     Config {
         port: Some(0),
+        door: options.door(),
         stall_timeout: stalls.then_some(options.stall_timeout),
         metadata_only: true,
         sources: Sources {

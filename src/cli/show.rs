@@ -16,12 +16,14 @@ use serde::Serialize;
 /// [`Failure`], if the torrent can't be read, or not saved where `-o` says.
 pub fn run(options: &Show, interrupts: &Interrupts) -> Result<u8, Failure> {
     let output = options.output.as_deref().map(Output::new).transpose()?;
-    let Torrent { metainfo, bytes } = match source::given(&options.source, None)? {
-        Given::Link(magnet) => match metadata::fetch(magnet, options, interrupts)? {
-            Ok(torrent) => torrent,
-            Err(status) => return Ok(status),
-        },
-        Given::Torrent(torrent) => *torrent,
+    let Torrent { metainfo, bytes } = match source::given(&options.source, &options.door())? {
+        (Given::Link(magnet), teller) => {
+            match metadata::fetch(magnet, teller, options, interrupts)? {
+                Ok(torrent) => torrent,
+                Err(status) => return Ok(status),
+            }
+        }
+        (Given::Torrent(torrent), _) => *torrent,
     };
     if let Some(output) = output {
         output.save(&bytes)?;

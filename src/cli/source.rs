@@ -9,26 +9,23 @@
 
 use super::values::Source;
 use crate::config::Subject;
-use crate::door::http;
+use crate::door::Door;
+use crate::door::http::{self, Client, Hop, MAX_REDIRECTS, Redirect, barred};
 use crate::magnet::{Magnet, MagnetError};
 use crate::metainfo::{self, MAX_TORRENT_LEN, Metainfo, MetainfoError};
+use crate::reach::{Reach, Teller};
 use crate::url;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
-use std::net::IpAddr;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use ureq::http::Response;
-use ureq::http::header::LOCATION;
 use ureq::{Agent, Body};
 
 /// How long an HTTP server may take for the next byte, and for the connection.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// The most HTTP redirects followed.
-const MAX_REDIRECTS: u32 = 10;
 
 /// A torrent as it was read.
 #[derive(Debug)]
@@ -103,6 +100,9 @@ pub enum Why {
     /// No connection, one that broke, or nonsense from the server.
     #[error("{0}; check the URL and the connection")]
     Http(String),
+    /// Our own rules are against it: says which.
+    #[error("{0}")]
+    Barred(String),
     /// The server went silent.
     #[error("the server was silent for {} s; try again later", PATIENCE.as_secs())]
     Silent,
@@ -149,29 +149,32 @@ pub fn may_be_slow(source: &Source) -> bool {
     }
 }
 
-/// Reads and checks one SOURCE. `bind`: the local address to fetch a URL from.
+/// Reads and checks one SOURCE, and says whose word it is. A URL is fetched by the `door`.
 ///
 /// # Errors
 /// [`SourceError`], if it can't be read, or is neither torrent nor link.
-pub fn given(source: &Source, bind: Option<IpAddr>) -> Result<Given, SourceError> {
+pub fn given(source: &Source, door: &Door) -> Result<(Given, Teller), SourceError> {
     let given = match source {
         Source::Path(path) => named(path),
         Source::FileUri(uri) => file_of(uri).and_then(|path| file(&path)),
         Source::Stdin => read_all(io::stdin().lock(), Vec::new()).and_then(torrent_of),
-        Source::Url(url) => fetch(url, bind),
+        Source::Url(url) => {
+            return fetch(url, door).map_err(|why| SourceError::new(source, why));
+        }
         Source::Magnet(link) => link_of(link),
     };
+    let given = given.map(|given| (given, Teller::Unknown));
     given.map_err(|why| SourceError::new(source, why))
 }
 
-/// Reads and checks one SOURCE that has to be a torrent; `bind` as in [`given`].
+/// Reads and checks one SOURCE that has to be a torrent; `door` as in [`given`].
 ///
 /// # Errors
 /// [`SourceError`], if it can't be read or is no torrent.
-pub fn read(source: &Source, bind: Option<IpAddr>) -> Result<Torrent, SourceError> {
-    match given(source, bind)? {
-        Given::Torrent(torrent) => Ok(*torrent),
-        Given::Link(_) => Err(SourceError::new(source, Why::OnlyALink)),
+pub fn read(source: &Source, door: &Door) -> Result<Torrent, SourceError> {
+    match given(source, door)? {
+        (Given::Torrent(torrent), _) => Ok(*torrent),
+        (Given::Link(_), _) => Err(SourceError::new(source, Why::OnlyALink)),
     }
 }
 
@@ -278,35 +281,37 @@ fn parse(bytes: &[u8]) -> Result<Metainfo, Why> {
     }
 }
 
-/// Fetches a URL. Redirects are followed here, as they may lead to a magnet link.
-fn fetch(url: &str, bind: Option<IpAddr>) -> Result<Given, Why> {
+/// Fetches a URL, and says whose word the answer is. Redirects may lead to a magnet link.
+fn fetch(url: &str, door: &Door) -> Result<(Given, Teller), Why> {
     let config = Agent::config_builder()
-        .user_agent(http::USER_AGENT)
-        .max_redirects(0)
-        .max_redirects_will_error(false)
-        .http_status_as_error(false)
         .timeout_connect(Some(PATIENCE))
         .timeout_per_read(Some(PATIENCE))
         .timeout_per_write(Some(PATIENCE));
-    let agent = http::agent(config, bind);
-    let mut url = url::requestable(url);
+    let client = Client::new(config, door);
+    // The user named it, so it may be anywhere.
+    let mut hop = Hop::new(url, Teller::User.nearest(Reach::Machine));
     for _ in 0..=MAX_REDIRECTS {
-        let answer = agent.get(&url).call().map_err(trouble)?;
-        if !matches!(answer.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
-            return body_of(answer).and_then(torrent_of);
-        }
-        let to = answer.headers().get_all(LOCATION).iter().next_back();
-        let to = to.map_or(&b""[..], |to| to.as_bytes());
-        let to = String::from_utf8_lossy(to);
-        match url::scheme(&to).map(str::to_ascii_lowercase).as_deref() {
-            Some("magnet") => return link_of(&to),
-            None | Some("http" | "https") => {}
-            Some(scheme) => return Err(Why::RedirectScheme(scheme.to_owned())),
-        }
-        let next = url::redirected(&url, &to);
-        url = next.ok_or_else(|| Why::BadRedirect(to.chars().take(100).collect()))?;
+        let answer = client.ask(&hop, |request| request).map_err(trouble)?;
+        let teller = Teller::Server(http::sender(&answer));
+        hop = match hop.redirect(&answer) {
+            Redirect::None => {
+                let given = body_of(answer).and_then(torrent_of)?;
+                return Ok((given, teller));
+            }
+            Redirect::To(next) => next,
+            Redirect::Elsewhere(to) => return elsewhere(&to).map(|link| (link, teller)),
+        };
     }
     Err(Why::Redirects)
+}
+
+/// Where a server sends us, if not to another web server: to a magnet link, or in vain.
+fn elsewhere(to: &str) -> Result<Given, Why> {
+    match url::scheme(to).map(str::to_ascii_lowercase).as_deref() {
+        Some("magnet") => link_of(to),
+        None | Some("http" | "https") => Err(Why::BadRedirect(url::shown(to))),
+        Some(scheme) => Err(Why::RedirectScheme(scheme.to_owned())),
+    }
 }
 
 fn body_of(mut answer: Response<Body>) -> Result<Vec<u8>, Why> {
@@ -323,6 +328,10 @@ fn body_of(mut answer: Response<Body>) -> Result<Vec<u8>, Why> {
 }
 
 fn trouble(error: ureq::Error) -> Why {
+    let error = match barred(error) {
+        Ok(barred) => return Why::Barred(barred.to_string()),
+        Err(error) => error,
+    };
     match error {
         ureq::Error::Timeout(_) => Why::Silent,
         ureq::Error::BodyExceedsLimit(_) => Why::TooLarge,
@@ -396,14 +405,14 @@ mod tests {
         ];
         for (name, why) in cases {
             let path = dir.path().join(name);
-            let text = chain(&read(&Source::Path(path.clone()), None).unwrap_err());
+            let text = chain(&read(&Source::Path(path.clone()), &Door::default()).unwrap_err());
             let start = format!("cannot read {}: ", path.display());
             assert!(text.starts_with(&start) && text.contains(why), "{text}");
         }
-        let good = read(&Source::Path(dir.path().join("good")), None).unwrap();
+        let good = read(&Source::Path(dir.path().join("good")), &Door::default()).unwrap();
         assert_eq!((good.bytes, &*good.metainfo.name), (torrent(), "n"));
         let link = Source::Magnet(format!("magnet:?xt=urn:btih:{HASH}"));
-        let magnet = read(&link, None).unwrap_err();
+        let magnet = read(&link, &Door::default()).unwrap_err();
         assert!(chain(&magnet).contains("does not say what"));
     }
 
@@ -415,7 +424,7 @@ mod tests {
         let dir = dir.path().display();
         for start in ["file://", "FILE://localhost", "file:"] {
             let uri = format!("{start}{dir}/gr%C3%B6%c3%9fe%20100%25.torrent");
-            let good = read(&Source::FileUri(uri), None).unwrap();
+            let good = read(&Source::FileUri(uri), &Door::default()).unwrap();
             assert_eq!(&*good.metainfo.name, "n");
         }
         for (uri, why) in [
@@ -427,7 +436,7 @@ mod tests {
             ("file:///tmp/%00", "NUL"),
             ("file:///tmp", "it is a folder"),
         ] {
-            let text = chain(&given(&Source::FileUri(uri.into()), None).unwrap_err());
+            let text = chain(&given(&Source::FileUri(uri.into()), &Door::default()).unwrap_err());
             assert!(
                 text.starts_with("cannot read file:") && text.contains(why),
                 "{text}"
@@ -439,8 +448,8 @@ mod tests {
     fn what_else_a_missing_file_may_mean() {
         let base32 = "2JDU5BWJLMM3RPH5XEV4CLE5IRTHZ6RW";
         for text in [HASH, base32] {
-            match given(&Source::Path(text.into()), None) {
-                Ok(Given::Link(magnet)) => assert_eq!(magnet.info_hash.to_string(), HASH),
+            match given(&Source::Path(text.into()), &Door::default()) {
+                Ok((Given::Link(magnet), _)) => assert_eq!(magnet.info_hash.to_string(), HASH),
                 other => panic!("{text}: {other:?}"),
             }
         }
@@ -453,22 +462,22 @@ mod tests {
             ("dir/x.torrent", "no such file; check the path"),
             (&HASH[1..], "no such file; check the path"),
         ] {
-            let text = chain(&given(&Source::Path(text.into()), None).unwrap_err());
+            let text = chain(&given(&Source::Path(text.into()), &Door::default()).unwrap_err());
             assert!(text.contains(why), "{text}");
         }
         // What is there wins.
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(HASH);
         std::fs::write(&path, torrent()).unwrap();
-        assert!(read(&Source::Path(path), None).is_ok());
+        assert!(read(&Source::Path(path), &Door::default()).is_ok());
     }
 
     #[test]
     fn redirects_to_links() {
         let to = |to: &str| vec![answer("302 Found", &format!("Location: {to}\r\n"), "")];
         let link = format!("magnet:?xt=urn:btih:{HASH}&dn=a b");
-        match given(&Source::Url(server(to(&link))), None) {
-            Ok(Given::Link(magnet)) => assert_eq!(magnet.name.as_deref(), Some("a b")),
+        match given(&Source::Url(server(to(&link))), &Door::default()) {
+            Ok((Given::Link(magnet), _)) => assert_eq!(magnet.name.as_deref(), Some("a b")),
             other => panic!("{other:?}"),
         }
         for (link, why) in [
@@ -478,7 +487,7 @@ mod tests {
             ("http://", "is no URL"),
             ("", "is no URL"),
         ] {
-            let text = chain(&given(&Source::Url(server(to(link))), None).unwrap_err());
+            let text = chain(&given(&Source::Url(server(to(link))), &Door::default()).unwrap_err());
             assert!(
                 text.starts_with("cannot read http:") && text.contains(why),
                 "{text}"
@@ -517,7 +526,11 @@ mod tests {
         for (answers, why) in cases {
             for bind in [None, Some([127, 0, 0, 1].into())] {
                 let url = server(answers.clone());
-                match (read(&Source::Url(url), bind), why) {
+                let door = Door {
+                    bind,
+                    ..Door::default()
+                };
+                match (read(&Source::Url(url), &door), why) {
                     (Ok(torrent), None) => assert_eq!(torrent.metainfo.name, "n"),
                     (Err(error), Some(why)) => {
                         let text = chain(&error);
@@ -531,7 +544,7 @@ mod tests {
             .unwrap()
             .local_addr()
             .unwrap();
-        let error = given(&Source::Url(format!("http://{nobody}/")), None).unwrap_err();
+        let error = given(&Source::Url(format!("http://{nobody}/")), &Door::default()).unwrap_err();
         assert!(chain(&error).contains("refused"), "{}", chain(&error));
     }
 }

@@ -71,6 +71,24 @@ pub fn split(args: impl IntoIterator<Item = OsString>) -> Result<Split, NoComman
 }
 
 impl Split {
+    /// What argh says of a wrong value, without the name and the password that a URL in it
+    /// may have.
+    pub fn without_logins(&self, text: &str) -> String {
+        let mut clean = text.to_owned();
+        for (option, value) in &self.options {
+            let value = value.as_deref().unwrap_or_default();
+            let (start, rest) = match value.split_once("://") {
+                Some((scheme, rest)) => (format!("{scheme}://"), rest),
+                None if option.long == "--proxy" => (String::new(), value),
+                None => continue,
+            };
+            if let Some((_, place)) = rest.rsplit_once('@') {
+                clean = clean.replace(value, &format!("{start}…@{place}"));
+            }
+        }
+        clean
+    }
+
     /// Takes `--name`, `--name=value`, or `--name` and the next argument.
     fn long(
         &mut self,

@@ -6,10 +6,14 @@
 //! knows only `&str`, but a path on Unix is any bytes.
 
 use crate::config::Encryption;
+use crate::door::Door;
+use crate::human;
+use crate::proxy::{Proxy, ProxyError};
 use crate::selection::{FileNumbers, NoFileNumbers};
-use std::ffi::{OsStr, OsString};
-use std::net::{IpAddr, ToSocketAddrs};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use crate::url;
+use std::ffi::OsString;
+use std::net::IpAddr;
+use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -127,10 +131,16 @@ pub fn bind(text: &str) -> Result<IpAddr, String> {
         return Ok(address);
     }
     let is_name = !text.is_empty() && !text.contains([':', '[', ']', '/', '\0']);
-    let found = is_name.then(|| (text, 0).to_socket_addrs().ok()?.next());
-    found.flatten().map(|address| address.ip()).ok_or_else(|| {
+    let found = is_name.then(|| Door::default().look_up(&format!("{text}:0")));
+    let found = found.and_then(|found| found.ok()?.into_iter().next());
+    found.map(|address| address.ip()).ok_or_else(|| {
         "an address of this machine is expected, as 10.8.0.2 or ::1, without a port".to_string()
     })
+}
+
+/// The URL of a proxy.
+pub fn proxy(text: &str) -> Result<Proxy, String> {
+    text.parse().map_err(|error: ProxyError| error.to_string())
 }
 
 /// `HOST:PORT`, `[v6]:PORT`. The name is looked up later, by whoever connects.
@@ -221,14 +231,18 @@ pub fn source(text: &str) -> Result<Source, String> {
 }
 
 impl std::fmt::Display for Source {
-    /// As the user gave it, safe to print.
+    /// As the user gave it, safe to print; of a URL what may be shown of it.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let text: &OsStr = match self {
-            Self::Path(path) => path.as_os_str(),
-            Self::Stdin => OsStr::from_bytes(b"-"),
-            Self::FileUri(text) | Self::Url(text) | Self::Magnet(text) => text.as_ref(),
+        let text = match self {
+            Self::Path(path) => path.to_string_lossy(),
+            Self::Stdin => "-".into(),
+            Self::FileUri(text) => text.into(),
+            Self::Url(text) | Self::Magnet(text) => return f.write_str(&url::shown(text)),
         };
-        f.write_str(&crate::human::escaped(&text.to_string_lossy()))
+        match text.contains("://") && !text.starts_with("file:") {
+            true => f.write_str(&url::shown(&text)),
+            false => f.write_str(&human::escaped(&text)),
+        }
     }
 }
 

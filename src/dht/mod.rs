@@ -25,6 +25,7 @@ pub mod node;
 pub mod search;
 pub mod table;
 
+use crate::door::Door;
 use crate::threads;
 use crate::types::InfoHash;
 use crossbeam_channel::{
@@ -32,11 +33,10 @@ use crossbeam_channel::{
 };
 use krpc::MAX_DATAGRAM;
 use node::{Node, Output};
-use socket2::{Domain, Socket, Type};
 use std::collections::HashSet;
 use std::convert::Infallible;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -79,8 +79,8 @@ const PURPOSE: &str = "ask the DHT";
 /// How to go about it.
 #[derive(Clone, Debug)]
 pub struct DhtSettings {
-    /// The local address of the socket; `None`: one of each family, on every interface.
-    pub bind: Option<IpAddr>,
+    /// From where others are asked: of each family that it lets through.
+    pub door: Door,
     /// The UDP port that is tried first; if it is taken any other will do, as nobody is
     /// told of it.
     pub port: u16,
@@ -149,6 +149,7 @@ pub struct Dht {
     waiting: Vec<(String, NamedBy)>,
     /// Nothing is sent: its end tells the threads that look up names.
     alive: (Sender<Infallible>, Receiver<Infallible>),
+    door: Door,
     report: Report,
 }
 
@@ -162,13 +163,12 @@ impl Dht {
         report: impl Fn(DhtNews) + Send + Sync + 'static,
     ) -> io::Result<Self> {
         let report: Report = Arc::new(report);
-        let local: Vec<IpAddr> = match settings.bind {
-            Some(ip) => vec![ip],
-            None => vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()],
-        };
-        let opened = local.into_iter().map(|ip| {
-            let socket = open(ip, settings.port)?;
-            spawn(socket, ip.is_ipv6(), report.clone())
+        let door = &settings.door;
+        let families: [IpAddr; 2] = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
+        let ours = families.into_iter().filter(|ip| door.may_reach(*ip));
+        let opened = ours.map(|ip| {
+            let v6 = ip.is_ipv6();
+            spawn(open(door, v6, settings.port)?, v6, report.clone())
         });
         let (nodes, failed): (Vec<_>, Vec<_>) = opened.partition(Result::is_ok);
         let nodes: Vec<_> = nodes.into_iter().flatten().collect();
@@ -180,6 +180,7 @@ impl Dht {
             names: HashSet::new(),
             waiting: Vec::new(),
             alive: bounded(0),
+            door: door.clone(),
             report,
         };
         for name in &settings.nodes {
@@ -237,8 +238,8 @@ impl Dht {
         let (entrances, report) = (self.entrances(), self.report.clone());
         let alive = self.alive.1.clone();
         let thread = thread::Builder::new().name("dht name".into());
-        let (lost, named) = (self.lost(), name.clone());
-        let work = move || look_up(&named, by, &entrances, &alive, &report);
+        let (lost, named, door) = (self.lost(), name.clone(), self.door.clone());
+        let work = move || look_up(&named, by, &door, &entrances, &alive, &report);
         if threads::spawn(thread, "look up a node of the DHT", work, lost).is_err() {
             // Until the next search the others will have to do.
             self.waiting.push((name, by));
@@ -263,15 +264,16 @@ fn deliver(to: &[Sender<Entrance>], entrance: Entrance) {
 fn look_up(
     name: &str,
     by: NamedBy,
+    door: &Door,
     entrances: &[Sender<Entrance>],
     alive: &Receiver<Infallible>,
     report: &Report,
 ) {
     let mut pause = FIRST_PAUSE;
     loop {
-        match name.to_socket_addrs() {
+        match door.look_up(name) {
             Ok(found) => {
-                for addr in found.take(ADDRESSES_OF_A_NAME) {
+                for addr in found.into_iter().take(ADDRESSES_OF_A_NAME) {
                     deliver(entrances, (addr, by == NamedBy::Us));
                 }
                 return;
@@ -290,18 +292,9 @@ fn look_up(
     }
 }
 
-/// Opens a socket on `port`, else on any. One for IPv6 leaves IPv4 to the other.
-fn open(ip: IpAddr, port: u16) -> io::Result<UdpSocket> {
-    let socket = |port| {
-        let addr = SocketAddr::new(ip, port);
-        let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, None)?;
-        if ip.is_ipv6() {
-            socket.set_only_v6(true)?;
-        }
-        socket.bind(&addr.into())?;
-        Ok(UdpSocket::from(socket))
-    };
-    socket(port).or_else(|_: io::Error| socket(0))
+/// Opens a socket on `port`, else on any.
+fn open(door: &Door, v6: bool, port: u16) -> io::Result<UdpSocket> {
+    door.udp(v6, port).or_else(|_| door.udp(v6, 0))
 }
 
 fn spawn(

@@ -12,7 +12,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// which ends when all its threads have.
 fn start(ip: impl Into<IpAddr>, nodes: &[String]) -> (Dht, Receiver<DhtNews>) {
     let settings = DhtSettings {
-        bind: Some(ip.into()),
+        door: Door::at(ip),
         port: 0,
         nodes: nodes.to_vec(),
     };
@@ -182,11 +182,18 @@ fn names_are_looked_up() {
 
 #[test]
 fn the_port_that_is_wanted_or_any() {
-    let ip = Ipv4Addr::LOCALHOST.into();
-    let first = open(ip, 0).unwrap();
+    let door = Door::at(Ipv4Addr::LOCALHOST);
+    let first = open(&door, false, 0).unwrap();
     let port = first.local_addr().unwrap().port();
-    let second = open(ip, port).unwrap().local_addr().unwrap();
+    let second = open(&door, false, port).unwrap().local_addr().unwrap();
     assert!(second.port() != port && second.port() != 0);
     drop(first);
-    assert_eq!(open(ip, port).unwrap().local_addr().unwrap().port(), port);
+    assert_eq!(
+        open(&door, false, port)
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port(),
+        port
+    );
 }

@@ -1,163 +1,257 @@
 //! The HTTP client that everything in this program asks web servers with: trackers, web
 //! seeds, and a SOURCE that is a URL. It is `ureq`, and what that lacks.
 //!
-//! What it lacks is `--bind`: connections that begin at a given local address; and patience
-//! with servers whose answers are [not quite well-formed](head). And it panics where the
-//! system has no thread left for the look-up of a name, so names are looked up by [`resolve`].
-//! It takes its connections from anybody who implements its two traits, so all of that is
-//! done here: below is the socket, then comes TLS, and on top [what puts answers
-//! right](mending).
+//! - Connections begin at the address of `--bind`, and go [through a proxy](through) where
+//!   one is named. [`wire`] makes them.
+//! - Nobody aims us at what is nearer than he is: [`Rules`] judge each address that is
+//!   dialled, and a [`Hop`] knows who named its URL.
+//! - Redirects are followed here, one [`Hop`] after the other, so that each is judged by
+//!   who sent it, and none takes along a password that is another server's.
+//! - Names are looked up by [`resolve`], as `ureq` panics where the system has no thread
+//!   left; answers that are [not quite well-formed](head) are [put right](mending).
+//!
+//! `ureq` takes its connections from anybody who implements its two traits: lowest is
+//! the wire, then comes TLS, and on top what puts answers right.
 
 pub mod head;
 pub mod mending;
 pub mod resolve;
+pub mod roots;
+pub mod rules;
+pub mod through;
+pub mod wire;
 
+use super::Door;
+use super::environment::BadProxy;
+use crate::reach::Reach;
+use crate::url;
 use mending::Mending;
 use resolve::Lookup;
-use rustix::io::Errno;
-use rustix::net::RecvFlags;
-use socket2::{Domain, Socket, Type};
-use std::io::{self, ErrorKind, Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpStream};
-use std::sync::{Arc, Weak};
-use std::time::Duration;
+use rules::Rules;
+use std::sync::Arc;
+use through::Refusal;
 use ureq::config::ConfigBuilder;
-use ureq::typestate::AgentScope;
-use ureq::unversioned::transport::{
-    Buffers, ConnectionDetails, Connector, DefaultConnector, LazyBuffers, NextTimeout,
-    RustlsConnector, ShutdownHandle, Transport,
-};
-use ureq::{Agent, Error};
+use ureq::http::Response;
+use ureq::http::header::{AUTHORIZATION, LOCATION};
+use ureq::tls::TlsConfig;
+use ureq::typestate::{AgentScope, WithoutBody};
+use ureq::unversioned::transport::{Connector, RustlsConnector};
+use ureq::{Agent, Body, Error, RequestBuilder};
+use wire::Dial;
 
 /// What we call ourselves in a request.
 pub const USER_AGENT: &str = concat!("storrent/", env!("CARGO_PKG_VERSION"));
 
-/// An HTTP client that behaves as `config` says, from the address `bind` if there is one.
-/// It then uses no proxy: that one would go out from wherever it likes.
-pub fn agent(config: ConfigBuilder<AgentScope>, bind: Option<IpAddr>) -> Agent {
-    match bind {
-        None => Agent::with_parts(
-            config.build(),
-            DefaultConnector::default().chain(Mending),
-            Lookup,
-        ),
-        Some(ip) => Agent::with_parts(
-            config.proxy(None).build(),
-            BoundTcp(ip)
+/// The most redirects that are followed.
+pub const MAX_REDIRECTS: usize = 10;
+
+/// Why a server is not asked, or not believed, though it may be there.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Barred {
+    /// It is on this machine, or in its network, and who named it is not, or nobody knows.
+    #[error(
+        "{0} is on this machine or in its network, and who named it is not, as far as is known"
+    )]
+    TooNear(String),
+    /// The environment names a proxy that can't be used.
+    #[error(transparent)]
+    Environment(BadProxy),
+    /// The proxy gives no connection.
+    #[error("the proxy {0}: {1}")]
+    Proxy(String, #[source] Refusal),
+    /// Nobody whom we believe says that the server is who it claims to be.
+    #[error("the certificate of {host} is not trusted ({why})")]
+    Certificate {
+        /// The server.
+        host: String,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+impl Barred {
+    /// Whether it stays so until the user does something about it.
+    pub fn is_for_the_user(&self) -> bool {
+        !matches!(self, Self::Proxy(..))
+    }
+}
+
+impl From<Barred> for Error {
+    fn from(barred: Barred) -> Self {
+        Self::Other(Box::new(barred))
+    }
+}
+
+/// What an error says of our own rules, if it is one of those.
+///
+/// # Errors
+/// Any other error, as it was.
+pub fn barred(error: Error) -> Result<Barred, Error> {
+    match error {
+        Error::Other(other) => match other.downcast() {
+            Ok(barred) => Ok(*barred),
+            Err(other) => Err(Error::Other(other)),
+        },
+        error => Err(error),
+    }
+}
+
+/// An HTTP client. Clones share their connections.
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// One for each distance, the narrowest first: a connection that was made on the
+    /// user's word serves nobody else.
+    agents: [(Reach, Agent); 3],
+}
+
+impl Client {
+    /// One that behaves as `config` says, and talks as the door does. It follows no
+    /// redirects by itself, and makes no error of a status.
+    pub fn new(config: ConfigBuilder<AgentScope>, door: &Door) -> Self {
+        let tls = TlsConfig::builder().root_certs(roots::roots()).build();
+        let config = config
+            .user_agent(USER_AGENT)
+            .proxy(None) // ours is beneath
+            .tls_config(tls)
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .build();
+        let agent = |nearest| {
+            let door = door.clone();
+            let rules = Arc::new(Rules { door, nearest });
+            let chain = Dial(rules.clone())
                 .chain(RustlsConnector::default())
-                .chain(Mending),
-            Lookup,
-        ),
-    }
-}
-
-/// Makes connections from this address.
-#[derive(Debug)]
-struct BoundTcp(IpAddr);
-
-impl BoundTcp {
-    fn dial(&self, to: SocketAddr, limit: Option<Duration>) -> io::Result<TcpStream> {
-        let socket = Socket::new(Domain::for_address(to), Type::STREAM, None)?;
-        socket.set_tcp_nodelay(true)?; // a TLS handshake is many small writes
-        socket.bind(&SocketAddr::new(self.0, 0).into())?;
-        match limit {
-            Some(limit) => socket.connect_timeout(&to.into(), limit)?,
-            None => socket.connect(&to.into())?,
-        }
-        Ok(socket.into())
-    }
-}
-
-impl Connector for BoundTcp {
-    type Out = BoundTransport;
-
-    /// Tries the addresses of our kind in turn; each has its share of the time.
-    fn connect(
-        &self,
-        details: &ConnectionDetails,
-        _chained: Option<()>,
-    ) -> Result<Option<BoundTransport>, Error> {
-        let ours = |to: &&SocketAddr| to.is_ipv4() == self.0.is_ipv4();
-        let count = details.addrs.iter().filter(ours).count() as u32;
-        let limit = details.timeout.not_zero().map(|all| *all / count.max(1));
-        let mut result = Err(Error::HostNotFound);
-        for to in details.addrs.iter().filter(ours) {
-            result = self
-                .dial(*to, limit)
-                .map_err(|error| timely(error, details.timeout));
-            if result.is_ok() {
-                break;
-            }
-        }
-        let config = details.config;
-        let transport = BoundTransport {
-            stream: Arc::new(result?),
-            buffers: LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size()),
+                .chain(Mending);
+            let agent = Agent::with_parts(config.clone(), chain, Lookup(rules));
+            (nearest, agent)
         };
-        let stream: Weak<TcpStream> = Arc::downgrade(&transport.stream);
-        (details.register_shutdown)(stream as Weak<dyn ShutdownHandle>)?;
-        Ok(Some(transport))
+        Self {
+            agents: [Reach::Machine, Reach::LocalNetwork, Reach::World].map(agent),
+        }
+    }
+
+    /// Asks for a URL. `with` adds to the request.
+    ///
+    /// # Errors
+    /// [`Error`]; [`barred`] tells what our own rules have to do with it.
+    pub fn ask(
+        &self,
+        hop: &Hop,
+        with: impl FnOnce(RequestBuilder<WithoutBody>) -> RequestBuilder<WithoutBody>,
+    ) -> Result<Response<Body>, Error> {
+        let [first, ..] = &self.agents;
+        let found = self
+            .agents
+            .iter()
+            .find(|(nearest, _)| *nearest == hop.nearest);
+        let (_, agent) = found.unwrap_or(first);
+        let mut request = agent.get(&hop.url);
+        if let Some(login) = &hop.login {
+            request = request.header(AUTHORIZATION, login);
+        }
+        with(request).call().map_err(|error| hop.explained(error))
+    }
+
+    /// Ends what is under way, of all clones. They are of no more use.
+    pub fn shutdown(&self) {
+        self.agents
+            .iter()
+            .for_each(|(_, agent)| agent.clone().shutdown());
     }
 }
 
-/// A connection, as `ureq` drives it.
-#[derive(Debug)]
-struct BoundTransport {
-    /// `ureq` keeps another, weak hold of it, to end what is under way.
-    stream: Arc<TcpStream>,
-    buffers: LazyBuffers,
+/// One URL to ask for, and what follows from who named it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hop {
+    /// Without name and password.
+    url: String,
+    /// These, as they are sent.
+    login: Option<String>,
+    /// The nearest address that may be dialled for it.
+    nearest: Reach,
 }
 
-impl Transport for BoundTransport {
-    fn buffers(&mut self) -> &mut dyn Buffers {
-        &mut self.buffers
+/// Where an answer sends us.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Redirect {
+    /// Nowhere: it is the answer itself.
+    None,
+    /// There.
+    To(Hop),
+    /// To what is no URL of HTTP: this.
+    Elsewhere(String),
+}
+
+impl Hop {
+    /// The first of a chain: a URL, and the nearest address that may be dialled for it.
+    pub fn new(url: &str, nearest: Reach) -> Self {
+        let (url, login) = url::without_login(&url::requestable(url));
+        let login = login.map(|(user, password)| through::basic(&user, &password));
+        Self {
+            url,
+            login,
+            nearest,
+        }
     }
 
-    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
-        let timeout = timeout.for_write();
-        let limit = timeout.not_zero().map(|limit| *limit);
-        self.stream.set_write_timeout(limit)?;
-        let output = self.buffers.output().get(..amount).unwrap_or_default();
-        (&*self.stream)
-            .write_all(output)
-            .map_err(|error| timely(error, timeout))
+    /// The URL, without name and password.
+    pub fn url(&self) -> &str {
+        &self.url
     }
 
-    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
-        let timeout = timeout.for_read();
-        let limit = timeout.not_zero().map(|limit| *limit);
-        self.stream.set_read_timeout(limit)?;
-        let read = (&*self.stream)
-            .read(self.buffers.input_append_buf())
-            .map_err(|error| timely(error, timeout))?;
-        self.buffers.input_appended(read);
-        Ok(read > 0)
+    /// Where the answer to this one sends us. The next may be no nearer than who sent it;
+    /// name and password go along to the same server only.
+    pub fn redirect(&self, answer: &Response<Body>) -> Redirect {
+        if !matches!(answer.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+            return Redirect::None;
+        }
+        let to = answer.headers().get_all(LOCATION).iter().next_back();
+        let to = to.map_or(&b""[..], |to| to.as_bytes());
+        let to = String::from_utf8_lossy(to);
+        let Some(url) = url::redirected(&self.url, &to) else {
+            return Redirect::Elsewhere(to.into_owned());
+        };
+        let mut next = Self::new(&url, sender(answer));
+        if next.login.is_none() && url::is_same_server(&self.url, &next.url) {
+            next.login.clone_from(&self.login);
+        }
+        Redirect::To(next)
     }
 
-    /// Whether a kept connection can serve one more request: it has neither ended nor
-    /// brought what nobody asked for.
-    fn is_open(&mut self) -> bool {
-        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-        let peeked = rustix::net::recv(&*self.stream, &mut [0; 1], flags);
-        matches!(peeked, Err(Errno::AGAIN))
+    /// An untrusted certificate is said with the host, which `rustls` does not.
+    fn explained(&self, error: Error) -> Error {
+        let text = match &error {
+            Error::Io(error) => error.to_string(),
+            Error::Rustls(error) => error.to_string(),
+            _ => return error,
+        };
+        match text.strip_prefix("invalid peer certificate: ") {
+            Some(why) => Barred::Certificate {
+                host: url::shown(&self.url),
+                why: why.to_owned(),
+            }
+            .into(),
+            None => error,
+        }
     }
 }
 
-/// An I/O error as `ureq` names it.
-fn timely(error: io::Error, timeout: NextTimeout) -> Error {
-    match error.kind() {
-        ErrorKind::TimedOut | ErrorKind::WouldBlock => Error::Timeout(timeout.reason),
-        _ => Error::Io(error),
-    }
+/// From how far an answer came.
+pub fn sender(answer: &Response<Body>) -> Reach {
+    let line = answer.headers().get(head::SENDER);
+    head::sender(line.map(|line| line.as_bytes()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crossbeam_channel::{Receiver, unbounded};
-    use std::io::{BufRead, BufReader};
-    use std::net::TcpListener;
+    use std::io::{BufRead, BufReader, Write};
+    use std::net::{IpAddr, TcpListener};
     use std::thread;
+    use std::time::Duration;
 
     /// Linux has all of 127.0.0.0/8.
     const OURS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 7));
@@ -184,12 +278,25 @@ mod tests {
         (url, requests)
     }
 
+    /// A client that is bound to `ip`.
+    fn client(config: ConfigBuilder<AgentScope>, ip: IpAddr) -> Client {
+        let door = Door {
+            bind: Some(ip),
+            ..Door::default()
+        };
+        Client::new(config, &door)
+    }
+
+    fn get(client: &Client, url: &str) -> Result<Response<Body>, Error> {
+        client.ask(&Hop::new(url, Reach::Machine), |request| request)
+    }
+
     #[test]
     fn from_that_address_and_kept() {
         let (url, _) = server();
-        let agent = agent(Agent::config_builder(), Some(OURS));
+        let client = client(Agent::config_builder(), OURS);
         for _ in 0..2 {
-            let mut answer = agent.get(&url).call().unwrap();
+            let mut answer = get(&client, &url).unwrap();
             let text = answer.body_mut().read_to_string().unwrap();
             assert_eq!(text, OURS.to_string());
         }
@@ -199,26 +306,26 @@ mod tests {
     fn silence_ends() {
         let (url, _) = server();
         let limit = Some(Duration::from_millis(50));
-        let agent = agent(Agent::config_builder().timeout_per_read(limit), Some(OURS));
-        let error = agent.get(format!("{url}/silence")).call().unwrap_err();
+        let client = client(Agent::config_builder().timeout_per_read(limit), OURS);
+        let error = get(&client, &format!("{url}/silence")).unwrap_err();
         assert!(matches!(error, Error::Timeout(_)), "{error}");
     }
 
     #[test]
     fn a_request_can_be_ended_from_outside() {
         let (url, requests) = server();
-        let agent = agent(Agent::config_builder(), Some(OURS));
-        let asking = agent.clone();
-        let request = thread::spawn(move || asking.get(format!("{url}/silence")).call());
+        let client = client(Agent::config_builder(), OURS);
+        let asking = client.clone();
+        let request = thread::spawn(move || get(&asking, &format!("{url}/silence")));
         requests.recv().unwrap();
-        agent.shutdown();
+        client.shutdown();
         assert!(request.join().unwrap().is_err());
     }
 
     #[test]
     fn an_address_of_the_other_kind_is_none() {
-        let agent = agent(Agent::config_builder(), Some("::1".parse().unwrap()));
-        let error = agent.get("http://127.0.0.1:9/").call().unwrap_err();
+        let client = client(Agent::config_builder(), "::1".parse().unwrap());
+        let error = get(&client, "http://127.0.0.1:9/").unwrap_err();
         assert!(matches!(error, Error::HostNotFound), "{error}");
     }
 }

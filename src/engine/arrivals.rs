@@ -123,6 +123,7 @@ impl Engine<'_> {
             let actions = torrent.set_sources(named, news.is_some(), private, now);
             self.perform(id, actions);
             self.approach(id, peers, Source::Link);
+            self.tell_ways(id, private);
         }
         if let Some(metainfo) = news {
             self.know(id, metainfo);
@@ -139,6 +140,7 @@ impl Engine<'_> {
 mod tests {
     use super::*;
     use crate::config::Config;
+    use crate::door::Door;
     use crate::engine;
     use crossbeam_channel::unbounded;
 
@@ -164,7 +166,7 @@ mod tests {
         };
         let config = Config {
             port: Some(0),
-            bind: Some([127, 0, 0, 1].into()),
+            door: Door::at([127, 0, 0, 1]),
             ..Config::default()
         };
         let mut log = Log(Vec::new());

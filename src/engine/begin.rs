@@ -248,8 +248,10 @@ impl Engine<'_> {
             Some(running) => {
                 running.us = us;
                 running.stored = Some(stored);
+                let private = content.private;
                 let actions = running.torrent.learn(content, Instant::now());
                 self.perform(id, actions);
+                self.tell_ways(id, private);
             }
             None => self.join(id, Some((content, stored))),
         }
@@ -269,6 +271,7 @@ impl Engine<'_> {
                 content,
                 trackers: named.trackers,
                 web_seeds: named.web_seeds,
+                door: self.config.door.clone(),
                 port: self.port,
                 max_peers: self.config.max_peers,
                 pex: self.config.sources.pex,
@@ -295,6 +298,7 @@ impl Engine<'_> {
         self.perform(id, actions);
         self.approach(id, users, Source::User);
         self.approach(id, named.peers, Source::Link);
+        self.tell_ways(id, private);
         for (key, handshake) in early {
             self.on_greeted(key, handshake);
         }
@@ -306,6 +310,7 @@ impl Engine<'_> {
         if !self.config.sources.webseeds || self.config.metadata_only {
             named.web_seeds.clear();
         }
+        self.keep_to_proxy(&mut named);
         named
     }
 
@@ -315,10 +320,26 @@ impl Engine<'_> {
             .into_iter()
             .map(|name| (name.parse::<SocketAddr>(), name));
         let (known, unknown): (Vec<_>, Vec<_>) = parsed.partition(|(addr, _)| addr.is_ok());
-        let known = known.into_iter().filter_map(|(addr, _)| addr.ok());
-        self.on_addresses(id, known.collect(), source);
+        let mut known: Vec<_> = known
+            .into_iter()
+            .filter_map(|(addr, _)| addr.ok())
+            .collect();
         for (_, name) in unknown {
-            self.begin(Task::Resolve(id, PeerName { name, source }));
+            let peer = PeerName { name, source };
+            match self.config.door.proxy {
+                None => self.begin(Task::Resolve(id, peer)),
+                Some(_) => known.extend(self.stand_in(&peer)),
+            }
         }
+        if let Some(bind) = self.config.door.bind.filter(|_| source == Source::User) {
+            let door = &self.config.door;
+            let other = known.iter().filter(|addr| !door.may_reach(addr.ip()));
+            for addr in other.copied().collect::<Vec<_>>() {
+                self.warn_once(format!(
+                    "the peer {addr} is not asked: its address is of another kind than {bind} (--bind)"
+                ));
+            }
+        }
+        self.on_addresses(id, known, source);
     }
 }

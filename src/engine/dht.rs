@@ -32,7 +32,7 @@ impl Engine<'_> {
     pub(super) fn dht(&mut self) -> Option<&mut Dht> {
         if self.dht.is_none() && self.config.sources.dht {
             let settings = DhtSettings {
-                bind: self.config.bind,
+                door: self.config.door.clone(),
                 port: self.port,
                 nodes: self.config.dht_nodes.clone(),
             };

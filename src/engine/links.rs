@@ -96,11 +96,9 @@ impl Engine<'_> {
 
     /// Starts the thread of a web seed, which is to main as a peer's.
     pub(super) fn open_web_seed(&mut self, id: TorrentId, index: WebSeedIndex, url: String) {
-        let (key, bind, events) = (
-            PeerKey(self.next_key),
-            self.config.bind,
-            self.events.clone(),
-        );
+        let (key, events) = (PeerKey(self.next_key), self.events.clone());
+        let door = self.config.door.clone();
+        let nearest = self.works[id.0 as usize].job.nearest_web_seed(&url);
         let known = self.works[id.0 as usize].known.clone();
         let lacks = self.lacks();
         let Some((running, known)) = self.alive(id).zip(known) else {
@@ -115,7 +113,8 @@ impl Engine<'_> {
             multi_file: known.metainfo.multi_file,
             storage: stored.shared.storage.clone(),
             max_open: stored.shared.max_open,
-            bind,
+            door,
+            nearest,
         };
         let (orders, to_obey) = unbounded();
         let now = Instant::now();

@@ -3,8 +3,8 @@
 //! A thread of its own sleeps in `accept`, so that a peer is greeted the moment it
 //! comes. It hands each connection to main and knows nothing else.
 
+use crate::door::Door;
 use crate::threads::{self, NoThread};
-use socket2::{Domain, Socket, Type};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -13,9 +13,6 @@ use std::time::Duration;
 /// The ports that BitTorrent clients have always tried first.
 const USUAL_PORTS: std::ops::RangeInclusive<u16> = 6881..=6889;
 
-/// Connections that the system may hold for us before we take them.
-const BACKLOG: i32 = 128;
-
 /// After an error (no file descriptor left, say) `accept` would fail again at once.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -23,43 +20,19 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub const PURPOSE: &str = "accept peers";
 
 /// Opens the listening socket. `port`: the one the user named (0: any free one), else
-/// the first free usual one, else any. `bind`: only on this address.
+/// the first free usual one, else any.
 ///
 /// # Errors
 /// If the named port is taken, or none can be had.
-pub fn open(port: Option<u16>, bind: Option<IpAddr>) -> io::Result<TcpListener> {
+pub fn open(port: Option<u16>, door: &Door) -> io::Result<TcpListener> {
     match port {
-        Some(port) => listen(port, bind),
+        Some(port) => door.listen(port),
         None => USUAL_PORTS
             .chain([0])
-            .map(|port| listen(port, bind))
+            .map(|port| door.listen(port))
             .find_map(Result::ok)
-            .map_or_else(|| listen(0, bind), Ok),
+            .map_or_else(|| door.listen(0), Ok),
     }
-}
-
-fn listen(port: u16, bind: Option<IpAddr>) -> io::Result<TcpListener> {
-    match bind {
-        Some(ip) => listen_on(SocketAddr::new(ip, port)),
-        // One socket for IPv6 and IPv4; without IPv6 on this machine, one for IPv4.
-        None => match listen_on((Ipv6Addr::UNSPECIFIED, port).into()) {
-            Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
-                listen_on((Ipv4Addr::UNSPECIFIED, port).into())
-            }
-            result => result,
-        },
-    }
-}
-
-fn listen_on(addr: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None)?;
-    if addr.is_ipv6() {
-        socket.set_only_v6(false)?;
-    }
-    socket.set_reuse_address(true)?;
-    socket.bind(&addr.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
 }
 
 /// Starts the thread that accepts. It ends when `take` returns false: to make that
@@ -92,13 +65,13 @@ pub fn spawn(
 }
 
 /// Wakes a listener that sleeps in `accept`, by connecting to it.
-pub fn wake(local: SocketAddr) {
+pub fn wake(local: SocketAddr, door: &Door) {
     let ip = match local.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
         ip => ip,
     };
-    let _ = TcpStream::connect_timeout(&SocketAddr::new(ip, local.port()), PAUSE);
+    let _ = door.connect(SocketAddr::new(ip, local.port()), PAUSE);
 }
 
 #[cfg(test)]
@@ -107,23 +80,24 @@ mod tests {
 
     #[test]
     fn ports() {
-        let first = open(Some(0), None).unwrap();
+        let first = open(Some(0), &Door::default()).unwrap();
         let taken = first.local_addr().unwrap().port();
         assert_eq!(
-            open(Some(taken), None).unwrap_err().kind(),
+            open(Some(taken), &Door::default()).unwrap_err().kind(),
             io::ErrorKind::AddrInUse
         );
         assert!(
-            open(None, None).is_ok(),
+            open(None, &Door::default()).is_ok(),
             "with no port named there is always one"
         );
-        let local = open(Some(0), Some(Ipv4Addr::LOCALHOST.into())).unwrap();
+        let door = Door::at(Ipv4Addr::LOCALHOST);
+        let local = open(Some(0), &door).unwrap();
         assert_eq!(local.local_addr().unwrap().ip(), Ipv4Addr::LOCALHOST);
     }
 
     #[test]
     fn accepts_over_ipv4_and_ends_when_woken() {
-        let listener = open(Some(0), None).unwrap();
+        let listener = open(Some(0), &Door::default()).unwrap();
         let local = listener.local_addr().unwrap();
         let (taken, seen) = crossbeam_channel::bounded(1);
         let take = move |_, addr| taken.send(addr).is_ok();
@@ -131,6 +105,6 @@ mod tests {
         let peer = TcpStream::connect((Ipv4Addr::LOCALHOST, local.port())).unwrap();
         assert_eq!(seen.recv().unwrap(), peer.local_addr().unwrap());
         drop(seen);
-        wake(local);
+        wake(local, &Door::default());
     }
 }

@@ -27,7 +27,7 @@ impl Engine<'_> {
         &mut self,
         lost: impl FnOnce() + Send + 'static,
     ) -> Result<(), Refused> {
-        let groups = lsd::open(self.config.bind).map_err(Refused::Network)?;
+        let groups = lsd::open(&self.config.door).map_err(Refused::Network)?;
         let (orders, to_obey) = unbounded();
         let news = self.news.clone();
         let found = move |torrent, addr| _ = news.send(News::Local(torrent, addr));

@@ -19,6 +19,7 @@ mod goodbye;
 mod links;
 mod listener;
 mod local;
+mod outward;
 mod perform;
 mod prepare;
 mod starts;
@@ -27,8 +28,9 @@ mod strangers;
 use crate::announce::{AnnounceReply, AnnounceRequest, TrackerError};
 use crate::announcer::TrackerIndex;
 use crate::checker::{self, CheckReport, CheckRequest};
-use crate::config::{Config, Job};
+use crate::config::{Config, Job, Sources};
 use crate::dht::{Dht, DhtNews};
+use crate::door::names::Names;
 use crate::human::chain;
 use crate::lsd;
 use crate::messages::Shortage;
@@ -118,6 +120,8 @@ enum News {
     Prepared(TorrentId, Result<Option<Prepared>, StorageError>),
     Check(TorrentId, CheckReport),
     Dht(DhtNews),
+    /// The proxy was looked for: what is wrong with it.
+    Proxy(Result<(), String>),
     /// A thread panicked.
     Died(Task),
 }
@@ -134,15 +138,9 @@ pub fn run(
 ) -> Ending {
     let jobs = jobs.into();
     let max_files = allow_many_files();
-    let port = config.port;
-    let listening =
-        listener::open(port, config.bind).and_then(|socket| Ok((socket.local_addr()?, socket)));
-    let (local, socket) = match listening {
+    let (socket, port) = match outward::listen(&config) {
         Ok(listening) => listening,
-        Err(error) => {
-            let port = port.map_or_else(String::new, |port| format!(" on port {port}"));
-            let message =
-                format!("cannot listen for peers{port}: {error}; choose another --port or --bind");
+        Err(message) => {
             reporter.report(Report::Error {
                 info_hash: None,
                 source: None,
@@ -154,19 +152,28 @@ pub fn run(
             };
         }
     };
-    reporter.report(Report::Listening { port: local.port() });
+    let local = socket.as_ref().and_then(|socket| socket.local_addr().ok());
+    let door = config.door.clone();
+    if local.is_some() {
+        reporter.report(Report::Listening { port });
+    }
     let (news_tx, news) = bounded(EVENTS);
     let (peers_tx, peers) = bounded(EVENTS);
-    let mut engine = Engine::new(config, socket, local.port(), news_tx, peers_tx, reporter);
+    let mut engine = Engine::new(config, socket, port, news_tx, peers_tx, reporter);
     engine.max_files = max_files;
     let stop = engine.stop.clone();
     engine.awaited = jobs.awaited;
     engine.add_all(jobs.now);
-    engine.begin(Task::Listen);
+    engine.begin(match door.proxy {
+        None => Task::Listen,
+        Some(_) => Task::Proxy,
+    });
     let ending = engine.run(&news, &peers, jobs.later, signals);
     stop.store(true, Ordering::Relaxed);
     drop((news, peers));
-    listener::wake(local);
+    if let Some(local) = local {
+        listener::wake(local, &door);
+    }
     ending
 }
 
@@ -255,9 +262,20 @@ struct PeerLink {
 
 struct Engine<'a> {
     config: Config,
-    /// Where we accept peers.
-    socket: Arc<TcpListener>,
+    /// Where we accept peers; `None` with `--proxy`.
+    socket: Option<Arc<TcpListener>>,
+    /// The port that is announced.
     port: u16,
+    /// What the user would have asked, proxy or not.
+    wished: Sources,
+    /// The address of `--bind` is gone, as this says.
+    address_gone: Option<String>,
+    /// When it is looked for again.
+    look_at: Instant,
+    /// The proxy was not to be had at the start, as this says.
+    no_proxy: Option<String>,
+    /// Peers whose names the proxy looks up.
+    names: Names,
     /// Files and connections that the process may have open.
     max_files: usize,
     /// What could not be started, and when it is tried again.
@@ -296,8 +314,8 @@ struct Engine<'a> {
 
 impl<'a> Engine<'a> {
     fn new(
-        config: Config,
-        socket: TcpListener,
+        mut config: Config,
+        socket: Option<TcpListener>,
         port: u16,
         news: Sender<News>,
         events: Sender<(PeerKey, FromPeer)>,
@@ -308,10 +326,19 @@ impl<'a> Engine<'a> {
             down: Budget::new(config.download_limit, now),
             up: Budget::new(config.upload_limit, now),
         };
+        let wished = config.sources;
+        if config.door.proxy.is_some() {
+            (config.sources.dht, config.sources.lsd) = (false, false);
+        }
         Self {
             config,
-            socket: Arc::new(socket),
+            socket: socket.map(Arc::new),
             port,
+            wished,
+            address_gone: None,
+            look_at: now,
+            no_proxy: None,
+            names: Names::default(),
             max_files: usize::MAX >> 8,
             later: Vec::new(),
             short_since: None,
@@ -386,6 +413,7 @@ impl<'a> Engine<'a> {
         let now = Instant::now();
         self.begin_again(now);
         self.hurry_strangers(now);
+        self.watch_address(now);
         for index in 0..self.works.len() {
             if let Stage::Running(running) | Stage::Leaving(running, _) =
                 &mut self.works[index].stage
@@ -429,6 +457,7 @@ impl<'a> Engine<'a> {
                 });
             }
             News::Prepared(id, outcome) => self.on_prepared(id, outcome),
+            News::Proxy(found) => self.on_proxy(found),
             News::Died(task) => self.on_died(task),
             News::Check(id, report) => self.on_check(id, report),
             News::Dht(news) => self.on_dht(news),

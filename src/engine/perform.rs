@@ -3,7 +3,7 @@
 
 use super::starts::Task;
 use super::{Engine, News, Recording};
-use crate::announce::{AnnounceRequest, TrackerError, Trouble, origin};
+use crate::announce::{AnnounceRequest, TrackerError, Trouble};
 use crate::announcer::TrackerIndex;
 use crate::bitfield::Bitfield;
 use crate::checker::CheckRequest;
@@ -13,6 +13,7 @@ use crate::threads::ADVICE;
 use crate::torrent::{Action, Phase};
 use crate::tracker::{self, TrackerSettings};
 use crate::types::{PeerKey, TorrentId};
+use crate::url::shown;
 use crossbeam_channel::unbounded;
 use std::time::Instant;
 
@@ -28,8 +29,8 @@ impl Engine<'_> {
                 Action::Dial(addr) => {
                     let us = running.us;
                     let link = Link::Dial {
-                        addr,
-                        bind: self.config.bind,
+                        to: self.names.target(addr),
+                        door: self.config.door.clone(),
                         us,
                         encryption: self.config.encryption,
                     };
@@ -170,10 +171,7 @@ impl Engine<'_> {
         index: TrackerIndex,
         mut request: AnnounceRequest,
     ) {
-        let settings = TrackerSettings {
-            bind: self.config.bind,
-            ..TrackerSettings::default()
-        };
+        let door = self.config.door.clone();
         let news = self.news.clone();
         let Some(running) = self.alive(id) else {
             return;
@@ -191,7 +189,16 @@ impl Engine<'_> {
             .find(|(i, _)| *i == index)
             .map(|(_, url)| url)
             .unwrap_or_default();
-        let tracker = origin(&url);
+        let tracker = shown(&url);
+        let nearest = self.works[id.0 as usize].job.nearest_tracker(&url);
+        let Some(running) = self.alive(id) else {
+            return;
+        };
+        let settings = TrackerSettings {
+            door,
+            nearest,
+            ..TrackerSettings::default()
+        };
         let report = move |index, result| _ = news.send(News::Tracker(id, index, result));
         match tracker::spawn(url, index, settings, to_perform, report) {
             Ok(_) => {

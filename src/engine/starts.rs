@@ -10,7 +10,7 @@
 //! them: their failure is that of the dial, the announce, the look-up.
 
 use super::budget::Budget;
-use super::{Engine, News, PeerName, Running, Stage, Work, listener, prepare};
+use super::{Engine, News, PeerName, Running, Stage, Work, listener, outward, prepare};
 use crate::checker;
 use crate::human::chain;
 use crate::lsd;
@@ -22,7 +22,6 @@ use crate::threads::{self, ADVICE, NoThread, fault};
 use crate::torrent::Phase;
 use crate::types::TorrentId;
 use std::io;
-use std::net::ToSocketAddrs;
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
@@ -50,6 +49,8 @@ const RESOLVE: &str = "look up a peer's name";
 pub(super) enum Task {
     /// Accepts peers.
     Listen,
+    /// Looks for the proxy.
+    Proxy,
     /// Finds peers on the local network.
     Local,
     /// Looks for what an earlier run kept of the metadata.
@@ -66,6 +67,7 @@ impl Task {
     fn purpose(&self) -> &'static str {
         match self {
             Self::Listen => listener::PURPOSE,
+            Self::Proxy => outward::PROXY,
             Self::Local => lsd::PURPOSE,
             Self::Recall(_) | Self::Prepare(_) => LOOK,
             Self::Check(_) => checker::PURPOSE,
@@ -77,7 +79,7 @@ impl Task {
     fn needed_by(&self) -> Option<TorrentId> {
         match self {
             Self::Recall(id) | Self::Prepare(id) | Self::Check(id) => Some(*id),
-            Self::Listen | Self::Local | Self::Resolve(..) => None,
+            Self::Listen | Self::Proxy | Self::Local | Self::Resolve(..) => None,
         }
     }
 
@@ -191,6 +193,8 @@ impl Engine<'_> {
                 let message = format!("{why}; run the same command again");
                 self.fail(*id, message);
             }
+            // If it is not there, everybody who needs it finds out.
+            Task::Proxy => self.warn_once(why),
             Task::Resolve(_, name) => self.warn_once(format!("{why} ({})", name.name)),
         }
     }
@@ -202,7 +206,15 @@ impl Engine<'_> {
         match task.clone() {
             Task::Listen => {
                 let take = move |stream, addr| news.send(News::Incoming(stream, addr)).is_ok();
-                listener::spawn(self.socket.clone(), take, lost)?;
+                if let Some(socket) = self.socket.clone() {
+                    listener::spawn(socket, take, lost)?;
+                }
+            }
+            Task::Proxy => {
+                let door = self.config.door.clone();
+                let work = move || _ = news.send(News::Proxy(outward::try_proxy(&door)));
+                let thread = Builder::new().name("proxy".into());
+                threads::spawn(thread, outward::PROXY, work, lost)?;
             }
             Task::Local => self.start_lsd(lost)?,
             Task::Recall(id) => {
@@ -239,8 +251,9 @@ impl Engine<'_> {
                 checker::spawn(&stored.shared.storage, notes, hash, requests, report, lost)?;
             }
             Task::Resolve(id, name) => {
+                let door = self.config.door.clone();
                 let work = move || {
-                    let found = name.name.to_socket_addrs().map(Iterator::collect);
+                    let found = door.look_up(&name.name);
                     let _ = news.send(News::Resolved(id, name, found));
                 };
                 threads::spawn(Builder::new().name("resolve".into()), RESOLVE, work, lost)?;
@@ -364,7 +377,9 @@ impl Engine<'_> {
 mod tests {
     use super::*;
     use crate::config::{Config, Job, Subject};
+    use crate::door::Door;
     use crate::metainfo;
+    use crate::reach::Teller;
     use crate::report::Reporter;
     use crossbeam_channel::{Receiver, bounded};
     use std::net::TcpStream;
@@ -393,16 +408,17 @@ mod tests {
         let job = Job {
             source: "n".into(),
             subject: Subject::Torrent(Box::new(metainfo)),
+            teller: Teller::Unknown,
             files: None,
             peers: Vec::new(),
             trackers: Vec::new(),
             also: Vec::new(),
         };
-        let socket = listener::open(Some(0), Some([127, 0, 0, 1].into())).unwrap();
+        let socket = listener::open(Some(0), &Door::at([127, 0, 0, 1])).unwrap();
         let port = socket.local_addr().unwrap().port();
         let (news_tx, news) = bounded(9);
         let mut log = Log::default();
-        let mut engine = Engine::new(config, socket, port, news_tx, bounded(9).0, &mut log);
+        let mut engine = Engine::new(config, Some(socket), port, news_tx, bounded(9).0, &mut log);
         engine.add(job);
         test(&mut engine, TorrentId(0), &news);
         log.0

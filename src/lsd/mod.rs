@@ -19,13 +19,14 @@
 pub mod message;
 pub mod schedule;
 
+use crate::door::Door;
 use crate::threads::{self, NoThread};
 use crate::types::InfoHash;
 use crossbeam_channel::{Receiver, TryRecvError};
 use message::MAX_PACKET;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use schedule::Schedule;
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::SockRef;
 use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -66,15 +67,15 @@ pub enum Order {
 pub struct Groups(Vec<Group>);
 
 /// Opens the sockets: on all interfaces but loopback, or on the one that has the address
-/// `bind`.
+/// of `--bind`.
 ///
 /// # Errors
 /// If neither group can be listened to.
-pub fn open(bind: Option<IpAddr>) -> io::Result<Groups> {
+pub fn open(door: &Door) -> io::Result<Groups> {
     let (mut groups, mut failed) = (Vec::new(), None);
     for ip in GROUPS {
-        if bind.is_none_or(|bind| bind.is_ipv4() == ip.is_ipv4()) {
-            match Group::open(ip, bind) {
+        if door.may_reach(ip) {
+            match Group::open(ip, door) {
                 Ok(group) => groups.push(group),
                 // The first tells most: many machines have no IPv6.
                 Err(error) => failed = failed.or(Some(error)),
@@ -180,34 +181,13 @@ struct Group {
 }
 
 impl Group {
-    fn open(ip: IpAddr, bind: Option<IpAddr>) -> io::Result<Self> {
+    fn open(ip: IpAddr, door: &Door) -> io::Result<Self> {
         let at = SocketAddr::new(ip, PORT);
-        let ears = Socket::new(Domain::for_address(at), Type::DGRAM, Some(Protocol::UDP))?;
-        // Every client on this machine listens here.
-        ears.set_reuse_address(true)?;
-        #[cfg(not(any(target_os = "linux", target_os = "android")))]
-        ears.set_reuse_port(true)?;
-        // Only what comes by an interface on which we joined the group; an old system
-        // can't do that, and we hear more.
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        let _ = match ip {
-            IpAddr::V4(_) => ears.set_multicast_all_v4(false),
-            IpAddr::V6(_) => ears.set_multicast_all_v6(false),
-        };
-        if at.is_ipv6() {
-            ears.set_only_v6(true)?;
-        }
-        ears.set_nonblocking(true)?;
-        ears.bind(&at.into())?;
-        let anywhere = match ip {
-            IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-            IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-        };
         Ok(Self {
             at,
-            ears: ears.into(),
-            mouth: UdpSocket::bind((bind.unwrap_or(anywhere), 0))?,
-            bind,
+            ears: door.group(at)?,
+            mouth: door.udp(at.is_ipv6(), 0)?,
+            bind: door.bind,
         })
     }
 

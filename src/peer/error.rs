@@ -1,6 +1,7 @@
 //! Why a connection with a peer ends. Never fatal to the torrent: main notes it, gives
 //! the peer's work to others and goes on.
 
+use crate::door::DialError;
 use crate::layout::RawBlock;
 use crate::messages::{End, EndKind, Shortage};
 use crate::mse::MseError;
@@ -67,14 +68,25 @@ pub enum PeerError {
     /// A disk error: reported to the user by itself.
     #[error("{0}")]
     Disk(String),
+    /// Nobody can be reached from here just now.
+    #[error("{0}")]
+    NoWay(String),
+    /// The proxy connects to no such peer.
+    #[error("{0}")]
+    Barred(String),
     /// The process has as many files and connections open as it may.
     #[error("{0}")]
     OutOfFiles(String),
 }
 
 impl PeerError {
-    /// What the system said while connecting.
-    pub fn of_dial(source: io::Error) -> Self {
+    /// Why there is no connection.
+    pub fn of_dial(error: DialError) -> Self {
+        let source = match error {
+            DialError::NoWay(why) => return Self::NoWay(why),
+            DialError::Barred(why) => return Self::Barred(why),
+            DialError::Io(source) => source,
+        };
         match Errno::from_io_error(&source) {
             Some(Errno::MFILE | Errno::NFILE) => Self::OutOfFiles(format!(
                 "cannot connect to peers: too many files are open: raise the limit (ulimit -n) \
@@ -99,6 +111,8 @@ impl From<PeerError> for End {
                 _ => EndKind::Other,
             },
             PeerError::Silent(_) => EndKind::TimedOut,
+            PeerError::NoWay(_) => EndKind::NoWay,
+            PeerError::Barred(_) => EndKind::Barred,
             PeerError::OutOfFiles(_) => EndKind::Short(Shortage::Files),
             _ => EndKind::Other,
         };
@@ -125,7 +139,7 @@ mod tests {
             (PeerError::Silent(Duration::ZERO), EndKind::TimedOut),
             (PeerError::NotBitTorrent, EndKind::Other),
             (
-                PeerError::of_dial(Errno::MFILE.into()),
+                PeerError::of_dial(io::Error::from(Errno::MFILE).into()),
                 EndKind::Short(Shortage::Files),
             ),
         ];

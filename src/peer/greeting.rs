@@ -15,15 +15,13 @@ use super::patience::Patience;
 use super::socket::{PeerSocket, Wait};
 use super::{Order, Us};
 use crate::config::Encryption;
+use crate::door::{Door, Target};
 use crate::mse::{self, Agreed, Line, Terms};
 use crate::types::InfoHash;
 use crate::wire::{HANDSHAKE_LEN, Handshake};
 use crossbeam_channel::{Receiver, TryRecvError};
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{IpAddr, TcpStream};
 use std::time::{Duration, Instant};
-
-/// How long a peer may take to accept the connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a peer may take for its handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -34,9 +32,9 @@ pub enum Link {
     /// We connect.
     Dial {
         /// To whom.
-        addr: SocketAddr,
-        /// From which local address.
-        bind: Option<IpAddr>,
+        to: Target,
+        /// From where, and through what.
+        door: Door,
         /// About which torrent, and as whom.
         us: Us,
         /// Plain, obfuscated, or either.
@@ -59,6 +57,8 @@ pub(super) struct Greeted {
     /// What followed its handshake.
     pub(super) intake: Intake,
     pub(super) theirs: Handshake,
+    /// Its address, if we know it.
+    pub(super) their_ip: Option<IpAddr>,
     /// How long after ours it came; `None`: ours has not been sent yet.
     pub(super) within: Option<Duration>,
 }
@@ -72,25 +72,26 @@ pub(super) fn greet(
 ) -> Result<Option<Greeted>, PeerError> {
     match link {
         Link::Dial {
-            addr,
-            bind,
+            to,
+            door,
             us,
             encryption,
         } => {
             let ours = us.handshake();
+            let dial = |sealed| dial(&to, &door, &ours, sealed, orders);
             let plain = match encryption {
                 Encryption::Require => None,
-                _ => Some(dial(addr, bind, &ours, None, orders)),
+                _ => Some(dial(None)),
             };
             let terms = Terms {
                 plain_too: encryption == Encryption::Prefer,
             };
             match plain {
                 Some(Err(end)) if encryption == Encryption::Prefer && insists(&end) => {
-                    dial(addr, bind, &ours, Some(terms), orders)
+                    dial(Some(terms))
                 }
                 Some(done) => done,
-                None => dial(addr, bind, &ours, Some(terms), orders),
+                None => dial(Some(terms)),
             }
         }
         Link::Accepted {
@@ -98,12 +99,13 @@ pub(super) fn greet(
             torrents,
             encryption,
         } => {
+            let their_ip = stream.peer_addr().ok().map(|addr| addr.ip());
             let (mut socket, mut intake) = (PeerSocket::new(stream)?, Intake::new());
             match read_until(&mut socket, &mut intake, orders, |came| !came.is_empty())? {
                 true => spoke(),
                 false => return Ok(None),
             }
-            accept(socket, intake, &torrents, encryption, orders)
+            accept((socket, their_ip), intake, &torrents, encryption, orders)
         }
     }
 }
@@ -121,8 +123,8 @@ fn insists(end: &PeerError) -> bool {
 }
 
 fn dial(
-    addr: SocketAddr,
-    bind: Option<IpAddr>,
+    to: &Target,
+    door: &Door,
     ours: &Handshake,
     sealed: Option<Terms>,
     orders: &Receiver<Order>,
@@ -131,7 +133,8 @@ fn dial(
     if is_over(orders) {
         return Ok(None);
     }
-    let mut socket = PeerSocket::dial(addr, bind, CONNECT_TIMEOUT)?;
+    let stream = door.dial(to, &|| !is_over(orders));
+    let mut socket = PeerSocket::new(stream.map_err(PeerError::of_dial)?)?;
     let asked = Instant::now();
     match sealed {
         // Alone: some clients drop a peer that sends more before they answered.
@@ -153,12 +156,16 @@ fn dial(
         socket,
         intake,
         theirs,
+        their_ip: match to {
+            Target::Addr(addr) => Some(addr.ip()),
+            Target::Name(_) => None,
+        },
         within: Some(asked.elapsed()),
     }))
 }
 
 fn accept(
-    mut socket: PeerSocket,
+    (mut socket, their_ip): (PeerSocket, Option<IpAddr>),
     mut intake: Intake,
     torrents: &[InfoHash],
     encryption: Encryption,
@@ -184,6 +191,7 @@ fn accept(
         socket,
         intake,
         theirs,
+        their_ip,
         within: None,
     }))
 }

@@ -215,7 +215,7 @@ fn connect(
     let Ok(order) = orders.recv() else {
         return Ok(None);
     };
-    let their_ip = socket.peer_addr()?.ip();
+    let their_ip = greeted.their_ip;
     let greeting = |us: Us| match greeted.within {
         None => us.handshake().encode().to_vec(),
         Some(_) => Vec::new(),

@@ -9,13 +9,13 @@
 
 use super::error::PeerError;
 use super::patience::{Patience, TICK};
+use crate::door::sockets;
 use crate::mse::Ciphers;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 use std::io::{self, ErrorKind, IoSlice, Read};
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::TcpStream;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use std::os::fd::AsRawFd;
-use std::time::Duration;
 
 /// A write that waits takes no more than this at once, so that it can end early.
 const WAITING_WRITE: usize = 16 * 1024;
@@ -41,27 +41,6 @@ pub enum Wait {
 }
 
 impl PeerSocket {
-    /// Connects to `addr`, from the local address `bind` if one is given.
-    ///
-    /// # Errors
-    /// [`PeerError::Io`], if nobody answers within `timeout`.
-    pub fn dial(
-        addr: SocketAddr,
-        bind: Option<IpAddr>,
-        timeout: Duration,
-    ) -> Result<Self, PeerError> {
-        let connect = || {
-            let domain = socket2::Domain::for_address(addr);
-            let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
-            if let Some(ip) = bind.filter(|ip| ip.is_ipv4() == addr.is_ipv4()) {
-                socket.bind(&SocketAddr::new(ip, 0).into())?;
-            }
-            socket.connect_timeout(&addr.into(), timeout)?;
-            Ok(socket)
-        };
-        Self::new(connect().map_err(PeerError::of_dial)?.into())
-    }
-
     /// Takes over a connected stream.
     ///
     /// # Errors
@@ -69,6 +48,7 @@ impl PeerSocket {
     pub fn new(stream: TcpStream) -> Result<Self, PeerError> {
         let set = || {
             stream.set_nodelay(true)?;
+            sockets::keep_alive(&stream)?;
             stream.set_read_timeout(Some(TICK))?;
             stream.set_write_timeout(Some(TICK))
         };
@@ -80,17 +60,6 @@ impl PeerSocket {
             stream,
             patience: Patience::Usual,
             ciphers: None,
-        })
-    }
-
-    /// The other end's address.
-    ///
-    /// # Errors
-    /// [`PeerError::Io`], if it is gone already.
-    pub fn peer_addr(&self) -> Result<SocketAddr, PeerError> {
-        self.stream.peer_addr().map_err(|source| PeerError::Io {
-            during: "asking for its address",
-            source,
         })
     }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::Encryption;
+use crate::door::{Door, Target};
 use crate::layout::{BLOCK_LEN, RawBlock, Span};
 use crate::storage::testing;
 use crate::wire::HANDSHAKE_LEN;
@@ -153,8 +154,8 @@ fn dialled() -> Dialled {
     let (event_tx, events) = unbounded();
     let (orders, order_rx) = unbounded();
     let link = Link::Dial {
-        addr: listener.local_addr().unwrap(),
-        bind: None,
+        to: Target::Addr(listener.local_addr().unwrap()),
+        door: Door::default(),
         us: us(US),
         encryption: Encryption::Off,
     };
@@ -530,8 +531,8 @@ fn two_threads_full_of_each_others_requests_do_not_deadlock() {
         let (orders, order_rx) = unbounded();
         let link = match n {
             0 => Link::Dial {
-                addr: listener.local_addr().unwrap(),
-                bind: None,
+                to: Target::Addr(listener.local_addr().unwrap()),
+                door: Door::default(),
                 us: us(id),
                 encryption: Encryption::Off,
             },

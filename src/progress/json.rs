@@ -43,6 +43,8 @@ enum Line<'a> {
         seeds: usize,
         downloaded_bytes: u64,
         uploaded_bytes: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<&'a str>,
     },
     Complete {
         info_hash: String,
@@ -106,6 +108,7 @@ impl<'a> Line<'a> {
                 seeds: p.seeds,
                 downloaded_bytes: p.downloaded_bytes,
                 uploaded_bytes: p.uploaded_bytes,
+                reason: p.idle.as_deref(),
             },
             Report::Complete {
                 info_hash,
@@ -169,6 +172,7 @@ impl<W: Write + Send> Screen for Json<W> {
 mod tests {
     use super::super::tests::{HASH, added, complete, error, progress};
     use super::*;
+    use crate::report::Progress;
     use serde_json::{Value, json};
 
     #[test]
@@ -198,6 +202,15 @@ mod tests {
                 json!({"event": "progress", "info_hash": hash, "have_bytes": 7, "wanted_bytes": 2048,
                     "download_rate": 512, "upload_rate": 0, "peers": 3, "seeds": 1,
                     "downloaded_bytes": 7, "uploaded_bytes": 1024}),
+            ),
+            (
+                Report::Progress(Progress {
+                    idle: Some("no peers".into()),
+                    ..progress(7)
+                }),
+                json!({"event": "progress", "info_hash": hash, "have_bytes": 7, "wanted_bytes": 2048,
+                    "download_rate": 512, "upload_rate": 0, "peers": 3, "seeds": 1,
+                    "downloaded_bytes": 7, "uploaded_bytes": 1024, "reason": "no peers"}),
             ),
             (
                 complete(),

@@ -42,8 +42,8 @@ impl Torrent {
                 actions.push(detail(1, text));
                 self.on_addresses(reply.peers, Source::Tracker, now, &mut actions);
             }
-            // It knows us and wants us not: that is for the user to solve.
-            Err(error) if matches!(error.trouble, Trouble::Failure(_)) => {
+            // It knows us and wants us not, or we may not ask: that is for the user to solve.
+            Err(error) if matches!(error.trouble, Trouble::Failure(_) | Trouble::Barred(_)) => {
                 self.warn_once(human::chain(&error), &mut actions);
             }
             Err(error) => actions.push(detail(1, human::chain(&error))),

@@ -6,6 +6,7 @@ use crate::announcer::TrackerSummary;
 use crate::human::count;
 use crate::layout::PieceIndex;
 use crate::messages::Shortage;
+use crate::proxy::Proxy;
 use crate::swarm::Counts;
 use std::fmt;
 
@@ -20,6 +21,12 @@ const HINT: &str = "name a peer with --peer or a tracker with --tracker";
 pub(super) struct Idle<'a> {
     /// What we have none left of to connect with.
     pub short: Option<Shortage>,
+    /// Why nobody can be reached from here, if that is so.
+    pub no_way: Option<&'a str>,
+    /// What is not asked because of `--proxy`: "2 trackers, the DHT".
+    pub shut_out: &'a str,
+    /// That of `--proxy`.
+    pub proxy: Option<&'a Proxy>,
     /// Connected peers that have what we lack, and do not let us ask.
     pub choking: usize,
     /// Those that were asked, and send nothing.
@@ -53,6 +60,9 @@ impl fmt::Display for Idle<'_> {
             && self.web_usable.0 == 0;
         if let Some(shortage) = self.short.filter(|_| connected.is_empty()) {
             write!(f, "{shortage}; ")?;
+        }
+        if let Some(no_way) = self.no_way {
+            write!(f, "{no_way}; ")?;
         }
         let clauses = match (&*connected, &*attempts) {
             ("", _) if known == 0 => {
@@ -116,7 +126,14 @@ impl Idle<'_> {
             (known.timed_out, "timed out"),
             (known.unreachable, "unreachable"),
             (known.failed, "failed"),
+            (known.barred, &self.barred()),
         ])
+    }
+
+    /// "the proxy http://p:3128 won't connect to", behind a number of peers.
+    fn barred(&self) -> String {
+        let proxy = self.proxy.map(|proxy| format!(" {proxy}"));
+        format!("the proxy{} won't connect to", proxy.unwrap_or_default())
     }
 
     /// What the sources of addresses say; of each only if it is in use.
@@ -133,6 +150,10 @@ impl Idle<'_> {
                 0 => "nobody on the local network".into(),
                 n => format!("{n} on the local network"),
             });
+        }
+        if !self.shut_out.is_empty() {
+            let list = self.shut_out;
+            parts.push(format!("{list} not asked, as UDP can't go through --proxy"));
         }
         let web_seeds = |n| count(n as u64, "web seed");
         match (self.web_open, self.web_usable) {
@@ -203,7 +224,45 @@ mod tests {
             refused: 1,
             ..TrackerSummary::default()
         };
-        let cases: [(Idle, &str); 16] = [
+        let proxy: Proxy = "http://user:secret@p:3128".parse().unwrap();
+        let cases: [(Idle, &str); 20] = [
+            (
+                Idle {
+                    no_way: Some("the address 10.8.0.2 (--bind) is gone"),
+                    ..tried.clone()
+                },
+                "the address 10.8.0.2 (--bind) is gone; \
+                 no peers of 12 known: 3 refused, 8 timed out",
+            ),
+            (
+                Idle {
+                    no_way: Some("the address 10.8.0.2 (--bind) is gone"),
+                    silent: 1,
+                    ..silence.clone()
+                },
+                "the address 10.8.0.2 (--bind) is gone; 1 peer sends nothing",
+            ),
+            (
+                Idle {
+                    shut_out: "2 trackers, the DHT",
+                    ..silence.clone()
+                },
+                "no peers: 2 trackers, the DHT not asked, as UDP can't go through --proxy; \
+                 name a peer with --peer or a tracker with --tracker",
+            ),
+            (
+                Idle {
+                    known: Counts {
+                        known: 4,
+                        refused: 1,
+                        barred: 3,
+                        ..Counts::default()
+                    },
+                    proxy: Some(&proxy),
+                    ..Idle::default()
+                },
+                "no peers of 4 known: 1 refused, 3 the proxy http://p:3128 won't connect to",
+            ),
             (
                 silence.clone(),
                 "no peers: the torrent names no tracker that can be asked; \

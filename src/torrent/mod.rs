@@ -33,6 +33,7 @@ use crate::announcer::{Announcer, TrackerIndex};
 use crate::bitfield::Bitfield;
 use crate::choker::{self, Choker};
 use crate::config::Afterwards;
+use crate::door::Door;
 use crate::layout::PieceIndex;
 use crate::messages::{Command, Shortage, Verdict};
 use crate::picker::Picker;
@@ -54,6 +55,9 @@ use webseeds::{WebSeedIndex, WebSeeds};
 
 /// Connections being made at a time: more would be a storm on the user's router.
 const MAX_DIALS: usize = 20;
+
+/// The pause before somebody is dialled again after nobody could be reached from here.
+const NO_WAY_PAUSE: Duration = Duration::from_secs(5);
 
 /// How often progress is told.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
@@ -120,7 +124,9 @@ pub struct Setup {
     pub trackers: Vec<Vec<String>>,
     /// Its web seeds, as they are named.
     pub web_seeds: Vec<String>,
-    /// Where we accept peers.
+    /// From where, and through what, others are talked to.
+    pub door: Door,
+    /// The port that is announced.
     pub port: u16,
     /// Connections at most.
     pub max_peers: usize,
@@ -181,6 +187,12 @@ pub struct Torrent {
     warned: BTreeSet<String>,
     /// What was missing for the last connection that could not be made, until one is.
     short: Option<Shortage>,
+    /// Why nobody can be reached from here, as the last one that was dialled found.
+    no_way: Option<String>,
+    /// The address of `--bind` is gone: this says so.
+    address_gone: Option<String>,
+    /// What can't be asked because of `--proxy`.
+    shut_out: String,
     /// Nobody is dialled before, as we are short of something.
     dial_at: Instant,
     phase: Phase,
@@ -230,7 +242,7 @@ impl Torrent {
             wanted_bytes: 0,
             picker,
             choker: Choker::default(),
-            swarm: Swarm::default(),
+            swarm: Swarm::new(setup.door.clone()),
             turnover: Turnover::default(),
             announcer,
             dht: Lookups::default(),
@@ -241,6 +253,9 @@ impl Torrent {
             givers: BTreeMap::new(),
             warned: BTreeSet::new(),
             short: None,
+            no_way: None,
+            address_gone: None,
+            shut_out: String::new(),
             dial_at: now,
             phase: Phase::Learning,
             leaving: None,

@@ -213,7 +213,7 @@ impl Torrent {
             peer.welcome = true;
             peer.since = now;
         }
-        self.short = None;
+        (self.short, self.no_way) = (None, None);
         self.share();
         actions.extend([
             Action::Welcome(key),
@@ -332,6 +332,12 @@ impl Torrent {
             PeerEvent::Missing(error) => self.on_missing(error, &mut actions),
             PeerEvent::DiskFailed(_) | PeerEvent::OutOfFiles(_) => {}
             PeerEvent::Lacks { file, why } => self.on_lack(key, file, why, &mut actions),
+            PeerEvent::Barred(why) => {
+                if let Some(index) = peer.web {
+                    let message = format!("{}: {why}", self.web_seed_name(index));
+                    self.warn_once(message, &mut actions);
+                }
+            }
             PeerEvent::ComeBack(pause) => {
                 if let Some(index) = peer.web {
                     self.web_seeds.come_back(index, pause);
@@ -408,8 +414,11 @@ impl Torrent {
             (self.down, self.up) = (Rate::default(), Rate::default());
         }
         let kind = peer.shed.map_or(end.kind, EndKind::Short);
-        if let EndKind::Short(shortage) = kind {
-            self.on_short(shortage, now);
+        match kind {
+            EndKind::Short(shortage) => self.on_short(shortage, now),
+            EndKind::NoWay => self.on_no_way(&end.text, now),
+            // Somebody was reached, or could have been.
+            _ => self.no_way = None,
         }
         if let Some(index) = peer.web {
             self.on_web_seed_closed(index, &peer, &end.text, now, actions);

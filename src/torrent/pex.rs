@@ -10,6 +10,7 @@
 
 use super::peers::Peer;
 use super::{Action, Torrent, detail};
+use crate::door::names;
 use crate::extension::pex::{MAX_TOLD, REACHABLE, SEED};
 use crate::messages::Command;
 use crate::reach::may_name;
@@ -104,7 +105,7 @@ impl Torrent {
 /// Where others can connect to the peer, if we know.
 fn listens_at(peer: &Peer) -> Option<SocketAddr> {
     match peer.incoming {
-        false => Some(peer.addr),
+        false => Some(peer.addr).filter(|addr| !names::is_stand_in(addr.ip())),
         true => Some(SocketAddr::new(
             peer.addr.ip().to_canonical(),
             peer.listens_on?,

@@ -8,7 +8,7 @@
 
 use super::learning::Offer;
 use super::peers::Peer;
-use super::{Action, IDLE, MAX_DIALS, Phase, Torrent};
+use super::{Action, IDLE, MAX_DIALS, NO_WAY_PAUSE, Phase, Torrent};
 use crate::choker::{Candidate, Choker};
 use crate::host::Host;
 use crate::messages::{Command, Shortage};
@@ -23,7 +23,7 @@ impl Torrent {
     /// Connects to more peers, if there is room and use for them.
     pub(super) fn dial(&mut self, now: Instant, actions: &mut Vec<Action>) {
         let over = self.leaving.is_some() || matches!(self.phase, Phase::Done | Phase::Stalled);
-        if over || now < self.dial_at {
+        if over || now < self.dial_at || self.address_gone.is_some() {
             return;
         }
         let asked = actions.iter().filter(|a| matches!(a, Action::Dial(_)));
@@ -33,7 +33,9 @@ impl Torrent {
         let mut all = peers.clone().count() + asked;
         let mut ours = peers.filter(|peer| !peer.incoming).count() + asked;
         let room = self.places_for_one_side();
-        while dialling < MAX_DIALS && ours < room && all < self.setup.max_peers {
+        // Where there is no way out, one finds out when there is again.
+        let most = self.no_way.as_ref().map_or(MAX_DIALS, |_| 1);
+        while dialling < most && ours < room && all < self.setup.max_peers {
             let Some(addr) = self.swarm.next(now) else {
                 return;
             };
@@ -98,6 +100,25 @@ impl Torrent {
     pub(super) fn on_short(&mut self, shortage: Shortage, now: Instant) {
         self.short = Some(shortage);
         self.dial_at = now + SHORT_PAUSE;
+    }
+
+    /// Nobody can be reached from here, for the reason `why`: it is tried again after a pause.
+    pub(super) fn on_no_way(&mut self, why: &str, now: Instant) {
+        self.no_way = Some(why.to_owned());
+        self.dial_at = now + NO_WAY_PAUSE;
+    }
+
+    /// The address of `--bind` is gone, as this says, or is there.
+    pub fn on_address(&mut self, gone: Option<&str>, now: Instant) {
+        if gone.is_none() && self.address_gone.is_some() {
+            (self.no_way, self.dial_at) = (None, now);
+        }
+        self.address_gone = gone.map(str::to_owned);
+    }
+
+    /// What is not asked because of `--proxy`: "2 trackers, the DHT".
+    pub fn set_shut_out(&mut self, shut_out: String) {
+        self.shut_out = shut_out;
     }
 
     /// How many connections there are, those that are being made and web seeds among them.

@@ -59,8 +59,15 @@ impl Torrent {
         {
             return self.what_is_learnt(n);
         }
+        let nobody = connected.clone().count() == 0;
         let mut idle = Idle {
             short: self.short,
+            no_way: match &self.address_gone {
+                None if nobody => self.no_way.as_deref(),
+                gone => gone.as_deref(),
+            },
+            shut_out: &self.shut_out,
+            proxy: self.setup.door.proxy.as_ref(),
             known: self.swarm.counts(),
             trackers: self.announcer.summary(),
             tracker_error: self.announcer.last_errors().next(),

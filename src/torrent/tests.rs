@@ -38,6 +38,7 @@ fn setup(layout: Arc<Layout>, have: Bitfield) -> Setup {
         pex: true,
         dht: false,
         lsd: true,
+        door: Door::default(),
         port: 6881,
         max_peers: 50,
         sequential: false,

@@ -8,6 +8,7 @@ use super::peers::Peer;
 use super::webseeds::WebSeedIndex;
 use super::{Action, Phase, Torrent, detail};
 use crate::types::PeerKey;
+use crate::url::shown;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Instant;
 
@@ -49,12 +50,14 @@ impl Torrent {
         why: String,
         actions: &mut Vec<Action>,
     ) {
+        let Some(index) = self.peers.get(&key).and_then(|peer| peer.web) else {
+            return;
+        };
+        let name = self.web_seed_name(index);
         let Some(peer) = self.peers.get_mut(&key) else {
             return;
         };
-        let Some(index) = peer.web else { return };
-        let url = self.web_seeds.url(index);
-        let text = format!("web seed {url}: does not give file {}: {why}", file + 1);
+        let text = format!("{name}: does not give file {}: {why}", file + 1);
         actions.push(detail(1, text));
         self.web_seeds.lacks(index, file, why);
         peer.have = self.web_seeds.pieces(index, &self.content.layout);
@@ -83,6 +86,6 @@ impl Torrent {
 
     /// What the user is told that it is.
     pub(super) fn web_seed_name(&self, index: WebSeedIndex) -> String {
-        format!("web seed {}", self.web_seeds.url(index))
+        format!("web seed {}", shown(self.web_seeds.url(index)))
     }
 }

@@ -105,8 +105,9 @@ impl WebSeeds {
     pub fn warning(&self) -> Option<String> {
         let first = self.skipped.first()?;
         Some(format!(
-            "{} left out, being no http:// or https:// URL: {first:?}{}",
+            "{} left out, being no http:// or https:// URL: {:?}{}",
             human::count(self.skipped.len() as u64, "web seed"),
+            url::shown(first),
             if self.skipped.len() > 1 { ", ..." } else { "" }
         ))
     }

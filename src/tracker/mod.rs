@@ -14,16 +14,19 @@ mod http;
 mod udp;
 pub mod udp_packets;
 
-use crate::announce::{
-    AnnounceEvent, AnnounceReply, AnnounceRequest, TrackerError, Trouble, origin,
-};
+use crate::announce::{AnnounceEvent, AnnounceReply, AnnounceRequest, TrackerError, Trouble};
 use crate::announcer::TrackerIndex;
+use crate::door::Door;
+use crate::door::http::Barred;
+use crate::reach::Reach;
 use crate::threads::{self, NoThread};
+use crate::url::{self, shown};
 use crossbeam_channel::Receiver;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
+use ureq::http::Uri;
 
 /// Stack of a tracker's thread, bytes: a TLS handshake with a chain of four certificates
 /// needed less than 160 KiB, in a debug build.
@@ -36,8 +39,10 @@ const LEFT_OUT: u32 = 8;
 /// How a tracker's thread goes about an announce.
 #[derive(Clone, Debug)]
 pub struct TrackerSettings {
-    /// The local address to announce from; `None`: the system chooses.
-    pub bind: Option<IpAddr>,
+    /// From where, and through what, it is asked.
+    pub door: Door,
+    /// The nearest address that may be dialled, by who named the tracker.
+    pub nearest: Reach,
     /// For an HTTP tracker to take the connection, TLS included.
     pub connect_timeout: Duration,
     /// For a whole HTTP announce, redirects included.
@@ -54,7 +59,8 @@ pub struct TrackerSettings {
 impl Default for TrackerSettings {
     fn default() -> Self {
         Self {
-            bind: None,
+            door: Door::default(),
+            nearest: Reach::World,
             connect_timeout: Duration::from_secs(10),
             http_timeout: Duration::from_secs(20),
             udp_waits: [5, 10, 20].map(Duration::from_secs).to_vec(),
@@ -75,6 +81,14 @@ impl Family {
         match ip {
             IpAddr::V4(_) => Self::V4,
             IpAddr::V6(_) => Self::V6,
+        }
+    }
+
+    /// The address that stands for all of them.
+    fn anywhere(self) -> IpAddr {
+        match self {
+            Self::V4 => Ipv4Addr::UNSPECIFIED.into(),
+            Self::V6 => Ipv6Addr::UNSPECIFIED.into(),
         }
     }
 
@@ -133,7 +147,7 @@ pub fn spawn(
     let thread = Builder::new()
         .name(format!("tracker {}", index.0))
         .stack_size(STACK);
-    let (tracker, report_end) = (origin(&url), report.clone());
+    let (tracker, report_end) = (shown(&url), report.clone());
     let work = move || run(&url, settings, &requests, |result| report(index, result));
     let lost = move || {
         let trouble = Trouble::Fault;
@@ -148,9 +162,11 @@ fn run(
     requests: &Receiver<AnnounceRequest>,
     report: impl Fn(Result<AnnounceReply, TrackerError>),
 ) {
-    let mut families = Families::new(settings.bind);
+    // A proxy chooses by itself, so it is asked once.
+    let is_proxied = is_proxied(url, &settings.door);
+    let mut families = Families::new(&settings.door, is_proxied);
     let fail = |trouble| {
-        let tracker = origin(url);
+        let tracker = shown(url);
         report(Err(TrackerError { tracker, trouble }));
     };
     let mut tracker = match Tracker::new(url, settings) {
@@ -187,11 +203,13 @@ struct Families {
 }
 
 impl Families {
-    fn new(bind: Option<IpAddr>) -> Self {
-        let all = match bind {
-            None => vec![Family::V4, Family::V6],
-            Some(ip) => vec![Family::of(ip)],
-        };
+    /// A proxy connects over whichever it likes.
+    fn new(door: &Door, is_proxied: bool) -> Self {
+        let mut all = vec![Family::V4, Family::V6];
+        all.retain(|family| door.may_reach(family.anywhere()));
+        if is_proxied {
+            all.truncate(1);
+        }
         Self {
             all,
             left_out: None,
@@ -236,6 +254,26 @@ impl Families {
             }
         };
         Ok(())
+    }
+}
+
+/// That our own rules are against it, and what the user may do.
+fn barred(barred: &Barred) -> Trouble {
+    let way = match barred {
+        Barred::TooNear(_) => "; if it is what you want, name it with -t",
+        _ => "",
+    };
+    Trouble::Barred(format!("{barred}{way}"))
+}
+
+/// Whether `url` is asked by a proxy, or should be and can't.
+fn is_proxied(url: &str, door: &Door) -> bool {
+    let uri = url::requestable(url).parse::<Uri>().ok();
+    let host = uri.as_ref().and_then(Uri::host).unwrap_or_default();
+    match url::scheme(url).map(str::to_ascii_lowercase).as_deref() {
+        Some("http") => door.http_proxy(host, false) != Ok(None),
+        Some("https") => door.http_proxy(host, true) != Ok(None),
+        _ => false,
     }
 }
 

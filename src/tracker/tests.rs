@@ -15,6 +15,13 @@ const PEERS_GZIP: &[u8] = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\x4b\xb1\xb0
     \xcc\x2b\x49\x2d\x2a\x4b\xcc\xc9\xb4\x34\x30\x48\x35\xb5\x2a\x48\x4d\x2d\x2a\x36\xb3\xaa\
     \x67\x60\x60\x94\x7a\x98\x0a\x00\x49\x74\x3a\x56\x20\x00\x00\x00";
 
+fn from(bind: Option<IpAddr>) -> Door {
+    Door {
+        bind,
+        ..Door::default()
+    }
+}
+
 fn request(event: AnnounceEvent) -> AnnounceRequest {
     AnnounceRequest {
         info_hash: InfoHash([0xaa; 20]),
@@ -31,13 +38,21 @@ fn request(event: AnnounceEvent) -> AnnounceRequest {
 }
 
 /// So short a patience that a test of a time-out takes no time.
+/// Those for trackers on this machine.
+fn settings() -> TrackerSettings {
+    TrackerSettings {
+        nearest: Reach::Machine,
+        ..TrackerSettings::default()
+    }
+}
+
 fn impatient() -> TrackerSettings {
     let wait = Duration::from_millis(150);
     TrackerSettings {
         http_timeout: wait,
         udp_waits: vec![wait; 2],
         short_timeout: wait,
-        ..TrackerSettings::default()
+        ..settings()
     }
 }
 
@@ -126,7 +141,7 @@ fn http_answers() {
         (
             "redirect for ever",
             (0..11).map(|_| redirect()).collect(),
-            Err("can't be reached"),
+            Err("redirects too many times"),
         ),
         (
             "status 400 with a reason",
@@ -182,7 +197,7 @@ fn http_answers() {
     ];
     for (name, script, expected) in cases {
         let (url, _heads) = http_tracker(script);
-        let reports = announce(&url, TrackerSettings::default(), &[Started]);
+        let reports = announce(&url, settings(), &[Started]);
         let [report] = &reports[..] else {
             panic!("{name}: {reports:?}");
         };
@@ -200,8 +215,8 @@ fn http_requests() {
     let script = vec![answer("200 OK", first), answer("200 OK", PEERS)];
     let (url, heads) = http_tracker(script);
     let settings = TrackerSettings {
-        bind: cfg!(target_os = "linux").then_some([127, 0, 0, 7].into()),
-        ..TrackerSettings::default()
+        door: from(cfg!(target_os = "linux").then_some([127, 0, 0, 7].into())),
+        ..settings()
     };
     let reports = announce(&url, settings, &[Started, Periodic]);
     assert_eq!(
@@ -239,11 +254,11 @@ fn http_trackers_that_dawdle() {
     for bind in [None, Some([127, 0, 0, 1].into())] {
         for (name, serve) in [("drip", drip()), ("silent", silent())] {
             let settings = TrackerSettings {
-                bind,
+                door: from(bind),
                 ..impatient()
             };
             let (url, _heads) = http_tracker(vec![serve]);
-            let expected = format!("tracker {} did not answer within 0.15 s", origin(&url));
+            let expected = format!("tracker {} did not answer within 0.15 s", shown(&url));
             assert_eq!(
                 announce(&url, settings, &[Stopped]),
                 [Err(expected)],
@@ -270,10 +285,11 @@ fn nobody_there() {
             format!("udp://{udp}/announce"),
         ] {
             let settings = TrackerSettings {
-                bind,
+                door: from(bind),
+                nearest: Reach::Machine,
                 ..TrackerSettings::default()
             };
-            let expected = format!("tracker {} refused the connection", origin(&url));
+            let expected = format!("tracker {} refused the connection", shown(&url));
             assert_eq!(announce(&url, settings, &[Started]), [Err(expected)]);
         }
     }
@@ -394,7 +410,7 @@ fn udp_answers() {
     ];
     for (name, script, expected) in cases {
         let url = udp_tracker("127.0.0.1:0", script);
-        let expected = expected.map_err(|why| format!("tracker {} {why}", origin(&url)));
+        let expected = expected.map_err(|why| format!("tracker {} {why}", shown(&url)));
         let mut settings = impatient();
         if expected.is_ok() {
             // However slow this machine is today, the later packets get through.
@@ -416,7 +432,7 @@ fn udp_connection_ids_are_kept_until_a_failure() {
         }
     });
     let events = [Started, Periodic, Periodic, Stopped];
-    let reports = announce(&url, TrackerSettings::default(), &events);
+    let reports = announce(&url, settings(), &events);
     let ok: Vec<_> = reports.iter().map(Result::is_ok).collect();
     assert_eq!(ok, [true, false, true, true]);
     assert_eq!(
@@ -437,7 +453,7 @@ fn udp_over_ipv6() {
         vec![answer]
     });
     assert_eq!(
-        announce(&url, TrackerSettings::default(), &[Started]),
+        announce(&url, settings(), &[Started]),
         [Ok("[[::1]:80]".to_owned())]
     );
 }
@@ -463,7 +479,7 @@ fn each_family_is_asked() {
     ];
     for (v4, v6, further, why) in cases {
         let mut reports = Vec::new();
-        let result = Families::new(None).over_each(
+        let result = Families::new(&Door::default(), false).over_each(
             |family, _| match family {
                 Family::V4 => v4(),
                 Family::V6 => v6(),
@@ -478,7 +494,7 @@ fn each_family_is_asked() {
 /// A dead IPv6 must not hold up each announce; but it may come to life.
 #[test]
 fn a_silent_family_is_left_out_for_a_while() {
-    let mut families = Families::new(None);
+    let mut families = Families::new(&Door::default(), false);
     let mut ask = |v4_answers: bool| {
         let mut asked = Vec::new();
         let result = families.over_each(
@@ -528,7 +544,7 @@ fn a_thread_that_dies() {
     let thread = spawn(url, TrackerIndex(3), settings, asked, fail_at_first).unwrap();
     requests.send(request(AnnounceEvent::Started)).unwrap();
     assert!(thread.join().is_err());
-    let told = "tracker gopher://t.example can't be asked just now: \
+    let told = "tracker gopher://t.example/… can't be asked just now: \
                 a fault of storrent's own ended its thread";
     let all: Vec<_> = reports.iter().collect();
     assert_eq!(all, [(TrackerIndex(3), told.to_owned())]);

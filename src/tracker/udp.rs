@@ -8,8 +8,10 @@
 use super::udp_packets::{self as packets, Answer};
 use super::{Family, TrackerSettings, trouble_of};
 use crate::announce::{AnnounceReply, AnnounceRequest, Trouble};
+use crate::door::http::Barred;
+use crate::reach::Reach;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, ToSocketAddrs, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 /// How long a connection id is used: it lives for 60 s, and an announce takes a while.
@@ -82,14 +84,22 @@ impl UdpTracker {
     }
 
     fn open(&self, family: Family) -> Result<Session, Trouble> {
-        let mut addresses = self.host.to_socket_addrs().map_err(Trouble::Unreachable)?;
-        let to = addresses.find(|to| family.holds(to));
-        let to = to.ok_or(Trouble::UnknownHost)?;
-        let from = self.settings.bind.unwrap_or(match family {
-            Family::V4 => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-            Family::V6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-        });
-        let socket = UdpSocket::bind((from, 0)).map_err(Trouble::Unreachable)?;
+        let door = &self.settings.door;
+        let addresses = door.look_up(&self.host).map_err(Trouble::Unreachable)?;
+        let addresses: Vec<_> = addresses
+            .into_iter()
+            .filter(|to| family.holds(to))
+            .collect();
+        let is_allowed = |to: &&SocketAddr| Reach::of(to.ip()) >= self.settings.nearest;
+        let to = match (addresses.iter().find(is_allowed), addresses.is_empty()) {
+            (Some(to), _) => to,
+            (None, true) => return Err(Trouble::UnknownHost),
+            (None, false) => {
+                return Err(super::barred(&Barred::TooNear(self.host.clone())));
+            }
+        };
+        let socket = door.udp(family == Family::V6, 0);
+        let socket = socket.map_err(Trouble::Unreachable)?;
         socket.connect(to).map_err(Trouble::Unreachable)?;
         Ok(Session {
             family,

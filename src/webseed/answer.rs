@@ -7,6 +7,7 @@
 //! Pure.
 
 use super::request::PURPOSE;
+use crate::door::http::{Barred, Hop};
 use crate::human;
 use crate::threads::{self, NoThread};
 use std::time::Duration;
@@ -23,8 +24,8 @@ pub const MAX_PAUSE: Duration = Duration::from_secs(3600);
 /// A range to ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asked {
-    /// The file's URL.
-    pub url: String,
+    /// The file's URL, and who named it.
+    pub hop: Hop,
     /// The first byte within the file.
     pub offset: u64,
     /// How many bytes.
@@ -74,6 +75,9 @@ pub enum WebSeedError {
     /// To what is no HTTP URL.
     #[error("the server redirects to {0:?}, which is no HTTP URL")]
     BadRedirect(String),
+    /// Our own rules are against it.
+    #[error(transparent)]
+    Barred(Barred),
     /// What the torrent calls a URL.
     #[error("the URL makes no sense: {0}")]
     BadUrl(String),
@@ -121,6 +125,7 @@ impl WebSeedError {
         match self {
             Self::Busy { pause, .. } => *pause,
             Self::NothingHere => Some(MAX_PAUSE),
+            Self::Barred(barred) if barred.is_for_the_user() => Some(MAX_PAUSE),
             _ => None,
         }
     }
@@ -193,7 +198,7 @@ mod tests {
             .iter()
             .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()));
         let asked = Asked {
-            url: String::new(),
+            hop: Hop::new("", crate::reach::Reach::World),
             offset,
             len: 10,
             file_len: 10 << 20,

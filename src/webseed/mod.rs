@@ -29,10 +29,13 @@ pub mod backlog;
 pub mod pace;
 pub mod request;
 
+use crate::door::Door;
+use crate::door::http::Hop;
 use crate::human;
 use crate::layout::{Layout, PieceIndex, spans_of};
 use crate::messages::{Asking, Command, PeerEvent};
 use crate::peer::{FromPeer, Order, ToMain, spawn_link};
+use crate::reach::Reach;
 use crate::storage::{Files, Storage, StorageError};
 use crate::threads::NoThread;
 use crate::types::PeerKey;
@@ -44,7 +47,6 @@ use pace::Pace;
 use request::{Answer, Client};
 use std::collections::BTreeSet;
 use std::io::IoSlice;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -76,8 +78,10 @@ pub struct WebSeed {
     pub storage: Arc<Storage>,
     /// How many files the thread may keep open.
     pub max_open: usize,
-    /// The local address to connect from; `None`: the system chooses.
-    pub bind: Option<IpAddr>,
+    /// From where, and through what, it is asked.
+    pub door: Door,
+    /// The nearest address that may be dialled, by who named it.
+    pub nearest: Reach,
 }
 
 impl WebSeed {
@@ -127,6 +131,11 @@ pub fn spawn(
         // What was received is not thrown away because the server fails.
         thread.tell_stored();
         thread.tell_traffic();
+        if let Err(WebSeedError::Barred(barred)) = &end
+            && barred.is_for_the_user()
+        {
+            thread.tell(PeerEvent::Barred(barred.to_string()));
+        }
         if let Some(pause) = end.as_ref().err().and_then(WebSeedError::pause) {
             thread.tell(PeerEvent::ComeBack(pause));
         }
@@ -165,7 +174,7 @@ struct Thread {
     pace: Pace,
     underway: Option<Underway>,
     /// Where a file was found that the server had redirected for.
-    moved: Option<(usize, String)>,
+    moved: Option<(usize, Hop)>,
     /// Whether main was asked for work.
     work: Asking,
     /// The last request was answered, as far as the answer went.
@@ -184,7 +193,7 @@ struct Thread {
 impl Thread {
     fn new(seed: WebSeed, to_main: ToMain) -> Self {
         Self {
-            client: Client::new(seed.bind),
+            client: Client::new(seed.door.clone()),
             files: seed.storage.files(seed.max_open),
             backlog: Backlog::new(seed.layout().clone()),
             seed,
@@ -254,9 +263,9 @@ impl Thread {
         let found = self.moved.as_ref().filter(|(file, _)| *file == run.file);
         let range = self.seed.layout().file_range(run.file);
         let asked = Asked {
-            url: match found {
-                Some((_, url)) => url.clone(),
-                None => self.seed.url_of(run.file),
+            hop: match found {
+                Some((_, hop)) => hop.clone(),
+                None => Hop::new(&self.seed.url_of(run.file), self.seed.nearest),
             },
             offset: run.offset,
             len: run.len,
@@ -317,8 +326,8 @@ impl Thread {
             Ok(Answer::Begun { first, moved }) => {
                 let file = underway.asked.file;
                 underway.at = self.seed.layout().file_range(file).start + first;
-                if let Some(url) = moved {
-                    self.moved = Some((file, url));
+                if let Some(hop) = moved {
+                    self.moved = Some((file, hop));
                 }
                 Ok(())
             }

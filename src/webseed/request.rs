@@ -11,15 +11,14 @@
 //! which a hostile server need not ever come to.
 
 use super::answer::{Asked, WebSeedError, judge};
-use crate::door::http::{self, USER_AGENT};
+use crate::door::Door;
+use crate::door::http::{self, Hop, MAX_REDIRECTS, Redirect, barred};
 use crate::threads::{self, NoThread};
-use crate::url;
+use crate::url::{self, shown};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::io::{self, Read};
-use std::net::IpAddr;
 use std::time::Duration;
 use ureq::http::Response;
-use ureq::http::header::LOCATION;
 use ureq::{Agent, Body};
 
 /// How long the server may take for the connection.
@@ -27,9 +26,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long it may be silent.
 const SILENCE: Duration = Duration::from_secs(20);
-
-/// Redirects followed in a request.
-const MAX_REDIRECTS: usize = 10;
 
 /// A redirect's page up to so many bytes is read, which leaves the connection usable.
 const MAX_PAGE: u64 = 16 << 10;
@@ -56,8 +52,8 @@ pub enum Answer {
     Begun {
         /// The first byte that follows, within the file.
         first: u64,
-        /// The URL where it was found in the end, if that is another.
-        moved: Option<String>,
+        /// Where it was found in the end, if that is elsewhere.
+        moved: Option<Hop>,
     },
     /// The next bytes.
     Bytes(Vec<u8>),
@@ -70,15 +66,15 @@ pub enum Answer {
 /// Makes the requests to one web seed, one at a time, over connections that are kept.
 /// Dropped, it hangs up.
 pub struct Client {
-    agent: Agent,
-    bind: Option<IpAddr>,
+    client: http::Client,
+    door: Door,
 }
 
 impl Client {
-    /// Connects from the address `bind`, if one is given.
-    pub fn new(bind: Option<IpAddr>) -> Self {
-        let agent = agent(bind);
-        Self { agent, bind }
+    /// Talks as the door does.
+    pub fn new(door: Door) -> Self {
+        let client = client(&door);
+        Self { client, door }
     }
 
     /// Begins a request.
@@ -86,10 +82,10 @@ impl Client {
     /// # Errors
     /// If the system has no thread left.
     pub fn ask(&self, asked: Asked) -> Result<Receiver<Answer>, NoThread> {
-        let agent = self.agent.clone();
+        let client = self.client.clone();
         let (tell, answers) = bounded(CHUNKS);
         let request = move || {
-            let last = match perform(&agent, asked, &tell) {
+            let last = match perform(&client, asked, &tell) {
                 Ok(()) => Answer::Over,
                 Err(error) => Answer::Failed(error),
             };
@@ -106,35 +102,31 @@ impl Client {
 
     /// Ends the request that is under way; its thread ends by itself.
     pub fn hang_up(&mut self) {
-        std::mem::replace(&mut self.agent, agent(self.bind)).shutdown();
+        std::mem::replace(&mut self.client, client(&self.door)).shutdown();
     }
 }
 
 impl Drop for Client {
     fn drop(&mut self) {
-        self.agent.clone().shutdown();
+        self.client.shutdown();
     }
 }
 
-fn agent(bind: Option<IpAddr>) -> Agent {
+fn client(door: &Door) -> http::Client {
     let config = Agent::config_builder()
-        .user_agent(USER_AGENT)
         .accept_encoding("identity")
-        .http_status_as_error(false)
-        .max_redirects(0)
-        .max_redirects_will_error(false)
         .max_response_header_size(MAX_HEAD)
         .output_buffer_size(MAX_HEAD)
         .timeout_connect(Some(CONNECT_TIMEOUT))
         .timeout_recv_response(Some(SILENCE))
         .timeout_per_read(Some(SILENCE))
         .timeout_per_write(Some(SILENCE));
-    http::agent(config, bind)
+    http::Client::new(config, door)
 }
 
 /// Asks, and tells what comes, up to the last byte that was asked for.
-fn perform(agent: &Agent, asked: Asked, tell: &Sender<Answer>) -> Result<(), WebSeedError> {
-    let (mut response, moved) = find(agent, &asked)?;
+fn perform(client: &http::Client, asked: Asked, tell: &Sender<Answer>) -> Result<(), WebSeedError> {
+    let (mut response, moved) = find(client, &asked)?;
     let first = judge(response.status().as_u16(), response.headers(), &asked)?;
     let mut left = asked.offset + asked.len - first;
     let is_exact = response.body().content_length() == Some(left);
@@ -160,23 +152,25 @@ fn perform(agent: &Agent, asked: Asked, tell: &Sender<Answer>) -> Result<(), Web
     Ok(())
 }
 
-/// Follows redirects to a server that does not redirect; and the URL, if there were any.
-fn find(agent: &Agent, asked: &Asked) -> Result<(Response<Body>, Option<String>), WebSeedError> {
+/// Follows redirects to a server that does not redirect; and where that is, if there were
+/// any.
+fn find(
+    client: &http::Client,
+    asked: &Asked,
+) -> Result<(Response<Body>, Option<Hop>), WebSeedError> {
     let range = format!("bytes={}-{}", asked.offset, asked.offset + asked.len - 1);
-    let mut url = asked.url.clone();
-    if url.len() > url::MAX_LEN {
+    let mut hop = asked.hop.clone();
+    if hop.url().len() > url::MAX_LEN {
         return Err(WebSeedError::BadUrl("it is too long".into()));
     }
     for redirects in 0..=MAX_REDIRECTS {
-        let request = agent.get(&url).header("Range", &range);
-        let mut response = request.call().map_err(failed)?;
-        if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
-            return Ok((response, (redirects > 0).then_some(url)));
-        }
-        let to = response.headers().get(LOCATION).map(|to| to.as_bytes());
-        let to = String::from_utf8_lossy(to.unwrap_or_default()).into_owned();
-        let next = url::redirected(&url, &to);
-        url = next.ok_or_else(|| WebSeedError::BadRedirect(to.chars().take(100).collect()))?;
+        let asked = client.ask(&hop, |request| request.header("Range", &range));
+        let mut response = asked.map_err(failed)?;
+        hop = match hop.redirect(&response) {
+            Redirect::None => return Ok((response, (redirects > 0).then_some(hop))),
+            Redirect::To(next) => next,
+            Redirect::Elsewhere(to) => return Err(WebSeedError::BadRedirect(shown(&to))),
+        };
         let body = response.body_mut();
         if body.content_length().is_some_and(|len| len <= MAX_PAGE) {
             let _ = io::copy(&mut body.as_reader(), &mut io::sink());
@@ -186,6 +180,10 @@ fn find(agent: &Agent, asked: &Asked) -> Result<(Response<Body>, Option<String>)
 }
 
 fn failed(error: ureq::Error) -> WebSeedError {
+    let error = match barred(error) {
+        Ok(barred) => return WebSeedError::Barred(barred),
+        Err(error) => error,
+    };
     match error {
         ureq::Error::Io(error) => WebSeedError::Connection(error.to_string()),
         ureq::Error::Timeout(_) => WebSeedError::Connection("no answer in time".into()),

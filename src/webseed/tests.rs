@@ -101,7 +101,11 @@ impl Scene {
             multi_file: true,
             storage: storage.clone(),
             max_open: 2,
-            bind: Some(Ipv4Addr::LOCALHOST.into()),
+            door: Door {
+                bind: Some(Ipv4Addr::LOCALHOST.into()),
+                ..Door::default()
+            },
+            nearest: Reach::Machine,
         };
         let ((orders, to_obey), (tell, events)) = (unbounded(), unbounded());
         spawn(PeerKey(7), seed, to_obey, tell).unwrap();
@@ -390,7 +394,7 @@ fn files_that_are_not_there_are_told_one_by_one() {
         ("redirects too many times", |_| {
             response("302 Found", "Location: /pub/again\r\n", b"here")
         }),
-        ("\"file:///etc/passwd\", which is no HTTP URL", |_| {
+        ("\"file:///…\", which is no HTTP URL", |_| {
             response("301 Moved", "Location: file:///etc/passwd\r\n", b"")
         }),
         ("\"\", which is no HTTP URL", |_| {
@@ -488,7 +492,8 @@ fn where_a_file_is() {
             multi_file,
             storage,
             max_open: 1,
-            bind: None,
+            door: Door::default(),
+            nearest: Reach::Machine,
         };
         [0, 1].map(|file| seed.url_of(file * 2))
     };

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use storrent::bitfield::Bitfield;
 use storrent::config::Afterwards;
+use storrent::door::Door;
 use storrent::layout::{Layout, PieceIndex, RawBlock};
 use storrent::messages::{Command, PeerEvent, Surveyed, Verdict};
 use storrent::peer::learner::{Learner, MAX_MESSAGE};
@@ -92,6 +93,7 @@ impl Rig {
             }),
             trackers: Vec::new(),
             web_seeds: Vec::new(),
+            door: Door::default(),
             port: 6881,
             max_peers: 5,
             pex: true,

@@ -11,7 +11,7 @@ use super::content::Torrent;
 use super::network::TRACKER;
 use super::program::exit_of;
 use crossbeam_channel::Receiver;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -273,6 +273,11 @@ impl Process {
         if self.exit.recv_timeout(Duration::from_secs(20)).is_err() {
             let _ = kill_process(self.pid, Signal::KILL);
         }
+    }
+
+    /// Kills it and the other processes of its group, of which it must be the first.
+    pub fn kill_group(&self) {
+        let _ = kill_process_group(self.pid, Signal::KILL);
     }
 }
 

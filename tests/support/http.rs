@@ -44,7 +44,15 @@ impl HttpServer {
     pub fn start(
         answer: impl Fn(&Request, &mut TcpStream) -> io::Result<()> + Send + Sync + 'static,
     ) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::start_at("127.0.0.1:0", answer)
+    }
+
+    /// The same on another local address; port 0 is any free one.
+    pub fn start_at(
+        address: &str,
+        answer: impl Fn(&Request, &mut TcpStream) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
         let addr = listener.local_addr().unwrap();
         let answer = std::sync::Arc::new(answer);
         thread::spawn(move || {

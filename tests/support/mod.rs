@@ -14,8 +14,10 @@
 //! | [`wire`], [`peer`] | the peer protocol, and scripted peers that speak it well or badly |
 //! | [`dht`] | scripted nodes of the DHT |
 //! | [`place`] | a temporary folder with a torrent, as most tests begin |
+//! | [`proxy`] | scripted proxies |
 //! | [`disk`] | a disk that is soon full |
-//! | [`network`], [`clients`], [`nginx`] | real clients and servers, in a network of their own |
+//! | [`network`], [`clients`], [`nginx`], [`real_proxies`] | real clients and servers, in a network of their own |
+//! | [`trap`] | a machine whose every packet is looked at as it leaves |
 
 // Each test file compiles all of this and uses a part of it.
 #![allow(dead_code)]
@@ -31,7 +33,10 @@ pub mod nginx;
 pub mod peer;
 pub mod place;
 pub mod program;
+pub mod proxy;
+pub mod real_proxies;
 pub mod tracker;
+pub mod trap;
 pub mod wire;
 
 use std::time::Duration;
@@ -58,6 +63,11 @@ impl Gate {
     /// Lets everybody through.
     pub fn open(&self) {
         self.closed.lock().unwrap().take();
+    }
+
+    /// Whether it is open.
+    pub fn is_open(&self) -> bool {
+        self.closed.lock().unwrap().is_none()
     }
 
     /// Waits until it is open.

@@ -88,6 +88,12 @@ impl Storrent {
         self
     }
 
+    /// Sets a variable of its environment.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
     /// Adds `--peer` for each of these.
     pub fn peers(self, peers: &[SocketAddr]) -> Self {
         let options = peers.iter().flat_map(|p| ["--peer".into(), p.to_string()]);

@@ -60,8 +60,16 @@ pub struct FakeTracker {
 impl FakeTracker {
     /// An HTTP tracker.
     pub fn start(reply: impl Fn(&Announce) -> Reply + Send + Sync + 'static) -> Self {
+        Self::start_at("127.0.0.1:0", reply)
+    }
+
+    /// The same on another local address; port 0 is any free one.
+    pub fn start_at(
+        address: &str,
+        reply: impl Fn(&Announce) -> Reply + Send + Sync + 'static,
+    ) -> Self {
         let (sender, announces) = unbounded();
-        let server = HttpServer::start(move |request, stream| {
+        let server = HttpServer::start_at(address, move |request, stream| {
             let announce = announce_of(&request.target);
             let reply = reply(&announce);
             // First noted, then answered: what a client has an answer to is on record.
@@ -91,7 +99,12 @@ impl FakeTracker {
 
     /// A UDP tracker that always names these peers.
     pub fn udp(peers: Vec<SocketAddr>) -> Self {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        Self::udp_at("127.0.0.1:0", peers)
+    }
+
+    /// The same on another local address; port 0 is any free one.
+    pub fn udp_at(address: &str, peers: Vec<SocketAddr>) -> Self {
+        let socket = UdpSocket::bind(address).unwrap();
         let url = format!("udp://{}/announce", socket.local_addr().unwrap());
         let (sender, announces) = unbounded();
         std::thread::spawn(move || {

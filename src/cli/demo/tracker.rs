@@ -18,11 +18,12 @@
 //! [BEP 23]: https://www.bittorrent.org/beps/bep_0023.html
 
 use crate::announce::AnnounceEvent;
+use crate::door::Door;
 use crate::threads;
 use crate::types::InfoHash;
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle};
@@ -73,7 +74,7 @@ impl Tracker {
     /// # Errors
     /// If the system gives us no port or no thread.
     pub fn start(tell: impl Fn(Announced) + Send + 'static) -> io::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let listener = door().listen(0)?;
         let addr = listener.local_addr()?;
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
@@ -108,12 +109,17 @@ impl Drop for Tracker {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         // It sleeps in `accept`: a connection wakes it.
-        if TcpStream::connect(self.addr).is_ok()
+        if door().connect(self.addr, PATIENCE).is_ok()
             && let Some(thread) = self.thread.take()
         {
             let _ = thread.join();
         }
     }
+}
+
+/// Nothing leaves the machine.
+fn door() -> Door {
+    Door::at(Ipv4Addr::LOCALHOST)
 }
 
 /// Reads one request and answers it.

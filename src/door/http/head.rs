@@ -15,9 +15,40 @@
 //! up. So every head is written anew here, in the form that it takes. Bodies are never
 //! touched. [`super::mending`] is the only user. Pure.
 //!
+//! One line is added, which no server can write: [`SENDER`], from how far the answer comes.
+//! Whoever follows a redirect has to know who sent it.
+//!
 //! [RFC 9112]: https://www.rfc-editor.org/rfc/rfc9112
 
+use crate::reach::Reach;
 use crate::url;
+
+/// The line that we add: from how far the answer comes. A server's own is left out.
+pub const SENDER: &str = "x-storrent-sender";
+
+/// What that line says of a reach.
+const WORDS: [(Reach, &str); 3] = [
+    (Reach::Machine, "machine"),
+    (Reach::LocalNetwork, "network"),
+    (Reach::World, "world"),
+];
+
+/// From how far an answer comes, by that line.
+pub fn sender(value: Option<&[u8]>) -> Reach {
+    let found = WORDS
+        .iter()
+        .find(|(_, word)| value == Some(word.as_bytes()));
+    found.map_or(Reach::World, |(reach, _)| *reach)
+}
+
+/// Puts that line into a head that was put right, behind its first line.
+pub fn add_sender(head: &mut Vec<u8>, sender: Reach) {
+    let word = WORDS.iter().find(|(reach, _)| *reach == sender);
+    let line = format!("{SENDER}: {}\r\n", word.map_or("", |(_, word)| word));
+    if let Some(end) = head.iter().position(|byte| *byte == b'\n') {
+        head.splice(end + 1..end + 1, line.into_bytes());
+    }
+}
 
 /// The most bytes of one head, those of interim answers before it counted, too.
 pub const MAX_HEAD: usize = 64 << 10;
@@ -169,6 +200,9 @@ fn mended(head: &[u8]) -> Vec<u8> {
     }
     let is_as_stored = is_as_stored(head, &fields);
     for mut field in fields {
+        if field.is(SENDER) {
+            continue;
+        }
         if field.is("location") {
             field.value = url::without_oddities(field.value.trim_ascii()).into_bytes();
         } else if field.is("content-encoding") {
@@ -332,6 +366,22 @@ mod tests {
         lines(b"PHP Notice: in line 3\r\n: b\r\nX : a\r\n", b"X: a\r\n");
         lines(b"X:a\nY:b\n", b"X: a\r\nY: b\r\n");
         lines(b"X: a\r\r\nY: \0b\x1bc\rd\r\n", b"X: a\r\nY: b c d\r\n");
+    }
+
+    #[test]
+    fn the_sender_is_our_word() {
+        lines(b"X-Storrent-Sender: machine\r\n x\r\nX: a\r\n", b"X: a\r\n");
+        for (reach, word) in WORDS {
+            let mut head = b"HTTP/1.1 200 OK\r\nX: a\r\n\r\nbody".to_vec();
+            add_sender(&mut head, reach);
+            let line = format!("HTTP/1.1 200 OK\r\nx-storrent-sender: {word}\r\nX: a");
+            assert!(head.starts_with(line.as_bytes()));
+            assert_eq!(sender(Some(word.as_bytes())), reach);
+        }
+        assert_eq!(
+            (sender(None), sender(Some(b"x"))),
+            (Reach::World, Reach::World)
+        );
     }
 
     #[test]

@@ -6,7 +6,8 @@
 //! end the bytes are kept here; all that follows goes its way without being looked at or
 //! copied.
 
-use super::head::{Collected, Collector, MAX_HEAD, TooLong};
+use super::head::{Collected, Collector, MAX_HEAD, TooLong, add_sender};
+use crate::reach::Reach;
 use ureq::Error;
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport};
 
@@ -19,11 +20,17 @@ impl<In: Transport> Connector<In> for Mending {
 
     fn connect(
         &self,
-        _details: &ConnectionDetails,
+        details: &ConnectionDetails,
         chained: Option<In>,
     ) -> Result<Option<Mended<In>>, Error> {
+        // The farthest of the addresses that it may be connected to. Of what a proxy looks
+        // up nothing is known, and so it is taken for the world.
+        let farthest = details.addrs.iter().map(|to| Reach::of(to.ip())).max();
+        let unseen = || Reach::of_host(details.uri.host().unwrap_or_default());
+        let sender = farthest.or_else(unseen).unwrap_or(Reach::World);
         Ok(chained.map(|connection| Mended {
             connection,
+            sender,
             stage: Stage::Body,
             ready: Vec::new(),
         }))
@@ -34,6 +41,8 @@ impl<In: Transport> Connector<In> for Mending {
 #[derive(Debug)]
 pub struct Mended<T> {
     connection: T,
+    /// From how far the server answers.
+    sender: Reach,
     stage: Stage,
     /// A head, and what came with it, that `ureq` is still to get.
     ready: Vec<u8>,
@@ -64,10 +73,12 @@ impl<T: Transport> Mended<T> {
             Ok(Collected::Part) if !is_end => {}
             Ok(Collected::Part) => {
                 self.ready = collector.end();
+                add_sender(&mut self.ready, self.sender);
                 self.stage = Stage::Body;
             }
             Ok(Collected::Whole(bytes)) => {
                 self.ready = bytes;
+                add_sender(&mut self.ready, self.sender);
                 self.stage = Stage::Body;
             }
             Ok(Collected::Foreign(bytes)) => {
@@ -128,7 +139,9 @@ impl<T: Transport> Transport for Mended<T> {
 
 #[cfg(test)]
 mod tests {
-    use crate::door::http;
+    use crate::door::Door;
+    use crate::door::http::{self, Hop};
+    use crate::reach::Reach;
     use std::io::{BufRead, BufReader, Write};
     use std::net::TcpListener;
     use std::thread;
@@ -157,9 +170,10 @@ mod tests {
             .max_redirects(0)
             .max_redirects_will_error(false)
             .http_status_as_error(false);
-        let agent = http::agent(config, None);
+        let client = http::Client::new(config, &Door::default());
+        let hop = Hop::new(&url, Reach::Machine);
         let ask = |_| {
-            let mut answer = agent.get(&url).call().unwrap();
+            let mut answer = client.ask(&hop, |request| request).unwrap();
             let x = answer
                 .headers()
                 .get("x")

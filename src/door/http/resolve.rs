@@ -13,24 +13,28 @@
 //!   then broken if DNS is silent. But it is one of our own threads that waits, a tracker's
 //!   or a request's, and main waits for none of those. A late answer is worth more than none.
 
+use super::rules::Rules;
+use crate::proxy::Proxy;
 use crate::threads::{self, fault};
 use crossbeam_channel::{RecvTimeoutError, bounded};
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::thread::Builder;
-use ureq::Error;
-use ureq::config::Config;
+use ureq::config::{Config, IpFamily};
 use ureq::http::Uri;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::NextTimeout;
 use ureq::unversioned::transport::time::Duration;
+use ureq::unversioned::transport::{ConnectionDetails, NextTimeout};
+use ureq::{Agent, Error};
 
 /// What the thread is for.
 const PURPOSE: &str = "look up the name of a web server";
 
-/// Looks names up without ever panicking.
+/// Looks names up without ever panicking, and only those that no proxy looks up. What may
+/// not be dialled is no address.
 #[derive(Debug)]
-pub struct Lookup;
+pub struct Lookup(pub Arc<Rules>);
 
 impl Resolver for Lookup {
     fn resolve(
@@ -39,22 +43,59 @@ impl Resolver for Lookup {
         config: &Config,
         timeout: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, Error> {
-        if timeout.after.is_not_happening() || names_an_address(uri) {
-            return look_up(uri, config);
+        let mut addresses = self.empty();
+        if self.0.proxy(uri)?.is_some() {
+            self.0.judge_unseen(uri)?;
+            return Ok(addresses);
         }
-        let (tell, found) = bounded(1);
-        let (theirs, settings) = (uri.clone(), config.clone());
-        let work = move || _ = tell.send(look_up(&theirs, &settings));
-        let thread = Builder::new().name("look-up".into());
-        // It has nobody to tell but us, and we hear of its end by the channel's.
-        if threads::spawn(thread, PURPOSE, work, || ()).is_err() {
-            return look_up(uri, config);
-        }
-        match found.recv_timeout(*timeout.after) {
-            Ok(result) => result,
-            Err(RecvTimeoutError::Timeout) => Err(Error::Timeout(timeout.reason)),
-            Err(RecvTimeoutError::Disconnected) => Err(io::Error::other(fault(PURPOSE)).into()),
-        }
+        let found = in_time(uri, config, timeout)?;
+        let allowed = self.0.allowed(uri, &found)?;
+        allowed.into_iter().for_each(|to| addresses.push(to));
+        Ok(addresses)
+    }
+}
+
+/// The addresses of a proxy, which is looked up by us. It is the user's word.
+///
+/// # Errors
+/// If it has none of a kind that we can use, or not in time.
+pub fn of_proxy(
+    proxy: &Proxy,
+    rules: &Rules,
+    details: &ConnectionDetails,
+) -> Result<Vec<SocketAddr>, Error> {
+    let host = match proxy.host.contains(':') {
+        true => format!("[{}]", proxy.host),
+        false => proxy.host.clone(),
+    };
+    let uri: Uri = format!("http://{host}:{}", proxy.port)
+        .parse()
+        .map_err(|_| Error::HostNotFound)?;
+    let family = match rules.door.bind {
+        None => IpFamily::Any,
+        Some(IpAddr::V4(_)) => IpFamily::Ipv4Only,
+        Some(IpAddr::V6(_)) => IpFamily::Ipv6Only,
+    };
+    let config = Agent::config_builder().ip_family(family).build();
+    Ok(in_time(&uri, &config, details.timeout)?.to_vec())
+}
+
+fn in_time(uri: &Uri, config: &Config, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, Error> {
+    if timeout.after.is_not_happening() || names_an_address(uri) {
+        return look_up(uri, config);
+    }
+    let (tell, found) = bounded(1);
+    let (theirs, settings) = (uri.clone(), config.clone());
+    let work = move || _ = tell.send(look_up(&theirs, &settings));
+    let thread = Builder::new().name("look-up".into());
+    // It has nobody to tell but us, and we hear of its end by the channel's.
+    if threads::spawn(thread, PURPOSE, work, || ()).is_err() {
+        return look_up(uri, config);
+    }
+    match found.recv_timeout(*timeout.after) {
+        Ok(result) => result,
+        Err(RecvTimeoutError::Timeout) => Err(Error::Timeout(timeout.reason)),
+        Err(RecvTimeoutError::Disconnected) => Err(io::Error::other(fault(PURPOSE)).into()),
     }
 }
 
@@ -79,8 +120,8 @@ fn names_an_address(uri: &Uri) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ureq::Agent;
-    use ureq::config::IpFamily;
+    use crate::door::Door;
+    use crate::reach::Reach;
 
     /// What `url` leads to, with a time limit or without.
     fn resolve(url: &str, family: IpFamily, limited: bool) -> Result<Vec<String>, Error> {
@@ -93,7 +134,11 @@ mod tests {
             after,
             ..NextTimeout::default()
         };
-        let found = Lookup.resolve(&url.parse().unwrap(), &config, timeout)?;
+        let rules = Arc::new(Rules {
+            door: Door::default(),
+            nearest: Reach::Machine,
+        });
+        let found = Lookup(rules).resolve(&url.parse().unwrap(), &config, timeout)?;
         Ok(found.iter().map(ToString::to_string).collect())
     }
 

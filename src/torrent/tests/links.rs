@@ -1,6 +1,7 @@
 //! Connections: who is welcome, who is dialled, who is wanted.
 
 use super::*;
+use crate::messages::EndKind;
 
 #[test]
 fn we_do_not_talk_to_ourselves() {
@@ -307,4 +308,60 @@ fn who_did_not_come_whole_hears_of_every_piece() {
         let hears = |n| told.contains(&Action::Send(key(n), Command::Had([piece].into())));
         assert_eq!([1, 2, 3].map(hears), [false, true, true], "{told:?}");
     }
+}
+
+/// The address of `--bind` goes away, and comes back: nobody is dialled meanwhile, and the
+/// user is told why.
+#[test]
+fn without_the_address_nobody_is_dialled() {
+    let mut rig = Rig::new(2, |_| {});
+    rig.torrent.on_address(Some("it is gone"), rig.now);
+    let mut actions = Vec::new();
+    rig.torrent
+        .on_addresses([addr(1)], Source::Tracker, rig.now, &mut actions);
+    actions.extend(rig.pass(Duration::from_secs(60)));
+    assert!(!actions.contains(&Action::Dial(addr(1))), "{actions:?}");
+    let why = rig.torrent.why_idle();
+    assert!(why.starts_with("it is gone; no peers"), "{why}");
+    rig.torrent.on_address(None, rig.now);
+    let actions = rig.pass(Duration::from_millis(100));
+    assert!(actions.contains(&Action::Dial(addr(1))), "{actions:?}");
+    assert!(rig.torrent.why_idle().starts_with("no peers"));
+}
+
+/// The proxy is gone: the pause is long, only one dial finds out whether it is back, and then
+/// all go on.
+#[test]
+fn without_a_way_out_one_dial_finds_out() {
+    let dialled = |actions: &[Action]| {
+        let dials = actions.iter().filter(|a| matches!(a, Action::Dial(_)));
+        dials.count()
+    };
+    let end = |kind| {
+        let text = "the proxy is gone".into();
+        PeerEvent::Closed(crate::messages::End { kind, text })
+    };
+    let mut rig = Rig::new(2, |_| {});
+    let mut actions = Vec::new();
+    rig.torrent
+        .on_addresses((1..9).map(addr), Source::Tracker, rig.now, &mut actions);
+    assert_eq!(dialled(&actions), 8);
+    for n in 1..9 {
+        rig.torrent.on_dial(key(n), addr(n), rig.now);
+    }
+    for n in 1..9 {
+        let actions = rig.event(n, end(EndKind::NoWay));
+        assert_eq!(dialled(&actions), 0);
+    }
+    assert!(rig.torrent.why_idle().starts_with("the proxy is gone; "));
+    assert_eq!(dialled(&rig.pass(NO_WAY_PAUSE / 2)), 0);
+    let actions = rig.pass(NO_WAY_PAUSE);
+    assert_eq!(dialled(&actions), 1);
+    let Some(Action::Dial(to)) = actions.into_iter().find(|a| matches!(a, Action::Dial(_))) else {
+        panic!("it was counted");
+    };
+    rig.torrent.on_dial(key(9), to, rig.now);
+    let actions = rig.event(9, end(EndKind::Refused));
+    assert_eq!(dialled(&actions), 7, "there is a way again");
+    assert!(!rig.torrent.why_idle().contains("the proxy is gone"));
 }

@@ -454,7 +454,7 @@ impl World {
                     session.greet(Some(&extension::encode(&Ourselves {
                         port: Some(6881),
                         seeding: complete,
-                        their_ip: ip,
+                        their_ip: Some(ip),
                         metadata: true,
                         metadata_size: Some(1),
                         pex: false,

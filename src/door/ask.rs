@@ -1,0 +1,337 @@
+//! What a proxy is asked and what it answers, byte by byte: SOCKS 5 ([RFC 1928], with a
+//! password [RFC 1929]) and HTTP's `CONNECT` ([RFC 9110], section 9.3.6). Pure.
+//!
+//! ```text
+//! SOCKS 5:  we: methods   proxy: the one to use   (we: password   proxy: right)
+//!           we: connect to HOST:PORT              proxy: done, from this address
+//! HTTP:     we: CONNECT HOST:PORT, a head         proxy: a head with status 200
+//! ```
+//!
+//! From then on every byte is for the peer, or comes from it. So an [`Asking`] never wants
+//! more bytes than belong to the proxy's answer. [`tunnel`](super::tunnel) moves them.
+//!
+//! [RFC 1928]: https://www.rfc-editor.org/rfc/rfc1928
+//! [RFC 1929]: https://www.rfc-editor.org/rfc/rfc1929
+//! [RFC 9110]: https://www.rfc-editor.org/rfc/rfc9110
+
+use super::Target;
+use crate::human::escaped;
+use crate::proxy::{Proxy, ProxyKind};
+use std::fmt::Write;
+use std::io::ErrorKind;
+use std::net::IpAddr;
+
+/// The most bytes of the head of an HTTP proxy's answer.
+const MAX_HEAD: usize = 16 << 10;
+
+/// The most characters of an HTTP proxy's status line that are shown.
+const MAX_STATUS: usize = 80;
+
+const VERSION: u8 = 5;
+const PASSWORD_VERSION: u8 = 1;
+const NO_LOGIN: u8 = 0;
+const BY_PASSWORD: u8 = 2;
+
+/// Why a proxy does not do what it was asked for.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Refusal {
+    /// It wants a name and a password, and was given none.
+    #[error("wants a user name and a password; give them as --proxy scheme://USER:PASSWORD@…")]
+    NoLogin,
+    /// It takes not those that it was given.
+    #[error("refuses the user name or the password")]
+    Login,
+    /// It is no proxy of this kind.
+    #[error("does not answer as a proxy of this kind does")]
+    Foreign,
+    /// Its rules forbid to connect there; what it said.
+    #[error("refuses to connect to peers ({0})")]
+    Rules(String),
+    /// It can't connect there: what became of that.
+    #[error("says: {1}")]
+    Peer(ErrorKind, String),
+}
+
+/// What to do next.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Next {
+    /// Read at most so many bytes, more than 0, and [hand them over](Asking::take).
+    Read(usize),
+    /// Send these, then go on.
+    Send(Vec<u8>),
+    /// It is done: the way is open, or, if nobody was to be reached, the proxy is there.
+    Open,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stage {
+    Begin,
+    Method,
+    Password,
+    Connected,
+    Head,
+    Done,
+}
+
+/// One conversation with a proxy, from the first byte until the way is open.
+#[derive(Debug)]
+pub struct Asking<'a> {
+    proxy: &'a Proxy,
+    /// Whom to reach; `None`: nobody, only whether the proxy lets us in is of interest.
+    target: Option<&'a Target>,
+    stage: Stage,
+    /// What came of the answer that is awaited.
+    came: Vec<u8>,
+}
+
+impl<'a> Asking<'a> {
+    /// Asks `proxy` for the way to `target`; with `None` only whether it lets us in.
+    pub fn new(proxy: &'a Proxy, target: Option<&'a Target>) -> Self {
+        Self {
+            proxy,
+            target,
+            stage: Stage::Begin,
+            came: Vec::new(),
+        }
+    }
+
+    /// Whether the proxy has been told whom to reach: from here on it waits for others.
+    pub fn is_about_target(&self) -> bool {
+        self.target.is_some() && matches!(self.stage, Stage::Connected | Stage::Head)
+    }
+
+    /// Whether the proxy is one of HTTP.
+    pub fn is_http(&self) -> bool {
+        self.proxy.kind == ProxyKind::Http
+    }
+
+    /// Bytes came, as many as wanted or less.
+    pub fn take(&mut self, bytes: &[u8]) {
+        self.came.extend_from_slice(bytes);
+    }
+
+    /// What to do now.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub fn next(&mut self) -> Result<Next, Refusal> {
+        match self.stage {
+            Stage::Begin => Ok(self.begin()),
+            Stage::Method => self.on_method(),
+            Stage::Password => self.on_password(),
+            Stage::Connected => self.on_connected(),
+            Stage::Head => self.on_head(),
+            Stage::Done => Ok(Next::Open),
+        }
+    }
+
+    fn begin(&mut self) -> Next {
+        match self.proxy.kind {
+            ProxyKind::Socks5 => {
+                self.stage = Stage::Method;
+                Next::Send(match self.proxy.login {
+                    None => vec![VERSION, 1, NO_LOGIN],
+                    Some(_) => vec![VERSION, 2, NO_LOGIN, BY_PASSWORD],
+                })
+            }
+            ProxyKind::Http => {
+                self.stage = Stage::Head;
+                Next::Send(self.head())
+            }
+        }
+    }
+
+    fn on_method(&mut self) -> Result<Next, Refusal> {
+        let [version, method] = match self.came[..] {
+            [version, method, ..] => [version, method],
+            _ => return Ok(Next::Read(2 - self.came.len())),
+        };
+        match (version, method, &self.proxy.login) {
+            (VERSION, NO_LOGIN, _) => Ok(self.connect()),
+            (VERSION, BY_PASSWORD, Some((user, password))) => {
+                let mut packet = vec![PASSWORD_VERSION];
+                for text in [user, password] {
+                    packet.push(u8::try_from(text.len()).unwrap_or(u8::MAX));
+                    packet.extend(text.iter().take(u8::MAX.into()));
+                }
+                self.go_on(Stage::Password);
+                Ok(Next::Send(packet))
+            }
+            (VERSION, 0xff, None) => Err(Refusal::NoLogin),
+            (VERSION, 0xff, Some(_)) => Err(Refusal::Login),
+            _ => Err(Refusal::Foreign),
+        }
+    }
+
+    fn on_password(&mut self) -> Result<Next, Refusal> {
+        match self.came[..] {
+            // RFC 1929 has 1 for the version; some send 5.
+            [_, 0, ..] => Ok(self.connect()),
+            [_, _, ..] => Err(Refusal::Login),
+            _ => Ok(Next::Read(2 - self.came.len())),
+        }
+    }
+
+    /// Names the target.
+    fn connect(&mut self) -> Next {
+        let Some(target) = self.target else {
+            self.stage = Stage::Done;
+            return Next::Open;
+        };
+        self.go_on(Stage::Connected);
+        let mut packet = vec![VERSION, 1, 0];
+        let (host, port) = parts(target);
+        match host.parse() {
+            Ok(IpAddr::V4(ip)) => {
+                packet.push(1);
+                packet.extend(ip.octets());
+            }
+            Ok(IpAddr::V6(ip)) => {
+                packet.push(4);
+                packet.extend(ip.octets());
+            }
+            Err(_) => {
+                let name = host.as_bytes();
+                packet.extend([3, u8::try_from(name.len()).unwrap_or(u8::MAX)]);
+                packet.extend(name.iter().take(u8::MAX.into()));
+            }
+        }
+        packet.extend(port.to_be_bytes());
+        Next::Send(packet)
+    }
+
+    fn on_connected(&mut self) -> Result<Next, Refusal> {
+        let came = self.came.len();
+        let wanted = |len: usize| Ok(Next::Read(len - came));
+        match self.came[..] {
+            [] | [VERSION] => return wanted(2),
+            [VERSION, 0] => return wanted(5),
+            [VERSION, 0, ..] => {}
+            // What follows is of no interest.
+            [VERSION, why, ..] => return Err(refused(why)),
+            _ => return Err(Refusal::Foreign),
+        }
+        // The address that it connects from: of any kind, and of no interest.
+        let len = match self.came[2..] {
+            [_, 1, _, ..] => 4 + 4 + 2,
+            [_, 4, _, ..] => 4 + 16 + 2,
+            [_, 3, len, ..] => 4 + 1 + usize::from(len) + 2,
+            [_, _, _, ..] => return Err(Refusal::Foreign),
+            _ => return wanted(5),
+        };
+        if came < len {
+            return wanted(len);
+        }
+        self.stage = Stage::Done;
+        Ok(Next::Open)
+    }
+
+    /// The request of HTTP. If there is nobody to reach, the proxy itself is asked what it
+    /// can do; it passes that on to nobody.
+    fn head(&self) -> Vec<u8> {
+        let mut head = match self.target {
+            Some(target) => {
+                let (host, port) = parts(target);
+                let place = match host.contains(':') {
+                    true => format!("[{host}]:{port}"),
+                    false => format!("{host}:{port}"),
+                };
+                format!("CONNECT {place} HTTP/1.1\r\nHost: {place}\r\n")
+            }
+            None => format!(
+                "OPTIONS * HTTP/1.1\r\nHost: {}:{}\r\nMax-Forwards: 0\r\nConnection: close\r\n",
+                self.proxy.host, self.proxy.port
+            ),
+        };
+        if let Some((user, password)) = &self.proxy.login {
+            let login = base64(&[user, &b":"[..], password].concat());
+            let _ = write!(head, "Proxy-Authorization: Basic {login}\r\n"); // to a String
+        }
+        head += "\r\n";
+        head.into_bytes()
+    }
+
+    fn on_head(&mut self) -> Result<Next, Refusal> {
+        let head = &self.came;
+        let starts = head.iter().zip(b"HTTP/1.").all(|(a, b)| a == b);
+        if !starts || head.len() > MAX_HEAD {
+            return Err(Refusal::Foreign);
+        }
+        if !head.ends_with(b"\r\n\r\n") && !head.ends_with(b"\n\n") {
+            return Ok(Next::Read(1));
+        }
+        let head = String::from_utf8_lossy(head);
+        let line = head.lines().next().unwrap_or_default();
+        let (_, status) = line.split_once(' ').unwrap_or_default();
+        let shown = escaped(&status.chars().take(MAX_STATUS).collect::<String>());
+        let peer = |kind| Err(Refusal::Peer(kind, shown.clone()));
+        let code = status.get(..3).and_then(|digits| digits.parse().ok());
+        match code.unwrap_or(0) {
+            // tinyproxy says 401, which is a web server's word, to a wrong password.
+            401 | 407 if self.proxy.login.is_none() => return Err(Refusal::NoLogin),
+            401 | 407 => return Err(Refusal::Login),
+            0..100 => return Err(Refusal::Foreign),
+            // It says more later.
+            100..200 => {
+                self.came.clear();
+                return Ok(Next::Read(1));
+            }
+            _ if self.target.is_none() => {}
+            200..300 => {}
+            504 => return peer(ErrorKind::TimedOut),
+            500 | 502 | 503 => return peer(ErrorKind::Other),
+            _ => return Err(Refusal::Rules(shown)),
+        }
+        self.stage = Stage::Done;
+        Ok(Next::Open)
+    }
+
+    fn go_on(&mut self, stage: Stage) {
+        self.stage = stage;
+        self.came.clear();
+    }
+}
+
+/// What a reply of SOCKS 5 means that is not "done".
+fn refused(why: u8) -> Refusal {
+    let (kind, text) = match why {
+        2 => return Refusal::Rules("not allowed by its rules".into()),
+        3 => (ErrorKind::NetworkUnreachable, "network unreachable"),
+        4 => (ErrorKind::HostUnreachable, "host unreachable"),
+        5 => (ErrorKind::ConnectionRefused, "connection refused"),
+        6 => (ErrorKind::TimedOut, "too far away"),
+        7 => return Refusal::Rules("it knows no CONNECT".into()),
+        8 => (ErrorKind::Unsupported, "no addresses of this kind"),
+        _ => (ErrorKind::Other, "it failed"),
+    };
+    Refusal::Peer(kind, text.into())
+}
+
+/// Host, without brackets, and port.
+fn parts(target: &Target) -> (String, u16) {
+    match target {
+        Target::Addr(addr) => (addr.ip().to_string(), addr.port()),
+        Target::Name(name) => (name.host.clone(), name.port),
+    }
+}
+
+/// RFC 4648, with padding.
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for group in bytes.chunks(3) {
+        let byte = |i: usize| u32::from(group.get(i).copied().unwrap_or(0));
+        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
+        for digit in 0..4 {
+            let value = bits >> (18 - 6 * digit) & 63;
+            text.push(match digit <= group.len() {
+                true => char::from(DIGITS[value as usize]),
+                false => '=',
+            });
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,263 @@
+//! The lowest part of the HTTP client: a TCP connection to the server, or to a proxy that
+//! leads there, from the address of `--bind`.
+//!
+//! An HTTP proxy is asked for an `https://` URL by CONNECT, and for an `http://` URL by its
+//! own request with the whole URL in the first line: many proxies allow CONNECT to port
+//! 443 only. `ureq` writes the path alone, so the line is completed [here](Preface).
+
+use super::Barred;
+use super::resolve;
+use super::rules::Rules;
+use super::through::{self, Refusal};
+use crate::proxy::{Proxy, ProxyKind};
+use rustix::io::Errno;
+use rustix::net::RecvFlags;
+use socket2::{Domain, Socket, Type};
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+use ureq::Error;
+use ureq::http::Uri;
+use ureq::unversioned::transport::{
+    Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, ShutdownHandle, Transport,
+};
+
+/// Makes connections as the rules say.
+#[derive(Debug)]
+pub struct Dial(pub Arc<Rules>);
+
+impl Connector for Dial {
+    type Out = Wire;
+
+    fn connect(
+        &self,
+        details: &ConnectionDetails,
+        _chained: Option<()>,
+    ) -> Result<Option<Wire>, Error> {
+        let config = details.config;
+        let wire = |stream: TcpStream, preface| -> Result<Wire, Error> {
+            let wire = Wire {
+                stream: Arc::new(stream),
+                buffers: LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size()),
+                preface,
+                begins: true,
+            };
+            // From now on what is under way can be ended.
+            let stream: Weak<TcpStream> = Arc::downgrade(&wire.stream);
+            (details.register_shutdown)(stream as Weak<dyn ShutdownHandle>)?;
+            Ok(wire)
+        };
+        let limit = details.timeout.not_zero().map(|limit| *limit);
+        let deadline = limit.map(|limit| Instant::now() + limit);
+        let timely = |error| timely(error, details.timeout);
+        let Some(proxy) = self.0.proxy(details.uri)? else {
+            let stream = self.dial(&details.addrs, deadline).map_err(timely)?;
+            return wire(stream, None).map(Some);
+        };
+        let failed = |why: Refusal| match why {
+            Refusal::Io(error) if is_late(&error) => Error::Timeout(details.timeout.reason),
+            why => Barred::Proxy(proxy.to_string(), why).into(),
+        };
+        let addresses = resolve::of_proxy(&proxy, &self.0, details)?;
+        let stream = self.dial(&addresses, deadline);
+        let stream = stream.map_err(|error| failed(error.into()))?;
+        if proxy.kind == ProxyKind::Http && !details.needs_tls() {
+            return wire(stream, Some(Preface::new(&proxy, details.uri))).map(Some);
+        }
+        let wire = wire(stream, None)?;
+        let (host, port) = host_and_port(details.uri);
+        let mut timed = Timed(&wire.stream, deadline);
+        through::lead(&mut timed, &proxy, host, port).map_err(failed)?;
+        Ok(Some(wire))
+    }
+}
+
+impl Dial {
+    /// Tries the addresses in turn. Each has half of the time that is left, the last one
+    /// all of it.
+    fn dial(&self, addresses: &[SocketAddr], deadline: Option<Instant>) -> io::Result<TcpStream> {
+        let mut result = Err(ErrorKind::NotFound.into());
+        for (i, to) in addresses.iter().enumerate() {
+            let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+            let share = if i + 1 == addresses.len() { 1 } else { 2 };
+            result = self.dial_one(*to, left.map(|left| left / share));
+            if result.is_ok() {
+                break;
+            }
+        }
+        result
+    }
+
+    fn dial_one(&self, to: SocketAddr, limit: Option<Duration>) -> io::Result<TcpStream> {
+        let socket = Socket::new(Domain::for_address(to), Type::STREAM, None)?;
+        socket.set_tcp_nodelay(true)?; // a TLS handshake is many small writes
+        if let Some(ip) = self.0.door.bind {
+            socket.bind(&SocketAddr::new(ip, 0).into())?;
+        }
+        match limit {
+            Some(limit) => socket.connect_timeout(&to.into(), limit.max(SHORTEST))?,
+            None => socket.connect(&to.into())?,
+        }
+        Ok(socket.into())
+    }
+}
+
+/// No time at all would be an error of its own.
+const SHORTEST: Duration = Duration::from_millis(1);
+
+/// The host, an IPv6 address without brackets, and the port of a URL.
+pub fn host_and_port(uri: &Uri) -> (&str, u16) {
+    let host = uri.host().unwrap_or_default();
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let usual = if uri.scheme_str() == Some("https") {
+        443
+    } else {
+        80
+    };
+    (bare, uri.port_u16().unwrap_or(usual))
+}
+
+/// What an HTTP proxy needs in a request beyond what a server does.
+#[derive(Debug)]
+struct Preface {
+    /// What the path in the first line lacks: `http://host:port`.
+    origin: String,
+    /// The line that says who we are; may be empty.
+    authorization: String,
+}
+
+impl Preface {
+    fn new(proxy: &Proxy, uri: &Uri) -> Self {
+        let authority = uri.authority().map_or("", |authority| authority.as_str());
+        Self {
+            origin: format!("http://{authority}"),
+            authorization: through::authorization(proxy),
+        }
+    }
+
+    /// The beginning of a request, `GET /path HTTP/1.1`, with all that.
+    fn put_into(&self, request: &[u8]) -> Vec<u8> {
+        let path = request.iter().position(|byte| *byte == b' ');
+        let end = request.iter().position(|byte| *byte == b'\n');
+        let (path, end) = (path.map_or(0, |at| at + 1), end.map_or(0, |at| at + 1));
+        let (method, rest) = request.split_at(path);
+        let (line, rest) = rest.split_at(end.saturating_sub(path));
+        let origin = self.origin.as_bytes();
+        [method, origin, line, self.authorization.as_bytes(), rest].concat()
+    }
+}
+
+/// A connection, as `ureq` drives it.
+#[derive(Debug)]
+pub struct Wire {
+    /// `ureq` keeps another, weak hold of it, to end what is under way.
+    stream: Arc<TcpStream>,
+    buffers: LazyBuffers,
+    preface: Option<Preface>,
+    /// What is sent next begins a request.
+    begins: bool,
+}
+
+impl Transport for Wire {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        &mut self.buffers
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
+        let timeout = timeout.for_write();
+        let limit = timeout.not_zero().map(|limit| *limit);
+        self.stream.set_write_timeout(limit)?;
+        let output = self.buffers.output().get(..amount).unwrap_or_default();
+        let begins = std::mem::replace(&mut self.begins, false);
+        let sent = match self.preface.as_ref().filter(|_| begins) {
+            Some(preface) => (&*self.stream).write_all(&preface.put_into(output)),
+            None => (&*self.stream).write_all(output),
+        };
+        sent.map_err(|error| timely(error, timeout))
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
+        let timeout = timeout.for_read();
+        let limit = timeout.not_zero().map(|limit| *limit);
+        self.stream.set_read_timeout(limit)?;
+        self.begins = true;
+        let read = loop {
+            match (&*self.stream).read(self.buffers.input_append_buf()) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                read => break read.map_err(|error| timely(error, timeout))?,
+            }
+        };
+        self.buffers.input_appended(read);
+        Ok(read > 0)
+    }
+
+    /// Whether a kept connection can serve one more request: it has neither ended nor
+    /// brought what nobody asked for.
+    fn is_open(&mut self) -> bool {
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        let peeked = rustix::net::recv(&*self.stream, &mut [0; 1], flags);
+        matches!(peeked, Err(Errno::AGAIN))
+    }
+}
+
+/// A stream whose every read and write ends by a deadline.
+struct Timed<'a>(&'a TcpStream, Option<Instant>);
+
+impl Timed<'_> {
+    fn left(&self) -> io::Result<Option<Duration>> {
+        let left = self
+            .1
+            .map(|at| at.saturating_duration_since(Instant::now()));
+        match left {
+            Some(Duration::ZERO) => Err(ErrorKind::TimedOut.into()),
+            left => Ok(left),
+        }
+    }
+}
+
+impl Read for Timed<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.0.set_read_timeout(self.left()?)?;
+        self.0.read(buf)
+    }
+}
+
+impl Write for Timed<'_> {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.0.set_write_timeout(self.left()?)?;
+        self.0.write(buf)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn is_late(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock)
+}
+
+/// An I/O error as `ureq` names it.
+fn timely(error: io::Error, timeout: NextTimeout) -> Error {
+    match is_late(&error) {
+        true => Error::Timeout(timeout.reason),
+        false => Error::Io(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_for_a_proxy() {
+        let proxy = "http://u:p@p:1".parse().unwrap();
+        let preface = Preface::new(&proxy, &"http://h:81/a?b".parse().unwrap());
+        let request = preface.put_into(b"GET /a?b HTTP/1.1\r\nhost: h:81\r\n\r\n");
+        assert_eq!(
+            String::from_utf8(request).unwrap(),
+            "GET http://h:81/a?b HTTP/1.1\r\nProxy-Authorization: Basic dTpw\r\nhost: h:81\r\n\r\n"
+        );
+    }
+}

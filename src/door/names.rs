@@ -1,0 +1,75 @@
+//! Peers that are known by name alone, because the proxy is the one that looks names up.
+//!
+//! Everybody else in this program knows peers by address. So each such name gets a stand-in,
+//! an address out of a block in which nobody ever is ([RFC 6666], `100::/64`), and whoever
+//! dials that asks here what it stands for. Nobody is told of one, and none is believed that
+//! came from outside.
+//!
+//! [RFC 6666]: https://www.rfc-editor.org/rfc/rfc6666
+
+use super::{Name, Target};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+/// Names at most; a magnet link could name many.
+const MAX_NAMES: usize = 1000;
+
+/// The names of a run.
+#[derive(Debug, Default)]
+pub struct Names(Vec<Name>);
+
+impl Names {
+    /// The address that stands for `name` in this run; `None`, if there are too many.
+    pub fn stand_in(&mut self, name: Name) -> Option<SocketAddr> {
+        let known = self.0.iter().position(|known| *known == name);
+        let number = known.unwrap_or(self.0.len());
+        if number >= MAX_NAMES {
+            return None;
+        }
+        let low = u16::try_from(number).ok()?;
+        let addr = (Ipv6Addr::new(0x100, 0, 0, 0, 0, 0, 0, low), name.port);
+        if known.is_none() {
+            self.0.push(name);
+        }
+        Some(addr.into())
+    }
+
+    /// Whom to connect to for this address.
+    pub fn target(&self, addr: SocketAddr) -> Target {
+        let number = match addr.ip() {
+            IpAddr::V6(ip) if is_stand_in(addr.ip()) => usize::from(ip.segments()[7]),
+            _ => return Target::Addr(addr),
+        };
+        let name = self.0.get(number).cloned();
+        name.map_or(Target::Addr(addr), Target::Name)
+    }
+}
+
+/// Whether an address may stand for a name; nobody is there.
+pub fn is_stand_in(ip: IpAddr) -> bool {
+    matches!(ip, IpAddr::V6(ip) if ip.segments()[..4] == [0x100, 0, 0, 0])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_name_has_one() {
+        let mut names = Names::default();
+        let name = |text: &str| Name::new(text).unwrap();
+        let a = names.stand_in(name("a:1")).unwrap();
+        let b = names.stand_in(name("b:6881")).unwrap();
+        assert_ne!(a, b);
+        assert_eq!(names.stand_in(name("a:1")), Some(a));
+        assert_eq!(names.target(a), Target::Name(name("a:1")));
+        assert_eq!(names.target(b), Target::Name(name("b:6881")));
+        let real = "[2001:db8::1]:1".parse().unwrap();
+        assert_eq!(names.target(real), Target::Addr(real));
+        assert!(is_stand_in(a.ip()) && !is_stand_in(real.ip()));
+        for n in 0..MAX_NAMES {
+            names.stand_in(name(&format!("n{n}:1")));
+        }
+        assert_eq!(names.stand_in(name("late:1")), None);
+        assert_eq!(names.stand_in(name("b:6881")), Some(b));
+    }
+}

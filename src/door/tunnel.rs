@@ -1,0 +1,142 @@
+//! The way to a peer: a connection, with `--proxy` one that the proxy makes for us.
+//!
+//! Who dials is a thread of its own; it may be told meanwhile that nobody wants the
+//! connection any more, so no wait for an answer is longer than a tenth of a second. What is
+//! said to a proxy is in [`ask`](super::ask).
+
+use super::ask::{Asking, Next, Refusal};
+use super::{DialError, Door, Target};
+use crate::proxy::Proxy;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+/// How long the other end may take to accept a connection.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// How long a proxy may take to answer, the time in which it connects to the peer included.
+const ANSWER: Duration = Duration::from_secs(15);
+
+/// The longest wait at a time.
+const TICK: Duration = Duration::from_millis(100);
+
+impl Door {
+    /// Connects to a peer, by the proxy if there is one. `wanted` is asked now and then
+    /// whether the connection still is.
+    ///
+    /// # Errors
+    /// [`DialError`]. With a proxy there is never a direct try.
+    pub fn dial(&self, to: &Target, wanted: &dyn Fn() -> bool) -> Result<TcpStream, DialError> {
+        match (&self.proxy, to) {
+            (Some(proxy), _) => self.through(proxy, Some(to), wanted),
+            (None, Target::Addr(addr)) => self.connect(*addr, CONNECT),
+            (None, Target::Name(_)) => Err(io::Error::from(ErrorKind::Unsupported).into()),
+        }
+    }
+
+    /// Whether the proxy, if there is one, is there and lets us in.
+    ///
+    /// # Errors
+    /// [`DialError::NoWay`], if not.
+    pub fn try_proxy(&self) -> Result<(), DialError> {
+        let Some(proxy) = &self.proxy else {
+            return Ok(());
+        };
+        self.through(proxy, None, &|| true).map(drop)
+    }
+
+    fn through(
+        &self,
+        proxy: &Proxy,
+        to: Option<&Target>,
+        wanted: &dyn Fn() -> bool,
+    ) -> Result<TcpStream, DialError> {
+        let no_way =
+            |why: &dyn std::fmt::Display| DialError::NoWay(format!("the proxy {proxy} {why}"));
+        let stream = self.to_proxy(proxy).map_err(|error| match error {
+            DialError::Io(error) => no_way(&format!("can't be reached: {error}")),
+            other => other,
+        })?;
+        let mut asking = Asking::new(proxy, to);
+        match converse(&stream, &mut asking, wanted) {
+            Ok(()) => Ok(stream),
+            Err(Trouble::Refused(Refusal::Rules(why))) => {
+                let refusal = Refusal::Rules(why);
+                Err(DialError::Barred(format!("the proxy {proxy} {refusal}")))
+            }
+            Err(Trouble::Refused(Refusal::Peer(kind, text))) => {
+                let text = format!("the proxy {proxy} says: {text}");
+                Err(io::Error::new(kind, text).into())
+            }
+            Err(Trouble::Refused(refusal)) => Err(no_way(&refusal)),
+            Err(Trouble::Io(error)) if asking.is_about_target() => Err(error.into()),
+            // It may not know the question whether it is there.
+            Err(Trouble::Io(_)) if to.is_none() && asking.is_http() => Ok(stream),
+            Err(Trouble::Io(error)) => Err(no_way(&format!("does not answer: {error}"))),
+        }
+    }
+
+    /// Connects to the proxy itself, whose name we look up.
+    fn to_proxy(&self, proxy: &Proxy) -> Result<TcpStream, DialError> {
+        let found = self.look_up_directly((&*proxy.host, proxy.port))?;
+        let each = CONNECT / u32::try_from(found.len().max(1)).unwrap_or(u32::MAX);
+        let mut failed = DialError::Io(ErrorKind::NotFound.into());
+        for addr in found {
+            match self.connect_directly(addr, each) {
+                Ok(stream) => return Ok(stream),
+                Err(error) => failed = error,
+            }
+        }
+        Err(failed)
+    }
+}
+
+/// Why a conversation with a proxy ended early.
+enum Trouble {
+    Refused(Refusal),
+    Io(io::Error),
+}
+
+impl From<io::Error> for Trouble {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+fn converse(
+    mut stream: &TcpStream,
+    asking: &mut Asking<'_>,
+    wanted: &dyn Fn() -> bool,
+) -> Result<(), Trouble> {
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(TICK))?;
+    // What we say is less than the buffer of any new connection.
+    stream.set_write_timeout(Some(ANSWER))?;
+    let deadline = Instant::now() + ANSWER;
+    let mut buffer = [0; 512];
+    loop {
+        match asking.next().map_err(Trouble::Refused)? {
+            Next::Open => return Ok(()),
+            Next::Send(bytes) => stream.write_all(&bytes)?,
+            Next::Read(most) => {
+                let most = most.min(buffer.len());
+                match stream.read(&mut buffer[..most]) {
+                    Ok(0) => {
+                        return Err(io::Error::new(ErrorKind::UnexpectedEof, "it hung up").into());
+                    }
+                    Ok(count) => asking.take(&buffer[..count]),
+                    Err(error) if is_wait(&error) => {}
+                    Err(error) => return Err(error.into()),
+                }
+                if Instant::now() >= deadline || !wanted() {
+                    return Err(io::Error::from(ErrorKind::TimedOut).into());
+                }
+            }
+        }
+    }
+}
+
+fn is_wait(error: &io::Error) -> bool {
+    use ErrorKind::{Interrupted, TimedOut, WouldBlock};
+    matches!(error.kind(), WouldBlock | TimedOut | Interrupted)
+}

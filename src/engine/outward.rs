@@ -1,0 +1,174 @@
+//! The ways out of this machine, as main watches over them: the address of `--bind`, which
+//! may go away (a VPN that drops), and the proxy of `--proxy`, by which all has to go. Part
+//! of the [`Engine`]'s loop.
+//!
+//! What can't go by a proxy is not tried in any other way; it is said once, and stands in the
+//! line that says why nothing comes.
+
+use super::{Engine, PeerName, Stage, listener};
+use crate::config::{Config, Named};
+use crate::door::{DialError, Door, Name};
+use crate::human::count;
+use crate::torrent::Phase;
+use crate::types::TorrentId;
+use std::net::{SocketAddr, TcpListener};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// What is announced where nobody can connect to us: some trackers refuse 0.
+const NO_PORT: u16 = 1;
+
+/// How often the address of `--bind` is looked for.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// The pauses between the tries to reach the proxy at the start.
+const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
+
+/// What the thread that looks for the proxy is for.
+pub(super) const PROXY: &str = "look for the proxy";
+
+/// Opens the socket that others reach us by, and says which port is announced. With a proxy
+/// there is none: who connected to us would go around it.
+///
+/// # Errors
+/// A message, if it can't be had, or the address of `--bind` is none of this machine's.
+pub(super) fn listen(config: &Config) -> Result<(Option<TcpListener>, u16), String> {
+    let door = &config.door;
+    if let (Some(ip), Err(error)) = (door.bind, door.check()) {
+        let why = match error {
+            DialError::NoWay(_) => "it is none of this machine's".into(),
+            error => error.to_string(),
+        };
+        return Err(format!(
+            "cannot use the address {ip} of --bind: {why}; `ip address` shows those that there are"
+        ));
+    }
+    if door.proxy.is_some() {
+        return Ok((None, NO_PORT));
+    }
+    let socket = listener::open(config.port, door);
+    let opened = socket.and_then(|socket| Ok((socket.local_addr()?.port(), socket)));
+    match opened {
+        Ok((port, socket)) => Ok((Some(socket), port)),
+        Err(error) => {
+            let port = config
+                .port
+                .map_or_else(String::new, |port| format!(" on port {port}"));
+            Err(format!(
+                "cannot listen for peers{port}: {error}; choose another --port or --bind"
+            ))
+        }
+    }
+}
+
+/// Looks whether the proxy is there and lets us in, three times at most.
+///
+/// # Errors
+/// What is wrong.
+pub(super) fn try_proxy(door: &Door) -> Result<(), String> {
+    for pause in PAUSES {
+        if door.try_proxy().is_ok() {
+            return Ok(());
+        }
+        sleep(pause);
+    }
+    door.try_proxy().map_err(|error| error.to_string())
+}
+
+/// Whether a tracker is asked over UDP.
+fn is_udp(url: &str) -> bool {
+    let scheme = url.trim_start().split_once("://").map(|(scheme, _)| scheme);
+    scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("udp"))
+}
+
+impl Engine<'_> {
+    /// What the proxy can't carry goes: it is not asked.
+    pub(super) fn keep_to_proxy(&self, named: &mut Named) {
+        if self.config.door.proxy.is_some() {
+            for tier in &mut named.trackers {
+                tier.retain(|url| !is_udp(url));
+            }
+        }
+    }
+
+    /// Tells a torrent, and once the user, what is not asked because of the proxy; and how
+    /// the ways out are.
+    pub(super) fn tell_ways(&mut self, id: TorrentId, private: bool) {
+        let (gone, wished) = (self.address_gone.clone(), self.wished);
+        let all = self.works[id.0 as usize].job.named(private).trackers;
+        let trackers = all.iter().flatten().filter(|url| is_udp(url)).count();
+        let Some(running) = self.running(id) else {
+            return;
+        };
+        running.torrent.on_address(gone.as_deref(), Instant::now());
+        if self.config.door.proxy.is_none() {
+            return;
+        }
+        let mut shut_out = Vec::new();
+        if trackers > 0 {
+            shut_out.push(count(trackers as u64, "tracker"));
+        }
+        if wished.dht && !private {
+            shut_out.push("the DHT".to_owned());
+        }
+        if wished.lsd && !private {
+            shut_out.push("the local network".to_owned());
+        }
+        let list = shut_out.join(", ");
+        if let Some(running) = self.running(id) {
+            running.torrent.set_shut_out(list.clone());
+        }
+        if !list.is_empty() {
+            self.warn_once(format!(
+                "not asked, as UDP can't go through --proxy: {list}"
+            ));
+        }
+        self.end_without_proxy(id);
+    }
+
+    /// The proxy was looked for, at the start.
+    pub(super) fn on_proxy(&mut self, found: Result<(), String>) {
+        if let Err(why) = found {
+            self.no_proxy = Some(format!("{why}; give another --proxy, or try again later"));
+            (0..self.works.len()).for_each(|n| self.end_without_proxy(TorrentId(n as u32)));
+        }
+    }
+
+    /// Ends a torrent that would need the proxy, if that is not to be had. Those whose data is
+    /// still being looked at may turn out to be complete.
+    fn end_without_proxy(&mut self, id: TorrentId) {
+        let Some(why) = self.no_proxy.clone() else {
+            return;
+        };
+        let phase = self.running(id).map(|running| running.torrent.phase());
+        if phase.is_some_and(|phase| phase != Phase::Done) {
+            self.fail(id, why);
+        }
+    }
+
+    /// Looks now and then whether the address of `--bind` is still there.
+    pub(super) fn watch_address(&mut self, now: Instant) {
+        if self.config.door.bind.is_none() || now < self.look_at {
+            return;
+        }
+        self.look_at = now + LOOK_EVERY;
+        let gone = match self.config.door.check() {
+            Err(DialError::NoWay(why)) => Some(why),
+            _ => None,
+        };
+        if gone == self.address_gone {
+            return;
+        }
+        for work in &mut self.works {
+            if let Stage::Running(running) = &mut work.stage {
+                running.torrent.on_address(gone.as_deref(), now);
+            }
+        }
+        self.address_gone = gone;
+    }
+
+    /// The address under which a peer is known that the proxy will look up.
+    pub(super) fn stand_in(&mut self, peer: &PeerName) -> Option<SocketAddr> {
+        Name::new(&peer.name).and_then(|name| self.names.stand_in(name))
+    }
+}
