@@ -408,7 +408,9 @@ fn fill<T: FromArgs + ArgsInfo>(
         // "Error parsing option '--port' with value 'x': …": the rest says it all.
         let text = exit.output.trim_end();
         let text = text.strip_prefix("Error parsing ").unwrap_or(text);
-        NoCommand::Mistake(crate::human::escaped(text))
+        let urls = line.iter().filter(|word| word.contains("://"));
+        let text = urls.fold(text.to_owned(), |text, url| text.replace(url, &shown(url)));
+        NoCommand::Mistake(crate::human::escaped(&text))
     })
 }
 

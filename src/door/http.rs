@@ -51,7 +51,7 @@ pub const MAX_REDIRECTS: usize = 10;
 pub enum Barred {
     /// It is on this machine, or in its network, and who named it is not, or nobody knows.
     #[error(
-        "{0} is on this machine or in its network, and who named it is not, as far as is known"
+        "{0} is on this machine or in its network, and whoever named it is not, as far as is known"
     )]
     TooNear(String),
     /// The environment names a proxy that can't be used.
@@ -225,6 +225,8 @@ impl Hop {
         let text = match &error {
             Error::Io(error) => error.to_string(),
             Error::Rustls(error) => error.to_string(),
+            // It would print the URL.
+            Error::BadUri(_) => return Error::BadUri(url::shown(&self.url)),
             _ => return error,
         };
         match text.strip_prefix("invalid peer certificate: ") {

@@ -252,7 +252,7 @@ impl Families {
 /// That our own rules are against it, and what the user may do.
 fn barred(barred: &Barred) -> Trouble {
     let way = match barred {
-        Barred::TooNear(_) => "; if it is what you want, name it with -t",
+        Barred::TooNear(_) => "; if you want it asked, name it with -t",
         _ => "",
     };
     Trouble::Barred(format!("{barred}{way}"))
