@@ -142,8 +142,7 @@
 //! | [`tracker`] | the thread of one tracker, over HTTP or [UDP](tracker::udp_packets) |
 //! | [`dht`] | the threads that find peers without a tracker |
 //! | [`lsd`] | finds peers on the same network |
-//! | [`door`] | opens every socket, from the right address and through the right proxy |
-//! | [`door::http`] | the HTTP client, which can begin at a given local address, [looks names up](door::http::resolve) and reads [odd answers](door::http::head) |
+//! | [`door::http`] | the HTTP client: [its connections](door::http::wire), [through a proxy](door::http::through) or not; [how near a server may be](door::http::rules); [the look-up of names](door::http::resolve); [odd answers](door::http::head) |
 //! | [`threads`] | starts threads, and says when one dies |
 //! | [`webseed`] | the thread of one web server that has the files: [what to ask for](webseed::backlog), [a request](webseed::request), [what an answer is worth](webseed::answer) |
 //! | [`storage`] | the files of a torrent: where a byte is, and that none is outside the folder |
@@ -180,7 +179,8 @@
 //! | [`announce`] | what is said to a tracker, and its answer |
 //! | [`dht::krpc`] | what is said to a node of the DHT, and its answer |
 //! | [`lsd::message`] | what is said to the local network |
-//! | [`url`] | URLs: escaping, redirects |
+//! | [`url`] | URLs: escaping, redirects, what may be shown of one |
+//! | [`door`] | from where, and through what, others are talked to; [the environment's proxies](door::environment) |
 //! | [`proxy`] | where a proxy is, and how it is spoken to |
 //! | [`messages`] | what main and the peer threads say to each other |
 //! | [`config`], [`report`] | what the user asked for; what the user is told |
@@ -192,7 +192,7 @@
 //! | [`layout`] | pieces, blocks, files: all arithmetic of sizes, in one place |
 //! | [`bitfield`] | which pieces somebody has |
 //! | [`types`] | info hash, peer id, and the numbers of torrents and peers |
-//! | [`reach`] | from how far an address can be reached, so who can know of it |
+//! | [`reach`] | from how far an address can be reached, so who can know of it, and name it |
 //! | [`sha1_lanes`] | SHA-1 of several messages at once |
 //! | [`human`] | sizes, rates, times and foreign text for people |
 //!

@@ -145,6 +145,24 @@ fn a_socks_proxy_looks_up_the_names() {
     assert!(names.try_iter().all(|name| name == "far.example"));
 }
 
+/// A proxy that wants a password is told from a server that does.
+#[test]
+fn a_proxy_that_wants_a_password() {
+    let proxy = HttpServer::start(|_, stream| respond(stream, "407 No", b""));
+    let place = Place::new(Spec::single("x", SIZE));
+    let end = Storrent::download(&place.dir())
+        .env("http_proxy", &format!("http://me:CANARY@{}", proxy.addr))
+        .arg("http://far.example/x.torrent")
+        .run()
+        .expect(1);
+    let said = format!(
+        "the proxy http://{}: it wants another user name",
+        proxy.addr
+    );
+    assert!(end.stderr.contains(&said), "{}", end.stderr);
+    assert!(!end.stderr.contains("CANARY"), "{}", end.stderr);
+}
+
 /// What can't be used is named, and nobody is asked past it.
 #[test]
 fn a_proxy_that_cannot_be_used_is_an_error() {

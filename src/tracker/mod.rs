@@ -91,7 +91,7 @@ impl Family {
 
 /// One way to announce.
 enum Tracker {
-    Http(http::HttpTracker),
+    Http(Box<http::HttpTracker>),
     Udp(udp::UdpTracker),
 }
 
@@ -99,7 +99,7 @@ impl Tracker {
     fn new(url: &str, settings: TrackerSettings) -> Result<Self, Trouble> {
         let (scheme, _) = url.split_once("://").ok_or(Trouble::UnsupportedScheme)?;
         match scheme.to_ascii_lowercase().as_str() {
-            "http" | "https" => Ok(Self::Http(http::HttpTracker::new(url, settings))),
+            "http" | "https" => Ok(Self::Http(Box::new(http::HttpTracker::new(url, settings)))),
             "udp" => Ok(Self::Udp(udp::UdpTracker::new(url, settings)?)),
             _ => Err(Trouble::UnsupportedScheme),
         }
