@@ -92,7 +92,7 @@ impl Family {
 /// One way to announce.
 enum Tracker {
     Http(Box<http::HttpTracker>),
-    Udp(udp::UdpTracker),
+    Udp(Box<udp::UdpTracker>),
 }
 
 impl Tracker {
@@ -100,7 +100,7 @@ impl Tracker {
         let (scheme, _) = url.split_once("://").ok_or(Trouble::UnsupportedScheme)?;
         match scheme.to_ascii_lowercase().as_str() {
             "http" | "https" => Ok(Self::Http(Box::new(http::HttpTracker::new(url, settings)))),
-            "udp" => Ok(Self::Udp(udp::UdpTracker::new(url, settings)?)),
+            "udp" => Ok(Self::Udp(Box::new(udp::UdpTracker::new(url, settings)?))),
             _ => Err(Trouble::UnsupportedScheme),
         }
     }
