@@ -144,7 +144,7 @@
 //! | [`dht`] | the threads that find peers without a tracker |
 //! | [`lsd`] | finds peers on the same network |
 //! | [`door::sockets`], [`door::tunnel`] | opens every socket, from the right address; the way through the proxy |
-//! | [`door::http`] | the HTTP client, which can begin at a given local address, [looks names up](door::http::resolve) and reads [odd answers](door::http::head) |
+//! | [`door::http`] | the HTTP client: [its connections](door::http::wire), [through a proxy](door::http::through) or not; [how near a server may be](door::http::rules); [the look-up of names](door::http::resolve); [odd answers](door::http::head) |
 //! | [`threads`] | starts threads, and says when one dies |
 //! | [`webseed`] | the thread of one web server that has the files: [what to ask for](webseed::backlog), [a request](webseed::request), [what an answer is worth](webseed::answer) |
 //! | [`storage`] | the files of a torrent: where a byte is, and that none is outside the folder |
@@ -181,9 +181,9 @@
 //! | [`announce`] | what is said to a tracker, and its answer |
 //! | [`dht::krpc`] | what is said to a node of the DHT, and its answer |
 //! | [`lsd::message`] | what is said to the local network |
-//! | [`url`] | URLs: escaping, redirects |
+//! | [`url`] | URLs: escaping, redirects, what may be shown of one |
 //! | [`proxy`] | where a proxy is, and how it is spoken to |
-//! | [`door`], [`door::ask`], [`door::names`] | what others may be talked to, from where and through what; what is said to a proxy; peers known by name |
+//! | [`door`], [`door::ask`], [`door::names`] | what others may be talked to, from where and through what; what is said to a proxy; peers known by name; [the environment's proxies](door::environment) |
 //! | [`messages`] | what main and the peer threads say to each other |
 //! | [`config`], [`report`] | what the user asked for; what the user is told |
 //!
@@ -195,7 +195,7 @@
 //! | [`bitfield`] | which pieces somebody has |
 //! | [`types`] | info hash, peer id, and the numbers of torrents and peers |
 //! | [`host`] | what of an address nobody chooses for himself |
-//! | [`reach`] | from how far an address can be reached, so who can know of it |
+//! | [`reach`] | from how far an address can be reached, so who can know of it, and name it |
 //! | [`sha1_lanes`] | SHA-1 of several messages at once |
 //! | [`human`] | sizes, rates, times and foreign text for people |
 //!

@@ -30,9 +30,7 @@ impl Reach {
         match ip.to_canonical() {
             ip if ip.is_loopback() || ip.is_unspecified() => Self::Machine,
             IpAddr::V4(ip) if is_of_a_network(ip) => Self::LocalNetwork,
-            IpAddr::V6(ip) if ip.is_unique_local() || ip.is_unicast_link_local() => {
-                Self::LocalNetwork
-            }
+            IpAddr::V6(ip) if is_of_a_network_6(ip) => Self::LocalNetwork,
             IpAddr::V6(ip) => embedded(ip).map_or(Self::World, |ip| Self::of(ip.into())),
             IpAddr::V4(ip) if ip.octets()[0] == 0 => Self::Machine,
             IpAddr::V4(_) => Self::World,
@@ -53,10 +51,18 @@ impl Reach {
 }
 
 /// Whether a network has it for itself: a private one, a cable (169.254/16), or that of a
-/// provider behind whose one address many customers are (100.64/10).
+/// provider behind whose one address many customers are (100.64/10). What is sent to many
+/// at once stays there, too.
 fn is_of_a_network(ip: Ipv4Addr) -> bool {
     let [first, second, ..] = ip.octets();
-    ip.is_private() || ip.is_link_local() || (first == 100 && second & 0xc0 == 64)
+    let is_of_all = ip.is_multicast() || ip.is_broadcast();
+    ip.is_private() || ip.is_link_local() || is_of_all || (first == 100 && second & 0xc0 == 64)
+}
+
+/// The same; `fec0::/10` is what `fc00::/7` was called before.
+fn is_of_a_network_6(ip: Ipv6Addr) -> bool {
+    let is_local = ip.is_unique_local() || ip.is_unicast_link_local() || ip.is_multicast();
+    is_local || ip.segments()[0] & 0xffc0 == 0xfec0
 }
 
 /// The IPv4 address in an IPv6 one: of NAT64 (64:ff9b::/96, RFC 6052), of 6to4 (2002::/16,
@@ -129,6 +135,10 @@ mod tests {
                 "64:ff9b::192.168.1.1",
                 "2002:0a00:0001::1",
                 "::10.0.0.1",
+                "239.1.2.3",
+                "255.255.255.255",
+                "ff02::1",
+                "fec0::1",
             ],
             &[
                 "1.2.3.4",

@@ -170,8 +170,11 @@ pub fn shown(url: &str) -> String {
 /// What ends the part of a URL that says which server it is.
 const ENDS_HOST: [char; 3] = ['/', '?', '#'];
 
+/// A name and a password.
+pub type Login = (Vec<u8>, Vec<u8>);
+
 /// A URL without the name and the password in it; and these two, decoded, if it has any.
-pub fn without_login(url: &str) -> (String, Option<(Vec<u8>, Vec<u8>)>) {
+pub fn without_login(url: &str) -> (String, Option<Login>) {
     let Some((scheme, rest)) = url.split_once("://") else {
         return (url.to_owned(), None);
     };

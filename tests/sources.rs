@@ -155,7 +155,7 @@ fn a_slow_source_that_fails_is_told_and_the_others_count() {
     running.event("complete");
     gate.open();
     let end = running.wait().expect(1);
-    assert_eq!(end.one("error")["source"], web.url("/page"));
+    assert_eq!(end.one("error")["source"], web.url("/…"));
     assert!(end.stderr.contains("it is a web page"), "{}", end.stderr);
     place.torrent.assert_whole(&place.dir());
 }

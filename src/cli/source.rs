@@ -10,7 +10,7 @@
 use super::values::Source;
 use crate::config::Subject;
 use crate::door::Door;
-use crate::door::http::{self, Client, Hop, MAX_REDIRECTS, Redirect, barred};
+use crate::door::http::{self, Barred, Client, Hop, MAX_REDIRECTS, Redirect, barred};
 use crate::magnet::{Magnet, MagnetError};
 use crate::metainfo::{self, MAX_TORRENT_LEN, Metainfo, MetainfoError};
 use crate::reach::{Reach, Teller};
@@ -329,7 +329,17 @@ fn body_of(mut answer: Response<Body>) -> Result<Vec<u8>, Why> {
 
 fn trouble(error: ureq::Error) -> Why {
     let error = match barred(error) {
-        Ok(barred) => return Why::Barred(barred.to_string()),
+        Ok(barred) => {
+            let way = match barred {
+                Barred::TooNear(_) => "; if you want what is there, give its own URL",
+                Barred::Certificate { .. } => {
+                    "; if you trust who signed it, name his certificate in SSL_CERT_FILE"
+                }
+                Barred::Proxy(..) => "; check the proxy",
+                _ => "",
+            };
+            return Why::Barred(format!("{barred}{way}"));
+        }
         Err(error) => error,
     };
     match error {

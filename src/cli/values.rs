@@ -40,9 +40,16 @@ pub fn decode(text: &str) -> OsString {
     OsString::from_vec(pairs.map(|p| digit(p[0]) << 4 | digit(p[1])).collect())
 }
 
-/// An argument as it may be shown: bytes that are no text replaced.
+/// An argument as it may be shown: bytes that are no text replaced, and of a URL what may
+/// be seen by all.
 pub fn shown(text: &str) -> String {
-    crate::human::escaped(&decode(text).to_string_lossy())
+    let text = decode(text).to_string_lossy().into_owned();
+    let scheme = url::scheme(&text).map(str::to_ascii_lowercase);
+    match scheme.as_deref() {
+        Some("magnet") => url::shown(&text),
+        Some(scheme) if scheme != "file" && text.contains("://") => url::shown(&text),
+        _ => human::escaped(&text),
+    }
 }
 
 /// A path: anything but nothing.
@@ -236,13 +243,9 @@ impl std::fmt::Display for Source {
         let text = match self {
             Self::Path(path) => path.to_string_lossy(),
             Self::Stdin => "-".into(),
-            Self::FileUri(text) => text.into(),
-            Self::Url(text) | Self::Magnet(text) => return f.write_str(&url::shown(text)),
+            Self::FileUri(text) | Self::Url(text) | Self::Magnet(text) => text.into(),
         };
-        match text.contains("://") && !text.starts_with("file:") {
-            true => f.write_str(&url::shown(&text)),
-            false => f.write_str(&human::escaped(&text)),
-        }
+        f.write_str(&shown(&text))
     }
 }
 

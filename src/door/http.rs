@@ -23,6 +23,7 @@ pub mod wire;
 
 use super::Door;
 use super::environment::BadProxy;
+use crate::proxy::{Proxy, ProxyKind};
 use crate::reach::Reach;
 use crate::url;
 use mending::Mending;
@@ -31,8 +32,8 @@ use rules::Rules;
 use std::sync::Arc;
 use through::Refusal;
 use ureq::config::ConfigBuilder;
-use ureq::http::Response;
 use ureq::http::header::{AUTHORIZATION, LOCATION};
+use ureq::http::{Response, Uri};
 use ureq::tls::TlsConfig;
 use ureq::typestate::{AgentScope, WithoutBody};
 use ureq::unversioned::transport::{Connector, RustlsConnector};
@@ -51,7 +52,7 @@ pub const MAX_REDIRECTS: usize = 10;
 pub enum Barred {
     /// It is on this machine, or in its network, and who named it is not, or nobody knows.
     #[error(
-        "{0} is on this machine or in its network, and who named it is not, as far as is known"
+        "{0} is on this machine or in its network, and whoever named it is not, as far as is known"
     )]
     TooNear(String),
     /// The environment names a proxy that can't be used.
@@ -103,6 +104,7 @@ pub struct Client {
     /// One for each distance, the narrowest first: a connection that was made on the
     /// user's word serves nobody else.
     agents: [(Reach, Agent); 3],
+    door: Door,
 }
 
 impl Client {
@@ -129,6 +131,7 @@ impl Client {
         };
         Self {
             agents: [Reach::Machine, Reach::LocalNetwork, Reach::World].map(agent),
+            door: door.clone(),
         }
     }
 
@@ -151,7 +154,20 @@ impl Client {
         if let Some(login) = &hop.login {
             request = request.header(AUTHORIZATION, login);
         }
-        with(request).call().map_err(|error| hop.explained(error))
+        let answer = with(request).call().map_err(|error| hop.explained(error))?;
+        match self.proxy_that_answers(hop, &answer) {
+            Some(proxy) => Err(Barred::Proxy(proxy.to_string(), Refusal::Login).into()),
+            None => Ok(answer),
+        }
+    }
+
+    /// The proxy of a plain request, if it is this one that wants another password.
+    fn proxy_that_answers(&self, hop: &Hop, answer: &Response<Body>) -> Option<Proxy> {
+        let uri: Uri = hop.url.parse().ok()?;
+        let is_plain = uri.scheme_str() == Some("http");
+        let proxy = self.door.http_proxy(uri.host()?, false).ok()??;
+        let is_its = is_plain && answer.status() == 407 && proxy.kind == ProxyKind::Http;
+        is_its.then_some(proxy)
     }
 
     /// Ends what is under way, of all clones. They are of no more use.
@@ -225,6 +241,8 @@ impl Hop {
         let text = match &error {
             Error::Io(error) => error.to_string(),
             Error::Rustls(error) => error.to_string(),
+            // It would print the URL.
+            Error::BadUri(_) => return Error::BadUri(url::shown(&self.url)),
             _ => return error,
         };
         match text.strip_prefix("invalid peer certificate: ") {

@@ -26,6 +26,7 @@ use crate::storage::StorageError;
 use crate::swarm::Source;
 use crate::torrent::{Content, Setup, Torrent};
 use crate::types::{PeerId, TorrentId};
+use crate::url::shown;
 use crossbeam_channel::unbounded;
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -134,7 +135,8 @@ impl Engine<'_> {
         let refused = match work.job.trackers.first() {
             Some(url) if metainfo.private => Some(format!(
                 "{name} is a private torrent, which is announced to its own trackers only, not to \
-                 {url}; leave --tracker away",
+                 {}; leave --tracker away",
+                shown(url)
             )),
             _ => {
                 let taken = self.claims.claim(&self.config.dir, &metainfo);

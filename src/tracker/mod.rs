@@ -99,16 +99,16 @@ impl Family {
 
 /// One way to announce.
 enum Tracker {
-    Http(http::HttpTracker),
-    Udp(udp::UdpTracker),
+    Http(Box<http::HttpTracker>),
+    Udp(Box<udp::UdpTracker>),
 }
 
 impl Tracker {
     fn new(url: &str, settings: TrackerSettings) -> Result<Self, Trouble> {
         let (scheme, _) = url.split_once("://").ok_or(Trouble::UnsupportedScheme)?;
         match scheme.to_ascii_lowercase().as_str() {
-            "http" | "https" => Ok(Self::Http(http::HttpTracker::new(url, settings))),
-            "udp" => Ok(Self::Udp(udp::UdpTracker::new(url, settings)?)),
+            "http" | "https" => Ok(Self::Http(Box::new(http::HttpTracker::new(url, settings)))),
+            "udp" => Ok(Self::Udp(Box::new(udp::UdpTracker::new(url, settings)?))),
             _ => Err(Trouble::UnsupportedScheme),
         }
     }
@@ -260,7 +260,7 @@ impl Families {
 /// That our own rules are against it, and what the user may do.
 fn barred(barred: &Barred) -> Trouble {
     let way = match barred {
-        Barred::TooNear(_) => "; if it is what you want, name it with -t",
+        Barred::TooNear(_) => "; if you want it asked, name it with -t",
         _ => "",
     };
     Trouble::Barred(format!("{barred}{way}"))

@@ -526,6 +526,32 @@ fn a_silent_family_is_left_out_for_a_while() {
     );
 }
 
+/// Who named them may not know of anybody here. A packet would be one too many.
+#[test]
+fn trackers_that_are_too_near() {
+    let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+    udp.set_nonblocking(true).unwrap();
+    let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+    tcp.set_nonblocking(true).unwrap();
+    for url in [
+        format!("udp://u:p@{}/announce", udp.local_addr().unwrap()),
+        format!("http://u:p@{}/announce", tcp.local_addr().unwrap()),
+    ] {
+        for nearest in [Reach::LocalNetwork, Reach::World] {
+            let settings = TrackerSettings {
+                nearest,
+                ..impatient()
+            };
+            let reports = announce(&url, settings, &[Started]);
+            let [Err(why)] = &reports[..] else {
+                panic!("{url}: {reports:?}");
+            };
+            assert!(why.contains("was not asked: 127.0.0.1:"), "{why}");
+        }
+    }
+    assert!(udp.recv(&mut [0; 9]).is_err() && tcp.accept().is_err());
+}
+
 /// Its end is an error like any other; and who asks again notices that it is gone.
 #[test]
 fn a_thread_that_dies() {

@@ -151,7 +151,8 @@ pub fn split_url(url: &str) -> Result<(&str, &str), Trouble> {
     if host.is_empty() || !port_is_valid {
         return Err(Trouble::BadUrl);
     }
-    Ok((authority, path))
+    let host_at = authority.rfind('@').map_or(0, |at| at + 1);
+    Ok((&authority[host_at..], path))
 }
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ impl Storrent {
 
     fn of(mut command: Command) -> Self {
         // A proxy of the machine's would sit between the program and loopback.
-        for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
+        for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"] {
             command.env_remove(name).env_remove(name.to_lowercase());
         }
         Self {
