@@ -25,7 +25,7 @@ pub enum Patience {
     /// what is on order, so that others bring it sooner.
     LastBulk,
     /// For anything, but not for long: the end of a download waits for what is on order, or
-    /// for the answer when it is cancelled.
+    /// for the answer when it is cancelled; or the peer waits to hear that its piece arrived.
     Last,
 }
 

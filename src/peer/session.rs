@@ -43,6 +43,9 @@ pub const SNUB_AFTER: Duration = Duration::from_secs(20);
 /// keep-alive every two minutes at the latest.
 const SILENT_AFTER: Duration = Duration::from_secs(130);
 
+/// What a peer gave last is checked within so long, in most cases.
+const NEWS_WITHIN: Duration = Duration::from_millis(500);
+
 /// We say something at least so often.
 const KEEP_ALIVE_AFTER: Duration = Duration::from_secs(60);
 
@@ -81,6 +84,8 @@ pub struct Session {
     strays: u32,
     /// Whether main was asked for work.
     work: Asking,
+    /// What it gave last is being checked: main will soon have news.
+    news_due: bool,
     /// A [`PeerEvent::Pieces`] is not answered yet.
     asked_interest: bool,
     /// A [`PeerEvent::Interested`] is not answered yet.
@@ -137,6 +142,7 @@ impl Session {
             owed: VecDeque::new(),
             strays: 0,
             work: Asking::default(),
+            news_due: false,
             asked_interest: false,
             asked_unchoke: false,
             uploads: VecDeque::new(),
@@ -276,10 +282,13 @@ impl Session {
         match command {
             Command::Fetch(spans) => self.fetch(spans),
             Command::Cancel(spans) => self.cancel(spans),
-            Command::Had(pieces) => pieces.iter().for_each(|piece| {
-                self.have.insert(*piece);
-                Message::Have(piece.get()).encode(&mut self.out);
-            }),
+            Command::Had(pieces) => {
+                self.news_due = false;
+                for piece in pieces.iter() {
+                    self.have.insert(*piece);
+                    Message::Have(piece.get()).encode(&mut self.out);
+                }
+            }
             Command::Moved(lost) => self.on_lost(&lost),
             Command::Interest(want) => {
                 self.asked_interest = false;
@@ -319,6 +328,7 @@ impl Session {
             Message::KeepAlive.encode(&mut self.out);
             self.spoke = now;
         }
+        self.news_due &= now.duration_since(self.heard) < NEWS_WITHIN;
         if self.we_want {
             self.wanted_at.get_or_insert(now);
         }

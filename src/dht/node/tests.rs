@@ -310,4 +310,12 @@ fn entrances_have_a_limit_and_a_family() {
     assert_eq!(node.entrances[0].0.port(), 1, "the first ones stay");
     node.on_tick(now, &mut out);
     assert!(!out.is_empty());
+    // All are of one host, which keeps nobody out.
+    let others = (2..9).map(|host| SocketAddr::from(([0x2001, 0xdb8, host, 0, 0, 0, 0, 1], 9)));
+    for other in others.clone() {
+        node.enter(other, false, now);
+    }
+    let kept = |addr| node.entrances.iter().any(|(known, _)| *known == addr);
+    assert!(others.clone().all(kept) && node.entrances.len() == MAX_ENTRANCES);
+    assert_eq!(node.entrances[0].0.port(), 1);
 }

@@ -117,6 +117,7 @@ impl Session {
     /// These blocks were written. First main hears of the bytes that brought them: so it
     /// never has more than came, and its sums are whole when the last piece is there.
     pub fn on_stored(&mut self, blocks: Vec<(PieceIndex, u32)>) {
+        self.news_due = true;
         self.tell_traffic();
         self.events.push(PeerEvent::Stored(spans_of(blocks)));
     }

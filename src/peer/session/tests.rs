@@ -563,3 +563,19 @@ fn blocks_may_come_in_bulk() {
     s.work.wake();
     assert_eq!(s.patience(), Patience::Usual);
 }
+
+/// That its piece is right, and that we have it, a peer may be waiting to hear; but not for long.
+#[test]
+fn news_of_what_was_stored_is_not_slept_through() {
+    let (mut s, now) = session(true);
+    let news: Arc<[PieceIndex]> = [s.layout.piece(0).unwrap()].into();
+    for arrives in [true, false] {
+        s.on_stored(vec![(news[0], 0)]);
+        assert_eq!(s.patience(), Patience::Last);
+        match arrives {
+            true => s.on_command(Command::Had(news.clone())),
+            false => s.on_tick(now + NEWS_WITHIN).unwrap(),
+        }
+        assert_eq!(s.patience(), Patience::Usual);
+    }
+}

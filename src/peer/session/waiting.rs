@@ -27,6 +27,8 @@ impl Session {
             (true, false) => Patience::Bulk,
             (true, true) => Patience::LastBulk,
             (false, true) => Patience::Last,
+            // A super-seed shows its next piece when it hears that the last one arrived.
+            (false, false) if self.news_due && self.owed.is_empty() => Patience::Last,
             (false, false) => Patience::Usual,
         }
     }
