@@ -283,6 +283,9 @@ fn parse(bytes: &[u8]) -> Result<Metainfo, Why> {
 
 /// Fetches a URL, and says whose word the answer is. Redirects may lead to a magnet link.
 fn fetch(url: &str, door: &Door) -> Result<(Given, Teller), Why> {
+    // What is wrong with the proxy is no fault of the server's.
+    let no_proxy = |why| Why::Barred(format!("{why}; give another --proxy, or try again later"));
+    door.find_proxy().map_err(no_proxy)?;
     let config = Agent::config_builder()
         .timeout_connect(Some(PATIENCE))
         .timeout_per_read(Some(PATIENCE))

@@ -9,6 +9,7 @@ use super::{DialError, Door, Target};
 use crate::proxy::Proxy;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 /// How long the other end may take to accept a connection.
@@ -16,6 +17,9 @@ const CONNECT: Duration = Duration::from_secs(10);
 
 /// How long a proxy may take to answer, the time in which it connects to the peer included.
 const ANSWER: Duration = Duration::from_secs(15);
+
+/// The pauses between the tries to reach the proxy at the start.
+const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
 
 /// The longest wait at a time.
 const TICK: Duration = Duration::from_millis(100);
@@ -34,11 +38,22 @@ impl Door {
         }
     }
 
-    /// Whether the proxy, if there is one, is there and lets us in.
+    /// Whether the proxy, if there is one, is there and lets us in: what is asked at the
+    /// start. It is tried three times, over some seconds.
     ///
     /// # Errors
     /// [`DialError::NoWay`], if not.
-    pub fn try_proxy(&self) -> Result<(), DialError> {
+    pub fn find_proxy(&self) -> Result<(), DialError> {
+        for pause in PAUSES {
+            if self.try_proxy().is_ok() {
+                return Ok(());
+            }
+            sleep(pause);
+        }
+        self.try_proxy()
+    }
+
+    fn try_proxy(&self) -> Result<(), DialError> {
         let Some(proxy) = &self.proxy else {
             return Ok(());
         };

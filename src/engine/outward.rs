@@ -7,12 +7,11 @@
 
 use super::{Engine, PeerName, Stage, listener};
 use crate::config::{Config, Named};
-use crate::door::{DialError, Door, Name};
+use crate::door::{DialError, Name};
 use crate::human::count;
 use crate::torrent::Phase;
 use crate::types::TorrentId;
 use std::net::{SocketAddr, TcpListener};
-use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 /// What is announced where nobody can connect to us: some trackers refuse 0.
@@ -20,9 +19,6 @@ const NO_PORT: u16 = 1;
 
 /// How often the address of `--bind` is looked for.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-
-/// The pauses between the tries to reach the proxy at the start.
-const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
 
 /// What the thread that looks for the proxy is for.
 pub(super) const PROXY: &str = "look for the proxy";
@@ -59,20 +55,6 @@ pub(super) fn listen(config: &Config) -> Result<(Option<TcpListener>, u16), Stri
             ))
         }
     }
-}
-
-/// Looks whether the proxy is there and lets us in, three times at most.
-///
-/// # Errors
-/// What is wrong.
-pub(super) fn try_proxy(door: &Door) -> Result<(), String> {
-    for pause in PAUSES {
-        if door.try_proxy().is_ok() {
-            return Ok(());
-        }
-        sleep(pause);
-    }
-    door.try_proxy().map_err(|error| error.to_string())
 }
 
 /// Whether a tracker is asked over UDP.

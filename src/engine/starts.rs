@@ -212,7 +212,8 @@ impl Engine<'_> {
             }
             Task::Proxy => {
                 let door = self.config.door.clone();
-                let work = move || _ = news.send(News::Proxy(outward::try_proxy(&door)));
+                let find = move || door.find_proxy().map_err(|error| error.to_string());
+                let work = move || _ = news.send(News::Proxy(find()));
                 let thread = Builder::new().name("proxy".into());
                 threads::spawn(thread, outward::PROXY, work, lost)?;
             }
