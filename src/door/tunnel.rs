@@ -130,7 +130,7 @@ fn converse(
     let deadline = Instant::now() + ANSWER;
     let mut buffer = [0; 512];
     loop {
-        match asking.next().map_err(Trouble::Refused)? {
+        match asking.step().map_err(Trouble::Refused)? {
             Next::Open => return Ok(()),
             Next::Send(bytes) => stream.write_all(&bytes)?,
             Next::Read(most) => {
