@@ -114,7 +114,7 @@ impl<'a> Asking<'a> {
     ///
     /// # Errors
     /// [`Refusal`].
-    pub fn next(&mut self) -> Result<Next, Refusal> {
+    pub fn step(&mut self) -> Result<Next, Refusal> {
         match self.stage {
             Stage::Begin => Ok(self.begin()),
             Stage::Method => self.on_method(),
@@ -267,7 +267,7 @@ impl<'a> Asking<'a> {
         let peer = |kind| Err(Refusal::Peer(kind, shown.clone()));
         let code = status.get(..3).and_then(|digits| digits.parse().ok());
         match code.unwrap_or(0) {
-            // tinyproxy says 401, which is a web server's word, to a wrong password.
+            // 401 is a web server's, but tinyproxy says it to a wrong password.
             401 | 407 if self.proxy.login.is_none() => return Err(Refusal::NoLogin),
             401 | 407 => return Err(Refusal::Login),
             0..100 => return Err(Refusal::Foreign),
