@@ -30,7 +30,7 @@ impl Engine<'_> {
                     let us = running.us;
                     let link = Link::Dial {
                         to: self.names.target(addr),
-                        door: self.config.door.clone(),
+                        door: Box::new(self.config.door.clone()),
                         us,
                         encryption: self.config.encryption,
                     };

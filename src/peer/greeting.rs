@@ -34,7 +34,7 @@ pub enum Link {
         /// To whom.
         to: Target,
         /// From where, and through what.
-        door: Door,
+        door: Box<Door>,
         /// About which torrent, and as whom.
         us: Us,
         /// Plain, obfuscated, or either.

@@ -155,7 +155,7 @@ fn dialled() -> Dialled {
     let (orders, order_rx) = unbounded();
     let link = Link::Dial {
         to: Target::Addr(listener.local_addr().unwrap()),
-        door: Door::default(),
+        door: Box::new(Door::default()),
         us: us(US),
         encryption: Encryption::Off,
     };
@@ -532,7 +532,7 @@ fn two_threads_full_of_each_others_requests_do_not_deadlock() {
         let link = match n {
             0 => Link::Dial {
                 to: Target::Addr(listener.local_addr().unwrap()),
-                door: Door::default(),
+                door: Box::new(Door::default()),
                 us: us(id),
                 encryption: Encryption::Off,
             },
