@@ -73,6 +73,16 @@ pub enum Target {
     Name(Name),
 }
 
+impl Target {
+    /// A host, an address of IPv6 without brackets, and a port. `None`, if it can be no such.
+    pub fn new(host: &str, port: u16) -> Option<Self> {
+        match host.parse::<IpAddr>() {
+            Ok(ip) => Some(Self::Addr((ip, port).into())),
+            Err(_) => Name::new(&format!("{host}:{port}")).map(Self::Name),
+        }
+    }
+}
+
 /// A name and a port. It goes into what is said to a proxy, so it is clean.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Name {

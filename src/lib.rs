@@ -144,7 +144,7 @@
 //! | [`dht`] | the threads that find peers without a tracker |
 //! | [`lsd`] | finds peers on the same network |
 //! | [`door::sockets`], [`door::tunnel`] | opens every socket, from the right address; the way through the proxy |
-//! | [`door::http`] | the HTTP client: [its connections](door::http::wire), [through a proxy](door::http::through) or not; [how near a server may be](door::http::rules); [the look-up of names](door::http::resolve); [odd answers](door::http::head) |
+//! | [`door::http`] | the HTTP client: [its connections](door::http::wire), [through a proxy](door::tunnel::lead) or not; [how near a server may be](door::http::rules); [the look-up of names](door::http::resolve); [odd answers](door::http::head) |
 //! | [`threads`] | starts threads, and says when one dies |
 //! | [`webseed`] | the thread of one web server that has the files: [what to ask for](webseed::backlog), [a request](webseed::request), [what an answer is worth](webseed::answer) |
 //! | [`storage`] | the files of a torrent: where a byte is, and that none is outside the folder |

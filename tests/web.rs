@@ -155,10 +155,7 @@ fn a_proxy_that_wants_a_password() {
         .arg("http://far.example/x.torrent")
         .run()
         .expect(1);
-    let said = format!(
-        "the proxy http://{}: it wants another user name",
-        proxy.addr
-    );
+    let said = format!("the proxy http://{} refuses the user name", proxy.addr);
     assert!(end.stderr.contains(&said), "{}", end.stderr);
     assert!(!end.stderr.contains("CANARY"), "{}", end.stderr);
 }

@@ -413,7 +413,7 @@ fn fill<T: FromArgs + ArgsInfo>(
         // "Error parsing option '--port' with value 'x': …": the rest says it all.
         let text = exit.output.trim_end();
         let text = text.strip_prefix("Error parsing ").unwrap_or(text);
-        let text = split.without_logins(text);
+        let text = split.without_secrets(text);
         NoCommand::Mistake(crate::human::escaped(&text))
     })
 }

@@ -6,6 +6,7 @@
 
 use super::args::{NoCommand, options_of};
 use super::values::{encode, shown};
+use crate::url;
 use argh::{FlagInfo, FlagInfoKind};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -71,20 +72,18 @@ pub fn split(args: impl IntoIterator<Item = OsString>) -> Result<Split, NoComman
 }
 
 impl Split {
-    /// What argh says of a wrong value, without the name and the password that a URL in it
-    /// may have.
-    pub fn without_logins(&self, text: &str) -> String {
+    /// What argh says of a wrong value, with each URL in it as it may be
+    /// [shown](url::shown), and a proxy without its password.
+    pub fn without_secrets(&self, text: &str) -> String {
         let mut clean = text.to_owned();
         for (option, value) in &self.options {
             let value = value.as_deref().unwrap_or_default();
-            let (start, rest) = match value.split_once("://") {
-                Some((scheme, rest)) => (format!("{scheme}://"), rest),
-                None if option.long == "--proxy" => (String::new(), value),
-                None => continue,
+            let shown = match value.rsplit_once('@') {
+                _ if value.contains("://") => url::shown(value),
+                Some((_, place)) if option.long == "--proxy" => format!("…@{place}"),
+                _ => continue,
             };
-            if let Some((_, place)) = rest.rsplit_once('@') {
-                clean = clean.replace(value, &format!("{start}…@{place}"));
-            }
+            clean = clean.replace(value, &shown);
         }
         clean
     }

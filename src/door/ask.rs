@@ -7,8 +7,9 @@
 //! HTTP:     we: CONNECT HOST:PORT, a head         proxy: a head with status 200
 //! ```
 //!
-//! From then on every byte is for the peer, or comes from it. So an [`Asking`] never wants
-//! more bytes than belong to the proxy's answer. [`tunnel`](super::tunnel) moves them.
+//! From then on every byte is for the other end, or comes from it. So an [`Asking`] never
+//! wants more bytes than belong to the proxy's answer. [`tunnel`](super::tunnel) moves them,
+//! for peers and for HTTP.
 //!
 //! [RFC 1928]: https://www.rfc-editor.org/rfc/rfc1928
 //! [RFC 1929]: https://www.rfc-editor.org/rfc/rfc1929
@@ -17,7 +18,6 @@
 use super::Target;
 use crate::human::escaped;
 use crate::proxy::{Proxy, ProxyKind};
-use std::fmt::Write;
 use std::io::ErrorKind;
 use std::net::IpAddr;
 
@@ -36,7 +36,7 @@ const BY_PASSWORD: u8 = 2;
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Refusal {
     /// It wants a name and a password, and was given none.
-    #[error("wants a user name and a password; give them as --proxy scheme://USER:PASSWORD@…")]
+    #[error("wants a user name and a password; give them in its URL, scheme://USER:PASSWORD@…")]
     NoLogin,
     /// It takes not those that it was given.
     #[error("refuses the user name or the password")]
@@ -45,7 +45,7 @@ pub enum Refusal {
     #[error("does not answer as a proxy of this kind does")]
     Foreign,
     /// Its rules forbid to connect there; what it said.
-    #[error("refuses to connect to peers ({0})")]
+    #[error("refuses to connect there ({0})")]
     Rules(String),
     /// It can't connect there: what became of that.
     #[error("says: {1}")]
@@ -243,10 +243,7 @@ impl<'a> Asking<'a> {
                 self.proxy.host, self.proxy.port
             ),
         };
-        if let Some((user, password)) = &self.proxy.login {
-            let login = base64(&[user, &b":"[..], password].concat());
-            let _ = write!(head, "Proxy-Authorization: Basic {login}\r\n"); // to a String
-        }
+        head += &authorization(self.proxy);
         head += "\r\n";
         head.into_bytes()
     }
@@ -313,6 +310,19 @@ fn parts(target: &Target) -> (String, u16) {
         Target::Addr(addr) => (addr.ip().to_string(), addr.port()),
         Target::Name(name) => (name.host.clone(), name.port),
     }
+}
+
+/// The line of a request by which an HTTP proxy hears who we are; empty, if it need not.
+pub fn authorization(proxy: &Proxy) -> String {
+    let login = proxy.login.as_ref();
+    login.map_or_else(String::new, |(user, password)| {
+        format!("Proxy-Authorization: {}\r\n", basic(user, password))
+    })
+}
+
+/// Name and password as HTTP takes them, by servers and by proxies (RFC 7617).
+pub fn basic(user: &[u8], password: &[u8]) -> String {
+    format!("Basic {}", base64(&[user, b":", password].concat()))
 }
 
 /// RFC 4648, with padding.

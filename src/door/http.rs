@@ -1,7 +1,7 @@
 //! The HTTP client that everything in this program asks web servers with: trackers, web
 //! seeds, and a SOURCE that is a URL. It is `ureq`, and what that lacks.
 //!
-//! - Connections begin at the address of `--bind`, and go [through a proxy](through) where
+//! - Connections begin at the address of `--bind`, and go [through a proxy](super::tunnel) where
 //!   one is named. [`wire`] makes them.
 //! - Nobody aims us at what is nearer than he is: [`Rules`] judge each address that is
 //!   dialled, and a [`Hop`] knows who named its URL.
@@ -18,10 +18,10 @@ pub mod mending;
 pub mod resolve;
 pub mod roots;
 pub mod rules;
-pub mod through;
 pub mod wire;
 
 use super::Door;
+use super::ask::{Refusal, basic};
 use super::environment::BadProxy;
 use crate::proxy::{Proxy, ProxyKind};
 use crate::reach::Reach;
@@ -30,7 +30,6 @@ use mending::Mending;
 use resolve::Lookup;
 use rules::Rules;
 use std::sync::Arc;
-use through::Refusal;
 use ureq::config::ConfigBuilder;
 use ureq::http::header::{AUTHORIZATION, LOCATION};
 use ureq::http::{Response, Uri};
@@ -58,9 +57,9 @@ pub enum Barred {
     /// The environment names a proxy that can't be used.
     #[error(transparent)]
     Environment(BadProxy),
-    /// The proxy gives no connection.
-    #[error("the proxy {0}: {1}")]
-    Proxy(String, #[source] Refusal),
+    /// The proxy gives no connection, as this says.
+    #[error("{0}")]
+    Proxy(String),
     /// Nobody whom we believe says that the server is who it claims to be.
     #[error("the certificate of {host} is not trusted ({why})")]
     Certificate {
@@ -156,7 +155,13 @@ impl Client {
         }
         let answer = with(request).call().map_err(|error| hop.explained(error))?;
         match self.proxy_that_answers(hop, &answer) {
-            Some(proxy) => Err(Barred::Proxy(proxy.to_string(), Refusal::Login).into()),
+            Some(proxy) => {
+                let refusal = match proxy.login {
+                    None => Refusal::NoLogin,
+                    Some(_) => Refusal::Login,
+                };
+                Err(Barred::Proxy(format!("the proxy {proxy} {refusal}")).into())
+            }
             None => Ok(answer),
         }
     }
@@ -204,7 +209,7 @@ impl Hop {
     /// The first of a chain: a URL, and the nearest address that may be dialled for it.
     pub fn new(url: &str, nearest: Reach) -> Self {
         let (url, login) = url::without_login(&url::requestable(url));
-        let login = login.map(|(user, password)| through::basic(&user, &password));
+        let login = login.map(|(user, password)| basic(&user, &password));
         Self {
             url,
             login,

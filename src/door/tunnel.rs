@@ -1,4 +1,5 @@
-//! The way to a peer: a connection, with `--proxy` one that the proxy makes for us.
+//! The way to a peer: a connection, with `--proxy` one that the proxy makes for us. HTTP has
+//! connections of its own, and is [led](lead) through a proxy in the same manner.
 //!
 //! Who dials is a thread of its own; it may be told meanwhile that nobody wants the
 //! connection any more, so no wait for an answer is longer than a tenth of a second. What is
@@ -16,7 +17,7 @@ use std::time::{Duration, Instant};
 const CONNECT: Duration = Duration::from_secs(10);
 
 /// How long a proxy may take to answer, the time in which it connects to the peer included.
-const ANSWER: Duration = Duration::from_secs(15);
+pub const ANSWER: Duration = Duration::from_secs(15);
 
 /// The pauses between the tries to reach the proxy at the start.
 const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
@@ -66,29 +67,11 @@ impl Door {
         to: Option<&Target>,
         wanted: &dyn Fn() -> bool,
     ) -> Result<TcpStream, DialError> {
-        let no_way =
-            |why: &dyn std::fmt::Display| DialError::NoWay(format!("the proxy {proxy} {why}"));
-        let stream = self.to_proxy(proxy).map_err(|error| match error {
-            DialError::Io(error) => no_way(&format!("can't be reached: {error}")),
-            other => other,
-        })?;
-        let mut asking = Asking::new(proxy, to);
-        match converse(&stream, &mut asking, wanted) {
-            Ok(()) => Ok(stream),
-            Err(Trouble::Refused(Refusal::Rules(why))) => {
-                let refusal = Refusal::Rules(why);
-                Err(DialError::Barred(format!("the proxy {proxy} {refusal}")))
-            }
-            Err(Trouble::Refused(Refusal::Peer(kind, text))) => {
-                let text = format!("the proxy {proxy} says: {text}");
-                Err(io::Error::new(kind, text).into())
-            }
-            Err(Trouble::Refused(refusal)) => Err(no_way(&refusal)),
-            Err(Trouble::Io(error)) if asking.is_about_target() => Err(error.into()),
-            // It may not know the question whether it is there.
-            Err(Trouble::Io(_)) if to.is_none() && asking.is_http() => Ok(stream),
-            Err(Trouble::Io(error)) => Err(no_way(&format!("does not answer: {error}"))),
-        }
+        let stream = self
+            .to_proxy(proxy)
+            .map_err(|error| unreached(proxy, error))?;
+        lead(&stream, proxy, to, Instant::now() + ANSWER, wanted)?;
+        Ok(stream)
     }
 
     /// Connects to the proxy itself, whose name we look up.
@@ -103,6 +86,48 @@ impl Door {
             }
         }
         Err(failed)
+    }
+}
+
+/// That the proxy itself can't be connected to.
+pub fn unreached(proxy: &Proxy, error: DialError) -> DialError {
+    match error {
+        DialError::Io(error) => {
+            DialError::NoWay(format!("the proxy {proxy} can't be reached: {error}"))
+        }
+        other => other,
+    }
+}
+
+/// Asks `proxy`, over a connection to it, for the way to `to`; with `None` only whether it
+/// lets us in. It has until `deadline`, and as long as the way is `wanted`, which is asked
+/// each tenth of a second. What is read next over the connection comes from `to`.
+///
+/// # Errors
+/// [`DialError`]. The connection is of no more use then.
+pub fn lead(
+    stream: &TcpStream,
+    proxy: &Proxy,
+    to: Option<&Target>,
+    deadline: Instant,
+    wanted: &dyn Fn() -> bool,
+) -> Result<(), DialError> {
+    let no_way = |why: &dyn std::fmt::Display| DialError::NoWay(format!("the proxy {proxy} {why}"));
+    let mut asking = Asking::new(proxy, to);
+    match converse(stream, &mut asking, deadline, wanted) {
+        Ok(()) => Ok(()),
+        Err(Trouble::Refused(refusal @ Refusal::Rules(_))) => {
+            Err(DialError::Barred(format!("the proxy {proxy} {refusal}")))
+        }
+        Err(Trouble::Refused(Refusal::Peer(kind, text))) => {
+            let text = format!("the proxy {proxy} says: {text}");
+            Err(io::Error::new(kind, text).into())
+        }
+        Err(Trouble::Refused(refusal)) => Err(no_way(&refusal)),
+        Err(Trouble::Io(error)) if asking.is_about_target() => Err(error.into()),
+        // It may not know the question whether it is there.
+        Err(Trouble::Io(_)) if to.is_none() && asking.is_http() => Ok(()),
+        Err(Trouble::Io(error)) => Err(no_way(&format!("does not answer: {error}"))),
     }
 }
 
@@ -121,13 +146,13 @@ impl From<io::Error> for Trouble {
 fn converse(
     mut stream: &TcpStream,
     asking: &mut Asking<'_>,
+    deadline: Instant,
     wanted: &dyn Fn() -> bool,
 ) -> Result<(), Trouble> {
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(TICK))?;
     // What we say is less than the buffer of any new connection.
     stream.set_write_timeout(Some(ANSWER))?;
-    let deadline = Instant::now() + ANSWER;
     let mut buffer = [0; 512];
     loop {
         match asking.step().map_err(Trouble::Refused)? {

@@ -8,7 +8,7 @@
 use super::Barred;
 use super::resolve;
 use super::rules::Rules;
-use super::through::{self, Refusal};
+use crate::door::{DialError, Target, ask, tunnel};
 use crate::proxy::{Proxy, ProxyKind};
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
@@ -55,20 +55,21 @@ impl Connector for Dial {
             let stream = self.dial(&details.addrs, deadline).map_err(timely)?;
             return wire(stream, None).map(Some);
         };
-        let failed = |why: Refusal| match why {
-            Refusal::Io(error) if is_late(&error) => Error::Timeout(details.timeout.reason),
-            why => Barred::Proxy(proxy.to_string(), why).into(),
+        let failed = |error| match error {
+            DialError::Io(error) => timely(error),
+            DialError::NoWay(why) | DialError::Barred(why) => Barred::Proxy(why).into(),
         };
         let addresses = resolve::of_proxy(&proxy, &self.0, details)?;
         let stream = self.dial(&addresses, deadline);
-        let stream = stream.map_err(|error| failed(error.into()))?;
+        let stream = stream.map_err(|error| failed(tunnel::unreached(&proxy, error.into())))?;
         if proxy.kind == ProxyKind::Http && !details.needs_tls() {
             return wire(stream, Some(Preface::new(&proxy, details.uri))).map(Some);
         }
         let wire = wire(stream, None)?;
         let (host, port) = host_and_port(details.uri);
-        let mut timed = Timed(&wire.stream, deadline);
-        through::lead(&mut timed, &proxy, host, port).map_err(failed)?;
+        let to = Target::new(host, port).ok_or(Error::HostNotFound)?;
+        let deadline = deadline.unwrap_or_else(|| Instant::now() + tunnel::ANSWER);
+        tunnel::lead(&wire.stream, &proxy, Some(&to), deadline, &|| true).map_err(failed)?;
         Ok(Some(wire))
     }
 }
@@ -132,7 +133,7 @@ impl Preface {
         let authority = uri.authority().map_or("", |authority| authority.as_str());
         Self {
             origin: format!("http://{authority}"),
-            authorization: through::authorization(proxy),
+            authorization: ask::authorization(proxy),
         }
     }
 
@@ -202,39 +203,6 @@ impl Transport for Wire {
         let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
         let peeked = rustix::net::recv(&*self.stream, &mut [0; 1], flags);
         matches!(peeked, Err(Errno::AGAIN))
-    }
-}
-
-/// A stream whose every read and write ends by a deadline.
-struct Timed<'a>(&'a TcpStream, Option<Instant>);
-
-impl Timed<'_> {
-    fn left(&self) -> io::Result<Option<Duration>> {
-        let left = self
-            .1
-            .map(|at| at.saturating_duration_since(Instant::now()));
-        match left {
-            Some(Duration::ZERO) => Err(ErrorKind::TimedOut.into()),
-            left => Ok(left),
-        }
-    }
-}
-
-impl Read for Timed<'_> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.0.set_read_timeout(self.left()?)?;
-        self.0.read(buf)
-    }
-}
-
-impl Write for Timed<'_> {
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.0.set_write_timeout(self.left()?)?;
-        self.0.write(buf)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 
