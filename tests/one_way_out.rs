@@ -143,6 +143,55 @@ impl Scene {
     }
 }
 
+/// A download from one peer, whose way there is broken in the middle.
+struct Broken {
+    trap: Trap,
+    place: Place,
+    peer: FakePeer,
+    /// The peer hangs up before it opens, so that it is dialled again and again.
+    gate: Gate,
+}
+
+impl Broken {
+    fn new() -> Self {
+        let (trap, place) = (Trap::new(""), Place::new(Spec::single("x", 500_000)));
+        let (seed, hash) = (Seed::of(&place.torrent), place.torrent.info_hash);
+        let gate = Gate::new();
+        let mended = gate.clone();
+        let peer = FakePeer::start_at(&host(2), move |wire| {
+            wire.answer(Handshake::new(hash, PLAIN))?;
+            match mended.is_open() {
+                true => seed.serve(wire),
+                false => Ok(()),
+            }
+        });
+        Self {
+            trap,
+            place,
+            peer,
+            gate,
+        }
+    }
+
+    /// Starts it with these options, and waits until it was at the peer once.
+    fn start(&self, options: [&str; 2]) -> Running {
+        let storrent = self.trap.storrent().arg("--json").args(options).arg("-d");
+        let storrent = storrent.arg(self.place.dir()).arg(self.place.file());
+        let running = storrent.peers(&[self.peer.addr]).start();
+        self.peer.wait_played();
+        running
+    }
+
+    /// The way is open again: it goes on to its end, and nothing went another way.
+    #[track_caller]
+    fn mend(&self, running: Running) {
+        self.gate.open();
+        running.wait().expect(0);
+        self.place.torrent.assert_whole(&self.place.dir());
+        self.trap.assert_empty();
+    }
+}
+
 /// Whether `progress` says why nothing comes, and names this.
 fn names(progress: &Value, what: &str) -> bool {
     let reason = progress["reason"].as_str();
@@ -280,23 +329,18 @@ fn a_proxy_that_is_no_help() {
 /// A proxy that goes away in the middle is said, and when it is back it goes on.
 #[test]
 fn a_proxy_that_goes() {
-    let name = "a_proxy_that_goes";
-    isolated(name, &tools(Kind::Microsocks.program()), || {
-        let scene = Scene::new("");
-        let proxy = scene.proxy(Kind::Microsocks);
-        let (address, url) = (host(PROXY.0), Kind::Microsocks.url(&host(PROXY.0), PROXY.1));
-        scene.trap.set(&only_to_the_proxy());
-        let [file, ..] = scene.sources();
-        let download = scene.download(&file).args(["--proxy", &url]);
-        let mut running = download.peers(&[scene.seed.addr]).start();
-        let hello = |note| matches!(note, Note::Hello(_)).then_some(());
-        scene.seed.wait(hello);
+    let (name, kind) = ("a_proxy_that_goes", Kind::Microsocks);
+    isolated(name, &tools(kind.program()), || {
+        let broken = Broken::new();
+        let (home, address) = (broken.place.temp.path().join("proxy"), host(PROXY.0));
+        let start = || RealProxy::start(kind, &home, NAMES, &address, PROXY.1);
+        let proxy = start();
+        broken.trap.set(&only_to_the_proxy());
+        let mut running = broken.start(["--proxy", &kind.url(&address, PROXY.1)]);
         drop(proxy);
         running.event_where("progress", |told| names(told, &address));
-        let _proxy = scene.proxy(Kind::Microsocks);
-        scene.gate.open();
-        scene.finish(running);
-        scene.trap.assert_empty();
+        let _proxy = start();
+        broken.mend(running);
     });
 }
 
@@ -369,30 +413,18 @@ fn bound_and_through_a_proxy() {
 #[test]
 fn the_address_goes_and_comes_back() {
     isolated("the_address_goes_and_comes_back", &TOOLS, || {
-        let (trap, place) = (Trap::new(""), Place::new(Spec::single("x", 500_000)));
-        let (seed, hash) = (Seed::of(&place.torrent), place.torrent.info_hash);
-        let gate = Gate::new();
-        let back = gate.clone();
-        // Hangs up at first, so that it is dialled again and again.
-        let peer = FakePeer::start_at(&host(2), move |wire| {
-            wire.answer(Handshake::new(hash, PLAIN))?;
-            match back.is_open() {
-                true => seed.serve(wire),
-                false => Ok(()),
-            }
-        });
-        trap.set(&only_from(&format!("ip saddr {SECOND}")));
-        let storrent = trap.storrent().args(["--json", "--bind", SECOND, "-d"]);
-        let storrent = storrent.arg(place.dir()).arg(place.file());
-        let mut running = storrent.peers(&[peer.addr]).start();
-        peer.wait_played();
-        trap.run(&format!("ip addr del {SECOND}/24 dev far"));
+        let broken = Broken::new();
+        broken.trap.set(&only_from(&format!("ip saddr {SECOND}")));
+        let mut running = broken.start(["--bind", SECOND]);
+        let change = |what| {
+            broken
+                .trap
+                .run(&format!("ip addr {what} {SECOND}/24 dev far"))
+        };
+        change("del");
         running.event_where("progress", |told| names(told, SECOND));
-        trap.run(&format!("ip addr add {SECOND}/24 dev far"));
-        gate.open();
-        running.wait().expect(0);
-        place.torrent.assert_whole(&place.dir());
-        trap.assert_empty();
+        change("add");
+        broken.mend(running);
     });
 }
 

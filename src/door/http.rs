@@ -325,6 +325,34 @@ mod tests {
         }
     }
 
+    /// Such a proxy does not say that it will hang up, so no second request may be under way
+    /// to it when it does.
+    #[test]
+    fn a_proxy_that_answers_once_on_each_connection() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let proxy = format!("http://{}", listener.local_addr().unwrap());
+        thread::spawn(move || {
+            // Kept, so that nothing but the silence tells that they are of no more use.
+            let mut kept = Vec::new();
+            for stream in listener.incoming().map_while(Result::ok) {
+                let mut lines = BufReader::new(&stream).lines().map_while(Result::ok);
+                lines.find(String::is_empty);
+                let _ = write!(&stream, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx");
+                kept.push(stream);
+            }
+        });
+        let door = Door {
+            proxy: Some(proxy.parse().unwrap()),
+            ..Door::default()
+        };
+        let limit = Some(Duration::from_secs(20));
+        let client = Client::new(Agent::config_builder().timeout_per_read(limit), &door);
+        for _ in 0..2 {
+            let mut answer = get(&client, "http://server.example/").unwrap();
+            assert_eq!(answer.body_mut().read_to_string().unwrap(), "x");
+        }
+    }
+
     #[test]
     fn silence_ends() {
         let (url, _) = server();

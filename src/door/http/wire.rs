@@ -194,8 +194,12 @@ impl Transport for Wire {
     }
 
     /// Whether a kept connection can serve one more request: it has neither ended nor
-    /// brought what nobody asked for.
+    /// brought what nobody asked for. Nor is it a proxy's own: some (tinyproxy) leave out the
+    /// `Connection: close` of a server, and hang up a moment after the answer.
     fn is_open(&mut self) -> bool {
+        if self.preface.is_some() {
+            return false;
+        }
         let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
         let peeked = rustix::net::recv(&*self.stream, &mut [0; 1], flags);
         matches!(peeked, Err(Errno::AGAIN))
