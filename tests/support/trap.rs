@@ -59,7 +59,7 @@ impl Trap {
         shell(
             Command::new("sh"),
             "ip addr add 2001:db8:1::1/64 dev near nodad && for host in 1 2 3 4 5; do \
-             ip addr add 198.51.100.$host/32 dev lo && ip addr add 2001:db8::$host/128 dev lo; done",
+             ip addr add 198.51.100.$host/32 dev lo && ip addr add 2001:db8::$host/128 dev lo nodad; done",
         );
         let gateway = super::network::NEAR;
         trap.run(&format!(
