@@ -7,6 +7,10 @@ use std::time::Instant;
 /// Seconds after which a byte counts only a third (1/e) as much.
 const MEMORY: f64 = 5.0;
 
+/// Seconds without a byte after which the rate is 0. Fading alone would take a minute and a
+/// half from 100 MB/s, and the user hears only then why nothing comes.
+const SILENT: f64 = 15.0;
+
 /// Bytes a second over the last few seconds, without buckets or ticks: what was added
 /// fades by and by, and a young average is not held against its age.
 #[derive(Clone, Copy, Debug, Default)]
@@ -44,7 +48,10 @@ impl Rate {
         let idle = self
             .at
             .map_or(0.0, |at| now.duration_since(at).as_secs_f64());
-        self.value * (-idle / MEMORY).exp()
+        match idle < SILENT {
+            true => self.value * (-idle / MEMORY).exp(),
+            false => 0.0,
+        }
     }
 }
 
@@ -116,10 +123,9 @@ mod tests {
                 rate.get(now)
             );
         }
-        assert!(
-            rate.get(start + Duration::from_secs(60)) < 100.0,
-            "it forgets"
-        );
+        let later = |seconds: u64| rate.get(start + Duration::from_secs(30 + seconds)) as u64;
+        assert!((300..800).contains(&later(14)), "{}", later(14));
+        assert_eq!(later(15), 0);
     }
 
     #[test]
