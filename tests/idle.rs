@@ -2,9 +2,12 @@
 
 mod support;
 
+use rustix::process::Signal;
 use std::net::SocketAddr;
+use std::process::Command;
 use support::Gate;
 use support::content::Spec;
+use support::network::isolated;
 use support::peer::Seed;
 use support::place::Place;
 use support::program::Storrent;
@@ -81,4 +84,26 @@ fn peers_that_refuse_choke_or_have_nothing() {
     let expected = "no peers of 2 known: 2 refused; 1 of 1 tracker answered";
     assert_eq!(said, expected);
     gate.open();
+}
+
+/// The other end loses power or its network in full flow: not a packet comes any more, what
+/// we sent is never acknowledged, and nobody says so. The line does, and the peer is let go.
+#[test]
+fn a_peer_that_is_gone_without_a_word() {
+    isolated("a_peer_that_is_gone_without_a_word", &["nft"], || {
+        let place = Place::new(Spec::single("x", 50_000_000));
+        let seed = Seed::of(&place.torrent).start();
+        let download = place
+            .download()
+            .args(["--json", "--download-limit", "500K"]);
+        let mut run = download.peers(&[seed.addr]).start();
+        run.event_where("progress", |now| now["have_bytes"] != 0);
+        let cut = "add table inet t; add chain inet t i { type filter hook input priority 0; policy drop; }";
+        assert!(Command::new("nft").arg(cut).status().unwrap().success());
+        let silent = run.event_where("progress", |now| now["reason"].is_string());
+        assert_eq!(silent["peers"], 1);
+        run.event_where("progress", |now| now["peers"] == 0);
+        run.kill(Signal::INT);
+        run.wait().expect(130);
+    });
 }

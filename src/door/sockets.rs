@@ -25,6 +25,11 @@ const ASK_AGAIN: Duration = Duration::from_secs(5);
 /// ... and so often; then it is over. So an end that is gone is noticed after 35 s.
 const QUESTIONS: u32 = 3;
 
+/// While something that we sent is not acknowledged, the system asks no questions but sends
+/// it again, for a quarter of an hour; after so long it is over, too.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const UNHEARD: Duration = Duration::from_secs(35);
+
 impl Door {
     /// Whether the address of `--bind` is one of this machine's, now.
     ///
@@ -201,8 +206,9 @@ fn listen_on(addr: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// Has the system find out when the other end of a connection is gone without a word, by
-/// questions that cost a few bytes (TCP keep-alive).
+/// Has the system find out when the other end of a connection is gone without a word: by
+/// questions that cost a few bytes (TCP keep-alive), and by what it does not acknowledge (RFC
+/// 5482; only Linux can be told).
 ///
 /// # Errors
 /// If the system refuses.
@@ -211,7 +217,10 @@ pub fn keep_alive(stream: &TcpStream) -> io::Result<()> {
         .with_time(QUIET)
         .with_interval(ASK_AGAIN)
         .with_retries(QUESTIONS);
-    socket2::SockRef::from(stream).set_tcp_keepalive(&questions)
+    let socket = socket2::SockRef::from(stream);
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    socket.set_tcp_user_timeout(Some(UNHEARD))?;
+    socket.set_tcp_keepalive(&questions)
 }
 
 #[cfg(test)]
@@ -288,5 +297,7 @@ mod tests {
         assert_eq!(socket.tcp_keepalive_time().unwrap(), QUIET);
         assert_eq!(socket.tcp_keepalive_interval().unwrap(), ASK_AGAIN);
         assert_eq!(socket.tcp_keepalive_retries().unwrap(), QUESTIONS);
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(UNHEARD));
     }
 }
