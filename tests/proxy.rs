@@ -121,6 +121,37 @@ fn udp_trackers_are_not_asked() {
     assert_eq!(proxy.taken().len(), 0);
 }
 
+/// The other jobs that go out have the same door.
+#[test]
+fn show_and_check_go_through_it() {
+    let place = Place::new(spec());
+    let trap = Trap::new("127.0.0.1").unwrap();
+    let (url, link) = (
+        format!("http://{}/x.torrent", trap.addr()),
+        place.torrent.magnet(),
+    );
+    let peer = trap.addr().to_string();
+    for job in [
+        &["show", &link, "--peer", &peer][..],
+        &["show", &url],
+        &["check", &url],
+    ] {
+        let there = nobody();
+        let proxy = format!("socks5://{there}");
+        let end = Storrent::new().args(job).args(["--proxy", &proxy]).run();
+        let why = format!("the proxy {proxy} can't be reached: Connection refused");
+        assert!(end.stderr.contains(&why), "{end:#?}");
+        end.expect(1);
+        let end = Storrent::new()
+            .args(job)
+            .args(["--bind", "192.0.2.7"])
+            .run();
+        assert!(end.stderr.contains("192.0.2.7"), "{end:#?}");
+        end.expect(1);
+    }
+    trap.assert_nobody_came();
+}
+
 #[test]
 fn a_proxy_that_is_away_or_lets_us_not_in() {
     let place = Place::new(spec());

@@ -154,6 +154,12 @@ pub struct Show {
     /// errors only
     #[argh(switch, short = 'q')]
     pub quiet: bool,
+    /// the local address for all sockets
+    #[argh(option, from_str_fn(values::bind))]
+    pub bind: Option<IpAddr>,
+    /// the proxy for all that goes out
+    #[argh(option, from_str_fn(values::proxy))]
+    pub proxy: Option<Proxy>,
     /// a peer to fetch the metadata from
     #[argh(option, from_str_fn(values::host_port))]
     pub peer: Vec<String>,
@@ -200,6 +206,12 @@ pub struct Check {
     /// errors only
     #[argh(switch, short = 'q')]
     pub quiet: bool,
+    /// the local address for all sockets
+    #[argh(option, from_str_fn(values::bind))]
+    pub bind: Option<IpAddr>,
+    /// the proxy for all that goes out
+    #[argh(option, from_str_fn(values::proxy))]
+    pub proxy: Option<Proxy>,
     /// the torrent
     #[argh(positional, from_str_fn(values::source))]
     pub source: Source,
@@ -241,33 +253,29 @@ struct Demo {}
 impl Show {
     /// From where, and through what, others are talked to.
     pub fn door(&self) -> Door {
-        plain_door()
+        door(self.bind, self.proxy.as_ref())
     }
 }
 
 impl Check {
     /// From where, and through what, a URL is fetched.
     pub fn door(&self) -> Door {
-        plain_door()
+        door(self.bind, self.proxy.as_ref())
     }
 }
 
-/// The door of those who have no options for it.
-fn plain_door() -> Door {
+fn door(bind: Option<IpAddr>, proxy: Option<&Proxy>) -> Door {
     Door {
+        bind,
+        proxy: proxy.cloned(),
         environment: Environment::of_process(),
-        ..Door::default()
     }
 }
 
 impl Download {
     /// From where, and through what, others are talked to.
     pub fn door(&self) -> Door {
-        Door {
-            bind: self.bind,
-            proxy: self.proxy.clone(),
-            ..plain_door()
-        }
+        door(self.bind, self.proxy.as_ref())
     }
 
     /// The options that hold for the whole process. With `seed_only` nothing is

@@ -224,6 +224,8 @@ mod tests {
         fs::write(dir.join("t"), torrent).unwrap();
         Check {
             dir: dir.to_owned(),
+            bind: None,
+            proxy: None,
             json: false,
             quiet: true,
             source: Source::Path(dir.join("t")),

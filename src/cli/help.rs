@@ -85,6 +85,8 @@ its files with the numbers that `storrent -f` takes.
       --peer HOST:PORT, -t, --tracker URL, --dht-node HOST:PORT,
       --no-dht, --no-pex, --no-lsd, --stall-timeout SECONDS
                          for magnet links: where the metadata is fetched from
+      --bind ADDR, --proxy URL
+                         as for a download, for magnet links and URLs
   -q, --quiet            print errors only
   -h, --help             this text
 
@@ -103,6 +105,8 @@ status is 0 only if all are, else 1. Nothing on disk is changed.
 
   -d, --dir DIR          the folder that it was saved in [.]
       --json             one JSON object instead
+      --bind ADDR, --proxy URL
+                         as for a download, if TORRENT is a URL
   -q, --quiet            print errors only
   -h, --help             this text
 

@@ -283,7 +283,8 @@ fn parse(bytes: &[u8]) -> Result<Metainfo, Why> {
 
 /// Fetches a URL, and says whose word the answer is. Redirects may lead to a magnet link.
 fn fetch(url: &str, door: &Door) -> Result<(Given, Teller), Why> {
-    // What is wrong with the proxy is no fault of the server's.
+    // What is wrong with our own address, or the proxy, is no fault of the server's.
+    door.find_address().map_err(Why::Barred)?;
     let no_proxy = |why| Why::Barred(format!("{why}; give another --proxy, or try again later"));
     door.find_proxy().map_err(no_proxy)?;
     let config = Agent::config_builder()

@@ -41,6 +41,23 @@ impl Door {
         self.bind_to(&Socket::new(domain, Type::DGRAM, None)?, ip, 0)
     }
 
+    /// Whether the address of `--bind` can be used at all, as a user is told at the start.
+    ///
+    /// # Errors
+    /// A message, if not.
+    pub fn find_address(&self) -> Result<(), String> {
+        let (Some(ip), Err(error)) = (self.bind, self.check()) else {
+            return Ok(());
+        };
+        let why = match error {
+            DialError::NoWay(_) => "it is none of this machine's".into(),
+            error => error.to_string(),
+        };
+        Err(format!(
+            "cannot use the address {ip} of --bind: {why}; `ip address` shows those that there are"
+        ))
+    }
+
     /// Connects to `addr`, within `limit`; never by a proxy. With `--proxy` that is an error.
     ///
     /// # Errors

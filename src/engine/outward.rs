@@ -30,15 +30,7 @@ pub(super) const PROXY: &str = "look for the proxy";
 /// A message, if it can't be had, or the address of `--bind` is none of this machine's.
 pub(super) fn listen(config: &Config) -> Result<(Option<TcpListener>, u16), String> {
     let door = &config.door;
-    if let (Some(ip), Err(error)) = (door.bind, door.check()) {
-        let why = match error {
-            DialError::NoWay(_) => "it is none of this machine's".into(),
-            error => error.to_string(),
-        };
-        return Err(format!(
-            "cannot use the address {ip} of --bind: {why}; `ip address` shows those that there are"
-        ));
-    }
+    door.find_address()?;
     if door.proxy.is_some() {
         return Ok((None, NO_PORT));
     }
