@@ -352,7 +352,11 @@ fn three_of_us_and_a_super_seed() {
                 .start();
             (run, dir)
         });
-        for (run, dir) in started {
+        for (mut run, dir) in started {
+            // The seed shows a piece at a time, and begins after 10 s: it takes a while.
+            run.event_where("progress", |now| {
+                2 * now["have_bytes"].as_u64().unwrap() > now["wanted_bytes"].as_u64().unwrap()
+            });
             run.wait().expect(0);
             scene.torrent.assert_whole(&dir);
         }
