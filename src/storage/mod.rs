@@ -28,6 +28,7 @@ mod ownership;
 mod pages;
 mod plan;
 pub mod record;
+mod survey;
 #[cfg(test)]
 pub(crate) mod testing;
 mod walk;
@@ -37,15 +38,13 @@ pub use error::StorageError;
 pub use files::{Files, Presence};
 pub use pages::Pages;
 pub use plan::{Contents, Plan, record_names};
+pub use survey::{FileId, FileState, Survey};
 
-use crate::bitfield::Bitfield;
-use crate::layout::{FilePart, Layout, PieceIndex};
-use plan::Place;
+use crate::layout::{Layout, PieceIndex};
 use record::{Drawer, Record, Says, Shelf, State};
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{Stat, fstat};
+use rustix::fs::Stat;
 use rustix::io::Errno;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use walk::{Access, Folder, Root};
@@ -69,29 +68,6 @@ pub struct Storage {
 /// Of more files than this, all that waits to be written to their disk is written, rather
 /// than file by file: each of those calls may wait for the disk once.
 const FLUSHED_SINGLY: usize = 64;
-
-/// Which file it is, whatever it is called: the disk's number, and the file's on that disk.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct FileId {
-    device: u64,
-    inode: u64,
-}
-
-/// What the system says about a file of ours.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct FileState {
-    /// Which file it is.
-    pub id: FileId,
-    /// Bytes, holes included.
-    pub size: u64,
-    /// Bytes that it takes on the disk; fewer if it has holes.
-    pub allocated: u64,
-    /// When it was last written to, in nanoseconds since 1970.
-    pub modified: i64,
-}
-
-/// The state of each file of the layout; `None` for those missing or not ours.
-pub type Survey = Vec<Option<FileState>>;
 
 impl Storage {
     /// Opens what there is of `contents` below `dir`. Makes and changes nothing; `dir`
@@ -173,127 +149,6 @@ impl Storage {
     /// What is kept where.
     pub fn plan(&self) -> &Plan {
         &self.plan
-    }
-
-    /// Looks at every file that is ours, wanted or begun by an earlier run.
-    ///
-    /// # Errors
-    /// [`StorageError`], if something else than a plain file stands at a path of ours.
-    pub fn survey(&self) -> Result<Survey, StorageError> {
-        let mut survey = vec![None; self.layout().files()];
-        let mut folder = Folder::default();
-        for file in self.plan.files_of_ours() {
-            survey[file] = self.look(file, &mut folder)?;
-        }
-        Ok(survey)
-    }
-
-    /// Looks at `file`; `None` if nothing is at its path. `last`: where the last look was.
-    fn look(&self, file: usize, last: &mut Folder) -> Result<Option<FileState>, StorageError> {
-        let root = self.root();
-        let stat = root.map(|root| root.stat(self.plan.names(file), last));
-        Ok(stat.transpose()?.flatten().map(FileState::from))
-    }
-
-    /// Looks at files, one after the other, by a walk from DIR; whatever else stands at the
-    /// path of one, it is not our file.
-    pub fn looks(&self) -> impl FnMut(usize) -> Option<FileState> {
-        let mut folder = Folder::default();
-        move |file| self.look(file, &mut folder).ok().flatten()
-    }
-
-    /// Whether some of `file` was never written.
-    pub fn has_hole(self: &Arc<Self>, file: usize) -> bool {
-        let range = self.layout().file_range(file);
-        let written = self.files(1).written(range.clone());
-        written.is_ok_and(|runs| runs != [range])
-    }
-
-    /// Whether DIR is still the folder at its path.
-    ///
-    /// # Errors
-    /// [`StorageError::Io`], if the process may open no more files.
-    pub fn is_in_place(&self) -> Result<bool, StorageError> {
-        let id = |dir: &OwnedFd| fstat(dir).map(|stat| FileState::from(stat).id);
-        Ok(match (&self.dir, walk::open_dir(&self.plan.dir)) {
-            (Some(ours), Ok(there)) => id(ours).is_ok_and(|ours| id(&there) == Ok(ours)),
-            (None, Err(Errno::NOENT)) => true,
-            (_, Err(errno @ (Errno::MFILE | Errno::NFILE))) => {
-                let dir = self.plan.dir.clone();
-                return Err(StorageError::io("open the folder", dir, errno));
-            }
-            _ => false,
-        })
-    }
-
-    /// Whether a wanted file is missing or too short, the files being as in `survey`: then
-    /// something is to be written.
-    pub fn lacks(&self, survey: &Survey) -> bool {
-        let is_short = |file: usize| survey[file].is_none_or(|state| state.size < self.len(file));
-        self.plan.wanted_files().any(is_short)
-    }
-
-    /// Whether each wanted file is there with its length, the files being as in `survey`.
-    pub fn has_all_lengths(&self, survey: &Survey) -> bool {
-        let len = |file: usize| survey[file].map(|state| state.size);
-        self.plan
-            .wanted_files()
-            .all(|file| len(file) == Some(self.len(file)))
-    }
-
-    /// Those of `pieces` of which all bytes could be there, the files being as in `survey`.
-    pub fn possible(&self, pieces: &Bitfield, survey: &Survey) -> Bitfield {
-        let mut possible = Bitfield::none(self.layout().pieces());
-        for piece in pieces.iter() {
-            let could = |part: FilePart| {
-                let size = survey[part.file].map_or(0, |state| state.size);
-                let is_file = self.plan.place(part) == Place::File;
-                !is_file || part.offset + part.len <= size
-            };
-            if self
-                .layout()
-                .parts(self.layout().piece_range(piece))
-                .all(could)
-            {
-                possible.insert(piece);
-            }
-        }
-        possible
-    }
-
-    /// The runs of the torrent's bytes that were written, in order, the files being as in
-    /// `survey`: see [`Files::written`].
-    ///
-    /// # Errors
-    /// [`StorageError`], if the system refuses.
-    pub fn written(self: &Arc<Self>, survey: &Survey) -> Result<Vec<Range<u64>>, StorageError> {
-        let mut files = self.files(1);
-        let mut runs = Vec::new();
-        for (file, state) in survey.iter().enumerate() {
-            let there = state.is_some_and(|state| state.size > 0);
-            if there || self.layout().is_pad(file) {
-                runs.extend(files.written(self.layout().file_range(file))?);
-            }
-        }
-        if self.keeps {
-            for (range, _) in self.plan.kept() {
-                runs.extend(files.written(range.clone())?);
-            }
-        }
-        runs.sort_unstable_by_key(|run| run.start);
-        let mut joined = Vec::new();
-        runs.into_iter()
-            .for_each(|run| files::join(&mut joined, run));
-        Ok(joined)
-    }
-
-    /// Whether a part of `piece` is kept in the record.
-    pub fn is_partly_kept(&self, piece: PieceIndex) -> bool {
-        if self.plan.kept_len() == 0 {
-            return false;
-        }
-        let mut parts = self.layout().parts(self.layout().piece_range(piece));
-        parts.any(|part| matches!(self.plan.place(part), Place::Kept(_)))
     }
 
     /// What the record says, if there is one that can be read.
@@ -454,144 +309,11 @@ impl Storage {
     }
 }
 
-impl From<Stat> for FileState {
-    fn from(stat: Stat) -> Self {
-        let nanoseconds = i64::try_from(stat.st_mtime_nsec).unwrap_or(0);
-        Self {
-            // Their types differ from system to system.
-            #[allow(clippy::unnecessary_cast)]
-            id: FileId {
-                device: stat.st_dev as u64,
-                inode: stat.st_ino as u64,
-            },
-            size: u64::try_from(stat.st_size).unwrap_or(0),
-            // POSIX leaves the unit open, but everybody counts in 512 bytes.
-            allocated: u64::try_from(stat.st_blocks)
-                .unwrap_or(0)
-                .saturating_mul(512),
-            modified: stat
-                .st_mtime
-                .saturating_mul(1_000_000_000)
-                .saturating_add(nanoseconds),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::testing::Torrent;
     use super::*;
-    use std::fs;
-
-    /// What happens to a file `t/0` of 20 bytes (two pieces) that stands there before.
-    #[test]
-    fn whose_file_it_is() {
-        let torrent = Torrent::new(10, &[(20, false), (20, false)]);
-        let ours = &torrent.data[..20];
-        let long = [ours, b"more"].concat();
-        let half = [&ours[..10], b"garbage!!!"].concat();
-        // what stands there, pieces found, a record beside it; accepted?; with --overwrite it
-        // becomes
-        type Case<'a> = (&'a str, &'a [u8], &'a [u32], bool, bool, &'a [u8]);
-        let cases: [Case; 8] = [
-            ("empty", b"", &[], false, true, b""),
-            ("whole", ours, &[0, 1], false, true, ours),
-            ("half", &half, &[0], false, true, &half),
-            ("cut short", &ours[..12], &[0], false, true, &ours[..12]),
-            ("user's", b"my own notes", &[], false, false, b""),
-            ("user's, same size", &[9; 20], &[], false, false, b""),
-            ("with a record", &[9; 20], &[], true, true, &[9; 20]),
-            ("too long", &long, &[0, 1], true, false, ours),
-        ];
-        for (name, before, found, marked, accepted, cut) in cases {
-            for overwrite in [false, true] {
-                let temp = tempfile::tempdir().unwrap();
-                let path = temp.path().join("t/0");
-                if marked {
-                    torrent.begun_all(temp.path());
-                }
-                fs::create_dir_all(temp.path().join("t")).unwrap();
-                fs::write(&path, before).unwrap();
-                let mut have = Bitfield::none(4);
-                for index in found {
-                    have.insert(torrent.piece(*index));
-                }
-                let storage = torrent.wanting_all(temp.path());
-                match torrent.claim(&storage, &have, overwrite) {
-                    Ok(_) if overwrite => assert_eq!(fs::read(&path).unwrap(), cut, "{name}"),
-                    Ok(_) => assert!(accepted, "{name} was accepted"),
-                    Err(StorageError::NotOurs { path: named }) => {
-                        assert!(!accepted && !overwrite, "{name} was refused");
-                        assert_eq!(named, path);
-                        assert_eq!(fs::read(&path).unwrap(), before, "{name}");
-                        let left = fs::read_dir(temp.path()).unwrap().count();
-                        assert_eq!(left, 1 + usize::from(marked), "{name}");
-                    }
-                    Err(error) => panic!("{name}: {error}"),
-                }
-            }
-        }
-    }
-
-    /// Pieces whose bytes are all alike are in any disk image.
-    #[test]
-    fn constant_pieces_are_no_evidence_unless_there_are_no_others() {
-        let mut mixed = Torrent::new(10, &[(45, false)]);
-        mixed.data[10..20].fill(0);
-        mixed.data[20..30].fill(7);
-        let mut zeros = Torrent::new(10, &[(45, false)]);
-        zeros.data.fill(0);
-        let cases: [(&Torrent, &[u32], bool); 5] = [
-            (&mixed, &[1, 2], false),
-            (&mixed, &[2], false),
-            (&mixed, &[0], true),
-            (&mixed, &[1, 4], true),
-            (&zeros, &[1], true),
-        ];
-        for (torrent, found, accepted) in cases {
-            let temp = tempfile::tempdir().unwrap();
-            fs::create_dir(temp.path().join("t")).unwrap();
-            let mut content = vec![1; 45];
-            let mut have = Bitfield::none(5);
-            for index in found {
-                let piece = torrent.piece(*index);
-                have.insert(piece);
-                let at = torrent.layout.piece_start(piece) as usize;
-                let bytes = torrent.bytes(piece);
-                content[at..at + bytes.len()].copy_from_slice(bytes);
-            }
-            fs::write(temp.path().join("t/0"), &content).unwrap();
-            let storage = torrent.wanting_all(temp.path());
-            let claimed = torrent.claim(&storage, &have, false);
-            assert_eq!(claimed.is_ok(), accepted, "{found:?}");
-            let after = fs::read(temp.path().join("t/0")).unwrap();
-            assert_eq!(after, content, "{found:?}");
-        }
-    }
-
-    /// A small file that shares its only piece with a file that is not there: nobody can tell
-    /// whose it is. With that file there, the piece could be checked, and was not right.
-    #[test]
-    fn what_cannot_be_judged_has_the_benefit_of_doubt() {
-        let torrent = Torrent::new(100, &[(20, false), (20, false)]);
-        for (wanted, sizes, accepted) in [
-            ([true, false], [20, 0], true),
-            ([true, false], [19, 0], true),
-            ([true, false], [19, 20], true), // not looked at
-            ([true, true], [20, 0], true),
-            ([true, true], [19, 19], true),
-            ([true, true], [19, 20], false),
-            ([true, true], [20, 20], false),
-        ] {
-            let temp = tempfile::tempdir().unwrap();
-            fs::create_dir_all(temp.path().join("t/folder1")).unwrap();
-            fs::write(temp.path().join("t/0"), vec![9; sizes[0]]).unwrap();
-            fs::write(temp.path().join("t/folder1/1"), vec![9; sizes[1]]).unwrap();
-            let storage = torrent.wanting(temp.path(), &wanted);
-            let claimed = torrent.claim(&storage, &Bitfield::none(1), false);
-            assert_eq!(claimed.is_ok(), accepted, "{wanted:?} {sizes:?}");
-        }
-    }
+    use crate::bitfield::Bitfield;
 
     #[test]
     fn opening_makes_nothing_and_claiming_only_what_is_needed() {
@@ -668,38 +390,5 @@ mod tests {
                 "{next:?}: a file not wanted is not made"
             );
         }
-    }
-
-    /// What lies beyond the end of a file need not be looked for.
-    #[test]
-    fn what_could_be_there() {
-        let torrent = Torrent::new(10, &[(20, false), (15, false), (25, false)]);
-        let temp = tempfile::tempdir().unwrap();
-        fs::create_dir_all(temp.path().join("t/folder1")).unwrap();
-        fs::write(temp.path().join("t/0"), [0; 19]).unwrap();
-        fs::write(temp.path().join("t/folder1/1"), [0; 15]).unwrap();
-        for (wanted, expected) in [
-            ([true; 3], vec![0, 2]),
-            ([true, true, false], vec![0, 2, 3]),
-        ] {
-            let storage = torrent.wanting(temp.path(), &wanted);
-            let survey = storage.survey().unwrap();
-            let possible = storage.possible(&storage.plan().wanted_pieces(), &survey);
-            let possible: Vec<u32> = possible.iter().map(PieceIndex::get).collect();
-            assert_eq!(possible, expected, "part of piece 3 is kept in the record");
-        }
-    }
-
-    #[test]
-    fn whoever_renames_dir_is_noticed() {
-        let torrent = Torrent::new(10, &[(20, false)]);
-        let temp = tempfile::tempdir().unwrap();
-        let dir = temp.path().join("dir");
-        let storage = torrent.begun_all(&dir);
-        assert!(storage.is_in_place().unwrap());
-        fs::rename(&dir, temp.path().join("elsewhere")).unwrap();
-        assert!(!storage.is_in_place().unwrap());
-        fs::create_dir(&dir).unwrap();
-        assert!(!storage.is_in_place().unwrap(), "another folder");
     }
 }

@@ -138,3 +138,120 @@ impl<'a> Judge<'a> {
         *hash == (self.expected)(piece)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::Torrent;
+    use super::*;
+    use std::fs;
+
+    /// What happens to a file `t/0` of 20 bytes (two pieces) that stands there before.
+    #[test]
+    fn whose_file_it_is() {
+        let torrent = Torrent::new(10, &[(20, false), (20, false)]);
+        let ours = &torrent.data[..20];
+        let long = [ours, b"more"].concat();
+        let half = [&ours[..10], b"garbage!!!"].concat();
+        // what stands there, pieces found, a record beside it; accepted?; with --overwrite it
+        // becomes
+        type Case<'a> = (&'a str, &'a [u8], &'a [u32], bool, bool, &'a [u8]);
+        let cases: [Case; 8] = [
+            ("empty", b"", &[], false, true, b""),
+            ("whole", ours, &[0, 1], false, true, ours),
+            ("half", &half, &[0], false, true, &half),
+            ("cut short", &ours[..12], &[0], false, true, &ours[..12]),
+            ("user's", b"my own notes", &[], false, false, b""),
+            ("user's, same size", &[9; 20], &[], false, false, b""),
+            ("with a record", &[9; 20], &[], true, true, &[9; 20]),
+            ("too long", &long, &[0, 1], true, false, ours),
+        ];
+        for (name, before, found, marked, accepted, cut) in cases {
+            for overwrite in [false, true] {
+                let temp = tempfile::tempdir().unwrap();
+                let path = temp.path().join("t/0");
+                if marked {
+                    torrent.begun_all(temp.path());
+                }
+                fs::create_dir_all(temp.path().join("t")).unwrap();
+                fs::write(&path, before).unwrap();
+                let mut have = Bitfield::none(4);
+                for index in found {
+                    have.insert(torrent.piece(*index));
+                }
+                let storage = torrent.wanting_all(temp.path());
+                match torrent.claim(&storage, &have, overwrite) {
+                    Ok(_) if overwrite => assert_eq!(fs::read(&path).unwrap(), cut, "{name}"),
+                    Ok(_) => assert!(accepted, "{name} was accepted"),
+                    Err(StorageError::NotOurs { path: named }) => {
+                        assert!(!accepted && !overwrite, "{name} was refused");
+                        assert_eq!(named, path);
+                        assert_eq!(fs::read(&path).unwrap(), before, "{name}");
+                        let left = fs::read_dir(temp.path()).unwrap().count();
+                        assert_eq!(left, 1 + usize::from(marked), "{name}");
+                    }
+                    Err(error) => panic!("{name}: {error}"),
+                }
+            }
+        }
+    }
+
+    /// Pieces whose bytes are all alike are in any disk image.
+    #[test]
+    fn constant_pieces_are_no_evidence_unless_there_are_no_others() {
+        let mut mixed = Torrent::new(10, &[(45, false)]);
+        mixed.data[10..20].fill(0);
+        mixed.data[20..30].fill(7);
+        let mut zeros = Torrent::new(10, &[(45, false)]);
+        zeros.data.fill(0);
+        let cases: [(&Torrent, &[u32], bool); 5] = [
+            (&mixed, &[1, 2], false),
+            (&mixed, &[2], false),
+            (&mixed, &[0], true),
+            (&mixed, &[1, 4], true),
+            (&zeros, &[1], true),
+        ];
+        for (torrent, found, accepted) in cases {
+            let temp = tempfile::tempdir().unwrap();
+            fs::create_dir(temp.path().join("t")).unwrap();
+            let mut content = vec![1; 45];
+            let mut have = Bitfield::none(5);
+            for index in found {
+                let piece = torrent.piece(*index);
+                have.insert(piece);
+                let at = torrent.layout.piece_start(piece) as usize;
+                let bytes = torrent.bytes(piece);
+                content[at..at + bytes.len()].copy_from_slice(bytes);
+            }
+            fs::write(temp.path().join("t/0"), &content).unwrap();
+            let storage = torrent.wanting_all(temp.path());
+            let claimed = torrent.claim(&storage, &have, false);
+            assert_eq!(claimed.is_ok(), accepted, "{found:?}");
+            let after = fs::read(temp.path().join("t/0")).unwrap();
+            assert_eq!(after, content, "{found:?}");
+        }
+    }
+
+    /// A small file that shares its only piece with a file that is not there: nobody can tell
+    /// whose it is. With that file there, the piece could be checked, and was not right.
+    #[test]
+    fn what_cannot_be_judged_has_the_benefit_of_doubt() {
+        let torrent = Torrent::new(100, &[(20, false), (20, false)]);
+        for (wanted, sizes, accepted) in [
+            ([true, false], [20, 0], true),
+            ([true, false], [19, 0], true),
+            ([true, false], [19, 20], true), // not looked at
+            ([true, true], [20, 0], true),
+            ([true, true], [19, 19], true),
+            ([true, true], [19, 20], false),
+            ([true, true], [20, 20], false),
+        ] {
+            let temp = tempfile::tempdir().unwrap();
+            fs::create_dir_all(temp.path().join("t/folder1")).unwrap();
+            fs::write(temp.path().join("t/0"), vec![9; sizes[0]]).unwrap();
+            fs::write(temp.path().join("t/folder1/1"), vec![9; sizes[1]]).unwrap();
+            let storage = torrent.wanting(temp.path(), &wanted);
+            let claimed = torrent.claim(&storage, &Bitfield::none(1), false);
+            assert_eq!(claimed.is_ok(), accepted, "{wanted:?} {sizes:?}");
+        }
+    }
+}
