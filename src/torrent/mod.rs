@@ -8,12 +8,14 @@
 //! the same actions, and a test can play a swarm of a thousand peers in an instant.
 //!
 //! The engine's main loop owns it, calls it for each event and performs the actions.
-//! What peers bring is in [`peers`], and who is given what work in [`work`].
+//! What peers bring is in [`peers`], who is given what work in [`work`], what the checker
+//! found in [`verdicts`], and how it comes to an end in [`ending`].
 
 mod announcing;
 pub mod blame;
 mod content;
 mod dht;
+mod ending;
 mod idle;
 mod learning;
 mod peers;
@@ -24,6 +26,7 @@ mod surveys;
 mod telling;
 mod turnover;
 mod twins;
+mod verdicts;
 mod web;
 pub mod webseeds;
 mod work;
@@ -35,7 +38,7 @@ use crate::choker::{self, Choker};
 use crate::config::Afterwards;
 use crate::door::Door;
 use crate::layout::PieceIndex;
-use crate::messages::{Command, Shortage, Verdict};
+use crate::messages::{Command, Shortage};
 use crate::picker::Picker;
 use crate::report::Report;
 use crate::swarm::{Source, Swarm};
@@ -47,7 +50,6 @@ use peers::Peer;
 use rate::{Budgets, Rate};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 use surveys::Surveys;
 use turnover::Turnover;
@@ -61,9 +63,6 @@ const NO_WAY_PAUSE: Duration = Duration::from_secs(5);
 
 /// How often progress is told.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
-
-/// How long peers may take to hang up before trackers are told that we leave.
-const HANG_UP: Duration = Duration::from_millis(500);
 
 /// How long a peer may be of no use to either side before its place goes to another.
 const IDLE: Duration = Duration::from_secs(10);
@@ -376,49 +375,6 @@ impl Torrent {
         self.setup.lsd && self.knows_content() && !self.content.private
     }
 
-    /// Leaves the swarm: the peers are told to go. Once they are gone, and their last
-    /// bytes counted, the trackers hear it, too.
-    pub fn stop(&mut self, now: Instant) -> Vec<Action> {
-        let mut actions: Vec<Action> = self.peers.keys().map(|key| Action::HangUp(*key)).collect();
-        self.leaving = Some(now);
-        self.say_goodbye(now, &mut actions);
-        actions
-    }
-
-    /// Tells the trackers that we left, unless peers that were welcome are still going.
-    pub(crate) fn say_goodbye(&mut self, now: Instant, actions: &mut Vec<Action>) {
-        let Some(since) = self.leaving else { return };
-        if self.no_giver_left() || now.duration_since(since) >= HANG_UP {
-            self.announcer.stop();
-            self.announce(now, actions);
-        }
-    }
-
-    /// Whether no connection is left from which data may still come. Those that are just
-    /// being dialled give nothing.
-    pub fn no_giver_left(&self) -> bool {
-        self.peers.values().all(|peer| !peer.gives())
-    }
-
-    /// Whether, after [`Torrent::stop`], nothing is left to hear that would change what is
-    /// told or kept of it. If it is incomplete, the last blocks of its peers are to be
-    /// written and checked. If it is done, only what peers took can be missing, and is
-    /// waited for as long as trackers are.
-    pub fn is_settled(&self, now: Instant) -> bool {
-        match self.phase {
-            Phase::Done => {
-                let late = |since| now.duration_since(since) >= HANG_UP;
-                self.leaving.is_some_and(late) || !self.peers.values().any(Peer::takes)
-            }
-            _ => self.unchecked == 0 && self.no_giver_left(),
-        }
-    }
-
-    /// Whether, after [`Torrent::stop`], all trackers have been told or have failed.
-    pub fn has_left(&self) -> bool {
-        self.announcer.has_left()
-    }
-
     /// Whether a tracker is just being told that we join: see [`Announcer::is_joining`].
     pub fn is_joining(&self) -> bool {
         self.announcer.is_joining()
@@ -436,122 +392,6 @@ impl Torrent {
             self.swarm.add(addr, source);
         }
         self.dial(now, actions);
-    }
-
-    /// What the checker found about finished pieces.
-    pub fn on_verdicts(
-        &mut self,
-        verdicts: &[(PieceIndex, Verdict)],
-        now: Instant,
-        budgets: &mut Budgets,
-    ) -> Vec<Action> {
-        let mut actions = Vec::new();
-        self.unchecked = self.unchecked.saturating_sub(verdicts.len());
-        let good: Vec<PieceIndex> = verdicts
-            .iter()
-            .filter(|(piece, verdict)| *verdict == Verdict::Right && !self.content.have.has(*piece))
-            .map(|(piece, _)| *piece)
-            .collect();
-        self.fetched |= !good.is_empty();
-        for &piece in &good {
-            self.picker.verified(piece);
-            self.content.have.insert(piece);
-            self.have_bytes += self.content.wanted_bytes_in(piece);
-            if self.blame.is_open(piece) {
-                actions.push(Action::HashBlocks(piece));
-            }
-        }
-        if !good.is_empty() {
-            self.spread(&good.into(), &mut actions);
-        }
-        for (piece, verdict) in verdicts {
-            let moved = *verdict == Verdict::Moved && self.is_excused(*piece, &mut actions);
-            match verdict {
-                Verdict::Right => {}
-                Verdict::Moved if moved => self.on_moved_piece(*piece, now, budgets, &mut actions),
-                _ => self.on_bad_piece(*piece, now, budgets, &mut actions),
-            }
-        }
-        self.check_complete(now, &mut actions);
-        self.check_damaged(&mut actions);
-        actions
-    }
-
-    /// Tells peers of new pieces, and loses interest in those who have nothing more.
-    ///
-    /// Only who said in its greeting that it has all is not told. A seed that is the first of
-    /// its swarm may show its pieces one by one (BEP 16, super-seeding), and shows the next when
-    /// it hears that the last one arrived: also of pieces that it has, and of the last of them.
-    fn spread(&mut self, pieces: &Arc<[PieceIndex]>, actions: &mut Vec<Action>) {
-        for (key, peer) in self.peers.iter_mut().filter(|(_, peer)| peer.welcome) {
-            let known = pieces.iter().filter(|piece| peer.have.has(**piece));
-            peer.useful -= known.count() as u32;
-            if !peer.came_whole {
-                actions.push(Action::Send(*key, Command::Had(pieces.clone())));
-            }
-            if peer.useful == 0 && peer.wanted_since.take().is_some() {
-                actions.push(Action::Send(*key, Command::Interest(false)));
-            }
-        }
-    }
-
-    /// The SHA-1 of each block of `piece`, bad or good: see [`blame`].
-    pub fn on_block_hashes(
-        &mut self,
-        piece: PieceIndex,
-        blocks: &[[u8; 20]],
-        now: Instant,
-        budgets: &mut Budgets,
-    ) -> Vec<Action> {
-        let mut actions = Vec::new();
-        if self.blame.is_awaited(piece) {
-            self.on_bad_blocks(piece, blocks, &mut actions);
-            self.feed_hungry(now, budgets, &mut actions);
-        } else if self.content.have.has(piece) {
-            for liar in self.blame.judge(piece, blocks) {
-                self.ban(liar, piece, &mut actions);
-            }
-        } // else it was had, and is lost since
-        self.check_damaged(&mut actions);
-        actions
-    }
-
-    /// Nothing is missing: then one more look at the disk, for what was verified may have been
-    /// moved since. What was there at the start has just been looked at.
-    fn check_complete(&mut self, now: Instant, actions: &mut Vec<Action>) {
-        if self.phase == Phase::Downloading && self.picker.missing() == 0 {
-            match self.fetched {
-                false => self.complete(now, actions),
-                true => self.survey(actions),
-            }
-        }
-    }
-
-    /// All that is wanted is there, if nothing is missing.
-    fn complete(&mut self, now: Instant, actions: &mut Vec<Action>) {
-        if self.phase != Phase::Downloading || self.picker.missing() > 0 {
-            return;
-        }
-        self.completed = Some(now);
-        self.phase = match self.setup.afterwards {
-            Afterwards::Leave => Phase::Done,
-            Afterwards::Seed { .. } => Phase::Seeding,
-        };
-        if self.left() == 0 {
-            self.announcer.complete(now);
-        }
-        self.announce(now, actions);
-        actions.push(Action::Complete);
-        actions.push(Action::Tell(Report::Complete {
-            info_hash: self.setup.info_hash,
-            seconds: now.duration_since(self.setup.added).as_secs_f64(),
-            downloaded_bytes: self.downloaded,
-            uploaded_bytes: self.uploaded,
-        }));
-        // Two seeds have nothing to say to one another.
-        let is_seed = |peer: &Peer| peer.have.is_full() || peer.web.is_some();
-        let seeds = self.peers.iter().filter(|(_, peer)| is_seed(peer));
-        actions.extend(seeds.map(|(key, _)| Action::HangUp(*key)));
     }
 
     /// What time brings. To be called about every tenth of a second.
@@ -587,32 +427,6 @@ impl Torrent {
     /// Whether data, or first of all the metadata, is still to come.
     fn is_incomplete(&self) -> bool {
         matches!(self.phase, Phase::Learning | Phase::Downloading)
-    }
-
-    fn check_goals(&mut self, now: Instant) {
-        let stalled = self
-            .setup
-            .stall_timeout
-            .is_some_and(|limit| now.duration_since(self.best_at) >= limit);
-        // The disk may take the time that it needs.
-        let waits = self.unchecked > 0
-            || self.surveys.is_asked()
-            || self.phase == Phase::Learning && self.learnt;
-        if self.is_incomplete() && stalled && !waits {
-            self.phase = Phase::Stalled;
-        }
-        let Afterwards::Seed { ratio, time } = self.setup.afterwards else {
-            return;
-        };
-        let given = self.uploaded as f64 / self.wanted_bytes.max(1) as f64;
-        let enough = ratio.is_some_and(|ratio| given >= ratio);
-        let long = self
-            .completed
-            .zip(time)
-            .is_some_and(|(since, time)| now.duration_since(since) >= time);
-        if self.phase == Phase::Seeding && (enough || long) {
-            self.phase = Phase::Done;
-        }
     }
 }
 

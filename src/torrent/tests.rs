@@ -1,13 +1,15 @@
 //! The decisions of a torrent in virtual time: single events here and in the files
 //! below, whole swarms in [`swarm`] (played by [`sim`]).
 
+use super::ending::HANG_UP;
 use super::rate::Budget;
 use super::*;
 use crate::announce::{AnnounceEvent, TrackerError};
 use crate::layout::{BLOCK_LEN, Layout, Span};
-use crate::messages::{PeerEvent, Surveyed};
+use crate::messages::{PeerEvent, Surveyed, Verdict};
 use crate::swarm::Source;
 use crate::wire::Handshake;
+use std::sync::Arc;
 
 mod dht;
 mod figures;

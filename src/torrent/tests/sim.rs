@@ -3,22 +3,27 @@
 //! and seeded chance, so each run is the same.
 //!
 //! What is played here instead of run: the peer threads ([`thread`] follows the turns
-//! of [`crate::peer`], also its naps, see [`crate::peer::patience`]), the disks (one byte for each block:
-//! true, or whose lie) and the checker (it looks at those bytes).
+//! of [`crate::peer`], also its naps, see [`crate::peer::patience`]), the disks (one byte for
+//! each block: the truth or a lie) and the checker (it looks at those bytes). After each
+//! event [`books`] compares what the torrents believe with what is so.
 
+mod books;
 mod faults;
+mod queue;
 mod thread;
 
 use super::super::rate::{Budget, Budgets};
 use super::super::*;
 use crate::extension::{self, Ourselves};
 use crate::layout::{Layout, Span};
-use crate::messages::{PeerEvent, Surveyed};
+use crate::messages::{PeerEvent, Surveyed, Verdict};
 use crate::peer::session::Session;
 use crate::swarm::Source;
 use crate::wire::{self, Handshake, Message};
+use queue::{Due, Event};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 use thread::{Side, nap};
 
 /// What a node is like.
@@ -81,47 +86,6 @@ impl Node {
         swarm.is_banned(addr, false) || swarm.is_banned(addr, true)
     }
 }
-
-enum Event {
-    /// A handshake comes to this side; and whether it dialled.
-    Greet(usize, PeerKey, bool),
-    Arrive(usize, PeerKey),
-    LineFree(usize),
-    Wake(usize, PeerKey),
-    Tick(usize),
-    /// To this node, in this life.
-    Verdicts(usize, u32, Vec<PieceIndex>),
-    Hashes(usize, u32, PieceIndex),
-    Surveyed(usize, u32),
-    Refused(usize, PeerKey),
-}
-
-/// An event to come; of those at the same time, the one that was made first.
-struct Due {
-    when: Duration,
-    count: u64,
-    event: Event,
-}
-
-impl Ord for Due {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.when, self.count).cmp(&(other.when, other.count))
-    }
-}
-
-impl PartialOrd for Due {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Due {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Due {}
 
 /// What has happened and is not dealt with yet, at the same moment.
 enum Now {
@@ -516,24 +480,6 @@ impl World {
         }
     }
 
-    /// A block is on order at one peer only, or at others that are told to forget it. In the
-    /// endgame at two; at a few if those two turn out to give nothing.
-    fn check_orders(&mut self, index: usize, key: PeerKey, spans: &[Span]) {
-        let node = &mut self.nodes[index];
-        let endgame = node.torrent.picker.all_granted();
-        for span in spans {
-            assert!(!node.torrent.have().has(span.piece()), "had already");
-            for number in span.numbers() {
-                let holders = node.orders.entry((span.piece(), number)).or_default();
-                assert!(!holders.contains(&key), "asked of the same peer twice");
-                let lost = |at: &PeerKey| node.cancelled.contains(&(*at, span.piece(), number));
-                assert!(endgame || holders.iter().all(lost), "asked twice");
-                holders.push(key);
-                assert!(holders.len() <= 4, "asked of five");
-            }
-        }
-    }
-
     /// A handshake came: main is asked, and the other side hears of it.
     fn greet(&mut self, index: usize, key: PeerKey, dialled: bool) {
         let at = self.at();
@@ -557,50 +503,6 @@ impl World {
             self.after(self.delay, Event::Greet(other.0, other.1, true));
         }
         self.perform(index, actions);
-    }
-
-    /// The picker's books, after each event of a small torrent; to look through those of
-    /// a large one takes long, and it has more events to choose from.
-    fn check_books(&mut self, index: usize) {
-        self.checks += 1;
-        let blocks = self.nodes[index].disk.len() as u64;
-        if self.checks.is_multiple_of(1 + blocks / 64) {
-            self.nodes[index].torrent.picker.check();
-        }
-    }
-
-    /// The truth about what the peers of `index` have against what its picker counts.
-    pub fn check_availability(&self, index: usize) {
-        let node = &self.nodes[index];
-        for piece in self.layout.all_pieces() {
-            let truth = node
-                .torrent
-                .peers
-                .values()
-                .filter(|peer| !peer.have.is_full() && peer.have.has(piece))
-                .count();
-            assert_eq!(
-                node.torrent.picker.available(piece) as usize,
-                truth,
-                "node {index}, piece {}",
-                piece.get()
-            );
-        }
-    }
-
-    /// What the peers told `index` they have, against what they really have.
-    pub fn check_known(&self, index: usize) {
-        let node = &self.nodes[index];
-        for (key, peer) in &node.torrent.peers {
-            let other = node.sides.get(key).map(|side| side.other.0);
-            if let Some(other) = other.filter(|_| peer.welcome) {
-                let theirs = self.nodes[other].torrent.have();
-                assert!(
-                    peer.have.iter().all(|piece| theirs.has(piece)),
-                    "node {index} believes too much of {other}"
-                );
-            }
-        }
     }
 
     pub fn seconds(&self, node: usize) -> f64 {

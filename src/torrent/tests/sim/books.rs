@@ -1,0 +1,67 @@
+//! What a node believes against what is so, and what it asks for against what it may.
+
+use super::*;
+
+impl World {
+    /// A block is on order at one peer only, or at others that are told to forget it. In the
+    /// endgame at two; at a few if those two turn out to give nothing.
+    pub(super) fn check_orders(&mut self, index: usize, key: PeerKey, spans: &[Span]) {
+        let node = &mut self.nodes[index];
+        let endgame = node.torrent.picker.all_granted();
+        for span in spans {
+            assert!(!node.torrent.have().has(span.piece()), "had already");
+            for number in span.numbers() {
+                let holders = node.orders.entry((span.piece(), number)).or_default();
+                assert!(!holders.contains(&key), "asked of the same peer twice");
+                let lost = |at: &PeerKey| node.cancelled.contains(&(*at, span.piece(), number));
+                assert!(endgame || holders.iter().all(lost), "asked twice");
+                holders.push(key);
+                assert!(holders.len() <= 4, "asked of five");
+            }
+        }
+    }
+
+    /// The picker's books, after each event of a small torrent; to look through those of
+    /// a large one takes long, and it has more events to choose from.
+    pub(super) fn check_books(&mut self, index: usize) {
+        self.checks += 1;
+        let blocks = self.nodes[index].disk.len() as u64;
+        if self.checks.is_multiple_of(1 + blocks / 64) {
+            self.nodes[index].torrent.picker.check();
+        }
+    }
+
+    /// The truth about what the peers of `index` have against what its picker counts.
+    pub fn check_availability(&self, index: usize) {
+        let node = &self.nodes[index];
+        for piece in self.layout.all_pieces() {
+            let truth = node
+                .torrent
+                .peers
+                .values()
+                .filter(|peer| !peer.have.is_full() && peer.have.has(piece))
+                .count();
+            assert_eq!(
+                node.torrent.picker.available(piece) as usize,
+                truth,
+                "node {index}, piece {}",
+                piece.get()
+            );
+        }
+    }
+
+    /// What the peers told `index` they have, against what they really have.
+    pub fn check_known(&self, index: usize) {
+        let node = &self.nodes[index];
+        for (key, peer) in &node.torrent.peers {
+            let other = node.sides.get(key).map(|side| side.other.0);
+            if let Some(other) = other.filter(|_| peer.welcome) {
+                let theirs = self.nodes[other].torrent.have();
+                assert!(
+                    peer.have.iter().all(|piece| theirs.has(piece)),
+                    "node {index} believes too much of {other}"
+                );
+            }
+        }
+    }
+}
