@@ -1,5 +1,6 @@
-//! Holds the order of `src/`: a file may use files of its own floor and of the floors
-//! below, and no file may use another that uses it, however far around.
+//! Holds the order of the house: in `src/` a file may use files of its own floor and of the
+//! floors below, and no file may use another that uses it, however far around. Only the door
+//! opens sockets, no file is long, and the top level is what the design card says.
 //!
 //! Unit tests at the end of a file are left out: they may look anywhere.
 
@@ -319,6 +320,52 @@ fn only_the_door_opens_sockets() {
         there.len() >= 3,
         "the door is known by other words now: {there:?}"
     );
+}
+
+/// What may stand beside `src` is on the design card; what begins with a dot is for tools,
+/// and `target` is what cargo builds.
+#[test]
+fn nothing_else_at_the_top_level() {
+    const CARD: [&str; 5] = ["Cargo.toml", "src", "tests", "fixtures", "README.md"];
+    let listed = fs::read_dir(env!("CARGO_MANIFEST_DIR")).unwrap();
+    let names = listed.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let is_strange = |name: &String| {
+        let known =
+            CARD.contains(&&**name) || ["Cargo.lock", "LICENSE", "target"].contains(&&**name);
+        !known && !name.starts_with('.')
+    };
+    let strange: Vec<String> = names.filter(is_strange).collect();
+    assert!(strange.is_empty(), "{strange:?}");
+}
+
+/// A file is one idea, which is told in 600 lines; tests, too.
+#[test]
+fn no_file_is_too_long() {
+    fn walk(dir: &Path, long: &mut Vec<String>) -> usize {
+        let mut read = 0;
+        for path in fs::read_dir(dir)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+        {
+            if path.is_dir() && !path.ends_with("target") {
+                read += walk(&path, long);
+            } else if path.extension().is_some_and(|end| end == "rs") {
+                read += 1;
+                let lines = fs::read_to_string(&path).unwrap().lines().count();
+                if lines > 600 {
+                    long.push(format!("{}: {lines}", path.display()));
+                }
+            }
+        }
+        read
+    }
+    let (home, mut long) = (Path::new(env!("CARGO_MANIFEST_DIR")), Vec::new());
+    let read: usize = ["src", "tests"]
+        .map(|dir| walk(&home.join(dir), &mut long))
+        .iter()
+        .sum();
+    assert!(read > 100, "src/ and tests/ were not found");
+    assert!(long.is_empty(), "{long:#?}");
 }
 
 #[test]
