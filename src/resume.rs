@@ -122,30 +122,11 @@ pub fn save(
     storage.write_state(metadata.or(kept.as_deref()), state)
 }
 
-/// The download is complete: the record goes, unless an earlier selection of files, which
-/// `have` does not complete, is in it. What is kept in it can be read on.
-///
-/// # Errors
-/// [`StorageError`], if the system refuses.
-pub fn finish(
-    storage: &Arc<Storage>,
-    have: &Bitfield,
-    passed_over: &Bitfield,
-    changed: &[usize],
-    metadata: Option<&[u8]>,
-) -> Result<(), StorageError> {
-    match is_all(storage, have) {
-        true => storage.remove_record(),
-        false => save(storage, have, passed_over, changed, metadata),
-    }
-}
-
 /// Whether `have` completes all that is ours: what this run asks for, and what an earlier one
 /// began.
 pub fn is_all(storage: &Storage, have: &Bitfield) -> bool {
     let pieces = storage.plan().pieces_of_ours();
-    let missing = pieces.iter().find(|piece| !have.has(*piece));
-    missing.is_none()
+    pieces.iter().all(|piece| have.has(piece))
 }
 
 /// A file's size and time as the state lists them: zeros if it is missing.
@@ -308,7 +289,11 @@ mod tests {
             torrent.write(&second, torrent.piece(index));
             have.insert(torrent.piece(index));
         }
-        finish(&second, &have, &before.passed_over, &[], None).unwrap();
+        assert!(
+            !is_all(&second, &have),
+            "of the first selection, piece 1 is missing"
+        );
+        save(&second, &have, &before.passed_over, &[], None).unwrap();
         drop(second);
         let again = load(&torrent, temp.path(), [true, false]);
         assert_eq!(

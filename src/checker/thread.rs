@@ -45,10 +45,9 @@ pub enum CheckRequest {
     /// Whether all files are where and as they were left, of the pieces that we have. If so,
     /// and these are all, the record goes.
     Survey(Bitfield),
-    /// All is there, these pieces: the record goes, or says so.
-    Finish(Bitfield),
-    /// We leave, and have these pieces: the record is to say so.
-    Save(Bitfield),
+    /// We have these pieces: the record is to say so, or to go if they are all that an earlier
+    /// run or this one began.
+    Record(Bitfield),
 }
 
 /// What a checker thread answers.
@@ -258,11 +257,8 @@ impl<H: Fn(PieceIndex) -> PieceHash> Work<H> {
                 return Ok(CheckReport::Blocks(*piece, hashes));
             }
             CheckRequest::Survey(have) => return Ok(CheckReport::Surveyed(self.survey(have)?)),
-            CheckRequest::Finish(have) => {
-                let changed = seen.changed(storage, have);
-                resume::finish(storage, have, passed_over, &changed, metadata)
-            }
-            CheckRequest::Save(have) => {
+            CheckRequest::Record(have) if resume::is_all(storage, have) => storage.remove_record(),
+            CheckRequest::Record(have) => {
                 let changed = seen.changed(storage, have);
                 resume::save(storage, have, passed_over, &changed, metadata)
             }
