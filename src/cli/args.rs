@@ -236,7 +236,7 @@ pub struct Create {
     #[argh(switch)]
     pub private: bool,
     /// a comment
-    #[argh(option)]
+    #[argh(option, from_str_fn(values::comment))]
     pub comment: Option<String>,
     /// errors only
     #[argh(switch, short = 'q')]
