@@ -272,13 +272,9 @@ impl Storage {
     /// The stretches that `record` keeps, if it keeps as much as it should.
     fn kept_in(&self, record: &Record) -> plan::Kept {
         let kept = plan::kept(self.layout(), &record.ours(self.layout().files()));
-        let len = kept
-            .last()
-            .map_or(0, |(range, at)| at + (range.end - range.start));
-        if len == record.kept() {
-            kept
-        } else {
-            plan::Kept::new()
+        match plan::kept_len(&kept) == record.kept() {
+            true => kept,
+            false => plan::Kept::new(),
         }
     }
 

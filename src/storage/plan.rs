@@ -200,9 +200,7 @@ impl Plan {
 
     /// How many bytes are kept in the record.
     pub fn kept_len(&self) -> u64 {
-        self.kept
-            .last()
-            .map_or(0, |(range, at)| at + (range.end - range.start))
+        kept_len(&self.kept)
     }
 
     /// Where `part` is kept, in one stretch.
@@ -219,6 +217,12 @@ impl Plan {
             None => Place::Nowhere,
         }
     }
+}
+
+/// How many bytes the stretches `kept` have together.
+pub fn kept_len(kept: &Kept) -> u64 {
+    let last = kept.last();
+    last.map_or(0, |(range, at)| at + (range.end - range.start))
 }
 
 /// Where `range` of the torrent begins among the kept parts, if all of it is kept.
@@ -260,9 +264,8 @@ pub fn kept(layout: &Layout, ours: &[bool]) -> Kept {
             let Some(piece) = layout.piece(index).filter(|piece| pieces.has(*piece)) else {
                 continue;
             };
-            let start = layout.piece_start(piece);
-            let end = start + u64::from(layout.piece_len(piece));
-            let stretch = start.max(range.start)..end.min(range.end);
+            let bytes = layout.piece_range(piece);
+            let stretch = bytes.start.max(range.start)..bytes.end.min(range.end);
             let len = stretch.end - stretch.start;
             match kept.last_mut() {
                 // Neighbours are one stretch: both may be written with one call.

@@ -107,16 +107,21 @@ impl Head {
             return None;
         }
         let (kept, _) = number(rest.strip_prefix(PARTS)?)?;
-        let is_ours = |file: usize| bits[file / 8] & (0x80 >> (file % 8)) != 0;
         let head = Self {
             info_hash,
-            files: (0..files).map(is_ours).collect(),
+            files: (0..files).map(|file| is_set(bits, file)).collect(),
             kept,
         };
         // Whatever else is written there, we did not write it.
         let ours = [MAGIC, &info_hash.0, after_hash].concat();
         ours.starts_with(&head.encode()).then_some(head)
     }
+}
+
+/// Whether `bits`, the first of a byte being its highest, have the one of `file` set.
+fn is_set(bits: &[u8], file: usize) -> bool {
+    let byte = bits.get(file / 8);
+    byte.is_some_and(|byte| byte & (0x80 >> (file % 8)) != 0)
 }
 
 /// The number before the colon at the start of `bytes`, and what follows.
