@@ -16,6 +16,7 @@ use super::hashing::{self, HashError, Source};
 use super::save::Output;
 use super::{Failure, print, warn};
 use crate::compose::{self, Content, Info, Outside};
+use crate::engine::cores;
 use crate::human::{chain, count, escaped, grouped, percent, size_exact};
 use crate::layout::Layout;
 use crate::metainfo::{self, Metainfo};
@@ -24,7 +25,6 @@ use std::error::Error;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::thread;
 use std::time::SystemTime;
 
 /// Why there is no torrent.
@@ -175,8 +175,7 @@ impl<'a> Draft<'a> {
     /// # Errors
     /// [`HashError`], if a file can't be read or is not as it was found.
     fn finish(&self, progress: impl Fn(u32)) -> Result<Vec<u8>, HashError> {
-        let threads = thread::available_parallelism().map_or(1, usize::from);
-        let hashes = hashing::hash(&self.layout, &self.found.sources, threads, progress)?;
+        let hashes = hashing::hash(&self.layout, &self.found.sources, cores(), progress)?;
         Ok(self.torrent(&hashes))
     }
 
