@@ -1,4 +1,6 @@
-//! Going on where an earlier run stopped, without hashing everything again.
+//! Going on where an earlier run stopped, without hashing everything again. The engine asks
+//! what can be believed when a torrent begins; the checker's thread writes the state when a
+//! torrent ends. No BEP describes it: the record is for storrent alone.
 //!
 //! While a download is incomplete, its [record](crate::storage::record) stands beside it. A
 //! run that leaves in order writes down its state there: the pieces that it had and, for each
@@ -8,9 +10,9 @@
 //!
 //! A disk can go away without a word: the power fails, a stick is pulled. So before the state
 //! says that a piece is there, the system has written it to the disk ([`save`] waits for
-//! that). What the state says of a file that nobody changed since is then true after any crash,
-//! for pieces that were had are never written to again. A piece of which parts are kept in the record
-//! is always hashed: these parts change, and no time of change tells of it.
+//! that). What the state says of a file that nobody changed since is then true after any
+//! crash, because we never write again to a piece that we have. A piece of which the record
+//! keeps a part is always hashed: the record has no time of change for each part.
 
 use crate::bitfield::Bitfield;
 use crate::layout::PieceIndex;

@@ -1,10 +1,11 @@
 //! The checker's thread: what main asks of it, what it answers, and what it must remember.
 //!
 //! It looks after one torrent's files. Under load pieces queue up and are hashed many at a
-//! time; else a piece waits up to [`GATHER`] for others, unless main says
-//! [`CheckRequest::Hurry`], as the end of the download waits for it. Besides hashing finished pieces it looks whether the
-//! files are still those that it read ([`super::seen`]), and writes the record
-//! ([`crate::resume`]), for both may wait for the disk, and main must not.
+//! time; else a piece waits up to [`GATHER`] for others. When only the checker keeps the
+//! download from its end, main says [`CheckRequest::Hurry`], and it waits no longer.
+//!
+//! The thread also looks whether the files are still those that it read ([`super::seen`]),
+//! and writes the record ([`crate::resume`]): both may wait for the disk, and main must not.
 
 use super::seen::Seen;
 use super::{Checker, PAUSE};
@@ -152,7 +153,7 @@ struct Work<H> {
 #[derive(Default)]
 struct Todo {
     pieces: Vec<PieceIndex>,
-    /// What is no check of pieces; done before.
+    /// All other requests. They are done before the pieces.
     others: VecDeque<CheckRequest>,
 }
 

@@ -106,13 +106,13 @@ pub enum Why {
     /// The server went silent.
     #[error("the server was silent for {} s; try again later", PATIENCE.as_secs())]
     Silent,
-    /// In a circle, or nearly.
+    /// One server sends us to the next, perhaps in a circle.
     #[error("it redirects more than {MAX_REDIRECTS} times; check the URL")]
     Redirects,
-    /// To what is fetched by other means.
+    /// The server sends us to a URL of a kind that is not fetched.
     #[error("it redirects to a {0}: URL, and only http:, https: and magnet: are followed")]
     RedirectScheme(String),
-    /// To nowhere.
+    /// The server sends us to something that is no URL.
     #[error("it redirects to {0:?}, which is no URL; check the URL")]
     BadRedirect(String),
     /// A magnet link that names no torrent that we could find.

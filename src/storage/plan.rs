@@ -1,4 +1,5 @@
-//! Where each byte of a torrent is kept: in a file, in the record, or nowhere. Pure.
+//! Where each byte of a torrent is kept: in a file, in the record, or nowhere. Pure;
+//! [`super::Storage`] and its [`super::Files`] read and write by it.
 //!
 //! With `-f` the user takes some files and leaves the others, but a piece can only be
 //! verified whole, and it may hold the end of a file not wanted. That file must not be
@@ -54,7 +55,7 @@ impl From<&Metainfo> for Contents {
 /// Where a [`FilePart`] is kept.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Place {
-    /// Padding: zeros, kept nowhere.
+    /// Padding (BEP 47): zeros, kept nowhere.
     Padding,
     /// In its file.
     File,
@@ -278,8 +279,8 @@ pub fn kept(layout: &Layout, ours: &[bool]) -> Kept {
     kept
 }
 
-/// The names that the record may have in DIR, at least one: `NAME.storrent`, unless that is too long or a name of the torrent's own, and
-/// `.INFOHASH.storrent`, for where the first is not to be had.
+/// The names that the record may have in DIR, the best first: `NAME.storrent`, unless that is
+/// too long or a file of the torrent has it, then `.INFOHASH.storrent`.
 pub fn record_names(contents: &Contents) -> Vec<String> {
     let name = format!("{}.storrent", contents.name);
     let hidden = format!(".{}.storrent", contents.info_hash);

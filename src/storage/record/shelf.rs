@@ -1,4 +1,5 @@
-//! Where the record stands, and who may use it: finding it, making it, locking it.
+//! Finds the record in DIR, makes it if it is missing, and locks it, for
+//! [`super::super::Storage`].
 //!
 //! Its first name is `NAME.storrent`. What stands there may be the user's own or another
 //! torrent's; then, and where the disk refuses that name, it has its second one,
