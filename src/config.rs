@@ -165,10 +165,11 @@ impl Job {
         self.told().map(|(subject, _)| subject)
     }
 
-    /// The nearest address that may be dialled for a tracker, by who of all names it.
+    /// How near to us the address of a tracker may be: as near as the most trusted of those
+    /// who name its URL may send us.
     pub fn nearest_tracker(&self, url: &str) -> Reach {
         let names = |subject: &Subject| match subject {
-            Subject::Torrent(metainfo) => metainfo.trackers.concat().iter().any(|it| it == url),
+            Subject::Torrent(metainfo) => metainfo.trackers.iter().flatten().any(|it| it == url),
             Subject::Link(link) => link.trackers.iter().any(|it| it == url),
         };
         let tellers = self.told().filter(|(subject, _)| names(subject));

@@ -1,4 +1,4 @@
-//! Shows the user how it goes: the [`Reporter`] of a run from the command line.
+//! Shows the user how the torrents go: the [`Reporter`] of a run from the command line.
 //!
 //! There are three ways, and [`Display::new`] chooses: JSON lines on stdout for
 //! programs ([`json`]), a line a torrent that changes in place for somebody at a

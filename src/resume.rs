@@ -1,4 +1,6 @@
-//! Going on where an earlier run stopped, without hashing everything again.
+//! Going on where an earlier run stopped, without hashing everything again. The engine asks
+//! what can be believed when a torrent begins; the checker's thread writes the state when a
+//! torrent ends. No BEP describes it: the record is for storrent alone.
 //!
 //! While a download is incomplete, its [record](crate::storage::record) stands beside it. A
 //! run that leaves in order writes down its state there: the pieces that it had and, for each
@@ -8,9 +10,9 @@
 //!
 //! A disk can go away without a word: the power fails, a stick is pulled. So before the state
 //! says that a piece is there, the system has written it to the disk ([`save`] waits for
-//! that). What the state says of a file that nobody changed since is then true after any crash,
-//! for pieces that were had are never written to again. A piece of which parts are kept in the record
-//! is always hashed: these parts change, and no time of change tells of it.
+//! that). What the state says of a file that nobody changed since is then true after any
+//! crash, because we never write again to a piece that we have. A piece of which the record
+//! keeps a part is always hashed: the record has no time of change for each part.
 
 use crate::bitfield::Bitfield;
 use crate::layout::PieceIndex;
@@ -122,30 +124,11 @@ pub fn save(
     storage.write_state(metadata.or(kept.as_deref()), state)
 }
 
-/// The download is complete: the record goes, unless an earlier selection of files, which
-/// `have` does not complete, is in it. What is kept in it can be read on.
-///
-/// # Errors
-/// [`StorageError`], if the system refuses.
-pub fn finish(
-    storage: &Arc<Storage>,
-    have: &Bitfield,
-    passed_over: &Bitfield,
-    changed: &[usize],
-    metadata: Option<&[u8]>,
-) -> Result<(), StorageError> {
-    match is_all(storage, have) {
-        true => storage.remove_record(),
-        false => save(storage, have, passed_over, changed, metadata),
-    }
-}
-
 /// Whether `have` completes all that is ours: what this run asks for, and what an earlier one
 /// began.
 pub fn is_all(storage: &Storage, have: &Bitfield) -> bool {
     let pieces = storage.plan().pieces_of_ours();
-    let missing = pieces.iter().find(|piece| !have.has(*piece));
-    missing.is_none()
+    pieces.iter().all(|piece| have.has(piece))
 }
 
 /// A file's size and time as the state lists them: zeros if it is missing.
@@ -308,7 +291,11 @@ mod tests {
             torrent.write(&second, torrent.piece(index));
             have.insert(torrent.piece(index));
         }
-        finish(&second, &have, &before.passed_over, &[], None).unwrap();
+        assert!(
+            !is_all(&second, &have),
+            "of the first selection, piece 1 is missing"
+        );
+        save(&second, &have, &before.passed_over, &[], None).unwrap();
         drop(second);
         let again = load(&torrent, temp.path(), [true, false]);
         assert_eq!(

@@ -26,7 +26,7 @@ enum Where {
 pub struct Seen(Vec<Where>);
 
 impl Seen {
-    /// As the files were when what is there was checked.
+    /// Notes the files as they were when the pieces in them were checked.
     pub fn new(survey: &Survey) -> Self {
         let seen = |state: &Option<FileState>| match state {
             Some(state) => Where::In(state.id),
@@ -44,7 +44,7 @@ impl Seen {
         };
     }
 
-    /// What was seen of `file` is to be looked at anew.
+    /// The pieces of `file` are about to be read again: where they were before counts no more.
     pub fn forget(&mut self, file: usize) {
         self.0[file] = Where::Nowhere;
     }

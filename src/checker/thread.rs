@@ -1,10 +1,11 @@
 //! The checker's thread: what main asks of it, what it answers, and what it must remember.
 //!
 //! It looks after one torrent's files. Under load pieces queue up and are hashed many at a
-//! time; else a piece waits up to [`GATHER`] for others, unless main says
-//! [`CheckRequest::Hurry`], as the end of the download waits for it. Besides hashing finished pieces it looks whether the
-//! files are still those that it read ([`super::seen`]), and writes the record
-//! ([`crate::resume`]), for both may wait for the disk, and main must not.
+//! time; else a piece waits up to [`GATHER`] for others. When only the checker keeps the
+//! download from its end, main says [`CheckRequest::Hurry`], and it waits no longer.
+//!
+//! The thread also looks whether the files are still those that it read ([`super::seen`]),
+//! and writes the record ([`crate::resume`]): both may wait for the disk, and main must not.
 
 use super::seen::Seen;
 use super::{Checker, PAUSE};
@@ -45,10 +46,9 @@ pub enum CheckRequest {
     /// Whether all files are where and as they were left, of the pieces that we have. If so,
     /// and these are all, the record goes.
     Survey(Bitfield),
-    /// All is there, these pieces: the record goes, or says so.
-    Finish(Bitfield),
-    /// We leave, and have these pieces: the record is to say so.
-    Save(Bitfield),
+    /// We have these pieces: the record is to say so, or to go if they are all that an earlier
+    /// run or this one began.
+    Record(Bitfield),
 }
 
 /// What a checker thread answers.
@@ -153,7 +153,7 @@ struct Work<H> {
 #[derive(Default)]
 struct Todo {
     pieces: Vec<PieceIndex>,
-    /// What is no check of pieces; done before.
+    /// All other requests. They are done before the pieces.
     others: VecDeque<CheckRequest>,
 }
 
@@ -258,11 +258,8 @@ impl<H: Fn(PieceIndex) -> PieceHash> Work<H> {
                 return Ok(CheckReport::Blocks(*piece, hashes));
             }
             CheckRequest::Survey(have) => return Ok(CheckReport::Surveyed(self.survey(have)?)),
-            CheckRequest::Finish(have) => {
-                let changed = seen.changed(storage, have);
-                resume::finish(storage, have, passed_over, &changed, metadata)
-            }
-            CheckRequest::Save(have) => {
+            CheckRequest::Record(have) if resume::is_all(storage, have) => storage.remove_record(),
+            CheckRequest::Record(have) => {
                 let changed = seen.changed(storage, have);
                 resume::save(storage, have, passed_over, &changed, metadata)
             }

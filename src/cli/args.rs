@@ -1,7 +1,8 @@
 //! The command line: which job, with which options.
 //!
-//! The options are structs that argh fills. argh itself takes less than `cli.md`
-//! promises, so [`super::split`] goes before it. The values are read by [`values`].
+//! The options are structs that the crate argh fills. argh understands fewer ways to write
+//! an option than we promise in `--help`, so [`super::split`] rewrites the command line first.
+//! [`values`] reads the values.
 
 use super::help;
 use super::split::{Split, no_option, split};
@@ -236,7 +237,7 @@ pub struct Create {
     #[argh(switch)]
     pub private: bool,
     /// a comment
-    #[argh(option)]
+    #[argh(option, from_str_fn(values::comment))]
     pub comment: Option<String>,
     /// errors only
     #[argh(switch, short = 'q')]

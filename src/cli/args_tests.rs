@@ -240,6 +240,8 @@ fn paths_that_are_no_text() {
         let mistake = parse([os(wrong), os(b"a")]).unwrap_err();
         assert!(matches!(mistake, NoCommand::Mistake(_)), "{mistake:?}");
     }
+    let comment = parse([os(b"create"), os(b"--comment=\xff"), os(b"a")]);
+    assert!(matches!(comment, Err(NoCommand::Mistake(_))), "{comment:?}");
 }
 
 #[test]

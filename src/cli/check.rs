@@ -6,6 +6,7 @@ use super::stamp::Stamp;
 use super::{Failure, json_line, print, source, warn};
 use crate::bitfield::Bitfield;
 use crate::checker::check_all;
+use crate::engine::cores;
 use crate::human::{count, escaped, grouped, percent, size, size_exact};
 use crate::metainfo::Metainfo;
 use crate::progress;
@@ -13,7 +14,6 @@ use crate::storage::{Storage, Survey};
 use serde::Serialize;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
-use std::thread;
 
 /// Runs `storrent check`.
 ///
@@ -67,7 +67,7 @@ fn look(
         &storage,
         &|piece| metainfo.hash(piece),
         &Bitfield::all(pieces),
-        thread::available_parallelism().map_or(1, usize::from),
+        cores(),
         progress,
         &AtomicBool::new(false),
     )?;
@@ -114,8 +114,7 @@ impl Object {
         let layout = &metainfo.layout;
         let mut bytes = vec![0; layout.files()];
         for piece in have.iter() {
-            let start = layout.piece_start(piece);
-            for part in layout.parts(start..start + u64::from(layout.piece_len(piece))) {
+            for part in layout.parts(layout.piece_range(piece)) {
                 bytes[part.file] += part.len;
             }
         }

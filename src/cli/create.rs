@@ -1,21 +1,24 @@
-//! `storrent create`: makes a `.torrent` of a file or folder.
+//! `storrent create`: makes a `.torrent` ([BEP 3]) of a file or folder.
 //!
 //! The same input must give the same info hash on every machine. So the files are in
 //! the byte order of their paths, whatever order the disk lists them in, and what one
 //! disk has and another has not (symlinks, empty folders, devices) is left out.
 //!
-//! What it makes can be checked and seeded where the files lie. Whoever reads a torrent
-//! changes names that are not safe ([`crate::names`]), and would then look for another
-//! file; so the torrent is read back, and a name that would be changed is refused. That
-//! needs no hash, so it is done before the long hashing, as is everything else that can
-//! fail early. A file that changes until the last is read is refused, too; one that is
-//! new in the folder by then is not in the torrent, and nobody is told.
+//! What it makes can be checked and seeded where the files lie. A client that reads a
+//! torrent changes names that are not safe ([`crate::names`]), and would then look for
+//! another file; so the torrent is read back, and a name that would be changed is refused.
+//! That needs no hash, so it is done before the long hashing, as is everything else that can
+//! fail early. A file that changes before the last one is read is refused, too. One that
+//! appears in the folder meanwhile is not in the torrent, and nobody is told.
+//!
+//! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 
 use super::args::Create;
 use super::hashing::{self, HashError, Source};
 use super::save::Output;
 use super::{Failure, print, warn};
 use crate::compose::{self, Content, Info, Outside};
+use crate::engine::cores;
 use crate::human::{chain, count, escaped, grouped, percent, size_exact};
 use crate::layout::Layout;
 use crate::metainfo::{self, Metainfo};
@@ -24,7 +27,6 @@ use std::error::Error;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::thread;
 use std::time::SystemTime;
 
 /// Why there is no torrent.
@@ -175,8 +177,7 @@ impl<'a> Draft<'a> {
     /// # Errors
     /// [`HashError`], if a file can't be read or is not as it was found.
     fn finish(&self, progress: impl Fn(u32)) -> Result<Vec<u8>, HashError> {
-        let threads = thread::available_parallelism().map_or(1, usize::from);
-        let hashes = hashing::hash(&self.layout, &self.found.sources, threads, progress)?;
+        let hashes = hashing::hash(&self.layout, &self.found.sources, cores(), progress)?;
         Ok(self.torrent(&hashes))
     }
 

@@ -1,5 +1,6 @@
-//! The plain form and `storrent seed`: reads the SOURCEs and hands them to the engine, each
-//! when it is there.
+//! `storrent SOURCE...` and `storrent seed`: reads each SOURCE and hands the torrent to the
+//! engine. One that may take long, from the web or a pipe, is handed over when it has come,
+//! so that the others need not wait for it.
 
 use super::args::Download;
 use super::signals::Interrupts;
@@ -39,7 +40,8 @@ pub fn run(options: &Download, seed_only: bool, interrupts: &Interrupts) -> Resu
     Ok(status(&ending))
 }
 
-/// The exit status: an interruption goes before misuse, that before a failure, that before a stall.
+/// The exit status. Of several reasons the first counts: an interruption, misuse, a failure,
+/// a stall.
 pub(super) fn status(ending: &Ending) -> u8 {
     match ending {
         Ending {

@@ -1,8 +1,9 @@
-//! The SHA-1 of every piece of some files: the long part of `storrent create`.
+//! The SHA-1 of every piece of some files: the long part of `storrent create`, and of
+//! `storrent demo`, which makes a torrent, too.
 //!
-//! The pieces are cut into groups of as many as are best hashed together
-//! ([`crate::sha1_lanes`]); each core takes the next group. A piece is never held
-//! whole: a few ten KiB of each of the group are read at a time.
+//! Several pieces are hashed together in less time than one after another
+//! ([`crate::sha1_lanes`]), so each thread takes the next group of them. A piece is never
+//! held whole: [`BUFFER_LEN`] of each piece of the group are read at a time.
 
 use super::stamp::Stamp;
 use crate::layout::{Layout, PieceIndex};

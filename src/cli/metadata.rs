@@ -1,5 +1,7 @@
-//! Fetches what a magnet link stands for, for `storrent show`: joins the swarm, asks
-//! peers for the metadata, and leaves.
+//! Fetches the metadata of a magnet link, for `storrent show`. A link names a torrent and no
+//! more, so the engine joins the swarm, asks peers for the rest ([BEP 9]), and leaves.
+//!
+//! [BEP 9]: https://www.bittorrent.org/beps/bep_0009.html
 
 use super::Failure;
 use super::args::Show;

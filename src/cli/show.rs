@@ -71,11 +71,10 @@ pub struct File {
 pub fn files(metainfo: &Metainfo) -> impl Iterator<Item = (usize, File)> + '_ {
     let files = metainfo.files.iter().enumerate();
     files.filter_map(|(index, file)| {
-        let range = metainfo.layout.file_range(index);
         let file = File {
             number: file.number?,
             path: file.path.join("/"),
-            length: range.end - range.start,
+            length: metainfo.layout.file_len(index),
         };
         Some((index, file))
     })

@@ -106,13 +106,13 @@ pub enum Why {
     /// The server went silent.
     #[error("the server was silent for {} s; try again later", PATIENCE.as_secs())]
     Silent,
-    /// In a circle, or nearly.
+    /// One server sends us to the next, perhaps in a circle.
     #[error("it redirects more than {MAX_REDIRECTS} times; check the URL")]
     Redirects,
-    /// To what is fetched by other means.
+    /// The server sends us to a URL of a kind that is not fetched.
     #[error("it redirects to a {0}: URL, and only http:, https: and magnet: are followed")]
     RedirectScheme(String),
-    /// To nowhere.
+    /// The server sends us to something that is no URL.
     #[error("it redirects to {0:?}, which is no URL; check the URL")]
     BadRedirect(String),
     /// A magnet link that names no torrent that we could find.
@@ -157,7 +157,7 @@ pub fn given(source: &Source, door: &Door) -> Result<(Given, Teller), SourceErro
     let given = match source {
         Source::Path(path) => named(path),
         Source::FileUri(uri) => file_of(uri).and_then(|path| file(&path)),
-        Source::Stdin => read_all(io::stdin().lock(), Vec::new()).and_then(torrent_of),
+        Source::Stdin => read_all(io::stdin().lock()).and_then(torrent_of),
         Source::Url(url) => {
             return fetch(url, door).map_err(|why| SourceError::new(source, why));
         }
@@ -199,7 +199,7 @@ fn torrent_of(bytes: Vec<u8>) -> Result<Given, Why> {
 
 fn file(path: &Path) -> Result<Given, Why> {
     let file = open(path)?;
-    torrent_of(read_all(file, Vec::new())?)
+    torrent_of(read_all(file)?)
 }
 
 /// What lies at a path; if nothing does, what else the text may mean.
@@ -258,7 +258,8 @@ fn open(path: &Path) -> Result<File, Why> {
     Ok(file)
 }
 
-fn read_all(from: impl Read, mut bytes: Vec<u8>) -> Result<Vec<u8>, Why> {
+fn read_all(from: impl Read) -> Result<Vec<u8>, Why> {
+    let mut bytes = Vec::new();
     let mut from = from.take(MAX_TORRENT_LEN as u64 + 1);
     from.read_to_end(&mut bytes).map_err(|error| {
         // ureq's own errors come wrapped from the body of an answer.
@@ -328,7 +329,7 @@ fn body_of(mut answer: Response<Body>) -> Result<Vec<u8>, Why> {
     if length.is_some_and(|length| length > limit) {
         return Err(Why::TooLarge);
     }
-    read_all(answer.body_mut().as_reader(), Vec::new())
+    read_all(answer.body_mut().as_reader())
 }
 
 fn trouble(error: ureq::Error) -> Why {

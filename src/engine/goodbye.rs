@@ -111,7 +111,7 @@ impl Engine<'_> {
         let asked = stored.is_none_or(|stored| stored.recording != Recording::NotAsked);
         let quiet = torrent.is_settled(now) || now.duration_since(*since) >= HANG_UP;
         if incomplete && quiet && !asked {
-            self.record(id, CheckRequest::Save);
+            self.record(id);
         }
     }
 }

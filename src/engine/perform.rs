@@ -5,7 +5,6 @@ use super::starts::Task;
 use super::{Engine, News, Recording};
 use crate::announce::{AnnounceRequest, TrackerError, Trouble};
 use crate::announcer::TrackerIndex;
-use crate::bitfield::Bitfield;
 use crate::checker::CheckRequest;
 use crate::human::chain;
 use crate::peer::{Link, Order, Welcome};
@@ -76,7 +75,7 @@ impl Engine<'_> {
                 }
                 Action::Tell(report) => self.reporter.report(report),
                 Action::Survey(have) => self.check(id, CheckRequest::Survey(have)),
-                Action::Complete => self.record(id, CheckRequest::Finish),
+                Action::Complete => self.record(id),
                 Action::Fail(why) => return self.fail(id, why),
                 Action::Learnt(info) => self.on_learnt(id, &info),
             }
@@ -85,7 +84,7 @@ impl Engine<'_> {
     }
 
     /// Has the record brought up to date with what is there.
-    pub(super) fn record(&mut self, id: TorrentId, request: fn(Bitfield) -> CheckRequest) {
+    pub(super) fn record(&mut self, id: TorrentId) {
         let Some(running) = self.alive(id) else {
             return;
         };
@@ -93,7 +92,7 @@ impl Engine<'_> {
         if let Some(stored) = &mut running.stored {
             stored.recording = Recording::Asked(Instant::now());
         }
-        self.check(id, request(have));
+        self.check(id, CheckRequest::Record(have));
     }
 
     /// Asks the checker, whose thread is started if there is none.

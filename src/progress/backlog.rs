@@ -1,7 +1,9 @@
-//! What waits to be shown while whoever reads it is slow, or does not read at all.
+//! The reports that wait while whoever reads stdout or stderr is slow, or does not read at
+//! all. [`output`](super::output) has a backlog for each of the two.
 //!
-//! It stays small however long that lasts, and whatever is left out does not matter or is
-//! counted. [`output`](super::output) owns one for each stream.
+//! It stays small however long that lasts. How far a torrent was is left out once a newer
+//! report says how far it is; of warnings and the lines of `-v`, [`MAX_REMARKS`] wait, and
+//! the user is told how many more there were.
 
 use crate::human;
 use crate::report::Report;

@@ -1,5 +1,5 @@
-//! Plain lines, for a stderr that is a log: for each torrent one at the start, one a
-//! minute, one at the end, with no control codes.
+//! Plain lines with no control codes, for a stderr that is a log and no terminal: each
+//! torrent has one at the start, one a minute, and one at the end.
 
 use super::about;
 use super::row::Row;

@@ -1,4 +1,4 @@
-//! The threads that write, so that nobody else waits for a reader.
+//! The threads that write to stdout and stderr, so that no other thread waits for a reader.
 //!
 //! A pipe that nobody reads, a stopped pager, a terminal after Ctrl-S: whoever writes there
 //! sleeps until somebody reads on. So each stream has a *writer*, a thread that does nothing

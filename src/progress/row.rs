@@ -1,4 +1,5 @@
-//! What the two displays for people know about one torrent, and how they say it.
+//! What the user is told about one torrent, in words: on a terminal ([`super::live`]) as in a
+//! log ([`super::lines`]).
 
 use crate::human;
 use crate::report::{Progress, Report};

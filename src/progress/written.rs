@@ -1,4 +1,5 @@
-//! Stdout and stderr as streams of bytes, for the threads that write to them.
+//! Writes to stdout and stderr, for the threads of [`super::output`] and for whatever is
+//! printed without them.
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;

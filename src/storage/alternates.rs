@@ -45,7 +45,8 @@ pub fn alternates(files: &[FileEntry]) -> Alternates {
     paths.collect()
 }
 
-/// The paths in use, each as a hash of how the least careful disk sees it.
+/// The paths in use. Of each there is a hash only, made by [`enter`]: two paths that some
+/// disk takes for the same have the same hash.
 #[derive(Default)]
 struct Taken {
     /// Paths of files, and the file that came first.
@@ -128,8 +129,9 @@ fn path_key(path: &[String]) -> u64 {
     hasher.finish()
 }
 
-/// Goes into `name` as a disk sees it that takes `A` for `a`, drops dots and blanks at the
-/// end, and knows no name that is not [`plain`].
+/// Adds `name` to the hash of a path, in the form in which the least careful disk sees it:
+/// one that takes `A` for `a`, drops dots and blanks at the end, and knows no name that is
+/// not [`plain`].
 fn enter(hasher: &mut DefaultHasher, name: &str) {
     let folded = match is_plain(name) {
         true => name.to_lowercase(),

@@ -1,8 +1,9 @@
 //! Making ready to write: whose are the files that are there, and is there room?
 //!
-//! Before the first write, this run takes the torrent's record for itself alone, judges
-//! whether what stands at the files' paths is this torrent's ([`super::ownership`]), whether
-//! the disk has room, and by which names it takes the files ([`super::naming`]).
+//! The engine asks before the first write. Then this run takes the torrent's record for
+//! itself alone, and finds out three things: whether what stands at the files' paths is this
+//! torrent's ([`super::ownership`]), whether the disk has room, and which of a file's two
+//! names the disk accepts ([`super::naming`]).
 
 use super::ownership::Judge;
 use super::plan::{self, Place, Plan, kept_at};
@@ -205,8 +206,8 @@ impl Storage {
         Ok(())
     }
 
-    /// Cuts a file that was not ours. Pieces that it holds are good, so with them only what
-    /// is too much goes.
+    /// Cuts a file that was not ours: to its right length if it holds pieces that we `have`,
+    /// else to nothing.
     fn cut(&self, file: usize, have: &Bitfield) -> Result<(), StorageError> {
         let holds_any = self.pieces_of(file).any(|piece| have.has(piece));
         let len = if holds_any { self.len(file) } else { 0 };
@@ -272,13 +273,9 @@ impl Storage {
     /// The stretches that `record` keeps, if it keeps as much as it should.
     fn kept_in(&self, record: &Record) -> plan::Kept {
         let kept = plan::kept(self.layout(), &record.ours(self.layout().files()));
-        let len = kept
-            .last()
-            .map_or(0, |(range, at)| at + (range.end - range.start));
-        if len == record.kept() {
-            kept
-        } else {
-            plan::Kept::new()
+        match plan::kept_len(&kept) == record.kept() {
+            true => kept,
+            false => plan::Kept::new(),
         }
     }
 

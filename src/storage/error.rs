@@ -1,5 +1,5 @@
-//! What can go wrong between us and the disk, said so that the user can act on it.
-//! Storage, checker and resume end in it; the command line prints it.
+//! What can go wrong between us and the disk, said so that the user can act on it. All that
+//! reads or writes a torrent's files returns this error, and the user sees its text.
 
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};

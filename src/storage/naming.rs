@@ -26,8 +26,7 @@ pub fn resolve(root: &Root<'_>, plan: &Plan) -> Result<BTreeSet<usize>, StorageE
     let mut renamed = BTreeSet::new();
     for (&file, second) in plan.alternates() {
         let first = &plan.contents.files[file].path;
-        let there = id(root, first).is_some() && root.is_listed(first, &mut listings)?;
-        if !there && id(root, second).is_some() {
+        if !has_exactly(root, first, &mut listings)? && id(root, second).is_some() {
             renamed.insert(file);
         }
     }
@@ -51,7 +50,7 @@ pub fn settle(
     let mut made = Vec::new();
     for &file in plan.alternates().keys() {
         let first = &plan.contents.files[file].path;
-        let there = id(root, first).is_some() && root.is_listed(first, &mut listings)?;
+        let there = has_exactly(root, first, &mut listings)?;
         if renamed.contains(&file) || there || !plan.is_wanted(file) {
             continue;
         }
@@ -134,6 +133,15 @@ pub fn warnings(plan: &Plan) -> Vec<String> {
         ));
     }
     lines
+}
+
+/// Whether a file stands at `names`, and its folders list these names to the letter.
+fn has_exactly(
+    root: &Root<'_>,
+    names: &[String],
+    listings: &mut Listings,
+) -> Result<bool, StorageError> {
+    Ok(id(root, names).is_some() && root.is_listed(names, listings)?)
 }
 
 fn id(root: &Root<'_>, names: &[String]) -> Option<FileId> {

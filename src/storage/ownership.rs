@@ -1,9 +1,9 @@
 //! Whose is a file that is there already: this torrent's, from an earlier run, or the user's
-//! own?
+//! own? [`super::claim`] asks for each file before the first write.
 //!
 //! Nothing but evidence makes it ours: a record of this torrent that stands beside it and
 //! names it, or a piece of it that has the right hash. A piece whose bytes are all alike is
-//! no evidence, for any disk image has one of zeros; unless the file has only such pieces.
+//! no evidence, for any disk image has one of zeros, unless the file has only such pieces.
 //! A file of which no piece can be checked, because each also has bytes of other files that
 //! are not there, has the benefit of the doubt.
 

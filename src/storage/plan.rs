@@ -1,4 +1,5 @@
-//! Where each byte of a torrent is kept: in a file, in the record, or nowhere. Pure.
+//! Where each byte of a torrent is kept: in a file, in the record, or nowhere. Pure;
+//! [`super::Storage`] and its [`super::Files`] read and write by it.
 //!
 //! With `-f` the user takes some files and leaves the others, but a piece can only be
 //! verified whole, and it may hold the end of a file not wanted. That file must not be
@@ -54,7 +55,7 @@ impl From<&Metainfo> for Contents {
 /// Where a [`FilePart`] is kept.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Place {
-    /// Padding: zeros, kept nowhere.
+    /// Padding (BEP 47): zeros, kept nowhere.
     Padding,
     /// In its file.
     File,
@@ -200,9 +201,7 @@ impl Plan {
 
     /// How many bytes are kept in the record.
     pub fn kept_len(&self) -> u64 {
-        self.kept
-            .last()
-            .map_or(0, |(range, at)| at + (range.end - range.start))
+        kept_len(&self.kept)
     }
 
     /// Where `part` is kept, in one stretch.
@@ -219,6 +218,12 @@ impl Plan {
             None => Place::Nowhere,
         }
     }
+}
+
+/// How many bytes the stretches `kept` have together.
+pub fn kept_len(kept: &Kept) -> u64 {
+    let last = kept.last();
+    last.map_or(0, |(range, at)| at + (range.end - range.start))
 }
 
 /// Where `range` of the torrent begins among the kept parts, if all of it is kept.
@@ -260,9 +265,8 @@ pub fn kept(layout: &Layout, ours: &[bool]) -> Kept {
             let Some(piece) = layout.piece(index).filter(|piece| pieces.has(*piece)) else {
                 continue;
             };
-            let start = layout.piece_start(piece);
-            let end = start + u64::from(layout.piece_len(piece));
-            let stretch = start.max(range.start)..end.min(range.end);
+            let bytes = layout.piece_range(piece);
+            let stretch = bytes.start.max(range.start)..bytes.end.min(range.end);
             let len = stretch.end - stretch.start;
             match kept.last_mut() {
                 // Neighbours are one stretch: both may be written with one call.
@@ -275,8 +279,8 @@ pub fn kept(layout: &Layout, ours: &[bool]) -> Kept {
     kept
 }
 
-/// The names that the record may have in DIR, at least one: `NAME.storrent`, unless that is too long or a name of the torrent's own, and
-/// `.INFOHASH.storrent`, for where the first is not to be had.
+/// The names that the record may have in DIR, the best first: `NAME.storrent`, unless that is
+/// too long or a file of the torrent has it, then `.INFOHASH.storrent`.
 pub fn record_names(contents: &Contents) -> Vec<String> {
     let name = format!("{}.storrent", contents.name);
     let hidden = format!(".{}.storrent", contents.info_hash);

@@ -1,11 +1,11 @@
 //! The record, `DIR/NAME.storrent`: a small file beside an incomplete download.
 //!
-//! It proves two different things. That the files are *ours*, which its first bytes say from
-//! the moment when it has its name: it is written under another name, then renamed. And how
-//! far the download is, its *state* ([`crate::resume`] makes it and says what of it is
-//! believed), under a checksum. Between the two, the parts are kept that belong to files not
-//! wanted. As long as a run writes to the files it holds a lock on the record, so that no
-//! second one does.
+//! It says two things. First, which files are *ours*. That stands in its first bytes, and is
+//! there from the moment when the record has its name, because it is written under another
+//! name and then renamed. Second, how far the download is: its *state*, under a checksum
+//! ([`crate::resume`] makes it, and decides what of it to believe). Between the two, the
+//! record keeps the parts of wanted pieces that belong to files not wanted. As long as a run
+//! writes to the files it holds a lock on the record, so that no second run does.
 //!
 //! It is one bencoded dictionary. The length of what stands before the kept parts follows
 //! from the torrent, so these can be written while a state is there, or none:
@@ -107,16 +107,21 @@ impl Head {
             return None;
         }
         let (kept, _) = number(rest.strip_prefix(PARTS)?)?;
-        let is_ours = |file: usize| bits[file / 8] & (0x80 >> (file % 8)) != 0;
         let head = Self {
             info_hash,
-            files: (0..files).map(is_ours).collect(),
+            files: (0..files).map(|file| is_set(bits, file)).collect(),
             kept,
         };
         // Whatever else is written there, we did not write it.
         let ours = [MAGIC, &info_hash.0, after_hash].concat();
         ours.starts_with(&head.encode()).then_some(head)
     }
+}
+
+/// Whether `bits`, the first of a byte being its highest, have the one of `file` set.
+fn is_set(bits: &[u8], file: usize) -> bool {
+    let byte = bits.get(file / 8);
+    byte.is_some_and(|byte| byte & (0x80 >> (file % 8)) != 0)
 }
 
 /// The number before the colon at the start of `bytes`, and what follows.

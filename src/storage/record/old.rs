@@ -12,7 +12,7 @@
 //! been started anew. At the start of a run its first line alone was written, which does not
 //! say of which torrent it is: then it marks no file as ours.
 
-use super::{Form, MAX_DEPTH, Says, State, number, tail};
+use super::{Form, MAX_DEPTH, Says, State, is_set, number, tail};
 use crate::bencode;
 use crate::types::InfoHash;
 use rustix::fd::OwnedFd;
@@ -46,11 +46,8 @@ struct Rest {
 impl OldState {
     /// Which of `files` files were wanted.
     pub fn wanted(&self, files: usize) -> Vec<bool> {
-        let bit = |file: usize| {
-            let byte = self.rest.wanted.get(file / 8);
-            byte.is_some_and(|byte| byte & (0x80 >> (file % 8)) != 0)
-        };
-        (0..files).map(bit).collect()
+        let wanted = &self.rest.wanted;
+        (0..files).map(|file| is_set(wanted, file)).collect()
     }
 
     pub(super) fn says(&self) -> Says {

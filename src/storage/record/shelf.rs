@@ -1,4 +1,5 @@
-//! Where the record stands, and who may use it: finding it, making it, locking it.
+//! Finds the record in DIR, makes it if it is missing, and locks it, for
+//! [`super::super::Storage`].
 //!
 //! Its first name is `NAME.storrent`. What stands there may be the user's own or another
 //! torrent's; then, and where the disk refuses that name, it has its second one,
@@ -282,9 +283,13 @@ impl Shelf<'_> {
         fill: &dyn Fn(&Record) -> Result<(), StorageError>,
     ) -> Result<Record, StorageError> {
         let record = self.draft(&old.name, head, info, fill)?;
-        renameat(self.dir, self.new_name(), self.dir, &old.name)
-            .map_err(|errno| failed("write", self.path, &old.name, errno))?;
-        Ok(record)
+        match renameat(self.dir, self.new_name(), self.dir, &old.name) {
+            Ok(()) => Ok(record),
+            Err(errno) => {
+                let _ = unlinkat(self.dir, self.new_name(), AtFlags::empty());
+                Err(failed("write", self.path, &old.name, errno))
+            }
+        }
     }
 
     /// A new record, locked, that has not got its name yet.
@@ -308,14 +313,14 @@ impl Shelf<'_> {
             opened => opened,
         };
         let fd = opened.map_err(|errno| failed("make", self.path, name, errno))?;
-        self.take(&fd, name)?;
         let mut record = Record {
             fd,
             name: name.to_owned(),
             form: Form::Blank,
         };
         let written = self
-            .write_fresh(&mut record, head, info)
+            .take(&record.fd, name)
+            .and_then(|_| self.write_fresh(&mut record, head, info))
             .and_then(|()| fill(&record));
         if written.is_err() {
             let _ = unlinkat(self.dir, self.new_name(), AtFlags::empty());
