@@ -341,7 +341,13 @@ fn without_a_way_out_one_dial_finds_out() {
         let text = "the proxy is gone".into();
         PeerEvent::Closed(crate::messages::End { kind, text })
     };
-    let mut rig = Rig::new(2, |_| {});
+    let mut rig = Rig::new(2, |setup| setup.web_seeds = vec!["http://10.9.9.9/".into()]);
+    let started = rig.torrent.start(rig.now);
+    let web = started.iter().find_map(|action| match action {
+        Action::OpenWebSeed(index, _) => Some(*index),
+        _ => None,
+    });
+    rig.torrent.on_web_seed(key(99), web.unwrap(), rig.now);
     let mut actions = Vec::new();
     rig.torrent
         .on_addresses((1..9).map(addr), Source::Tracker, rig.now, &mut actions);
@@ -353,7 +359,9 @@ fn without_a_way_out_one_dial_finds_out() {
         let actions = rig.event(n, end(EndKind::NoWay));
         assert_eq!(dialled(&actions), 0);
     }
-    assert!(rig.torrent.why_idle().starts_with("the proxy is gone; "));
+    rig.event(99, PeerEvent::Closed("no answer".into()));
+    let why = rig.torrent.why_idle();
+    assert!(why.starts_with("the proxy is gone; "), "{why}");
     assert_eq!(dialled(&rig.pass(NO_WAY_PAUSE / 2)), 0);
     let actions = rig.pass(NO_WAY_PAUSE);
     assert_eq!(dialled(&actions), 1);
