@@ -78,10 +78,8 @@ impl Engine<'_> {
         self.awaited = arrival.as_ref().map_or(0, |_| self.awaited - 1);
         match arrival {
             Some(Arrival::Job(job)) => {
-                let info_hash = job.subject.info_hash();
-                let mut works = self.works.iter();
-                match works.position(|work| work.info_hash == info_hash) {
-                    Some(index) => self.join_sources(TorrentId(index as u32), *job),
+                match self.find(job.subject.info_hash()) {
+                    Some(id) => self.join_sources(id, *job),
                     None => self.add(*job),
                 }
             }

@@ -51,11 +51,9 @@ impl Engine<'_> {
         let detail = |message| Report::Detail { level: 1, message };
         match news {
             DhtNews::Peers(info_hash, peers) => {
-                let mut works = self.works.iter();
-                let Some(index) = works.position(|work| work.info_hash == info_hash) else {
+                let Some(id) = self.find(info_hash) else {
                     return;
                 };
-                let id = TorrentId(index as u32);
                 let torrent = self.running(id).map(|running| &mut running.torrent);
                 let actions = torrent.map(|torrent| torrent.on_dht_peers(peers, Instant::now()));
                 self.perform(id, actions.unwrap_or_default());

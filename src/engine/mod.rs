@@ -512,6 +512,13 @@ impl<'a> Engine<'a> {
         self.perform(id, actions);
     }
 
+    /// The torrent of this info-hash, in whatever stage it is.
+    fn find(&self, info_hash: InfoHash) -> Option<TorrentId> {
+        let mut works = self.works.iter();
+        let index = works.position(|work| work.info_hash == info_hash)?;
+        Some(TorrentId(index as u32))
+    }
+
     /// The torrent, if it is being worked on and not leaving.
     fn running(&mut self, id: TorrentId) -> Option<&mut Running> {
         match &mut self.works[id.0 as usize].stage {

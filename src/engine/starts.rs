@@ -184,7 +184,9 @@ impl Engine<'_> {
         let why = fault(task.purpose());
         match &task {
             Task::Listen | Task::Local => {
-                self.lsd = self.lsd.take().filter(|_| !matches!(task, Task::Local));
+                if matches!(task, Task::Local) {
+                    self.lsd = None;
+                }
                 self.warn_once(format!("{why}; it is started again"));
                 self.later.push((Instant::now() + LONG_PAUSE, task));
             }
