@@ -77,12 +77,10 @@ impl Engine<'_> {
         }
         self.awaited = arrival.as_ref().map_or(0, |_| self.awaited - 1);
         match arrival {
-            Some(Arrival::Job(job)) => {
-                match self.find(job.subject.info_hash()) {
-                    Some(id) => self.join_sources(id, *job),
-                    None => self.add(*job),
-                }
-            }
+            Some(Arrival::Job(job)) => match self.find(job.subject.info_hash()) {
+                Some(id) => self.join_sources(id, *job),
+                None => self.add(*job),
+            },
             Some(Arrival::Failed(report)) => {
                 self.ending.failed = true;
                 self.reporter.report(report);

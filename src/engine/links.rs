@@ -64,7 +64,7 @@ impl Engine<'_> {
 
     /// What there is not for another connection, if there is no room for one.
     fn lacks(&self) -> Option<Shortage> {
-        let full = self.links.len() >= self.budget().connections();
+        let full = self.links.len() >= self.file_budget().connections();
         let needed = self.stand_back.filter(|(until, _)| Instant::now() < *until);
         needed
             .map(|(_, shortage)| shortage)

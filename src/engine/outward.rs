@@ -11,6 +11,7 @@ use crate::door::{DialError, Name};
 use crate::human::count;
 use crate::torrent::Phase;
 use crate::types::TorrentId;
+use crate::url::scheme;
 use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
@@ -51,7 +52,7 @@ pub(super) fn listen(config: &Config) -> Result<(Option<TcpListener>, u16), Stri
 
 /// Whether a tracker is asked over UDP.
 fn is_udp(url: &str) -> bool {
-    let scheme = url.trim_start().split_once("://").map(|(scheme, _)| scheme);
+    let scheme = scheme(url.trim_start());
     scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("udp"))
 }
 

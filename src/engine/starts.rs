@@ -9,7 +9,7 @@
 //! The threads of peers, web seeds, trackers and the DHT are tried again by whoever wanted
 //! them: their failure is that of the dial, the announce, the look-up.
 
-use super::budget::Budget;
+use super::budget::FileBudget;
 use super::{Engine, News, PeerName, Running, Stage, Work, listener, outward, prepare};
 use crate::checker;
 use crate::human::chain;
@@ -273,7 +273,7 @@ impl Engine<'_> {
         work: impl FnOnce() + Send + 'static,
         lost: impl FnOnce() + Send + 'static,
     ) -> Result<(), Refused> {
-        if !self.budget().may_look(self.looks()) {
+        if !self.file_budget().may_look(self.looks()) {
             return Err(Refused::Room);
         }
         threads::spawn(Builder::new().name(name.into()), LOOK, work, lost)?;
@@ -286,11 +286,11 @@ impl Engine<'_> {
         self.works.iter().filter(|work| work.looking).count()
     }
 
-    /// What there is to divide.
-    pub(super) fn budget(&self) -> Budget {
+    /// The files that there may be, to be divided among those that need some.
+    pub(super) fn file_budget(&self) -> FileBudget {
         let works = self.works.iter();
         let open = works.filter(|work| work.looking || !work.stage.is_idle());
-        Budget {
+        FileBudget {
             limit: self.max_files,
             torrents: open.count(),
         }
