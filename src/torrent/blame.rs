@@ -170,8 +170,7 @@ impl Torrent {
             1,
             format!("piece {number} does not have the hash that it should"),
         ));
-        let whole = self.content.layout.span(piece, 0..u32::MAX);
-        if whole.is_none_or(|span| self.content.layout.blocks_of(span).next().is_none()) {
+        if self.content.layout.is_padding(piece) {
             // Nobody gives padding: it is zeros, whatever the torrent says.
             return actions.push(Action::Fail(format!(
                 "the torrent is damaged: piece {number} is nothing but padding and has not the \

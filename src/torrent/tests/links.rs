@@ -316,12 +316,7 @@ fn without_a_way_out_one_dial_finds_out() {
         PeerEvent::Closed(crate::messages::End { kind, text })
     };
     let mut rig = Rig::new(2, |setup| setup.web_seeds = vec!["http://10.9.9.9/".into()]);
-    let started = rig.torrent.start(rig.now);
-    let web = started.iter().find_map(|action| match action {
-        Action::OpenWebSeed(index, _) => Some(*index),
-        _ => None,
-    });
-    rig.torrent.on_web_seed(key(99), web.unwrap(), rig.now);
+    rig.start_web();
     let mut actions = Vec::new();
     rig.torrent
         .on_addresses((1..9).map(addr), Source::Tracker, rig.now, &mut actions);
@@ -333,7 +328,7 @@ fn without_a_way_out_one_dial_finds_out() {
         let actions = rig.event(n, end(EndKind::NoWay));
         assert_eq!(dialled(&actions), 0);
     }
-    rig.event(99, PeerEvent::Closed("no answer".into()));
+    rig.event(101, PeerEvent::Closed("no answer".into()));
     let why = rig.torrent.why_idle();
     assert!(why.starts_with("the proxy is gone; "), "{why}");
     assert_eq!(dialled(&rig.pass(NO_WAY_PAUSE / 2)), 0);
