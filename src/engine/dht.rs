@@ -1,5 +1,8 @@
-//! The DHT, as main reaches it: started when a torrent first asks for it, so that a run of
-//! private torrents opens no socket. Part of the [`Engine`]'s loop.
+//! The DHT ([BEP 5]), as main reaches it: its threads start when a torrent first asks for
+//! peers, so that a run of private torrents opens no socket. What they find goes to the torrent
+//! that it is about. Part of the [`Engine`]'s loop; see [`crate::dht`].
+//!
+//! [BEP 5]: https://www.bittorrent.org/beps/bep_0005.html
 
 use super::{Engine, News};
 use crate::dht::{Dht, DhtNews, DhtSettings};

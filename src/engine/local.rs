@@ -1,6 +1,8 @@
-//! Peers on the same network: the thread of local service discovery is started for the
-//! first torrent that may use it, and what it finds goes to the torrent that it is about.
-//! Part of the [`Engine`]'s loop.
+//! Peers on the same network: the thread of local service discovery ([BEP 14]) is started for
+//! the first torrent that may use it, and what it finds goes to the torrent that it is about.
+//! Part of the [`Engine`]'s loop; see [`crate::lsd`].
+//!
+//! [BEP 14]: https://www.bittorrent.org/beps/bep_0014.html
 
 use super::starts::{Refused, Task};
 use super::{Engine, News, Stage};

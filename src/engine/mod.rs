@@ -2,9 +2,9 @@
 //!
 //! Everything that can happen arrives here in turn: what peers' threads tell, what
 //! trackers answer, what the checker found, a new connection, the tick, a signal. Each
-//! is given to the [`Torrent`] that it concerns, and the [`Action`](crate::torrent::Action)s that come back are
-//! performed: a message to a thread, a new thread, a line to the user. So torrents need
-//! no lock, and nobody ever waits for main but for this loop to come round.
+//! is given to the [`Torrent`] that it concerns, and the [`Action`](crate::torrent::Action)s
+//! that come back are performed: a message to a thread, a new thread, a line to the user. So
+//! torrents need no lock, and nobody ever waits for main but for this loop to come round.
 //!
 //! Main itself never waits for a thread: its sends go to unbounded channels, and it
 //! does no disk or network I/O beyond small things. Events to it are bounded, so that a

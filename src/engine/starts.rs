@@ -1,10 +1,11 @@
-//! Threads that a run can't do without, or would rather not: what becomes of it when the
-//! system refuses one, or one dies, or there are no files left. Part of the [`Engine`]'s loop.
+//! Threads that serve the whole run or one torrent: each [`Task`] is one. Here is decided what
+//! becomes of a task when the system refuses its thread, or the thread dies, or there are no
+//! files left. Part of the [`Engine`]'s loop.
 //!
-//! What can't be done now is put off and tried again, as long as something of ours may end
-//! and make room for it. Where a torrent that runs needs it, something ends for it: a
-//! connection, and the threads of trackers that are not being asked. Only if nothing is left
-//! to end, and a while has passed, does the torrent fail, with what is missing.
+//! A task that can't begin now is put off and tried again, as long as something of ours may
+//! end and make room for it. If a torrent that runs needs it urgently, we end something: a
+//! connection, or else the threads of trackers. Only if nothing is left to end, and [`GRACE`]
+//! has passed, does the torrent fail, and the user hears what is missing.
 //!
 //! The threads of peers, web seeds, trackers and the DHT are tried again by whoever wanted
 //! them: their failure is that of the dial, the announce, the look-up.
@@ -31,7 +32,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// The same where the network is missing, which may come later or never.
 const LONG_PAUSE: Duration = Duration::from_secs(60);
 
-/// For so long no connection is made, so that what was given back is there for others.
+/// After we closed a connection to make room, we make none for so long: what it gave back is
+/// for others.
 const STAND_BACK: Duration = Duration::from_secs(1);
 
 /// So long it may go on that not a single connection can be made, before it is said to be
