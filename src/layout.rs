@@ -398,6 +398,16 @@ impl Layout {
             .filter_map(move |number| self.block(span.piece, number))
     }
 
+    /// The blocks to ask for to get all of `piece`; padding is left out.
+    pub fn blocks_of_piece(&self, piece: PieceIndex) -> impl Iterator<Item = Block> + '_ {
+        (0..self.blocks_in(piece)).filter_map(move |number| self.block(piece, number))
+    }
+
+    /// Whether `piece` is nothing but padding: then nobody need be asked for it.
+    pub fn is_padding(&self, piece: PieceIndex) -> bool {
+        self.blocks_of_piece(piece).next().is_none()
+    }
+
     /// Checks a block that a peer asks us for: it must exist, lie within one piece,
     /// and have 1 byte to [`MAX_SERVED_LEN`].
     pub fn served(&self, raw: RawBlock) -> Option<Block> {

@@ -236,7 +236,7 @@ impl fmt::Display for Shortage {
     }
 }
 
-/// What kind of end it was. The first three are those of a connection that never was.
+/// What kind of end it was.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum EndKind {
     /// There is a machine, but nothing listens at this port.

@@ -467,9 +467,7 @@ impl Picker {
     /// Pieces that are nothing but padding: whole from the start, to be verified at once.
     pub fn begin_padding(&mut self) -> Vec<PieceIndex> {
         let empty = |piece: &PieceIndex| {
-            self.states[piece.index()] == State::Free
-                && (0..self.layout.blocks_in(*piece))
-                    .all(|n| self.layout.block(*piece, n).is_none())
+            self.states[piece.index()] == State::Free && self.layout.is_padding(*piece)
         };
         let pieces: Vec<PieceIndex> = self.layout.all_pieces().filter(empty).collect();
         pieces.iter().for_each(|piece| self.start(*piece));

@@ -1,9 +1,10 @@
-//! Torrents that the user names: those that are known when the run begins, and those whose
-//! SOURCE takes its time. A slow web server holds up nobody but its own torrent.
+//! The torrents of a run. The user names each by a SOURCE: a `.torrent` file, a magnet link, or
+//! the URL of either.
 //!
-//! Two SOURCEs may name the same torrent, as a magnet link and a `.torrent` do. Then it is
-//! downloaded once, and all that they say of trackers, web seeds and peers counts. Which of
-//! them is there first makes no difference. Part of the [`Engine`]'s loop.
+//! Some are read before the run begins, and others while it goes on, so that a slow web server
+//! holds up nobody but its own torrent. Two SOURCEs may name the same torrent. Then we download
+//! it once, and use the trackers, web seeds and peers of both, whichever of them we could read
+//! first. Part of the [`Engine`]'s loop.
 
 use super::{Engine, Stage};
 use crate::config::{Job, Subject};
@@ -77,14 +78,10 @@ impl Engine<'_> {
         }
         self.awaited = arrival.as_ref().map_or(0, |_| self.awaited - 1);
         match arrival {
-            Some(Arrival::Job(job)) => {
-                let info_hash = job.subject.info_hash();
-                let mut works = self.works.iter();
-                match works.position(|work| work.info_hash == info_hash) {
-                    Some(index) => self.join_sources(TorrentId(index as u32), *job),
-                    None => self.add(*job),
-                }
-            }
+            Some(Arrival::Job(job)) => match self.find(job.subject.info_hash()) {
+                Some(id) => self.join_sources(id, *job),
+                None => self.add(*job),
+            },
             Some(Arrival::Failed(report)) => {
                 self.ending.failed = true;
                 self.reporter.report(report);

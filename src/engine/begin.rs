@@ -211,7 +211,7 @@ impl Engine<'_> {
             us,
             layout: metainfo.layout.clone(),
             storage: prepared.storage,
-            max_open: self.budget().files_each(connections),
+            max_open: self.file_budget().files_each(connections),
             upload_limited: self.config.upload_limit > 0,
             pex: self.config.sources.pex && !metainfo.private,
         };

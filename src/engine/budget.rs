@@ -1,10 +1,12 @@
 //! How many connections and files there may be.
 //!
-//! A process may have so many open, connections and files counted together (`ulimit -n`):
-//! often a million, sometimes 1,024, and with some hundred torrents that is little. What
-//! every torrent and the program itself keep open comes first; the rest is divided here.
-//! Whoever finds none left all the same waits, and tries again.
+//! The system lets a process have only so many files open, and a connection counts as one
+//! (`ulimit -n`): often a million, sometimes 1,024, which is little for some hundred torrents.
+//! What every torrent and the program itself keep open comes first; [`FileBudget`] divides the
+//! rest. Whoever finds none left all the same waits, and tries again. The [`super::Engine`]
+//! asks before it makes a connection, gives a thread files, or looks at a torrent's data.
 
+use crate::sha1_lanes::MAX_LANES;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// What the program has open besides: terminal, listener, DHT, local discovery, look-ups.
@@ -16,15 +18,20 @@ const TORRENT: usize = 2;
 /// What a connection needs at least: itself, a file, and the folder that it is in.
 const CONNECTION: usize = 3;
 
-/// What the first look at a torrent's data may have open: 16 pieces are hashed at a time on
-/// each core, each with a file and its folder. Half of two cores' will do.
-const LOOK: usize = 32;
+/// What the first look at a torrent's data may have open: each core hashes [`MAX_LANES`]
+/// pieces at a time, and needs a file and its folder for each. We count one core: with fewer
+/// files than it would like, it hashes fewer pieces at a time.
+const LOOK: usize = 2 * MAX_LANES;
 
 /// Files that a thread keeps open at most; more would not make it faster.
 const MAX_FILES: usize = 16;
 
 /// Connections that are made in any case.
 const FEW: usize = 4;
+
+/// Where there is no limit: more files than there is memory for, and still far from what
+/// would overflow a sum.
+pub(super) const NO_LIMIT: usize = usize::MAX >> 8;
 
 /// Raises this process's limit as far as the system lets it, and returns it: most systems
 /// set it low for programs that are careless with it.
@@ -38,22 +45,19 @@ pub fn allow_many_files() -> usize {
         Ok(()) => maximum,
         Err(_) => current, // the old one holds
     };
-    // No limit at all: more than there is memory for.
-    limit.map_or(usize::MAX >> 8, |limit| {
-        usize::try_from(limit).unwrap_or(usize::MAX >> 8)
-    })
+    limit.map_or(NO_LIMIT, |limit| usize::try_from(limit).unwrap_or(NO_LIMIT))
 }
 
 /// The limit, and for how many torrents it must do.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Budget {
+pub(super) struct FileBudget {
     /// Files and connections that the process may have open.
     pub limit: usize,
     /// Torrents that have something open.
     pub torrents: usize,
 }
 
-impl Budget {
+impl FileBudget {
     /// What is left for connections and for looking at data.
     fn spare(self) -> usize {
         let kept = PROGRAM.saturating_add(self.torrents * TORRENT);
@@ -89,13 +93,13 @@ impl Budget {
 mod tests {
     use super::*;
 
-    fn budget(limit: usize, torrents: usize) -> Budget {
-        Budget { limit, torrents }
+    fn budget(limit: usize, torrents: usize) -> FileBudget {
+        FileBudget { limit, torrents }
     }
 
     #[test]
     fn it_is_enough_for_all() {
-        for limit in [8, 64, 256, 1024, 4096, 1 << 20, usize::MAX >> 8] {
+        for limit in [8, 64, 256, 1024, 4096, 1 << 20, NO_LIMIT] {
             let mut torrents = 0;
             while torrents < 500 && budget(limit, torrents).may_look(0) {
                 torrents += 1;

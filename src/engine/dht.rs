@@ -1,5 +1,8 @@
-//! The DHT, as main reaches it: started when a torrent first asks for it, so that a run of
-//! private torrents opens no socket. Part of the [`Engine`]'s loop.
+//! The DHT ([BEP 5]), as main reaches it: its threads start when a torrent first asks for
+//! peers, so that a run of private torrents opens no socket. What they find goes to the torrent
+//! that it is about. Part of the [`Engine`]'s loop; see [`crate::dht`].
+//!
+//! [BEP 5]: https://www.bittorrent.org/beps/bep_0005.html
 
 use super::{Engine, News};
 use crate::dht::{Dht, DhtNews, DhtSettings};
@@ -51,11 +54,9 @@ impl Engine<'_> {
         let detail = |message| Report::Detail { level: 1, message };
         match news {
             DhtNews::Peers(info_hash, peers) => {
-                let mut works = self.works.iter();
-                let Some(index) = works.position(|work| work.info_hash == info_hash) else {
+                let Some(id) = self.find(info_hash) else {
                     return;
                 };
-                let id = TorrentId(index as u32);
                 let torrent = self.running(id).map(|running| &mut running.torrent);
                 let actions = torrent.map(|torrent| torrent.on_dht_peers(peers, Instant::now()));
                 self.perform(id, actions.unwrap_or_default());

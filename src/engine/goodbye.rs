@@ -26,12 +26,10 @@ impl Engine<'_> {
     /// The torrent leaves its swarm. Once all have left or are leaving, the goodbye may
     /// take only so long.
     pub(super) fn leave(&mut self, id: TorrentId) {
-        let work = &mut self.works[id.0 as usize];
-        for (key, _) in work.early.take() {
-            if let Some(link) = self.links.get_mut(&key) {
-                link.orders = None;
-            }
+        for (key, _) in self.works[id.0 as usize].early.take() {
+            self.hang_up(key);
         }
+        let work = &mut self.works[id.0 as usize];
         let mut actions = Vec::new();
         work.stage = match std::mem::replace(&mut work.stage, Stage::Over) {
             Stage::Running(mut running) => {

@@ -52,6 +52,11 @@ impl Engine<'_> {
     /// Closes a connection that no torrent knows of yet.
     fn show_out(&mut self, key: PeerKey) {
         self.strangers.remove(key);
+        self.hang_up(key);
+    }
+
+    /// Has a peer's thread close its connection: it does so when its channel is closed.
+    pub(super) fn hang_up(&mut self, key: PeerKey) {
         if let Some(link) = self.links.get_mut(&key) {
             link.orders = None;
         }
@@ -59,7 +64,7 @@ impl Engine<'_> {
 
     /// What there is not for another connection, if there is no room for one.
     fn lacks(&self) -> Option<Shortage> {
-        let full = self.links.len() >= self.budget().connections();
+        let full = self.links.len() >= self.file_budget().connections();
         let needed = self.stand_back.filter(|(until, _)| Instant::now() < *until);
         needed
             .map(|(_, shortage)| shortage)

@@ -1,12 +1,14 @@
-//! Peers on the same network: the thread of local service discovery is started for the
-//! first torrent that may use it, and what it finds goes to the torrent that it is about.
-//! Part of the [`Engine`]'s loop.
+//! Peers on the same network: the thread of local service discovery ([BEP 14]) is started for
+//! the first torrent that may use it, and what it finds goes to the torrent that it is about.
+//! Part of the [`Engine`]'s loop; see [`crate::lsd`].
+//!
+//! [BEP 14]: https://www.bittorrent.org/beps/bep_0014.html
 
 use super::starts::{Refused, Task};
 use super::{Engine, News, Stage};
 use crate::lsd;
 use crate::swarm::Source;
-use crate::types::{InfoHash, TorrentId};
+use crate::types::InfoHash;
 use crossbeam_channel::unbounded;
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -52,16 +54,8 @@ impl Engine<'_> {
 
     /// Somebody on the local network has the torrent, too.
     pub(super) fn on_local_peer(&mut self, info_hash: InfoHash, addr: SocketAddr) {
-        let mut works = self.works.iter_mut().enumerate();
-        let Some((index, work)) = works.find(|(_, work)| work.info_hash == info_hash) else {
-            return;
-        };
-        let Stage::Running(running) = &mut work.stage else {
-            return;
-        };
-        let mut actions = Vec::new();
-        let torrent = &mut running.torrent;
-        torrent.on_addresses([addr], Source::Lsd, Instant::now(), &mut actions);
-        self.perform(TorrentId(index as u32), actions);
+        if let Some(id) = self.find(info_hash) {
+            self.on_addresses(id, vec![addr], Source::Lsd);
+        }
     }
 }

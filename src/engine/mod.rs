@@ -2,9 +2,9 @@
 //!
 //! Everything that can happen arrives here in turn: what peers' threads tell, what
 //! trackers answer, what the checker found, a new connection, the tick, a signal. Each
-//! is given to the [`Torrent`] that it concerns, and the [`Action`](crate::torrent::Action)s that come back are
-//! performed: a message to a thread, a new thread, a line to the user. So torrents need
-//! no lock, and nobody ever waits for main but for this loop to come round.
+//! is given to the [`Torrent`] that it concerns, and the [`Action`](crate::torrent::Action)s
+//! that come back are performed: a message to a thread, a new thread, a line to the user. So
+//! torrents need no lock, and nobody ever waits for main but for this loop to come round.
 //!
 //! Main itself never waits for a thread: its sends go to unbounded channels, and it
 //! does no disk or network I/O beyond small things. Events to it are bounded, so that a
@@ -270,7 +270,7 @@ struct Engine<'a> {
     wished: Sources,
     /// The address of `--bind` is gone, as this says.
     address_gone: Option<String>,
-    /// When it is looked for again.
+    /// When we next look whether that address is there.
     look_at: Instant,
     /// The proxy was not to be had at the start, as this says.
     no_proxy: Option<String>,
@@ -280,13 +280,13 @@ struct Engine<'a> {
     max_files: usize,
     /// What could not be started, and when it is tried again.
     later: Vec<(Instant, Task)>,
-    /// Since when no connection can be made, for want of threads or files.
+    /// Since when nothing of ours has been there that may end and give back threads or files.
     short_since: Option<Instant>,
-    /// No connection is made before, as others need what it takes: this.
+    /// Until then no connection is made, so that others can have this, which they lack.
     stand_back: Option<(Instant, Shortage)>,
     /// What the user was told of threads and files.
     warned: HashSet<String>,
-    /// Ends the checks of what is on disk, at the end of the run.
+    /// Set at the end of the run: then the threads that check what is on disk stop.
     stop: Arc<AtomicBool>,
     claims: Claims,
     works: Vec<Work>,
@@ -339,7 +339,7 @@ impl<'a> Engine<'a> {
             look_at: now,
             no_proxy: None,
             names: Names::default(),
-            max_files: usize::MAX >> 8,
+            max_files: budget::NO_LIMIT,
             later: Vec::new(),
             short_since: None,
             stand_back: None,
@@ -510,6 +510,13 @@ impl<'a> Engine<'a> {
         };
         self.budgets = budgets;
         self.perform(id, actions);
+    }
+
+    /// The torrent of this info-hash, in whatever stage it is.
+    fn find(&self, info_hash: InfoHash) -> Option<TorrentId> {
+        let mut works = self.works.iter();
+        let index = works.position(|work| work.info_hash == info_hash)?;
+        Some(TorrentId(index as u32))
     }
 
     /// The torrent, if it is being worked on and not leaving.

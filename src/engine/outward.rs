@@ -2,8 +2,9 @@
 //! may go away (a VPN that drops), and the proxy of `--proxy`, by which all has to go. Part
 //! of the [`Engine`]'s loop.
 //!
-//! What can't go by a proxy is not tried in any other way; it is said once, and stands in the
-//! line that says why nothing comes.
+//! A proxy carries no UDP, so with `--proxy` the DHT, the local network and trackers over UDP
+//! are not asked at all. The user hears so once, and again in the line that says why nothing
+//! comes.
 
 use super::{Engine, PeerName, Stage, listener};
 use crate::config::{Config, Named};
@@ -11,6 +12,7 @@ use crate::door::{DialError, Name};
 use crate::human::count;
 use crate::torrent::Phase;
 use crate::types::TorrentId;
+use crate::url::scheme;
 use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
@@ -51,12 +53,12 @@ pub(super) fn listen(config: &Config) -> Result<(Option<TcpListener>, u16), Stri
 
 /// Whether a tracker is asked over UDP.
 fn is_udp(url: &str) -> bool {
-    let scheme = url.trim_start().split_once("://").map(|(scheme, _)| scheme);
+    let scheme = scheme(url.trim_start());
     scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("udp"))
 }
 
 impl Engine<'_> {
-    /// What the proxy can't carry goes: it is not asked.
+    /// With a proxy, removes the trackers that are asked over UDP.
     pub(super) fn keep_to_proxy(&self, named: &mut Named) {
         if self.config.door.proxy.is_some() {
             for tier in &mut named.trackers {
@@ -65,8 +67,8 @@ impl Engine<'_> {
         }
     }
 
-    /// Tells a torrent, and once the user, what is not asked because of the proxy; and how
-    /// the ways out are.
+    /// Tells a torrent whether the address of `--bind` is gone and, with a proxy, what is not
+    /// asked because of it; of that the user hears once.
     pub(super) fn tell_ways(&mut self, id: TorrentId, private: bool) {
         let (gone, wished) = (self.address_gone.clone(), self.wished);
         let all = self.works[id.0 as usize].job.named(private).trackers;

@@ -49,11 +49,7 @@ impl Engine<'_> {
                 Action::OpenWebSeed(index, url) => self.open_web_seed(id, index, url),
                 Action::Welcome(key) => self.welcome(id, key),
                 Action::Send(key, command) => self.send(key, Order::Do(command)),
-                Action::HangUp(key) => {
-                    if let Some(link) = self.links.get_mut(&key) {
-                        link.orders = None;
-                    }
-                }
+                Action::HangUp(key) => self.hang_up(key),
                 Action::Verify(pieces) => {
                     let hurry = running.torrent.waits_for_checker();
                     self.check(id, CheckRequest::Pieces(pieces));

@@ -1,10 +1,11 @@
 //! Before a torrent starts: what of it is on disk already?
 //!
-//! Runs on a thread of its own, as hashing takes its time: opens the storage, takes its
-//! record for this run alone if there is one or a file is missing, believes that record as
-//! far as it can be believed, hashes the rest on all cores, and only then makes the storage
-//! ready to be written to. Where all files have their length and there is no record, it hashes
-//! first: if all is right, nothing need be written.
+//! The engine calls [`prepare`] on a thread of its own, as hashing takes its time. It opens
+//! the storage; if there is a record or a file is missing, it locks the record, so that no
+//! other run writes there; it believes the record where the files are still as that says, and
+//! hashes the rest on all cores. Only then it makes the storage ready to be written to. Where
+//! all files have their length and there is no record, it hashes first: if all is right,
+//! nothing need be written.
 
 use crate::bitfield::Bitfield;
 use crate::checker;
@@ -51,12 +52,11 @@ impl Known {
         let metainfo = &self.metainfo;
         let layout = &metainfo.layout;
         let wanted = (0..layout.files()).filter(|file| self.wanted_files[*file]);
-        let ranges = wanted.map(|file| layout.file_range(file));
         Report::Added {
             info_hash: metainfo.info_hash,
             name: metainfo.name.clone(),
             total_bytes: metainfo.total_bytes(),
-            wanted_bytes: ranges.map(|range| range.end - range.start).sum(),
+            wanted_bytes: wanted.map(|file| layout.file_len(file)).sum(),
             piece_length: layout.piece_length(),
             pieces: layout.pieces(),
             files: metainfo.files.iter().filter(|file| !file.pad).count(),
@@ -211,8 +211,7 @@ fn stored_blocks(
             let run = next.checked_sub(1).and_then(|i| written.get(i));
             run.is_some_and(|run| range.end <= run.end)
         };
-        let whole = layout.span(piece, 0..u32::MAX);
-        let blocks = whole.into_iter().flat_map(|span| layout.blocks_of(span));
+        let blocks = layout.blocks_of_piece(piece);
         let (there, missing): (Vec<_>, Vec<_>) =
             blocks.partition(|block| is_written(layout.block_range(*block)));
         if !there.is_empty() && !missing.is_empty() {

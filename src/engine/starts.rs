@@ -1,15 +1,16 @@
-//! Threads that a run can't do without, or would rather not: what becomes of it when the
-//! system refuses one, or one dies, or there are no files left. Part of the [`Engine`]'s loop.
+//! Threads that serve the whole run or one torrent: each [`Task`] is one. Here is decided what
+//! becomes of a task when the system refuses its thread, or the thread dies, or there are no
+//! files left. Part of the [`Engine`]'s loop.
 //!
-//! What can't be done now is put off and tried again, as long as something of ours may end
-//! and make room for it. Where a torrent that runs needs it, something ends for it: a
-//! connection, and the threads of trackers that are not being asked. Only if nothing is left
-//! to end, and a while has passed, does the torrent fail, with what is missing.
+//! A task that can't begin now is put off and tried again, as long as something of ours may
+//! end and make room for it. If a torrent that runs needs it urgently, we end something: a
+//! connection, or else the threads of trackers. Only if nothing is left to end, and [`GRACE`]
+//! has passed, does the torrent fail, and the user hears what is missing.
 //!
 //! The threads of peers, web seeds, trackers and the DHT are tried again by whoever wanted
 //! them: their failure is that of the dial, the announce, the look-up.
 
-use super::budget::Budget;
+use super::budget::FileBudget;
 use super::{Engine, News, PeerName, Running, Stage, Work, listener, outward, prepare};
 use crate::checker;
 use crate::human::chain;
@@ -31,7 +32,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// The same where the network is missing, which may come later or never.
 const LONG_PAUSE: Duration = Duration::from_secs(60);
 
-/// For so long no connection is made, so that what was given back is there for others.
+/// After we closed a connection to make room, we make none for so long: what it gave back is
+/// for others.
 const STAND_BACK: Duration = Duration::from_secs(1);
 
 /// So long it may go on that not a single connection can be made, before it is said to be
@@ -184,7 +186,9 @@ impl Engine<'_> {
         let why = fault(task.purpose());
         match &task {
             Task::Listen | Task::Local => {
-                self.lsd = self.lsd.take().filter(|_| !matches!(task, Task::Local));
+                if matches!(task, Task::Local) {
+                    self.lsd = None;
+                }
                 self.warn_once(format!("{why}; it is started again"));
                 self.later.push((Instant::now() + LONG_PAUSE, task));
             }
@@ -271,7 +275,7 @@ impl Engine<'_> {
         work: impl FnOnce() + Send + 'static,
         lost: impl FnOnce() + Send + 'static,
     ) -> Result<(), Refused> {
-        if !self.budget().may_look(self.looks()) {
+        if !self.file_budget().may_look(self.looks()) {
             return Err(Refused::Room);
         }
         threads::spawn(Builder::new().name(name.into()), LOOK, work, lost)?;
@@ -284,11 +288,11 @@ impl Engine<'_> {
         self.works.iter().filter(|work| work.looking).count()
     }
 
-    /// What there is to divide.
-    pub(super) fn budget(&self) -> Budget {
+    /// The files that there may be, to be divided among those that need some.
+    pub(super) fn file_budget(&self) -> FileBudget {
         let works = self.works.iter();
         let open = works.filter(|work| work.looking || !work.stage.is_idle());
-        Budget {
+        FileBudget {
             limit: self.max_files,
             torrents: open.count(),
         }

@@ -1,10 +1,10 @@
-//! Who waits in a table that has few places, and who goes when it is full.
+//! A table of connections that somebody made to us and that wait: for their handshake, or
+//! until a torrent's data is checked.
 //!
-//! Anybody can connect to us and say nothing, as often as he likes. If the table is full, it is
-//! not the newcomer who goes, or one host could keep everybody else out: it is the one that
-//! has been waiting longest of the host that has most of them. Used for connections that have
-//! not said who they are, and for those that wait until a torrent's data is checked. No
-//! sockets, no clock; the engine owns the tables.
+//! Anybody can connect to us and say nothing, as often as he likes, so the table has few
+//! places. If it is full, the newcomer does not go, or one host could keep everybody else out:
+//! of the host that has most connections in the table, the one goes that has waited longest.
+//! No sockets, no clock; the engine owns one table for strangers, and one for each torrent.
 
 use crate::host::Host;
 use crate::types::PeerKey;

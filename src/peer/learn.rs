@@ -1,5 +1,9 @@
 //! The thread of a peer while we have a magnet link only: moves bytes and messages
-//! between the socket, the [`Learner`]'s rules and main, until main knows the metadata.
+//! between the socket, the [`Learner`]'s rules ([BEP 9]) and main, until main knows the
+//! metadata. The peer's thread comes here between the handshake and the
+//! [`session`](super::session).
+//!
+//! [BEP 9]: https://www.bittorrent.org/beps/bep_0009.html
 
 use super::error::PeerError;
 use super::intake::Intake;

@@ -1,4 +1,4 @@
-//! One conversation with one peer, as rules without a socket.
+//! One conversation with one peer ([BEP 3], "peer messages"), as rules without a socket.
 //!
 //! Either side *chokes* the other ("I answer no requests") and is *interested* or not
 //! ("you have pieces that I want"). Blocks flow where one side is interested and the
@@ -18,6 +18,8 @@
 //! main ([`Session::events`]) come out. The time is an argument. The peer thread is
 //! the only user, and the only one who touches the socket and the disk. The upper half of
 //! the picture is in [`fetching`], the lower in [`giving`].
+//!
+//! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 
 mod extended;
 mod fetching;
@@ -43,7 +45,7 @@ pub const SNUB_AFTER: Duration = Duration::from_secs(20);
 /// keep-alive every two minutes at the latest.
 const SILENT_AFTER: Duration = Duration::from_secs(130);
 
-/// What a peer gave last is checked within so long, in most cases.
+/// The piece of the block that a peer gave last is verified within so long, in most cases.
 const NEWS_WITHIN: Duration = Duration::from_millis(500);
 
 /// We say something at least so often.
@@ -84,7 +86,8 @@ pub struct Session {
     strays: u32,
     /// Whether main was asked for work.
     work: Asking,
-    /// What it gave last is being checked: main will soon have news.
+    /// Blocks that it gave were just written: main will soon say which pieces are right
+    /// ([`Command::Had`]).
     news_due: bool,
     /// A [`PeerEvent::Pieces`] is not answered yet.
     asked_interest: bool,

@@ -6,12 +6,13 @@ use super::{Action, Torrent, detail};
 use crate::announce::{AnnounceEvent, AnnounceReply, AnnounceRequest, TrackerError, Trouble};
 use crate::announcer::TrackerIndex;
 use crate::human;
+use crate::layout::BLOCK_LEN;
 use crate::report::Report;
 use crate::swarm::Source;
 use std::time::Instant;
 
 /// What trackers are told of the bytes that we lack while we don't know: one block.
-const LEFT_UNKNOWN: u64 = 16 << 10;
+const LEFT_UNKNOWN: u64 = BLOCK_LEN as u64;
 
 /// Peers to ask a tracker for.
 const PEERS_WANTED: u32 = 100;

@@ -11,6 +11,9 @@
 //! torrent shared other data. Then every honest peer looks like a liar. They give themselves
 //! away by giving all the same bytes; [`AGREE`] that do are pardoned, and the piece is given
 //! up.
+//!
+//! Part of the [`Torrent`], which comes here when the checker found a false piece or has
+//! hashed the blocks of one.
 
 use super::rate::Budgets;
 use super::webseeds::WebSeedIndex;
@@ -27,8 +30,8 @@ use std::time::Instant;
 /// Attempts remembered for a piece; more would only repeat.
 const MAX_ATTEMPTS: usize = 8;
 
-/// Peers on so many hosts that each gave all of a piece, and all the same bytes, are believed
-/// more than the hash in the torrent, if nobody is left who has it and did not give it.
+/// If peers on so many hosts each gave all of a piece, and all the same bytes, and no other
+/// connected peer has that piece, we believe them and not the hash in the torrent.
 const AGREE: usize = 3;
 
 /// Somebody who gave a block: kept beyond the connection's end.
@@ -45,7 +48,9 @@ pub struct Giver {
 }
 
 impl Giver {
-    /// The same for those that may be one and the same: all of one host, but for our own.
+    /// Equal for two givers that may be the same program: all peers of one host are taken for
+    /// one, but on our own machine, where half a swarm may live, each port counts. A web seed
+    /// counts by its URL.
     fn who(&self) -> (Option<WebSeedIndex>, SocketAddr) {
         let host = Host::of(self.addr.ip());
         let addr = match host.is_our_own() {
@@ -91,7 +96,8 @@ impl Blame {
         }
     }
 
-    /// Those who gave all of `piece` by themselves, and in these `blocks`.
+    /// Those who each gave all of `piece`, and the same bytes, whose `blocks` have these hashes:
+    /// one for each [host](Giver::who).
     pub fn agreeing(&self, piece: PieceIndex, blocks: &[[u8; 20]]) -> Vec<Giver> {
         let attempts = self.attempts.get(&piece).into_iter().flatten();
         let same = attempts.filter(|attempt| attempt.blocks == blocks);
@@ -164,8 +170,7 @@ impl Torrent {
             1,
             format!("piece {number} does not have the hash that it should"),
         ));
-        let whole = self.content.layout.span(piece, 0..u32::MAX);
-        if whole.is_none_or(|span| self.content.layout.blocks_of(span).next().is_none()) {
+        if self.content.layout.is_padding(piece) {
             // Nobody gives padding: it is zeros, whatever the torrent says.
             return actions.push(Action::Fail(format!(
                 "the torrent is damaged: piece {number} is nothing but padding and has not the \
@@ -201,7 +206,7 @@ impl Torrent {
             return;
         };
         let agreeing = self.blame.agreeing(piece, blocks);
-        if hosts(&agreeing) < AGREE || self.has_untried(piece, &agreeing) {
+        if agreeing.len() < AGREE || self.has_untried(piece, &agreeing) {
             return self.ban(liar, piece, actions);
         }
         for giver in agreeing {
@@ -278,16 +283,6 @@ impl Torrent {
         let text = format!("{who}: gave false data for piece {}: banned", piece.get());
         actions.push(detail(1, text));
     }
-}
-
-/// On how many hosts these are. Web seeds count by their URL, and of this machine each port,
-/// as half a swarm may live there.
-fn hosts(givers: &[Giver]) -> usize {
-    let host = |giver: &Giver| {
-        let ip = giver.addr.ip();
-        (giver.web, ip, ip.is_loopback().then(|| giver.addr.port()))
-    };
-    givers.iter().map(host).collect::<BTreeSet<_>>().len()
 }
 
 #[cfg(test)]

@@ -56,8 +56,7 @@ impl Content {
 
     /// Bytes of the wanted files.
     pub fn wanted_bytes(&self) -> u64 {
-        let ranges = self.files().map(|file| self.layout.file_range(file));
-        ranges.map(|range| range.end - range.start).sum()
+        self.files().map(|file| self.layout.file_len(file)).sum()
     }
 
     /// Bytes of the wanted files that are there.
@@ -70,9 +69,7 @@ impl Content {
 
     /// Bytes of the wanted files in `piece`.
     pub(super) fn wanted_bytes_in(&self, piece: PieceIndex) -> u64 {
-        let start = self.layout.piece_start(piece);
-        let end = start + u64::from(self.layout.piece_len(piece));
-        let parts = self.layout.parts(start..end);
+        let parts = self.layout.parts(self.layout.piece_range(piece));
         parts
             .filter(|part| !part.pad && self.wanted_files[part.file])
             .map(|part| part.len)

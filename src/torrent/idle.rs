@@ -1,6 +1,7 @@
 //! The line that says why nothing comes. It is what somebody reads whose download stands
 //! still, so it counts what was tried and how it ended, source by source, and leaves out
-//! what is not in use.
+//! what is not in use. Only text: the [`Torrent`](super::Torrent) fills in the counts, see
+//! [`telling`](super::telling).
 
 use crate::announcer::TrackerSummary;
 use crate::human::count;
@@ -27,11 +28,11 @@ pub(super) struct Idle<'a> {
     pub shut_out: &'a str,
     /// That of `--proxy`.
     pub proxy: Option<&'a Proxy>,
-    /// Connected peers that have what we lack, and do not let us ask.
+    /// Connected peers that have what we lack, and choke us.
     pub choking: usize,
-    /// Those that were asked, and send nothing.
+    /// Connected peers that have what we lack, let us ask, and send nothing.
     pub silent: usize,
-    /// Those without anything that we lack.
+    /// Connected peers without anything that we lack.
     pub no_use: usize,
     /// The addresses that we know, connected or not.
     pub known: Counts,

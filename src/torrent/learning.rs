@@ -1,8 +1,11 @@
 //! A torrent of which only a magnet link is known: it joins the swarm as always, asks
-//! peers for the metadata, and becomes a torrent like any other once it is there.
+//! peers for the metadata ([BEP 9]), and becomes a torrent like any other once it is there.
 //!
-//! Peers fetch the metadata each for itself (see [`crate::peer::learner`]); here is
-//! decided who of them is asked, and what becomes of liars.
+//! Each peer's thread fetches all of the metadata from its peer (see
+//! [`crate::peer::learner`]); here is decided which peers are asked, and what becomes of
+//! those that lie. Part of the [`Torrent`].
+//!
+//! [BEP 9]: https://www.bittorrent.org/beps/bep_0009.html
 
 use super::{Action, Content, Phase, Torrent, detail};
 use crate::bitfield::Bitfield;

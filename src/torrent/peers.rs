@@ -417,6 +417,8 @@ impl Torrent {
         match kind {
             EndKind::Short(shortage) => self.on_short(shortage, now),
             EndKind::NoWay => self.on_no_way(&end.text, now),
+            // A web seed's end does not say whether there is a way to it.
+            _ if peer.web.is_some() => {}
             // Somebody was reached, or could have been.
             _ => self.no_way = None,
         }

@@ -16,8 +16,11 @@ use crate::swarm::SHORT_PAUSE;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// Places of those that dial us that one host may hold when others want one, too.
+/// Of the places of peers that dialled us, one host may keep so many when others want one, too.
 const PER_HOST: usize = 8;
+
+/// A peer is a newcomer for so long after it connected: see [`Candidate::newcomer`].
+const NEWCOMER: Duration = Duration::from_secs(60);
 
 impl Torrent {
     /// Connects to more peers, if there is room and use for them.
@@ -164,6 +167,7 @@ impl Torrent {
         }
     }
 
+    /// Every [`choker::ROUND`](crate::choker::ROUND): chooses anew whom we unchoke.
     pub(super) fn choke_round(&mut self, now: Instant, actions: &mut Vec<Action>) {
         let seeding = self.phase != Phase::Downloading;
         let candidates: Vec<Candidate> = self
@@ -178,7 +182,7 @@ impl Torrent {
                 } else {
                     peer.down.get(now)
                 } as u64,
-                newcomer: now.duration_since(peer.since) < Duration::from_secs(60),
+                newcomer: now.duration_since(peer.since) < NEWCOMER,
             })
             .collect();
         let slots = self.slots(now);

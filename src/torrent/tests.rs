@@ -96,14 +96,21 @@ impl Rig {
     }
 
     fn greet(&mut self, n: u8, incoming: bool) -> Vec<Action> {
+        self.greet_as(n, key(n), addr(n), incoming)
+    }
+
+    /// Somebody greets under the name of peer `n`, by connection `key` from this address.
+    fn greet_as(&mut self, n: u8, key: PeerKey, from: SocketAddr, incoming: bool) -> Vec<Action> {
         let handshake = Handshake::new(InfoHash([7; 20]), PeerId([n; 20]));
-        let key = PeerKey(n.into());
         self.torrent
-            .on_greeted(key, addr(n), &handshake, incoming, self.now)
+            .on_greeted(key, from, &handshake, incoming, self.now)
     }
 
     fn event(&mut self, n: u8, event: PeerEvent) -> Vec<Action> {
-        let key = PeerKey(n.into());
+        self.event_of(key(n), event)
+    }
+
+    fn event_of(&mut self, key: PeerKey, event: PeerEvent) -> Vec<Action> {
         self.torrent
             .on_peer(key, event, self.now, &mut self.budgets)
     }
@@ -153,10 +160,12 @@ impl Rig {
     }
 
     fn hashes(&mut self, piece: u32, hashes: [u8; 4]) -> Vec<Action> {
-        let hashes = hashes.map(|n| [n; 20]);
-        let piece = self.piece(piece);
+        self.block_hashes(self.piece(piece), &hashes.map(|n| [n; 20]))
+    }
+
+    fn block_hashes(&mut self, piece: PieceIndex, hashes: &[[u8; 20]]) -> Vec<Action> {
         self.torrent
-            .on_block_hashes(piece, &hashes, self.now, &mut self.budgets)
+            .on_block_hashes(piece, hashes, self.now, &mut self.budgets)
     }
 
     fn piece(&self, index: u32) -> PieceIndex {

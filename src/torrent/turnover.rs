@@ -1,11 +1,14 @@
-//! Who makes room for addresses that were never tried.
+//! Which peers lose their places to addresses that were never tried.
 //!
-//! There are only so many places. A peer that claims to have everything and never lets us ask
-//! costs nothing to run, and forty of them would hold all places for ever, while an honest
-//! seed is never dialled. So a place is held by what a peer gave. As long as nobody gives
-//! anything, many go at a time, as any other peer is as good. As long as somebody gives, few
-//! go, and none that ever gave: honest seeds with many to serve let each ask in turns, and who
-//! leaves loses its turn.
+//! A torrent has only so many connections, its places. A peer that claims to have everything
+//! and chokes us for ever costs its owner nothing: forty of them could hold all places, and we
+//! would never dial an honest seed. So a peer keeps its place by what it gives us. While nobody
+//! gives anything, a quarter of the places are given to others every half minute, as any other
+//! peer is as good. While somebody gives, one is a minute, and never that of a peer that gave:
+//! an honest seed with many to serve unchokes them in turns, and who leaves loses its turn.
+//!
+//! Part of the [`Torrent`], which comes here when all places are taken and others could be
+//! dialled. [`Turnover`] has no clock: the time is an argument.
 
 use super::learning::Offer;
 use super::peers::Peer;
@@ -13,12 +16,16 @@ use super::{Action, Torrent};
 use crate::types::PeerKey;
 use std::time::{Duration, Instant};
 
-/// What holds while nobody gives anything: see [`Terms`].
+/// If nobody gave anything for so long, all peers that we have waited for as long may go.
 const BARREN: Duration = Duration::from_secs(60);
+
+/// How often some go then.
 const BARREN_EVERY: Duration = Duration::from_secs(30);
 
-/// What holds while somebody gives.
+/// While somebody gives, a peer has so long to give something, too.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How often one goes then.
 const EVERY: Duration = Duration::from_secs(60);
 
 /// Somebody who holds a place.

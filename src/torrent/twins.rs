@@ -1,10 +1,14 @@
-//! Two connections with one name: which of them stays.
+//! Two connections with the same peer id: which of them stays.
 //!
-//! A peer names itself in its handshake, 20 bytes of its own choice, so the name alone says
-//! nothing: a stranger may come under the name of a seed that we are connected to. Only the
-//! same name at the same [host](crate::host::Host) is the same peer, connected twice: because both dialled at
-//! once, or because it lost the first connection and we have not noticed. Of those one stays,
-//! and never is it the one that gives that goes.
+//! A peer chooses its peer id, the 20 bytes in its handshake ([BEP 3]), so that alone says
+//! nothing: a stranger may come with the peer id of a seed that we are connected to. Only the
+//! same peer id at the same [host](crate::host::Host) is the same peer, connected twice: because
+//! both dialled at once, or because it lost the first connection and we have not noticed. We
+//! keep one of the two, and never drop the one over which the peer gives us data.
+//!
+//! Part of the [`Torrent`], for each connection that has just sent its handshake.
+//!
+//! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 
 use super::peers::Peer;
 use super::{Action, Torrent, detail};

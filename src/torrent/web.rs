@@ -1,8 +1,11 @@
-//! Web seeds beside the peers: they are opened, given work, and let go here.
+//! Web seeds ([BEP 19]) beside the peers: they are opened, given work, and let go here.
 //!
 //! A web seed counts for no peer: it takes none of their places, is not choked, gets no
-//! answer to what it never asks, and is told to nobody. But it holds leases as they do,
-//! so that whatever is decided about work holds for both.
+//! answer to what it never asks, and other peers are not told of it. But it holds leases on
+//! blocks as they do, so that whatever is decided about work holds for both. Part of the
+//! [`Torrent`]; which web seed to open next is up to [`webseeds`](super::webseeds).
+//!
+//! [BEP 19]: https://www.bittorrent.org/beps/bep_0019.html
 
 use super::peers::Peer;
 use super::webseeds::WebSeedIndex;

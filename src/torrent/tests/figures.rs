@@ -18,19 +18,14 @@ fn rates(rig: &Rig) -> (bool, bool) {
 #[test]
 fn without_anybody_connected_nothing_flows() {
     let mut rig = Rig::new(2, |setup| setup.web_seeds = vec!["http://10.9.9.9/".into()]);
-    let actions = rig.torrent.start(rig.now);
-    let web = actions.iter().find_map(|action| match action {
-        Action::OpenWebSeed(index, _) => Some(*index),
-        _ => None,
-    });
-    rig.torrent.on_web_seed(key(9), web.unwrap(), rig.now);
+    rig.start_web();
     rig.join_seed(1);
     traffic(&mut rig, 1, 50_000, 50_000);
     rig.pass(Duration::from_millis(100));
     assert_eq!(rates(&rig), (true, true));
     gone(&mut rig, 1);
     assert_eq!(rates(&rig), (true, true), "a web seed is connected");
-    gone(&mut rig, 9);
+    gone(&mut rig, 101);
     rig.torrent.on_dial(key(2), addr(2), rig.now);
     assert_eq!(rates(&rig), (false, false), "a dial brings nothing");
     // Who comes next begins at zero.

@@ -18,10 +18,7 @@ fn we_do_not_talk_to_ourselves() {
 
 /// Greets under peer 1's name, as connection 99 from this address.
 fn greet_as_1(rig: &mut Rig, from: &str, incoming: bool) -> Vec<Action> {
-    let handshake = Handshake::new(InfoHash([7; 20]), PeerId([1; 20]));
-    let from = from.parse().unwrap();
-    rig.torrent
-        .on_greeted(PeerKey(99), from, &handshake, incoming, rig.now)
+    rig.greet_as(1, key(99), from.parse().unwrap(), incoming)
 }
 
 /// A name is free for everybody to take: from another host it is another peer.
@@ -32,11 +29,9 @@ fn a_stranger_under_a_peers_name_is_a_stranger() {
         rig.join_seed(1);
         let actions = greet_as_1(&mut rig, "10.0.0.9:6881", incoming);
         assert_eq!(hung_up(&actions), []);
-        assert!(actions.contains(&Action::Welcome(PeerKey(99))));
+        assert!(actions.contains(&Action::Welcome(key(99))));
         // It lies: that is held against its host, not against the name.
-        let lie = PeerEvent::FalseMetadata;
-        rig.torrent
-            .on_peer(PeerKey(99), lie, rig.now, &mut rig.budgets);
+        rig.event(99, PeerEvent::FalseMetadata);
         assert!(rig.torrent.swarm.is_banned(addr(9), incoming) && !rig.banned(1));
     }
 }
@@ -45,7 +40,7 @@ fn a_stranger_under_a_peers_name_is_a_stranger() {
 /// which data goes stays.
 #[test]
 fn of_two_connections_of_one_peer_the_one_that_gives_stays() {
-    let (old, new) = (key(1), PeerKey(99));
+    let (old, new) = (key(1), key(99));
     for case in 0..64 {
         let [old_incoming, incoming, we_are_lower, gave, is_aged, silent] =
             [0, 1, 2, 3, 4, 5].map(|bit| case >> bit & 1 == 1);
@@ -100,23 +95,13 @@ fn who_comes_anew_is_taken_in_place_of_the_silent_connection() {
     rig.event(1, PeerEvent::Released(vec![rig.span(0, 1..4)]));
     let actions = greet_as_1(&mut rig, "10.0.0.1:50001", true);
     assert_eq!(hung_up(&actions), [key(1)]);
-    assert!(actions.contains(&Action::Welcome(PeerKey(99))));
+    assert!(actions.contains(&Action::Welcome(key(99))));
     rig.event(1, PeerEvent::Closed("no longer needed".into()));
-    let (new, budgets) = (PeerKey(99), &mut rig.budgets);
-    for event in [
-        PeerEvent::Pieces(Bitfield::all(1)),
-        PeerEvent::Choked(false),
-    ] {
-        rig.torrent.on_peer(new, event, rig.now, budgets);
-    }
-    let work = rig
-        .torrent
-        .on_peer(new, PeerEvent::Want(4), rig.now, budgets);
-    let rest = Action::Send(new, Command::Fetch(vec![rig.span(0, 1..4)]));
-    assert!(work.contains(&rest), "{work:?}, {spans:?}");
+    rig.event(99, PeerEvent::Pieces(Bitfield::all(1)));
+    rig.event(99, PeerEvent::Choked(false));
+    assert_eq!(rig.want(99, 4), [rig.span(0, 1..4)], "of {spans:?}");
     // It gave: if the new connection ends, too, it is dialled again.
-    let gone = PeerEvent::Closed("the peer hung up".into());
-    rig.torrent.on_peer(new, gone, rig.now, &mut rig.budgets);
+    rig.event(99, PeerEvent::Closed("the peer hung up".into()));
     let actions = rig.pass(Duration::from_secs(5));
     assert!(actions.contains(&Action::Dial(addr(1))), "{actions:?}");
 }
@@ -127,18 +112,11 @@ fn of_two_crossing_connections_the_same_one_survives_on_both_sides() {
     for (first_at_low, first_at_high) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
         let keeps = |us: u8, them: u8, first: u32| -> Vec<bool> {
             let mut rig = Rig::new(2, |setup| setup.peer_id = PeerId([us; 20]));
-            let handshake = Handshake::new(InfoHash([7; 20]), PeerId([them; 20]));
             let mut open = Vec::new();
             // Link 0 was dialled by peer 1, link 1 by peer 2.
             for link in [first, 1 - first] {
                 let incoming = (link == 0) != (us == 1);
-                let actions = rig.torrent.on_greeted(
-                    PeerKey(link),
-                    addr(them),
-                    &handshake,
-                    incoming,
-                    rig.now,
-                );
+                let actions = rig.greet_as(them, PeerKey(link), addr(them), incoming);
                 if actions.contains(&Action::Welcome(PeerKey(link))) {
                     open.push(PeerKey(link));
                 }
@@ -181,12 +159,8 @@ fn some_places_are_kept_for_those_who_come() {
 #[test]
 fn a_crowd_makes_room_for_somebody_else() {
     let mut rig = Rig::new(2, |setup| setup.max_peers = 20);
-    let come = |rig: &mut Rig, n: u8, from: &str| {
-        let handshake = Handshake::new(InfoHash([7; 20]), PeerId([n; 20]));
-        let from = from.parse().unwrap();
-        rig.torrent
-            .on_greeted(key(n), from, &handshake, true, rig.now)
-    };
+    let come =
+        |rig: &mut Rig, n: u8, from: &str| rig.greet_as(n, key(n), from.parse().unwrap(), true);
     for n in 1..=18 {
         let actions = come(&mut rig, n, &format!("10.9.9.9:{}", 50_000 + u16::from(n)));
         assert!(actions.contains(&Action::Welcome(key(n))));
@@ -341,7 +315,8 @@ fn without_a_way_out_one_dial_finds_out() {
         let text = "the proxy is gone".into();
         PeerEvent::Closed(crate::messages::End { kind, text })
     };
-    let mut rig = Rig::new(2, |_| {});
+    let mut rig = Rig::new(2, |setup| setup.web_seeds = vec!["http://10.9.9.9/".into()]);
+    rig.start_web();
     let mut actions = Vec::new();
     rig.torrent
         .on_addresses((1..9).map(addr), Source::Tracker, rig.now, &mut actions);
@@ -353,7 +328,9 @@ fn without_a_way_out_one_dial_finds_out() {
         let actions = rig.event(n, end(EndKind::NoWay));
         assert_eq!(dialled(&actions), 0);
     }
-    assert!(rig.torrent.why_idle().starts_with("the proxy is gone; "));
+    rig.event(101, PeerEvent::Closed("no answer".into()));
+    let why = rig.torrent.why_idle();
+    assert!(why.starts_with("the proxy is gone; "), "{why}");
     assert_eq!(dialled(&rig.pass(NO_WAY_PAUSE / 2)), 0);
     let actions = rig.pass(NO_WAY_PAUSE);
     assert_eq!(dialled(&actions), 1);

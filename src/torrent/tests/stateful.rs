@@ -146,10 +146,9 @@ impl Chaos {
                     self.to_survey = Some(have);
                 }
                 Action::Fail(_) => self.failed = true,
-                Action::Announce(index, request) => {
+                Action::Announce(_, request) => {
                     let left = request.event == AnnounceEvent::Stopped;
                     assert!(!left || self.stopped, "says goodbye too early");
-                    let _ = index;
                 }
                 Action::SearchDht { .. }
                 | Action::EnterDht(_)
@@ -217,14 +216,9 @@ impl Chaos {
 
     fn greet(&mut self, key: PeerKey, incoming: bool) {
         let n = self.rng.u8(1..40);
-        let handshake = Handshake::new(InfoHash([7; 20]), PeerId([n; 20]));
         let known = self.rig.torrent.peers.get(&key).map(|peer| peer.addr);
         let from = known.unwrap_or(addr(n));
-        let now = self.rig.now;
-        let actions = self
-            .rig
-            .torrent
-            .on_greeted(key, from, &handshake, incoming, now);
+        let actions = self.rig.greet_as(n, key, from, incoming);
         // Whoever is not welcome has a thread all the same, until it hears so.
         self.perform(actions);
     }
@@ -237,24 +231,15 @@ impl Chaos {
             .unverified
             .swap_remove(self.rng.usize(..self.unverified.len()));
         self.check_unwritten(piece);
-        let layout = &self.rig.layout;
-        let mut blocks = 0..layout.blocks_in(piece);
         // A false hash over nothing but padding is no fault of anybody's.
-        let padding = blocks.all(|number| layout.block(piece, number).is_none());
+        let padding = self.rig.layout.is_padding(piece);
         let bad = self.bad_one_in > 1 && self.rng.u32(..self.bad_one_in) == 0;
         let verdict = match padding || !bad {
             true => Verdict::Right,
             false if self.rng.u32(..4) == 0 => Verdict::Moved,
             false => Verdict::False,
         };
-        let verdicts = [(piece, verdict)];
-        let Rig {
-            torrent,
-            now,
-            budgets,
-            ..
-        } = &mut self.rig;
-        let actions = torrent.on_verdicts(&verdicts, *now, budgets);
+        let actions = self.rig.found(piece.get(), verdict);
         self.perform(actions);
     }
 
@@ -264,13 +249,7 @@ impl Chaos {
         };
         let blocks = self.rig.layout.blocks_in(piece);
         let hashes: Vec<[u8; 20]> = (0..blocks).map(|_| [self.rng.u8(..50); 20]).collect();
-        let Rig {
-            torrent,
-            now,
-            budgets,
-            ..
-        } = &mut self.rig;
-        let actions = torrent.on_block_hashes(piece, &hashes, *now, budgets);
+        let actions = self.rig.block_hashes(piece, &hashes);
         self.perform(actions);
     }
 
@@ -288,13 +267,7 @@ impl Chaos {
             let pieces = layout.pieces_of_file(file).filter_map(|i| layout.piece(i));
             surveyed.lost = pieces.filter(|p| had.has(*p) && self.rng.bool()).collect();
         }
-        let Rig {
-            torrent,
-            now,
-            budgets,
-            ..
-        } = &mut self.rig;
-        let actions = torrent.on_surveyed(&surveyed, *now, budgets);
+        let actions = self.rig.surveyed(surveyed);
         self.perform(actions);
     }
 
@@ -398,13 +371,7 @@ impl Chaos {
         if matches!(event, PeerEvent::Closed(_)) {
             self.threads.remove(&key);
         }
-        let Rig {
-            torrent,
-            now,
-            budgets,
-            ..
-        } = &mut self.rig;
-        let actions = torrent.on_peer(key, event, *now, budgets);
+        let actions = self.rig.event_of(key, event);
         self.perform(actions);
     }
 
@@ -515,12 +482,7 @@ impl Chaos {
         self.threads.insert(key, Thread::default());
         // No address and no name that was ever banned.
         let n = 100 + (self.keys % 100) as u8;
-        let handshake = Handshake::new(InfoHash([7; 20]), PeerId([n; 20]));
-        let now = self.rig.now;
-        let actions = self
-            .rig
-            .torrent
-            .on_greeted(key, addr(n), &handshake, true, now);
+        let actions = self.rig.greet_as(n, key, addr(n), true);
         self.perform(actions);
         let have = Bitfield::all(self.rig.layout.pieces());
         let thread = self.threads.get_mut(&key).unwrap();

@@ -29,7 +29,7 @@ fn opened(actions: &[Action]) -> Vec<(WebSeedIndex, &str)> {
 
 impl Rig {
     /// Starts, and makes the web seeds that are opened the peers 101, 102, ...
-    fn start_web(&mut self) -> Vec<String> {
+    pub(super) fn start_web(&mut self) -> Vec<String> {
         let actions = self.torrent.start(self.now);
         for (n, (index, _)) in (101..).zip(opened(&actions)) {
             self.torrent.on_web_seed(key(n), index, self.now);
