@@ -134,8 +134,9 @@ pub fn ratio(text: &str) -> Result<f64, String> {
 /// that stands for one.
 pub fn bind(text: &str) -> Result<IpAddr, String> {
     let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']'));
-    if let Ok(address) = bare.unwrap_or(text).parse() {
-        return Ok(address);
+    if let Ok(address) = bare.unwrap_or(text).parse::<IpAddr>() {
+        // A socket for IPv4 can't be bound to `::ffff:10.0.0.1`.
+        return Ok(address.to_canonical());
     }
     let is_name = !text.is_empty() && !text.contains([':', '[', ']', '/', '\0']);
     let found = is_name.then(|| Door::default().look_up(&format!("{text}:0")));
