@@ -1,8 +1,9 @@
-//! Sockets: all that this program has, but for those of HTTP.
+//! Opens every socket of this program: for peers, UDP trackers, the DHT, local discovery and
+//! the HTTP client, and the one that listens for peers.
 //!
 //! Each begins at the address of `--bind`, if there is one, and none is of the other address
-//! family. With `--proxy` the only socket that is opened is one to the proxy: who asks for
-//! any other gets an error, so that no forgotten corner goes around it.
+//! family. With `--proxy` the only sockets that are opened are those to the proxy: a caller
+//! that asks for any other gets an error, so that no forgotten corner goes around it.
 
 use super::{DialError, Door};
 use rustix::io::Errno;
@@ -67,7 +68,7 @@ impl Door {
         self.connect_directly(addr, limit)
     }
 
-    /// Connects to a peer or to the proxy itself.
+    /// Connects to a peer, a web server or the proxy itself.
     pub(super) fn connect_directly(
         &self,
         addr: SocketAddr,

@@ -12,7 +12,6 @@ use crate::door::{DialError, Target, ask, tunnel};
 use crate::proxy::{Proxy, ProxyKind};
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
-use socket2::{Domain, Socket, Type};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Weak};
@@ -49,11 +48,11 @@ impl Connector for Dial {
             Ok(wire)
         };
         let limit = details.timeout.not_zero().map(|limit| *limit);
-        let deadline = limit.map(|limit| Instant::now() + limit);
+        let deadline = Instant::now() + limit.unwrap_or(tunnel::ANSWER);
         let timely = |error| timely(error, details.timeout);
         let Some(proxy) = self.0.proxy(details.uri)? else {
-            let stream = self.dial(&details.addrs, deadline).map_err(timely)?;
-            return wire(stream, None).map(Some);
+            let stream = self.dial(&details.addrs, deadline);
+            return wire(stream.map_err(|error| timely(error.into()))?, None).map(Some);
         };
         let failed = |error| match error {
             DialError::Io(error) => timely(error),
@@ -61,14 +60,13 @@ impl Connector for Dial {
         };
         let addresses = resolve::of_proxy(&proxy, &self.0, details)?;
         let stream = self.dial(&addresses, deadline);
-        let stream = stream.map_err(|error| failed(tunnel::unreached(&proxy, error.into())))?;
+        let stream = stream.map_err(|error| failed(tunnel::unreached(&proxy, error)))?;
         if proxy.kind == ProxyKind::Http && !details.needs_tls() {
             return wire(stream, Some(Preface::new(&proxy, details.uri))).map(Some);
         }
         let wire = wire(stream, None)?;
         let (host, port) = host_and_port(details.uri);
         let to = Target::new(host, port).ok_or(Error::HostNotFound)?;
-        let deadline = deadline.unwrap_or_else(|| Instant::now() + tunnel::ANSWER);
         tunnel::lead(&wire.stream, &proxy, Some(&to), deadline, &|| true).map_err(failed)?;
         Ok(Some(wire))
     }
@@ -77,30 +75,19 @@ impl Connector for Dial {
 impl Dial {
     /// Tries the addresses in turn. Each has half of the time that is left, the last one
     /// all of it.
-    fn dial(&self, addresses: &[SocketAddr], deadline: Option<Instant>) -> io::Result<TcpStream> {
-        let mut result = Err(ErrorKind::NotFound.into());
+    fn dial(&self, addresses: &[SocketAddr], deadline: Instant) -> Result<TcpStream, DialError> {
+        let mut result = Err(io::Error::from(ErrorKind::NotFound).into());
         for (i, to) in addresses.iter().enumerate() {
-            let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+            let left = deadline.saturating_duration_since(Instant::now());
             let share = if i + 1 == addresses.len() { 1 } else { 2 };
-            result = self.dial_one(*to, left.map(|left| left / share));
-            if result.is_ok() {
+            let limit = (left / share).max(SHORTEST);
+            result = self.0.door.connect_directly(*to, limit);
+            if let Ok(stream) = &result {
+                stream.set_nodelay(true)?; // a TLS handshake is many small writes
                 break;
             }
         }
         result
-    }
-
-    fn dial_one(&self, to: SocketAddr, limit: Option<Duration>) -> io::Result<TcpStream> {
-        let socket = Socket::new(Domain::for_address(to), Type::STREAM, None)?;
-        socket.set_tcp_nodelay(true)?; // a TLS handshake is many small writes
-        if let Some(ip) = self.0.door.bind {
-            socket.bind(&SocketAddr::new(ip, 0).into())?;
-        }
-        match limit {
-            Some(limit) => socket.connect_timeout(&to.into(), limit.max(SHORTEST))?,
-            None => socket.connect(&to.into())?,
-        }
-        Ok(socket.into())
     }
 }
 
@@ -206,15 +193,11 @@ impl Transport for Wire {
     }
 }
 
-fn is_late(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock)
-}
-
 /// An I/O error as `ureq` names it.
 fn timely(error: io::Error, timeout: NextTimeout) -> Error {
-    match is_late(&error) {
-        true => Error::Timeout(timeout.reason),
-        false => Error::Io(error),
+    match error.kind() {
+        ErrorKind::TimedOut | ErrorKind::WouldBlock => Error::Timeout(timeout.reason),
+        _ => Error::Io(error),
     }
 }
 
