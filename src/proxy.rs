@@ -5,7 +5,7 @@
 //! kind     who may use it   host      port
 //! ```
 //!
-//! The [`door`](crate::door) sends through it what goes out; nothing else asks.
+//! The [`door`](crate::door) sends through the proxy whatever leaves this program.
 
 use crate::url;
 use std::fmt;
@@ -30,7 +30,7 @@ pub struct Proxy {
     /// Its TCP port.
     pub port: u16,
     /// Name and password, decoded, if it wants any.
-    pub login: Option<(Vec<u8>, Vec<u8>)>,
+    pub login: Option<url::Login>,
 }
 
 /// Why a text names no proxy that can be used.
@@ -54,23 +54,20 @@ impl FromStr for Proxy {
     /// Reads `scheme://[user[:password]@]host[:port][/]`; without a port it is 1080 for
     /// SOCKS, 80 for `http`.
     fn from_str(text: &str) -> Result<Self, ProxyError> {
-        let (scheme, rest) = text.split_once("://").ok_or(ProxyError::Address)?;
+        let (bare, login) = url::without_login(text);
+        let (scheme, rest) = bare.split_once("://").ok_or(ProxyError::Address)?;
         let (kind, usual_port) = match scheme.to_ascii_lowercase().as_str() {
             "socks5" | "socks5h" => (ProxyKind::Socks5, 1080),
             "http" => (ProxyKind::Http, 80),
             _ => return Err(ProxyError::Kind(scheme.to_owned())),
         };
         let authority = rest.strip_suffix('/').unwrap_or(rest);
-        if authority.contains(['/', '?', '#', ' ']) {
+        if authority.contains(['/', '?', '#']) || text.contains(' ') {
             return Err(ProxyError::Address);
         }
-        let (login, place) = match authority.rsplit_once('@') {
-            Some((login, place)) => (Some(login), place),
-            None => (None, authority),
-        };
-        let (host, port) = match place.strip_prefix('[') {
+        let (host, port) = match authority.strip_prefix('[') {
             Some(v6) => v6.split_once(']').ok_or(ProxyError::Address)?,
-            None => place.split_at(place.find(':').unwrap_or(place.len())),
+            None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
         };
         let port = match port.strip_prefix(':') {
             Some(digits) => digits.parse().map_err(|_| ProxyError::Address)?,
@@ -80,10 +77,6 @@ impl FromStr for Proxy {
         if host.is_empty() || port == 0 {
             return Err(ProxyError::Address);
         }
-        let login = login.map(|login| {
-            let (user, password) = login.split_once(':').unwrap_or((login, ""));
-            (url::unescaped(user), url::unescaped(password))
-        });
         let fits = |bytes: &[u8]| bytes.len() <= 255;
         if login
             .as_ref()
@@ -100,6 +93,16 @@ impl FromStr for Proxy {
     }
 }
 
+impl Proxy {
+    /// `HOST:PORT` as a URL has it: an IPv6 address in brackets.
+    pub fn authority(&self) -> String {
+        match self.host.contains(':') {
+            true => format!("[{}]:{}", self.host, self.port),
+            false => format!("{}:{}", self.host, self.port),
+        }
+    }
+}
+
 impl fmt::Display for Proxy {
     /// Without name and password, for people.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -107,10 +110,7 @@ impl fmt::Display for Proxy {
             ProxyKind::Socks5 => "socks5",
             ProxyKind::Http => "http",
         };
-        match self.host.contains(':') {
-            true => write!(f, "{scheme}://[{}]:{}", self.host, self.port),
-            false => write!(f, "{scheme}://{}:{}", self.host, self.port),
-        }
+        write!(f, "{scheme}://{}", self.authority())
     }
 }
 
@@ -140,6 +140,8 @@ mod tests {
             ("http://p:0", ProxyError::Address),
             ("http://p:x", ProxyError::Address),
             ("http://:1", ProxyError::Address),
+            ("http://u:a b@p:1", ProxyError::Address),
+            ("http://u/a@p:1", ProxyError::Address),
             ("http://p:1/path", ProxyError::Address),
             (&long, ProxyError::Login),
         ];

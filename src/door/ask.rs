@@ -38,16 +38,16 @@ pub enum Refusal {
     /// It wants a name and a password, and was given none.
     #[error("wants a user name and a password; give them in its URL, scheme://USER:PASSWORD@…")]
     NoLogin,
-    /// It takes not those that it was given.
+    /// It does not accept the name and the password that we gave.
     #[error("refuses the user name or the password")]
     Login,
     /// It is no proxy of this kind.
     #[error("does not answer as a proxy of this kind does")]
     Foreign,
-    /// Its rules forbid to connect there; what it said.
+    /// Its rules forbid it to connect there; what it said.
     #[error("refuses to connect there ({0})")]
     Rules(String),
-    /// It can't connect there: what became of that.
+    /// It tried to connect there and failed; why.
     #[error("says: {1}")]
     Peer(ErrorKind, String),
 }
@@ -59,7 +59,7 @@ pub enum Next {
     Read(usize),
     /// Send these, then go on.
     Send(Vec<u8>),
-    /// It is done: the way is open, or, if nobody was to be reached, the proxy is there.
+    /// Done: the target is connected, or, if there is none, the proxy lets us in.
     Open,
 }
 
@@ -77,10 +77,10 @@ enum Stage {
 #[derive(Debug)]
 pub struct Asking<'a> {
     proxy: &'a Proxy,
-    /// Whom to reach; `None`: nobody, only whether the proxy lets us in is of interest.
+    /// Whom to reach; `None`: nobody, we only ask whether the proxy lets us in.
     target: Option<&'a Target>,
     stage: Stage,
-    /// What came of the answer that is awaited.
+    /// What has arrived of the answer that the proxy owes us.
     came: Vec<u8>,
 }
 
@@ -100,12 +100,12 @@ impl<'a> Asking<'a> {
         self.target.is_some() && matches!(self.stage, Stage::Connected | Stage::Head)
     }
 
-    /// Whether the proxy is one of HTTP.
+    /// Whether it is an HTTP proxy.
     pub fn is_http(&self) -> bool {
         self.proxy.kind == ProxyKind::Http
     }
 
-    /// Bytes came, as many as wanted or less.
+    /// Takes bytes of the proxy's, at most as many as [`Next::Read`] named.
     pub fn take(&mut self, bytes: &[u8]) {
         self.came.extend_from_slice(bytes);
     }
@@ -180,22 +180,27 @@ impl<'a> Asking<'a> {
         };
         self.go_on(Stage::Connected);
         let mut packet = vec![VERSION, 1, 0];
-        let (host, port) = parts(target);
-        match host.parse() {
-            Ok(IpAddr::V4(ip)) => {
-                packet.push(1);
-                packet.extend(ip.octets());
+        let port = match target {
+            Target::Addr(addr) => {
+                match addr.ip() {
+                    IpAddr::V4(ip) => {
+                        packet.push(1);
+                        packet.extend(ip.octets());
+                    }
+                    IpAddr::V6(ip) => {
+                        packet.push(4);
+                        packet.extend(ip.octets());
+                    }
+                }
+                addr.port()
             }
-            Ok(IpAddr::V6(ip)) => {
-                packet.push(4);
-                packet.extend(ip.octets());
+            Target::Name(name) => {
+                let host = name.host.as_bytes();
+                packet.extend([3, u8::try_from(host.len()).unwrap_or(u8::MAX)]);
+                packet.extend(host.iter().take(u8::MAX.into()));
+                name.port
             }
-            Err(_) => {
-                let name = host.as_bytes();
-                packet.extend([3, u8::try_from(name.len()).unwrap_or(u8::MAX)]);
-                packet.extend(name.iter().take(u8::MAX.into()));
-            }
-        }
+        };
         packet.extend(port.to_be_bytes());
         Next::Send(packet)
     }
@@ -207,11 +212,11 @@ impl<'a> Asking<'a> {
             [] | [VERSION] => return wanted(2),
             [VERSION, 0] => return wanted(5),
             [VERSION, 0, ..] => {}
-            // What follows is of no interest.
+            // Some proxies send nothing behind a refusal, so no more is read.
             [VERSION, why, ..] => return Err(refused(why)),
             _ => return Err(Refusal::Foreign),
         }
-        // The address that it connects from: of any kind, and of no interest.
+        // The address that it connects from, of any kind: read over, as we don't need it.
         let len = match self.came[2..] {
             [_, 1, _, ..] => 4 + 4 + 2,
             [_, 4, _, ..] => 4 + 16 + 2,
@@ -226,21 +231,14 @@ impl<'a> Asking<'a> {
         Ok(Next::Open)
     }
 
-    /// The request of HTTP. If there is nobody to reach, the proxy itself is asked what it
-    /// can do; it passes that on to nobody.
+    /// The request to an HTTP proxy. If there is nobody to reach, the proxy itself is asked
+    /// which methods it knows, and not to pass that question on.
     fn head(&self) -> Vec<u8> {
         let mut head = match self.target {
-            Some(target) => {
-                let (host, port) = parts(target);
-                let place = match host.contains(':') {
-                    true => format!("[{host}]:{port}"),
-                    false => format!("{host}:{port}"),
-                };
-                format!("CONNECT {place} HTTP/1.1\r\nHost: {place}\r\n")
-            }
+            Some(target) => format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n"),
             None => format!(
-                "OPTIONS * HTTP/1.1\r\nHost: {}:{}\r\nMax-Forwards: 0\r\nConnection: close\r\n",
-                self.proxy.host, self.proxy.port
+                "OPTIONS * HTTP/1.1\r\nHost: {}\r\nMax-Forwards: 0\r\nConnection: close\r\n",
+                self.proxy.authority()
             ),
         };
         head += &authorization(self.proxy);
@@ -289,7 +287,7 @@ impl<'a> Asking<'a> {
     }
 }
 
-/// What a reply of SOCKS 5 means that is not "done".
+/// What a SOCKS 5 reply other than 0, "done", means.
 fn refused(why: u8) -> Refusal {
     let (kind, text) = match why {
         2 => return Refusal::Rules("not allowed by its rules".into()),
@@ -304,15 +302,8 @@ fn refused(why: u8) -> Refusal {
     Refusal::Peer(kind, text.into())
 }
 
-/// Host, without brackets, and port.
-fn parts(target: &Target) -> (String, u16) {
-    match target {
-        Target::Addr(addr) => (addr.ip().to_string(), addr.port()),
-        Target::Name(name) => (name.host.clone(), name.port),
-    }
-}
-
-/// The line of a request by which an HTTP proxy hears who we are; empty, if it need not.
+/// The line of a request that gives an HTTP proxy our name and password; empty if we have
+/// none for it.
 pub fn authorization(proxy: &Proxy) -> String {
     let login = proxy.login.as_ref();
     login.map_or_else(String::new, |(user, password)| {

@@ -148,6 +148,13 @@ fn only_whether_it_lets_us_in() {
     assert_eq!(end, Some(Ok(())), "it need not know the question");
     let text = String::from_utf8(sent.concat()).unwrap();
     assert!(text.starts_with("OPTIONS * HTTP/1.1\r\nHost: p:1\r\nMax-Forwards: 0\r\n"));
+    let (sent, ..) = in_any_cut(
+        &proxy("http://[::1]:3128"),
+        None,
+        b"HTTP/1.1 200 OK\r\n\r\n",
+    );
+    let text = String::from_utf8(sent.concat()).unwrap();
+    assert!(text.contains("\r\nHost: [::1]:3128\r\n"), "{text}");
     for status in [401, 407] {
         let answer = format!("HTTP/1.1 {status} No\r\n\r\n");
         let (_, end, _) = in_any_cut(&login, None, answer.as_bytes());

@@ -14,6 +14,7 @@
 //!   or a request's, and main waits for none of those. A late answer is worth more than none.
 
 use super::rules::Rules;
+use super::wire::host_and_port;
 use crate::proxy::Proxy;
 use crate::threads::{self, fault};
 use crossbeam_channel::{RecvTimeoutError, bounded};
@@ -55,7 +56,7 @@ impl Resolver for Lookup {
     }
 }
 
-/// The addresses of a proxy, which is looked up by us. It is the user's word.
+/// Looks up the proxy's own name. The user named the proxy, so it may be however near.
 ///
 /// # Errors
 /// If it has none of a kind that we can use, or not in time.
@@ -64,13 +65,8 @@ pub fn of_proxy(
     rules: &Rules,
     details: &ConnectionDetails,
 ) -> Result<Vec<SocketAddr>, Error> {
-    let host = match proxy.host.contains(':') {
-        true => format!("[{}]", proxy.host),
-        false => proxy.host.clone(),
-    };
-    let uri: Uri = format!("http://{host}:{}", proxy.port)
-        .parse()
-        .map_err(|_| Error::HostNotFound)?;
+    let uri = format!("http://{}", proxy.authority()).parse();
+    let uri: Uri = uri.map_err(|_| Error::HostNotFound)?;
     let family = match rules.door.bind {
         None => IpFamily::Any,
         Some(IpAddr::V4(_)) => IpFamily::Ipv4Only,
@@ -112,8 +108,7 @@ fn look_up(uri: &Uri, config: &Config) -> Result<ResolvedSocketAddrs, Error> {
 
 /// Whether the host is an address already.
 fn names_an_address(uri: &Uri) -> bool {
-    let host = uri.host().unwrap_or_default();
-    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let (host, _) = host_and_port(uri);
     host.parse::<IpAddr>().is_ok()
 }
 
