@@ -20,6 +20,7 @@ use environment::{BadProxy, Environment};
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use ureq::http::Uri;
 
 /// From where, and through what, this program talks to others. Made once, then only read.
 #[derive(Clone, Debug, Default)]
@@ -34,21 +35,23 @@ pub struct Door {
 }
 
 impl Door {
-    /// The proxy by which `host` is asked over HTTP or HTTPS; `None`: directly. `--proxy`
-    /// overrules the environment, `no_proxy` included.
+    /// The proxy through which an HTTP or HTTPS URL is asked for; `None`: directly.
+    /// `--proxy` overrules the environment, `no_proxy` included.
     ///
     /// # Errors
     /// [`BadProxy`], if the environment names one that can't be used.
-    pub fn http_proxy(&self, host: &str, is_https: bool) -> Result<Option<Proxy>, BadProxy> {
+    pub fn http_proxy(&self, uri: &Uri) -> Result<Option<Proxy>, BadProxy> {
         match &self.proxy {
             Some(proxy) => Ok(Some(proxy.clone())),
-            None => self.environment.proxy_for(host, is_https),
+            None => {
+                let host = uri.host().unwrap_or_default();
+                let is_https = uri.scheme_str() == Some("https");
+                self.environment.proxy_for(host, is_https)
+            }
         }
     }
-}
 
-impl Door {
-    /// One without a proxy, whose sockets begin at `ip`.
+    /// A door without a proxy, whose sockets begin at `ip`.
     pub fn at(ip: impl Into<IpAddr>) -> Self {
         Self {
             bind: Some(ip.into()),
@@ -74,7 +77,8 @@ pub enum Target {
 }
 
 impl Target {
-    /// A host, an address of IPv6 without brackets, and a port. `None`, if it can be no such.
+    /// From a host (an IPv6 address without brackets) and a port. `None` if `host` can't be
+    /// one.
     pub fn new(host: &str, port: u16) -> Option<Self> {
         match host.parse::<IpAddr>() {
             Ok(ip) => Some(Self::Addr((ip, port).into())),
@@ -83,7 +87,8 @@ impl Target {
     }
 }
 
-/// A name and a port. It goes into what is said to a proxy, so it is clean.
+/// The name of a host, and a port. It becomes part of what we send to a proxy, so it holds
+/// nothing by which somebody could add lines of his own.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Name {
     host: String,
@@ -91,8 +96,8 @@ pub struct Name {
 }
 
 impl Name {
-    /// Reads `HOST:PORT`. `None`, if it can be no such: blanks, control characters and what
-    /// separates the parts of a URL are in no name, and it has at most 255 bytes.
+    /// Reads `HOST:PORT`. `None` if the host has blanks, control characters, what separates
+    /// the parts of a URL, or more than 255 bytes; or if the port is none.
     pub fn new(text: &str) -> Option<Self> {
         let (host, port) = text.rsplit_once(':')?;
         let fits = |c: char| !(c.is_control() || c.is_whitespace() || "[]/@:?#\\".contains(c));
@@ -124,8 +129,8 @@ impl fmt::Display for Target {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DialError {
-    /// Nobody can be reached from here just now, as this says: the address of `--bind` is
-    /// gone, or the proxy. It is no fault of the other end's.
+    /// We can reach nobody just now, because the address of `--bind` or the proxy is gone, as
+    /// this says. The other end is not at fault.
     #[error("{0}")]
     NoWay(String),
     /// The proxy won't connect to this one.

@@ -3,8 +3,9 @@
 //!
 //! - Connections begin at the address of `--bind`, and go [through a proxy](super::tunnel) where
 //!   one is named. [`wire`] makes them.
-//! - Nobody aims us at what is nearer than he is: [`Rules`] judge each address that is
-//!   dialled, and a [`Hop`] knows who named its URL.
+//! - A server on the internet can't make us ask what is on the user's machine or in his
+//!   network: [`Rules`] judge each address that is dialled, and a [`Hop`] knows who named
+//!   its URL.
 //! - Redirects are followed here, one [`Hop`] after the other, so that each is judged by
 //!   who sent it, and none takes along a password that is another server's.
 //! - Names are looked up by [`resolve`], as `ureq` panics where the system has no thread
@@ -49,7 +50,8 @@ pub const MAX_REDIRECTS: usize = 10;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Barred {
-    /// It is on this machine, or in its network, and who named it is not, or nobody knows.
+    /// The server is on this machine or in its network, and whoever named it is not, or may
+    /// not be.
     #[error(
         "{0} is on this machine or in its network, and whoever named it is not, as far as is known"
     )]
@@ -60,7 +62,7 @@ pub enum Barred {
     /// The proxy gives no connection, as this says.
     #[error("{0}")]
     Proxy(String),
-    /// Nobody whom we believe says that the server is who it claims to be.
+    /// No authority that we trust vouches that the server is who it claims to be.
     #[error("the certificate of {host} is not trusted ({why})")]
     Certificate {
         /// The server.
@@ -83,7 +85,7 @@ impl From<Barred> for Error {
     }
 }
 
-/// What an error says of our own rules, if it is one of those.
+/// The [`Barred`] in an error, if it is our own rules that are against the request.
 ///
 /// # Errors
 /// Any other error, as it was.
@@ -100,15 +102,15 @@ pub fn barred(error: Error) -> Result<Barred, Error> {
 /// An HTTP client. Clones share their connections.
 #[derive(Clone, Debug)]
 pub struct Client {
-    /// One for each distance, the narrowest first: a connection that was made on the
+    /// One for each [`Reach`], the narrowest first: a connection that was made on the
     /// user's word serves nobody else.
-    agents: [(Reach, Agent); 3],
+    agents: [Agent; 3],
     door: Door,
 }
 
 impl Client {
-    /// One that behaves as `config` says, and talks as the door does. It follows no
-    /// redirects by itself, and makes no error of a status.
+    /// A client that behaves as `config` says, and goes through `door`. It follows no
+    /// redirects by itself, and any status is an answer, not an error.
     pub fn new(config: ConfigBuilder<AgentScope>, door: &Door) -> Self {
         let tls = TlsConfig::builder().root_certs(roots::roots()).build();
         let config = config
@@ -125,8 +127,7 @@ impl Client {
             let chain = Dial(rules.clone())
                 .chain(RustlsConnector::default())
                 .chain(Mending);
-            let agent = Agent::with_parts(config.clone(), chain, Lookup(rules));
-            (nearest, agent)
+            Agent::with_parts(config.clone(), chain, Lookup(rules))
         };
         Self {
             agents: [Reach::Machine, Reach::LocalNetwork, Reach::World].map(agent),
@@ -134,7 +135,7 @@ impl Client {
         }
     }
 
-    /// Asks for a URL. `with` adds to the request.
+    /// Asks for a URL. `with` adds headers or limits to the request.
     ///
     /// # Errors
     /// [`Error`]; [`barred`] tells what our own rules have to do with it.
@@ -143,12 +144,12 @@ impl Client {
         hop: &Hop,
         with: impl FnOnce(RequestBuilder<WithoutBody>) -> RequestBuilder<WithoutBody>,
     ) -> Result<Response<Body>, Error> {
-        let [first, ..] = &self.agents;
-        let found = self
-            .agents
-            .iter()
-            .find(|(nearest, _)| *nearest == hop.nearest);
-        let (_, agent) = found.unwrap_or(first);
+        let [machine, network, world] = &self.agents;
+        let agent = match hop.nearest {
+            Reach::Machine => machine,
+            Reach::LocalNetwork => network,
+            Reach::World => world,
+        };
         let mut request = agent.get(&hop.url);
         if let Some(login) = &hop.login {
             request = request.header(AUTHORIZATION, login);
@@ -166,11 +167,12 @@ impl Client {
         }
     }
 
-    /// The proxy of a plain request, if it is this one that wants another password.
+    /// The proxy of a plain request, if it is the proxy, not the server, that answers and
+    /// wants another password.
     fn proxy_that_answers(&self, hop: &Hop, answer: &Response<Body>) -> Option<Proxy> {
         let uri: Uri = hop.url.parse().ok()?;
         let is_plain = uri.scheme_str() == Some("http");
-        let proxy = self.door.http_proxy(uri.host()?, false).ok()??;
+        let proxy = self.door.http_proxy(&uri).ok()??;
         let is_its = is_plain && answer.status() == 407 && proxy.kind == ProxyKind::Http;
         is_its.then_some(proxy)
     }
@@ -179,7 +181,7 @@ impl Client {
     pub fn shutdown(&self) {
         self.agents
             .iter()
-            .for_each(|(_, agent)| agent.clone().shutdown());
+            .for_each(|agent| agent.clone().shutdown());
     }
 }
 
@@ -201,7 +203,7 @@ pub enum Redirect {
     None,
     /// There.
     To(Hop),
-    /// To what is no URL of HTTP: this.
+    /// To this, which is no HTTP URL.
     Elsewhere(String),
 }
 
@@ -222,8 +224,8 @@ impl Hop {
         &self.url
     }
 
-    /// Where the answer to this one sends us. The next may be no nearer than who sent it;
-    /// name and password go along to the same server only.
+    /// Where the answer to this one sends us. The next server may be no nearer than the one
+    /// that answered; name and password go along to the same server only.
     pub fn redirect(&self, answer: &Response<Body>) -> Redirect {
         if !matches!(answer.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
             return Redirect::None;
@@ -261,7 +263,7 @@ impl Hop {
     }
 }
 
-/// From how far an answer came.
+/// From how far an answer came, by the line that [`mending`] added.
 pub fn sender(answer: &Response<Body>) -> Reach {
     let line = answer.headers().get(head::SENDER);
     head::sender(line.map(|line| line.as_bytes()))

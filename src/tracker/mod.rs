@@ -1,4 +1,8 @@
-//! A thread for each tracker: it waits for announces, sends them, reports the answer.
+//! A thread for each tracker: it waits for announces, sends them, reports the answer
+//! ([BEP 3], [BEP 15]). The engine starts it.
+//!
+//! A *tracker* is a server that knows the peers of a torrent. We tell it that we are there
+//! (an *announce*), and it answers with addresses of others.
 //!
 //! A tracker may take 20 seconds to fail, and torrents have dozens of dead ones; a
 //! thread each means that none waits for another. The thread decides nothing:
@@ -8,7 +12,9 @@
 //! A tracker with both an IPv4 and an IPv6 address is asked over both, because it
 //! answers with peers of the kind that it was asked over ([BEP 7]).
 //!
+//! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 //! [BEP 7]: https://www.bittorrent.org/beps/bep_0007.html
+//! [BEP 15]: https://www.bittorrent.org/beps/bep_0015.html
 
 mod http;
 mod udp;
@@ -32,8 +38,8 @@ use ureq::http::Uri;
 /// needed less than 160 KiB, in a debug build.
 const STACK: usize = 512 * 1024;
 
-/// A kind of address that a tracker does not answer over, while it does over the other, is
-/// left out of so many announces.
+/// If a tracker answers over IPv4 and not over IPv6, or the other way round, the silent one
+/// is left out of so many announces.
 const LEFT_OUT: u32 = 8;
 
 /// How a tracker's thread goes about an announce.
@@ -84,7 +90,7 @@ impl Family {
         }
     }
 
-    /// The address that stands for all of them.
+    /// The address that stands for all of this kind: `0.0.0.0` or `::`.
     fn anywhere(self) -> IpAddr {
         match self {
             Self::V4 => Ipv4Addr::UNSPECIFIED.into(),
@@ -97,7 +103,7 @@ impl Family {
     }
 }
 
-/// One way to announce.
+/// A tracker, by the protocol that it speaks.
 enum Tracker {
     Http(Box<http::HttpTracker>),
     Udp(Box<udp::UdpTracker>),
@@ -162,7 +168,7 @@ fn run(
     requests: &Receiver<AnnounceRequest>,
     report: impl Fn(Result<AnnounceReply, TrackerError>),
 ) {
-    // A proxy chooses by itself, so it is asked once.
+    // A proxy chooses by itself between IPv4 and IPv6, so the tracker is asked once.
     let is_proxied = is_proxied(url, &settings.door);
     let mut families = Families::new(&settings.door, is_proxied);
     let fail = |trouble| {
@@ -203,7 +209,7 @@ struct Families {
 }
 
 impl Families {
-    /// A proxy connects over whichever it likes.
+    /// Those that `door` lets through; one only with a proxy, which chooses by itself.
     fn new(door: &Door, is_proxied: bool) -> Self {
         let mut all = vec![Family::V4, Family::V6];
         all.retain(|family| door.may_reach(family.anywhere()));
@@ -257,7 +263,7 @@ impl Families {
     }
 }
 
-/// That our own rules are against it, and what the user may do.
+/// Says that our own rules are against asking this tracker, and what the user may do.
 fn barred(barred: &Barred) -> Trouble {
     let way = match barred {
         Barred::TooNear(_) => "; if you want it asked, name it with -t",
@@ -266,15 +272,11 @@ fn barred(barred: &Barred) -> Trouble {
     Trouble::Barred(format!("{barred}{way}"))
 }
 
-/// Whether `url` is asked by a proxy, or should be and can't.
+/// Whether `url` is asked through a proxy, or should be and can't.
 fn is_proxied(url: &str, door: &Door) -> bool {
-    let uri = url::requestable(url).parse::<Uri>().ok();
-    let host = uri.as_ref().and_then(Uri::host).unwrap_or_default();
-    match url::scheme(url).map(str::to_ascii_lowercase).as_deref() {
-        Some("http") => door.http_proxy(host, false) != Ok(None),
-        Some("https") => door.http_proxy(host, true) != Ok(None),
-        _ => false,
-    }
+    let (bare, _) = url::without_login(&url::requestable(url));
+    let uri = bare.parse::<Uri>();
+    url::is_http(&bare) && uri.is_ok_and(|uri| door.http_proxy(&uri) != Ok(None))
 }
 
 /// What an I/O error on the way to a tracker means.

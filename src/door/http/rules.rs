@@ -1,8 +1,9 @@
-//! What holds for one request: through which proxy it goes, and how near its server may
-//! be. The look-up of names and the connector ask here.
+//! What holds for one HTTP request: through which proxy it goes, and how near to us its
+//! server may be. The [look-up](super::resolve) of names and the [connector](super::wire)
+//! ask here.
 
 use crate::door::Door;
-use crate::door::http::{Barred, wire};
+use crate::door::http::Barred;
 use crate::proxy::Proxy;
 use crate::reach::Reach;
 use std::net::SocketAddr;
@@ -24,9 +25,7 @@ impl Rules {
     /// # Errors
     /// [`Barred::Environment`].
     pub fn proxy(&self, uri: &Uri) -> Result<Option<Proxy>, Error> {
-        let is_https = uri.scheme_str() == Some("https");
-        let (host, _) = wire::host_and_port(uri);
-        let proxy = self.door.http_proxy(host, is_https);
+        let proxy = self.door.http_proxy(uri);
         proxy.map_err(|bad| Barred::Environment(bad).into())
     }
 
@@ -35,11 +34,10 @@ impl Rules {
     /// # Errors
     /// [`Error::HostNotFound`], if there is none; [`Barred::TooNear`], if all are too near.
     pub fn allowed(&self, uri: &Uri, addresses: &[SocketAddr]) -> Result<Vec<SocketAddr>, Error> {
-        let bind = self.door.bind;
-        let fits = |to: &&SocketAddr| bind.is_none_or(|ip| ip.is_ipv4() == to.is_ipv4());
+        let fits = |to: &&SocketAddr| self.door.may_reach(to.ip());
         let ours: Vec<SocketAddr> = addresses.iter().filter(fits).copied().collect();
-        let nearest = ours.iter().map(|to| Reach::of(to.ip())).max();
-        match nearest {
+        let farthest = ours.iter().map(|to| Reach::of(to.ip())).max();
+        match farthest {
             None => Err(Error::HostNotFound),
             Some(reach) if reach < self.nearest => Err(self.too_near(uri)),
             Some(_) => Ok(ours
@@ -54,8 +52,7 @@ impl Rules {
     /// # Errors
     /// [`Barred::TooNear`].
     pub fn judge_unseen(&self, uri: &Uri) -> Result<(), Error> {
-        let (host, _) = wire::host_and_port(uri);
-        match Reach::of_host(host) {
+        match Reach::of_host(uri.host().unwrap_or_default()) {
             Some(reach) if reach < self.nearest => Err(self.too_near(uri)),
             _ => Ok(()),
         }
