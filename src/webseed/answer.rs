@@ -1,12 +1,14 @@
-//! What a web server's answer is worth, by its first lines.
+//! What a web server's answer is worth, by its first lines ([RFC 9110], section 14).
 //!
 //! Asked for a range of a file, a server should answer `206` and say which bytes follow.
 //! Some answer `200` and send the whole file from its start; some have another file of
-//! that name, some none. Whatever is wrong with one file is no fault of the others: the
-//! web seed is asked for those. The thread of a [request](super::request) is the only user.
-//! Pure.
+//! that name, some none. If one file is missing or wrong, the web seed is still asked for
+//! the others. The thread of a [request](super::request) is the only user. Pure.
+//!
+//! [RFC 9110]: https://www.rfc-editor.org/rfc/rfc9110
 
 use super::request::PURPOSE;
+use crate::door::http::head::content_range;
 use crate::door::http::{Barred, Hop};
 use crate::human;
 use crate::threads::{self, NoThread};
@@ -14,8 +16,8 @@ use std::time::Duration;
 use ureq::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, RETRY_AFTER};
 use ureq::http::{HeaderMap, HeaderName};
 
-/// From a server that knows no ranges, so much of a file is read in vain to come to what
-/// is needed.
+/// From a server that knows no ranges, at most so many bytes of a file are read in vain to
+/// come to those that are needed.
 const MAX_PRELUDE: u64 = 4 << 20;
 
 /// A server that wants to be left alone is, but for no longer than this.
@@ -38,7 +40,7 @@ pub struct Asked {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WebSeedError {
-    /// An answer that has nothing for us.
+    /// A status other than success.
     #[error("the server answered {0}")]
     Status(u16),
     /// It has too much to do.
@@ -69,37 +71,37 @@ pub enum WebSeedError {
     /// It compresses, which it was told not to.
     #[error("the server compresses what it sends ({0})")]
     Encoded(String),
-    /// In a circle, or nearly.
+    /// It redirects more often than we follow.
     #[error("the server redirects too many times")]
     Redirects,
-    /// To what is no HTTP URL.
+    /// It redirects to what is no HTTP URL.
     #[error("the server redirects to {0:?}, which is no HTTP URL")]
     BadRedirect(String),
     /// Our own rules are against it.
     #[error(transparent)]
     Barred(Barred),
-    /// What the torrent calls a URL.
+    /// The torrent's URL, or what became of it, can't be asked for.
     #[error("the URL makes no sense: {0}")]
     BadUrl(String),
     /// One file after the other is missing.
     #[error("none of the files is there")]
     NothingHere,
-    /// It ended before one block was there.
+    /// The answer ended before one block was complete.
     #[error("the answer ended too early")]
     Short,
-    /// Less than a minimum came.
+    /// Less came in a while than makes it worth waiting.
     #[error("too little came in too long a time")]
     Slow,
-    /// Nobody there, or the connection broke.
+    /// There is no connection to the server, or it broke.
     #[error("{0}")]
     Connection(String),
-    /// No thread for the request.
+    /// The system has no thread left for the request.
     #[error(transparent)]
     NoThread(#[from] NoThread),
     /// The request's thread died.
     #[error("{}", threads::fault(PURPOSE))]
     Fault,
-    /// Our own trouble.
+    /// Our own disk failed.
     #[error("{0}")]
     Disk(String),
 }
@@ -156,12 +158,10 @@ pub fn judge(status: u16, headers: &HeaderMap, asked: &Asked) -> Result<u64, Web
         }
     }
     let (first, total) = if status == 206 {
-        let range = text(CONTENT_RANGE).and_then(range);
-        let (first, total) = range.ok_or(WebSeedError::OtherRange)?;
-        if first != asked.offset {
-            return Err(WebSeedError::OtherRange);
-        }
-        (first, total)
+        let range = text(CONTENT_RANGE).and_then(content_range);
+        let range = range.filter(|range| range.first == asked.offset);
+        let range = range.ok_or(WebSeedError::OtherRange)?;
+        (range.first, range.total)
     } else {
         (0, text(CONTENT_LENGTH).and_then(|len| len.parse().ok()))
     };
@@ -173,19 +173,6 @@ pub fn judge(status: u16, headers: &HeaderMap, asked: &Asked) -> Result<u64, Web
         return Err(WebSeedError::NoRanges);
     }
     Ok(first)
-}
-
-/// The first byte, and the file's length, of `bytes 100-199/1000`; the length may be `*`.
-fn range(text: &str) -> Option<(u64, Option<u64>)> {
-    let (unit, rest) = text.split_once(' ')?;
-    let (range, total) = rest.trim().split_once('/')?;
-    let (first, last) = range.split_once('-')?;
-    let (first, last): (u64, u64) = (first.parse().ok()?, last.parse().ok()?);
-    let total = match total {
-        "*" => None,
-        total => Some(total.parse().ok()?),
-    };
-    (unit.eq_ignore_ascii_case("bytes") && first <= last).then_some((first, total))
 }
 
 #[cfg(test)]

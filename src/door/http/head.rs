@@ -13,7 +13,7 @@
 //!
 //! Trackers are often small scripts, and browsers and curl read all of this; `ureq` gives
 //! up. So every head is written anew here, in the form that it takes. Bodies are never
-//! touched. [`super::mending`] is the only user. Pure.
+//! touched. [`super::mending`] is the user; web seeds read [`content_range`]. Pure.
 //!
 //! One line is added, which no server can write: [`SENDER`], from how far the answer comes.
 //! Whoever follows a redirect has to know who sent it.
@@ -245,14 +245,35 @@ fn is_as_stored(head: &[u8], fields: &[Field]) -> bool {
         let field = fields.iter().find(|field| field.is(name))?;
         str::from_utf8(&field.value).ok()
     };
-    let range = || {
-        let (_, range) = value("content-range")?.split_once(' ')?;
-        let (first, last) = range.trim().split_once('/')?.0.split_once('-')?;
-        let (first, last): (u64, u64) = (first.parse().ok()?, last.parse().ok()?);
-        last.checked_sub(first)?.checked_add(1)
+    let len: Option<u64> = value("content-length").and_then(|len| len.parse().ok());
+    let range = value("content-range").and_then(content_range);
+    let range_len = range.and_then(|range| (range.last - range.first).checked_add(1));
+    status(head) == Some(206) && range_len.is_some() && range_len == len
+}
+
+/// Which bytes of a file an answer has: `Content-Range: bytes 100-199/1000`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ContentRange {
+    /// The first byte, from 0.
+    pub first: u64,
+    /// The last byte, not before the first.
+    pub last: u64,
+    /// Bytes of the whole file; `None` for `*`, where the server does not know.
+    pub total: Option<u64>,
+}
+
+/// Reads what stands behind `Content-Range:`. `None` if it is not of that form.
+pub fn content_range(text: &str) -> Option<ContentRange> {
+    let (unit, rest) = text.split_once(' ')?;
+    let (range, total) = rest.trim().split_once('/')?;
+    let (first, last) = range.split_once('-')?;
+    let (first, last) = (first.parse().ok()?, last.parse().ok()?);
+    let total = match total {
+        "*" => None,
+        total => Some(total.parse().ok()?),
     };
-    let len = || value("content-length")?.parse().ok();
-    status(head) == Some(206) && range().is_some() && range() == len()
+    let range = ContentRange { first, last, total };
+    (unit.eq_ignore_ascii_case("bytes") && first <= last).then_some(range)
 }
 
 #[cfg(test)]
