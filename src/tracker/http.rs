@@ -1,4 +1,5 @@
-//! Announces over HTTP and HTTPS ([BEP 3]): one GET each, and redirects.
+//! Announces over HTTP and HTTPS ([BEP 3]): one GET each, and redirects. The tracker's
+//! [thread](super) is the only user.
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 
@@ -72,13 +73,13 @@ impl HttpTracker {
         timeout: Duration,
     ) -> Result<Response<Body>, Trouble> {
         let deadline = Instant::now() + timeout;
+        let family = match family {
+            Family::V4 => IpFamily::Ipv4Only,
+            Family::V6 => IpFamily::Ipv6Only,
+        };
         let mut hop = Hop::new(&request.http_url(&self.url), self.settings.nearest);
         for _ in 0..=MAX_REDIRECTS {
             let left = deadline.saturating_duration_since(Instant::now());
-            let family = match family {
-                Family::V4 => IpFamily::Ipv4Only,
-                Family::V6 => IpFamily::Ipv6Only,
-            };
             let answer = self.client.ask(&hop, |request| {
                 let config = request.config().timeout_global(Some(left));
                 config.ip_family(family).build()

@@ -1,7 +1,6 @@
-//! Announces over UDP ([BEP 15]): a socket, and patience.
-//!
-//! Packets get lost, so each is sent again after a while. The formats are in
-//! [`super::udp_packets`].
+//! Announces over UDP ([BEP 15]): the sockets, and when a packet is sent again, as packets
+//! get lost. The formats are in [`super::udp_packets`]; the tracker's [thread](super) is the
+//! only user.
 //!
 //! [BEP 15]: https://www.bittorrent.org/beps/bep_0015.html
 
