@@ -1,6 +1,7 @@
 //! Which tracker of a torrent is told what, and when.
 //!
-//! A torrent names its trackers in *tiers* ([BEP 12]). A public torrent is announced to
+//! A *tracker* is a server that knows who else has a torrent. A torrent names its trackers
+//! in groups, *tiers* ([BEP 12]). A public torrent is announced to
 //! all of them at once, as many are dead and each knows other peers. A private torrent
 //! ([BEP 27]) is announced to one at a time, in the order of the tiers; the next one
 //! gets its turn only when that one fails.
@@ -62,7 +63,7 @@ struct Tracker {
     url: String,
     /// It can never be asked: a scheme that we don't speak.
     useless: bool,
-    /// It is none of the torrent's any more: it hears that we left, and no more.
+    /// The torrent no longer names it: it is told `stopped`, and nothing after that.
     retired: bool,
     in_flight: Option<AnnounceEvent>,
     /// It took our `started`, and no `stopped` since.
@@ -91,7 +92,7 @@ pub struct Announcer {
     trackers: Vec<Tracker>,
     /// The order in which a private torrent tries them.
     tiers: Vec<Vec<usize>>,
-    /// How many others were named that serve only browsers.
+    /// How many trackers were passed over because they serve only browsers.
     skipped: usize,
     private: bool,
     phase: Phase,
@@ -105,8 +106,8 @@ pub struct Announcer {
 
 impl Announcer {
     /// Takes the tiers of a torrent. Empty and doubled URLs are passed over, those of
-    /// browsers' trackers, and all beyond [`MAX_TRACKERS`]; each tier is shuffled, as BEP 12 asks, to share the
-    /// load among its trackers.
+    /// browsers' trackers, and all beyond [`MAX_TRACKERS`]; each tier is shuffled, as BEP 12
+    /// asks, to share the load among its trackers.
     pub fn new(
         tiers: Vec<Vec<String>>,
         private: bool,
@@ -128,8 +129,8 @@ impl Announcer {
     }
 
     /// From now on these are the torrent's trackers, taken as in [`Announcer::new`]; those
-    /// that it has already go on as they were. Returns whether one is none of them any
-    /// more; if it knows us, it hears `stopped`.
+    /// that it has already go on as they were. Returns whether it no longer names one that
+    /// it named before; if that tracker knows us, it is told `stopped`.
     pub fn set_trackers(
         &mut self,
         tiers: Vec<Vec<String>>,
@@ -348,9 +349,9 @@ impl Announcer {
     }
 }
 
-/// Whether a tracker is one of browsers', which can't open plain connections: it speaks
-/// WebSocket, and knows only peers that we can't reach. Many torrents name some besides
-/// others, so that they are none of the trackers that fail.
+/// Whether a tracker is for peers in web browsers, which can't open plain connections: it
+/// speaks WebSocket, and knows only peers that we can't reach. Many torrents name some
+/// beside others, so they must not count among the trackers that fail.
 fn is_for_browsers(url: &str) -> bool {
     let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
     ["ws", "wss"]
@@ -379,23 +380,23 @@ impl Tracker {
 
     /// What to tell it next, and when.
     fn next(&self, phase: Phase, hungry: bool, now: Instant) -> Option<(AnnounceEvent, Instant)> {
-        if self.in_flight.is_some() || self.useless {
+        if self.in_flight.is_some() || self.useless || phase == Phase::Waiting {
             return None;
         }
-        match phase {
-            Phase::Waiting => None,
-            Phase::Running if self.retired => self.joined.then_some((AnnounceEvent::Stopped, now)),
-            // Who has not heard that we came need not hear that we go.
-            Phase::Stopping if !self.joined => None,
-            Phase::Stopping if self.unsaid => Some((AnnounceEvent::Stopped, self.due)),
-            Phase::Stopping => Some((AnnounceEvent::Stopped, now)),
-            Phase::Running if !self.joined => Some((AnnounceEvent::Started, self.due)),
-            Phase::Running if self.owed_completed => Some((AnnounceEvent::Completed, self.due)),
-            Phase::Running if hungry && self.failures == 0 => {
-                Some((AnnounceEvent::Periodic, self.due.min(self.early)))
-            }
-            Phase::Running => Some((AnnounceEvent::Periodic, self.due)),
+        if phase == Phase::Stopping || self.retired {
+            // A tracker that has not heard that we came need not hear that we go.
+            let when = if self.unsaid { self.due } else { now };
+            return self.joined.then_some((AnnounceEvent::Stopped, when));
         }
+        Some(if !self.joined {
+            (AnnounceEvent::Started, self.due)
+        } else if self.owed_completed {
+            (AnnounceEvent::Completed, self.due)
+        } else if hungry && self.failures == 0 {
+            (AnnounceEvent::Periodic, self.due.min(self.early))
+        } else {
+            (AnnounceEvent::Periodic, self.due)
+        })
     }
 
     fn on_reply(&mut self, event: AnnounceEvent, reply: &AnnounceReply, now: Instant) {
@@ -405,6 +406,7 @@ impl Tracker {
             AnnounceEvent::Stopped => self.joined = false,
             AnnounceEvent::Periodic => {}
         }
+        self.unsaid = false;
         self.failures = 0;
         self.outcome = Some(Outcome::Answered);
         self.last_error = None;
@@ -423,10 +425,10 @@ impl Tracker {
     fn on_error(&mut self, event: AnnounceEvent, error: &TrackerError, now: Instant) {
         self.useless = error.trouble.is_final();
         self.due = now + BACK_OFF[self.failures.min(BACK_OFF.len() - 1)];
+        self.unsaid = event == AnnounceEvent::Stopped && error.trouble.is_shortage();
         if event == AnnounceEvent::Stopped {
             // Our connections are just ending, which helps; for any other reason nobody waits
             // for a second try.
-            self.unsaid = error.trouble.is_shortage();
             self.joined = self.unsaid;
             self.due = now + AGAIN;
         }

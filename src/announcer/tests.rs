@@ -299,3 +299,31 @@ fn stopped_waits_for_what_it_takes() {
     sim.fail(0, Trouble::Refused);
     assert!(sim.announcer.has_left());
 }
+
+/// The same, when we go on but the torrent no longer names the tracker.
+#[test]
+fn stopped_waits_also_while_we_go_on() {
+    let mut sim = Sim::new(&[&["a"]], false, false);
+    sim.due();
+    sim.ok(0);
+    let set = |sim: &mut Sim, tiers: &[&str]| {
+        let tiers = vec![tiers.iter().map(|url| url.to_string()).collect()];
+        let now = sim.now();
+        let rng = &mut fastrand::Rng::with_seed(1);
+        sim.announcer.set_trackers(tiers, rng, now)
+    };
+    set(&mut sim, &[]);
+    assert_eq!(sim.due(), [(0, Stopped)]);
+    sim.fail(0, Trouble::NoThread(std::io::ErrorKind::WouldBlock.into()));
+    assert_eq!(sim.due(), [], "not at once");
+    // Named again, and then we leave: what was not said then says nothing of now.
+    set(&mut sim, &["a"]);
+    assert_eq!(sim.step(), (0, vec![]), "in a tenth of a second");
+    sim.at += 1;
+    assert_eq!(sim.due(), [(0, Periodic)]);
+    sim.ok(0);
+    sim.announcer.stop();
+    assert_eq!(sim.due(), [(0, Stopped)]);
+    sim.ok(0);
+    assert!(sim.announcer.has_left());
+}
