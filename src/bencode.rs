@@ -326,7 +326,7 @@ fn is_canonical(digits: &[u8]) -> bool {
 
 /// A sound value where it lies: its bytes, exactly as they came.
 ///
-/// Made by [`scan`] alone, so walking it cannot fail. Each question looks at the
+/// Made by [`scan`] and its kin alone, so walking it cannot fail. Each question looks at the
 /// bytes anew, which is quick (over 500 MB a second) and takes no memory at all.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Raw<'a>(&'a [u8]);

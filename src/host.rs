@@ -1,9 +1,9 @@
-//! A host: what of an address nobody can choose freely.
+//! A host: the part of an IP address that its owner can't choose freely.
 //!
-//! Whoever connects to us chooses his port, and of IPv6, where a household is given 2^64
-//! addresses, most of his address, too. What is held against somebody, or shared out among
-//! all, goes by the rest: the IPv4 address, or the first half of the IPv6 one. The table of
-//! those that connected, bans and places use it.
+//! Whoever connects to us chooses the port; and with IPv6, where a household is given 2^64
+//! addresses, also most of the address. So bans, and limits for each host, go by the rest:
+//! the IPv4 address, or the first half of the IPv6 one. The list of known peers, the bans and
+//! the DHT use it.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -12,10 +12,10 @@ use std::net::{IpAddr, Ipv6Addr};
 pub struct Host(IpAddr);
 
 impl Host {
-    /// That of an address.
+    /// The host that has this address.
     pub fn of(ip: IpAddr) -> Self {
         Self(match ip.to_canonical() {
-            // All on a cable begin alike.
+            // All link-local addresses begin alike, so the second half tells hosts apart.
             IpAddr::V6(ip) if !ip.is_loopback() && !ip.is_unicast_link_local() => {
                 let bits = ip.to_bits() >> 64 << 64;
                 Ipv6Addr::from_bits(bits).into()
@@ -24,7 +24,8 @@ impl Host {
         })
     }
 
-    /// Whether it is our own, where half a swarm may live: then it says nothing of who it is.
+    /// Whether it is our own machine. Many peers may run there, so the host does not tell
+    /// them apart.
     pub fn is_our_own(self) -> bool {
         self.0.is_loopback()
     }

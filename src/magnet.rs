@@ -10,9 +10,9 @@
 //!        &so=0,2,4-6                  only these files, numbered from 0, padding counted
 //! ```
 //!
-//! A link travels through web pages, feeds and other links, and is not always unpacked again: its
-//! parts may be joined by `&amp;`, and all of it or its values may be escaped once too
-//! often. So what is no link as it stands is unpacked and read once more.
+//! A link travels through web pages, feeds and other links, which write `&` as `&amp;` and
+//! other characters as `%XX`, and this is not always undone. So `&amp;` is read as `&`; and
+//! if a text is no link as it stands, its `%XX` are undone, and it is read once more.
 //!
 //! The link says nothing of files or pieces: the `info` dictionary is fetched from
 //! peers, and the info hash proves it right. What the link says beyond the hash is
@@ -31,7 +31,7 @@ use std::str::FromStr;
 /// The longest link that is read, in bytes.
 pub const MAX_LINK_LEN: usize = 256 << 10;
 
-/// So many times at most a link is unpacked that was escaped too often.
+/// At most so many superfluous layers of `%XX` are undone.
 const MAX_UNPACKED: usize = 3;
 
 /// A magnet link, read.
@@ -57,7 +57,7 @@ pub struct Magnet {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum MagnetError {
-    /// It begins otherwise.
+    /// It does not begin with `magnet:?`.
     #[error("a magnet link begins with `magnet:?`")]
     NotMagnet,
     /// Longer than [`MAX_LINK_LEN`].
@@ -133,7 +133,7 @@ fn read(link: &str) -> Result<Magnet, MagnetError> {
             _ => {}
         }
     }
-    // A name shows not whether it was escaped too often; an address does.
+    // One can't see of a name whether it was escaped too often; of an address one can.
     magnet.name = (0..too_often).fold(name, |name: Option<String>, _| {
         text(&name?.replace('+', " "))
     });

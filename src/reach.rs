@@ -3,7 +3,7 @@
 //!
 //! Peers and nodes of the DHT tell us of others. Somebody out in the internet can't know
 //! of anybody in our own network; if he names such an address he aims us at our own
-//! printer. Who is in our network, or on this machine, may well know of others there.
+//! printer. A peer in our network, or on this machine, may well know of others there.
 //! Peer exchange and the look-ups of the DHT use it.
 //!
 //! The same holds for URLs, of trackers, web seeds and redirects: a web server in the
@@ -15,17 +15,19 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 /// How far an address reaches, the narrowest first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Reach {
-    /// Loopback, or no address at all: who connects to `0.0.0.0` is connected to himself.
+    /// Loopback, or the address `0.0.0.0` or `::`: to connect to that is to connect to one's
+    /// own machine.
     Machine,
-    /// An address that each network has for itself, or each cable.
+    /// A private address, which every network may use for itself, or a link-local one, which
+    /// is good on one cable only.
     LocalNetwork,
     /// Any other.
     World,
 }
 
 impl Reach {
-    /// That of an address. One that embeds an IPv4 address, for a translator or a tunnel
-    /// on the way, reaches as far as that one does.
+    /// The reach of an address. An IPv6 address that embeds an IPv4 one, for a translator or
+    /// a tunnel on the way, reaches as far as that one does.
     pub fn of(ip: IpAddr) -> Self {
         match ip.to_canonical() {
             ip if ip.is_loopback() || ip.is_unspecified() => Self::Machine,
@@ -37,8 +39,8 @@ impl Reach {
         }
     }
 
-    /// That of a host in a URL, which is not looked up: an address, or the name that each
-    /// machine has for itself. `None`: only a look-up can tell.
+    /// The reach of a host in a URL without looking it up: of an address, or of the name
+    /// `localhost`. `None`: only a look-up can tell.
     pub fn of_host(host: &str) -> Option<Self> {
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         let name = bare.trim_end_matches('.').to_ascii_lowercase();
@@ -50,9 +52,9 @@ impl Reach {
     }
 }
 
-/// Whether a network has it for itself: a private one, a cable (169.254/16), or that of a
-/// provider behind whose one address many customers are (100.64/10). What is sent to many
-/// at once stays there, too.
+/// Whether an address is good within one network only: private, link-local (169.254/16),
+/// or in the network of a provider that puts many customers behind one address (100.64/10,
+/// RFC 6598). Multicast and broadcast stay in the network, too.
 fn is_of_a_network(ip: Ipv4Addr) -> bool {
     let [first, second, ..] = ip.octets();
     let is_of_all = ip.is_multicast() || ip.is_broadcast();
@@ -81,16 +83,17 @@ fn embedded(ip: Ipv6Addr) -> Option<Ipv4Addr> {
 /// Who named a URL.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Teller {
-    /// The user, on the command line. He may name anything.
+    /// The user, on the command line, who may name anything.
     User,
     /// Somebody of whom nothing is known: a torrent from a file, a magnet link.
     Unknown,
-    /// A server so far away: the one that sent the torrent, or a redirect.
+    /// The server that sent the torrent, or a redirect; it is so far away.
     Server(Reach),
 }
 
 impl Teller {
-    /// The nearest that may be dialled on his word. `unknown`: that for somebody unknown.
+    /// The nearest address that may be dialled for what this teller named. `unknown` is the
+    /// answer for [`Teller::Unknown`].
     pub fn nearest(self, unknown: Reach) -> Reach {
         match self {
             Self::User => Reach::Machine,

@@ -6,16 +6,17 @@
 //!                                               a CGI script has HTTP_PROXY from anybody
 //! https_proxy, HTTPS_PROXY                      for https:// URLs
 //! all_proxy, ALL_PROXY=socks5h://10.0.0.1       for whatever the others leave out
-//! no_proxy, NO_PROXY="example.org 10.0.0.0/8"   what is asked directly all the same
+//! no_proxy, NO_PROXY="example.org 10.0.0.0/8"   hosts that are asked without a proxy
 //! ```
 //!
 //! They hold for HTTP only: trackers, web seeds, SOURCEs that are URLs. A proxy that can't
-//! be used is an error: the user wants that nobody is asked past it.
+//! be used is an error: a direct request is what the user wanted to avoid. The
+//! [door](super) is the only user.
 
 use crate::proxy::{Proxy, ProxyError};
 use std::net::IpAddr;
 
-/// A variable that is set, and what to.
+/// A variable of the environment, and its value.
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Setting {
     variable: &'static str,
@@ -40,7 +41,7 @@ pub struct BadProxy {
 }
 
 impl Environment {
-    /// That of this process.
+    /// Reads the environment of this process.
     pub fn of_process() -> Self {
         Self::new(|name| Some(std::env::var_os(name)?.to_string_lossy().into_owned()))
     }

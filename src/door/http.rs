@@ -1,4 +1,4 @@
-//! The HTTP client that everything in this program asks web servers with: trackers, web
+//! The HTTP client ([RFC 9110]) with which this program asks web servers: trackers, web
 //! seeds, and a SOURCE that is a URL. It is `ureq`, and what that lacks.
 //!
 //! - Connections begin at the address of `--bind`, and go [through a proxy](super::tunnel) where
@@ -13,6 +13,8 @@
 //!
 //! `ureq` takes its connections from anybody who implements its two traits: lowest is
 //! the wire, then comes TLS, and on top what puts answers right.
+//!
+//! [RFC 9110]: https://www.rfc-editor.org/rfc/rfc9110
 
 pub mod head;
 pub mod mending;

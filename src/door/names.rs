@@ -1,16 +1,16 @@
 //! Peers that are known by name alone, because the proxy is the one that looks names up.
 //!
-//! Everybody else in this program knows peers by address. So each such name gets a stand-in,
-//! an address out of a block in which nobody ever is ([RFC 6666], `100::/64`), and whoever
-//! dials that asks here what it stands for. Nobody is told of one, and none is believed that
-//! came from outside.
+//! A magnet link may name peers by name, but the rest of this program knows peers by
+//! address. So each such name gets a stand-in: an address out of a block in which no machine
+//! ever is ([RFC 6666], `100::/64`). The engine makes it, and asks here for the name when it
+//! dials. We tell no other peer of a stand-in, and take none from outside.
 //!
 //! [RFC 6666]: https://www.rfc-editor.org/rfc/rfc6666
 
 use super::{Name, Target};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-/// Names at most; a magnet link could name many.
+/// The most names; a magnet link could have more.
 const MAX_NAMES: usize = 1000;
 
 /// The names of a run.
@@ -44,7 +44,7 @@ impl Names {
     }
 }
 
-/// Whether an address may stand for a name; nobody is there.
+/// Whether an address is in the block of the stand-ins.
 pub fn is_stand_in(ip: IpAddr) -> bool {
     matches!(ip, IpAddr::V6(ip) if ip.segments()[..4] == [0x100, 0, 0, 0])
 }

@@ -1,9 +1,9 @@
 //! The way to a peer: a connection, with `--proxy` one that the proxy makes for us. HTTP has
 //! connections of its own, and is [led](lead) through a proxy in the same manner.
 //!
-//! Who dials is a thread of its own; it may be told meanwhile that nobody wants the
-//! connection any more, so no wait for an answer is longer than a tenth of a second. What is
-//! said to a proxy is in [`ask`](super::ask).
+//! The caller is a peer's thread or that of an HTTP request. It may learn meanwhile that the
+//! connection is no longer wanted, so no wait for a proxy's answer is longer than a tenth of a
+//! second. What is said to a proxy (SOCKS 5 or HTTP's `CONNECT`) is in [`ask`](super::ask).
 
 use super::ask::{Asking, Next, Refusal};
 use super::{DialError, Door, Target};
@@ -89,7 +89,7 @@ impl Door {
     }
 }
 
-/// That the proxy itself can't be connected to.
+/// Says that the proxy itself can't be connected to.
 pub fn unreached(proxy: &Proxy, error: DialError) -> DialError {
     match error {
         DialError::Io(error) => {

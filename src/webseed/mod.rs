@@ -18,9 +18,9 @@
 //! a server that sends nothing holds up nobody. What to ask for is decided by the
 //! [backlog], what an answer is worth by [answer], how long to wait by [pace].
 //!
-//! Any server can be hostile, or just odd: no byte beyond those asked for is kept, no
-//! more than a few hundred KiB are in memory, and a file that the server lacks, or has
-//! in another length, costs the server that file only.
+//! The engine starts it ([`spawn`]). Any server can be hostile, or just odd: no byte beyond
+//! those asked for is kept, no more than a few hundred KiB are in memory, and a file that
+//! the server lacks, or has in another length, costs the server that file only.
 //!
 //! [BEP 19]: https://www.bittorrent.org/beps/bep_0019.html
 
@@ -53,7 +53,7 @@ use std::time::{Duration, Instant};
 /// How often traffic is told to main, and slowness looked for.
 const TICK: Duration = Duration::from_millis(500);
 
-/// So many blocks make it worth to tell main that they are stored, while more come.
+/// Once so many blocks are stored, main is told, even while more come.
 const TELL_AT: usize = 16;
 
 /// Bytes that may be read in vain in the midst of an answer, because they were cancelled,
@@ -152,7 +152,7 @@ struct Underway {
     asked: Run,
     /// Which byte of the torrent comes next.
     at: u64,
-    /// It goes to where an earlier one was redirected.
+    /// It was sent to where an earlier request was redirected.
     is_shortcut: bool,
     /// At least one block came whole.
     gave: bool,
@@ -173,13 +173,13 @@ struct Thread {
     backlog: Backlog,
     pace: Pace,
     underway: Option<Underway>,
-    /// Where a file was found that the server had redirected for.
+    /// A file, and where it was found after redirects: the next request begins there.
     moved: Option<(usize, Hop)>,
     /// Whether main was asked for work.
     work: Asking,
-    /// The last request was answered, as far as the answer went.
+    /// The last request ended without an error.
     worked: bool,
-    /// Files that the server has not.
+    /// Files that the server does not have.
     lacks: BTreeSet<usize>,
     /// How many of them in a row.
     misses: u32,
@@ -398,7 +398,7 @@ impl Thread {
         }
     }
 
-    /// The server has not this file.
+    /// The server does not have this file.
     fn on_lack(&mut self, file: usize, error: &WebSeedError) -> Result<(), WebSeedError> {
         self.lacks.insert(file);
         let why = error.to_string();

@@ -8,7 +8,8 @@
 //!
 //! Redirects are followed here, as `ureq` would ask the server itself for
 //! `/file:///etc/passwd` when sent there, and would read a redirect's page to its end,
-//! which a hostile server need not ever come to.
+//! which a hostile server need not ever come to. The web seed's [thread](super) is the only
+//! user.
 
 use super::answer::{Asked, WebSeedError, judge};
 use crate::door::Door;
@@ -36,7 +37,7 @@ const MAX_HEAD: usize = 16 << 10;
 /// Bytes that are read at once, and then told.
 const CHUNK: u64 = 128 << 10;
 
-/// Chunks that may lie here before the web seed's thread takes them.
+/// Chunks that may wait in the channel for the web seed's thread.
 const CHUNKS: usize = 4;
 
 /// Stack of a request's thread, bytes: as for a tracker's, for the sake of TLS.
@@ -59,7 +60,7 @@ pub enum Answer {
     Bytes(Vec<u8>),
     /// That was all.
     Over,
-    /// It does not give any, or stopped in the midst of it.
+    /// The server gives no bytes, or stopped in the midst of them.
     Failed(WebSeedError),
 }
 
@@ -71,7 +72,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Talks as the door does.
+    /// A client that goes through `door`.
     pub fn new(door: Door) -> Self {
         let client = client(&door);
         Self { client, door }
@@ -152,8 +153,8 @@ fn perform(client: &http::Client, asked: Asked, tell: &Sender<Answer>) -> Result
     Ok(())
 }
 
-/// Follows redirects to a server that does not redirect; and where that is, if there were
-/// any.
+/// Asks, and follows redirects. Returns the answer and, if there were redirects, where it was
+/// found.
 fn find(
     client: &http::Client,
     asked: &Asked,

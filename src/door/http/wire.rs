@@ -91,7 +91,7 @@ impl Dial {
     }
 }
 
-/// No time at all would be an error of its own.
+/// The least time that one address is given: the system takes 0 for an error.
 const SHORTEST: Duration = Duration::from_millis(1);
 
 /// The host, an IPv6 address without brackets, and the port of a URL.
