@@ -12,9 +12,6 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
-use std::thread;
-use std::time::{Duration, Instant};
-use support::PATIENCE;
 use support::bencode::Value;
 use support::clients::Process;
 use support::content::Spec;
@@ -23,6 +20,7 @@ use support::network::{OURS, THEIRS, TRACKER, isolated};
 use support::peer::{FakePeer, Seed};
 use support::place::Place;
 use support::program::Storrent;
+use support::until;
 use support::wire::{Handshake, Message, Note, PLAIN};
 
 /// A node that is not there: with it, nobody else is asked.
@@ -249,10 +247,7 @@ fn two_of_us_find_each_other() {
         let mut peers = net.nodes[5].get_peers(id).flatten();
         peers.any(|peer| peer.port() == port)
     };
-    let deadline = Instant::now() + PATIENCE;
-    while !known() {
-        assert!(Instant::now() < deadline, "it never announced itself");
-    }
+    assert!(until(known), "it never announced itself");
     download(&place, &[&net.bootstrap[9]])
         .arg(place.file())
         .run()
@@ -340,16 +335,6 @@ while True:
     Process::start(command.current_dir(home), &log)
 }
 
-/// Waits until a client says so; it tells nobody else.
-#[track_caller]
-fn wait_said(client: &Process, what: &str) {
-    let deadline = Instant::now() + PATIENCE;
-    while !client.log().contains(what) {
-        assert!(Instant::now() < deadline, "{what}: {}", client.log());
-        thread::sleep(Duration::from_millis(50));
-    }
-}
-
 /// Us in the network of the test, entering the DHT by the node at [`TRACKER`].
 fn ours(program: Storrent, dir: &Path) -> Storrent {
     let program = program.args([
@@ -369,11 +354,11 @@ fn a_libtorrent_seed_is_found() {
             let there = place.temp.path().join("there");
             place.torrent.write(&there);
             let node = libtorrent(place.temp.path(), (TRACKER, 7001), "", None);
-            wait_said(&node, "listening on");
+            node.wait_said("listening on");
             let torrent = Some((&*place.file(), &*there));
             let entrance = format!("{TRACKER}:7001");
             let _seed = libtorrent(place.temp.path(), (THEIRS, 7002), &entrance, torrent);
-            wait_said(&node, "dht_announce_alert");
+            node.wait_said("dht_announce_alert");
             let run = ours(Storrent::new(), &place.dir());
             run.arg(place.file()).run().expect(0);
             place.torrent.assert_whole(&place.dir());
@@ -399,15 +384,15 @@ fn a_libtorrent_leech_finds_us() {
             );
             place.torrent.write(&here);
             let node = libtorrent(place.temp.path(), (TRACKER, 7001), "", None);
-            wait_said(&node, "listening on");
+            node.wait_said("listening on");
             let _us = ours(Storrent::new().arg("seed"), &here)
                 .arg(place.file())
                 .start();
-            wait_said(&node, "dht_announce_alert");
+            node.wait_said("dht_announce_alert");
             let torrent = Some((&*place.file(), &*there));
             let entrance = format!("{TRACKER}:7001");
             let leech = libtorrent(place.temp.path(), (THEIRS, 7002), &entrance, torrent);
-            wait_said(&leech, "torrent_finished_alert");
+            leech.wait_said("torrent_finished_alert");
             leech.stop();
             place.torrent.assert_bytes(&there);
         },

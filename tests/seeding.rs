@@ -279,14 +279,12 @@ fn the_last_line_counts_everything() {
         .arg(torrent.save(temp.path()))
         .start();
     let addr = ([127, 0, 0, 1], port).into();
-    let deadline = std::time::Instant::now() + support::PATIENCE;
-    let mut wire = loop {
-        match dial(addr, &torrent) {
-            Ok(wire) => break wire,
-            Err(error) => assert!(std::time::Instant::now() < deadline, "{error}"),
-        }
-    };
-    fetch(&mut wire, &torrent).unwrap();
+    let mut wire = None;
+    support::until(|| {
+        wire = dial(addr, &torrent).ok();
+        wire.is_some()
+    });
+    fetch(&mut wire.expect("it listens"), &torrent).unwrap();
     run.kill(Signal::INT);
     let end = run.wait().expect(130);
     let last = end.stderr.lines().last();

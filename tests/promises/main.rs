@@ -33,7 +33,7 @@ fn has(run: &mut Running, bytes: u64) {
     });
 }
 
-/// Waits until `done`: for what nobody tells.
+/// Waits until `done`, for what nobody tells; with no pause, so that a kill comes at once.
 fn until(what: &str, done: impl Fn() -> bool) {
     let deadline = Instant::now() + support::PATIENCE;
     while !done() {

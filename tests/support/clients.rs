@@ -5,11 +5,11 @@
 //! A client is started the same way to seed and to leech: it is given a folder, finds
 //! there what it finds, fetches the rest, and stays.
 
-use super::PATIENCE;
 use super::bencode::Value;
 use super::content::Torrent;
 use super::network::TRACKER;
 use super::program::exit_of;
+use super::until;
 use crossbeam_channel::Receiver;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use std::fs::{self, File};
@@ -17,8 +17,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The file that a client makes when it is complete, if it can't tell the tracker soon:
 /// rTorrent waits for the tracker's interval before it says `completed`.
@@ -254,12 +253,8 @@ impl Process {
     /// Waits until it has said `text`.
     #[track_caller]
     pub fn wait_said(&self, text: &str) {
-        let deadline = Instant::now() + PATIENCE;
-        while !self.log().contains(text) {
-            let log = self.log();
-            assert!(Instant::now() < deadline, "it never said {text:?}:\n{log}");
-            thread::sleep(Duration::from_millis(50));
-        }
+        let said = until(|| self.log().contains(text));
+        assert!(said, "it never said {text:?}:\n{}", self.log());
     }
 
     /// What it said so far.
@@ -382,13 +377,6 @@ impl OpenTracker {
     /// The same; whether it came to that in time. A tracker tells nobody by itself, so it
     /// is asked again and again.
     fn wait_for(&self, torrent: &Torrent, fits: impl Fn(Swarm) -> bool) -> bool {
-        let deadline = Instant::now() + PATIENCE;
-        while Instant::now() < deadline {
-            if self.swarm(torrent).is_some_and(&fits) {
-                return true;
-            }
-            thread::sleep(Duration::from_millis(50));
-        }
-        false
+        until(|| self.swarm(torrent).is_some_and(&fits))
     }
 }

@@ -39,11 +39,24 @@ pub mod tracker;
 pub mod trap;
 pub mod wire;
 
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// How long a test waits for something that must happen. It is no measure of speed,
 /// only what tells a hang from a slow, busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(40);
+
+/// Asks until it is so, for what nobody tells; whether it came to that in time.
+pub fn until(mut is_so: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        if Instant::now() > deadline {
+            return false;
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    true
+}
 
 /// A door that everybody waits at until somebody opens it, once and for all.
 #[derive(Clone)]
@@ -106,6 +119,11 @@ impl Dice {
 pub fn free_port() -> u16 {
     let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     socket.local_addr().unwrap().port()
+}
+
+/// Where nobody listens.
+pub fn nobody() -> std::net::SocketAddr {
+    ([127, 0, 0, 1], free_port()).into()
 }
 
 /// `bytes` as hex digits.

@@ -1,13 +1,11 @@
 //! nginx, as most web seeds run it, in a folder of its own.
 
-use super::PATIENCE;
 use super::clients::Process;
+use super::until;
 use std::fs;
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
-use std::thread;
-use std::time::{Duration, Instant};
 
 /// The program, which is not on every user's path.
 pub const NGINX: &str = "/usr/sbin/nginx";
@@ -35,12 +33,8 @@ impl Nginx {
         let mut command = Command::new(NGINX);
         command.arg("-p").arg(home).arg("-c").arg(&path);
         let process = Process::start(&mut command, &home.join("log"));
-        let deadline = Instant::now() + PATIENCE;
-        while TcpStream::connect(address).is_err() {
-            // Nothing tells when it listens.
-            assert!(Instant::now() < deadline, "nginx: {}", process.log());
-            thread::sleep(Duration::from_millis(20));
-        }
+        let listens = until(|| TcpStream::connect(address).is_ok());
+        assert!(listens, "nginx: {}", process.log());
         Self { process }
     }
 

@@ -1,8 +1,8 @@
 //! Real proxies, as Debian has them, each in a folder of its own. They know the names of a
 //! list that nobody else on this machine knows.
 
-use super::PATIENCE;
 use super::clients::Process;
+use super::until;
 use std::fs;
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
@@ -10,7 +10,6 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
-use std::time::{Duration, Instant};
 
 /// One of the proxies that users have.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -95,17 +94,10 @@ impl RealProxy {
 
     /// Nothing tells when that begins, or ends.
     fn wait_listens(&self, listens: bool) {
-        let deadline = Instant::now() + PATIENCE;
         let (address, port) = &self.address;
-        while TcpStream::connect((address.as_str(), *port)).is_ok() != listens {
-            let log = fs::read_to_string(self.home.join("log"));
-            assert!(
-                Instant::now() < deadline,
-                "{}: {log:?}",
-                self.home.display()
-            );
-            thread::sleep(Duration::from_millis(20));
-        }
+        let done = until(|| TcpStream::connect((address.as_str(), *port)).is_ok() == listens);
+        let log = || fs::read_to_string(self.home.join("log"));
+        assert!(done, "{}: {:?}", self.home.display(), log());
     }
 
     /// The requests that squid has served, a line each.

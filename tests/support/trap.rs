@@ -9,15 +9,13 @@
 //! The kernel's packet filter (nftables) does the looking: it misses nothing, and it notes
 //! source, target and port of what is not allowed.
 
-use super::PATIENCE;
 use super::network::{Cable, FAR, Neighbour};
 use super::program::Storrent;
+use super::until;
 use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// What must be installed.
@@ -143,12 +141,8 @@ impl Trap {
     /// Waits until this was noted.
     #[track_caller]
     pub fn wait_caught(&self, packet: &str) {
-        let deadline = Instant::now() + PATIENCE;
-        while !self.caught().iter().any(|caught| caught == packet) {
-            let caught = self.caught();
-            assert!(Instant::now() < deadline, "no {packet} in {caught:#?}");
-            thread::sleep(Duration::from_millis(50));
-        }
+        let noted = until(|| self.caught().iter().any(|caught| caught == packet));
+        assert!(noted, "no {packet} in {:#?}", self.caught());
     }
 
     /// Fails if anything was noted.
