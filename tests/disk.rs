@@ -5,7 +5,6 @@ mod support;
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 use support::Gate;
 use support::content::{Spec, Torrent};
 use support::disk::{fill, small_disk};
@@ -63,11 +62,10 @@ fn a_disk_that_fills_up() {
 
 /// `storrent` may have so many files and connections open.
 fn limited(files: usize, dir: &Path, file: &Path, peer: &str) -> Outcome {
-    let mut shell = Command::new("sh");
-    shell.args(["-c", &format!("ulimit -n {files} && exec \"$0\" \"$@\"")]);
-    Storrent::under(shell)
-        .args(["--json", "--no-dht", "--no-lsd", "-p", "0"])
-        .args(["--bind", "127.0.0.1", "--peer", peer, "-d"])
+    let limit = format!("ulimit -n {files}");
+    Storrent::limited(&limit)
+        .alone()
+        .args(["--json", "--peer", peer, "-d"])
         .arg(dir)
         .arg(file)
         .run()

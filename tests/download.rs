@@ -491,20 +491,8 @@ fn a_port_that_is_taken() {
 fn quiet_is_quiet() {
     let place = Place::new(Spec::single("x", 100_000));
     let seed = Seed::of(&place.torrent).start();
-    let line = [
-        "-q",
-        "--bind",
-        "127.0.0.1",
-        "--no-dht",
-        "--no-lsd",
-        "-p",
-        "0",
-        "-d",
-    ];
-    let command = Storrent::new()
-        .args(line)
-        .arg(place.dir())
-        .peers(&[seed.addr]);
+    let command = Storrent::new().alone().args(["-q", "-d"]);
+    let command = command.arg(place.dir()).peers(&[seed.addr]);
     let end = command.arg(place.file()).run().expect(0);
     assert_eq!((end.stdout.as_str(), end.stderr.as_str()), ("", ""));
 }
@@ -514,19 +502,8 @@ fn quiet_is_quiet() {
 fn plain_lines_when_there_is_no_terminal() {
     let place = Place::new(Spec::single("x", 100_000));
     let seed = Seed::of(&place.torrent).start();
-    let line = [
-        "--bind",
-        "127.0.0.1",
-        "--no-dht",
-        "--no-lsd",
-        "-p",
-        "0",
-        "-d",
-    ];
-    let command = Storrent::new()
-        .args(line)
-        .arg(place.dir())
-        .peers(&[seed.addr]);
+    let command = Storrent::new().alone().arg("-d");
+    let command = command.arg(place.dir()).peers(&[seed.addr]);
     let end = command.arg(place.file()).run().expect(0);
     assert!(end.stderr.lines().count() >= 2, "{}", end.stderr);
     assert!(!end.stderr.contains(['\r', '\u{1b}']), "{:?}", end.stderr);

@@ -3,15 +3,14 @@
 mod support;
 
 use rustix::process::Signal;
-use std::net::SocketAddr;
 use std::process::Command;
-use support::Gate;
 use support::content::Spec;
 use support::network::isolated;
 use support::peer::Seed;
 use support::place::Place;
 use support::program::Storrent;
 use support::tracker::{FakeTracker, Reply, dead_url};
+use support::{Gate, nobody};
 
 fn spec() -> Spec {
     Spec::single("x", 500_000)
@@ -24,11 +23,6 @@ fn why(place: &Place, change: impl FnOnce(Storrent) -> Storrent) -> String {
     let line = end.stderr.lines().find(|line| line.contains("gave up"));
     let line = line.unwrap_or_else(|| panic!("{end:#?}"));
     line.split_once("--stall-timeout: ").unwrap().1.to_owned()
-}
-
-/// Nobody listens there.
-fn nobody() -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], support::free_port()))
 }
 
 #[test]

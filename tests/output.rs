@@ -104,8 +104,8 @@ fn a_terminal_that_is_stopped() {
     let tracker = FakeTracker::naming(vec![]);
     let place = place(&tracker);
     let seed = Seed::of(&place.torrent).start();
-    let download = Storrent::new().args(["--no-dht", "--no-lsd", "-p", "0", "--bind", "127.0.0.1"]);
-    let download = download.arg("-d").arg(place.dir()).arg(place.file());
+    let download = Storrent::new().alone().arg("-d");
+    let download = download.arg(place.dir()).arg(place.file());
     let run = download.peers(&[seed.addr]).stderr(terminal()).start();
     run.wait().expect(0);
     place.torrent.assert_whole(&place.dir());

@@ -39,8 +39,8 @@ fn with_threads(test: &str, threads: u32) -> Option<(Storrent, TempDir)> {
     let mut shell = Command::new("sh");
     shell.args(["-c", &become_user, "sh"]);
     let download = Storrent::under(shell)
-        .args(["--json", "--no-dht", "--no-lsd", "-p", "0"])
-        .args(["--bind", "127.0.0.1", "-d"])
+        .alone()
+        .args(["--json", "-d"])
         .arg(temp.path().join("down"));
     Some((download, temp))
 }
@@ -133,11 +133,9 @@ fn many_torrents_and_few_threads() {
 
 /// `storrent` may have so many files and connections open.
 fn with_files(limit: u32, dir: &Path) -> Storrent {
-    let mut shell = Command::new("sh");
-    shell.args(["-c", &format!("ulimit -n {limit} && exec \"$0\" \"$@\"")]);
-    Storrent::under(shell)
-        .args(["--json", "--no-dht", "--no-lsd", "-p", "0"])
-        .args(["--bind", "127.0.0.1", "-d"])
+    Storrent::limited(&format!("ulimit -n {limit}"))
+        .alone()
+        .args(["--json", "-d"])
         .arg(dir)
 }
 

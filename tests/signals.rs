@@ -25,8 +25,7 @@ const IGNORED: &str = "--ignore-signal=HUP";
 
 /// A download that finds nobody but this tracker and these peers, and shows no JSON.
 fn download(place: &Place, hangup: &str) -> Storrent {
-    let options = ["--no-dht", "--no-lsd", "-p", "0", "--bind", "127.0.0.1"];
-    let storrent = Storrent::under(started_with(hangup)).args(options);
+    let storrent = Storrent::under(started_with(hangup)).alone();
     storrent.arg("-d").arg(place.dir()).arg(place.file())
 }
 
@@ -90,22 +89,10 @@ fn other_jobs_leave_at_once() {
 fn files_that_may_not_grow() {
     let place = Place::new(Spec::single("x", 3_000_000));
     let seed = Seed::of(&place.torrent).start();
-    let mut shell = Command::new("sh");
     // In blocks of 512 or of 1024 bytes.
-    shell.args(["-c", r#"ulimit -f 1000; exec "$0" "$@""#]);
-    let options = [
-        "--no-dht",
-        "--no-lsd",
-        "-p",
-        "0",
-        "--bind",
-        "127.0.0.1",
-        "-d",
-    ];
-    let run = Storrent::under(shell)
-        .args(options)
-        .arg(place.dir())
-        .arg(place.file());
-    let end = run.peers(&[seed.addr]).run().expect(1);
+    let run = Storrent::limited("ulimit -f 1000").alone();
+    let run = run.peers(&[seed.addr]);
+    let run = run.arg("-d").arg(place.dir()).arg(place.file());
+    let end = run.run().expect(1);
     assert!(end.stderr.contains("ulimit -f"), "{end:#?}");
 }

@@ -40,6 +40,13 @@ impl Storrent {
         Self::of(starter)
     }
 
+    /// The same, started by a shell after it did `limit`.
+    pub fn limited(limit: &str) -> Self {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("{limit} && exec \"$0\" \"$@\"")]);
+        Self::under(shell)
+    }
+
     fn of(mut command: Command) -> Self {
         // A proxy of the machine's would sit between the program and loopback.
         for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"] {
@@ -56,24 +63,21 @@ impl Storrent {
     /// A download into `dir` that finds nobody but those it is told of, and tells its
     /// events.
     pub fn download(dir: &Path) -> Self {
-        Self::new().network().arg("-d").arg(dir)
+        Self::new().arg("--json").alone().arg("-d").arg(dir)
     }
 
     /// `storrent seed` of what lies in `dir`, likewise.
     pub fn seed(dir: &Path) -> Self {
-        Self::new().arg("seed").network().arg("-d").arg(dir)
+        Self::new()
+            .args(["seed", "--json"])
+            .alone()
+            .arg("-d")
+            .arg(dir)
     }
 
-    fn network(self) -> Self {
-        self.args([
-            "--json",
-            "--no-dht",
-            "--no-lsd",
-            "-p",
-            "0",
-            "--bind",
-            "127.0.0.1",
-        ])
+    /// It stays on loopback, and looks for nobody by the DHT or on the local network.
+    pub fn alone(self) -> Self {
+        self.args(["--no-dht", "--no-lsd", "-p", "0", "--bind", "127.0.0.1"])
     }
 
     /// Adds an argument.
