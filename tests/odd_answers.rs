@@ -103,24 +103,26 @@ fn answer(
     stream.write_all(&[begin.as_bytes(), &line, end.as_bytes(), body].concat())
 }
 
+/// Downloads, sooner than a server would be asked again after its usual 30 s.
+#[track_caller]
+fn assert_fetched(place: &Place, what: &str) {
+    let end = place.download().args(["--stall-timeout", "20"]).run();
+    assert_eq!(end.code, Some(0), "{what}: {}", end.stderr);
+    place.torrent.assert_whole(&place.dir());
+}
+
 #[test]
 fn of_trackers() {
     for oddity in ODDITIES {
-        let place = Place::new(Spec::single("x", 50_000));
-        let addr = Seed::of(&place.torrent).start().addr;
+        let addr = Seed::of(&Spec::single("x", 50_000).build()).start().addr;
         let port = addr.port().to_be_bytes();
         let peers = [127, 0, 0, 1, port[0], port[1]];
         let body = dict([("interval", 1800.into()), ("peers", peers[..].into())]).encode();
         let body = [&body[..], b"\n<!-- made in 3 ms -->"].concat();
         let web =
             HttpServer::start(move |request, stream| answer(oddity, request, stream, &body, None));
-        let torrent = Spec::single("x", 50_000)
-            .tracker(&web.url("/announce"))
-            .build();
-        let command = Storrent::download(&place.dir()).arg(torrent.save(place.temp.path()));
-        let end = command.args(["--stall-timeout", "20"]).run();
-        assert_eq!(end.code, Some(0), "{oddity:?}: {}", end.stderr);
-        torrent.assert_whole(&place.dir());
+        let place = Place::new(Spec::single("x", 50_000).tracker(&web.url("/announce")));
+        assert_fetched(&place, &format!("{oddity:?}"));
     }
 }
 
@@ -129,20 +131,11 @@ fn of_web_seeds() {
     for oddity in ODDITIES {
         let file = Spec::single("x", 50_000).build();
         let web = HttpServer::start(move |request, stream| {
-            let (first, last) = request.range().unwrap_or((0, file.data.len() - 1));
-            let range = format!("Content-Range: bytes {first}-{last}/{}", file.data.len());
-            answer(
-                oddity,
-                request,
-                stream,
-                &file.data[first..=last],
-                Some(range),
-            )
+            let (part, range) = request.part(&file.data);
+            answer(oddity, request, stream, part, Some(range))
         });
         let place = Place::new(Spec::single("x", 50_000).webseed(&web.url("/x")));
-        let end = place.download().args(["--stall-timeout", "20"]).run();
-        assert_eq!(end.code, Some(0), "{oddity:?}: {}", end.stderr);
-        place.torrent.assert_whole(&place.dir());
+        assert_fetched(&place, &format!("{oddity:?}"));
     }
 }
 
@@ -167,23 +160,12 @@ fn a_web_seed_with_a_file_that_is_packed() {
     let spec = || Spec::single("x.gz", 50_000);
     let file = spec().build();
     let web = HttpServer::start(move |request, stream| {
-        let (first, last) = request.range().unwrap_or((0, file.data.len() - 1));
-        let range = format!("Content-Range: bytes {first}-{last}/{}", file.data.len());
+        let (part, range) = request.part(&file.data);
         let lines = [&*range, "Content-Encoding: x-gzip"];
-        respond_with(
-            stream,
-            "206 Partial Content",
-            &lines,
-            &file.data[first..=last],
-        )
+        respond_with(stream, "206 Partial Content", &lines, part)
     });
     let place = Place::new(spec().webseed(&web.url("/x.gz")));
-    place
-        .download()
-        .args(["--stall-timeout", "20"])
-        .run()
-        .expect(0);
-    place.torrent.assert_whole(&place.dir());
+    assert_fetched(&place, "a packed file");
 }
 
 /// A server that is busy for a second is asked again after that second, not after 30.
@@ -204,11 +186,6 @@ fn a_web_seed_says_when_to_come_back() {
                 },
             );
         let place = Place::new(Spec::single("x", 50_000).webseed(&web.url("/x")));
-        place
-            .download()
-            .args(["--stall-timeout", "20"])
-            .run()
-            .expect(0);
-        place.torrent.assert_whole(&place.dir());
+        assert_fetched(&place, seconds);
     }
 }

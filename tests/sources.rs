@@ -6,7 +6,7 @@ use crossbeam_channel::{Receiver, unbounded};
 use rustix::process::Signal;
 use std::fs;
 use support::content::{Spec, tree};
-use support::http::{HttpServer, respond, respond_with};
+use support::http::{HttpServer, redirect, respond};
 use support::peer::{FakePeer, Seed};
 use support::place::Place;
 use support::program::Storrent;
@@ -33,11 +33,7 @@ fn from_a_url() {
         place.torrent.metainfo.clone(),
     );
     let web = HttpServer::start(move |request, stream| match request.target.as_str() {
-        "/moved" => {
-            use std::io::Write;
-            let head = b"HTTP/1.1 302 Found\r\nLocation: /x.torrent\r\nContent-Length: 0\r\n";
-            stream.write_all(&[head, &b"Connection: close\r\n\r\n"[..]].concat())
-        }
+        "/moved" => redirect(stream, "/x.torrent"),
         "/x.torrent" => respond(stream, "200 OK", &file),
         _ => respond(stream, "404 Not Found", b"no such page"),
     });
@@ -289,8 +285,7 @@ fn a_link_that_comes_later_adds_what_it_names() {
         let gate = gate.clone();
         move |_, stream| {
             gate.wait();
-            let to = format!("Location: {link}");
-            respond_with(stream, "302 Found", &[&to], b"")
+            redirect(stream, &link)
         }
     });
     let command = Storrent::download(&lonely.dir())

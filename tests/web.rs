@@ -11,7 +11,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
 use support::content::{Spec, Torrent};
-use support::http::{HttpServer, Request, respond, respond_part, respond_with};
+use support::http::{HttpServer, Request, redirect, respond, respond_part};
 use support::place::Place;
 use support::program::{Outcome, Storrent};
 
@@ -46,9 +46,7 @@ fn watched(
 
 /// A server that sends everybody there.
 fn redirecting(to: String) -> HttpServer {
-    HttpServer::start(move |_, stream| {
-        respond_with(stream, "302 Found", &[&format!("Location: {to}")], b"")
-    })
+    HttpServer::start(move |_, stream| redirect(stream, &to))
 }
 
 /// What it warned of, but for that it gave up.
@@ -272,7 +270,7 @@ fn passwords_stay_with_their_server() {
             "/" => "/again",
             _ => &to,
         };
-        respond_with(stream, "302 Found", &[&format!("Location: {to}")], b"")
+        redirect(stream, to)
     });
     Storrent::new()
         .arg("show")
@@ -294,12 +292,7 @@ fn passwords_stay_with_their_server() {
 fn nothing_printed_has_a_password_or_a_key() {
     let torrent = Spec::single("x", SIZE).build();
     let bad = HttpServer::start(|request, stream| match request.target.contains("turn") {
-        true => respond_with(
-            stream,
-            "302 Found",
-            &["Location: ftp://CANARY@h/CANARY"],
-            b"",
-        ),
+        true => redirect(stream, "ftp://CANARY@h/CANARY"),
         false => respond(stream, "404 Not Found", b""),
     });
     let secret = |server: &HttpServer, path: &str| {
@@ -346,7 +339,7 @@ fn nothing_printed_has_a_password_or_a_key() {
     ] {
         let dir = tempfile::tempdir().unwrap();
         let end = Storrent::new()
-            .args(["--no-dht", "--no-lsd", "--bind", "127.0.0.1", "-p", "0"])
+            .alone()
             .args(["--stall-timeout", "1", "-t", &tracker, "-d"])
             .arg(dir.path())
             .args(form)

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use support::Gate;
 use support::bencode::Value;
 use support::content::{Spec, Torrent};
-use support::http::{HttpServer, Request, file_at, respond, respond_part, respond_with};
+use support::http::{HttpServer, Request, file_at, redirect, respond, respond_part, respond_with};
 use support::network::{OURS, THEIRS, TRACKER, isolated};
 use support::nginx::{NGINX, Nginx};
 use support::peer::Seed;
@@ -225,7 +225,7 @@ const BAD: [(&str, Script); 17] = [
         respond_with(stream, "301 Moved", &[&location], b"")
     }),
     ("a redirect to a file", |_, _, stream, _| {
-        respond_with(stream, "302 Found", &["Location: file:///etc/passwd"], b"")
+        redirect(stream, "file:///etc/passwd")
     }),
     ("headers without end", |_, _, stream, _| {
         stream.write_all(b"HTTP/1.1 206 P\r\n")?;

@@ -31,6 +31,13 @@ impl Request {
             .split_once('-')?;
         Some((first.parse().ok()?, last.parse().ok()?))
     }
+
+    /// What is asked for of `file`, which must have it, and the header line that says so.
+    pub fn part<'a>(&self, file: &'a [u8]) -> (&'a [u8], String) {
+        let (first, last) = self.range().unwrap_or((0, file.len() - 1));
+        let range = format!("Content-Range: bytes {first}-{last}/{}", file.len());
+        (&file[first..=last], range)
+    }
 }
 
 /// A server on loopback; lives as long as the test's process.
@@ -102,12 +109,16 @@ pub fn respond_part(stream: &mut TcpStream, request: &Request, file: &[u8]) -> i
     match request.range() {
         None => respond(stream, "200 OK", file),
         Some((first, last)) if first <= last && last < file.len() => {
-            let (part, total) = (&file[first..=last], file.len());
-            let range = format!("Content-Range: bytes {first}-{last}/{total}");
+            let (part, range) = request.part(file);
             respond_with(stream, "206 Partial Content", &[&range], part)
         }
         Some(_) => respond(stream, "416 Range Not Satisfiable", b""),
     }
+}
+
+/// Sends whoever asks to `to`.
+pub fn redirect(stream: &mut TcpStream, to: &str) -> io::Result<()> {
+    respond_with(stream, "302 Found", &[&format!("Location: {to}")], b"")
 }
 
 /// Writes a whole answer with these header lines.
