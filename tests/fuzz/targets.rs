@@ -110,10 +110,9 @@ fn paths_are_safe(metainfo: &Metainfo) {
 /// What stands in an extended message, and what we would say.
 fn extension(data: &[u8]) {
     let _ = extension::decode(data);
-    if let Some(message) = metadata::Message::decode(data)
-        && let metadata::Message::Data(_, bytes) = message
-    {
-        assert!(bytes.len() <= metadata::PIECE_LEN.max(data.len()));
+    if let Some(message) = metadata::Message::decode(data) {
+        let again = message.encode(data.len());
+        assert_eq!(metadata::Message::decode(&again), Some(message));
     }
     let peers = pex::decode(data);
     assert!(peers.len() <= 2 * pex::MAX_TAKEN);

@@ -1,11 +1,11 @@
 //! Killed at any moment: nothing that was stored is fetched again, and what is complete is right.
 
+use super::support::Dice;
 use super::support::content::Spec;
 use super::support::peer::Seed;
 use super::support::place::Place;
 use super::support::program::Storrent;
 use super::support::wire::Note;
-use super::support::{Dice, Gate};
 use super::{served, until};
 use rustix::process::Signal;
 use std::fs;
@@ -67,9 +67,7 @@ fn nobody_pays_for_what_an_earlier_run_left() {
         file.write_at(&bytes[at..=at], at as u64).unwrap();
     }
     drop(file);
-    let gate = Gate::new();
-    gate.open();
-    let seed = Seed::of(&place.torrent).hold(&gate).start();
+    let seed = Seed::of(&place.torrent).start();
     let end = place
         .download()
         .arg("-v")
