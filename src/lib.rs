@@ -147,9 +147,9 @@
 //! | [`door::http`] | the HTTP client: [its connections](door::http::wire), [through a proxy](door::tunnel::lead) or not; [how near a server may be](door::http::rules); [the look-up of names](door::http::resolve); [odd answers](door::http::head) |
 //! | [`threads`] | starts threads, and says when one dies |
 //! | [`webseed`] | the thread of one web server that has the files: [what to ask for](webseed::backlog), [a request](webseed::request), [what an answer is worth](webseed::answer) |
-//! | [`storage`] | the files of a torrent: where a byte is, and that none is outside the folder |
+//! | [`storage`] | the files of a torrent: where a byte is, whose the files there are, and that none is outside the folder |
 //! | [`checker`] | reads pieces back and hashes them |
-//! | [`resume`] | the record beside an incomplete download |
+//! | [`resume`] | what of [the record beside an incomplete download](storage::record) is believed |
 //!
 //! **Decisions**: state machines. No I/O, no thread, no clock: events and the time go in,
 //! actions come out. The random numbers are seeded, so the same input gives the same output.
@@ -166,6 +166,7 @@
 //! | [`torrent::blame`], [`torrent::rate`] | who sent false data; how fast lately |
 //! | [`peer::session`], [`pipeline`] | one conversation; how many requests to have out |
 //! | [`peer::learner`] | a conversation before the metadata is known |
+//! | [`peer::patience`], [`peer::error`] | how long to wait for a peer; why a connection ends |
 //!
 //! **Formats**: bytes to values and back. Pure functions; whatever comes in is hostile.
 //!
@@ -204,8 +205,8 @@
 //! memory is allocated for it; an index is checked once, where it comes in, and becomes a
 //! [`layout::PieceIndex`] or [`layout::Block`], which can be made nowhere else. What breaks
 //! a rule ends that file, that answer or that connection, with an error that says why; it
-//! never ends the program. `unsafe` code is denied, but for one function in [`sha1_lanes`]
-//! and one call of the system in [`peer::socket`].
+//! never ends the program. `unsafe` code is denied, but for two calls in [`sha1_lanes`]
+//! and one of the system in [`peer::socket`].
 
 // The documentation is for people who read the source: it shows private items, too.
 #![allow(rustdoc::private_intra_doc_links)]
