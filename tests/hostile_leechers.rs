@@ -28,10 +28,9 @@ const CALLERS: &[(&str, Caller)] = &[
             .map(|i| (i * 31 + i / 7) as u8 | 0x40)
             .collect();
         stranger.send_raw(&noise)?;
-        match stranger.recv() {
-            // Hung up, or an answer that only an encrypted peer would understand.
-            Err(_) | Ok(_) => Ok(()),
-        }
+        // Hung up, or an answer that only an encrypted peer would understand.
+        let _ = stranger.recv();
+        Ok(())
     }),
     ("out of range", |seed, torrent| {
         let last = torrent.pieces() as u32 - 1;
