@@ -1,8 +1,9 @@
 //! The checker's thread: what main asks of it, what it answers, and what it must remember.
 //!
 //! It looks after one torrent's files. Under load pieces queue up and are hashed many at a
-//! time; else a piece waits up to [`GATHER`] for others. When only the checker keeps the
-//! download from its end, main says [`CheckRequest::Hurry`], and it waits no longer.
+//! time; else a piece waits up to [`GATHER`] for others. When somebody waits for the verdict,
+//! the user at the end of the download or a peer that lacks the piece, main says
+//! [`CheckRequest::Hurry`], and it waits no longer.
 //!
 //! The thread also looks whether the files are still those that it read ([`super::seen`]),
 //! and writes the record ([`crate::resume`]): both may wait for the disk, and main must not.
@@ -23,8 +24,8 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// How long finished pieces wait for others to be hashed together with. A full batch costs
-/// less than half, and nobody minds so short a delay: but see [`CheckRequest::Hurry`].
+/// How long finished pieces wait for others to be hashed together with: a full batch costs
+/// less than half. Where somebody minds the delay, main says [`CheckRequest::Hurry`].
 const GATHER: Duration = Duration::from_millis(150);
 
 /// After so long without a request a checker's thread ends: others may need it more, and
@@ -41,7 +42,7 @@ pub enum CheckRequest {
     Pieces(Vec<PieceIndex>),
     /// The SHA-1 of each block of this piece.
     Blocks(PieceIndex),
-    /// No more pieces will come for now: don't wait for a fuller batch.
+    /// Somebody waits for the verdicts: don't wait for a fuller batch.
     Hurry,
     /// Whether all files are where and as they were left, of the pieces that we have. If so,
     /// and these are all, the record goes.

@@ -51,7 +51,7 @@ impl Engine<'_> {
                 Action::Send(key, command) => self.send(key, Order::Do(command)),
                 Action::HangUp(key) => self.hang_up(key),
                 Action::Verify(pieces) => {
-                    let hurry = running.torrent.waits_for_checker();
+                    let hurry = running.torrent.awaits_verdicts();
                     self.check(id, CheckRequest::Pieces(pieces));
                     if hurry {
                         self.check(id, CheckRequest::Hurry);

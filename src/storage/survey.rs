@@ -129,7 +129,7 @@ impl Storage {
     }
 
     /// The runs of the torrent's bytes that were written, in order, the files being as in
-    /// `survey`: see [`Files::written`].
+    /// `survey`: see [`Files::written`](super::Files::written).
     ///
     /// # Errors
     /// [`StorageError`], if the system refuses.

@@ -326,6 +326,13 @@ impl Torrent {
         self.unchecked > 0 && self.unchecked >= self.picker.missing() as usize
     }
 
+    /// Whether somebody waits for the next verdict: we, with all that is missing stored; or a
+    /// peer that lacks pieces, as it hears of ours only when they are verified.
+    pub fn awaits_verdicts(&self) -> bool {
+        let lacks = |peer: &Peer| peer.welcome && peer.web.is_none() && !peer.have.is_full();
+        self.waits_for_checker() || self.peers.values().any(lacks)
+    }
+
     /// Bytes of the wanted files that are verified.
     pub fn have_bytes(&self) -> u64 {
         self.have_bytes

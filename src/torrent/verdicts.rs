@@ -70,7 +70,7 @@ impl Torrent {
         }
     }
 
-    /// The SHA-1 of each block of `piece`, bad or good: see [`blame`].
+    /// The SHA-1 of each block of `piece`, bad or good: see [`blame`](super::blame).
     pub fn on_block_hashes(
         &mut self,
         piece: PieceIndex,

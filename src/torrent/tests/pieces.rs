@@ -142,6 +142,26 @@ fn what_an_earlier_run_stored_is_kept_and_nobodys() {
     assert!(rig.banned(1));
 }
 
+/// From seeds alone, pieces may wait to be hashed many at a time; a leech waits for the news,
+/// and a seed that shows its pieces one by one (BEP 16) for the news from the leech.
+#[test]
+fn verdicts_are_awaited_by_those_who_lack_pieces() {
+    let mut rig = Rig::new(3, |_| {});
+    rig.torrent.start(rig.now);
+    rig.join_seed(1);
+    let work = rig.want(1, 8);
+    rig.store(1, &work);
+    assert!(!rig.torrent.awaits_verdicts());
+    rig.join(2, Bitfield::none(3));
+    assert!(rig.torrent.awaits_verdicts());
+    rig.event(2, PeerEvent::Closed("the peer hung up".into()));
+    assert!(!rig.torrent.awaits_verdicts());
+    let work = rig.want(1, 4);
+    rig.store(1, &work);
+    rig.verdict(0, true);
+    assert!(rig.torrent.awaits_verdicts(), "nothing else is missing");
+}
+
 /// The folder is removed under the download: nobody is banned, what is lost is fetched again.
 #[test]
 fn files_that_were_moved_are_nobodys_fault() {
