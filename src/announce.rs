@@ -18,7 +18,7 @@
 
 mod error;
 
-pub use error::{TrackerError, Trouble};
+pub(crate) use error::{TrackerError, Trouble};
 
 use crate::bencode::{self, Raw};
 use crate::types::{InfoHash, PeerId};
@@ -31,7 +31,7 @@ use std::time::Duration;
 pub const MAX_PEERS: usize = 2_000;
 
 /// When to announce again if the tracker does not say so.
-pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(30 * 60);
+pub(crate) const DEFAULT_INTERVAL: Duration = Duration::from_secs(30 * 60);
 
 /// The shortest interval that we obey: no tracker wants to be asked more often.
 pub const SHORTEST_INTERVAL: Duration = Duration::from_secs(60);
@@ -231,7 +231,7 @@ impl AnnounceReply {
 
 /// The time that a tracker asked for, in seconds, within our bounds; `None` if it
 /// asked for nothing.
-pub fn interval(seconds: i64) -> Option<Duration> {
+pub(crate) fn interval(seconds: i64) -> Option<Duration> {
     let seconds = u64::try_from(seconds).ok().filter(|&seconds| seconds > 0)?;
     Some(Duration::from_secs(seconds).clamp(SHORTEST_INTERVAL, LONGEST_INTERVAL))
 }
@@ -251,7 +251,7 @@ fn peer_of_dict(peer: Raw) -> Option<SocketAddr> {
 }
 
 /// An address of 4 or 16 bytes, IPv4 in IPv6 unmapped; `None` for any other length.
-pub fn raw_ip(bytes: &[u8]) -> Option<IpAddr> {
+pub(crate) fn raw_ip(bytes: &[u8]) -> Option<IpAddr> {
     if let Ok(v4) = <[u8; 4]>::try_from(bytes) {
         return Some(v4.into());
     }
@@ -261,7 +261,7 @@ pub fn raw_ip(bytes: &[u8]) -> Option<IpAddr> {
 
 /// Takes IPv4 peers of 6 bytes each: address, then port, both big-endian (BEP 23).
 /// Bytes left over at the end are passed over.
-pub fn take_compact_v4(compact: &[u8], peers: &mut Vec<SocketAddr>) {
+pub(crate) fn take_compact_v4(compact: &[u8], peers: &mut Vec<SocketAddr>) {
     let (entries, _ragged) = compact.as_chunks::<6>();
     let addresses = entries.iter().map(|&[a, b, c, d, high, low]| {
         let port = u16::from_be_bytes([high, low]);
@@ -272,7 +272,7 @@ pub fn take_compact_v4(compact: &[u8], peers: &mut Vec<SocketAddr>) {
 
 /// Takes IPv6 peers of 18 bytes each: address, then port, both big-endian (BEP 7).
 /// Bytes left over at the end are passed over.
-pub fn take_compact_v6(compact: &[u8], peers: &mut Vec<SocketAddr>) {
+pub(crate) fn take_compact_v6(compact: &[u8], peers: &mut Vec<SocketAddr>) {
     let (entries, _ragged) = compact.as_chunks::<18>();
     let addresses = entries.iter().map(|entry| {
         let [ip @ .., high, low] = entry;
@@ -301,7 +301,7 @@ pub fn usable(address: SocketAddr) -> Option<SocketAddr> {
 }
 
 /// A tracker's words as one short line without control characters.
-pub fn message(words: &[u8]) -> String {
+pub(crate) fn message(words: &[u8]) -> String {
     String::from_utf8_lossy(words)
         .trim()
         .chars()

@@ -22,7 +22,7 @@
 
 mod summary;
 
-pub use summary::TrackerSummary;
+pub(crate) use summary::TrackerSummary;
 
 use crate::announce::{AnnounceEvent, AnnounceReply, SHORTEST_INTERVAL, TrackerError};
 use std::error::Error;
@@ -35,7 +35,7 @@ pub struct TrackerIndex(pub u32);
 
 /// The most trackers of one torrent that are used: each costs a thread, and a hostile
 /// torrent could name a million.
-pub const MAX_TRACKERS: usize = 100;
+pub(crate) const MAX_TRACKERS: usize = 100;
 
 /// How long to leave a tracker alone that failed once, twice, ...; the last one stays.
 const BACK_OFF: [Duration; 4] = [
@@ -87,7 +87,7 @@ struct Tracker {
 
 /// The trackers of one torrent.
 #[derive(Debug)]
-pub struct Announcer {
+pub(crate) struct Announcer {
     /// By [`TrackerIndex`].
     trackers: Vec<Tracker>,
     /// The order in which a private torrent tries them.
@@ -108,7 +108,7 @@ impl Announcer {
     /// Takes the tiers of a torrent. Empty and doubled URLs are passed over, those of
     /// browsers' trackers, and all beyond [`MAX_TRACKERS`]; each tier is shuffled, as BEP 12
     /// asks, to share the load among its trackers.
-    pub fn new(
+    pub(crate) fn new(
         tiers: Vec<Vec<String>>,
         private: bool,
         rng: &mut fastrand::Rng,
@@ -131,7 +131,7 @@ impl Announcer {
     /// From now on these are the torrent's trackers, taken as in [`Announcer::new`]; those
     /// that it has already go on as they were. Returns whether it no longer names one that
     /// it named before; if that tracker knows us, it is told `stopped`.
-    pub fn set_trackers(
+    pub(crate) fn set_trackers(
         &mut self,
         tiers: Vec<Vec<String>>,
         rng: &mut fastrand::Rng,
@@ -174,19 +174,19 @@ impl Announcer {
     }
 
     /// The trackers and their URLs.
-    pub fn trackers(&self) -> impl Iterator<Item = (TrackerIndex, &str)> {
+    pub(crate) fn trackers(&self) -> impl Iterator<Item = (TrackerIndex, &str)> {
         (0..)
             .map(TrackerIndex)
             .zip(self.trackers.iter().map(|tracker| tracker.url.as_str()))
     }
 
     /// How many trackers were named that serve only browsers, and are never asked.
-    pub fn skipped(&self) -> usize {
+    pub(crate) fn skipped(&self) -> usize {
         self.skipped
     }
 
     /// We join the swarm; `complete`: as a seed. Trackers are told from now on.
-    pub fn start(&mut self, complete: bool, now: Instant) {
+    pub(crate) fn start(&mut self, complete: bool, now: Instant) {
         self.phase = Phase::Running;
         self.joined_complete = complete;
         for tracker in &mut self.trackers {
@@ -195,18 +195,18 @@ impl Announcer {
     }
 
     /// It turns out now whether we joined as a seed.
-    pub fn set_joined_complete(&mut self, complete: bool) {
+    pub(crate) fn set_joined_complete(&mut self, complete: bool) {
         self.joined_complete = complete;
     }
 
     /// The torrent turns out to be private: from now on one tracker at a time is told.
-    pub fn set_private(&mut self) {
+    pub(crate) fn set_private(&mut self) {
         self.private = true;
     }
 
     /// The download is complete. Each tracker that has heard, or will hear, that we
     /// joined is told once; nobody is if we joined as a seed.
-    pub fn complete(&mut self, now: Instant) {
+    pub(crate) fn complete(&mut self, now: Instant) {
         if self.joined_complete {
             return;
         }
@@ -220,18 +220,18 @@ impl Announcer {
     }
 
     /// We leave: from now on [`Announcer::due`] lists who is to hear `stopped`.
-    pub fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         self.phase = Phase::Stopping;
     }
 
     /// Whether everybody who has to hear that we left has heard it, or has failed to.
-    pub fn has_left(&self) -> bool {
+    pub(crate) fn has_left(&self) -> bool {
         self.trackers.iter().all(|tracker| !tracker.joined)
     }
 
     /// Whether a tracker is just being told that we join, so that it may have to hear
     /// that we left.
-    pub fn is_joining(&self) -> bool {
+    pub(crate) fn is_joining(&self) -> bool {
         let started = Some(AnnounceEvent::Started);
         self.trackers
             .iter()
@@ -240,7 +240,7 @@ impl Announcer {
 
     /// Whether we have no peers and want some: then trackers are asked before their
     /// interval is over, a minute after the last time, then two, four, ...
-    pub fn set_hungry(&mut self, hungry: bool) {
+    pub(crate) fn set_hungry(&mut self, hungry: bool) {
         self.hungry = hungry;
         if !hungry {
             for tracker in &mut self.trackers {
@@ -253,7 +253,7 @@ impl Announcer {
     ///
     /// True if a private torrent changed its tracker: BEP 27 wants its peers dropped,
     /// as they came from the other one.
-    pub fn on_outcome(
+    pub(crate) fn on_outcome(
         &mut self,
         index: TrackerIndex,
         result: &Result<AnnounceReply, TrackerError>,
@@ -288,7 +288,7 @@ impl Announcer {
 
     /// What to send now. Each announce listed counts as sent: its outcome must come
     /// back by [`Announcer::on_outcome`] before this tracker is listed again.
-    pub fn due(&mut self, now: Instant) -> Vec<(TrackerIndex, AnnounceEvent)> {
+    pub(crate) fn due(&mut self, now: Instant) -> Vec<(TrackerIndex, AnnounceEvent)> {
         let mut due = Vec::new();
         for index in self.on_turn(now) {
             let tracker = &mut self.trackers[index];
@@ -301,15 +301,6 @@ impl Announcer {
             }
         }
         due
-    }
-
-    /// When to call [`Announcer::due`] again if nothing happens before; `None`: not.
-    pub fn next_wakeup(&self, now: Instant) -> Option<Instant> {
-        self.on_turn(now)
-            .into_iter()
-            .filter_map(|index| self.trackers[index].next(self.phase, self.hungry, now))
-            .map(|(_, when)| when)
-            .min()
     }
 
     /// The trackers that may be told something: all, but for a private torrent that
@@ -333,12 +324,12 @@ impl Announcer {
     }
 
     /// How the trackers do, for the user; those that can never be asked don't count.
-    pub fn summary(&self) -> TrackerSummary {
+    pub(crate) fn summary(&self) -> TrackerSummary {
         self.usable().map(|tracker| tracker.outcome).collect()
     }
 
     /// Why the last announces failed: a sentence for each tracker that did.
-    pub fn last_errors(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn last_errors(&self) -> impl Iterator<Item = &str> {
         self.usable()
             .filter_map(|tracker| tracker.last_error.as_deref())
     }

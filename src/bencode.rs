@@ -44,11 +44,11 @@ use std::ops::Range;
 pub const FILE_DEPTH: usize = 32;
 
 /// How deep a tracker's reply or a peer's message may nest: their own need is 3.
-pub const MESSAGE_DEPTH: usize = 8;
+pub(crate) const MESSAGE_DEPTH: usize = 8;
 
 /// The most values and keys in one piece of bencode, as in libtorrent. A torrent of
 /// 100,000 files has about a million.
-pub const MAX_TOKENS: usize = 3_000_000;
+pub(crate) const MAX_TOKENS: usize = 3_000_000;
 
 /// The most characters of one number, sign included. The notation knows no limit,
 /// but nobody has a use for more than 64 bits, which are 20.
@@ -137,7 +137,10 @@ pub fn scan(bytes: &[u8], max_depth: usize) -> Result<Raw<'_>, BencodeError> {
 ///
 /// # Errors
 /// As for [`scan`].
-pub fn scan_prefix(bytes: &[u8], max_depth: usize) -> Result<(Raw<'_>, &[u8]), BencodeError> {
+pub(crate) fn scan_prefix(
+    bytes: &[u8],
+    max_depth: usize,
+) -> Result<(Raw<'_>, &[u8]), BencodeError> {
     let end = value_end(bytes, max_depth, OneOfEach::Nowhere)?;
     let (value, rest) = bytes.split_at(end);
     Ok((Raw(value), rest))
@@ -147,7 +150,7 @@ pub fn scan_prefix(bytes: &[u8], max_depth: usize) -> Result<(Raw<'_>, &[u8]), B
 ///
 /// # Errors
 /// As for [`scan`], and [`Problem::DoubledKey`].
-pub fn scan_torrent(bytes: &[u8]) -> Result<Raw<'_>, BencodeError> {
+pub(crate) fn scan_torrent(bytes: &[u8]) -> Result<Raw<'_>, BencodeError> {
     let end = value_end(bytes, FILE_DEPTH, OneOfEach::Within(b"info"))?;
     Ok(Raw(&bytes[..end]))
 }
@@ -156,7 +159,7 @@ pub fn scan_torrent(bytes: &[u8]) -> Result<Raw<'_>, BencodeError> {
 ///
 /// # Errors
 /// As for [`scan`], [`Problem::DoubledKey`] and [`Problem::LeftOver`].
-pub fn scan_exact(bytes: &[u8], max_depth: usize) -> Result<Raw<'_>, BencodeError> {
+pub(crate) fn scan_exact(bytes: &[u8], max_depth: usize) -> Result<Raw<'_>, BencodeError> {
     match value_end(bytes, max_depth, OneOfEach::Everywhere)? {
         end if end == bytes.len() => Ok(Raw(bytes)),
         end => Err(Problem::LeftOver.at(end)),
@@ -171,7 +174,10 @@ pub fn scan_exact(bytes: &[u8], max_depth: usize) -> Result<Raw<'_>, BencodeErro
 ///
 /// # Errors
 /// [`BencodeError`], if the bytes are not sound or make no `T`.
-pub fn decode<T: DeserializeOwned>(bytes: &[u8], max_depth: usize) -> Result<T, BencodeError> {
+pub(crate) fn decode<T: DeserializeOwned>(
+    bytes: &[u8],
+    max_depth: usize,
+) -> Result<T, BencodeError> {
     scan_exact(bytes, max_depth)?;
     serde_bencode::from_bytes(bytes).map_err(BencodeError::Unexpected)
 }

@@ -17,7 +17,7 @@
 mod seen;
 mod thread;
 
-pub use thread::{CheckReport, CheckRequest, Desk, Notes, PURPOSE, spawn};
+pub(crate) use thread::{CheckReport, CheckRequest, Desk, Notes, PURPOSE, spawn};
 
 use crate::bitfield::Bitfield;
 use crate::layout::{BLOCK_LEN, PieceIndex};
@@ -31,7 +31,7 @@ use std::time::Duration;
 
 /// Bytes read at a time of each piece that is being hashed. Less costs system calls,
 /// more falls out of the processor's cache between the reading and the hashing.
-pub const BUFFER_LEN: usize = 32 * 1024;
+pub(crate) const BUFFER_LEN: usize = 32 * 1024;
 
 /// How long to wait before another try where the process has too many files open.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -45,7 +45,7 @@ const PAUSES: u32 = 50;
 const AHEAD_LEN: u32 = 4 << 20;
 
 /// Hashes pieces of one torrent; one for each thread that does.
-pub struct Checker<H> {
+pub(crate) struct Checker<H> {
     storage: Arc<Storage>,
     /// The hash that a piece must have.
     expected: H,
@@ -68,7 +68,7 @@ struct Lane {
 
 impl<H: Fn(PieceIndex) -> PieceHash> Checker<H> {
     /// For a torrent's data.
-    pub fn new(storage: &Arc<Storage>, expected: H) -> Self {
+    pub(crate) fn new(storage: &Arc<Storage>, expected: H) -> Self {
         Self {
             storage: Arc::clone(storage),
             expected,
@@ -89,7 +89,7 @@ impl<H: Fn(PieceIndex) -> PieceHash> Checker<H> {
     ///
     /// # Errors
     /// [`StorageError`], if something is there but cannot be read.
-    pub fn check(
+    pub(crate) fn check(
         &mut self,
         pieces: &[PieceIndex],
         verdict: &mut impl FnMut(PieceIndex, bool),
@@ -128,7 +128,7 @@ impl<H: Fn(PieceIndex) -> PieceHash> Checker<H> {
     ///
     /// # Errors
     /// As for `check`.
-    pub fn check_sparse(
+    pub(crate) fn check_sparse(
         &mut self,
         pieces: &[PieceIndex],
         verdict: &mut impl FnMut(PieceIndex, bool),
@@ -152,7 +152,7 @@ impl<H: Fn(PieceIndex) -> PieceHash> Checker<H> {
     ///
     /// # Errors
     /// As for [`check`](Self::check).
-    pub fn hash_blocks(&mut self, piece: PieceIndex) -> Result<Vec<[u8; 20]>, StorageError> {
+    pub(crate) fn hash_blocks(&mut self, piece: PieceIndex) -> Result<Vec<[u8; 20]>, StorageError> {
         let start = self.storage.layout().piece_start(piece);
         let len = self.storage.layout().piece_len(piece);
         let mut hashes = Vec::new();
@@ -241,7 +241,7 @@ fn is_there(read: Result<(), StorageError>) -> Result<bool, StorageError> {
 ///
 /// # Errors
 /// [`StorageError`], if something is there but cannot be read.
-pub fn check_all(
+pub(crate) fn check_all(
     storage: &Arc<Storage>,
     expected: &(dyn Fn(PieceIndex) -> PieceHash + Sync),
     candidates: &Bitfield,

@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// How often the choice is made anew.
-pub const ROUND: Duration = Duration::from_secs(10);
+pub(crate) const ROUND: Duration = Duration::from_secs(10);
 
 /// Rounds that an optimistic unchoke lasts: 30 seconds.
 const OPTIMISTIC_ROUNDS: u32 = 3;
@@ -38,7 +38,7 @@ const NEWCOMER_CHANCES: usize = 3;
 
 /// A peer that might be given to.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Candidate {
+pub(crate) struct Candidate {
     /// Which peer.
     pub peer: PeerKey,
     /// It wants something that we have.
@@ -51,21 +51,21 @@ pub struct Candidate {
 
 /// Remembers who has the optimistic place, and for how long yet.
 #[derive(Debug, Default)]
-pub struct Choker {
+pub(crate) struct Choker {
     optimistic: Option<PeerKey>,
     rounds_left: u32,
 }
 
 impl Choker {
     /// How many peers are served at a time by who gives `rate` bytes a second in all.
-    pub fn slots(seeding: bool, rate: u64) -> usize {
+    pub(crate) fn slots(seeding: bool, rate: u64) -> usize {
         let least = if seeding { SEED_SLOTS } else { SLOTS };
         least.max((rate / BYTES_PER_SLOT) as usize)
     }
 
     /// Chooses who is unchoked for the next [`ROUND`]: `slots` peers and one by chance, of
     /// those that are interested.
-    pub fn round(
+    pub(crate) fn round(
         &mut self,
         candidates: &[Candidate],
         slots: usize,

@@ -67,7 +67,7 @@ pub struct Outside<'a> {
 /// 16 MiB, such that there are 1,000 to 2,000 pieces, if that can be.
 ///
 /// Fewer make peers wait long for something to share, more make a large `.torrent`.
-pub fn choose_piece_length(total: u64) -> u32 {
+pub(crate) fn choose_piece_length(total: u64) -> u32 {
     let length = total
         .div_ceil(2_048)
         .clamp(MIN_PIECE_LENGTH, MAX_PIECE_LENGTH);

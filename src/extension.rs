@@ -17,24 +17,24 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-pub mod metadata;
-pub mod pex;
+pub(crate) mod metadata;
+pub(crate) mod pex;
 
 /// How many requests we queue for a peer: as many as libtorrent and transmission do.
-pub const OUR_QUEUE: u32 = 2000;
+pub(crate) const OUR_QUEUE: u32 = 2000;
 
 /// The number by which peers call [`metadata`] when they talk to us.
-pub const OUR_METADATA: u8 = 1;
+pub(crate) const OUR_METADATA: u8 = 1;
 
 /// The number by which peers call [`pex`] when they talk to us.
-pub const OUR_PEX: u8 = 2;
+pub(crate) const OUR_PEX: u8 = 2;
 
 /// The longest client name that is kept, in bytes.
 const MAX_NAME: usize = 64;
 
 /// What we tell of ourselves.
 #[derive(Clone, Copy, Debug)]
-pub struct Ourselves {
+pub(crate) struct Ourselves {
     /// Where we listen.
     pub port: Option<u16>,
     /// We want nothing more.
@@ -61,7 +61,7 @@ struct Keys<'a> {
 }
 
 /// Our extension handshake.
-pub fn encode(ourselves: &Ourselves) -> Vec<u8> {
+pub(crate) fn encode(ourselves: &Ourselves) -> Vec<u8> {
     let ip = ourselves.their_ip.map(|ip| match ip.to_canonical() {
         IpAddr::V4(v4) => v4.octets().to_vec(),
         IpAddr::V6(v6) => v6.octets().to_vec(),

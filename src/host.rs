@@ -9,11 +9,11 @@ use std::net::{IpAddr, Ipv6Addr};
 
 /// One host, or one network of IPv6 that a household has (a /64).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
-pub struct Host(IpAddr);
+pub(crate) struct Host(IpAddr);
 
 impl Host {
     /// The host that has this address.
-    pub fn of(ip: IpAddr) -> Self {
+    pub(crate) fn of(ip: IpAddr) -> Self {
         Self(match ip.to_canonical() {
             // All link-local addresses begin alike, so the second half tells hosts apart.
             IpAddr::V6(ip) if !ip.is_loopback() && !ip.is_unicast_link_local() => {
@@ -26,12 +26,12 @@ impl Host {
 
     /// Whether it is our own machine. Many peers may run there, so the host does not tell
     /// them apart.
-    pub fn is_our_own(self) -> bool {
+    pub(crate) fn is_our_own(self) -> bool {
         self.0.is_loopback()
     }
 
     /// Its address, or the first of its addresses.
-    pub fn ip(self) -> IpAddr {
+    pub(crate) fn ip(self) -> IpAddr {
         self.0
     }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 /// A number of bytes in the largest binary unit that keeps it at 1 or more, three
 /// digits: `0 B`, `1023 B`, `1.00 KiB`, `97.6 MiB`.
-pub fn size(bytes: u64) -> String {
+pub(crate) fn size(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     if bytes < 1024 {
         return format!("{bytes} B");
@@ -34,7 +34,7 @@ pub fn size(bytes: u64) -> String {
 }
 
 /// A number of bytes in both units: `97.6 MiB (102,340,000 bytes)`; small ones once.
-pub fn size_exact(bytes: u64) -> String {
+pub(crate) fn size_exact(bytes: u64) -> String {
     match bytes {
         1 => "1 byte".to_string(),
         0..1024 => format!("{bytes} bytes"),
@@ -43,12 +43,12 @@ pub fn size_exact(bytes: u64) -> String {
 }
 
 /// Bytes a second: `1.00 MiB/s`.
-pub fn rate(bytes: u64) -> String {
+pub(crate) fn rate(bytes: u64) -> String {
     size(bytes) + "/s"
 }
 
 /// A number with a comma between thousands.
-pub fn grouped(number: u64) -> String {
+pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (i, digit) in digits.chars().enumerate() {
@@ -62,7 +62,7 @@ pub fn grouped(number: u64) -> String {
 
 /// A time in its two largest units, whole seconds: `7 s`, `2 min 5 s`, `3 h 0 min`,
 /// `12 d 4 h`.
-pub fn duration(time: Duration) -> String {
+pub(crate) fn duration(time: Duration) -> String {
     let seconds = time.as_secs();
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
     match () {
@@ -77,7 +77,7 @@ pub fn duration(time: Duration) -> String {
 /// Seconds since 1970 as `2013-08-19 13:05:00 UTC`. From the year 5138 on the number
 /// is taken for milliseconds, as some makers of torrents write them; a number that is
 /// no date even so stays as it is.
-pub fn date(number: i64) -> String {
+pub(crate) fn date(number: i64) -> String {
     let seconds = match number {
         0..100_000_000_000 => number,
         100_000_000_000..100_000_000_000_000 => number / 1000,
@@ -98,7 +98,7 @@ pub fn date(number: i64) -> String {
 }
 
 /// How much of `whole` is `part`, rounded down, so that 100.0% means all of it.
-pub fn percent(part: u64, whole: u64) -> String {
+pub(crate) fn percent(part: u64, whole: u64) -> String {
     let tenths = match whole {
         0 => 1000,
         _ => u128::from(part.min(whole)) * 1000 / u128::from(whole),
@@ -107,7 +107,7 @@ pub fn percent(part: u64, whole: u64) -> String {
 }
 
 /// `1 peer`, `2 peers`.
-pub fn count(number: u64, one: &str) -> String {
+pub(crate) fn count(number: u64, one: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{} {one}{plural}", grouped(number))
 }
@@ -136,7 +136,7 @@ fn is_unsafe(c: char) -> bool {
 ///
 /// (`serde_json` escapes only what JSON forbids; outside of strings none of these
 /// characters occurs.)
-pub fn escaped_json(json: &str) -> String {
+pub(crate) fn escaped_json(json: &str) -> String {
     let mut safe = String::with_capacity(json.len());
     for c in json.chars() {
         if is_unsafe(c) {
@@ -160,7 +160,7 @@ pub fn shortened(name: &str, width: usize) -> String {
 
 /// An error and its causes, each after a colon; one that the text before it already
 /// ends in is not said twice.
-pub fn chain(error: &dyn Error) -> String {
+pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

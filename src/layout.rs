@@ -28,14 +28,14 @@ use std::ops::Range;
 pub const BLOCK_LEN: u32 = 16 * 1024;
 
 /// The largest block that we serve: some clients ask for up to 128 KiB at once.
-pub const MAX_SERVED_LEN: u32 = 128 * 1024;
+pub(crate) const MAX_SERVED_LEN: u32 = 128 * 1024;
 
 /// The largest piece length that we take, in bytes. Nothing is ever held in memory
 /// for a whole piece, so it is a bound on nonsense, not on memory.
-pub const MAX_PIECE_LENGTH: u64 = 256 << 20;
+pub(crate) const MAX_PIECE_LENGTH: u64 = 256 << 20;
 
 /// The most pieces that a torrent may have: as many as libtorrent takes.
-pub const MAX_PIECES: u64 = 1 << 21;
+pub(crate) const MAX_PIECES: u64 = 1 << 21;
 
 /// The number of a piece that exists in the torrent at hand, from 0.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -162,7 +162,7 @@ impl Span {
 }
 
 /// Sorts `blocks` (piece, number) and joins neighbours to spans.
-pub fn spans_of(mut blocks: Vec<(PieceIndex, u32)>) -> Vec<Span> {
+pub(crate) fn spans_of(mut blocks: Vec<(PieceIndex, u32)>) -> Vec<Span> {
     blocks.sort_unstable();
     blocks.dedup();
     let mut spans: Vec<Span> = Vec::new();

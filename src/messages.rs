@@ -165,7 +165,7 @@ pub enum PeerEvent {
 /// Where a thread stands with its question for work, [`PeerEvent::Want`]: one at a time, and
 /// none after the answer that there is nothing, until there may be something.
 #[derive(Debug, Default)]
-pub struct Asking {
+pub(crate) struct Asking {
     /// The question is not answered yet.
     pending: bool,
     /// It was answered with nothing: main will send work when there is some.
@@ -176,35 +176,35 @@ pub struct Asking {
 
 impl Asking {
     /// Whether main owes an answer.
-    pub fn is_pending(&self) -> bool {
+    pub(crate) fn is_pending(&self) -> bool {
         self.pending
     }
 
     /// Whether main had nothing.
-    pub fn is_hungry(&self) -> bool {
+    pub(crate) fn is_hungry(&self) -> bool {
         self.hungry
     }
 
     /// Whether it is time to ask, if there is need.
-    pub fn may_ask(&self) -> bool {
+    pub(crate) fn may_ask(&self) -> bool {
         !self.pending && !self.hungry
     }
 
     /// The question goes out.
-    pub fn ask(&mut self) {
+    pub(crate) fn ask(&mut self) {
         (self.pending, self.overtaken) = (true, false);
     }
 
     /// Work came, or the answer that there is none. To a question that has been overtaken
     /// that says nothing.
-    pub fn on_fetch(&mut self, spans: &[Span]) {
+    pub(crate) fn on_fetch(&mut self, spans: &[Span]) {
         self.pending = false;
         self.hungry = spans.is_empty() && !self.overtaken;
     }
 
     /// There may be work now where there was none before; or work was given back, which
     /// makes main forget the question.
-    pub fn wake(&mut self) {
+    pub(crate) fn wake(&mut self) {
         (self.hungry, self.overtaken) = (false, true);
     }
 }

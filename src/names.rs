@@ -25,14 +25,14 @@ use std::collections::{HashMap, HashSet};
 use std::hash::Hasher;
 
 /// The longest name of a file or folder, in bytes: what Linux file systems take.
-pub const MAX_NAME_LEN: usize = 255;
+pub(crate) const MAX_NAME_LEN: usize = 255;
 
 /// The most names in a path, the torrent's own included; as many as libtorrent takes.
-pub const MAX_COMPONENTS: usize = 100;
+pub(crate) const MAX_COMPONENTS: usize = 100;
 
 /// The longest path below the user's folder, in bytes. Linux takes 4,095 in all, so
 /// 1,000 are left for the folder itself.
-pub const MAX_PATH_LEN: usize = 3_000;
+pub(crate) const MAX_PATH_LEN: usize = 3_000;
 
 /// What all the paths of a torrent may cost in memory, in bytes. A path of three
 /// names costs about 200, so it is enough for 400,000 files.
@@ -50,7 +50,7 @@ const FOLDS_CASE: bool = cfg!(any(windows, target_os = "macos"));
 pub struct TooManyNames;
 
 /// Collects the paths of a torrent's files, in the torrent's order.
-pub struct Names {
+pub(crate) struct Names {
     root: String,
     /// One for each file; empty for padding.
     paths: Vec<Vec<String>>,
@@ -62,7 +62,7 @@ pub struct Names {
 impl Names {
     /// For a torrent called `name`: the name of its one file, or of the folder that
     /// holds all.
-    pub fn new(name: &[u8]) -> Self {
+    pub(crate) fn new(name: &[u8]) -> Self {
         let mut changes = Changes::default();
         let root = safe_name(name);
         if root.as_bytes() != name {
@@ -78,7 +78,7 @@ impl Names {
     }
 
     /// The torrent's own name, safe.
-    pub fn root(&self) -> &str {
+    pub(crate) fn root(&self) -> &str {
         &self.root
     }
 
@@ -87,7 +87,7 @@ impl Names {
     ///
     /// # Errors
     /// [`TooManyNames`], if the names would take too much memory.
-    pub fn file(&mut self, below: Option<&[&[u8]]>) -> Result<(), TooManyNames> {
+    pub(crate) fn file(&mut self, below: Option<&[&[u8]]>) -> Result<(), TooManyNames> {
         let mut path = Vec::with_capacity(MAX_COMPONENTS.min(1 + below.map_or(0, <[_]>::len)));
         path.push(self.root.clone());
         if let Some(below) = below {
@@ -125,7 +125,7 @@ impl Names {
     }
 
     /// The next file is padding or otherwise never on disk: it needs no path.
-    pub fn no_file(&mut self) {
+    pub(crate) fn no_file(&mut self) {
         self.paths.push(Vec::new());
     }
 
@@ -134,7 +134,7 @@ impl Names {
     /// Folders keep their names, so that a folder stays one folder; a file whose path
     /// is taken, by a folder or by an earlier file, becomes `name (2).txt`, or the
     /// next number that is free.
-    pub fn finish(mut self) -> SafeNames {
+    pub(crate) fn finish(mut self) -> SafeNames {
         let mut taken = Taken::default();
         for path in &self.paths {
             taken.take_folders(path);
@@ -158,7 +158,7 @@ impl Names {
 }
 
 /// What the names of a torrent came to.
-pub struct SafeNames {
+pub(crate) struct SafeNames {
     /// One path for each file in order, each starting with the torrent's name.
     pub paths: Vec<Vec<String>>,
     /// For each file whose path had to be changed, by its index: what it was, below the
@@ -286,7 +286,7 @@ fn is_device(name: &str) -> bool {
 }
 
 /// Whether every disk takes the name as it is.
-pub fn is_plain(name: &str) -> bool {
+pub(crate) fn is_plain(name: &str) -> bool {
     name.len() <= SHORT_NAME_LEN
         && !name.bytes().any(|byte| ODD.contains(&byte.into()))
         && !name.ends_with(['.', ' '])
@@ -294,12 +294,12 @@ pub fn is_plain(name: &str) -> bool {
 }
 
 /// The nearest name that every disk takes: for one that refuses `name`.
-pub fn plain(name: &str) -> String {
+pub(crate) fn plain(name: &str) -> String {
     shortened(&safe_on_windows(name), SHORT_NAME_LEN)
 }
 
 /// `name` with a number before its extension, cut to fit where every disk takes it.
-pub fn marked(name: &str, number: u32) -> String {
+pub(crate) fn marked(name: &str, number: u32) -> String {
     let (stem, extension) = split_extension(name);
     // An extension has at most 17 bytes, a number 13 with its brackets.
     let stem = cut(

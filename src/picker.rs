@@ -39,7 +39,7 @@ use crate::rarity::Rarity;
 use crate::types::PeerKey;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-pub use take_over::Rivals;
+pub(crate) use take_over::Rivals;
 
 /// Pieces chosen at random before rarest-first begins.
 const RANDOM_FIRST: u32 = 4;

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 /// Blocks on order at first: as many as its start at a near peer, up to its end at a far one.
 /// The start is small because in a new swarm others may have ordered the same of the same
 /// seed; near peers outgrow it at once.
-pub const FIRST_WINDOW: std::ops::RangeInclusive<u32> = 32..=DEFAULT_QUEUE;
+pub(crate) const FIRST_WINDOW: std::ops::RangeInclusive<u32> = 32..=DEFAULT_QUEUE;
 
 /// Blocks a second (64 MiB) that the first window assumes: it is what comes in one round trip
 /// at this rate, within [`FIRST_WINDOW`]. So a fast, far peer need not wait for several round
@@ -28,15 +28,15 @@ pub const FIRST_WINDOW: std::ops::RangeInclusive<u32> = 32..=DEFAULT_QUEUE;
 const FIRST_RATE: f64 = 4096.0;
 
 /// The most blocks on order at any peer: 64 MiB, enough for 5 Gbit/s at 100 ms.
-pub const MAX_WINDOW: u32 = 4096;
+pub(crate) const MAX_WINDOW: u32 = 4096;
 
 /// How many requests a peer takes that does not say (`reqq` in BEP 10): as libtorrent
 /// assumes.
-pub const DEFAULT_QUEUE: u32 = 500;
+pub(crate) const DEFAULT_QUEUE: u32 = 500;
 
 /// With so many blocks on order (512 KiB) a peer has enough to do until the next
 /// [`BULK`](crate::peer::patience::BULK) has come.
-pub const ENOUGH: u32 = 32;
+pub(crate) const ENOUGH: u32 = 32;
 
 /// Besides the line's own delay, order for so long ahead: a peer's disk, its choking
 /// of others and our own scheduling make it stutter.
@@ -53,7 +53,7 @@ const MIN_ROUND: Duration = Duration::from_millis(20);
 
 /// The request window of one peer.
 #[derive(Debug)]
-pub struct Pipeline {
+pub(crate) struct Pipeline {
     window: u32,
     limit: u32,
     /// The peer has not said how much it takes.
@@ -75,7 +75,7 @@ pub struct Pipeline {
 
 impl Pipeline {
     /// A new peer.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             window: *FIRST_WINDOW.start(),
             limit: MAX_WINDOW,
@@ -92,14 +92,14 @@ impl Pipeline {
     }
 
     /// Blocks that may be on order now.
-    pub fn window(&self) -> u32 {
+    pub(crate) fn window(&self) -> u32 {
         self.window
     }
 
     /// Blocks to be requested now, while `on_order` are on order. A peer that has [`ENOUGH`]
     /// to do is asked for several at once, as soon as its rate is known: each time costs a
     /// packet, and a wake-up at the other end.
-    pub fn room(&self, on_order: u32) -> u32 {
+    pub(crate) fn room(&self, on_order: u32) -> u32 {
         let room = self.window.saturating_sub(on_order);
         let can_wait = on_order >= ENOUGH && !self.growing;
         if can_wait && room < self.window / 8 {
@@ -109,15 +109,10 @@ impl Pipeline {
         }
     }
 
-    /// Bytes a second, lately.
-    pub fn rate(&self) -> u64 {
-        self.rate as u64
-    }
-
     /// How many blocks may stay on order, though they are more than the window: at first, or
     /// before the peer became slow, it may have been asked for so many that it would sit on
     /// the rest for long.
-    pub fn bearable(&self) -> u32 {
+    pub(crate) fn bearable(&self) -> u32 {
         let in_time = self.rate * TOO_LATE.as_secs_f64() / f64::from(BLOCK_LEN);
         match self.growing {
             true => u32::MAX,
@@ -126,14 +121,14 @@ impl Pipeline {
     }
 
     /// The peer says how many requests it queues (`reqq`, BEP 10).
-    pub fn set_limit(&mut self, reqq: u32) {
+    pub(crate) fn set_limit(&mut self, reqq: u32) {
         self.limit = reqq.clamp(1, MAX_WINDOW);
         self.wary = false;
         self.window = self.window.min(self.limit);
     }
 
     /// The peer is so far away: what is asked for comes after `distance` at the soonest.
-    pub fn set_distance(&mut self, distance: Duration) {
+    pub(crate) fn set_distance(&mut self, distance: Duration) {
         let is_first = self.window == *FIRST_WINDOW.start() && self.delay.is_none();
         if is_first {
             let blocks = (distance.as_secs_f64() * FIRST_RATE) as u32;
@@ -143,7 +138,7 @@ impl Pipeline {
     }
 
     /// The peer refused a request, or forgot some: perhaps there were too many.
-    pub fn on_refused(&mut self) {
+    pub(crate) fn on_refused(&mut self) {
         if self.wary {
             self.limit = DEFAULT_QUEUE;
             self.window = self.window.min(self.limit);
@@ -151,7 +146,7 @@ impl Pipeline {
     }
 
     /// Requests went out; before them `on_order` blocks were on order.
-    pub fn on_requested(&mut self, on_order: u32, now: Instant) {
+    pub(crate) fn on_requested(&mut self, on_order: u32, now: Instant) {
         if on_order == 0 {
             // The line was idle: a new round, and a chance to see the bare delay.
             self.probe = Some(now);
@@ -160,7 +155,7 @@ impl Pipeline {
     }
 
     /// A block of `len` bytes came; `on_order` are still to come.
-    pub fn on_block(&mut self, len: u32, on_order: u32, now: Instant) {
+    pub(crate) fn on_block(&mut self, len: u32, on_order: u32, now: Instant) {
         if let Some(sent) = self.probe.take() {
             let delay = now.duration_since(sent);
             self.delay = Some(self.delay.map_or(delay, |best| best.min(delay)));
@@ -216,7 +211,7 @@ impl Pipeline {
     }
 
     /// Nothing came for long: one block at a time, until it proves better.
-    pub fn on_snubbed(&mut self) {
+    pub(crate) fn on_snubbed(&mut self) {
         self.on_refused();
         *self = Self {
             window: 1,

@@ -9,13 +9,13 @@
 //! write to them ([`output`]), and what nobody reads waits in a [`backlog`] that stays
 //! small. Nor does a stream that was closed end it: what can't be written is dropped.
 
-pub mod backlog;
-pub mod json;
-pub mod lines;
-pub mod live;
-pub mod output;
-pub mod row;
-pub mod written;
+pub(crate) mod backlog;
+pub(crate) mod json;
+pub(crate) mod lines;
+pub(crate) mod live;
+pub(crate) mod output;
+pub(crate) mod row;
+pub(crate) mod written;
 
 use crate::human;
 use crate::report::{Report, Reporter};
@@ -39,11 +39,11 @@ const LAST_LINES: Duration = Duration::from_millis(500);
 /// Nothing can be shown.
 #[derive(Debug, thiserror::Error)]
 #[error("{}; {ADVICE}", human::chain(.0))]
-pub struct OutputError(NoThread);
+pub(crate) struct OutputError(NoThread);
 
 /// How much is said, and how: `--json`, `-q`, `-v`.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Style {
+pub(crate) struct Style {
     /// JSON lines on stdout instead of a display.
     pub json: bool,
     /// Errors only.
@@ -53,7 +53,7 @@ pub struct Style {
 }
 
 /// Shows the reports of one run. It passes them on to the threads that write.
-pub struct Display {
+pub(crate) struct Display {
     output: Output,
     /// When what was not read is given up; `None`: [`UNREAD_FOR`] from the end.
     deadline: Option<Instant>,
@@ -64,7 +64,7 @@ impl Display {
     ///
     /// # Errors
     /// [`OutputError`], if the system has no room for its threads.
-    pub fn new(style: Style) -> Result<Self, OutputError> {
+    pub(crate) fn new(style: Style) -> Result<Self, OutputError> {
         let rows = match () {
             () if style.json || style.quiet => Rows::Hidden,
             () if is_terminal() => Rows::Live(Live::on_stderr()),
@@ -86,7 +86,7 @@ impl Display {
     /// Says how things stand for those torrents that are not complete, and leaves the
     /// terminal tidy. Waits until that is written, but not much beyond `deadline`, if there
     /// is one, and a few seconds at most: whoever does not read must not hold us up.
-    pub fn end(mut self, deadline: Option<Instant>) {
+    pub(crate) fn end(mut self, deadline: Option<Instant>) {
         self.deadline = deadline;
     }
 }
@@ -172,7 +172,7 @@ fn is_terminal() -> bool {
 
 /// One line that changes in place, for a job that is no download: whatever its message
 /// is. It shows nothing if it is not `wanted` or stderr is no terminal.
-pub fn bar(wanted: bool) -> indicatif::ProgressBar {
+pub(crate) fn bar(wanted: bool) -> indicatif::ProgressBar {
     match wanted && is_terminal() {
         true => live::line(),
         false => indicatif::ProgressBar::hidden(),
@@ -180,7 +180,7 @@ pub fn bar(wanted: bool) -> indicatif::ProgressBar {
 }
 
 /// A line on stderr. `eprintln!` would panic if nobody reads it.
-pub fn complain(line: &str) {
+pub(crate) fn complain(line: &str) {
     Written(io::stderr()).line(line);
 }
 

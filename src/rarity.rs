@@ -22,7 +22,7 @@ const ABSENT: u32 = u32::MAX;
 
 /// The untouched pieces by availability.
 #[derive(Debug)]
-pub struct Rarity {
+pub(crate) struct Rarity {
     /// How many peers that are no seeds have each piece, also of pieces not listed.
     available: Vec<u32>,
     order: Vec<u32>,
@@ -35,7 +35,7 @@ pub struct Rarity {
 impl Rarity {
     /// All of `listed`, in random order within the (empty) first bucket. `pieces` is
     /// their number in the whole torrent.
-    pub fn new(
+    pub(crate) fn new(
         pieces: u32,
         listed: impl Iterator<Item = PieceIndex>,
         rng: &mut fastrand::Rng,
@@ -55,39 +55,39 @@ impl Rarity {
     }
 
     /// How many peers that are no seeds have `piece`.
-    pub fn available(&self, piece: PieceIndex) -> u32 {
+    pub(crate) fn available(&self, piece: PieceIndex) -> u32 {
         self.available[piece.index()]
     }
 
     /// Whether `piece` is listed, that is: untouched.
-    pub fn contains(&self, piece: PieceIndex) -> bool {
+    pub(crate) fn contains(&self, piece: PieceIndex) -> bool {
         self.place[piece.index()] != ABSENT
     }
 
     /// The listed pieces, rarest first.
-    pub fn iter(&self) -> impl Iterator<Item = PieceIndex> + '_ {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = PieceIndex> + '_ {
         self.order.iter().map(|piece| PieceIndex::unchecked(*piece))
     }
 
     /// How many pieces are listed.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.order.len()
     }
 
     /// Whether no piece is listed.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.order.is_empty()
     }
 
     /// The listed piece at `at`, counted from the rarest.
-    pub fn nth(&self, at: usize) -> Option<PieceIndex> {
+    pub(crate) fn nth(&self, at: usize) -> Option<PieceIndex> {
         self.order
             .get(at)
             .map(|piece| PieceIndex::unchecked(*piece))
     }
 
     /// One more peer has `piece`.
-    pub fn more(&mut self, piece: PieceIndex) {
+    pub(crate) fn more(&mut self, piece: PieceIndex) {
         let bucket = self.available[piece.index()];
         self.available[piece.index()] += 1;
         let at = self.place[piece.index()];
@@ -100,7 +100,7 @@ impl Rarity {
     }
 
     /// One peer less has `piece`.
-    pub fn fewer(&mut self, piece: PieceIndex) {
+    pub(crate) fn fewer(&mut self, piece: PieceIndex) {
         let bucket = self.available[piece.index()];
         debug_assert!(bucket > 0, "a peer took away what nobody had");
         self.available[piece.index()] = bucket.saturating_sub(1);
@@ -113,7 +113,7 @@ impl Rarity {
     }
 
     /// Takes `piece` off the list: somebody began to fetch it.
-    pub fn remove(&mut self, piece: PieceIndex) {
+    pub(crate) fn remove(&mut self, piece: PieceIndex) {
         let mut hole = self.place[piece.index()];
         if hole == ABSENT {
             return;
@@ -132,7 +132,7 @@ impl Rarity {
     }
 
     /// Puts `piece` back on the list: what was fetched of it is gone.
-    pub fn insert(&mut self, piece: PieceIndex) {
+    pub(crate) fn insert(&mut self, piece: PieceIndex) {
         if self.contains(piece) {
             return;
         }
@@ -153,7 +153,7 @@ impl Rarity {
     /// Panics if the list is not sorted, not whole, or its borders are not where the
     /// buckets begin. For tests.
     #[cfg(any(test, debug_assertions))]
-    pub fn check(&self) {
+    pub(crate) fn check(&self) {
         for (at, piece) in (0..).zip(&self.order) {
             assert_eq!(
                 self.place[*piece as usize], at,

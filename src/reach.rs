@@ -104,7 +104,7 @@ impl Teller {
 }
 
 /// Whether somebody at `teller` can know of somebody at `named`.
-pub fn may_name(teller: IpAddr, named: SocketAddr) -> bool {
+pub(crate) fn may_name(teller: IpAddr, named: SocketAddr) -> bool {
     Reach::of(named.ip()) >= Reach::of(teller)
 }
 

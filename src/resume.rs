@@ -94,7 +94,7 @@ pub fn trusted(storage: &Storage, survey: &Survey) -> Trusted {
 ///
 /// # Errors
 /// [`StorageError`], if the disk fails, or a file cannot be looked at.
-pub fn save(
+pub(crate) fn save(
     storage: &Arc<Storage>,
     have: &Bitfield,
     passed_over: &Bitfield,
@@ -126,7 +126,7 @@ pub fn save(
 
 /// Whether `have` completes all that is ours: what this run asks for, and what an earlier one
 /// began.
-pub fn is_all(storage: &Storage, have: &Bitfield) -> bool {
+pub(crate) fn is_all(storage: &Storage, have: &Bitfield) -> bool {
     let pieces = storage.plan().pieces_of_ours();
     pieces.iter().all(|piece| have.has(piece))
 }

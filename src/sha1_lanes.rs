@@ -25,10 +25,10 @@
 use sha1::{Digest, Sha1};
 
 /// The bytes that SHA-1 takes at a time.
-pub const SHA1_BLOCK: usize = 64;
+pub(crate) const SHA1_BLOCK: usize = 64;
 
 /// The most messages that are hashed together.
-pub const MAX_LANES: usize = 16;
+pub(crate) const MAX_LANES: usize = 16;
 
 /// How many messages are interleaved.
 const INTERLEAVED: usize = 4;
@@ -62,7 +62,7 @@ pub fn full_batch() -> usize {
 
 /// Of `waiting` messages (at least 1), how many are best hashed together next: 1 to
 /// [`MAX_LANES`], by what this processor can do.
-pub fn lanes_for(waiting: usize) -> usize {
+pub(crate) fn lanes_for(waiting: usize) -> usize {
     if waiting >= MIN_WIDE && has_wide() {
         waiting.min(MAX_LANES)
     } else if waiting >= MIN_INTERLEAVED && has_interleaved() {
@@ -236,7 +236,10 @@ mod wide {
 
     /// Takes all `blocks` into the `states`. All lanes have equally many.
     #[target_feature(enable = "avx512f,avx512bw")]
-    pub fn compress(states: &mut [State; MAX_LANES], blocks: [&[[u8; SHA1_BLOCK]]; MAX_LANES]) {
+    pub(super) fn compress(
+        states: &mut [State; MAX_LANES],
+        blocks: [&[[u8; SHA1_BLOCK]]; MAX_LANES],
+    ) {
         let mut state: [_; 5] = from_fn(|word| pack(states.map(|state| state[word])));
         #[allow(clippy::needless_range_loop, reason = "sixteen slices in step")]
         for block in 0..blocks[0].len() {
@@ -296,7 +299,10 @@ mod interleaved {
 
     /// Takes all `blocks` into the `states`. All lanes have equally many.
     #[target_feature(enable = "sha,sse2,ssse3,sse4.1")]
-    pub fn compress(states: &mut [State; INTERLEAVED], blocks: [&[[u8; SHA1_BLOCK]]; INTERLEAVED]) {
+    pub(super) fn compress(
+        states: &mut [State; INTERLEAVED],
+        blocks: [&[[u8; SHA1_BLOCK]]; INTERLEAVED],
+    ) {
         // The instructions want a, b, c, d in one register and e on top of another.
         let (mut abcd, mut e) = (
             [_mm_setzero_si128(); INTERLEAVED],

@@ -15,7 +15,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 /// Addresses kept; beyond it the worst are forgotten.
-pub const MAX_KNOWN: usize = 1000;
+pub(crate) const MAX_KNOWN: usize = 1000;
 
 /// Pauses after the first, second, ... failure in a row. After that a peer is given
 /// up, unless the user named it.
@@ -31,7 +31,7 @@ const USER_BACK_OFF: Duration = Duration::from_secs(30);
 
 /// The pause before a peer is tried again that could not be dialled for want of a thread or
 /// a file.
-pub const SHORT_PAUSE: Duration = Duration::from_secs(1);
+pub(crate) const SHORT_PAUSE: Duration = Duration::from_secs(1);
 
 /// The pause before a peer that gave us data is dialled again.
 const AFTER_GOOD: Duration = Duration::from_secs(5);
@@ -90,7 +90,7 @@ impl Known {
 /// The addresses of one torrent, counted. Those in none of the parts were not tried yet,
 /// or answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Counts {
+pub(crate) struct Counts {
     /// All of them.
     pub known: usize,
     /// Nothing listens there, the last time that we tried.
@@ -109,7 +109,7 @@ pub struct Counts {
 
 /// How an attempt or a connection ended, as far as dialling again goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Ending {
+pub(crate) enum Ending {
     /// It never worked, like this.
     Failed(EndKind),
     /// It worked and gave or took data.
@@ -121,7 +121,7 @@ pub enum Ending {
 
 /// The address book of one torrent.
 #[derive(Debug, Default)]
-pub struct Swarm {
+pub(crate) struct Swarm {
     known: BTreeMap<SocketAddr, Known>,
     shunned: Shunned,
     /// Which addresses may be talked to.
@@ -132,7 +132,7 @@ pub struct Swarm {
 
 impl Swarm {
     /// An empty one, into which no address comes that `door` does not let through.
-    pub fn new(door: Door) -> Self {
+    pub(crate) fn new(door: Door) -> Self {
         Self {
             door,
             ..Self::default()
@@ -140,7 +140,7 @@ impl Swarm {
     }
 
     /// Somebody named an address. Returns whether it is new and of use.
-    pub fn add(&mut self, addr: SocketAddr, source: Source) -> bool {
+    pub(crate) fn add(&mut self, addr: SocketAddr, source: Source) -> bool {
         let addr = match addr.ip().to_canonical() {
             IpAddr::V4(ip) => SocketAddr::new(ip.into(), addr.port()),
             IpAddr::V6(_) => addr, // with the interface, which some need
@@ -193,7 +193,7 @@ impl Swarm {
     /// In turns it is one with the fewest failures and one of the best source: so those
     /// that a tracker named have their second try, however many new ones are made up by
     /// others; and a tracker full of dead peers does not hold up all else.
-    pub fn next(&mut self, now: Instant) -> Option<SocketAddr> {
+    pub(crate) fn next(&mut self, now: Instant) -> Option<SocketAddr> {
         let due = self.known.iter_mut().filter(|(_, known)| known.is_due(now));
         let (addr, known) = match self.dialled % 2 {
             0 => due.min_by_key(|(_, known)| (known.failures, known.source))?,
@@ -205,12 +205,12 @@ impl Swarm {
     }
 
     /// Whether there is somebody to dial now.
-    pub fn is_anyone_due(&self, now: Instant) -> bool {
+    pub(crate) fn is_anyone_due(&self, now: Instant) -> bool {
         self.known.values().any(|known| known.is_due(now))
     }
 
     /// The attempt or connection to `addr` is over.
-    pub fn ended(&mut self, addr: SocketAddr, ending: Ending, now: Instant) {
+    pub(crate) fn ended(&mut self, addr: SocketAddr, ending: Ending, now: Instant) {
         let Some(known) = self.known.get_mut(&addr) else {
             return;
         };
@@ -240,7 +240,7 @@ impl Swarm {
 
     /// The torrent is private (BEP 27): whoever was named by a worse source than `worst` is
     /// forgotten. Returns them.
-    pub fn keep_private(&mut self, worst: Source) -> Vec<SocketAddr> {
+    pub(crate) fn keep_private(&mut self, worst: Source) -> Vec<SocketAddr> {
         let strange = |(_, known): &(&SocketAddr, &Known)| known.source > worst;
         let strangers = self.known.iter().filter(strange);
         let strangers: Vec<SocketAddr> = strangers.map(|(addr, _)| *addr).collect();
@@ -251,14 +251,14 @@ impl Swarm {
     }
 
     /// The peer at `addr` turned out to be ourselves.
-    pub fn is_us(&mut self, addr: SocketAddr) {
+    pub(crate) fn is_us(&mut self, addr: SocketAddr) {
         self.known.remove(&addr);
         self.shunned.is_us(addr);
     }
 
     /// The peer at `addr` gave false data: nothing more to do with it. `incoming`: it had
     /// dialled us, so that only its host is known by the address.
-    pub fn ban(&mut self, addr: SocketAddr, incoming: bool) {
+    pub(crate) fn ban(&mut self, addr: SocketAddr, incoming: bool) {
         match incoming {
             true => self.shunned.ban_host(addr.ip()),
             false => {
@@ -270,7 +270,7 @@ impl Swarm {
     }
 
     /// The peer that was [banned](Self::ban) turned out to be no liar.
-    pub fn pardon(&mut self, addr: SocketAddr, incoming: bool) {
+    pub(crate) fn pardon(&mut self, addr: SocketAddr, incoming: bool) {
         match incoming {
             true => self.shunned.pardon_host(addr.ip()),
             false => {
@@ -282,7 +282,7 @@ impl Swarm {
     }
 
     /// Whether a connection with `addr` is to be closed at once.
-    pub fn is_banned(&self, addr: SocketAddr, incoming: bool) -> bool {
+    pub(crate) fn is_banned(&self, addr: SocketAddr, incoming: bool) -> bool {
         match incoming {
             true => self.shunned.is_banned_host(addr.ip()),
             false => self.shunned.is_banned(addr),
@@ -291,29 +291,29 @@ impl Swarm {
 
     /// How many dials there were. For tests.
     #[cfg(test)]
-    pub fn dialled(&self) -> u64 {
+    pub(crate) fn dialled(&self) -> u64 {
         self.dialled
     }
 
     /// How many addresses could be dialled now that never were.
-    pub fn untried(&self, now: Instant) -> usize {
+    pub(crate) fn untried(&self, now: Instant) -> usize {
         let untried = |known: &&Known| !known.tried && known.is_due(now);
         self.known.values().filter(untried).count()
     }
 
     /// The peer at `addr`, which had dialled us, was of no use: for ten minutes its host is
     /// not taken in, as long as others were never tried.
-    pub fn rest(&mut self, addr: SocketAddr, now: Instant) {
+    pub(crate) fn rest(&mut self, addr: SocketAddr, now: Instant) {
         self.shunned.rest(addr.ip(), now + REST);
     }
 
     /// Whether a peer at `addr`, which dialled us, is not to be taken in now.
-    pub fn is_resting(&self, addr: SocketAddr, now: Instant) -> bool {
+    pub(crate) fn is_resting(&self, addr: SocketAddr, now: Instant) -> bool {
         self.shunned.is_resting(addr.ip(), now) && self.untried(now) > 0
     }
 
     /// How the addresses do that we know.
-    pub fn counts(&self) -> Counts {
+    pub(crate) fn counts(&self) -> Counts {
         let mut counts = Counts::default();
         for known in self.known.values() {
             counts.known += 1;

@@ -12,7 +12,7 @@ use std::thread::{Builder, JoinHandle};
 /// The system starts no more threads.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot start a thread to {purpose}: the system allows no more (ulimit -u)")]
-pub struct NoThread {
+pub(crate) struct NoThread {
     /// What it was to do, as it follows on "to".
     pub purpose: &'static str,
     /// What the system says.
@@ -20,7 +20,8 @@ pub struct NoThread {
 }
 
 /// What there is to do about a [`NoThread`] that ends something, as it follows on the error.
-pub const ADVICE: &str = "end other programs or raise the limit, then run the same command again";
+pub(crate) const ADVICE: &str =
+    "end other programs or raise the limit, then run the same command again";
 
 /// Starts a thread that does `work`, which serves `purpose` (as it follows on "to").
 /// `lost` is called on that thread if `work` panics, after all that it owned is gone: it
@@ -28,7 +29,7 @@ pub const ADVICE: &str = "end other programs or raise the limit, then run the sa
 ///
 /// # Errors
 /// [`NoThread`], if the system refuses.
-pub fn spawn(
+pub(crate) fn spawn(
     thread: Builder,
     purpose: &'static str,
     work: impl FnOnce() + Send + 'static,
@@ -55,7 +56,7 @@ impl<F: FnOnce()> Drop for Farewell<F> {
 }
 
 /// What is told of a thread that served `purpose` and panicked.
-pub fn fault(purpose: &str) -> String {
+pub(crate) fn fault(purpose: &str) -> String {
     format!("a fault of storrent's own ended the thread to {purpose}")
 }
 

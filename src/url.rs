@@ -18,14 +18,14 @@ use std::fmt::Write;
 use ureq::http::Uri;
 
 /// The longest URL that a server is asked for, in bytes; most take no longer ones.
-pub const MAX_LEN: usize = 8 << 10;
+pub(crate) const MAX_LEN: usize = 8 << 10;
 
 /// The most characters of a URL that are shown: more than the longest name of a host has.
 const MAX_SHOWN: usize = 300;
 
 /// `bytes` as one part of a path, or a value of a query: letters, digits and `-._~` as
 /// they are, all others as `%XX`.
-pub fn escaped(bytes: &[u8]) -> String {
+pub(crate) fn escaped(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for &byte in bytes {
         match byte {
@@ -40,7 +40,7 @@ pub fn escaped(bytes: &[u8]) -> String {
 
 /// The bytes that `%` and two hex digits stand for put back in place; a `%` with something
 /// else behind it stands for itself.
-pub fn unescaped(text: &str) -> Vec<u8> {
+pub(crate) fn unescaped(text: &str) -> Vec<u8> {
     let digit = |byte: u8| char::from(byte).to_digit(16);
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -56,7 +56,7 @@ pub fn unescaped(text: &str) -> Vec<u8> {
 }
 
 /// The scheme that a URL begins with, as it is written: `https`. `None` if it has none.
-pub fn scheme(url: &str) -> Option<&str> {
+pub(crate) fn scheme(url: &str) -> Option<&str> {
     let (scheme, _) = url.split_once(':')?;
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
     let is_scheme =
@@ -66,7 +66,7 @@ pub fn scheme(url: &str) -> Option<&str> {
 
 /// The web address that somebody may have meant who typed `example.org/x.torrent`: it
 /// begins with the name of a host, and a path follows. `None` if it does not look so.
-pub fn meant(text: &str) -> Option<String> {
+pub(crate) fn meant(text: &str) -> Option<String> {
     let (authority, path) = text.split_once('/')?;
     let (host, port) = authority.split_once(':').unwrap_or((authority, "443"));
     let (_, top) = host.rsplit_once('.')?;
@@ -82,7 +82,7 @@ pub fn meant(text: &str) -> Option<String> {
 }
 
 /// A path of these names: each of them escaped, `/` between them.
-pub fn path<N: AsRef<[u8]>>(names: &[N]) -> String {
+pub(crate) fn path<N: AsRef<[u8]>>(names: &[N]) -> String {
     let names: Vec<String> = names.iter().map(|name| escaped(name.as_ref())).collect();
     names.join("/")
 }
@@ -95,7 +95,7 @@ pub fn requestable(url: &str) -> String {
 
 /// A URL with what no URL may have (blanks, control characters, letters beyond ASCII in
 /// whatever encoding) as `%XX`, byte by byte.
-pub fn without_oddities(url: &[u8]) -> String {
+pub(crate) fn without_oddities(url: &[u8]) -> String {
     let mut text = String::with_capacity(url.len());
     for &byte in url {
         match byte {
@@ -142,7 +142,7 @@ pub fn redirected(base: &str, to: &str) -> Option<String> {
 /// A URL as it may be shown: scheme, host and port, then `/…` if there is more. Users paste
 /// what they see, and passwords stand before the host, passkeys in the path or the query.
 /// Of a magnet link the info hash is shown, which is no secret. What is no URL stays.
-pub fn shown(url: &str) -> String {
+pub(crate) fn shown(url: &str) -> String {
     let Some(scheme) = scheme(url) else {
         return human::escaped(url);
     };
@@ -171,10 +171,10 @@ pub fn shown(url: &str) -> String {
 const ENDS_HOST: [char; 3] = ['/', '?', '#'];
 
 /// A name and a password.
-pub type Login = (Vec<u8>, Vec<u8>);
+pub(crate) type Login = (Vec<u8>, Vec<u8>);
 
 /// A URL without the name and the password in it; and these two, decoded, if it has any.
-pub fn without_login(url: &str) -> (String, Option<Login>) {
+pub(crate) fn without_login(url: &str) -> (String, Option<Login>) {
     let Some((scheme, rest)) = url.split_once("://") else {
         return (url.to_owned(), None);
     };
@@ -188,7 +188,7 @@ pub fn without_login(url: &str) -> (String, Option<Login>) {
 }
 
 /// Whether two URLs are of the same server: scheme, host and port.
-pub fn is_same_server(one: &str, other: &str) -> bool {
+pub(crate) fn is_same_server(one: &str, other: &str) -> bool {
     let server = |url: &str| {
         let uri: Uri = without_login(url).0.parse().ok()?;
         let scheme = uri.scheme_str()?.to_owned();
@@ -205,7 +205,7 @@ pub fn is_same_server(one: &str, other: &str) -> bool {
 /// The nearest address that may be dialled for a tracker's URL which `teller` named. One
 /// unknown may name a tracker in a network: many are. On this machine it has to look like
 /// one, lest we ask some other program here for what its web page alone should ask.
-pub fn nearest_tracker(url: &str, teller: Teller) -> Reach {
+pub(crate) fn nearest_tracker(url: &str, teller: Teller) -> Reach {
     let rest = url.split_once("://").map_or("", |(_, rest)| rest);
     let rest = rest.split(['?', '#']).next().unwrap_or_default();
     let path = rest.find('/').map_or("", |at| &rest[at..]);
@@ -219,7 +219,7 @@ pub fn nearest_tracker(url: &str, teller: Teller) -> Reach {
 
 /// The nearest address that may be dialled for a web seed's URL which `teller` named. One
 /// unknown may name a folder anywhere, but nothing that looks like a command.
-pub fn nearest_web_seed(url: &str, teller: Teller) -> Reach {
+pub(crate) fn nearest_web_seed(url: &str, teller: Teller) -> Reach {
     teller.nearest(match url.contains('?') {
         true => Reach::World,
         false => Reach::Machine,

@@ -280,7 +280,7 @@ impl Message<'_> {
 }
 
 /// Bytes of a piece message before its data: length, id, piece and begin.
-pub const PIECE_HEAD_LEN: usize = 13;
+pub(crate) const PIECE_HEAD_LEN: usize = 13;
 
 /// Appends the head of a piece message whose `len` bytes of data will follow: they
 /// come from the file by another way.

@@ -28,7 +28,7 @@ impl From<&Trouble> for Outcome {
 /// How the last announces to a torrent's trackers ended. Trackers that we can't speak
 /// to are not counted, and those that were not asked yet are in none of the parts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct TrackerSummary {
+pub(crate) struct TrackerSummary {
     /// All of them.
     pub trackers: usize,
     /// They gave a reply.

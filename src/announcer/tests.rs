@@ -5,6 +5,17 @@ use super::*;
 use crate::announce::Trouble;
 use crate::url::shown;
 
+impl Announcer {
+    /// When to call [`Announcer::due`] again if nothing happens before; `None`: not.
+    fn next_wakeup(&self, now: Instant) -> Option<Instant> {
+        self.on_turn(now)
+            .into_iter()
+            .filter_map(|index| self.trackers[index].next(self.phase, self.hungry, now))
+            .map(|(_, when)| when)
+            .min()
+    }
+}
+
 /// A torrent's trackers in virtual time: `at` is seconds since the start.
 struct Sim {
     announcer: Announcer,

@@ -23,11 +23,11 @@ enum Where {
 }
 
 /// The disk's file of each file of the layout.
-pub struct Seen(Vec<Where>);
+pub(super) struct Seen(Vec<Where>);
 
 impl Seen {
     /// Notes the files as they were when the pieces in them were checked.
-    pub fn new(survey: &Survey) -> Self {
+    pub(super) fn new(survey: &Survey) -> Self {
         let seen = |state: &Option<FileState>| match state {
             Some(state) => Where::In(state.id),
             None => Where::Nowhere,
@@ -36,7 +36,7 @@ impl Seen {
     }
 
     /// Pieces of `file` were read from the disk's file `id`.
-    pub fn note(&mut self, file: usize, id: FileId) {
+    pub(super) fn note(&mut self, file: usize, id: FileId) {
         self.0[file] = match self.0[file] {
             Where::Nowhere => Where::In(id),
             Where::In(before) if before == id => Where::In(id),
@@ -45,12 +45,12 @@ impl Seen {
     }
 
     /// The pieces of `file` are about to be read again: where they were before counts no more.
-    pub fn forget(&mut self, file: usize) {
+    pub(super) fn forget(&mut self, file: usize) {
         self.0[file] = Where::Nowhere;
     }
 
     /// Whether bytes of `piece`, all of which were stored, are no longer where they were.
-    pub fn was_moved(&self, storage: &Arc<Storage>, piece: PieceIndex) -> bool {
+    pub(super) fn was_moved(&self, storage: &Arc<Storage>, piece: PieceIndex) -> bool {
         let range = storage.layout().piece_range(piece);
         let mut look = storage.looks();
         let moved = storage.layout().parts(range.clone()).any(|part| {
@@ -72,7 +72,7 @@ impl Seen {
 
     /// The wanted files that are not as they were left, of the pieces that we `have`: missing,
     /// cut, too long, another file of the disk, or the same one as another file of the torrent.
-    pub fn changed(&self, storage: &Arc<Storage>, have: &Bitfield) -> Vec<usize> {
+    pub(super) fn changed(&self, storage: &Arc<Storage>, have: &Bitfield) -> Vec<usize> {
         let layout = storage.layout();
         let mut paths: HashMap<FileId, usize> = HashMap::new();
         let mut changed = Vec::new();

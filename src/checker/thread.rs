@@ -33,11 +33,11 @@ const GATHER: Duration = Duration::from_millis(150);
 const IDLE: Duration = Duration::from_secs(1);
 
 /// What a checker's thread is for.
-pub const PURPOSE: &str = "check pieces";
+pub(crate) const PURPOSE: &str = "check pieces";
 
 /// What a checker thread is asked.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum CheckRequest {
+pub(crate) enum CheckRequest {
     /// Whether these pieces, all blocks of which were written, are right.
     Pieces(Vec<PieceIndex>),
     /// The SHA-1 of each block of this piece.
@@ -54,7 +54,7 @@ pub enum CheckRequest {
 
 /// What a checker thread answers.
 #[derive(Debug)]
-pub enum CheckReport {
+pub(crate) enum CheckReport {
     /// What each of these pieces is.
     Verdicts(Vec<(PieceIndex, Verdict)>),
     /// The SHA-1 of each 16 KiB block of the piece in order; empty if it is missing.
@@ -74,7 +74,7 @@ pub enum CheckReport {
 }
 
 /// What the checker of a torrent must know of the past. One thread after another has them.
-pub struct Notes {
+pub(crate) struct Notes {
     storage: Arc<Storage>,
     /// Which of the disk's files the verified pieces lie in.
     seen: Seen,
@@ -86,7 +86,7 @@ pub struct Notes {
 
 impl Notes {
     /// `survey`: the files as they were when what is there was checked.
-    pub fn new(
+    pub(crate) fn new(
         storage: Arc<Storage>,
         survey: &Survey,
         passed_over: Bitfield,
@@ -104,11 +104,11 @@ impl Notes {
 
 /// Where the notes lie while no thread has them.
 #[derive(Clone)]
-pub struct Desk(Sender<Notes>, Receiver<Notes>);
+pub(crate) struct Desk(Sender<Notes>, Receiver<Notes>);
 
 impl Desk {
     /// One where these lie.
-    pub fn with(notes: Notes) -> Self {
+    pub(crate) fn with(notes: Notes) -> Self {
         let (put, take) = bounded(1);
         let _ = put.send(notes); // there is room for one
         Self(put, take)
@@ -121,7 +121,7 @@ impl Desk {
 ///
 /// # Errors
 /// If the system starts no more threads.
-pub fn spawn(
+pub(crate) fn spawn(
     storage: &Arc<Storage>,
     desk: Desk,
     expected: impl Fn(PieceIndex) -> PieceHash + Send + 'static,

@@ -47,7 +47,7 @@ const MAX_PEERS: usize = 100;
 const MAX_TOKEN: usize = 128;
 
 /// What a query and its answer have in common. Some nodes take no other length than 4.
-pub type Transaction = [u8; 4];
+pub(crate) type Transaction = [u8; 4];
 
 /// The name of a node: 160 bits, random, from the same space as the info hashes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -82,7 +82,7 @@ pub struct Contact {
 }
 
 /// "Who has this torrent?"
-pub fn get_peers(transaction: Transaction, ours: &NodeId, info_hash: &InfoHash) -> Vec<u8> {
+pub(crate) fn get_peers(transaction: Transaction, ours: &NodeId, info_hash: &InfoHash) -> Vec<u8> {
     let arguments = [(&b"info_hash"[..], Argument::Bytes(&info_hash.0))];
     query(b"get_peers", transaction, ours, &arguments)
 }
@@ -90,7 +90,7 @@ pub fn get_peers(transaction: Transaction, ours: &NodeId, info_hash: &InfoHash) 
 /// "Tell those who ask that we have it, and take peers on this TCP `port`." `token`: what
 /// the node gave us along with its answer to [`get_peers`]; it proves that the query comes
 /// from where it says.
-pub fn announce_peer(
+pub(crate) fn announce_peer(
     transaction: Transaction,
     ours: &NodeId,
     info_hash: &InfoHash,

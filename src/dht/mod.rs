@@ -20,10 +20,10 @@
 //! [BEP 32]: https://www.bittorrent.org/beps/bep_0032.html
 //! [BEP 43]: https://www.bittorrent.org/beps/bep_0043.html
 
-pub mod krpc;
-pub mod node;
-pub mod search;
-pub mod table;
+pub(crate) mod krpc;
+pub(crate) mod node;
+pub(crate) mod search;
+pub(crate) mod table;
 
 use crate::door::Door;
 use crate::threads;
@@ -42,7 +42,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// Nodes that are there to let newcomers in.
-pub const ROUTERS: [&str; 3] = [
+pub(crate) const ROUTERS: [&str; 3] = [
     "dht.libtorrent.org:25401",
     "dht.transmissionbt.com:6881",
     "router.bittorrent.com:6881",
@@ -78,7 +78,7 @@ const PURPOSE: &str = "ask the DHT";
 
 /// How to go about it.
 #[derive(Clone, Debug)]
-pub struct DhtSettings {
+pub(crate) struct DhtSettings {
     /// From where others are asked: of each family that it lets through.
     pub door: Door,
     /// The UDP port that is tried first; if it is taken any other will do, as nobody is
@@ -90,7 +90,7 @@ pub struct DhtSettings {
 
 /// What the threads tell.
 #[derive(Debug)]
-pub enum DhtNews {
+pub(crate) enum DhtNews {
     /// These may have the torrent, so some node says.
     Peers(InfoHash, Vec<SocketAddr>),
     /// A look-up in one of the networks is over.
@@ -141,7 +141,7 @@ enum NamedBy {
 }
 
 /// The threads, as the engine reaches them. They end when it is dropped.
-pub struct Dht {
+pub(crate) struct Dht {
     nodes: Vec<(Sender<Request>, Sender<Entrance>)>,
     /// Names that were given to threads.
     names: HashSet<String>,
@@ -158,7 +158,7 @@ impl Dht {
     ///
     /// # Errors
     /// If no socket can be opened or no thread started.
-    pub fn start(
+    pub(crate) fn start(
         settings: &DhtSettings,
         report: impl Fn(DhtNews) + Send + Sync + 'static,
     ) -> io::Result<Self> {
@@ -196,7 +196,7 @@ impl Dht {
 
     /// Looks up the peers of a torrent, and announces that it can be had from us on the
     /// TCP `port`, if there is one.
-    pub fn search(&mut self, info_hash: InfoHash, port: Option<u16>) {
+    pub(crate) fn search(&mut self, info_hash: InfoHash, port: Option<u16>) {
         for (name, by) in std::mem::take(&mut self.waiting) {
             self.start_look_up(name, by);
         }
@@ -206,12 +206,12 @@ impl Dht {
     }
 
     /// A peer says that its node is here: a PORT message.
-    pub fn node(&self, addr: SocketAddr) {
+    pub(crate) fn node(&self, addr: SocketAddr) {
         deliver(&self.entrances(), (addr, false));
     }
 
     /// A torrent names this node: an address or a name, and a port.
-    pub fn node_of_torrent(&mut self, host: &str, port: u16) {
+    pub(crate) fn node_of_torrent(&mut self, host: &str, port: u16) {
         match host.parse() {
             Ok(ip) => self.node(SocketAddr::new(ip, port)),
             Err(_) => self.enter(format!("{host}:{port}"), NamedBy::Torrent),

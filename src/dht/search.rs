@@ -23,7 +23,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 /// How many of the nearest nodes have to answer, and are announced to: `k` of BEP 5.
-pub const NEAREST: usize = 8;
+pub(crate) const NEAREST: usize = 8;
 
 /// Queries that are out at a time.
 const AT_A_TIME: usize = 4;
@@ -32,10 +32,10 @@ const AT_A_TIME: usize = 4;
 const SLOW: Duration = Duration::from_secs(1);
 
 /// After so long a query or its answer is lost.
-pub const LOST: Duration = Duration::from_secs(5);
+pub(crate) const LOST: Duration = Duration::from_secs(5);
 
 /// Queries of one look-up at most. An honest network takes 20 to 60.
-pub const MAX_QUERIES: usize = 200;
+pub(crate) const MAX_QUERIES: usize = 200;
 
 /// Nodes that are kept in mind, the nearest.
 const MAX_CANDIDATES: usize = 100;
@@ -82,7 +82,7 @@ impl Candidate {
 
 /// The state of one look-up.
 #[derive(Debug)]
-pub struct Search {
+pub(crate) struct Search {
     info_hash: InfoHash,
     /// Nearest first.
     candidates: Vec<Candidate>,
@@ -93,7 +93,7 @@ pub struct Search {
 
 impl Search {
     /// A look-up that knows nobody yet.
-    pub fn new(info_hash: InfoHash) -> Self {
+    pub(crate) fn new(info_hash: InfoHash) -> Self {
         Self {
             info_hash,
             candidates: Vec::new(),
@@ -104,34 +104,34 @@ impl Search {
     }
 
     /// Begins again: whoever was silent may be named and asked once more.
-    pub fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.candidates.clear();
         self.queries = 0;
     }
 
     /// The torrent.
-    pub fn info_hash(&self) -> InfoHash {
+    pub(crate) fn info_hash(&self) -> InfoHash {
         self.info_hash
     }
 
     /// How many nodes answered, routers left out: they alone don't get us anywhere.
-    pub fn answers(&self) -> usize {
+    pub(crate) fn answers(&self) -> usize {
         self.answers
     }
 
     /// How many peers they told.
-    pub fn peers(&self) -> usize {
+    pub(crate) fn peers(&self) -> usize {
         self.peers.len()
     }
 
     /// A node that answered before.
-    pub fn add(&mut self, contact: Contact) {
+    pub(crate) fn add(&mut self, contact: Contact) {
         let distance = Some(contact.id.distance(&self.info_hash));
         self.add_candidate(contact.addr, distance, false);
     }
 
     /// An address to begin at. It is asked only while too few nodes are known.
-    pub fn add_entrance(&mut self, addr: SocketAddr, router: bool) {
+    pub(crate) fn add_entrance(&mut self, addr: SocketAddr, router: bool) {
         self.add_candidate(addr, None, router);
     }
 
@@ -169,7 +169,7 @@ impl Search {
     }
 
     /// Whom to ask now, if anybody.
-    pub fn next(&mut self, now: Instant) -> Option<SocketAddr> {
+    pub(crate) fn next(&mut self, now: Instant) -> Option<SocketAddr> {
         let busy = |c: &&Candidate| matches!(c.state, State::Asked(_)) && c.is_live(now);
         let busy = self.candidates.iter().filter(busy).count();
         if busy >= AT_A_TIME || self.queries >= MAX_QUERIES {
@@ -192,7 +192,7 @@ impl Search {
     }
 
     /// The node at `addr`, which was asked, answered: returns the peers that are new.
-    pub fn on_reply(&mut self, addr: SocketAddr, reply: &Reply) -> Vec<SocketAddr> {
+    pub(crate) fn on_reply(&mut self, addr: SocketAddr, reply: &Reply) -> Vec<SocketAddr> {
         let asked = |c: &&mut Candidate| c.addr == addr && matches!(c.state, State::Asked(_));
         let Some(candidate) = self.candidates.iter_mut().find(asked) else {
             return Vec::new();
@@ -220,14 +220,14 @@ impl Search {
     }
 
     /// The node at `addr` refused to answer, or was silent for [`LOST`].
-    pub fn on_silence(&mut self, addr: SocketAddr) {
+    pub(crate) fn on_silence(&mut self, addr: SocketAddr) {
         if let Some(candidate) = self.candidates.iter_mut().find(|c| c.addr == addr) {
             candidate.state = State::Out;
         }
     }
 
     /// Whether there is nobody left to be asked or waited for.
-    pub fn is_over(&self, now: Instant) -> bool {
+    pub(crate) fn is_over(&self, now: Instant) -> bool {
         let spent = self.queries >= MAX_QUERIES;
         let open = |c: &Candidate| match c.state {
             State::Fresh => !spent,
@@ -239,7 +239,7 @@ impl Search {
     }
 
     /// The nearest nodes that answered and take announces, with their tokens.
-    pub fn announce_to(&self) -> impl Iterator<Item = (SocketAddr, &[u8])> {
+    pub(crate) fn announce_to(&self) -> impl Iterator<Item = (SocketAddr, &[u8])> {
         let answered = self
             .candidates
             .iter()

@@ -33,18 +33,18 @@ struct Known {
 
 /// At most [`PARTS`] × [`PER_PART`] nodes.
 #[derive(Debug, Default)]
-pub struct Table {
+pub(crate) struct Table {
     known: Vec<Known>,
 }
 
 impl Table {
     /// How many nodes it holds.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.known.len()
     }
 
     /// A node answered. It is kept if there is room for it.
-    pub fn answered(&mut self, contact: Contact, now: Instant) {
+    pub(crate) fn answered(&mut self, contact: Contact, now: Instant) {
         self.known
             .retain(|known| known.contact.addr != contact.addr);
         let fresh = Known {
@@ -66,14 +66,14 @@ impl Table {
     }
 
     /// The node at `addr` did not answer.
-    pub fn silent(&mut self, addr: SocketAddr) {
+    pub(crate) fn silent(&mut self, addr: SocketAddr) {
         self.known.retain_mut(|known| {
             known.contact.addr != addr || !std::mem::replace(&mut known.silent, true)
         });
     }
 
     /// The `count` nodes that are nearest to `target`, nearest first.
-    pub fn nearest(&self, target: &InfoHash, count: usize) -> Vec<Contact> {
+    pub(crate) fn nearest(&self, target: &InfoHash, count: usize) -> Vec<Contact> {
         let mut all: Vec<Contact> = self.known.iter().map(|known| known.contact).collect();
         all.sort_by_key(|contact| contact.id.distance(target));
         all.truncate(count);

@@ -65,13 +65,13 @@ impl FileBudget {
     }
 
     /// How many connections all torrents together may have.
-    pub fn connections(self) -> usize {
+    pub(super) fn connections(self) -> usize {
         (self.spare() / 4 * 3 / CONNECTION).max(FEW)
     }
 
     /// How many files the thread of a connection may keep open, if there are to be `wanted`
     /// connections.
-    pub fn files_each(self, wanted: usize) -> usize {
+    pub(super) fn files_each(self, wanted: usize) -> usize {
         let connections = wanted.clamp(1, self.connections());
         let each = self.spare() / 4 * 3 / connections;
         // The connection, and a folder.
@@ -80,7 +80,7 @@ impl FileBudget {
 
     /// Whether another torrent's data may be looked at, beside `underway` others. The only
     /// torrent that there is always may.
-    pub fn may_look(self, underway: usize) -> bool {
+    pub(super) fn may_look(self, underway: usize) -> bool {
         let free = match underway {
             0 => self.spare(),
             _ => self.spare() / 4,

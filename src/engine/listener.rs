@@ -17,14 +17,14 @@ const USUAL_PORTS: std::ops::RangeInclusive<u16> = 6881..=6889;
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// What the thread is for.
-pub const PURPOSE: &str = "accept peers";
+pub(super) const PURPOSE: &str = "accept peers";
 
 /// Opens the listening socket. `port`: the one the user named (0: any free one), else
 /// the first free usual one, else any.
 ///
 /// # Errors
 /// If the named port is taken, or none can be had.
-pub fn open(port: Option<u16>, door: &Door) -> io::Result<TcpListener> {
+pub(super) fn open(port: Option<u16>, door: &Door) -> io::Result<TcpListener> {
     match port {
         Some(port) => door.listen(port),
         None => USUAL_PORTS
@@ -40,7 +40,7 @@ pub fn open(port: Option<u16>, door: &Door) -> io::Result<TcpListener> {
 ///
 /// # Errors
 /// If the system starts no more threads.
-pub fn spawn(
+pub(super) fn spawn(
     listener: Arc<TcpListener>,
     take: impl Fn(TcpStream, SocketAddr) -> bool + Send + 'static,
     lost: impl FnOnce() + Send + 'static,
@@ -65,7 +65,7 @@ pub fn spawn(
 }
 
 /// Wakes a listener that sleeps in `accept`, by connecting to it.
-pub fn wake(local: SocketAddr, door: &Door) {
+pub(super) fn wake(local: SocketAddr, door: &Door) {
     let ip = match local.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 /// What is known of a torrent, once its metadata is.
-pub struct Known {
+pub(super) struct Known {
     /// What it holds.
     pub metainfo: Metainfo,
     /// For each file of the layout whether it is asked for. Padding never is.
@@ -32,7 +32,7 @@ pub struct Known {
 
 impl Known {
     /// Of `metainfo`, the files `wanted`, by their index (`None`: all).
-    pub fn new(metainfo: Metainfo, wanted: Option<Vec<usize>>, keep_metadata: bool) -> Self {
+    pub(super) fn new(metainfo: Metainfo, wanted: Option<Vec<usize>>, keep_metadata: bool) -> Self {
         let mut wanted_files = vec![wanted.is_none(); metainfo.files.len()];
         for index in wanted.into_iter().flatten() {
             wanted_files[index] = true;
@@ -48,7 +48,7 @@ impl Known {
     }
 
     /// Says what it holds.
-    pub fn added(&self) -> Report {
+    pub(super) fn added(&self) -> Report {
         let metainfo = &self.metainfo;
         let layout = &metainfo.layout;
         let wanted = (0..layout.files()).filter(|file| self.wanted_files[*file]);
@@ -64,13 +64,13 @@ impl Known {
     }
 
     /// The bytes of `info`, if they are to be kept with an incomplete download.
-    pub fn kept_metadata(&self) -> Option<&[u8]> {
+    pub(super) fn kept_metadata(&self) -> Option<&[u8]> {
         self.keep_metadata.then_some(&**self.metainfo.info())
     }
 }
 
 /// A torrent whose data was checked.
-pub struct Prepared {
+pub(super) struct Prepared {
     /// Its files.
     pub storage: Arc<Storage>,
     /// The files as they were when they were checked.
@@ -91,7 +91,7 @@ pub struct Prepared {
 /// # Errors
 /// [`StorageError`], if the data cannot be read, is not this torrent's, is being written by
 /// another run, or there is no room for the rest.
-pub fn prepare(
+pub(super) fn prepare(
     known: &Known,
     config: &Config,
     progress: &(dyn Fn(u32, u32) + Sync),

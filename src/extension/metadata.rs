@@ -17,10 +17,10 @@ use crate::bencode;
 use serde::Serialize;
 
 /// Bytes of each piece of the metadata but the last.
-pub const PIECE_LEN: usize = 16 << 10;
+pub(crate) const PIECE_LEN: usize = 16 << 10;
 
 /// The largest metadata that is fetched, in bytes: a peer could claim anything.
-pub const MAX_LEN: usize = 16 << 20;
+pub(crate) const MAX_LEN: usize = 16 << 20;
 
 /// One message. The piece is a number that nobody has checked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -82,7 +82,7 @@ impl<'a> Message<'a> {
 }
 
 /// The bytes of piece `piece` of `metadata`; `None` if there is no such piece.
-pub fn piece_of(metadata: &[u8], piece: u32) -> Option<&[u8]> {
+pub(crate) fn piece_of(metadata: &[u8], piece: u32) -> Option<&[u8]> {
     metadata.chunks(PIECE_LEN).nth(piece as usize)
 }
 

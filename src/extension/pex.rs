@@ -28,10 +28,10 @@ pub const MAX_TAKEN: usize = 100;
 pub const MAX_TOLD: usize = 50;
 
 /// A flag: the peer is a seed, or wants nothing else any more.
-pub const SEED: u8 = 0x02;
+pub(crate) const SEED: u8 = 0x02;
 
 /// A flag: the peer takes connections, as we have made one.
-pub const REACHABLE: u8 = 0x10;
+pub(crate) const REACHABLE: u8 = 0x10;
 
 /// Written in the order of the keys as bytes, as bencode demands.
 #[derive(Serialize, Default)]

@@ -23,7 +23,7 @@ use std::net::SocketAddr;
 
 /// The most bytes of a packet, sent or taken: more might not fit in one piece of what
 /// the network carries.
-pub const MAX_PACKET: usize = 1400;
+pub(crate) const MAX_PACKET: usize = 1400;
 
 /// An announce as it was heard.
 #[derive(Clone, Debug, PartialEq)]

@@ -16,8 +16,8 @@
 //!
 //! [BEP 14]: https://www.bittorrent.org/beps/bep_0014.html
 
-pub mod message;
-pub mod schedule;
+pub(crate) mod message;
+pub(crate) mod schedule;
 
 use crate::door::Door;
 use crate::threads::{self, NoThread};
@@ -52,11 +52,11 @@ const A_TURN: usize = 32;
 const STACK: usize = 128 * 1024;
 
 /// What the thread is for.
-pub const PURPOSE: &str = "look for peers on the local network";
+pub(crate) const PURPOSE: &str = "look for peers on the local network";
 
 /// Main → this thread. A closed channel means: end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Order {
+pub(crate) enum Order {
     /// Announce this torrent, and say who else has it.
     Announce(InfoHash),
     /// No longer.
@@ -64,14 +64,14 @@ pub enum Order {
 }
 
 /// The sockets of both groups, or of one.
-pub struct Groups(Vec<Group>);
+pub(crate) struct Groups(Vec<Group>);
 
 /// Opens the sockets: on all interfaces but loopback, or on the one that has the address
 /// of `--bind`.
 ///
 /// # Errors
 /// If neither group can be listened to.
-pub fn open(door: &Door) -> io::Result<Groups> {
+pub(crate) fn open(door: &Door) -> io::Result<Groups> {
     let (mut groups, mut failed) = (Vec::new(), None);
     for ip in GROUPS {
         if door.may_reach(ip) {
@@ -94,7 +94,7 @@ pub fn open(door: &Door) -> io::Result<Groups> {
 ///
 /// # Errors
 /// If the system starts no more threads.
-pub fn spawn(
+pub(crate) fn spawn(
     groups: Groups,
     port: u16,
     orders: Receiver<Order>,

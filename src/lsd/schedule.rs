@@ -26,7 +26,7 @@ const HEARD_A_SECOND: u32 = 10;
 
 /// The torrents that we announce.
 #[derive(Debug, Default)]
-pub struct Schedule {
+pub(crate) struct Schedule {
     /// Since when, and how many of [`AT_FIRST`] are done.
     torrents: BTreeMap<InfoHash, (Instant, usize)>,
     /// When all are announced next.
@@ -37,23 +37,23 @@ pub struct Schedule {
 
 impl Schedule {
     /// Announces this torrent from now on.
-    pub fn add(&mut self, torrent: InfoHash, now: Instant) {
+    pub(crate) fn add(&mut self, torrent: InfoHash, now: Instant) {
         self.torrents.entry(torrent).or_insert((now, 0));
         self.round.get_or_insert(now + EVERY);
     }
 
     /// No longer.
-    pub fn remove(&mut self, torrent: InfoHash) {
+    pub(crate) fn remove(&mut self, torrent: InfoHash) {
         self.torrents.remove(&torrent);
     }
 
     /// Whether it is one of ours.
-    pub fn has(&self, torrent: InfoHash) -> bool {
+    pub(crate) fn has(&self, torrent: InfoHash) -> bool {
         self.torrents.contains_key(&torrent)
     }
 
     /// What to announce now; it counts as done.
-    pub fn due(&mut self, now: Instant) -> Vec<InfoHash> {
+    pub(crate) fn due(&mut self, now: Instant) -> Vec<InfoHash> {
         let all = self.round.is_some_and(|at| at <= now);
         if all {
             self.round = Some(now + EVERY);
@@ -72,7 +72,7 @@ impl Schedule {
     }
 
     /// Whether one more announce of somebody else may be taken.
-    pub fn may_hear(&mut self, now: Instant) -> bool {
+    pub(crate) fn may_hear(&mut self, now: Instant) -> bool {
         let second = Duration::from_secs(1);
         let fresh = |since: &Instant| now.duration_since(*since) < second;
         let (since, count) = self

@@ -28,7 +28,7 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How the connection comes to be.
 #[derive(Debug)]
-pub enum Link {
+pub(crate) enum Link {
     /// We connect.
     Dial {
         /// To whom.

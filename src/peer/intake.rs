@@ -29,7 +29,7 @@ const LOW_ROOM: usize = 20 * 1024;
 
 /// The buffer, and what of it is still needed.
 #[derive(Debug)]
-pub struct Intake {
+pub(crate) struct Intake {
     buf: Vec<u8>,
     parsed: usize,
     filled: usize,
@@ -39,7 +39,7 @@ pub struct Intake {
 
 impl Intake {
     /// An empty buffer.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             buf: vec![0; FIRST_LEN],
             parsed: 0,
@@ -50,7 +50,7 @@ impl Intake {
 
     /// Reads once by `read` into the free room; returns how much came. There must be
     /// room: see [`Intake::is_full`] and [`Intake::compact`].
-    pub fn fill<E>(
+    pub(crate) fn fill<E>(
         &mut self,
         read: impl FnOnce(&mut [u8]) -> Result<usize, E>,
     ) -> Result<usize, E> {
@@ -60,13 +60,13 @@ impl Intake {
     }
 
     /// What was received and not parsed yet.
-    pub fn unparsed(&self) -> &[u8] {
+    pub(crate) fn unparsed(&self) -> &[u8] {
         &self.buf[self.parsed..self.filled]
     }
 
     /// A message of `used` bytes was parsed. If it was a block to be stored, its bytes
     /// are held.
-    pub fn consume(&mut self, used: usize, block: Option<Block>) {
+    pub(crate) fn consume(&mut self, used: usize, block: Option<Block>) {
         if let Some(block) = block {
             self.held.push((block, self.parsed + PIECE_HEAD_LEN));
         }
@@ -77,22 +77,22 @@ impl Intake {
     }
 
     /// Whether blocks wait to be written.
-    pub fn holds_blocks(&self) -> bool {
+    pub(crate) fn holds_blocks(&self) -> bool {
         !self.held.is_empty()
     }
 
     /// How much the next read can take, in bytes.
-    pub fn room(&self) -> usize {
+    pub(crate) fn room(&self) -> usize {
         self.buf.len() - self.filled
     }
 
     /// Whether there is too little room for the next read.
-    pub fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.room() < LOW_ROOM
     }
 
     /// Forgets held blocks that are not wanted any more.
-    pub fn drop_held(&mut self, unwanted: impl Fn(Block) -> bool) {
+    pub(crate) fn drop_held(&mut self, unwanted: impl Fn(Block) -> bool) {
         self.held.retain(|(block, _)| !unwanted(*block));
     }
 
@@ -100,7 +100,7 @@ impl Intake {
     ///
     /// # Errors
     /// [`StorageError`], if the disk fails; the blocks are then given up.
-    pub fn store(
+    pub(crate) fn store(
         &mut self,
         layout: &Layout,
         files: &mut Files,
@@ -127,7 +127,7 @@ impl Intake {
     /// Makes room: the unparsed rest moves to the front. Nothing may be held. A message
     /// longer than the whole buffer, up to `max_message`, makes it grow, and so does a peer
     /// that was `fast` to fill it.
-    pub fn compact(&mut self, max_message: usize, fast: bool) {
+    pub(crate) fn compact(&mut self, max_message: usize, fast: bool) {
         debug_assert!(self.held.is_empty(), "held bytes would be lost");
         self.buf.copy_within(self.parsed..self.filled, 0);
         self.filled -= self.parsed;

@@ -19,15 +19,15 @@
 //! Before each sleep all other things that can go on without waiting have gone on. A
 //! wrong guess costs one [`TICK`] and never a deadlock.
 
-pub mod error;
-pub mod greeting;
-pub mod intake;
+pub(crate) mod error;
+pub(crate) mod greeting;
+pub(crate) mod intake;
 mod learn;
-pub mod learner;
-pub mod outgoing;
-pub mod patience;
-pub mod session;
-pub mod socket;
+pub(crate) mod learner;
+pub(crate) mod outgoing;
+pub(crate) mod patience;
+pub(crate) mod session;
+pub(crate) mod socket;
 
 use crate::bitfield::Bitfield;
 use crate::extension::{self, Ourselves};
@@ -40,11 +40,11 @@ use crate::types::{InfoHash, PeerId, PeerKey};
 use crate::wire::{self, Handshake};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 use error::PeerError;
-pub use greeting::Link;
+pub(crate) use greeting::Link;
 use intake::Intake;
 use learner::Learner;
 use outgoing::Outgoing;
-pub use patience::TICK;
+pub(crate) use patience::TICK;
 use session::Session;
 use socket::{PeerSocket, Wait};
 use std::sync::Arc;
@@ -66,7 +66,7 @@ const STACK: usize = 256 * 1024;
 
 /// Who we are in the swarm of one torrent.
 #[derive(Clone, Copy, Debug)]
-pub struct Us {
+pub(crate) struct Us {
     /// The torrent.
     pub info_hash: InfoHash,
     /// Our name in its swarm.
@@ -88,7 +88,7 @@ impl Us {
 }
 
 /// What all threads of one torrent read and nobody changes.
-pub struct Shared {
+pub(crate) struct Shared {
     /// Who we are.
     pub us: Us,
     /// How the torrent divides.
@@ -104,7 +104,7 @@ pub struct Shared {
 }
 
 /// Main → peer thread.
-pub enum Order {
+pub(crate) enum Order {
     /// The peer is welcome: the answer to [`FromPeer::Greeted`]. (Closing the channel is
     /// the other answer.) Comes also after [`Order::Learn`], once the metadata is known.
     Welcome(Welcome),
@@ -115,7 +115,7 @@ pub enum Order {
 }
 
 /// What the thread of a peer that is welcome works with.
-pub struct Welcome {
+pub(crate) struct Welcome {
     /// The torrent that it is about.
     pub torrent: Arc<Shared>,
     /// What we have.
@@ -128,7 +128,7 @@ pub struct Welcome {
 
 /// Peer thread → main.
 #[derive(Debug)]
-pub enum FromPeer {
+pub(crate) enum FromPeer {
     /// Its first byte came: only of a peer that connected to us.
     Spoke,
     /// It answers, and this is its handshake. It waits to be welcomed.
@@ -142,7 +142,7 @@ pub enum FromPeer {
 ///
 /// # Errors
 /// If the system has no room for another thread.
-pub fn spawn(
+pub(crate) fn spawn(
     key: PeerKey,
     link: Link,
     orders: Receiver<Order>,

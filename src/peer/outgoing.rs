@@ -41,7 +41,7 @@ const ROOM: usize = LOAD_LEN + MAX_SERVED_LEN as usize;
 
 /// What was loaded, and how much of it the kernel has taken.
 #[derive(Debug)]
-pub struct Outgoing {
+pub(crate) struct Outgoing {
     /// Messages, and the heads of blocks.
     words: Vec<u8>,
     blocks: Pages,
@@ -56,7 +56,7 @@ pub struct Outgoing {
 
 impl Outgoing {
     /// `sealed` is to be sent first: all that goes out is, if the stream is obfuscated.
-    pub fn new(sealed: Vec<u8>) -> Self {
+    pub(crate) fn new(sealed: Vec<u8>) -> Self {
         Self {
             len: sealed.len(),
             words: sealed,
@@ -68,7 +68,7 @@ impl Outgoing {
     }
 
     /// Whether the kernel has taken all.
-    pub fn is_out(&self) -> bool {
+    pub(crate) fn is_out(&self) -> bool {
         self.sent == self.len
     }
 
@@ -76,7 +76,7 @@ impl Outgoing {
     ///
     /// # Errors
     /// [`StorageError`], if a block can't be read.
-    pub fn load(
+    pub(crate) fn load(
         &mut self,
         session: &mut Session,
         layout: &Layout,
@@ -113,7 +113,7 @@ impl Outgoing {
     }
 
     /// Makes what was loaded ready for an obfuscated stream.
-    pub fn seal(&mut self, socket: &mut PeerSocket) {
+    pub(crate) fn seal(&mut self, socket: &mut PeerSocket) {
         let (mut words, mut blocks) = (&mut self.words[..], &mut self.blocks[..]);
         let mut said = 0;
         for (cut, len) in &self.cuts {
@@ -127,7 +127,7 @@ impl Outgoing {
     }
 
     /// What is still to be sent, in order.
-    pub fn rest(&self) -> Vec<IoSlice<'_>> {
+    pub(crate) fn rest(&self) -> Vec<IoSlice<'_>> {
         let mut parts = Vec::with_capacity(2 * self.cuts.len() + 1);
         let (mut said, mut given) = (0, 0);
         for (cut, len) in &self.cuts {
@@ -143,7 +143,7 @@ impl Outgoing {
     }
 
     /// The kernel took `count` bytes of the rest. If that is not all of it, it has no room.
-    pub fn on_sent(&mut self, count: usize) {
+    pub(crate) fn on_sent(&mut self, count: usize) {
         let was_whole = self.sent == 0;
         self.sent += count;
         if !self.is_out() {

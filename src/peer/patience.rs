@@ -6,11 +6,11 @@
 use std::time::Duration;
 
 /// The longest that a peer thread sleeps on anything.
-pub const TICK: Duration = Duration::from_millis(100);
+pub(crate) const TICK: Duration = Duration::from_millis(100);
 
 /// What comes at once of a peer that sends without a break, in bytes. It has room in the
 /// smallest receive buffer, beside a block that has come in part.
-pub const BULK: usize = 96 * 1024;
+pub(crate) const BULK: usize = 96 * 1024;
 
 /// What a read waits for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -39,7 +39,7 @@ use std::time::{Duration, Instant};
 
 /// A peer that owes blocks and sends none for so long is snubbed: its work goes to
 /// others.
-pub const SNUB_AFTER: Duration = Duration::from_secs(20);
+pub(crate) const SNUB_AFTER: Duration = Duration::from_secs(20);
 
 /// A peer of which nothing at all is heard for so long is dropped; all send a
 /// keep-alive every two minutes at the latest.

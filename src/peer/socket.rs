@@ -22,7 +22,7 @@ const WAITING_WRITE: usize = 16 * 1024;
 
 /// A connected stream whose waits are bounded.
 #[derive(Debug)]
-pub struct PeerSocket {
+pub(crate) struct PeerSocket {
     stream: TcpStream,
     /// What the kernel was told last.
     patience: Patience,
@@ -33,7 +33,7 @@ pub struct PeerSocket {
 
 /// Whether to wait for room in the kernel's buffer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Wait {
+pub(crate) enum Wait {
     /// What can't be taken now is left.
     No,
     /// Up to [`TICK`].
@@ -45,7 +45,7 @@ impl PeerSocket {
     ///
     /// # Errors
     /// [`PeerError::Io`], if the system refuses the options.
-    pub fn new(stream: TcpStream) -> Result<Self, PeerError> {
+    pub(crate) fn new(stream: TcpStream) -> Result<Self, PeerError> {
         let set = || {
             stream.set_nodelay(true)?;
             sockets::keep_alive(&stream)?;
@@ -67,7 +67,7 @@ impl PeerSocket {
     ///
     /// # Errors
     /// [`PeerError::HungUp`] at the end of the stream, [`PeerError::Io`].
-    pub fn read_now(&mut self, buf: &mut [u8]) -> Result<usize, PeerError> {
+    pub(crate) fn read_now(&mut self, buf: &mut [u8]) -> Result<usize, PeerError> {
         let read = rustix::net::recv(&self.stream, &mut *buf, RecvFlags::DONTWAIT);
         let count = received(read.map(|(count, _)| count).map_err(io::Error::from))?;
         Ok(self.opened(buf, count))
@@ -77,7 +77,11 @@ impl PeerSocket {
     ///
     /// # Errors
     /// [`PeerError::HungUp`] at the end of the stream, [`PeerError::Io`].
-    pub fn read_wait(&mut self, buf: &mut [u8], patience: Patience) -> Result<usize, PeerError> {
+    pub(crate) fn read_wait(
+        &mut self,
+        buf: &mut [u8],
+        patience: Patience,
+    ) -> Result<usize, PeerError> {
         let ready = self.set_patience(patience);
         let count = received(ready.and_then(|()| self.stream.read(buf)))?;
         Ok(self.opened(buf, count))
@@ -103,19 +107,19 @@ impl PeerSocket {
     }
 
     /// From here on the stream is obfuscated, or is not.
-    pub fn set_ciphers(&mut self, ciphers: Option<Ciphers>) {
+    pub(crate) fn set_ciphers(&mut self, ciphers: Option<Ciphers>) {
         self.ciphers = ciphers.map(Box::new);
     }
 
     /// Whether the stream is obfuscated.
-    pub fn is_sealed(&self) -> bool {
+    pub(crate) fn is_sealed(&self) -> bool {
         self.ciphers.is_some()
     }
 
     /// Makes `bytes` ready to be sent, if the stream is obfuscated. They must be sent next,
     /// and be sealed but once, though they may have to be [written](PeerSocket::write) in
     /// several parts.
-    pub fn seal(&mut self, bytes: &mut [u8]) {
+    pub(crate) fn seal(&mut self, bytes: &mut [u8]) {
         if let Some(ciphers) = &mut self.ciphers {
             ciphers.ours.apply(bytes);
         }
@@ -125,7 +129,7 @@ impl PeerSocket {
     ///
     /// # Errors
     /// [`PeerError::Io`].
-    pub fn write(&mut self, bytes: &[u8], wait: Wait) -> Result<usize, PeerError> {
+    pub(crate) fn write(&mut self, bytes: &[u8], wait: Wait) -> Result<usize, PeerError> {
         self.write_parts(&[IoSlice::new(bytes)], wait)
     }
 
@@ -134,7 +138,11 @@ impl PeerSocket {
     ///
     /// # Errors
     /// [`PeerError::Io`].
-    pub fn write_parts(&mut self, parts: &[IoSlice<'_>], wait: Wait) -> Result<usize, PeerError> {
+    pub(crate) fn write_parts(
+        &mut self,
+        parts: &[IoSlice<'_>],
+        wait: Wait,
+    ) -> Result<usize, PeerError> {
         let mut flags = SendFlags::NOSIGNAL;
         flags.set(SendFlags::DONTWAIT, wait == Wait::No);
         let start;

@@ -11,11 +11,11 @@ use crate::types::InfoHash;
 use std::collections::VecDeque;
 
 /// So many lines of `-v` and warnings wait at most.
-pub const MAX_REMARKS: usize = 1000;
+pub(crate) const MAX_REMARKS: usize = 1000;
 
 /// Reports in the order in which they are to be shown.
 #[derive(Debug, Default)]
-pub struct Backlog {
+pub(crate) struct Backlog {
     waiting: VecDeque<Report>,
     /// How many of those that wait are remarks.
     remarks: usize,
@@ -45,7 +45,7 @@ fn kind(report: &Report) -> Kind {
 
 impl Backlog {
     /// Adds a report behind the others.
-    pub fn push(&mut self, report: Report) {
+    pub(crate) fn push(&mut self, report: Report) {
         match kind(&report) {
             Kind::Fact => {}
             Kind::State(hash) => {
@@ -65,7 +65,7 @@ impl Backlog {
     }
 
     /// Takes what is to be shown next.
-    pub fn pop(&mut self) -> Option<Report> {
+    pub(crate) fn pop(&mut self) -> Option<Report> {
         if self.remarks == 0 && self.left_out > 0 {
             let lines = human::count(std::mem::take(&mut self.left_out), "line");
             return Some(Report::Warning {

@@ -146,7 +146,7 @@ impl<'a> Line<'a> {
 }
 
 /// Whether a report gives a line.
-pub fn has_line(report: &Report) -> bool {
+pub(crate) fn has_line(report: &Report) -> bool {
     Line::of(report).is_some()
 }
 

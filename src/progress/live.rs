@@ -7,7 +7,7 @@ use crate::report::Report;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
 
 /// The lines on the terminal.
-pub struct Live {
+pub(crate) struct Live {
     screen: MultiProgress,
     rows: Vec<(Row, ProgressBar)>,
 }
@@ -17,7 +17,7 @@ const NAME_WIDTH: usize = 24;
 
 impl Live {
     /// A display on stderr.
-    pub fn on_stderr() -> Self {
+    pub(crate) fn on_stderr() -> Self {
         Self::on(ProgressDrawTarget::stderr())
     }
 
@@ -29,7 +29,7 @@ impl Live {
     }
 
     /// Takes a report.
-    pub fn report(&mut self, report: &Report) {
+    pub(crate) fn report(&mut self, report: &Report) {
         let hash = about(report);
         let known = self.rows.iter().any(|(row, _)| Some(row.info_hash) == hash);
         if let Some(row) = Row::begun_by(report).filter(|_| !known) {
@@ -47,12 +47,12 @@ impl Live {
     }
 
     /// Lets `write` print something above the display.
-    pub fn aside(&self, write: impl FnOnce()) {
+    pub(crate) fn aside(&self, write: impl FnOnce()) {
         self.screen.suspend(write);
     }
 
     /// Ends the display; returns a last line for each torrent, which stays.
-    pub fn end(&mut self) -> Vec<String> {
+    pub(crate) fn end(&mut self) -> Vec<String> {
         let last = |(row, bar): (Row, ProgressBar)| {
             bar.finish_and_clear();
             format!(
@@ -74,7 +74,7 @@ fn draw(row: &Row, bar: &ProgressBar) {
 }
 
 /// One line of the display: whatever its message is, cut to the window's width.
-pub fn line() -> ProgressBar {
+pub(crate) fn line() -> ProgressBar {
     let style = ProgressStyle::with_template("{wide_msg}");
     ProgressBar::no_length()
         .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))

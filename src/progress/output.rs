@@ -33,7 +33,7 @@ pub trait Screen: Send {
 }
 
 /// A stream that is written to.
-pub struct Stream {
+pub(crate) struct Stream {
     /// What its thread is called.
     pub name: &'static str,
     /// Whether a report is for this stream at all.
@@ -52,7 +52,7 @@ enum Letter {
 }
 
 /// The threads, as main reaches them.
-pub struct Output {
+pub(crate) struct Output {
     keeper: Sender<Letter>,
     /// Its end says that all is written: each writer holds a sender, which sends nothing.
     unwritten: Receiver<Infallible>,
@@ -63,7 +63,7 @@ impl Output {
     ///
     /// # Errors
     /// If the system has no room for another thread.
-    pub fn start(streams: Vec<Stream>) -> Result<Self, NoThread> {
+    pub(crate) fn start(streams: Vec<Stream>) -> Result<Self, NoThread> {
         let (keeper, letters) = unbounded();
         let (writing, unwritten) = unbounded();
         let mut writers = Vec::new();
@@ -101,13 +101,13 @@ impl Output {
     }
 
     /// Has a report shown. Never waits.
-    pub fn report(&self, report: Report) {
+    pub(crate) fn report(&self, report: Report) {
         let _ = self.keeper.send(Letter::Report(report));
     }
 
     /// Waits until all is written, but not beyond `deadline`: what nobody read until then,
     /// nobody will.
-    pub fn end(&self, deadline: Instant) {
+    pub(crate) fn end(&self, deadline: Instant) {
         let _ = self.keeper.send(Letter::End);
         let _ = self.unwritten.recv_deadline(deadline);
     }

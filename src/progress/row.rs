@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// One torrent.
 #[derive(Debug, PartialEq)]
-pub struct Row {
+pub(crate) struct Row {
     /// Which one.
     pub info_hash: InfoHash,
     /// Its name, safe to print.
@@ -45,7 +45,7 @@ enum Stage {
 
 impl Row {
     /// The row that a report begins, if it begins one.
-    pub fn begun_by(report: &Report) -> Option<Self> {
+    pub(crate) fn begun_by(report: &Report) -> Option<Self> {
         let (info_hash, name) = match report {
             Report::Added { info_hash, .. } => (info_hash, None),
             Report::Linked { info_hash, name } => (info_hash, name.as_ref()),
@@ -64,7 +64,7 @@ impl Row {
     }
 
     /// Takes a report about this torrent; false if it changes nothing here.
-    pub fn take(&mut self, report: &Report) -> bool {
+    pub(crate) fn take(&mut self, report: &Report) -> bool {
         self.stage = match report {
             Report::Added {
                 name,
@@ -132,7 +132,7 @@ impl Row {
     }
 
     /// How it goes.
-    pub fn now(&self) -> String {
+    pub(crate) fn now(&self) -> String {
         match &self.stage {
             Stage::Found => "its metadata is here".to_string(),
             Stage::Linked(None) => "looking for its metadata".to_string(),
@@ -161,7 +161,7 @@ impl Row {
     }
 
     /// What is left to say when the program leaves; nothing, if all is said.
-    pub fn ending(&self) -> Option<String> {
+    pub(crate) fn ending(&self) -> Option<String> {
         match &self.stage {
             Stage::Complete { more: true, .. } => Some(self.now()),
             Stage::Complete { .. } | Stage::Found | Stage::Failed => None,

@@ -10,7 +10,7 @@ use std::os::fd::AsFd;
 ///
 /// Another program that has the stream, too, may have switched it to non-blocking. Then
 /// "would block" would cut lines in two, so this waits for the reader all the same.
-pub struct Written<F>(pub F);
+pub(crate) struct Written<F>(pub F);
 
 impl<F: AsFd> Write for Written<F> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -30,7 +30,7 @@ impl<F: AsFd> Write for Written<F> {
 impl<F: AsFd> Written<F> {
     /// Writes a line at once, so that other writers of the same stream do not get between.
     /// A reader that is gone is no error: the download is what matters.
-    pub fn line(&mut self, text: &str) {
+    pub(crate) fn line(&mut self, text: &str) {
         let _ = self.write_all(format!("{text}\n").as_bytes());
     }
 }

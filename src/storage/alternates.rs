@@ -14,11 +14,11 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::Hasher;
 
 /// The second path of each file that has one, by the file's index.
-pub type Alternates = BTreeMap<usize, Vec<String>>;
+pub(super) type Alternates = BTreeMap<usize, Vec<String>>;
 
 /// The second paths of `files`. No two files have a path in common, first or second, on any
 /// disk, and no file has the path of a folder.
-pub fn alternates(files: &[FileEntry]) -> Alternates {
+pub(super) fn alternates(files: &[FileEntry]) -> Alternates {
     let mut taken = Taken::default();
     let mut odd: Vec<usize> = Vec::new();
     for (index, file) in files.iter().enumerate().filter(|(_, file)| !file.pad) {

@@ -27,18 +27,18 @@ mod naming;
 mod ownership;
 mod pages;
 mod plan;
-pub mod record;
+pub(crate) mod record;
 mod survey;
 #[cfg(test)]
 pub(crate) mod testing;
 mod walk;
 
-pub use claim::{Claim, Claimed};
-pub use error::StorageError;
-pub use files::{Files, Presence};
-pub use pages::Pages;
-pub use plan::{Contents, Plan, record_names};
-pub use survey::{FileId, FileState, Survey};
+pub(crate) use claim::Claim;
+pub(crate) use error::StorageError;
+pub(crate) use files::{Files, Presence};
+pub(crate) use pages::Pages;
+pub(crate) use plan::{Contents, Plan, record_names};
+pub(crate) use survey::{FileId, FileState, Survey};
 
 use crate::layout::{Layout, PieceIndex};
 use record::{Drawer, Record, Says, Shelf, State};

@@ -21,7 +21,7 @@ const MAX_TOLD: usize = 10;
 ///
 /// # Errors
 /// [`StorageError::Io`], if a folder cannot be listed.
-pub fn resolve(root: &Root<'_>, plan: &Plan) -> Result<BTreeSet<usize>, StorageError> {
+pub(super) fn resolve(root: &Root<'_>, plan: &Plan) -> Result<BTreeSet<usize>, StorageError> {
     let mut listings = Listings::new();
     let mut renamed = BTreeSet::new();
     for (&file, second) in plan.alternates() {
@@ -40,7 +40,7 @@ pub fn resolve(root: &Root<'_>, plan: &Plan) -> Result<BTreeSet<usize>, StorageE
 /// # Errors
 /// [`StorageError`], if the disk takes neither name, or takes the second one only, and that
 /// is the user's.
-pub fn settle(
+pub(super) fn settle(
     root: &Root<'_>,
     plan: &Plan,
     strange: &BTreeSet<usize>,
@@ -113,7 +113,7 @@ fn make(
 }
 
 /// The lines that say which wanted files have their second name.
-pub fn warnings(plan: &Plan) -> Vec<String> {
+pub(super) fn warnings(plan: &Plan) -> Vec<String> {
     let renamed = plan
         .wanted_files()
         .filter(|file| plan.renamed().contains(file));

@@ -16,7 +16,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Finds out whose a file is.
-pub struct Judge<'a> {
+pub(super) struct Judge<'a> {
     storage: &'a Arc<Storage>,
     have: &'a Bitfield,
     expected: &'a dyn Fn(PieceIndex) -> PieceHash,
@@ -32,7 +32,7 @@ pub struct Judge<'a> {
 
 impl<'a> Judge<'a> {
     /// `have`: the pieces that a check found; `expected`: the hash that a piece must have.
-    pub fn new(
+    pub(super) fn new(
         storage: &'a Arc<Storage>,
         have: &'a Bitfield,
         expected: &'a dyn Fn(PieceIndex) -> PieceHash,
@@ -60,7 +60,11 @@ impl<'a> Judge<'a> {
     ///
     /// # Errors
     /// [`StorageError`], if it cannot be read.
-    pub fn is_foreign(&mut self, file: usize, survey: &Survey) -> Result<bool, StorageError> {
+    pub(super) fn is_foreign(
+        &mut self,
+        file: usize,
+        survey: &Survey,
+    ) -> Result<bool, StorageError> {
         let size = survey[file].map_or(0, |state| state.size);
         if size > self.storage.len(file) {
             return Ok(true);

@@ -87,7 +87,7 @@ pub struct Plan {
 
 /// Stretches of the torrent that are kept in the record, in order, and where each begins
 /// there, counted from the first kept byte.
-pub type Kept = Vec<(Range<u64>, u64)>;
+pub(super) type Kept = Vec<(Range<u64>, u64)>;
 
 impl Plan {
     /// `wanted`: for each file of the layout whether the user wants it.
@@ -221,13 +221,13 @@ impl Plan {
 }
 
 /// How many bytes the stretches `kept` have together.
-pub fn kept_len(kept: &Kept) -> u64 {
+pub(super) fn kept_len(kept: &Kept) -> u64 {
     let last = kept.last();
     last.map_or(0, |(range, at)| at + (range.end - range.start))
 }
 
 /// Where `range` of the torrent begins among the kept parts, if all of it is kept.
-pub fn kept_at(kept: &Kept, range: Range<u64>) -> Option<u64> {
+pub(super) fn kept_at(kept: &Kept, range: Range<u64>) -> Option<u64> {
     let next = kept.partition_point(|(stretch, _)| stretch.start <= range.start);
     let (stretch, at) = kept.get(next.checked_sub(1)?)?;
     (range.end <= stretch.end).then(|| at + (range.start - stretch.start))
@@ -248,7 +248,7 @@ fn pieces_of(layout: &Layout, chosen: &[bool]) -> Bitfield {
 
 /// The stretches that are kept in the record if the files `ours` lie in files: those of
 /// the others that share a piece with one of them.
-pub fn kept(layout: &Layout, ours: &[bool]) -> Kept {
+pub(super) fn kept(layout: &Layout, ours: &[bool]) -> Kept {
     let pieces = pieces_of(layout, ours);
     let mut kept = Kept::new();
     let mut at = 0;
@@ -281,7 +281,7 @@ pub fn kept(layout: &Layout, ours: &[bool]) -> Kept {
 
 /// The names that the record may have in DIR, the best first: `NAME.storrent`, unless that is
 /// too long or a file of the torrent has it, then `.INFOHASH.storrent`.
-pub fn record_names(contents: &Contents) -> Vec<String> {
+pub(crate) fn record_names(contents: &Contents) -> Vec<String> {
     let name = format!("{}.storrent", contents.name);
     let hidden = format!(".{}.storrent", contents.info_hash);
     let taken = contents

@@ -33,14 +33,14 @@ use super::files::{read_up_to, write_all};
 use super::{FileState, StorageError};
 use crate::bencode;
 use crate::types::InfoHash;
-pub use old::OldState;
+pub(crate) use old::OldState;
 use rustix::fd::OwnedFd;
 use rustix::fs::{FileType, Mode, OFlags, fstat, ftruncate};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 use sha1::{Digest, Sha1};
-pub use shelf::{Drawer, Lock, Shelf};
+pub(crate) use shelf::{Drawer, Lock, Shelf};
 use std::path::Path;
 
 /// How a record begins; the info hash follows.
@@ -67,7 +67,7 @@ const NUMBER: usize = 21;
 
 /// A record's beginning, up to the kept parts.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Head {
+pub(crate) struct Head {
     /// Which torrent it is of.
     pub info_hash: InfoHash,
     /// Which files are ours.
@@ -78,7 +78,7 @@ pub struct Head {
 
 impl Head {
     /// Its bytes.
-    pub fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let mut bits = vec![0u8; self.files.len().div_ceil(8)];
         for file in (0..self.files.len()).filter(|file| self.files[*file]) {
             bits[file / 8] |= 0x80 >> (file % 8);
@@ -182,7 +182,7 @@ pub struct Says {
 }
 
 /// A record of this torrent, open.
-pub struct Record {
+pub(crate) struct Record {
     /// The file. If it is locked, then through this descriptor.
     pub fd: OwnedFd,
     /// Its name in DIR.
@@ -205,12 +205,12 @@ enum Form {
 
 impl Record {
     /// Whether there is nothing of anybody's in it: it says nothing, and marks no file.
-    pub fn is_blank(&self) -> bool {
+    pub(crate) fn is_blank(&self) -> bool {
         self.form == Form::Blank
     }
 
     /// Its beginning, if that is sound.
-    pub fn head(&self) -> Option<&Head> {
+    pub(crate) fn head(&self) -> Option<&Head> {
         match &self.form {
             Form::Sound(head) => Some(head),
             _ => None,
@@ -221,7 +221,7 @@ impl Record {
     ///
     /// # Errors
     /// If the process may open no more files.
-    pub fn try_clone(&self) -> Result<Self, Errno> {
+    pub(crate) fn try_clone(&self) -> Result<Self, Errno> {
         let fd = rustix::io::fcntl_dupfd_cloexec(&self.fd, 0)?;
         Ok(Self {
             fd,
@@ -232,13 +232,13 @@ impl Record {
 
     /// Whether the files that are asked for are ours, whatever it says of them: it is
     /// damaged, but whose it is stands before what is damaged.
-    pub fn marks_wanted(&self) -> bool {
+    pub(crate) fn marks_wanted(&self) -> bool {
         self.form == Form::Damaged
     }
 
     /// Which of `files` files are ours by its word. One that is damaged says it of none that
     /// is not asked for anyway: see [`Record::marks_wanted`].
-    pub fn ours(&self, files: usize) -> Vec<bool> {
+    pub(crate) fn ours(&self, files: usize) -> Vec<bool> {
         match &self.form {
             Form::Sound(head) => head.files.clone(),
             Form::Old { state, .. } => state.wanted(files),
@@ -247,7 +247,7 @@ impl Record {
     }
 
     /// Where in the file the byte `at` of the kept parts lies.
-    pub fn offset(&self, at: u64) -> u64 {
+    pub(crate) fn offset(&self, at: u64) -> u64 {
         at + match &self.form {
             Form::Sound(head) => head.encode().len() as u64,
             Form::Old { kept_at, .. } => *kept_at,
@@ -256,7 +256,7 @@ impl Record {
     }
 
     /// How many bytes are kept in it.
-    pub fn kept(&self) -> u64 {
+    pub(crate) fn kept(&self) -> u64 {
         match &self.form {
             Form::Sound(head) => head.kept,
             Form::Old { state, .. } => state.kept,
@@ -268,7 +268,7 @@ impl Record {
     ///
     /// # Errors
     /// If it cannot be read.
-    pub fn says(&self) -> Result<Says, Errno> {
+    pub(crate) fn says(&self) -> Result<Says, Errno> {
         match &self.form {
             Form::Sound(head) => {
                 let start = self.offset(0).saturating_add(head.kept);
@@ -294,7 +294,7 @@ impl Record {
     ///
     /// # Errors
     /// If the system refuses.
-    pub fn write_state(&self, info: Option<&[u8]>, state: State) -> Result<(), Errno> {
+    pub(crate) fn write_state(&self, info: Option<&[u8]>, state: State) -> Result<(), Errno> {
         let Form::Sound(head) = &self.form else {
             return Ok(());
         };

@@ -35,7 +35,7 @@ pub struct FileState {
 }
 
 /// The state of each file of the layout; `None` for those missing or not ours.
-pub type Survey = Vec<Option<FileState>>;
+pub(crate) type Survey = Vec<Option<FileState>>;
 
 impl Storage {
     /// Looks at every file that is ours, wanted or begun by an earlier run.

@@ -1,6 +1,7 @@
 //! A small torrent with its data, for the tests of all that goes to disk.
 
-use super::{Claim, Claimed, Contents, Storage, StorageError};
+use super::claim::Claimed;
+use super::{Claim, Contents, Storage, StorageError};
 use crate::bitfield::Bitfield;
 use crate::layout::{Layout, PieceIndex};
 use crate::metainfo::FileEntry;
@@ -10,7 +11,7 @@ use std::io::IoSlice;
 use std::path::Path;
 use std::sync::Arc;
 
-pub struct Torrent {
+pub(crate) struct Torrent {
     pub layout: Arc<Layout>,
     pub files: Arc<[FileEntry]>,
     pub data: Vec<u8>,
@@ -19,7 +20,7 @@ pub struct Torrent {
 impl Torrent {
     /// Files `t/0`, `t/folder1/1`, `t/2`, ... of these lengths (and whether padding),
     /// with data that differs everywhere.
-    pub fn new(piece_length: u64, files: &[(u64, bool)]) -> Self {
+    pub(crate) fn new(piece_length: u64, files: &[(u64, bool)]) -> Self {
         let layout = Arc::new(Layout::new(piece_length, files).unwrap());
         let mut rng = fastrand::Rng::with_seed(layout.total());
         let mut data: Vec<u8> = (0..layout.total()).map(|_| rng.u8(1..)).collect();
@@ -48,7 +49,7 @@ impl Torrent {
         }
     }
 
-    pub fn contents(&self) -> Contents {
+    pub(crate) fn contents(&self) -> Contents {
         Contents {
             name: "t".into(),
             info_hash: InfoHash([7; 20]),
@@ -57,28 +58,28 @@ impl Torrent {
         }
     }
 
-    pub fn wanting(&self, dir: &Path, wanted: &[bool]) -> Arc<Storage> {
+    pub(crate) fn wanting(&self, dir: &Path, wanted: &[bool]) -> Arc<Storage> {
         Storage::open(dir, self.contents(), wanted).unwrap()
     }
 
-    pub fn wanting_all(&self, dir: &Path) -> Arc<Storage> {
+    pub(crate) fn wanting_all(&self, dir: &Path) -> Arc<Storage> {
         self.wanting(dir, &vec![true; self.layout.files()])
     }
 
     /// Those files in `dir`, ready to be written to by a run that has nothing of them yet.
-    pub fn begun(&self, dir: &Path, wanted: &[bool]) -> Arc<Storage> {
+    pub(crate) fn begun(&self, dir: &Path, wanted: &[bool]) -> Arc<Storage> {
         let none = Bitfield::none(self.layout.pieces());
         self.claim(&self.wanting(dir, wanted), &none, false)
             .unwrap()
             .storage
     }
 
-    pub fn begun_all(&self, dir: &Path) -> Arc<Storage> {
+    pub(crate) fn begun_all(&self, dir: &Path) -> Arc<Storage> {
         self.begun(dir, &vec![true; self.layout.files()])
     }
 
     /// Takes the record and makes ready to write, of the pieces that we `have`.
-    pub fn claim(
+    pub(crate) fn claim(
         &self,
         storage: &Arc<Storage>,
         have: &Bitfield,
@@ -93,20 +94,20 @@ impl Torrent {
         })
     }
 
-    pub fn piece(&self, index: u32) -> PieceIndex {
+    pub(crate) fn piece(&self, index: u32) -> PieceIndex {
         self.layout.piece(index).unwrap()
     }
 
-    pub fn bytes(&self, piece: PieceIndex) -> &[u8] {
+    pub(crate) fn bytes(&self, piece: PieceIndex) -> &[u8] {
         let start = self.layout.piece_start(piece) as usize;
         &self.data[start..start + self.layout.piece_len(piece) as usize]
     }
 
-    pub fn hash(&self, piece: PieceIndex) -> PieceHash {
+    pub(crate) fn hash(&self, piece: PieceIndex) -> PieceHash {
         Sha1::digest(self.bytes(piece)).into()
     }
 
-    pub fn write(&self, storage: &Arc<Storage>, piece: PieceIndex) {
+    pub(crate) fn write(&self, storage: &Arc<Storage>, piece: PieceIndex) {
         let offset = self.layout.piece_start(piece);
         let mut bufs = [IoSlice::new(self.bytes(piece))];
         storage.files(2).write(offset, &mut bufs).unwrap();

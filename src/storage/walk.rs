@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 /// What a file is opened for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Access {
+pub(super) enum Access {
     /// Reading; it must be there.
     Read,
     /// Reading and writing; it and its folders are made if missing.
@@ -31,7 +31,7 @@ pub enum Access {
 }
 
 /// A folder and what may be reached in it.
-pub struct Root<'a> {
+pub(super) struct Root<'a> {
     /// The folder, open.
     pub dir: BorrowedFd<'a>,
     /// Its path, for error messages only.
@@ -41,14 +41,14 @@ pub struct Root<'a> {
 /// Where the last walk ended: that folder is still open. It may have been removed
 /// meanwhile, so whatever fails there is tried once more by a walk from DIR.
 #[derive(Debug, Default)]
-pub struct Folder {
+pub(super) struct Folder {
     open: Option<(Vec<String>, OwnedFd)>,
     /// A folder that was not there.
     missing: Vec<String>,
 }
 
 /// What stands in folders, by their path below DIR: see [`Root::is_listed`].
-pub type Listings = HashMap<Vec<String>, HashSet<Vec<u8>>>;
+pub(super) type Listings = HashMap<Vec<String>, HashSet<Vec<u8>>>;
 
 /// How a folder is opened.
 const FOLDER: OFlags = OFlags::RDONLY
@@ -57,7 +57,7 @@ const FOLDER: OFlags = OFlags::RDONLY
     .union(OFlags::CLOEXEC);
 
 /// Opens DIR itself: the one place where symlinks are followed.
-pub fn open_dir(path: &Path) -> Result<OwnedFd, Errno> {
+pub(super) fn open_dir(path: &Path) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     rustix::fs::open(path, flags, Mode::empty())
 }
@@ -69,7 +69,7 @@ impl Root<'_> {
     /// # Errors
     /// [`StorageError::WrongKind`] if a symlink or anything else stands in the way,
     /// [`StorageError::Io`] if the system refuses.
-    pub fn open(
+    pub(super) fn open(
         &self,
         names: &[String],
         access: Access,
@@ -103,7 +103,11 @@ impl Root<'_> {
     ///
     /// # Errors
     /// As for [`open`](Self::open).
-    pub fn stat(&self, names: &[String], last: &mut Folder) -> Result<Option<Stat>, StorageError> {
+    pub(super) fn stat(
+        &self,
+        names: &[String],
+        last: &mut Folder,
+    ) -> Result<Option<Stat>, StorageError> {
         if !last.missing.is_empty() && names.starts_with(&last.missing) {
             return Ok(None);
         }
@@ -122,7 +126,7 @@ impl Root<'_> {
     ///
     /// # Errors
     /// [`StorageError::Io`], if a folder cannot be read. One that is not there lists nothing.
-    pub fn is_listed(
+    pub(super) fn is_listed(
         &self,
         names: &[String],
         listings: &mut Listings,
@@ -168,7 +172,7 @@ impl Root<'_> {
     ///
     /// # Errors
     /// [`StorageError::Io`] if the system refuses.
-    pub fn remove(&self, names: &[String]) -> Result<(), StorageError> {
+    pub(super) fn remove(&self, names: &[String]) -> Result<(), StorageError> {
         self.within(names, false, &mut Folder::default(), |folder, name| {
             rustix::fs::unlinkat(folder, name, AtFlags::empty())
         })

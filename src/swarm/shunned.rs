@@ -18,7 +18,7 @@ const MAX_SHUNNED: usize = 10_000;
 
 /// Who is shunned, and why.
 #[derive(Debug, Default)]
-pub struct Shunned {
+pub(super) struct Shunned {
     /// Addresses that gave false data when we dialled them, and who had named them.
     banned: HashMap<SocketAddr, Source>,
     /// Hosts that gave false data after they had dialled us.
@@ -31,22 +31,22 @@ pub struct Shunned {
 
 impl Shunned {
     /// Whether `addr` is not even to be known.
-    pub fn is_never_dialled(&self, addr: SocketAddr) -> bool {
+    pub(super) fn is_never_dialled(&self, addr: SocketAddr) -> bool {
         self.own.contains_key(&addr) || self.is_banned(addr)
     }
 
     /// `addr` is ours.
-    pub fn is_us(&mut self, addr: SocketAddr) {
+    pub(super) fn is_us(&mut self, addr: SocketAddr) {
         remember(&mut self.own, addr, ());
     }
 
     /// We dialled `addr`, which `source` had named, and it gave false data.
-    pub fn ban(&mut self, addr: SocketAddr, source: Source) {
+    pub(super) fn ban(&mut self, addr: SocketAddr, source: Source) {
         remember(&mut self.banned, addr, source);
     }
 
     /// A peer at `ip` dialled us and gave false data.
-    pub fn ban_host(&mut self, ip: IpAddr) {
+    pub(super) fn ban_host(&mut self, ip: IpAddr) {
         let host = Host::of(ip);
         if !host.is_our_own() {
             remember(&mut self.banned_hosts, host, ());
@@ -54,27 +54,27 @@ impl Shunned {
     }
 
     /// Whether whom we dial at `addr` is banned.
-    pub fn is_banned(&self, addr: SocketAddr) -> bool {
+    pub(super) fn is_banned(&self, addr: SocketAddr) -> bool {
         self.banned.contains_key(&addr)
     }
 
     /// Whether who dials us from `ip` is banned.
-    pub fn is_banned_host(&self, ip: IpAddr) -> bool {
+    pub(super) fn is_banned_host(&self, ip: IpAddr) -> bool {
         self.banned_hosts.contains_key(&Host::of(ip))
     }
 
     /// Takes a ban of `addr` back; returns who had named it, if there was one.
-    pub fn pardon(&mut self, addr: SocketAddr) -> Option<Source> {
+    pub(super) fn pardon(&mut self, addr: SocketAddr) -> Option<Source> {
         self.banned.remove(&addr)
     }
 
     /// Takes a ban of the host of `ip` back.
-    pub fn pardon_host(&mut self, ip: IpAddr) {
+    pub(super) fn pardon_host(&mut self, ip: IpAddr) {
         self.banned_hosts.remove(&Host::of(ip));
     }
 
     /// A peer at `ip`, which had dialled us, is not taken in before `until`.
-    pub fn rest(&mut self, ip: IpAddr, until: Instant) {
+    pub(super) fn rest(&mut self, ip: IpAddr, until: Instant) {
         let host = Host::of(ip);
         if !host.is_our_own() {
             remember(&mut self.resting, host, until);
@@ -82,7 +82,7 @@ impl Shunned {
     }
 
     /// Whether a peer at `ip` is not to be taken in now.
-    pub fn is_resting(&self, ip: IpAddr, now: Instant) -> bool {
+    pub(super) fn is_resting(&self, ip: IpAddr, now: Instant) -> bool {
         let until = self.resting.get(&Host::of(ip));
         until.is_some_and(|until| now < *until)
     }

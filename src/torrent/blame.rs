@@ -36,7 +36,7 @@ const AGREE: usize = 3;
 
 /// Somebody who gave a block: kept beyond the connection's end.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
-pub struct Giver {
+pub(crate) struct Giver {
     /// The connection.
     pub key: PeerKey,
     /// Its address.
@@ -63,7 +63,7 @@ impl Giver {
 
 /// A bad attempt at a piece.
 #[derive(Debug)]
-pub struct Attempt {
+pub(crate) struct Attempt {
     /// Who gave all of it, if one alone did.
     pub sole: Option<Giver>,
     /// The giver of each block, where one is known.
@@ -74,7 +74,7 @@ pub struct Attempt {
 
 /// The bad attempts at all pieces that are not had yet.
 #[derive(Debug, Default)]
-pub struct Blame {
+pub(crate) struct Blame {
     attempts: HashMap<PieceIndex, Vec<Attempt>>,
     /// Pieces whose hash was wrong, and whose blocks are being hashed.
     awaited: BTreeSet<PieceIndex>,
@@ -84,12 +84,12 @@ pub struct Blame {
 
 impl Blame {
     /// Whether the blocks of a bad attempt were being hashed; from now on they are not.
-    pub fn is_awaited(&mut self, piece: PieceIndex) -> bool {
+    pub(crate) fn is_awaited(&mut self, piece: PieceIndex) -> bool {
         self.awaited.remove(&piece)
     }
 
     /// Remembers an attempt whose hash was wrong.
-    pub fn remember(&mut self, piece: PieceIndex, attempt: Attempt) {
+    pub(crate) fn remember(&mut self, piece: PieceIndex, attempt: Attempt) {
         let attempts = self.attempts.entry(piece).or_default();
         if attempts.len() < MAX_ATTEMPTS {
             attempts.push(attempt);
@@ -98,7 +98,7 @@ impl Blame {
 
     /// Those who each gave all of `piece`, and the same bytes, whose `blocks` have these hashes:
     /// one for each [host](Giver::who).
-    pub fn agreeing(&self, piece: PieceIndex, blocks: &[[u8; 20]]) -> Vec<Giver> {
+    pub(crate) fn agreeing(&self, piece: PieceIndex, blocks: &[[u8; 20]]) -> Vec<Giver> {
         let attempts = self.attempts.get(&piece).into_iter().flatten();
         let same = attempts.filter(|attempt| attempt.blocks == blocks);
         let mut givers: Vec<Giver> = same.filter_map(|attempt| attempt.sole).collect();
@@ -108,7 +108,7 @@ impl Blame {
     }
 
     /// A piece that came false from somebody and is not right yet, and how many gave it so.
-    pub fn worst(&self) -> Option<(PieceIndex, usize)> {
+    pub(crate) fn worst(&self) -> Option<(PieceIndex, usize)> {
         let givers = |attempts: &Vec<Attempt>| attempts.iter().filter(|a| a.sole.is_some()).count();
         let counted = self
             .attempts
@@ -120,12 +120,12 @@ impl Blame {
     }
 
     /// Whether `piece` was wrong before, so that its true blocks are worth knowing.
-    pub fn is_open(&self, piece: PieceIndex) -> bool {
+    pub(crate) fn is_open(&self, piece: PieceIndex) -> bool {
         self.attempts.contains_key(&piece)
     }
 
     /// The true blocks are known: who gave others?
-    pub fn judge(&mut self, piece: PieceIndex, truth: &[[u8; 20]]) -> Vec<Giver> {
+    pub(crate) fn judge(&mut self, piece: PieceIndex, truth: &[[u8; 20]]) -> Vec<Giver> {
         let attempts = self.attempts.remove(&piece).unwrap_or_default();
         let wrong = attempts.iter().flat_map(|attempt| {
             let blocks = attempt.blocks.iter().zip(truth);

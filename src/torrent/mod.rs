@@ -12,7 +12,7 @@
 //! found in [`verdicts`], and how it comes to an end in [`ending`].
 
 mod announcing;
-pub mod blame;
+pub(crate) mod blame;
 mod content;
 mod dht;
 mod ending;
@@ -21,14 +21,14 @@ mod learning;
 mod peers;
 mod pex;
 mod places;
-pub mod rate;
+pub(crate) mod rate;
 mod surveys;
 mod telling;
 mod turnover;
 mod twins;
 mod verdicts;
 mod web;
-pub mod webseeds;
+pub(crate) mod webseeds;
 mod work;
 
 use crate::announce::AnnounceRequest;

@@ -14,7 +14,7 @@ const SILENT: f64 = 15.0;
 /// Bytes a second over the last few seconds, without buckets or ticks: what was added
 /// fades by and by, and a young average is not held against its age.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Rate {
+pub(crate) struct Rate {
     /// Bytes, faded, as of `at`.
     value: f64,
     at: Option<Instant>,
@@ -23,19 +23,19 @@ pub struct Rate {
 
 impl Rate {
     /// Starts the clock, if it does not run: from here on, time without bytes counts.
-    pub fn begin(&mut self, now: Instant) {
+    pub(crate) fn begin(&mut self, now: Instant) {
         self.since.get_or_insert(now);
     }
 
     /// So many bytes came (or went).
-    pub fn add(&mut self, bytes: u64, now: Instant) {
+    pub(crate) fn add(&mut self, bytes: u64, now: Instant) {
         self.begin(now);
         self.value = self.faded(now) + bytes as f64;
         self.at = Some(now);
     }
 
     /// Bytes a second.
-    pub fn get(&self, now: Instant) -> f64 {
+    pub(crate) fn get(&self, now: Instant) -> f64 {
         let age = self
             .since
             .map_or(0.0, |since| now.duration_since(since).as_secs_f64());

@@ -28,7 +28,7 @@ pub(super) struct Surveys {
 
 impl Surveys {
     /// Whether the disk is being looked at.
-    pub fn is_asked(&self) -> bool {
+    pub(super) fn is_asked(&self) -> bool {
         self.asked.is_some()
     }
 }

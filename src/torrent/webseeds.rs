@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 /// Web seeds in use at a time.
-pub const MAX_OPEN: usize = 4;
+pub(crate) const MAX_OPEN: usize = 4;
 
 /// A server that says when to come back is taken at its word so many times in a row; if it
 /// still gives nothing then, our own pauses hold, too.
@@ -73,7 +73,7 @@ impl Known {
 
 /// All web seeds of a torrent.
 #[derive(Debug)]
-pub struct WebSeeds {
+pub(crate) struct WebSeeds {
     known: Vec<Known>,
     /// What the torrent names that is no URL.
     skipped: Vec<String>,
@@ -81,7 +81,7 @@ pub struct WebSeeds {
 
 impl WebSeeds {
     /// Those that a torrent or a magnet link names.
-    pub fn new(urls: &[String]) -> Self {
+    pub(crate) fn new(urls: &[String]) -> Self {
         let mut seeds = Self {
             known: Vec::new(),
             skipped: Vec::new(),
@@ -91,7 +91,7 @@ impl WebSeeds {
     }
 
     /// Takes more; those that are known already go on as they were.
-    pub fn add(&mut self, urls: &[String]) {
+    pub(crate) fn add(&mut self, urls: &[String]) {
         for url in urls {
             if !url::is_http(url) {
                 self.skipped.push(url.clone());
@@ -102,7 +102,7 @@ impl WebSeeds {
     }
 
     /// The warning about what is no URL, if something isn't.
-    pub fn warning(&self) -> Option<String> {
+    pub(crate) fn warning(&self) -> Option<String> {
         let first = self.skipped.first()?;
         Some(format!(
             "{} left out, being no http:// or https:// URL: {:?}{}",
@@ -113,17 +113,17 @@ impl WebSeeds {
     }
 
     /// Where it is.
-    pub fn url(&self, index: WebSeedIndex) -> &str {
+    pub(crate) fn url(&self, index: WebSeedIndex) -> &str {
         self.known.get(index.0).map_or("", |seed| &seed.url)
     }
 
     /// How many are in use.
-    pub fn open(&self) -> usize {
+    pub(crate) fn open(&self) -> usize {
         self.known.iter().filter(|seed| seed.open).count()
     }
 
     /// How many can be used at all; and what was wrong with the last one that failed.
-    pub fn summary(&self) -> (usize, Option<&str>) {
+    pub(crate) fn summary(&self) -> (usize, Option<&str>) {
         let usable = self.known.iter().filter(|seed| !seed.banned).count();
         let errors = self.known.iter().filter(|seed| !seed.open);
         let error = errors.filter_map(|seed| seed.error.as_deref()).next_back();
@@ -132,7 +132,7 @@ impl WebSeeds {
 
     /// The next one to open, if there is room: one that has something of `wanted`, by its
     /// [pieces](Self::pieces). It is taken for open until [`WebSeeds::ended`].
-    pub fn next(
+    pub(crate) fn next(
         &mut self,
         layout: &Layout,
         wanted: impl Fn(PieceIndex) -> bool,
@@ -156,7 +156,7 @@ impl WebSeeds {
     }
 
     /// The pieces that it has, as far as we know.
-    pub fn pieces(&self, index: WebSeedIndex, layout: &Layout) -> Bitfield {
+    pub(crate) fn pieces(&self, index: WebSeedIndex, layout: &Layout) -> Bitfield {
         let seed = self.known.get(index.0);
         seed.map_or_else(
             || Bitfield::none(layout.pieces()),
@@ -165,7 +165,7 @@ impl WebSeeds {
     }
 
     /// It has not this file as it should be, for this reason.
-    pub fn lacks(&mut self, index: WebSeedIndex, file: usize, why: String) {
+    pub(crate) fn lacks(&mut self, index: WebSeedIndex, file: usize, why: String) {
         if let Some(seed) = self.known.get_mut(index.0) {
             seed.lacks.insert(file);
             seed.error = Some(why);
@@ -173,7 +173,7 @@ impl WebSeeds {
     }
 
     /// It wants to be left alone for so long, once its thread has ended.
-    pub fn come_back(&mut self, index: WebSeedIndex, pause: Duration) {
+    pub(crate) fn come_back(&mut self, index: WebSeedIndex, pause: Duration) {
         if let Some(seed) = self.known.get_mut(index.0) {
             seed.pause = Some(pause);
         }
@@ -181,7 +181,13 @@ impl WebSeeds {
 
     /// Its thread ended: because of an error, or because we wanted it to. `gave`: data
     /// came from it before.
-    pub fn ended(&mut self, index: WebSeedIndex, error: Option<&str>, gave: bool, now: Instant) {
+    pub(crate) fn ended(
+        &mut self,
+        index: WebSeedIndex,
+        error: Option<&str>,
+        gave: bool,
+        now: Instant,
+    ) {
         let Some(seed) = self.known.get_mut(index.0) else {
             return;
         };
@@ -207,14 +213,14 @@ impl WebSeeds {
     }
 
     /// It gave false data.
-    pub fn ban(&mut self, index: WebSeedIndex) {
+    pub(crate) fn ban(&mut self, index: WebSeedIndex) {
         if let Some(seed) = self.known.get_mut(index.0) {
             seed.banned = true;
         }
     }
 
     /// It turned out that it did not.
-    pub fn pardon(&mut self, index: WebSeedIndex) {
+    pub(crate) fn pardon(&mut self, index: WebSeedIndex) {
         if let Some(seed) = self.known.get_mut(index.0) {
             seed.banned = false;
         }

@@ -15,14 +15,14 @@ use ureq::{Agent, Body, Error};
 const MAX_BODY: u64 = 2 << 20;
 
 /// An HTTP tracker.
-pub struct HttpTracker {
+pub(super) struct HttpTracker {
     url: String,
     settings: TrackerSettings,
     client: Client,
 }
 
 impl HttpTracker {
-    pub fn new(url: &str, settings: TrackerSettings) -> Self {
+    pub(super) fn new(url: &str, settings: TrackerSettings) -> Self {
         let config = Agent::config_builder()
             // Announces are half an hour apart; and a connection kept from an announce
             // over IPv4 would serve the one that has to go over IPv6.
@@ -36,7 +36,7 @@ impl HttpTracker {
     }
 
     /// Performs one announce; takes at most the time of the settings.
-    pub fn announce(
+    pub(super) fn announce(
         &mut self,
         request: &AnnounceRequest,
         family: Family,

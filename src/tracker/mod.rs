@@ -18,7 +18,7 @@
 
 mod http;
 mod udp;
-pub mod udp_packets;
+pub(crate) mod udp_packets;
 
 use crate::announce::{AnnounceEvent, AnnounceReply, AnnounceRequest, TrackerError, Trouble};
 use crate::announcer::TrackerIndex;
@@ -44,7 +44,7 @@ const LEFT_OUT: u32 = 8;
 
 /// How a tracker's thread goes about an announce.
 #[derive(Clone, Debug)]
-pub struct TrackerSettings {
+pub(crate) struct TrackerSettings {
     /// From where, and through what, it is asked.
     pub door: Door,
     /// The nearest address that may be dialled, by who named the tracker.
@@ -143,7 +143,7 @@ impl Tracker {
 ///
 /// # Errors
 /// If the system has no thread left.
-pub fn spawn(
+pub(crate) fn spawn(
     url: String,
     index: TrackerIndex,
     settings: TrackerSettings,

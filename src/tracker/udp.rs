@@ -20,7 +20,7 @@ const CONNECTION_LIFE: Duration = Duration::from_secs(50);
 const MAX_PACKET: usize = 16 * 1024;
 
 /// A UDP tracker.
-pub struct UdpTracker {
+pub(super) struct UdpTracker {
     host: String,
     path: String,
     settings: TrackerSettings,
@@ -37,7 +37,7 @@ struct Session {
 }
 
 impl UdpTracker {
-    pub fn new(url: &str, settings: TrackerSettings) -> Result<Self, Trouble> {
+    pub(super) fn new(url: &str, settings: TrackerSettings) -> Result<Self, Trouble> {
         let (host, path) = packets::split_url(url)?;
         Ok(Self {
             host: host.to_owned(),
@@ -49,7 +49,7 @@ impl UdpTracker {
 
     /// Performs one announce; takes at most the time of the settings, and that of
     /// looking up the name.
-    pub fn announce(
+    pub(super) fn announce(
         &mut self,
         request: &AnnounceRequest,
         family: Family,

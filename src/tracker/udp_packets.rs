@@ -35,7 +35,7 @@ const URL_DATA: u8 = 2;
 const MAX_URL_DATA: usize = 1_024;
 
 /// The packet that asks for a connection id: 16 bytes.
-pub fn connect(transaction: u32) -> Vec<u8> {
+pub(crate) fn connect(transaction: u32) -> Vec<u8> {
     let mut packet = Vec::with_capacity(16);
     packet.extend(PROTOCOL_ID.to_be_bytes());
     packet.extend(CONNECT.to_be_bytes());
@@ -47,7 +47,7 @@ pub fn connect(transaction: u32) -> Vec<u8> {
 ///
 /// `path` is path and query of the tracker's URL; private trackers know their users by
 /// it. The many trackers whose path is just `/announce` or nothing need no option.
-pub fn announce(
+pub(crate) fn announce(
     connection: u64,
     transaction: u32,
     request: &AnnounceRequest,
@@ -142,7 +142,7 @@ fn take_u32(bytes: &[u8]) -> Option<(u32, &[u8])> {
 ///
 /// # Errors
 /// [`Trouble::BadUrl`] if host or port is missing: UDP trackers have no usual port.
-pub fn split_url(url: &str) -> Result<(&str, &str), Trouble> {
+pub(crate) fn split_url(url: &str) -> Result<(&str, &str), Trouble> {
     let (_scheme, rest) = url.split_once("://").ok_or(Trouble::BadUrl)?;
     let rest = rest.split('#').next().unwrap_or_default();
     let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));

@@ -21,11 +21,11 @@ use ureq::http::{HeaderMap, HeaderName};
 const MAX_PRELUDE: u64 = 4 << 20;
 
 /// A server that wants to be left alone is, but for no longer than this.
-pub const MAX_PAUSE: Duration = Duration::from_secs(3600);
+pub(crate) const MAX_PAUSE: Duration = Duration::from_secs(3600);
 
 /// A range to ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Asked {
+pub(crate) struct Asked {
     /// The file's URL, and who named it.
     pub hop: Hop,
     /// The first byte within the file.
@@ -39,7 +39,7 @@ pub struct Asked {
 /// Why a web seed gives nothing.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum WebSeedError {
+pub(crate) enum WebSeedError {
     /// A status other than success.
     #[error("the server answered {0}")]
     Status(u16),
@@ -108,7 +108,7 @@ pub enum WebSeedError {
 
 impl WebSeedError {
     /// Whether it is this file that the server cannot give, rather than any just now.
-    pub fn is_about_file(&self) -> bool {
+    pub(crate) fn is_about_file(&self) -> bool {
         match self {
             Self::Status(status) => !matches!(status, 408 | 425 | 500..),
             Self::WrongLength { .. }
@@ -123,7 +123,7 @@ impl WebSeedError {
     }
 
     /// How long the server should be left alone, if that follows.
-    pub fn pause(&self) -> Option<Duration> {
+    pub(crate) fn pause(&self) -> Option<Duration> {
         match self {
             Self::Busy { pause, .. } => *pause,
             Self::NothingHere => Some(MAX_PAUSE),
@@ -137,7 +137,7 @@ impl WebSeedError {
 ///
 /// # Errors
 /// [`WebSeedError`], if it is of no use.
-pub fn judge(status: u16, headers: &HeaderMap, asked: &Asked) -> Result<u64, WebSeedError> {
+pub(crate) fn judge(status: u16, headers: &HeaderMap, asked: &Asked) -> Result<u64, WebSeedError> {
     let text = |name: HeaderName| headers.get(name)?.to_str().ok().map(str::trim);
     match status {
         200 | 206 => {}

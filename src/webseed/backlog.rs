@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 /// A run of bytes to ask a web server for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Run {
+pub(crate) struct Run {
     /// The file, by its index in the layout.
     pub file: usize,
     /// The first byte within that file.
@@ -35,7 +35,7 @@ pub struct Run {
 
 /// What to do with bytes that came.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Taken {
+pub(crate) struct Taken {
     /// Bytes of the torrent that are to be written now, each run within one piece.
     pub write: Vec<Range<u64>>,
     /// The blocks that are whole with that: piece and number.
@@ -44,7 +44,7 @@ pub struct Taken {
 
 /// The blocks to fetch, in the order in which they were granted.
 #[derive(Debug)]
-pub struct Backlog {
+pub(crate) struct Backlog {
     layout: Arc<Layout>,
     blocks: VecDeque<Block>,
     /// The next byte of the torrent that is needed: of the first block, all before it is
@@ -54,7 +54,7 @@ pub struct Backlog {
 
 impl Backlog {
     /// Nothing to fetch.
-    pub fn new(layout: Arc<Layout>) -> Self {
+    pub(crate) fn new(layout: Arc<Layout>) -> Self {
         Self {
             layout,
             blocks: VecDeque::new(),
@@ -63,22 +63,22 @@ impl Backlog {
     }
 
     /// Whether nothing is to be fetched.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.blocks.is_empty()
     }
 
     /// How many blocks are to be fetched.
-    pub fn len(&self) -> u32 {
+    pub(crate) fn len(&self) -> u32 {
         self.blocks.len() as u32
     }
 
     /// The next byte of the torrent that is needed, if one is.
-    pub fn next(&self) -> Option<u64> {
+    pub(crate) fn next(&self) -> Option<u64> {
         (!self.is_empty()).then_some(self.next)
     }
 
     /// These are to be fetched, too.
-    pub fn add(&mut self, spans: &[Span]) {
+    pub(crate) fn add(&mut self, spans: &[Span]) {
         let first = self.is_empty();
         for span in spans {
             self.blocks.extend(self.layout.blocks_of(*span));
@@ -89,12 +89,12 @@ impl Backlog {
     }
 
     /// These need not be fetched any more.
-    pub fn cancel(&mut self, spans: &[Span]) {
+    pub(crate) fn cancel(&mut self, spans: &[Span]) {
         self.retain(|block| !spans.iter().any(|span| span.contains(block)));
     }
 
     /// Gives back all blocks that have a byte in `file`.
-    pub fn give_back(&mut self, file: usize) -> Vec<(PieceIndex, u32)> {
+    pub(crate) fn give_back(&mut self, file: usize) -> Vec<(PieceIndex, u32)> {
         let layout = self.layout.clone();
         let mut lost = Vec::new();
         self.retain(|block| {
@@ -116,7 +116,7 @@ impl Backlog {
     }
 
     /// What to ask for next: as much as lies in one file without a gap.
-    pub fn run(&self) -> Option<Run> {
+    pub(crate) fn run(&self) -> Option<Run> {
         let mut blocks = self.blocks.iter();
         let end_of_first = self.end_of(*blocks.next()?);
         let part = self.layout.parts(self.next..end_of_first).next()?;
@@ -139,7 +139,7 @@ impl Backlog {
     }
 
     /// The bytes `came` of the torrent are here, all of one file: what of them is needed?
-    pub fn take(&mut self, came: Range<u64>) -> Taken {
+    pub(crate) fn take(&mut self, came: Range<u64>) -> Taken {
         let mut taken = Taken::default();
         while let Some(block) = self.blocks.front().copied() {
             let end = self.end_of(block);

@@ -24,10 +24,10 @@
 //!
 //! [BEP 19]: https://www.bittorrent.org/beps/bep_0019.html
 
-pub mod answer;
-pub mod backlog;
-pub mod pace;
-pub mod request;
+pub(crate) mod answer;
+pub(crate) mod backlog;
+pub(crate) mod pace;
+pub(crate) mod request;
 
 use crate::door::Door;
 use crate::door::http::Hop;
@@ -67,7 +67,7 @@ const MAX_MISSES: u32 = 8;
 const STACK: usize = 256 * 1024;
 
 /// A web seed of a torrent, and what its thread needs of the torrent.
-pub struct WebSeed {
+pub(crate) struct WebSeed {
     /// The URL, as the torrent or the link names it.
     pub url: String,
     /// What the torrent calls itself, in the form that it takes in a URL.
@@ -116,7 +116,7 @@ impl WebSeed {
 ///
 /// # Errors
 /// If the system has no room for another thread.
-pub fn spawn(
+pub(crate) fn spawn(
     key: PeerKey,
     seed: WebSeed,
     orders: Receiver<Order>,

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 /// The most blocks asked of a web seed at a time: 4 MiB. Each request costs a round trip
 /// and the server's opening of a file, so they are longer than what peers are given.
-pub const MAX_RUN: u32 = (4 << 20) / BLOCK_LEN;
+pub(crate) const MAX_RUN: u32 = (4 << 20) / BLOCK_LEN;
 
 /// What is asked of a web seed that is not known yet.
 const FIRST_RUN: u32 = MAX_RUN / 4;
@@ -29,7 +29,7 @@ const MIN_RATE: u64 = 1024;
 
 /// What came from one web seed, and when.
 #[derive(Debug)]
-pub struct Pace {
+pub(crate) struct Pace {
     run: u32,
     /// The request that is under way: since when, and how many bytes came.
     request: Option<(Instant, u64)>,
@@ -50,30 +50,30 @@ impl Default for Pace {
 
 impl Pace {
     /// How many blocks to ask main for at a time.
-    pub fn run(&self) -> u32 {
+    pub(crate) fn run(&self) -> u32 {
         self.run
     }
 
     /// A request goes out.
-    pub fn on_request(&mut self, now: Instant) {
+    pub(crate) fn on_request(&mut self, now: Instant) {
         self.request = Some((now, 0));
         self.window.get_or_insert((now, 0));
     }
 
     /// There is nothing to ask for: time that passes is not lost.
-    pub fn on_idle(&mut self) {
+    pub(crate) fn on_idle(&mut self) {
         self.window = None;
     }
 
     /// So many bytes came.
-    pub fn on_bytes(&mut self, bytes: u64) {
+    pub(crate) fn on_bytes(&mut self, bytes: u64) {
         for (_, came) in self.request.iter_mut().chain(&mut self.window) {
             *came += bytes;
         }
     }
 
     /// All that was asked for is here.
-    pub fn on_over(&mut self, now: Instant) {
+    pub(crate) fn on_over(&mut self, now: Instant) {
         let Some((since, bytes)) = self.request.take() else {
             return;
         };
@@ -88,7 +88,7 @@ impl Pace {
     }
 
     /// Whether something is due, and too little of it came.
-    pub fn is_too_slow(&mut self, now: Instant) -> bool {
+    pub(crate) fn is_too_slow(&mut self, now: Instant) -> bool {
         let Some((since, bytes)) = self.window else {
             return false;
         };

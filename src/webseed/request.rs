@@ -44,11 +44,11 @@ const CHUNKS: usize = 4;
 const STACK: usize = 512 * 1024;
 
 /// What the thread is for.
-pub const PURPOSE: &str = "fetch from a web seed";
+pub(crate) const PURPOSE: &str = "fetch from a web seed";
 
 /// What a request's thread tells. The last is [`Answer::Over`] or [`Answer::Failed`].
 #[derive(Debug)]
-pub enum Answer {
+pub(crate) enum Answer {
     /// The server gives what it was asked for.
     Begun {
         /// The first byte that follows, within the file.
@@ -66,14 +66,14 @@ pub enum Answer {
 
 /// Makes the requests to one web seed, one at a time, over connections that are kept.
 /// Dropped, it hangs up.
-pub struct Client {
+pub(crate) struct Client {
     client: http::Client,
     door: Door,
 }
 
 impl Client {
     /// A client that goes through `door`.
-    pub fn new(door: Door) -> Self {
+    pub(crate) fn new(door: Door) -> Self {
         let client = client(&door);
         Self { client, door }
     }
@@ -82,7 +82,7 @@ impl Client {
     ///
     /// # Errors
     /// If the system has no thread left.
-    pub fn ask(&self, asked: Asked) -> Result<Receiver<Answer>, NoThread> {
+    pub(crate) fn ask(&self, asked: Asked) -> Result<Receiver<Answer>, NoThread> {
         let client = self.client.clone();
         let (tell, answers) = bounded(CHUNKS);
         let request = move || {
@@ -102,7 +102,7 @@ impl Client {
     }
 
     /// Ends the request that is under way; its thread ends by itself.
-    pub fn hang_up(&mut self) {
+    pub(crate) fn hang_up(&mut self) {
         std::mem::replace(&mut self.client, client(&self.door)).shutdown();
     }
 }

@@ -60,7 +60,7 @@ const CLIENTS: [Client; 4] = [
 ];
 
 /// Downloads by turns, and shows each client beside storrent.
-pub fn compare(content: &Content) {
+pub(crate) fn compare(content: &Content) {
     let here = if_addrs::get_if_addrs().unwrap_or_default();
     let others = here.iter().filter(|one| !one.is_loopback());
     let ip = others

@@ -10,16 +10,16 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Command;
 use std::thread;
-use storrent::sha1_lanes::{Sha1Lanes, full_batch};
+use storrent::parts::sha1_lanes::{Sha1Lanes, full_batch};
 
 /// The first argument of a process that is a floor.
-pub const FLAG: &str = "--floor";
+pub(crate) const FLAG: &str = "--floor";
 
 /// Bytes of each message that are hashed at a time.
 const STRETCH: usize = 32 << 10;
 
 /// What such a process does.
-pub fn run(args: &[String]) {
+pub(crate) fn run(args: &[String]) {
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["download", addr, path] => receive(addr, Path::new(path)),
         ["seed", addr, path] => {
@@ -38,7 +38,7 @@ fn start(args: &[&str], path: &Path) -> Cost {
 }
 
 /// Bytes from a socket to the disk, hashed on the way: no protocol, no choice.
-pub fn download(content: &Content) -> Cost {
+pub(crate) fn download(content: &Content) -> Cost {
     let dir = tempfile::tempdir().expect("no temporary folder");
     let source = peers::serve(content, peers::pour);
     start(
@@ -48,7 +48,7 @@ pub fn download(content: &Content) -> Cost {
 }
 
 /// A file to a socket, by the kernel alone.
-pub fn seed(content: &Content) -> Cost {
+pub(crate) fn seed(content: &Content) -> Cost {
     let sink = peers::serve(content, |mut stream, _| {
         let mut buf = vec![0; 1 << 20];
         while stream.read(&mut buf).is_ok_and(|read| read > 0) {}
@@ -57,7 +57,7 @@ pub fn seed(content: &Content) -> Cost {
 }
 
 /// Each core hashes its part, in full batches.
-pub fn check(content: &Content) -> Cost {
+pub(crate) fn check(content: &Content) -> Cost {
     start(&["check"], &content.dir.join("content"))
 }
 

@@ -3,15 +3,15 @@
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;
-use storrent::bitfield::Bitfield;
-use storrent::layout::{BLOCK_LEN, Layout};
-use storrent::picker::Picker;
-use storrent::sha1_lanes::{Sha1Lanes, full_batch};
+use storrent::parts::bitfield::Bitfield;
+use storrent::parts::layout::{BLOCK_LEN, Layout};
+use storrent::parts::picker::Picker;
+use storrent::parts::sha1_lanes::{Sha1Lanes, full_batch};
+use storrent::parts::wire::{self, Message};
 use storrent::types::PeerKey;
-use storrent::wire::{self, Message};
 
 /// A name to choose it by, and what measures and shows it.
-pub const ALL: [(&str, fn()); 3] = [("codec", codec), ("picker", picker), ("lanes", lanes)];
+pub(crate) const ALL: [(&str, fn()); 3] = [("codec", codec), ("picker", picker), ("lanes", lanes)];
 
 /// Seconds that `work` takes.
 fn time(work: impl FnOnce()) -> f64 {

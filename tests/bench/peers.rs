@@ -8,21 +8,21 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
-use storrent::bitfield::Bitfield;
-use storrent::compose::{self, Content as Kind, Info, Outside};
-use storrent::layout::{Layout, RawBlock};
 use storrent::metainfo::{self, Metainfo};
+use storrent::parts::bitfield::Bitfield;
+use storrent::parts::compose::{self, Content as Kind, Info, Outside};
+use storrent::parts::layout::{Layout, RawBlock};
+use storrent::parts::wire::{self, HANDSHAKE_LEN, Handshake, Message};
 use storrent::types::PeerId;
-use storrent::wire::{self, HANDSHAKE_LEN, Handshake, Message};
 
 /// Bytes of a piece of the content.
-pub const PIECE_LEN: u32 = 256 << 10;
+pub(crate) const PIECE_LEN: u32 = 256 << 10;
 
 /// How many requests the leech has out.
 const PIPELINE: usize = 128;
 
 /// A torrent of one file, and the file.
-pub struct Content {
+pub(crate) struct Content {
     pub dir: PathBuf,
     pub torrent: PathBuf,
     pub file: Arc<File>,
@@ -31,7 +31,7 @@ pub struct Content {
 
 impl Content {
     /// Makes both, of `len` bytes, in `dir`.
-    pub fn create(dir: &Path, len: u64) -> Self {
+    pub(crate) fn create(dir: &Path, len: u64) -> Self {
         let path = dir.join("content");
         let mut file = File::create(&path).expect("no file");
         let mut rng = fastrand::Rng::with_seed(1);
@@ -60,7 +60,7 @@ impl Content {
         }
     }
 
-    pub fn layout(&self) -> &Arc<Layout> {
+    pub(crate) fn layout(&self) -> &Arc<Layout> {
         &self.metainfo.layout
     }
 
@@ -77,19 +77,19 @@ impl Content {
 
 /// What a server has.
 #[derive(Clone)]
-pub struct Served {
+pub(crate) struct Served {
     file: Arc<File>,
     handshake: [u8; HANDSHAKE_LEN],
     layout: Arc<Layout>,
 }
 
 /// Serves all who connect to an address of the loopback device.
-pub fn serve(content: &Content, serve: fn(TcpStream, Served)) -> SocketAddr {
+pub(crate) fn serve(content: &Content, serve: fn(TcpStream, Served)) -> SocketAddr {
     serve_at(Ipv4Addr::LOCALHOST.into(), content, serve)
 }
 
 /// Serves all who connect to a port of `ip`, each on a thread of its own.
-pub fn serve_at(ip: IpAddr, content: &Content, serve: fn(TcpStream, Served)) -> SocketAddr {
+pub(crate) fn serve_at(ip: IpAddr, content: &Content, serve: fn(TcpStream, Served)) -> SocketAddr {
     let listener = TcpListener::bind((ip, 0)).expect("no port");
     let addr = listener.local_addr().expect("it is bound");
     let served = Served {
@@ -108,7 +108,7 @@ pub fn serve_at(ip: IpAddr, content: &Content, serve: fn(TcpStream, Served)) -> 
 }
 
 /// A seed that has everything, serves everybody, and leaves when the other does.
-pub fn seed(mut stream: TcpStream, served: Served) {
+pub(crate) fn seed(mut stream: TcpStream, served: Served) {
     let Some(mut conversation) = Conversation::new(&mut stream, &served.handshake) else {
         return;
     };
@@ -129,7 +129,7 @@ pub fn seed(mut stream: TcpStream, served: Served) {
 }
 
 /// Nothing but the bytes of the file.
-pub fn pour(mut stream: TcpStream, served: Served) {
+pub(crate) fn pour(mut stream: TcpStream, served: Served) {
     let mut file = &*served.file;
     std::io::Seek::rewind(&mut file).expect("a plain file");
     // Whoever wanted only some of it may have left.
@@ -137,7 +137,7 @@ pub fn pour(mut stream: TcpStream, served: Served) {
 }
 
 /// Downloads the first `pieces` pieces from 127.0.0.1 and throws them away.
-pub fn leech(content: &Content, port: u16, pieces: u32) {
+pub(crate) fn leech(content: &Content, port: u16, pieces: u32) {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("storrent does not listen");
     stream.set_nodelay(true).expect("an option that all have");
     let layout = content.layout();

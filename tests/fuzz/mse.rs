@@ -5,7 +5,7 @@
 //! and in what cuts it comes, is the input. He has a cipher of his own.
 
 use sha1::{Digest, Sha1};
-use storrent::mse::{self, Line, MseError, Rc4, Terms};
+use storrent::parts::mse::{self, Line, MseError, Rc4, Terms};
 
 /// Brings what the stranger says, a few bytes at a time, and then hangs up.
 struct Cuts {
@@ -43,7 +43,7 @@ impl Line for Cuts {
 
 /// The first byte says how it goes on, the second how it is cut, the third how much of the
 /// rest is noise; what is left is sealed.
-pub fn mse(data: &[u8]) {
+pub(super) fn mse(data: &[u8]) {
     let Some((&[mode, cut, noise], rest)) = data.split_first_chunk() else {
         return;
     };

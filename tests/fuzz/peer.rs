@@ -6,17 +6,17 @@ use std::collections::{HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use storrent::bitfield::Bitfield;
 use storrent::config::Afterwards;
 use storrent::door::Door;
-use storrent::layout::{Layout, PieceIndex, RawBlock};
-use storrent::messages::{Command, PeerEvent, Surveyed, Verdict};
-use storrent::peer::learner::{Learner, MAX_MESSAGE};
-use storrent::peer::session::Session;
-use storrent::torrent::rate::{Budget, Budgets};
-use storrent::torrent::{Action, Content, Setup, Torrent};
+use storrent::parts::bitfield::Bitfield;
+use storrent::parts::layout::{Layout, PieceIndex, RawBlock};
+use storrent::parts::messages::{Command, PeerEvent, Surveyed, Verdict};
+use storrent::parts::peer::Session;
+use storrent::parts::peer::{Learner, MAX_MESSAGE};
+use storrent::parts::torrent::{Action, Content, Setup, Torrent};
+use storrent::parts::torrent::{Budget, Budgets};
+use storrent::parts::wire::{self, Handshake, Message};
 use storrent::types::{PeerId, PeerKey};
-use storrent::wire::{self, Handshake, Message};
 
 const PEER: PeerKey = PeerKey(1);
 
@@ -40,7 +40,7 @@ struct Rig {
 
 /// The first byte says what kind of torrent it is and who we are, the second whether the
 /// peer also obeys, and how the rest, which it says, is cut.
-pub fn peer(data: &[u8]) {
+pub(super) fn peer(data: &[u8]) {
     let Some((&[mode, cut], stream)) = data.split_first_chunk() else {
         return;
     };
@@ -281,7 +281,7 @@ impl Rig {
 }
 
 /// The same before the metadata is known: the first byte says how the rest is cut.
-pub fn learner(data: &[u8]) {
+pub(super) fn learner(data: &[u8]) {
     let Some((&cut, stream)) = data.split_first() else {
         return;
     };

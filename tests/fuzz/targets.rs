@@ -10,28 +10,30 @@ mod peer;
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
-use storrent::announce::{AnnounceReply, LONGEST_INTERVAL, MAX_PEERS, SHORTEST_INTERVAL, usable};
-use storrent::compose::{self, Outside};
-use storrent::dht::{krpc, node};
-use storrent::extension::{self, metadata, pex};
-use storrent::lsd::message as lsd;
 use storrent::magnet::{self, Magnet};
 use storrent::metainfo::{self, Metainfo};
-use storrent::progress::json::Json;
-use storrent::progress::lines::Lines;
-use storrent::progress::output::Screen;
+use storrent::parts::announce::{
+    AnnounceReply, LONGEST_INTERVAL, MAX_PEERS, SHORTEST_INTERVAL, usable,
+};
+use storrent::parts::compose::{self, Outside};
+use storrent::parts::extension::{self, metadata, pex};
+use storrent::parts::lsd;
+use storrent::parts::progress::Json;
+use storrent::parts::progress::Lines;
+use storrent::parts::progress::Screen;
+use storrent::parts::resume;
+use storrent::parts::resume::Storage;
+use storrent::parts::udp_packets::{self, Answer};
+use storrent::parts::{bencode, human, url};
+use storrent::parts::{krpc, node};
 use storrent::report::{Progress, Report};
-use storrent::resume;
-use storrent::storage::Storage;
-use storrent::tracker::udp_packets::{self, Answer};
 use storrent::types::InfoHash;
-use storrent::{bencode, human, url};
 
 /// Takes an input, and panics if something does not hold.
-pub type Target = fn(&[u8]);
+pub(crate) type Target = fn(&[u8]);
 
 /// The targets by name; each has a folder of that name in `corpus/`.
-pub const TARGETS: [(&str, Target); 11] = [
+pub(crate) const TARGETS: [(&str, Target); 11] = [
     ("torrent", torrent),
     ("peer", peer::peer),
     ("learner", peer::learner),
@@ -318,7 +320,7 @@ fn record(data: &[u8]) {
     let survey = storage.survey().expect("a look");
     let trusted = resume::trusted(&storage, &survey);
     assert_eq!(trusted.have.count(), 0, "no file is there");
-    if let Some(info) = storrent::storage::record::recall(dir.path(), metainfo.info_hash) {
+    if let Some(info) = storrent::parts::resume::recall(dir.path(), metainfo.info_hash) {
         assert_eq!(
             metainfo::from_info(&info).map(|m| m.info_hash).ok(),
             Some(metainfo.info_hash)

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 /// Any bencoded value.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Value {
+pub(crate) enum Value {
     /// `i7e`
     Int(i64),
     /// `3:abc`
@@ -42,13 +42,13 @@ impl From<Vec<Value>> for Value {
 }
 
 /// A dictionary of these entries, in whatever order they are given.
-pub fn dict<const N: usize>(entries: [(&str, Value); N]) -> Value {
+pub(crate) fn dict<const N: usize>(entries: [(&str, Value); N]) -> Value {
     Value::Dict(entries.map(|(k, v)| (k.into(), v)).into())
 }
 
 impl Value {
     /// As bytes.
-    pub fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         self.write(&mut out);
         out
@@ -75,7 +75,7 @@ impl Value {
     }
 
     /// The value at the start of `bytes`, and what follows it.
-    pub fn decode(bytes: &[u8]) -> Option<(Self, &[u8])> {
+    pub(crate) fn decode(bytes: &[u8]) -> Option<(Self, &[u8])> {
         match *bytes.first()? {
             b'i' => {
                 let end = bytes.iter().position(|b| *b == b'e')?;
@@ -112,7 +112,7 @@ impl Value {
     }
 
     /// The entry `key` of a dictionary.
-    pub fn get(&self, key: &str) -> Option<&Self> {
+    pub(crate) fn get(&self, key: &str) -> Option<&Self> {
         match self {
             Self::Dict(entries) => entries.get(key.as_bytes()),
             _ => None,
@@ -120,7 +120,7 @@ impl Value {
     }
 
     /// The bytes of a string.
-    pub fn bytes(&self) -> Option<&[u8]> {
+    pub(crate) fn bytes(&self) -> Option<&[u8]> {
         match self {
             Self::Bytes(bytes) => Some(bytes),
             _ => None,
@@ -128,7 +128,7 @@ impl Value {
     }
 
     /// The number of an integer.
-    pub fn int(&self) -> Option<i64> {
+    pub(crate) fn int(&self) -> Option<i64> {
         match self {
             Self::Int(n) => Some(*n),
             _ => None,
@@ -136,7 +136,7 @@ impl Value {
     }
 
     /// The items of a list.
-    pub fn list(&self) -> Option<&[Self]> {
+    pub(crate) fn list(&self) -> Option<&[Self]> {
         match self {
             Self::List(list) => Some(list),
             _ => None,

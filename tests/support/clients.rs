@@ -25,7 +25,7 @@ const COMPLETE: &str = "complete";
 
 /// One of the clients that we must get on with.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Client {
+pub(crate) enum Client {
     /// aria2 (own engine).
     Aria2,
     /// Transmission.
@@ -46,7 +46,7 @@ pub enum Client {
 
 impl Client {
     /// What must be installed to run it in the tests' network.
-    pub fn programs(self) -> [&'static str; 3] {
+    pub(crate) fn programs(self) -> [&'static str; 3] {
         let program = match self {
             Self::Aria2 => "aria2c",
             Self::Transmission => "transmission-cli",
@@ -62,7 +62,7 @@ impl Client {
 
     /// Starts it on `torrent`, a file or (aria2, Transmission, libtorrent) a magnet link, with the folder `dir`, listening on
     /// `address`:`port`. `home` is an empty folder for its own files.
-    pub fn start(
+    pub(crate) fn start(
         self,
         torrent: &Path,
         dir: &Path,
@@ -220,7 +220,7 @@ fn qbittorrent(torrent: &Path, dir: &Path, home: &Path, port: u16) -> Command {
 }
 
 /// A process of somebody else's program. Dropped, it is killed.
-pub struct Process {
+pub(crate) struct Process {
     pid: Pid,
     exit: Receiver<ExitStatus>,
     log: PathBuf,
@@ -228,7 +228,7 @@ pub struct Process {
 
 impl Process {
     /// Starts it; what it says goes to the file `log`.
-    pub fn start(command: &mut Command, log: &Path) -> Self {
+    pub(crate) fn start(command: &mut Command, log: &Path) -> Self {
         let file = File::create(log).unwrap();
         let child = command
             .stdin(Stdio::null())
@@ -243,7 +243,7 @@ impl Process {
 
     /// Waits until it has all of `torrent`.
     #[track_caller]
-    pub fn wait_complete(&self, tracker: &OpenTracker, torrent: &Torrent) {
+    pub(crate) fn wait_complete(&self, tracker: &OpenTracker, torrent: &Torrent) {
         let told = self.log.with_file_name(COMPLETE);
         let fits = |swarm: Swarm| swarm.completed > 0 || told.exists();
         let done = tracker.wait_for(torrent, fits);
@@ -252,18 +252,18 @@ impl Process {
 
     /// Waits until it has said `text`.
     #[track_caller]
-    pub fn wait_said(&self, text: &str) {
+    pub(crate) fn wait_said(&self, text: &str) {
         let said = until(|| self.log().contains(text));
         assert!(said, "it never said {text:?}:\n{}", self.log());
     }
 
     /// What it said so far.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
     }
 
     /// Asks it to leave, which also flushes what it holds, and waits until it has.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         let _ = kill_process(self.pid, Signal::TERM);
         if self.exit.recv_timeout(Duration::from_secs(20)).is_err() {
             let _ = kill_process(self.pid, Signal::KILL);
@@ -271,7 +271,7 @@ impl Process {
     }
 
     /// Kills it and the other processes of its group, of which it must be the first.
-    pub fn kill_group(&self) {
+    pub(crate) fn kill_group(&self) {
         let _ = kill_process_group(self.pid, Signal::KILL);
     }
 }
@@ -286,7 +286,7 @@ impl Drop for Process {
 
 /// What a tracker says of a torrent's swarm (BEP 48).
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Swarm {
+pub(crate) struct Swarm {
     /// Peers that have everything.
     pub seeds: i64,
     /// Peers that don't.
@@ -296,7 +296,7 @@ pub struct Swarm {
 }
 
 /// opentracker, the tracker of most public swarms.
-pub struct OpenTracker {
+pub(crate) struct OpenTracker {
     process: Process,
     port: u16,
 }
@@ -304,7 +304,7 @@ pub struct OpenTracker {
 impl OpenTracker {
     /// Starts it, for one torrent: the distribution's build serves only those that are
     /// on its list. `home` is an empty folder.
-    pub fn start(torrent: &Torrent, home: &Path, port: u16) -> Self {
+    pub(crate) fn start(torrent: &Torrent, home: &Path, port: u16) -> Self {
         // It gives up root's rights and locks itself in the folder given by -d.
         let list = home.join("list");
         fs::write(&list, torrent.hex() + "\n").unwrap();
@@ -331,17 +331,17 @@ impl OpenTracker {
     }
 
     /// Its announce URL for port `port`.
-    pub fn url(port: u16) -> String {
+    pub(crate) fn url(port: u16) -> String {
         format!("http://{TRACKER}:{port}/announce")
     }
 
     /// The same by UDP.
-    pub fn udp_url(port: u16) -> String {
+    pub(crate) fn udp_url(port: u16) -> String {
         format!("udp://{TRACKER}:{port}/announce")
     }
 
     /// How the swarm of `torrent` stands.
-    pub fn swarm(&self, torrent: &Torrent) -> Option<Swarm> {
+    pub(crate) fn swarm(&self, torrent: &Torrent) -> Option<Swarm> {
         let mut stream = TcpStream::connect((TRACKER, self.port)).ok()?;
         stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
         let hash: String = torrent
@@ -368,7 +368,7 @@ impl OpenTracker {
 
     /// Waits until the swarm is as it should be.
     #[track_caller]
-    pub fn wait(&self, what: &str, torrent: &Torrent, fits: impl Fn(Swarm) -> bool) {
+    pub(crate) fn wait(&self, what: &str, torrent: &Torrent, fits: impl Fn(Swarm) -> bool) {
         let (told, log) = (self.wait_for(torrent, fits), self.process.log());
         let swarm = self.swarm(torrent);
         assert!(told, "the tracker never said that {what}: {swarm:?}\n{log}");

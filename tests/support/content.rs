@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 /// What a torrent shall be like.
 #[derive(Clone)]
-pub struct Spec {
+pub(crate) struct Spec {
     name: String,
     /// Path within the torrent, and length. One with no path: a single-file torrent.
     files: Vec<(Vec<String>, u64)>,
@@ -29,7 +29,7 @@ pub struct Spec {
 
 /// One file of a torrent.
 #[derive(Clone, Debug)]
-pub struct File {
+pub(crate) struct File {
     /// Its path below the download folder, the torrent's name included.
     pub path: PathBuf,
     /// Where it lies in the torrent's bytes.
@@ -40,7 +40,7 @@ pub struct File {
 
 /// A torrent with all its bytes.
 #[derive(Clone)]
-pub struct Torrent {
+pub(crate) struct Torrent {
     /// Its name.
     pub name: String,
     /// All files, padding too.
@@ -59,12 +59,12 @@ pub struct Torrent {
 
 impl Spec {
     /// A torrent of one file.
-    pub fn single(name: &str, len: u64) -> Self {
+    pub(crate) fn single(name: &str, len: u64) -> Self {
         Self::new(name, vec![(vec![], len)])
     }
 
     /// A torrent of a folder: paths (with `/`) and lengths.
-    pub fn multi(name: &str, files: &[(&str, u64)]) -> Self {
+    pub(crate) fn multi(name: &str, files: &[(&str, u64)]) -> Self {
         let path = |p: &str| p.split('/').map(String::from).collect();
         Self::new(name, files.iter().map(|(p, len)| (path(p), *len)).collect())
     }
@@ -85,61 +85,61 @@ impl Spec {
     }
 
     /// The file at this place, from 0, holds these bytes instead of random ones.
-    pub fn content(mut self, place: usize, bytes: Vec<u8>) -> Self {
+    pub(crate) fn content(mut self, place: usize, bytes: Vec<u8>) -> Self {
         self.files[place].1 = bytes.len() as u64;
         self.contents.push((place, bytes));
         self
     }
 
     /// The torrent says something false of this piece.
-    pub fn false_hash(mut self, piece: usize) -> Self {
+    pub(crate) fn false_hash(mut self, piece: usize) -> Self {
         self.false_hashes.push(piece);
         self
     }
 
     /// Bytes of a piece; 32 KiB unless told.
-    pub fn piece_length(mut self, bytes: usize) -> Self {
+    pub(crate) fn piece_length(mut self, bytes: usize) -> Self {
         self.piece_length = bytes;
         self
     }
 
     /// Every file begins with a piece: padding files lie between.
-    pub fn aligned(mut self) -> Self {
+    pub(crate) fn aligned(mut self) -> Self {
         self.aligned = true;
         self
     }
 
     /// With the private flag.
-    pub fn private(mut self) -> Self {
+    pub(crate) fn private(mut self) -> Self {
         self.private = true;
         self
     }
 
     /// Adds a tier of one tracker.
-    pub fn tracker(self, url: &str) -> Self {
+    pub(crate) fn tracker(self, url: &str) -> Self {
         self.tier(&[url])
     }
 
     /// Adds a tier of trackers.
-    pub fn tier(mut self, urls: &[&str]) -> Self {
+    pub(crate) fn tier(mut self, urls: &[&str]) -> Self {
         self.tiers.push(urls.iter().map(|u| (*u).into()).collect());
         self
     }
 
     /// Adds a web seed.
-    pub fn webseed(mut self, url: &str) -> Self {
+    pub(crate) fn webseed(mut self, url: &str) -> Self {
         self.webseeds.push(url.into());
         self
     }
 
     /// Other bytes than the other torrents of the same size.
-    pub fn seed(mut self, seed: u64) -> Self {
+    pub(crate) fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
     }
 
     /// Makes it.
-    pub fn build(self) -> Arc<Torrent> {
+    pub(crate) fn build(self) -> Arc<Torrent> {
         let mut dice = Dice::new(self.seed);
         let (mut data, mut files, mut list) = (Vec::new(), Vec::new(), Vec::new());
         let last = self.files.len() - 1;
@@ -218,7 +218,7 @@ impl Spec {
 }
 
 /// The `.torrent` file around an info dictionary.
-pub fn metainfo(info: &Value, tiers: &[Vec<String>], webseeds: &[String]) -> Vec<u8> {
+pub(crate) fn metainfo(info: &Value, tiers: &[Vec<String>], webseeds: &[String]) -> Vec<u8> {
     let texts = |list: &[String]| {
         list.iter()
             .map(|t| t.as_str().into())
@@ -249,25 +249,25 @@ fn fill(data: &mut Vec<u8>, len: usize, dice: &mut Dice) {
 
 impl Torrent {
     /// How many pieces it has.
-    pub fn pieces(&self) -> usize {
+    pub(crate) fn pieces(&self) -> usize {
         self.data.len().div_ceil(self.piece_length)
     }
 
     /// The bytes of piece `index`.
-    pub fn piece(&self, index: usize) -> &[u8] {
+    pub(crate) fn piece(&self, index: usize) -> &[u8] {
         let start = index * self.piece_length;
         &self.data[start..self.data.len().min(start + self.piece_length)]
     }
 
     /// The bytes of a block, if there is such a one.
-    pub fn block(&self, index: u32, begin: u32, length: u32) -> Option<&[u8]> {
+    pub(crate) fn block(&self, index: u32, begin: u32, length: u32) -> Option<&[u8]> {
         let index = index as usize;
         let piece = (index < self.pieces()).then(|| self.piece(index))?;
         piece.get(begin as usize..(begin as usize).checked_add(length as usize)?)
     }
 
     /// How many 16 KiB blocks it has.
-    pub fn blocks(&self) -> usize {
+    pub(crate) fn blocks(&self) -> usize {
         let blocks_of = |index| {
             self.piece(index)
                 .len()
@@ -277,40 +277,40 @@ impl Torrent {
     }
 
     /// The info hash in hex.
-    pub fn hex(&self) -> String {
+    pub(crate) fn hex(&self) -> String {
         hex(&self.info_hash)
     }
 
     /// A bare magnet link.
-    pub fn magnet(&self) -> String {
+    pub(crate) fn magnet(&self) -> String {
         format!("magnet:?xt=urn:btih:{}", self.hex())
     }
 
     /// The bytes of all files, padding left out.
-    pub fn payload(&self) -> u64 {
+    pub(crate) fn payload(&self) -> u64 {
         self.real_files().map(|f| f.range.len() as u64).sum()
     }
 
     /// The files that a user sees, in the order of their numbers.
-    pub fn real_files(&self) -> impl Iterator<Item = &File> {
+    pub(crate) fn real_files(&self) -> impl Iterator<Item = &File> {
         self.files.iter().filter(|file| !file.pad)
     }
 
     /// Which pieces file `number` (as a user counts, from 1) has a part in.
-    pub fn pieces_of(&self, number: usize) -> Range<usize> {
+    pub(crate) fn pieces_of(&self, number: usize) -> Range<usize> {
         let range = &self.real_files().nth(number - 1).unwrap().range;
         range.start / self.piece_length..range.end.div_ceil(self.piece_length)
     }
 
     /// Saves the `.torrent` file in `dir` and says where.
-    pub fn save(&self, dir: &Path) -> PathBuf {
+    pub(crate) fn save(&self, dir: &Path) -> PathBuf {
         let path = dir.join(format!("{}.torrent", self.hex()));
         fs::write(&path, &self.metainfo).unwrap();
         path
     }
 
     /// Writes all files below `dir`, as a seed has them.
-    pub fn write(&self, dir: &Path) {
+    pub(crate) fn write(&self, dir: &Path) {
         for file in self.real_files() {
             let path = dir.join(&file.path);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -319,7 +319,7 @@ impl Torrent {
     }
 
     /// Which pieces lie whole below `dir`; padding counts as there.
-    pub fn pieces_on_disk(&self, dir: &Path) -> Vec<bool> {
+    pub(crate) fn pieces_on_disk(&self, dir: &Path) -> Vec<bool> {
         let mut there = vec![0u8; self.data.len()];
         for file in self.real_files() {
             let bytes = fs::read(dir.join(&file.path)).unwrap_or_default();
@@ -334,7 +334,7 @@ impl Torrent {
 
     /// Fails unless every byte lies below `dir`, whatever else there is: clients differ in
     /// whether they make empty files.
-    pub fn assert_bytes(&self, dir: &Path) {
+    pub(crate) fn assert_bytes(&self, dir: &Path) {
         let whole = self.pieces_on_disk(dir);
         let missing: Vec<usize> = (0..whole.len()).filter(|piece| !whole[*piece]).collect();
         assert!(
@@ -346,13 +346,13 @@ impl Torrent {
 
     /// Fails unless `dir` holds exactly this torrent's files with the right bytes, and
     /// nothing else.
-    pub fn assert_whole(&self, dir: &Path) {
+    pub(crate) fn assert_whole(&self, dir: &Path) {
         let all: Vec<usize> = (1..=self.real_files().count()).collect();
         self.assert_only(dir, &all);
     }
 
     /// The same for the files with these numbers, the others being absent.
-    pub fn assert_only(&self, dir: &Path, numbers: &[usize]) {
+    pub(crate) fn assert_only(&self, dir: &Path, numbers: &[usize]) {
         let mut expected = BTreeSet::new();
         for (i, file) in self.real_files().enumerate() {
             if !numbers.contains(&(i + 1)) {
@@ -376,7 +376,7 @@ impl Torrent {
 
 /// Every file (symlinks too) below `dir`, as paths relative to it. Empty if there is no
 /// such folder.
-pub fn tree(dir: &Path) -> BTreeSet<PathBuf> {
+pub(crate) fn tree(dir: &Path) -> BTreeSet<PathBuf> {
     fn walk(top: &Path, dir: &Path, found: &mut BTreeSet<PathBuf>) {
         for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
             if entry.file_type().unwrap().is_dir() {

@@ -11,7 +11,7 @@ use std::thread;
 
 /// What a node was asked.
 #[derive(Clone, Debug)]
-pub struct Query {
+pub(crate) struct Query {
     /// Who asks.
     pub from: SocketAddr,
     /// `get_peers`, `announce_peer`, ...
@@ -45,7 +45,12 @@ impl Query {
     }
 
     /// The answer of the node `id` that knows these peers and nodes.
-    pub fn answer(&self, id: [u8; 20], peers: &[SocketAddr], nodes: &[SocketAddr]) -> Vec<u8> {
+    pub(crate) fn answer(
+        &self,
+        id: [u8; 20],
+        peers: &[SocketAddr],
+        nodes: &[SocketAddr],
+    ) -> Vec<u8> {
         let node =
             |addr: &SocketAddr| [&sha1(addr.to_string().as_bytes())[..], &compact(*addr)].concat();
         let nodes: Vec<u8> = nodes.iter().flat_map(node).collect();
@@ -76,7 +81,7 @@ fn compact(addr: SocketAddr) -> Vec<u8> {
 }
 
 /// A node on loopback; lives as long as the test's process.
-pub struct FakeNode {
+pub(crate) struct FakeNode {
     /// Where it listens.
     pub addr: SocketAddr,
     queries: Receiver<Query>,
@@ -84,7 +89,7 @@ pub struct FakeNode {
 
 impl FakeNode {
     /// Sends these datagrams for each query.
-    pub fn start(answer: impl Fn(&Query) -> Vec<Vec<u8>> + Send + 'static) -> Self {
+    pub(crate) fn start(answer: impl Fn(&Query) -> Vec<Vec<u8>> + Send + 'static) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let addr = socket.local_addr().unwrap();
         let (sender, queries) = unbounded();
@@ -106,13 +111,13 @@ impl FakeNode {
     }
 
     /// A well-behaved one that knows these peers, of whatever torrent.
-    pub fn knowing(peers: Vec<SocketAddr>) -> Self {
+    pub(crate) fn knowing(peers: Vec<SocketAddr>) -> Self {
         Self::start(move |query| vec![query.answer([7; 20], &peers, &[])])
     }
 
     /// Waits for a query with this method.
     #[track_caller]
-    pub fn wait(&self, method: &str) -> Query {
+    pub(crate) fn wait(&self, method: &str) -> Query {
         loop {
             let query = self.queries.recv_timeout(PATIENCE);
             let query = query.expect("the node should be asked");
@@ -123,7 +128,7 @@ impl FakeNode {
     }
 
     /// What it was asked so far and nobody waited for.
-    pub fn asked(&self) -> Vec<Query> {
+    pub(crate) fn asked(&self) -> Vec<Query> {
         self.queries.try_iter().collect()
     }
 }

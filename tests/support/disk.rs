@@ -10,7 +10,7 @@ const INSIDE: &str = "STORRENT_TEST_DISK";
 
 /// Runs `body` with the folder of an empty disk of `mebibytes`. For `name`, and for where
 /// it can't be done, see [`super::network::isolated`].
-pub fn small_disk(name: &str, mebibytes: u32, body: impl FnOnce(&Path)) {
+pub(crate) fn small_disk(name: &str, mebibytes: u32, body: impl FnOnce(&Path)) {
     if let Some(dir) = std::env::var_os(INSIDE) {
         return body(&PathBuf::from(dir));
     }
@@ -21,7 +21,7 @@ pub fn small_disk(name: &str, mebibytes: u32, body: impl FnOnce(&Path)) {
 }
 
 /// Fills the disk up with a file at `path`.
-pub fn fill(path: &Path) {
+pub(crate) fn fill(path: &Path) {
     let mut file = File::create(path).unwrap();
     let zeros = [0; 4096];
     while file.write_all(&zeros).is_ok() {}

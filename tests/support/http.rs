@@ -9,7 +9,7 @@ use std::thread;
 /// What was asked: the target (path and query, as sent) and the headers, names in lower
 /// case.
 #[derive(Clone, Debug)]
-pub struct Request {
+pub(crate) struct Request {
     /// Path and query.
     pub target: String,
     /// Header lines.
@@ -18,13 +18,13 @@ pub struct Request {
 
 impl Request {
     /// The value of a header, name in lower case.
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let found = self.headers.iter().find(|(n, _)| n == name);
         found.map(|(_, value)| value.as_str())
     }
 
     /// The bytes asked for by a `Range` header: first and last.
-    pub fn range(&self) -> Option<(usize, usize)> {
+    pub(crate) fn range(&self) -> Option<(usize, usize)> {
         let (first, last) = self
             .header("range")?
             .strip_prefix("bytes=")?
@@ -33,7 +33,7 @@ impl Request {
     }
 
     /// What is asked for of `file`, which must have it, and the header line that says so.
-    pub fn part<'a>(&self, file: &'a [u8]) -> (&'a [u8], String) {
+    pub(crate) fn part<'a>(&self, file: &'a [u8]) -> (&'a [u8], String) {
         let (first, last) = self.range().unwrap_or((0, file.len() - 1));
         let range = format!("Content-Range: bytes {first}-{last}/{}", file.len());
         (&file[first..=last], range)
@@ -41,21 +41,21 @@ impl Request {
 }
 
 /// A server on loopback; lives as long as the test's process.
-pub struct HttpServer {
+pub(crate) struct HttpServer {
     /// Where it listens.
     pub addr: SocketAddr,
 }
 
 impl HttpServer {
     /// `answer` gets each request and the open connection, to write what it likes.
-    pub fn start(
+    pub(crate) fn start(
         answer: impl Fn(&Request, &mut TcpStream) -> io::Result<()> + Send + Sync + 'static,
     ) -> Self {
         Self::start_at("127.0.0.1:0", answer)
     }
 
     /// The same on another local address; port 0 is any free one.
-    pub fn start_at(
+    pub(crate) fn start_at(
         address: &str,
         answer: impl Fn(&Request, &mut TcpStream) -> io::Result<()> + Send + Sync + 'static,
     ) -> Self {
@@ -76,7 +76,7 @@ impl HttpServer {
     }
 
     /// The URL of `path`.
-    pub fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.addr)
     }
 }
@@ -97,7 +97,7 @@ fn read_request(stream: &TcpStream) -> io::Result<Request> {
 }
 
 /// Writes a whole answer and ends the connection with it.
-pub fn respond(stream: &mut TcpStream, status: &str, body: &[u8]) -> io::Result<()> {
+pub(crate) fn respond(stream: &mut TcpStream, status: &str, body: &[u8]) -> io::Result<()> {
     let len = body.len();
     let head = format!("HTTP/1.1 {status}\r\nContent-Length: {len}\r\nConnection: close\r\n\r\n");
     stream.write_all(head.as_bytes())?;
@@ -105,7 +105,11 @@ pub fn respond(stream: &mut TcpStream, status: &str, body: &[u8]) -> io::Result<
 }
 
 /// Writes the part of `file` that is asked for, or all of it, as a good server does.
-pub fn respond_part(stream: &mut TcpStream, request: &Request, file: &[u8]) -> io::Result<()> {
+pub(crate) fn respond_part(
+    stream: &mut TcpStream,
+    request: &Request,
+    file: &[u8],
+) -> io::Result<()> {
     match request.range() {
         None => respond(stream, "200 OK", file),
         Some((first, last)) if first <= last && last < file.len() => {
@@ -117,12 +121,12 @@ pub fn respond_part(stream: &mut TcpStream, request: &Request, file: &[u8]) -> i
 }
 
 /// Sends whoever asks to `to`.
-pub fn redirect(stream: &mut TcpStream, to: &str) -> io::Result<()> {
+pub(crate) fn redirect(stream: &mut TcpStream, to: &str) -> io::Result<()> {
     respond_with(stream, "302 Found", &[&format!("Location: {to}")], b"")
 }
 
 /// Writes a whole answer with these header lines.
-pub fn respond_with(
+pub(crate) fn respond_with(
     stream: &mut TcpStream,
     status: &str,
     headers: &[&str],
@@ -138,7 +142,7 @@ pub fn respond_with(
 }
 
 /// The bytes of the file of `torrent` that `target` names below the folder `below`.
-pub fn file_at<'a>(torrent: &'a Torrent, below: &str, target: &str) -> Option<&'a [u8]> {
+pub(crate) fn file_at<'a>(torrent: &'a Torrent, below: &str, target: &str) -> Option<&'a [u8]> {
     let path = unescape(target.strip_prefix(below)?);
     let mut files = torrent.real_files();
     let file = files.find(|file| file.path.to_str().map(str::as_bytes) == Some(&path))?;

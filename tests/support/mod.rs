@@ -22,32 +22,32 @@
 // Each test file compiles all of this and uses a part of it.
 #![allow(dead_code)]
 
-pub mod bencode;
-pub mod clients;
-pub mod content;
-pub mod dht;
-pub mod disk;
-pub mod http;
-pub mod network;
-pub mod nginx;
-pub mod peer;
-pub mod place;
-pub mod program;
-pub mod proxy;
-pub mod real_proxies;
-pub mod tracker;
-pub mod trap;
-pub mod wire;
+pub(crate) mod bencode;
+pub(crate) mod clients;
+pub(crate) mod content;
+pub(crate) mod dht;
+pub(crate) mod disk;
+pub(crate) mod http;
+pub(crate) mod network;
+pub(crate) mod nginx;
+pub(crate) mod peer;
+pub(crate) mod place;
+pub(crate) mod program;
+pub(crate) mod proxy;
+pub(crate) mod real_proxies;
+pub(crate) mod tracker;
+pub(crate) mod trap;
+pub(crate) mod wire;
 
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long a test waits for something that must happen. It is no measure of speed,
 /// only what tells a hang from a slow, busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(40);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
 
 /// Asks until it is so, for what nobody tells; whether it came to that in time.
-pub fn until(mut is_so: impl FnMut() -> bool) -> bool {
+pub(crate) fn until(mut is_so: impl FnMut() -> bool) -> bool {
     let deadline = Instant::now() + PATIENCE;
     while !is_so() {
         if Instant::now() > deadline {
@@ -60,47 +60,47 @@ pub fn until(mut is_so: impl FnMut() -> bool) -> bool {
 
 /// A door that everybody waits at until somebody opens it, once and for all.
 #[derive(Clone)]
-pub struct Gate {
+pub(crate) struct Gate {
     opened: crossbeam_channel::Receiver<()>,
     closed: std::sync::Arc<std::sync::Mutex<Option<crossbeam_channel::Sender<()>>>>,
 }
 
 impl Gate {
     /// A closed one.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let (sender, opened) = crossbeam_channel::bounded(0);
         let closed = std::sync::Arc::new(std::sync::Mutex::new(Some(sender)));
         Self { opened, closed }
     }
 
     /// Lets everybody through.
-    pub fn open(&self) {
+    pub(crate) fn open(&self) {
         self.closed.lock().unwrap().take();
     }
 
     /// Whether it is open.
-    pub fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         self.closed.lock().unwrap().is_none()
     }
 
     /// Waits until it is open.
-    pub fn wait(&self) {
+    pub(crate) fn wait(&self) {
         // Nothing is ever sent: the channel's end is the signal.
         let _ = self.opened.recv_timeout(PATIENCE);
     }
 }
 
 /// A small generator of numbers that are the same in every run.
-pub struct Dice(u64);
+pub(crate) struct Dice(u64);
 
 impl Dice {
     /// The same seed gives the same numbers.
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
     /// The next one (splitmix64).
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -109,30 +109,30 @@ impl Dice {
     }
 
     /// One from `range`.
-    pub fn pick(&mut self, range: std::ops::Range<usize>) -> usize {
+    pub(crate) fn pick(&mut self, range: std::ops::Range<usize>) -> usize {
         range.start + (self.next() % range.len() as u64) as usize
     }
 }
 
 /// A loopback port that is free now. Somebody else may take it, so it is for those
 /// only who can't be told to take any port and say which.
-pub fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     socket.local_addr().unwrap().port()
 }
 
 /// Where nobody listens.
-pub fn nobody() -> std::net::SocketAddr {
+pub(crate) fn nobody() -> std::net::SocketAddr {
     ([127, 0, 0, 1], free_port()).into()
 }
 
 /// `bytes` as hex digits.
-pub fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 /// SHA-1 of `bytes`.
-pub fn sha1(bytes: &[u8]) -> [u8; 20] {
+pub(crate) fn sha1(bytes: &[u8]) -> [u8; 20] {
     use sha1::Digest;
     sha1::Sha1::digest(bytes).into()
 }

@@ -9,11 +9,11 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 
 /// The tracker's address.
-pub const TRACKER: &str = "10.77.0.1";
+pub(crate) const TRACKER: &str = "10.77.0.1";
 /// The real client's.
-pub const THEIRS: &str = "10.77.0.2";
+pub(crate) const THEIRS: &str = "10.77.0.2";
 /// Ours.
-pub const OURS: &str = "10.77.0.3";
+pub(crate) const OURS: &str = "10.77.0.3";
 
 const INSIDE: &str = "STORRENT_TEST_NETWORK";
 const REQUIRED: &str = "STORRENT_REQUIRE_REAL_CLIENTS";
@@ -23,7 +23,7 @@ const REQUIRED: &str = "STORRENT_REQUIRE_REAL_CLIENTS";
 ///
 /// Where that can't be done, or one of `programs` is not installed, the test says
 /// `SKIPPED` and passes; with `STORRENT_REQUIRE_REAL_CLIENTS=1` it fails.
-pub fn isolated(name: &str, programs: &[&str], body: impl FnOnce()) {
+pub(crate) fn isolated(name: &str, programs: &[&str], body: impl FnOnce()) {
     if std::env::var_os(INSIDE).is_some() {
         return body();
     }
@@ -36,7 +36,7 @@ pub fn isolated(name: &str, programs: &[&str], body: impl FnOnce()) {
 
 /// Executes the test `name` once more in a namespace of the kind that `unshare` makes with
 /// `flag`, after the shell's line `enter`; there the variable `mark` is set.
-pub fn again(name: &str, flag: &str, enter: &str, mark: (&str, &str)) {
+pub(crate) fn again(name: &str, flag: &str, enter: &str, mark: (&str, &str)) {
     let may = Command::new("unshare").args([flag, "true"]).output();
     if !may.is_ok_and(|done| done.status.success()) {
         return skip(name, "only root may make a namespace, with unshare");
@@ -59,14 +59,14 @@ pub fn again(name: &str, flag: &str, enter: &str, mark: (&str, &str)) {
 
 /// A second network, that of another machine, with a cable to ours: [`isolated`] tests
 /// only. It goes when this is dropped.
-pub struct Neighbour {
+pub(crate) struct Neighbour {
     /// A process inside, which keeps the network alive until its input ends.
     inside: Child,
 }
 
 /// How both ends of the cable may be addressed.
 #[derive(Clone, Copy, PartialEq, Debug)]
-pub enum Cable {
+pub(crate) enum Cable {
     /// [`NEAR`] and [`FAR`].
     V4,
     /// Only the addresses that are valid on one cable: fe80::1 and fe80::2.
@@ -74,13 +74,13 @@ pub enum Cable {
 }
 
 /// Our end of an IPv4 cable.
-pub const NEAR: &str = "10.78.0.1";
+pub(crate) const NEAR: &str = "10.78.0.1";
 /// The neighbour's.
-pub const FAR: &str = "10.78.0.2";
+pub(crate) const FAR: &str = "10.78.0.2";
 
 impl Neighbour {
     /// Lays the cable.
-    pub fn new(cable: Cable) -> Self {
+    pub(crate) fn new(cable: Cable) -> Self {
         let mut inside = Command::new("unshare")
             .args(["--net", "sh", "-c", "echo ready; exec cat"])
             .stdin(Stdio::piped())
@@ -115,7 +115,7 @@ impl Neighbour {
     }
 
     /// A command that runs there.
-    pub fn command(&self, program: &str) -> Command {
+    pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = Command::new("nsenter");
         let place = format!("--net=/proc/{}/ns/net", self.inside.id());
         command.args([&place, program]);
@@ -132,7 +132,7 @@ impl Drop for Neighbour {
 
 /// Says that the test did not run. Written past the test harness, which keeps quiet
 /// about what a test prints when it passes.
-pub fn skip(name: &str, why: &str) {
+pub(crate) fn skip(name: &str, why: &str) {
     let required = std::env::var_os(REQUIRED).is_some_and(|v| v == "1");
     assert!(!required, "{name} can't run: {why}");
     let _ = writeln!(std::io::stderr(), "SKIPPED {name}: {why}");
@@ -140,7 +140,7 @@ pub fn skip(name: &str, why: &str) {
 
 /// Whether there is such a program; `python3-libtorrent` is a module of the
 /// distribution's Python.
-pub fn installed(program: &str) -> bool {
+pub(crate) fn installed(program: &str) -> bool {
     let mut ask = match program {
         "python3-libtorrent" => {
             let mut python = Command::new("/usr/bin/python3");

@@ -8,17 +8,17 @@ use std::path::Path;
 use std::process::Command;
 
 /// The program, which is not on every user's path.
-pub const NGINX: &str = "/usr/sbin/nginx";
+pub(crate) const NGINX: &str = "/usr/sbin/nginx";
 
 /// A running server. Dropped, it is killed.
-pub struct Nginx {
+pub(crate) struct Nginx {
     process: Process,
 }
 
 impl Nginx {
     /// Starts it with `servers`, the `server { ... }` blocks of its configuration, one of
     /// which listens on `address`. `home` is an empty folder.
-    pub fn start(home: &Path, address: &str, servers: &str) -> Self {
+    pub(crate) fn start(home: &Path, address: &str, servers: &str) -> Self {
         let config = format!(
             "daemon off; master_process off; worker_processes 1; user root;\n\
              pid {home}/pid; error_log stderr;\n\
@@ -39,7 +39,7 @@ impl Nginx {
     }
 
     /// The requests that it has served, a line each.
-    pub fn requests(self, home: &Path) -> String {
+    pub(crate) fn requests(self, home: &Path) -> String {
         self.process.stop();
         fs::read_to_string(home.join("access")).unwrap_or_default()
     }

@@ -17,7 +17,7 @@ use std::time::Instant;
 
 /// A peer that listens on loopback and plays its script with whoever connects; lives as
 /// long as the test's process.
-pub struct FakePeer {
+pub(crate) struct FakePeer {
     /// Where it listens.
     pub addr: SocketAddr,
     notes: Receiver<Note>,
@@ -27,12 +27,14 @@ pub struct FakePeer {
 
 impl FakePeer {
     /// Plays `script` on every connection, each in a thread of its own.
-    pub fn start(script: impl Fn(&mut Wire) -> io::Result<()> + Send + Sync + 'static) -> Self {
+    pub(crate) fn start(
+        script: impl Fn(&mut Wire) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Self {
         Self::start_at("127.0.0.1", script)
     }
 
     /// The same on another local address.
-    pub fn start_at(
+    pub(crate) fn start_at(
         host: &str,
         script: impl Fn(&mut Wire) -> io::Result<()> + Send + Sync + 'static,
     ) -> Self {
@@ -57,7 +59,7 @@ impl FakePeer {
 
     /// Waits for a note that `look` makes something of.
     #[track_caller]
-    pub fn wait<T>(&self, look: impl Fn(Note) -> Option<T>) -> T {
+    pub(crate) fn wait<T>(&self, look: impl Fn(Note) -> Option<T>) -> T {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let note = self.notes.recv_deadline(deadline);
@@ -71,7 +73,7 @@ impl FakePeer {
 
     /// Waits until a script has ended, and fails if it ended badly.
     #[track_caller]
-    pub fn wait_played(&self) {
+    pub(crate) fn wait_played(&self) {
         let end = self.wait(|note| match note {
             Note::Ended(end) => Some(end),
             _ => None,
@@ -80,14 +82,14 @@ impl FakePeer {
     }
 
     /// All that happened since this was last asked.
-    pub fn notes(&self) -> Vec<Note> {
+    pub(crate) fn notes(&self) -> Vec<Note> {
         let mut notes = self.past.take();
         notes.extend(self.notes.try_iter());
         notes
     }
 
     /// The requests among these.
-    pub fn requests(&self) -> Vec<Block> {
+    pub(crate) fn requests(&self) -> Vec<Block> {
         let request = |note| match note {
             Note::Got(Message::Request(block)) => Some(block),
             _ => None,
@@ -98,7 +100,7 @@ impl FakePeer {
 
 /// A well-behaved peer that has some or all of a torrent and gives it away.
 #[derive(Clone)]
-pub struct Seed {
+pub(crate) struct Seed {
     torrent: Arc<Torrent>,
     have: Vec<bool>,
     reserved: [u8; 8],
@@ -111,7 +113,7 @@ pub struct Seed {
 
 impl Seed {
     /// Of the whole torrent, with no extensions.
-    pub fn of(torrent: &Arc<Torrent>) -> Self {
+    pub(crate) fn of(torrent: &Arc<Torrent>) -> Self {
         Self {
             torrent: torrent.clone(),
             have: vec![true; torrent.pieces()],
@@ -123,43 +125,43 @@ impl Seed {
     }
 
     /// Only the pieces for which `has` holds.
-    pub fn having(mut self, has: impl Fn(usize) -> bool) -> Self {
+    pub(crate) fn having(mut self, has: impl Fn(usize) -> bool) -> Self {
         self.have = (0..self.torrent.pieces()).map(has).collect();
         self
     }
 
     /// Speaks these extensions: `FAST`, or `EXTENDED` (and then gives the metadata away
     /// too).
-    pub fn speaking(mut self, reserved: [u8; 8]) -> Self {
+    pub(crate) fn speaking(mut self, reserved: [u8; 8]) -> Self {
         self.reserved = reserved;
         self
     }
 
     /// Goes silent after so many blocks.
-    pub fn budget(mut self, blocks: usize) -> Self {
+    pub(crate) fn budget(mut self, blocks: usize) -> Self {
         self.budget = Arc::new(AtomicUsize::new(blocks));
         self
     }
 
     /// Unchokes nobody before `gate` opens.
-    pub fn hold(mut self, gate: &Gate) -> Self {
+    pub(crate) fn hold(mut self, gate: &Gate) -> Self {
         self.hold = Some(gate.clone());
         self
     }
 
     /// Changes blocks before it sends them.
-    pub fn tamper(mut self, tamper: fn(Block, &mut Vec<u8>)) -> Self {
+    pub(crate) fn tamper(mut self, tamper: fn(Block, &mut Vec<u8>)) -> Self {
         self.tamper = Some(tamper);
         self
     }
 
     /// Listens.
-    pub fn start(self) -> FakePeer {
+    pub(crate) fn start(self) -> FakePeer {
         self.start_at("127.0.0.1")
     }
 
     /// The same on another local address.
-    pub fn start_at(self, host: &str) -> FakePeer {
+    pub(crate) fn start_at(self, host: &str) -> FakePeer {
         FakePeer::start_at(host, move |wire| {
             wire.answer(Handshake::new(self.torrent.info_hash, self.reserved))?;
             self.serve(wire)
@@ -167,7 +169,7 @@ impl Seed {
     }
 
     /// Serves one connection whose handshakes are done, until the other side hangs up.
-    pub fn serve(&self, wire: &mut Wire) -> io::Result<()> {
+    pub(crate) fn serve(&self, wire: &mut Wire) -> io::Result<()> {
         match self.talk(wire) {
             Err(e) if super::wire::is_end(&e) => Ok(()),
             other => other,
@@ -218,7 +220,7 @@ impl Seed {
 
     /// Answers every request of a connection that is unchoked already, until the other
     /// side hangs up.
-    pub fn answer_requests(&self, wire: &mut Wire) -> io::Result<()> {
+    pub(crate) fn answer_requests(&self, wire: &mut Wire) -> io::Result<()> {
         loop {
             match wire.recv() {
                 Ok(Message::Request(block)) => self.give(wire, block)?,
@@ -253,7 +255,7 @@ impl Seed {
 /// Fetches all of `torrent` over a connection whose handshakes are done, as a plain
 /// leecher does, and compares it. No block may come that was not asked for, or while we
 /// are choked.
-pub fn fetch(wire: &mut Wire, torrent: &Torrent) -> io::Result<()> {
+pub(crate) fn fetch(wire: &mut Wire, torrent: &Torrent) -> io::Result<()> {
     let mut open: VecDeque<Block> = VecDeque::new();
     for index in 0..torrent.pieces() as u32 {
         let len = torrent.piece(index as usize).len() as u32;
@@ -291,7 +293,7 @@ pub fn fetch(wire: &mut Wire, torrent: &Torrent) -> io::Result<()> {
 }
 
 /// Connects as a leecher with no extensions.
-pub fn dial(addr: SocketAddr, torrent: &Torrent) -> io::Result<Wire> {
+pub(crate) fn dial(addr: SocketAddr, torrent: &Torrent) -> io::Result<Wire> {
     let (wire, theirs) = Wire::dial(addr, Handshake::new(torrent.info_hash, PLAIN))?;
     assert_eq!(theirs.info_hash, torrent.info_hash);
     Ok(wire)
@@ -299,7 +301,7 @@ pub fn dial(addr: SocketAddr, torrent: &Torrent) -> io::Result<Wire> {
 
 /// Asks for the torrent's metadata over `wire` (handshakes done, extensions on) and
 /// gives it; its hash is checked.
-pub fn fetch_metadata(wire: &mut Wire, torrent: &Torrent) -> io::Result<Vec<u8>> {
+pub(crate) fn fetch_metadata(wire: &mut Wire, torrent: &Torrent) -> io::Result<Vec<u8>> {
     const OURS: u8 = 7;
     let hello = dict([("m", dict([("ut_metadata", Value::Int(OURS.into()))]))]);
     wire.send(&Message::Extended(0, hello.encode()))?;

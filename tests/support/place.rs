@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tempfile::TempDir;
 
 /// A temporary folder, and the torrent that the test is about.
-pub struct Place {
+pub(crate) struct Place {
     /// For whatever else the test needs to put somewhere.
     pub temp: TempDir,
     /// The torrent.
@@ -17,30 +17,30 @@ pub struct Place {
 
 impl Place {
     /// For a torrent like this.
-    pub fn new(spec: Spec) -> Self {
+    pub(crate) fn new(spec: Spec) -> Self {
         let temp = tempfile::tempdir().unwrap();
         let torrent = spec.build();
         Self { temp, torrent }
     }
 
     /// The folder to download to, which does not exist yet.
-    pub fn dir(&self) -> PathBuf {
+    pub(crate) fn dir(&self) -> PathBuf {
         self.temp.path().join("down")
     }
 
     /// The torrent file.
-    pub fn file(&self) -> PathBuf {
+    pub(crate) fn file(&self) -> PathBuf {
         self.torrent.save(self.temp.path())
     }
 
     /// A download of the torrent file.
-    pub fn download(&self) -> Storrent {
+    pub(crate) fn download(&self) -> Storrent {
         Storrent::download(&self.dir()).arg(self.file())
     }
 
     /// Downloads from `peer` and compares.
     #[track_caller]
-    pub fn fetch(&self, peer: &FakePeer) -> Outcome {
+    pub(crate) fn fetch(&self, peer: &FakePeer) -> Outcome {
         let end = self.download().peers(&[peer.addr]).run().expect(0);
         self.torrent.assert_whole(&self.dir());
         end

@@ -16,7 +16,7 @@ use std::thread;
 use std::time::Instant;
 
 /// A command line in the making.
-pub struct Storrent {
+pub(crate) struct Storrent {
     command: Command,
     stdin: Vec<u8>,
     stdout: Option<Stdio>,
@@ -25,23 +25,23 @@ pub struct Storrent {
 
 impl Storrent {
     /// `storrent` with nothing on its line.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::of(Command::new(env!("CARGO_BIN_EXE_storrent")))
     }
 
     /// The same in another network.
-    pub fn at(neighbour: &Neighbour) -> Self {
+    pub(crate) fn at(neighbour: &Neighbour) -> Self {
         Self::of(neighbour.command(env!("CARGO_BIN_EXE_storrent")))
     }
 
     /// The same, started by a command that takes it as its last argument.
-    pub fn under(mut starter: Command) -> Self {
+    pub(crate) fn under(mut starter: Command) -> Self {
         starter.arg(env!("CARGO_BIN_EXE_storrent"));
         Self::of(starter)
     }
 
     /// The same, started by a shell after it did `limit`.
-    pub fn limited(limit: &str) -> Self {
+    pub(crate) fn limited(limit: &str) -> Self {
         let mut shell = Command::new("sh");
         shell.args(["-c", &format!("{limit} && exec \"$0\" \"$@\"")]);
         Self::under(shell)
@@ -62,12 +62,12 @@ impl Storrent {
 
     /// A download into `dir` that finds nobody but those it is told of, and tells its
     /// events.
-    pub fn download(dir: &Path) -> Self {
+    pub(crate) fn download(dir: &Path) -> Self {
         Self::new().arg("--json").alone().arg("-d").arg(dir)
     }
 
     /// `storrent seed` of what lies in `dir`, likewise.
-    pub fn seed(dir: &Path) -> Self {
+    pub(crate) fn seed(dir: &Path) -> Self {
         Self::new()
             .args(["seed", "--json"])
             .alone()
@@ -76,60 +76,60 @@ impl Storrent {
     }
 
     /// It stays on loopback, and looks for nobody by the DHT or on the local network.
-    pub fn alone(self) -> Self {
+    pub(crate) fn alone(self) -> Self {
         self.args(["--no-dht", "--no-lsd", "-p", "0", "--bind", "127.0.0.1"])
     }
 
     /// Adds an argument.
-    pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
+    pub(crate) fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
         self.command.arg(arg);
         self
     }
 
     /// Adds arguments.
-    pub fn args<A: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
+    pub(crate) fn args<A: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
         self.command.args(args);
         self
     }
 
     /// Sets a variable of its environment.
-    pub fn env(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.command.env(name, value);
         self
     }
 
     /// Adds `--peer` for each of these.
-    pub fn peers(self, peers: &[SocketAddr]) -> Self {
+    pub(crate) fn peers(self, peers: &[SocketAddr]) -> Self {
         let options = peers.iter().flat_map(|p| ["--peer".into(), p.to_string()]);
         self.args(options)
     }
 
     /// What it reads on standard input.
-    pub fn stdin(mut self, bytes: &[u8]) -> Self {
+    pub(crate) fn stdin(mut self, bytes: &[u8]) -> Self {
         self.stdin = bytes.into();
         self
     }
 
     /// Where its standard output goes, instead of to the test.
-    pub fn stdout(mut self, to: impl Into<Stdio>) -> Self {
+    pub(crate) fn stdout(mut self, to: impl Into<Stdio>) -> Self {
         self.stdout = Some(to.into());
         self
     }
 
     /// Where its standard error goes, instead of to the test.
-    pub fn stderr(mut self, to: impl Into<Stdio>) -> Self {
+    pub(crate) fn stderr(mut self, to: impl Into<Stdio>) -> Self {
         self.stderr = Some(to.into());
         self
     }
 
     /// Where it runs.
-    pub fn current_dir(mut self, dir: &Path) -> Self {
+    pub(crate) fn current_dir(mut self, dir: &Path) -> Self {
         self.command.current_dir(dir);
         self
     }
 
     /// Starts it.
-    pub fn start(mut self) -> Running {
+    pub(crate) fn start(mut self) -> Running {
         let line = format!("{:?}", self.command);
         let piped = self.command.stdin(Stdio::piped());
         let mut child = piped
@@ -152,7 +152,7 @@ impl Storrent {
     }
 
     /// Runs it to its end.
-    pub fn run(self) -> Outcome {
+    pub(crate) fn run(self) -> Outcome {
         self.start().wait()
     }
 }
@@ -181,14 +181,14 @@ fn never_said() -> Receiver<String> {
 }
 
 /// The end of `child`, on a channel.
-pub fn exit_of(mut child: Child) -> Receiver<ExitStatus> {
+pub(crate) fn exit_of(mut child: Child) -> Receiver<ExitStatus> {
     let (sender, receiver) = unbounded();
     thread::spawn(move || sender.send(child.wait().unwrap()));
     receiver
 }
 
 /// The program at work. Dropped, it is killed.
-pub struct Running {
+pub(crate) struct Running {
     line: String,
     pid: Pid,
     stdout: Receiver<String>,
@@ -201,7 +201,7 @@ pub struct Running {
 
 /// What the program said until its end.
 #[derive(Default, Debug, Clone)]
-pub struct Outcome {
+pub(crate) struct Outcome {
     /// The exit status; `None` if a signal ended it.
     pub code: Option<i32>,
     /// The signal that ended it.
@@ -217,12 +217,12 @@ pub struct Outcome {
 impl Running {
     /// Waits for an event called `name` that nobody waited for yet, in whatever order
     /// different events come.
-    pub fn event(&mut self, name: &str) -> Value {
+    pub(crate) fn event(&mut self, name: &str) -> Value {
         self.event_where(name, |_| true)
     }
 
     /// Waits for an event called `name` that `fits`.
-    pub fn event_where(&mut self, name: &str, fits: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) fn event_where(&mut self, name: &str, fits: impl Fn(&Value) -> bool) -> Value {
         let deadline = Instant::now() + PATIENCE;
         let mut next = 0;
         loop {
@@ -244,18 +244,18 @@ impl Running {
     }
 
     /// Where it accepts peers.
-    pub fn address(&mut self) -> SocketAddr {
+    pub(crate) fn address(&mut self) -> SocketAddr {
         let port = self.event("listening")["port"].as_u64().unwrap();
         SocketAddr::from(([127, 0, 0, 1], port as u16))
     }
 
     /// Sends it a signal; no matter if it is gone already.
-    pub fn kill(&self, signal: Signal) {
+    pub(crate) fn kill(&self, signal: Signal) {
         let _ = kill_process(self.pid, signal);
     }
 
     /// Waits for its end.
-    pub fn wait(mut self) -> Outcome {
+    pub(crate) fn wait(mut self) -> Outcome {
         match self.exit.recv_timeout(PATIENCE) {
             Ok(status) => {
                 // The pipes may still hold what it said last; they end with it.
@@ -276,7 +276,7 @@ impl Running {
     }
 
     /// Whether it has ended by now.
-    pub fn ended(&self) -> bool {
+    pub(crate) fn ended(&self) -> bool {
         !self.exit.is_empty()
     }
 
@@ -304,7 +304,7 @@ impl Outcome {
 
     /// Fails unless it ended with this status, and in any case if it panicked.
     #[track_caller]
-    pub fn expect(self, code: i32) -> Self {
+    pub(crate) fn expect(self, code: i32) -> Self {
         assert!(!self.stderr.contains("panicked"), "it panicked: {self:#?}");
         assert_eq!(self.code, Some(code), "{self:#?}");
         if code == 1 || code == 2 {
@@ -318,13 +318,13 @@ impl Outcome {
     }
 
     /// Its events called `name`.
-    pub fn all(&self, name: &str) -> Vec<&Value> {
+    pub(crate) fn all(&self, name: &str) -> Vec<&Value> {
         self.events.iter().filter(|e| e["event"] == name).collect()
     }
 
     /// Its one event called `name`.
     #[track_caller]
-    pub fn one(&self, name: &str) -> &Value {
+    pub(crate) fn one(&self, name: &str) -> &Value {
         let all = self.all(name);
         assert_eq!(all.len(), 1, "events {name:?} in {self:#?}");
         all[0]
@@ -332,7 +332,7 @@ impl Outcome {
 
     /// Its standard output as one JSON object.
     #[track_caller]
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|e| panic!("{e}: {self:#?}"))
     }
 }

@@ -13,7 +13,7 @@ use std::thread;
 
 /// How a proxy is spoken to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// SOCKS 5.
     Socks,
     /// HTTP.
@@ -22,7 +22,7 @@ pub enum Kind {
 
 /// What it does with somebody who wants to be connected.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Answer {
+pub(crate) enum Answer {
     /// Connects to this address, whatever was asked for.
     To(SocketAddr),
     /// Connects to the address that was asked for.
@@ -36,7 +36,7 @@ pub enum Answer {
 }
 
 /// A proxy; lives as long as the test's process.
-pub struct FakeProxy {
+pub(crate) struct FakeProxy {
     /// Where it listens.
     pub addr: SocketAddr,
     kind: Kind,
@@ -47,7 +47,7 @@ pub struct FakeProxy {
 impl FakeProxy {
     /// One that takes anybody, or only who has this name and password. `answer` is asked for
     /// each target, `HOST:PORT`.
-    pub fn start(
+    pub(crate) fn start(
         kind: Kind,
         login: Option<(&'static str, &'static str)>,
         answer: impl Fn(&str) -> Answer + Send + Sync + 'static,
@@ -85,7 +85,7 @@ impl FakeProxy {
     }
 
     /// Its URL, with this before the host: `user:password@`.
-    pub fn url(&self, login: &str) -> String {
+    pub(crate) fn url(&self, login: &str) -> String {
         match self.kind {
             Kind::Socks => format!("socks5://{login}{}", self.addr),
             Kind::Http => format!("http://{login}{}", self.addr),
@@ -94,18 +94,18 @@ impl FakeProxy {
 
     /// Waits for the next target that it was asked for.
     #[track_caller]
-    pub fn next(&self) -> String {
+    pub(crate) fn next(&self) -> String {
         let next = self.asked.recv_timeout(PATIENCE);
         next.expect("the proxy should be asked")
     }
 
     /// All targets that it was asked for and that nobody took yet.
-    pub fn taken(&self) -> Vec<String> {
+    pub(crate) fn taken(&self) -> Vec<String> {
         self.asked.try_iter().collect()
     }
 
     /// How many it did not let in.
-    pub fn turned_away(&self) -> usize {
+    pub(crate) fn turned_away(&self) -> usize {
         self.refused.len()
     }
 }
@@ -221,7 +221,7 @@ fn connect(to: Answer, target: &str) -> io::Result<TcpStream> {
 }
 
 /// Passes all bytes on, both ways, until both have ended.
-pub fn join(here: TcpStream, there: TcpStream) {
+pub(crate) fn join(here: TcpStream, there: TcpStream) {
     let pass = |mut from: TcpStream, mut to: TcpStream| {
         let _ = io::copy(&mut from, &mut to);
         let _ = to.shutdown(Shutdown::Write);

@@ -13,7 +13,7 @@ use std::thread;
 
 /// One of the proxies that users have.
 #[derive(Clone, Copy, PartialEq, Debug)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// SOCKS5.
     Dante,
     /// SOCKS5.
@@ -30,7 +30,7 @@ pub enum Kind {
 
 impl Kind {
     /// The program that must be installed.
-    pub fn program(self) -> &'static str {
+    pub(crate) fn program(self) -> &'static str {
         match self {
             Self::Dante => "/usr/sbin/danted",
             Self::Microsocks | Self::MicrosocksWithPassword => "microsocks",
@@ -40,7 +40,7 @@ impl Kind {
     }
 
     /// The URL of one at this address; with its password, if it wants one.
-    pub fn url(self, address: &str, port: u16) -> String {
+    pub(crate) fn url(self, address: &str, port: u16) -> String {
         match self {
             Self::Dante => format!("socks5h://{address}:{port}"),
             Self::Microsocks => format!("socks5://{address}:{port}"),
@@ -54,7 +54,7 @@ impl Kind {
 }
 
 /// A running proxy. Dropped, it is killed, and nobody listens there any more.
-pub struct RealProxy {
+pub(crate) struct RealProxy {
     process: Process,
     home: PathBuf,
     address: (String, u16),
@@ -63,7 +63,7 @@ pub struct RealProxy {
 impl RealProxy {
     /// Starts one at `address`:`port`. `home` is a folder; `hosts` are the names that it
     /// knows, lines of `/etc/hosts`.
-    pub fn start(kind: Kind, home: &Path, hosts: &str, address: &str, port: u16) -> Self {
+    pub(crate) fn start(kind: Kind, home: &Path, hosts: &str, address: &str, port: u16) -> Self {
         fs::create_dir_all(home).unwrap();
         // Some give up root's rights before they write.
         for folder in [home, home.parent().unwrap()] {
@@ -101,7 +101,7 @@ impl RealProxy {
     }
 
     /// The requests that squid has served, a line each.
-    pub fn requests(&self) -> String {
+    pub(crate) fn requests(&self) -> String {
         fs::read_to_string(self.home.join("access")).unwrap_or_default()
     }
 }

@@ -15,7 +15,7 @@ use std::time::Instant;
 
 /// What a client told a tracker.
 #[derive(Clone, Debug)]
-pub struct Announce {
+pub(crate) struct Announce {
     /// The torrent.
     pub info_hash: Vec<u8>,
     /// The client.
@@ -37,7 +37,7 @@ pub struct Announce {
 }
 
 /// What the tracker answers.
-pub enum Reply {
+pub(crate) enum Reply {
     /// Peers, six bytes each.
     Compact(Vec<SocketAddr>),
     /// Peers as a list of dictionaries.
@@ -51,7 +51,7 @@ pub enum Reply {
 }
 
 /// A tracker on loopback; lives as long as the test's process.
-pub struct FakeTracker {
+pub(crate) struct FakeTracker {
     /// Its announce URL.
     pub url: String,
     announces: Receiver<Announce>,
@@ -59,12 +59,12 @@ pub struct FakeTracker {
 
 impl FakeTracker {
     /// An HTTP tracker.
-    pub fn start(reply: impl Fn(&Announce) -> Reply + Send + Sync + 'static) -> Self {
+    pub(crate) fn start(reply: impl Fn(&Announce) -> Reply + Send + Sync + 'static) -> Self {
         Self::start_at("127.0.0.1:0", reply)
     }
 
     /// The same on another local address; port 0 is any free one.
-    pub fn start_at(
+    pub(crate) fn start_at(
         address: &str,
         reply: impl Fn(&Announce) -> Reply + Send + Sync + 'static,
     ) -> Self {
@@ -93,17 +93,17 @@ impl FakeTracker {
     }
 
     /// An HTTP tracker that always names these peers.
-    pub fn naming(peers: Vec<SocketAddr>) -> Self {
+    pub(crate) fn naming(peers: Vec<SocketAddr>) -> Self {
         Self::start(move |_| Reply::Compact(peers.clone()))
     }
 
     /// A UDP tracker that always names these peers.
-    pub fn udp(peers: Vec<SocketAddr>) -> Self {
+    pub(crate) fn udp(peers: Vec<SocketAddr>) -> Self {
         Self::udp_at("127.0.0.1:0", peers)
     }
 
     /// The same on another local address; port 0 is any free one.
-    pub fn udp_at(address: &str, peers: Vec<SocketAddr>) -> Self {
+    pub(crate) fn udp_at(address: &str, peers: Vec<SocketAddr>) -> Self {
         let socket = UdpSocket::bind(address).unwrap();
         let url = format!("udp://{}/announce", socket.local_addr().unwrap());
         let (sender, announces) = unbounded();
@@ -121,14 +121,14 @@ impl FakeTracker {
 
     /// Waits for the next announce.
     #[track_caller]
-    pub fn next(&self) -> Announce {
+    pub(crate) fn next(&self) -> Announce {
         let next = self.announces.recv_timeout(PATIENCE);
         next.expect("the tracker should hear an announce")
     }
 
     /// Waits for the next announce with this event, passing over others.
     #[track_caller]
-    pub fn next_event(&self, event: &str) -> Announce {
+    pub(crate) fn next_event(&self, event: &str) -> Announce {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let next = self.announces.recv_deadline(deadline);
@@ -140,13 +140,13 @@ impl FakeTracker {
     }
 
     /// All announces that came and that nobody took yet.
-    pub fn taken(&self) -> Vec<Announce> {
+    pub(crate) fn taken(&self) -> Vec<Announce> {
         self.announces.try_iter().collect()
     }
 }
 
 /// A URL where a tracker could be but nobody listens.
-pub fn dead_url() -> String {
+pub(crate) fn dead_url() -> String {
     format!("http://127.0.0.1:{}/announce", super::free_port())
 }
 
@@ -176,7 +176,7 @@ fn announce_of(target: &str) -> Announce {
 }
 
 /// Undoes percent encoding.
-pub fn unescape(text: &str) -> Vec<u8> {
+pub(crate) fn unescape(text: &str) -> Vec<u8> {
     let mut out = Vec::new();
     let mut rest = text.as_bytes();
     while let [byte, after @ ..] = rest {

@@ -19,30 +19,30 @@ use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
 /// What must be installed.
-pub const TOOLS: [&str; 5] = ["ip", "unshare", "nsenter", "nft", "ss"];
+pub(crate) const TOOLS: [&str; 5] = ["ip", "unshare", "nsenter", "nft", "ss"];
 
 /// The machine's first IPv4 address, from which it sends unless told.
-pub const FIRST: &str = FAR;
+pub(crate) const FIRST: &str = FAR;
 /// Its second one.
-pub const SECOND: &str = "10.78.0.9";
+pub(crate) const SECOND: &str = "10.78.0.9";
 /// Its first IPv6 address, from which it sends unless told.
-pub const FIRST_V6: &str = "2001:db8:1::2";
+pub(crate) const FIRST_V6: &str = "2001:db8:1::2";
 /// Its second one.
-pub const SECOND_V6: &str = "2001:db8:1::9";
+pub(crate) const SECOND_V6: &str = "2001:db8:1::9";
 
 /// A host of the internet, by a number from 1 to 5: an address that is set aside for
 /// examples.
-pub fn host(number: u8) -> String {
+pub(crate) fn host(number: u8) -> String {
     format!("198.51.100.{number}")
 }
 
 /// The same host's IPv6 address.
-pub fn host_v6(number: u8) -> String {
+pub(crate) fn host_v6(number: u8) -> String {
     format!("2001:db8::{number}")
 }
 
 /// The machine. It goes when this is dropped.
-pub struct Trap {
+pub(crate) struct Trap {
     machine: Neighbour,
     temp: TempDir,
 }
@@ -50,7 +50,7 @@ pub struct Trap {
 impl Trap {
     /// Makes the machine; it knows no names but those of `hosts`, lines of `/etc/hosts`.
     /// Nothing is looked at yet.
-    pub fn new(hosts: &str) -> Self {
+    pub(crate) fn new(hosts: &str) -> Self {
         let (machine, temp) = (Neighbour::new(Cable::V4), tempfile::tempdir().unwrap());
         let trap = Self { machine, temp };
         fs::write(trap.hosts(), hosts).unwrap();
@@ -74,7 +74,7 @@ impl Trap {
     }
 
     /// `storrent` on the machine.
-    pub fn storrent(&self) -> Storrent {
+    pub(crate) fn storrent(&self) -> Storrent {
         let enter = "mount --bind \"$0\" /etc/hosts && exec \"$@\"";
         let mut starter = self.machine.command("unshare");
         starter
@@ -85,14 +85,14 @@ impl Trap {
 
     /// Runs a shell's line on the machine; what it printed.
     #[track_caller]
-    pub fn run(&self, line: &str) -> String {
+    pub(crate) fn run(&self, line: &str) -> String {
         shell(self.machine.command("sh"), line)
     }
 
     /// From now on notes what leaves the machine, but for what matches one of `allowed`
     /// (expressions of nftables), and for what the kernel says on its own account to find
     /// its neighbours.
-    pub fn set(&self, allowed: &[String]) {
+    pub(crate) fn set(&self, allowed: &[String]) {
         let allowed: String = allowed.iter().map(|a| format!("{a} accept\n")).collect();
         let rules = format!(
             "table inet trap {{}}
@@ -122,7 +122,7 @@ impl Trap {
     }
 
     /// What was noted since: `source . target . protocol . port`, each once.
-    pub fn caught(&self) -> Vec<String> {
+    pub(crate) fn caught(&self) -> Vec<String> {
         let elements = |set: &str| {
             let said = self.run(&format!("nft -n list set inet trap {set}"));
             let list = said.split_once("elements = {").map(|(_, list)| list);
@@ -140,21 +140,21 @@ impl Trap {
 
     /// Waits until this was noted.
     #[track_caller]
-    pub fn wait_caught(&self, packet: &str) {
+    pub(crate) fn wait_caught(&self, packet: &str) {
         let noted = until(|| self.caught().iter().any(|caught| caught == packet));
         assert!(noted, "no {packet} in {:#?}", self.caught());
     }
 
     /// Fails if anything was noted.
     #[track_caller]
-    pub fn assert_empty(&self) {
+    pub(crate) fn assert_empty(&self) {
         let caught = self.caught();
         assert!(caught.is_empty(), "this left the machine: {caught:#?}");
     }
 
     /// How many TCP connections the machine began since, one that nobody accepted counted
     /// as often as its first packet was sent.
-    pub fn dials(&self) -> u64 {
+    pub(crate) fn dials(&self) -> u64 {
         self.count("dials")
     }
 

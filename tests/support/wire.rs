@@ -12,18 +12,18 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Bytes of a block.
-pub const BLOCK: u32 = 16 << 10;
+pub(crate) const BLOCK: u32 = 16 << 10;
 
 /// The bit of reserved byte 7 that says "fast extension".
-pub const FAST: [u8; 8] = [0, 0, 0, 0, 0, 0, 0, 4];
+pub(crate) const FAST: [u8; 8] = [0, 0, 0, 0, 0, 0, 0, 4];
 /// The bit of reserved byte 5 that says "extension protocol".
-pub const EXTENDED: [u8; 8] = [0, 0, 0, 0, 0, 0x10, 0, 0];
+pub(crate) const EXTENDED: [u8; 8] = [0, 0, 0, 0, 0, 0x10, 0, 0];
 /// No extensions.
-pub const PLAIN: [u8; 8] = [0; 8];
+pub(crate) const PLAIN: [u8; 8] = [0; 8];
 
 /// A run of bytes of a piece, as requests name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Block {
+pub(crate) struct Block {
     /// The piece.
     pub index: u32,
     /// The first byte, from the start of the piece.
@@ -34,7 +34,7 @@ pub struct Block {
 
 impl Block {
     /// These three numbers.
-    pub fn new(index: u32, begin: u32, length: u32) -> Self {
+    pub(crate) fn new(index: u32, begin: u32, length: u32) -> Self {
         Self {
             index,
             begin,
@@ -45,7 +45,7 @@ impl Block {
 
 /// Who one says one is.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Handshake {
+pub(crate) struct Handshake {
     /// Which extensions one speaks.
     pub reserved: [u8; 8],
     /// The torrent.
@@ -57,7 +57,7 @@ pub struct Handshake {
 impl Handshake {
     /// That of a fake peer that nobody met before: whoever meets the same peer id twice
     /// takes it for one peer and hangs up.
-    pub fn new(info_hash: [u8; 20], reserved: [u8; 8]) -> Self {
+    pub(crate) fn new(info_hash: [u8; 20], reserved: [u8; 8]) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let mut peer_id = *b"-XX0001-fake........";
         let number = format!("{:08}", NEXT.fetch_add(1, Ordering::Relaxed));
@@ -70,7 +70,7 @@ impl Handshake {
     }
 
     /// The 68 bytes.
-    pub fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = b"\x13BitTorrent protocol".to_vec();
         out.extend_from_slice(&self.reserved);
         out.extend_from_slice(&self.info_hash);
@@ -82,7 +82,7 @@ impl Handshake {
 /// One message.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs, reason = "the names are the protocol's own")]
-pub enum Message {
+pub(crate) enum Message {
     KeepAlive,
     Choke,
     Unchoke,
@@ -110,7 +110,7 @@ use Message::{
 
 impl Message {
     /// With its length prefix.
-    pub fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let block = |b: &Block| [b.index, b.begin, b.length].map(u32::to_be_bytes).concat();
         let (id, body) = match self {
             KeepAlive => return vec![0; 4],
@@ -168,7 +168,7 @@ impl Message {
 }
 
 /// A frame of any id and body.
-pub fn raw(id: u8, body: &[u8]) -> Vec<u8> {
+pub(crate) fn raw(id: u8, body: &[u8]) -> Vec<u8> {
     let mut out = (body.len() as u32 + 1).to_be_bytes().to_vec();
     out.push(id);
     out.extend_from_slice(body);
@@ -176,13 +176,13 @@ pub fn raw(id: u8, body: &[u8]) -> Vec<u8> {
 }
 
 /// An extended message that is `depth` lists in each other.
-pub fn nested(kind: u8, depth: usize) -> Vec<u8> {
+pub(crate) fn nested(kind: u8, depth: usize) -> Vec<u8> {
     let body = [vec![b'l'; depth], vec![b'e'; depth]].concat();
     Message::Extended(kind, body).encode()
 }
 
 /// The bytes of a bitfield message: the highest bit is piece 0.
-pub fn bitfield(have: &[bool]) -> Vec<u8> {
+pub(crate) fn bitfield(have: &[bool]) -> Vec<u8> {
     let byte = |eight: &[bool]| {
         let bits = eight.iter().enumerate();
         bits.fold(0, |byte, (i, bit)| byte | u8::from(*bit) << (7 - i))
@@ -192,7 +192,7 @@ pub fn bitfield(have: &[bool]) -> Vec<u8> {
 
 /// Something that a fake peer lived through.
 #[derive(Clone, Debug)]
-pub enum Note {
+pub(crate) enum Note {
     /// The other side said hello properly.
     Hello(Handshake),
     /// It sent this.
@@ -204,14 +204,14 @@ pub enum Note {
 }
 
 /// One connection.
-pub struct Wire {
+pub(crate) struct Wire {
     stream: TcpStream,
     notes: Option<Sender<Note>>,
 }
 
 impl Wire {
     /// Around an open connection. No read or write waits for ever.
-    pub fn new(stream: TcpStream, notes: Option<Sender<Note>>) -> io::Result<Self> {
+    pub(crate) fn new(stream: TcpStream, notes: Option<Sender<Note>>) -> io::Result<Self> {
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         stream.set_nodelay(true)?;
@@ -219,7 +219,7 @@ impl Wire {
     }
 
     /// Connects and shakes hands, as a peer that begins the talk does.
-    pub fn dial(addr: SocketAddr, hello: Handshake) -> io::Result<(Self, Handshake)> {
+    pub(crate) fn dial(addr: SocketAddr, hello: Handshake) -> io::Result<(Self, Handshake)> {
         let mut wire = Self::new(TcpStream::connect(addr)?, None)?;
         wire.send_raw(&hello.encode())?;
         let theirs = wire.read_handshake()?;
@@ -227,14 +227,14 @@ impl Wire {
     }
 
     /// Shakes hands as a peer that was dialled does.
-    pub fn answer(&mut self, hello: Handshake) -> io::Result<Handshake> {
+    pub(crate) fn answer(&mut self, hello: Handshake) -> io::Result<Handshake> {
         let theirs = self.read_handshake()?;
         self.send_raw(&hello.encode())?;
         Ok(theirs)
     }
 
     /// Reads the other side's handshake.
-    pub fn read_handshake(&mut self) -> io::Result<Handshake> {
+    pub(crate) fn read_handshake(&mut self) -> io::Result<Handshake> {
         let mut bytes = [0; 68];
         self.stream.read_exact(&mut bytes[..20])?;
         if &bytes[..20] != b"\x13BitTorrent protocol" {
@@ -251,17 +251,17 @@ impl Wire {
     }
 
     /// Sends any bytes.
-    pub fn send_raw(&mut self, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn send_raw(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)
     }
 
     /// Sends a message.
-    pub fn send(&mut self, message: &Message) -> io::Result<()> {
+    pub(crate) fn send(&mut self, message: &Message) -> io::Result<()> {
         self.send_raw(&message.encode())
     }
 
     /// The next message. The end of the connection is an error.
-    pub fn recv(&mut self) -> io::Result<Message> {
+    pub(crate) fn recv(&mut self) -> io::Result<Message> {
         let mut len = [0; 4];
         self.stream.read_exact(&mut len)?;
         let len = u32::from_be_bytes(len) as usize;
@@ -278,7 +278,7 @@ impl Wire {
     }
 
     /// Reads on until a message `fits`.
-    pub fn recv_until(&mut self, fits: impl Fn(&Message) -> bool) -> io::Result<Message> {
+    pub(crate) fn recv_until(&mut self, fits: impl Fn(&Message) -> bool) -> io::Result<Message> {
         loop {
             let message = self.recv()?;
             if fits(&message) {
@@ -289,7 +289,7 @@ impl Wire {
 
     /// Reads on until the other side hangs up, and gives what it said before. An error
     /// is that it did not.
-    pub fn until_closed(&mut self) -> io::Result<Vec<Message>> {
+    pub(crate) fn until_closed(&mut self) -> io::Result<Vec<Message>> {
         let mut heard = Vec::new();
         loop {
             match self.recv() {
@@ -301,12 +301,12 @@ impl Wire {
     }
 
     /// Lets a moment pass, for those whose slowness is the point.
-    pub fn pause(&self) {
+    pub(crate) fn pause(&self) {
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
 
     /// For the record of whoever watches.
-    pub fn note(&self, note: Note) {
+    pub(crate) fn note(&self, note: Note) {
         if let Some(notes) = &self.notes {
             // Nobody may be watching any more.
             let _ = notes.send(note);
@@ -315,7 +315,7 @@ impl Wire {
 }
 
 /// Whether this is how a connection looks that the other side has ended.
-pub fn is_end(error: &io::Error) -> bool {
+pub(crate) fn is_end(error: &io::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
     matches!(
         error.kind(),

@@ -14,11 +14,11 @@ use std::io;
 use std::thread::{Builder, JoinHandle};
 
 /// Somebody who takes part, by the number of the [`Role`].
-pub type Who = usize;
+pub(super) type Who = usize;
 
 /// A part in the play.
 #[derive(Debug)]
-pub struct Role {
+pub(super) struct Role {
     /// What it is called.
     pub name: &'static str,
     /// The files, by number, that it comes with. One with files wants no others.
@@ -26,7 +26,7 @@ pub struct Role {
 }
 
 /// All parts, in the order in which they come: seeds, leeches, the user.
-pub const ROLES: [Role; 6] = [
+pub(super) const ROLES: [Role; 6] = [
     Role {
         name: "anna",
         files: &[0, 1],
@@ -54,17 +54,17 @@ pub const ROLES: [Role; 6] = [
 ];
 
 /// Those who come with files.
-pub const SEEDS: std::ops::Range<Who> = 0..3;
+pub(super) const SEEDS: std::ops::Range<Who> = 0..3;
 
 /// Those who come with nothing.
-pub const LEECHES: std::ops::Range<Who> = 3..5;
+pub(super) const LEECHES: std::ops::Range<Who> = 3..5;
 
 /// The download that is shown.
-pub const YOU: Who = 5;
+pub(super) const YOU: Who = 5;
 
 /// Something that the story is made of.
 #[derive(Debug)]
-pub enum News {
+pub(super) enum News {
     /// An engine reports.
     Said(Who, Report),
     /// An engine has ended.
@@ -75,14 +75,14 @@ pub enum News {
 
 /// The engines that run; dropped, they are all ended.
 #[derive(Debug, Default)]
-pub struct Cast(Vec<(Sender<i32>, JoinHandle<()>)>);
+pub(super) struct Cast(Vec<(Sender<i32>, JoinHandle<()>)>);
 
 impl Cast {
     /// Starts an engine, which tells `news` how it goes.
     ///
     /// # Errors
     /// If the system starts no more threads.
-    pub fn enter(
+    pub(super) fn enter(
         &mut self,
         who: Who,
         config: Config,
@@ -112,7 +112,7 @@ impl Cast {
 
     /// Ends all engines and waits for it: they say goodbye to the tracker first, which
     /// takes 3 seconds at most.
-    pub fn leave(&mut self) {
+    pub(super) fn leave(&mut self) {
         for (stop, _) in &self.0 {
             let _ = stop.try_send(SIGTERM); // one that has ended does not listen
         }

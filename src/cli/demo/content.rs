@@ -14,7 +14,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 /// The folder that the torrent is saved as.
-pub const NAME: &str = "library";
+pub(super) const NAME: &str = "library";
 
 /// The names of the files.
 const FILES: [&str; 3] = ["songs.bin", "photos.bin", "film.bin"];
@@ -24,7 +24,7 @@ const CHUNK: usize = 64 << 10;
 
 /// Three files.
 #[derive(Clone, Debug)]
-pub struct Content {
+pub(super) struct Content {
     /// Their lengths in bytes: each a multiple of the piece length, so that no piece
     /// lies in two files.
     pub lengths: [u64; 3],
@@ -37,7 +37,7 @@ impl Content {
     ///
     /// # Errors
     /// If they can't be written.
-    pub fn write(&self, dir: &Path, files: &[usize]) -> io::Result<()> {
+    pub(super) fn write(&self, dir: &Path, files: &[usize]) -> io::Result<()> {
         fs::create_dir_all(dir.join(NAME))?;
         for &file in files {
             let mut out = File::create(path(dir, file))?;
@@ -50,7 +50,7 @@ impl Content {
     ///
     /// # Errors
     /// If one of them can't be read.
-    pub fn is_in(&self, dir: &Path) -> io::Result<bool> {
+    pub(super) fn is_in(&self, dir: &Path) -> io::Result<bool> {
         let mut same = true;
         for (file, length) in self.lengths.into_iter().enumerate() {
             let mut found = File::open(path(dir, file))?;
@@ -73,7 +73,7 @@ impl Content {
     ///
     /// # Errors
     /// [`Failure`], if the files can't be read back to be hashed.
-    pub fn torrent(&self, dirs: [&Path; 3], tracker: &str) -> Result<Vec<u8>, Failure> {
+    pub(super) fn torrent(&self, dirs: [&Path; 3], tracker: &str) -> Result<Vec<u8>, Failure> {
         let sizes = self.lengths.map(|length| (length, false));
         let layout = Layout::new(self.piece_length.into(), &sizes)?;
         let sources = (0..)

@@ -12,7 +12,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// A folder of our own, removed when this is dropped: also on an error or a panic.
 #[derive(Debug)]
-pub struct Folder {
+pub(super) struct Folder {
     path: PathBuf,
 }
 
@@ -21,7 +21,7 @@ impl Folder {
     ///
     /// # Errors
     /// If the system refuses to make it.
-    pub fn new(parent: &Path) -> io::Result<Self> {
+    pub(super) fn new(parent: &Path) -> io::Result<Self> {
         loop {
             let name = format!(
                 "storrent-demo-{}-{:08x}",
@@ -42,7 +42,7 @@ impl Folder {
     }
 
     /// Where it is.
-    pub fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
@@ -50,7 +50,7 @@ impl Folder {
     ///
     /// # Errors
     /// If something in it can't be removed.
-    pub fn remove(&self) -> io::Result<()> {
+    pub(super) fn remove(&self) -> io::Result<()> {
         for _ in 1..TRIES {
             match fs::remove_dir_all(&self.path) {
                 Ok(()) => return Ok(()),

@@ -24,7 +24,7 @@ struct Part {
 }
 
 /// The narrator.
-pub struct Story<'a> {
+pub(super) struct Story<'a> {
     display: &'a mut dyn Reporter,
     parts: [Part; ROLES.len()],
     total: u64,
@@ -34,7 +34,7 @@ pub struct Story<'a> {
 
 impl<'a> Story<'a> {
     /// Tells the story and shows the download on `display`.
-    pub fn new(display: &'a mut dyn Reporter) -> Self {
+    pub(super) fn new(display: &'a mut dyn Reporter) -> Self {
         Self {
             display,
             parts: Default::default(),
@@ -45,7 +45,7 @@ impl<'a> Story<'a> {
     }
 
     /// Says something.
-    pub fn say(&mut self, text: &str) {
+    pub(super) fn say(&mut self, text: &str) {
         self.display.report(Report::Said(text.to_string()));
     }
 
@@ -54,32 +54,32 @@ impl<'a> Story<'a> {
     }
 
     /// Whether the tracker knows all of these.
-    pub fn listed(&self, whom: std::ops::Range<Who>) -> bool {
+    pub(super) fn listed(&self, whom: std::ops::Range<Who>) -> bool {
         self.parts[whom].iter().all(|part| part.listed)
     }
 
     /// Whether all leeches have everything.
-    pub fn all_complete(&self) -> bool {
+    pub(super) fn all_complete(&self) -> bool {
         self.parts[LEECHES].iter().all(|part| part.complete)
     }
 
     /// How the download ended, once it has.
-    pub fn ending(&self) -> Option<Ending> {
+    pub(super) fn ending(&self) -> Option<Ending> {
         self.ending
     }
 
     /// What went wrong, if something did.
-    pub fn failure(&self) -> Option<&str> {
+    pub(super) fn failure(&self) -> Option<&str> {
         self.failure.as_deref()
     }
 
     /// The download is over: its display stays as it is.
-    pub fn end_display(&mut self) {
+    pub(super) fn end_display(&mut self) {
         self.display.report(Report::Over);
     }
 
     /// Takes a piece of news.
-    pub fn hear(&mut self, news: News) {
+    pub(super) fn hear(&mut self, news: News) {
         match news {
             News::Said(YOU, Report::Error { message, .. }) => self.fail(YOU, &message),
             News::Said(YOU, report) => {
@@ -163,7 +163,7 @@ impl<'a> Story<'a> {
     }
 
     /// The end: what each took and gave, as it told the tracker when it left.
-    pub fn sum_up(&mut self) {
+    pub(super) fn sum_up(&mut self) {
         self.say("\nWhat each told the tracker on leaving:\n");
         self.say("                 has        took        gave");
         for (who, role) in ROLES.iter().enumerate() {

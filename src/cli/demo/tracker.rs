@@ -44,7 +44,7 @@ const INTERVAL: u32 = 1800;
 
 /// What a peer said in one announce, and how it was answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Announced {
+pub(super) struct Announced {
     /// Where it accepts others.
     pub port: u16,
     /// Why it announces itself.
@@ -61,7 +61,7 @@ pub struct Announced {
 
 /// A tracker that runs; it ends when this is dropped.
 #[derive(Debug)]
-pub struct Tracker {
+pub(super) struct Tracker {
     addr: SocketAddr,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -73,7 +73,7 @@ impl Tracker {
     ///
     /// # Errors
     /// If the system gives us no port or no thread.
-    pub fn start(tell: impl Fn(Announced) + Send + 'static) -> io::Result<Self> {
+    pub(super) fn start(tell: impl Fn(Announced) + Send + 'static) -> io::Result<Self> {
         let listener = door().listen(0)?;
         let addr = listener.local_addr()?;
         let stop = Arc::new(AtomicBool::new(false));
@@ -100,7 +100,7 @@ impl Tracker {
     }
 
     /// Where to announce to.
-    pub fn url(&self) -> String {
+    pub(super) fn url(&self) -> String {
         format!("http://{}/announce", self.addr)
     }
 }

@@ -4,7 +4,7 @@
 use super::*;
 
 /// A step of the fake peer.
-pub enum Step {
+pub(super) enum Step {
     Send(Vec<u8>),
     /// Reads until a message comes that looks like this.
     Expect(fn(&Message<'_>) -> bool),
@@ -13,15 +13,15 @@ pub enum Step {
     /// Says nothing until the other side hangs up.
     Stay,
 }
-pub use Step::{Expect, Pause, Send, Stay};
+pub(super) use Step::{Expect, Pause, Send, Stay};
 
-pub fn bytes(message: Message<'_>) -> Vec<u8> {
+pub(super) fn bytes(message: Message<'_>) -> Vec<u8> {
     let mut out = Vec::new();
     message.encode(&mut out);
     out
 }
 
-pub fn handshake(info_hash: InfoHash, id: PeerId) -> Vec<u8> {
+pub(super) fn handshake(info_hash: InfoHash, id: PeerId) -> Vec<u8> {
     // It knows no extensions: the plain protocol of BEP 3.
     let mut handshake = Handshake::new(info_hash, id);
     handshake.reserved = [0; 8];
@@ -29,7 +29,7 @@ pub fn handshake(info_hash: InfoHash, id: PeerId) -> Vec<u8> {
 }
 
 /// Plays the script at the other end of `stream`.
-pub fn fake_peer(mut stream: TcpStream, script: Vec<Step>) -> JoinHandle<()> {
+pub(super) fn fake_peer(mut stream: TcpStream, script: Vec<Step>) -> JoinHandle<()> {
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.set_nodelay(true).unwrap();
     thread::spawn(move || {
@@ -62,7 +62,7 @@ pub fn fake_peer(mut stream: TcpStream, script: Vec<Step>) -> JoinHandle<()> {
     })
 }
 
-pub fn us(peer_id: PeerId) -> Us {
+pub(super) fn us(peer_id: PeerId) -> Us {
     Us {
         info_hash: TORRENT,
         peer_id,
@@ -71,7 +71,11 @@ pub fn us(peer_id: PeerId) -> Us {
     }
 }
 
-pub fn shared(torrent: &testing::Torrent, storage: &Arc<Storage>, peer_id: PeerId) -> Arc<Shared> {
+pub(super) fn shared(
+    torrent: &testing::Torrent,
+    storage: &Arc<Storage>,
+    peer_id: PeerId,
+) -> Arc<Shared> {
     Arc::new(Shared {
         us: us(peer_id),
         layout: torrent.layout.clone(),
@@ -84,7 +88,7 @@ pub fn shared(torrent: &testing::Torrent, storage: &Arc<Storage>, peer_id: PeerI
 
 /// Welcomes the peer, wants all it has, and gives `work` to fetch, once. Returns what
 /// the thread told, but for traffic, and asserts that the last word is the end.
-pub fn fake_main(
+pub(super) fn fake_main(
     events: &Receiver<(PeerKey, FromPeer)>,
     orders: Sender<Order>,
     torrent: Arc<Shared>,
@@ -125,14 +129,14 @@ pub fn fake_main(
     }
 }
 
-pub struct Dialled {
+pub(super) struct Dialled {
     pub events: Receiver<(PeerKey, FromPeer)>,
     pub orders: Sender<Order>,
     pub stream: TcpStream,
 }
 
 /// A peer thread that dialled, and the stream of whom it dialled.
-pub fn dialled() -> Dialled {
+pub(super) fn dialled() -> Dialled {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let (event_tx, events) = unbounded();
     let (orders, order_rx) = unbounded();
@@ -151,12 +155,12 @@ pub fn dialled() -> Dialled {
     }
 }
 
-pub fn is_request(message: &Message<'_>) -> bool {
+pub(super) fn is_request(message: &Message<'_>) -> bool {
     matches!(message, Message::Request(_))
 }
 
 /// The fake peer's answer to a request for block `number` of piece 0.
-pub fn block(torrent: &testing::Torrent, number: u32) -> Vec<u8> {
+pub(super) fn block(torrent: &testing::Torrent, number: u32) -> Vec<u8> {
     let begin = number * BLOCK_LEN;
     bytes(Message::Piece {
         index: 0,

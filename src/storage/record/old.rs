@@ -25,7 +25,7 @@ const KEY: &[u8] = b"d6:!parts";
 
 /// What it says.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct OldState {
+pub(crate) struct OldState {
     /// How many bytes are kept in it.
     pub kept: u64,
     rest: Rest,
@@ -45,7 +45,7 @@ struct Rest {
 
 impl OldState {
     /// Which of `files` files were wanted.
-    pub fn wanted(&self, files: usize) -> Vec<bool> {
+    pub(crate) fn wanted(&self, files: usize) -> Vec<bool> {
         let wanted = &self.rest.wanted;
         (0..files).map(|file| is_set(wanted, file)).collect()
     }

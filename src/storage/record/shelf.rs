@@ -22,7 +22,7 @@ use std::path::Path;
 const TRIES: usize = 20;
 
 /// DIR, and what the record of one torrent may be called there.
-pub struct Shelf<'a> {
+pub(crate) struct Shelf<'a> {
     /// DIR, open.
     pub dir: BorrowedFd<'a>,
     /// Its path, for messages.
@@ -36,7 +36,7 @@ pub struct Shelf<'a> {
 }
 
 /// What was found on the shelf.
-pub enum Drawer {
+pub(crate) enum Drawer {
     /// The torrent's record, or a file that may become it.
     Taken(Record),
     /// None; it can be made by this name.
@@ -64,7 +64,7 @@ enum Look {
 
 /// Whether nobody else can write to the torrent's files now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Lock {
+pub(crate) enum Lock {
     /// Nobody can.
     Sure,
     /// This disk knows of no locks.
@@ -90,7 +90,7 @@ impl Shelf<'_> {
     ///
     /// # Errors
     /// [`StorageError`], if something cannot be read, or all names are taken.
-    pub fn find(&self) -> Result<Drawer, StorageError> {
+    pub(crate) fn find(&self) -> Result<Drawer, StorageError> {
         let mut free = None;
         let mut blank = None;
         // The last name first: there, nothing but this torrent's record stands.
@@ -166,7 +166,7 @@ impl Shelf<'_> {
     ///
     /// # Errors
     /// [`StorageError::InUse`] if another run has it; any other if the system refuses.
-    pub fn lock(
+    pub(crate) fn lock(
         &self,
         head: &Head,
         info: Option<&[u8]>,
@@ -275,7 +275,7 @@ impl Shelf<'_> {
     ///
     /// # Errors
     /// [`StorageError`], if the system refuses; then `old` stands as it stood.
-    pub fn replace(
+    pub(crate) fn replace(
         &self,
         old: &Record,
         head: &Head,
@@ -355,7 +355,7 @@ impl Shelf<'_> {
     ///
     /// # Errors
     /// [`StorageError`], if the system refuses.
-    pub fn remove(&self, record: &Record) -> Result<(), StorageError> {
+    pub(crate) fn remove(&self, record: &Record) -> Result<(), StorageError> {
         match unlinkat(self.dir, record.name.as_str(), AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(errno) => Err(failed("remove", self.path, &record.name, errno)),

@@ -28,7 +28,7 @@ use thread::{Side, nap};
 
 /// What a node is like.
 #[derive(Clone)]
-pub struct Role {
+pub(super) struct Role {
     /// It begins with everything.
     pub seed: bool,
     /// Of so many blocks that it gives, one is false; 0: it is honest.
@@ -39,14 +39,14 @@ pub struct Role {
     pub lets_ask: fn(usize, Duration) -> bool,
 }
 
-pub const LEECH: Role = Role {
+pub(super) const LEECH: Role = Role {
     seed: false,
     lies_one_in: 0,
     up: 0,
     lets_ask: |_, _| true,
 };
 
-pub struct Node {
+pub(super) struct Node {
     pub torrent: Torrent,
     pub role: Role,
     pub budgets: Budgets,
@@ -81,7 +81,7 @@ pub struct Node {
 
 impl Node {
     /// Whether it has found out that `other` lies.
-    pub fn bans(&self, other: usize) -> bool {
+    pub(super) fn bans(&self, other: usize) -> bool {
         let (swarm, addr) = (&self.torrent.swarm, World::addr(other));
         swarm.is_banned(addr, false) || swarm.is_banned(addr, true)
     }
@@ -93,7 +93,7 @@ enum Now {
     Turn(usize, PeerKey),
 }
 
-pub struct World {
+pub(super) struct World {
     pub nodes: Vec<Node>,
     layout: Arc<Layout>,
     start: Instant,
@@ -110,7 +110,7 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(layout: Layout, delay: Duration, tick: Duration) -> Self {
+    pub(super) fn new(layout: Layout, delay: Duration, tick: Duration) -> Self {
         Self {
             nodes: Vec::new(),
             layout: Arc::new(layout),
@@ -126,7 +126,7 @@ impl World {
         }
     }
 
-    pub fn addr(node: usize) -> SocketAddr {
+    pub(super) fn addr(node: usize) -> SocketAddr {
         SocketAddr::from(([10, 1, (node >> 8) as u8, node as u8], 6881))
     }
 
@@ -139,7 +139,7 @@ impl World {
         }
     }
 
-    pub fn peer_id(node: usize) -> PeerId {
+    pub(super) fn peer_id(node: usize) -> PeerId {
         let mut id = [b'x'; 20];
         id[..8].copy_from_slice(
             &(node as u64)
@@ -149,11 +149,11 @@ impl World {
         PeerId(id)
     }
 
-    pub fn at(&self) -> Instant {
+    pub(super) fn at(&self) -> Instant {
         self.start + self.now
     }
 
-    pub fn add(&mut self, role: Role, max_peers: usize) -> usize {
+    pub(super) fn add(&mut self, role: Role, max_peers: usize) -> usize {
         let index = self.nodes.len();
         let pieces = self.layout.pieces();
         let have = if role.seed {
@@ -214,7 +214,7 @@ impl World {
     }
 
     /// Somebody tells `node` of others.
-    pub fn introduce(&mut self, node: usize, others: &[usize]) {
+    pub(super) fn introduce(&mut self, node: usize, others: &[usize]) {
         let (at, mut actions) = (self.at(), Vec::new());
         let addrs = others.iter().map(|other| Self::addr(*other));
         self.nodes[node]
@@ -224,7 +224,7 @@ impl World {
     }
 
     /// Plays until `over`, or `limit` of virtual time; true if it came to `over`.
-    pub fn run(&mut self, limit: Duration, over: impl Fn(&Self) -> bool) -> bool {
+    pub(super) fn run(&mut self, limit: Duration, over: impl Fn(&Self) -> bool) -> bool {
         let mut looked = Duration::ZERO;
         while let Some(Reverse(due)) = self.events.pop() {
             if due.when > limit {
@@ -505,7 +505,7 @@ impl World {
         self.perform(index, actions);
     }
 
-    pub fn seconds(&self, node: usize) -> f64 {
+    pub(super) fn seconds(&self, node: usize) -> f64 {
         self.nodes[node]
             .complete_at
             .map_or(f64::INFINITY, |at| at.as_secs_f64())

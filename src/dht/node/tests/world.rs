@@ -10,7 +10,7 @@ const US: &str = "9.9.9.9:6881";
 
 /// What a simulated node does with a query.
 #[derive(Clone, Copy, PartialEq, Debug)]
-pub enum Kind {
+pub(super) enum Kind {
     Honest,
     /// It helps newcomers and stores nothing.
     Router,
@@ -29,7 +29,7 @@ pub enum Kind {
     Floods,
 }
 
-pub struct Other {
+pub(super) struct Other {
     pub contact: Contact,
     pub kind: Kind,
     /// The other nodes that it knows, by their number.
@@ -39,7 +39,7 @@ pub struct Other {
 }
 
 /// A network, and our node in it.
-pub struct World {
+pub(super) struct World {
     pub node: Node,
     pub others: Vec<Other>,
     by_addr: HashMap<SocketAddr, usize>,
@@ -59,7 +59,7 @@ pub struct World {
 
 impl World {
     /// `count` honest nodes, each of which knows some others, more of them nearby.
-    pub fn new(count: usize, seed: u64) -> Self {
+    pub(super) fn new(count: usize, seed: u64) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
         let start = Instant::now();
         let others: Vec<Other> = (0..count)
@@ -112,14 +112,14 @@ impl World {
     }
 
     /// Nodes by their distance from `target`, nearest first.
-    pub fn nearest(&self, target: InfoHash) -> Vec<usize> {
+    pub(super) fn nearest(&self, target: InfoHash) -> Vec<usize> {
         let mut all: Vec<usize> = (0..self.others.len()).collect();
         all.sort_by_key(|number| self.others[*number].contact.id.distance(&target));
         all
     }
 
     /// Some peers have announced themselves, to the eight nearest.
-    pub fn store(&mut self, target: InfoHash) -> HashSet<SocketAddr> {
+    pub(super) fn store(&mut self, target: InfoHash) -> HashSet<SocketAddr> {
         let peers: HashSet<SocketAddr> = (1..=5)
             .map(|n| SocketAddr::from(([8, 8, 4, n], 5000)))
             .collect();
@@ -130,7 +130,7 @@ impl World {
     }
 
     /// Which of the eight nearest live nodes have us on record.
-    pub fn announced(&self, target: InfoHash) -> usize {
+    pub(super) fn announced(&self, target: InfoHash) -> usize {
         let us: SocketAddr = US.parse().unwrap();
         let has = |number: &&usize| {
             let stored = self.others[**number].stored.get(&target);
@@ -144,24 +144,24 @@ impl World {
     }
 
     /// Makes a router of a node: nobody else knows it.
-    pub fn make_router(&mut self, number: usize) {
+    pub(super) fn make_router(&mut self, number: usize) {
         self.others[number].kind = Kind::Router;
         for other in &mut self.others {
             other.knows.retain(|known| *known != number);
         }
     }
 
-    pub fn enter(&mut self, number: usize, router: bool) {
+    pub(super) fn enter(&mut self, number: usize, router: bool) {
         let addr = self.others[number].contact.addr;
         self.node.enter(addr, router, self.now);
     }
 
-    pub fn search(&mut self, target: InfoHash) {
+    pub(super) fn search(&mut self, target: InfoHash) {
         self.node.search(target, Some(OURS), self.now);
     }
 
     /// Lets time pass.
-    pub fn run(&mut self, time: Duration) {
+    pub(super) fn run(&mut self, time: Duration) {
         let end = self.now + time;
         let mut tick = self.now;
         while self.now < end {
@@ -183,12 +183,12 @@ impl World {
     }
 
     /// Whether all look-ups are over.
-    pub fn is_idle(&self) -> bool {
+    pub(super) fn is_idle(&self) -> bool {
         self.node.running.is_empty() && self.node.waiting.is_empty()
     }
 
     /// Until all look-ups are over, or for ten minutes.
-    pub fn run_to_the_end(&mut self) {
+    pub(super) fn run_to_the_end(&mut self) {
         while !self.is_idle() && self.now < self.start + Duration::from_secs(600) {
             self.run(Duration::from_millis(100));
         }
@@ -283,7 +283,7 @@ impl World {
     }
 
     /// The most queries that went out in any second.
-    pub fn busiest_second(&self) -> usize {
+    pub(super) fn busiest_second(&self) -> usize {
         let within = |(at, _): &(Duration, SocketAddr)| {
             let end = *at + Duration::from_secs(1);
             self.sent
@@ -296,7 +296,7 @@ impl World {
 }
 
 /// Addresses near `target` that must not be asked.
-pub fn nonsense(target: InfoHash) -> Vec<Contact> {
+pub(super) fn nonsense(target: InfoHash) -> Vec<Contact> {
     let addrs = [
         "192.168.1.1:6881",
         "127.0.0.1:6881",
@@ -315,7 +315,7 @@ pub fn nonsense(target: InfoHash) -> Vec<Contact> {
 }
 
 /// An answer to `get_peers`.
-pub fn reply(
+pub(super) fn reply(
     transaction: &[u8],
     id: NodeId,
     token: &str,

@@ -32,7 +32,7 @@ impl World {
     }
 
     /// The truth about what the peers of `index` have against what its picker counts.
-    pub fn check_availability(&self, index: usize) {
+    pub(crate) fn check_availability(&self, index: usize) {
         let node = &self.nodes[index];
         for piece in self.layout.all_pieces() {
             let truth = node
@@ -51,7 +51,7 @@ impl World {
     }
 
     /// What the peers told `index` they have, against what they really have.
-    pub fn check_known(&self, index: usize) {
+    pub(crate) fn check_known(&self, index: usize) {
         let node = &self.nodes[index];
         for (key, peer) in &node.torrent.peers {
             let other = node.sides.get(key).map(|side| side.other.0);

@@ -5,7 +5,7 @@ use super::*;
 impl World {
     /// Of the connections of `index`, one that chance chooses breaks: what was on its way
     /// never arrives, and both ends find out at once.
-    pub fn sever_one(&mut self, index: usize) {
+    pub(crate) fn sever_one(&mut self, index: usize) {
         let count = self.nodes[index].sides.len();
         if count > 0 {
             let chosen = self.rng.usize(..count);
@@ -24,14 +24,14 @@ impl World {
     }
 
     /// The disk of `index` fails: all its connections end, and it is heard of no more.
-    pub fn fail(&mut self, index: usize) {
+    pub(crate) fn fail(&mut self, index: usize) {
         self.hang_up(index);
         self.nodes[index].dead = true;
     }
 
     /// The program of `index` is killed and started again: it has what it had verified,
     /// and knows nobody.
-    pub fn restart(&mut self, index: usize) {
+    pub(crate) fn restart(&mut self, index: usize) {
         self.hang_up(index);
         let node = &self.nodes[index];
         let have = node.torrent.have().clone();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 /// Something that happens to a node, which is named by its number; to its end of a connection,
 /// if a key is there.
-pub enum Event {
+pub(super) enum Event {
     /// A handshake comes to this side; and whether it dialled.
     Greet(usize, PeerKey, bool),
     Arrive(usize, PeerKey),
@@ -21,7 +21,7 @@ pub enum Event {
 }
 
 /// An event to come; of those at the same time, the one that was made first.
-pub struct Due {
+pub(super) struct Due {
     pub when: Duration,
     pub count: u64,
     pub event: Event,
