@@ -4,21 +4,25 @@
 //! what it is for, in words that need no other source.
 //!
 //! # BitTorrent in ten sentences
-//! Somebody has files to give away. A small file, the *torrent*, describes them: their
-//! names and sizes, and the SHA-1 of each *piece*, a run of some hundred KiB. The SHA-1
-//! of that description is the *info hash*, the torrent's name in the whole world.
-//! Everybody who takes part, a *peer*, asks a *tracker* (a small server) for the
-//! addresses of the others, and connects to some of them: together they are the *swarm*.
-//! Two peers tell each other which pieces they have. One asks the other for *blocks*,
-//! 16 KiB each, and gets them, unless the other *chokes* it, that is, serves nobody of
-//! its kind just now. A piece whose blocks are all there is hashed; if the hash is right
-//! the piece is true, whoever sent it, and can be given on. Who has all pieces is a
-//! *seed*, who lacks some a *leech*. Nobody need be trusted, because nothing is believed
-//! before its hash was checked.
+//! 1. A small file, the *torrent* or *metainfo*, describes some files: their names, their
+//!    sizes, and the SHA-1 hash of each *piece*, a run of some hundred KiB.
+//! 2. The SHA-1 of that description is the *info hash*: it names the torrent in the whole
+//!    world.
+//! 3. Everybody who takes part is a *peer*, and all peers of one torrent are its *swarm*.
+//! 4. A peer asks a *tracker*, a small server, for the addresses of other peers, and
+//!    connects to some of them.
+//! 5. Two connected peers tell each other which pieces they have.
+//! 6. A peer asks another for *blocks*, 16 KiB each, of a piece that the other has.
+//! 7. The other sends them, unless it *chokes* the asker: it answers none of its requests
+//!    for now, because it gives to others.
+//! 8. When all blocks of a piece are there, the piece is hashed.
+//! 9. If the hash is right the piece is true, whoever sent it, and can be passed on; so
+//!    nobody need be trusted.
+//! 10. A peer that has all pieces is a *seed*, one that lacks some is a *leech*.
 //!
 //! # Who runs
-//! Each thing that can block has a thread of its own. A thread owns what it works with;
-//! all else it is told through a channel.
+//! Each thing that can block has a thread of its own. A thread owns what it works with, and
+//! hears about everything else through a channel.
 //!
 //! ```text
 //!   (1 thread a tracker; the DHT has 2,    (1 thread a connection,
@@ -58,69 +62,107 @@
 //! | signals ([`cli::signals`]) | 1 | nothing | Ctrl-C, SIGTERM, SIGHUP |
 //!
 //! A few facts never change after the start: the layout, the piece hashes, the places of
-//! the files. They are shared in an [`Arc`](std::sync::Arc), read only. There is no lock
-//! in this program.
+//! the files. Threads share them, read only, in an [`Arc`](std::sync::Arc). There is no
+//! lock in this program.
 //!
 //! # The two rules against deadlock
-//! 1. **Main never waits for a thread.** Its sends go to unbounded channels, and it does
-//!    no I/O that can block for long. So a question to main is always answered.
-//! 2. **No peer thread sleeps longer than [`peer::TICK`] on anything** while it
+//! 1. **Main never waits for a thread.** It sends to unbounded channels only, and does no
+//!    I/O that can block for long. So a question to main is always answered.
+//! 2. **No peer thread sleeps longer than [`peer::TICK`], 100 ms, on anything** while it
 //!    converses. So a wrong guess about who moves next costs a tenth of a second.
 //!
-//! The other direction is bounded: a peer that is faster than main waits for main. That
-//! is how memory stays bounded, and rule 1 makes it safe.
+//! The other direction, from a peer thread to main, is bounded: a peer that is faster than
+//! main waits for main. That bounds memory, and rule 1 makes it safe.
 //!
-//! # When a thread, or a file, is not to be had
-//! A user may have only so many of both. Every thread is started by [`threads::spawn`], and
-//! its owner hears if it can't be, or if it panics; the `starts` of the [`engine`] tell what
-//! main makes of that. What can wait waits: a dial, an announce, a look at the disk, a piece
-//! to be checked. How many connections and files there may be follows from the system's
-//! limit.
+//! # When the system has no thread or file left
+//! A user may have only a limited number of both. [`threads::spawn`] starts every thread,
+//! and the thread's owner hears if it can't be started, or if it panics; the `starts` of the
+//! [`engine`] say what main does then. What can wait is tried again later: a dial, an
+//! announce, a look at the disk, the check of a piece. The system's limit decides how many
+//! connections and open files there may be.
 //!
 //! # The life of a block
 //! 1. A peer thread has room in its request window ([`pipeline`]) and asks main for work:
 //!    [`Want`](messages::PeerEvent::Want).
-//! 2. The [`picker`] grants *spans*, runs of blocks of one piece, and remembers the lease.
-//!    They go back as [`Fetch`](messages::Command::Fetch).
+//! 2. The [`picker`] grants *spans*, runs of blocks of one piece, and records the lease.
+//!    The peer thread gets them as [`Fetch`](messages::Command::Fetch).
 //! 3. The [`session`](peer::session) turns them into requests, many at a time.
 //! 4. The block arrives in the peer thread's receive buffer ([`peer::intake`]). It is not
-//!    copied. It waits there until there are many, or none is left to wait for.
+//!    copied. It waits there for its neighbours, as long as more are on their way.
 //! 5. Neighbouring blocks go from that buffer to their place in the file with one
 //!    positioned write ([`storage`]). Main hears [`Stored`](messages::PeerEvent::Stored).
-//! 6. That was the last block of its piece, and nobody holds a lease on any of it: the
+//! 6. When that was the last block of its piece, and nobody holds a lease on any of it, the
 //!    picker calls the piece ready, and main passes its number to the [`checker`].
 //! 7. The checker reads the piece back, out of the page cache, and hashes up to sixteen
 //!    pieces at a time ([`sha1_lanes`]).
-//! 8. The hash is right: main marks the piece as had and sends
-//!    [`Had`](messages::Command::Had) to every peer thread. Each may serve it from now on,
-//!    and tells its peer. The hash is wrong: [`torrent::blame`] finds out whose block it
-//!    was, and the piece is fetched again.
+//! 8. If the hash is right, main marks the piece as had and sends
+//!    [`Had`](messages::Command::Had) to every peer thread, which may serve the piece from
+//!    now on and tells its peer. If the hash is wrong, [`torrent::blame`] finds out who sent
+//!    the false block, and the piece is fetched again.
 //!
 //! One more rule makes step 8 final: **a piece is verified only when all its blocks are
-//! stored and nobody holds a lease on any of them.** Nobody can write to it any more, so
-//! what was verified is what stays.
+//! stored and nobody holds a lease on any of them.** From then on nobody can write to it,
+//! so verified data stays as it was verified.
 //!
 //! # The life of a torrent
-//! 1. [`cli`] reads the options and the torrent and makes a [`Job`](config::Job) of it. What
-//!    has to be fetched first joins the run [when it is there](engine::Jobs).
-//! 2. The engine starts a thread that looks at the disk: it believes the record of the
-//!    last run as far as it can ([`resume`]), hashes the rest ([`checker::check_all`]), and
-//!    refuses to touch files that are not this torrent's ([`storage::Storage::claim`]).
-//! 3. A [`torrent::Torrent`] is made of what is there. From now on it decides, and the
-//!    engine does: the [`announcer`] lists which trackers to tell, the [`swarm`] whom to
-//!    dial, the [`picker`] who fetches what, the [`choker`] whom we serve.
-//! 4. When the last wanted piece is verified the torrent is complete: the record goes,
-//!    trackers hear `completed`, and we leave or stay to seed, as the user asked.
+//! 1. [`cli`] reads the options and the torrent and makes a [`Job`](config::Job) of them. A
+//!    torrent that must be fetched first joins the run [when it has arrived](engine::Jobs).
+//! 2. The engine starts a thread that looks at the disk. That thread believes the record of
+//!    the last run as far as it can ([`resume`]), hashes the rest ([`checker::check_all`]),
+//!    and refuses to touch files that are not this torrent's ([`storage::Storage::claim`]).
+//! 3. A [`torrent::Torrent`] is made of what was found. From now on it decides, and the
+//!    engine acts: the [`announcer`] lists which trackers to tell, the [`swarm`] which
+//!    addresses to dial, the [`picker`] which peer fetches what, the [`choker`] which peers
+//!    we give to.
+//! 4. When the last wanted piece is verified the torrent is complete. Its record is removed,
+//!    trackers hear `completed`, and storrent leaves or stays to seed, as the user asked.
 //! 5. On leaving, peer threads find their channel closed and hang up, trackers hear
-//!    `stopped`, and what an incomplete torrent has is written into its record.
+//!    `stopped`, and the record of an incomplete torrent says which pieces are there.
 //!
 //! # The life of a magnet link
-//! A magnet link names the torrent and says nothing of it. So the [`torrent`] begins with
-//! no pieces at all ([`Phase::Learning`](torrent::Phase::Learning)): it announces, dials and
-//! listens as always, but its peers' threads follow the rules of [`peer::learner`], which
-//! knows one wish only: the metadata. Once a peer gave bytes with the right hash, steps 2
-//! and 3 above are made up for, while the connections stay; each thread then begins a
-//! [`session`](peer::session) and tells it what the peer has said so far.
+//! A magnet link names the torrent and says nothing of its content. So the [`torrent`] begins
+//! with no pieces at all ([`Phase::Learning`](torrent::Phase::Learning)): it announces, dials
+//! and listens as always, but its peers' threads follow the rules of [`peer::learner`], which
+//! ask for the metadata and for nothing else. Once a peer has sent bytes with the right hash,
+//! steps 2 and 3 above happen while the connections stay. Each thread then begins a
+//! [`session`](peer::session) and repeats to it what the peer has said so far.
+//!
+//! # Glossary
+//! The field's words, and ours. "BEP" is a BitTorrent Enhancement Proposal, the numbered
+//! documents that define the protocol.
+//!
+//! | word | whose | meaning | where |
+//! | --- | --- | --- | --- |
+//! | metainfo, torrent | BEP 3 | the file that describes the content | [`metainfo`] |
+//! | metadata | BEP 9 | the part of it that the info hash covers, as peers send it | [`extension::metadata`] |
+//! | info hash | BEP 3 | SHA-1 of the metadata: the torrent's name | [`types`] |
+//! | piece | BEP 3 | the unit that has a hash; all but the last are equally long | [`layout`] |
+//! | block | BEP 3 | the unit that is asked for: 16 KiB of a piece | [`layout`] |
+//! | have, bitfield | BEP 3 | "I have this piece"; the same for all pieces, as bits | [`wire`], [`bitfield`] |
+//! | choke, unchoke | BEP 3 | to answer none of a peer's requests for now; to answer them again | [`choker`] |
+//! | interested | BEP 3 | "you have a piece that I want" | [`wire`] |
+//! | seed, leech | the field | a peer that has all; one that lacks something | [`torrent`] |
+//! | snubbed | the field | a peer that owes us blocks and sent none for 20 s | [`peer::session`] |
+//! | optimistic unchoke | BEP 3 | a slot for a peer that gave nothing yet, in turns | [`choker`] |
+//! | rarest first | the field | fetch the piece that the fewest peers have | [`rarity`], [`picker`] |
+//! | endgame | the field | at the end, a block is asked of more than one peer | [`picker`] |
+//! | super-seeding | BEP 16 | a seed that shows each peer one piece at a time | [`torrent`] |
+//! | tier | BEP 12 | trackers of equal rank; the next tier is asked if none answers | [`announcer`] |
+//! | announce | BEP 3 | to tell a tracker that we take part, and to get addresses | [`announce`], [`announcer`] |
+//! | compact form | BEP 23 | an address in 6 bytes (IPv6: 18, BEP 7) | [`announce`] |
+//! | PEX | BEP 11 | peers tell each other about peers | [`extension::pex`] |
+//! | DHT, node | BEP 5 | a directory of swarms that many nodes keep together | [`dht`] |
+//! | LSD | BEP 14 | finds peers on the same network by multicast | [`lsd`] |
+//! | web seed | BEP 19 | a web server that has the files | [`webseed`] |
+//! | MSE | the field | obfuscated connections | [`mse`] |
+//! | tit for tat | BEP 3 | to give to those who give | [`choker`] |
+//! | span | ours | a run of blocks of one piece, granted at once | [`layout`], [`picker`] |
+//! | lease | ours | the right to write a span; a piece with one is not verified | [`picker`] |
+//! | take over | ours | a span moves from a slow peer to a faster one | [`picker`] |
+//! | window | ours | how many blocks a peer is asked for at a time | [`pipeline`] |
+//! | record | ours | the file beside an incomplete download | [`storage::record`], [`resume`] |
+//! | door | ours | what opens every socket, and says who may be talked to | [`door`] |
+//! | blame | ours | finding out who sent a false block | [`torrent::blame`] |
 //!
 //! # The floors
 //! A module uses modules of its own floor and of the floors below, and no two use each
