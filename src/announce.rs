@@ -153,14 +153,8 @@ pub struct AnnounceReply {
     pub min_interval: Option<Duration>,
     /// Something that it wants the user to know.
     pub warning: Option<String>,
-    /// How many peers have everything.
-    pub seeds: Option<u32>,
-    /// How many peers do not.
-    pub leeches: Option<u32>,
     /// What it wants us to say the next time.
     pub tracker_id: Option<Vec<u8>>,
-    /// The address that it sees us at. It may be wrong, or a lie.
-    pub external_ip: Option<IpAddr>,
     /// The tracker already answered this announce over IPv4, and this is what it said
     /// over IPv6 ([BEP 7]): more peers, but nothing about when to announce.
     ///
@@ -176,10 +170,7 @@ impl Default for AnnounceReply {
             interval: DEFAULT_INTERVAL,
             min_interval: None,
             warning: None,
-            seeds: None,
-            leeches: None,
             tracker_id: None,
-            external_ip: None,
             further: false,
         }
     }
@@ -197,7 +188,6 @@ impl AnnounceReply {
         let entries = body
             .dict()
             .ok_or_else(|| Trouble::Garbage("it is not a dictionary".to_owned()))?;
-        let count = |value: Raw| value.number().and_then(|n| u32::try_from(n).ok());
         let mut reply = Self::default();
         for (key, value) in entries {
             match (key, value.string()) {
@@ -216,12 +206,9 @@ impl AnnounceReply {
                         .unwrap_or(DEFAULT_INTERVAL);
                 }
                 (b"min interval", _) => reply.min_interval = value.number().and_then(interval),
-                (b"complete", _) => reply.seeds = count(value),
-                (b"incomplete", _) => reply.leeches = count(value),
                 (b"tracker id", Some(id)) if id.len() <= MAX_TRACKER_ID => {
                     reply.tracker_id = Some(id.to_vec());
                 }
-                (b"external ip", Some(ip)) => reply.external_ip = raw_ip(ip),
                 _ => {}
             }
         }
@@ -373,10 +360,7 @@ mod tests {
             interval: Duration::from_secs(900),
             min_interval: Some(Duration::from_secs(300)),
             warning: Some("be  nice".to_owned()),
-            seeds: Some(5),
-            leeches: Some(7),
             tracker_id: Some(vec![0xff, 0]),
-            external_ip: Some([1, 2, 3, 4].into()),
             further: false,
         };
         assert_eq!(AnnounceReply::from_http_body(body).unwrap(), expected);

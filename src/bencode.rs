@@ -32,10 +32,11 @@
 //! suits torrent files: they are large, they need the exact bytes of one value (the
 //! info hash is taken over them), and a part that we don't know must never hinder
 //! the parts that we do, whatever it is made of. (`serde_bencode` gives up on any
-//! number above 2^63-1, used or not.) To write, use `serde_bencode::to_bytes`.
+//! number above 2^63-1, used or not.) To write, use [`encode`].
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::HashSet;
 use std::ops::Range;
@@ -53,6 +54,12 @@ pub(crate) const MAX_TOKENS: usize = 3_000_000;
 /// The most characters of one number, sign included. The notation knows no limit,
 /// but nobody has a use for more than 64 bits, which are 20.
 const MAX_NUMBER_LEN: usize = 40;
+
+/// `value` as bencode. For structs of strings, numbers and lists, whose fields are declared in
+/// the order of their keys as bytes.
+pub(crate) fn encode(value: &impl Serialize) -> Vec<u8> {
+    serde_bencode::to_bytes(value).expect("strings, numbers and lists can always be written")
+}
 
 /// Why some bytes are not bencode, or not what was expected.
 #[derive(Debug, thiserror::Error)]

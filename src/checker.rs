@@ -21,7 +21,7 @@ pub(crate) use thread::{CheckReport, CheckRequest, Desk, Notes, PURPOSE, spawn};
 
 use crate::bitfield::Bitfield;
 use crate::layout::{BLOCK_LEN, PieceIndex};
-use crate::sha1_lanes::{MAX_LANES, SHA1_BLOCK, Sha1Lanes, lanes_for};
+use crate::sha1_lanes::{MAX_LANES, SHA1_BLOCK, Sha1Lanes, lanes_for, sha1_of_equal};
 use crate::storage::{Files, Pages, Presence, Storage, StorageError};
 use crate::types::PieceHash;
 use sha1::{Digest, Sha1};
@@ -136,11 +136,10 @@ impl<H: Fn(PieceIndex) -> PieceHash> Checker<H> {
         let mut written = Vec::with_capacity(pieces.len());
         self.provide(1);
         for &piece in pieces {
-            let start = self.storage.layout().piece_start(piece);
-            let len = self.storage.layout().piece_len(piece);
-            match self.lanes[0].files.presence(start, u64::from(len))? {
+            let range = self.storage.layout().piece_range(piece);
+            match self.lanes[0].files.presence(range)? {
                 Presence::Data => written.push(piece),
-                Presence::Hole => verdict(piece, self.hash_zeros(len) == (self.expected)(piece)),
+                Presence::Hole => verdict(piece, self.hash_zeros(piece) == (self.expected)(piece)),
                 Presence::Missing => verdict(piece, false),
             }
         }
@@ -153,8 +152,8 @@ impl<H: Fn(PieceIndex) -> PieceHash> Checker<H> {
     /// # Errors
     /// As for [`check`](Self::check).
     pub(crate) fn hash_blocks(&mut self, piece: PieceIndex) -> Result<Vec<[u8; 20]>, StorageError> {
-        let start = self.storage.layout().piece_start(piece);
-        let len = self.storage.layout().piece_len(piece);
+        let layout = self.storage.layout();
+        let (start, len) = (layout.piece_start(piece), layout.piece_len(piece));
         let mut hashes = Vec::new();
         self.provide(1);
         let Lane { files, buffer } = &mut self.lanes[0];
@@ -210,18 +209,14 @@ impl<H: Fn(PieceIndex) -> PieceHash> Checker<H> {
         });
     }
 
-    fn hash_zeros(&mut self, len: u32) -> PieceHash {
-        let hash = |len: u32| {
-            let mut hasher = Sha1::new();
-            for begin in (0..len).step_by(BUFFER_LEN) {
-                hasher.update(&[0; BUFFER_LEN][..BUFFER_LEN.min((len - begin) as usize)]);
-            }
-            hasher.finalize().into()
-        };
-        if len != self.storage.layout().piece_length() {
-            return hash(len); // the last piece: comes once
+    /// The hash that `piece` has if it is all zeros.
+    fn hash_zeros(&mut self, piece: PieceIndex) -> PieceHash {
+        let layout = self.storage.layout();
+        let len = layout.piece_len(piece);
+        if len != layout.piece_length() {
+            return sha1_of_equal(0, len); // the last piece: comes once
         }
-        *self.zeros.get_or_insert_with(|| hash(len))
+        *self.zeros.get_or_insert_with(|| sha1_of_equal(0, len))
     }
 }
 

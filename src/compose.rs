@@ -14,6 +14,7 @@
 //! [BEP 19]: https://www.bittorrent.org/beps/bep_0019.html
 //! [BEP 27]: https://www.bittorrent.org/beps/bep_0027.html
 
+use crate::bencode;
 use serde::Serialize;
 use serde_bytes::Bytes;
 use std::collections::BTreeMap;
@@ -104,7 +105,7 @@ pub fn torrent(info: &Info, outside: Outside) -> Vec<u8> {
             (None, Some(files.collect()))
         }
     };
-    let info = written(&Keys {
+    let info = bencode::encode(&Keys {
         files,
         length,
         name: info.name,
@@ -122,35 +123,30 @@ pub fn rewrap(info: &[u8], outside: Outside) -> Vec<u8> {
     // Sorted by key, as bencode demands.
     let mut keys = BTreeMap::from([("info", info.to_vec())]);
     if let Some(first) = outside.trackers.iter().flatten().next() {
-        keys.insert("announce", written(first));
+        keys.insert("announce", bencode::encode(first));
     }
     if outside.trackers.iter().flatten().count() > 1 {
-        keys.insert("announce-list", written(&outside.trackers));
+        keys.insert("announce-list", bencode::encode(&outside.trackers));
     }
     if !outside.webseeds.is_empty() {
-        keys.insert("url-list", written(&outside.webseeds));
+        keys.insert("url-list", bencode::encode(&outside.webseeds));
     }
     if let Some(comment) = outside.comment {
-        keys.insert("comment", written(&comment));
+        keys.insert("comment", bencode::encode(&comment));
     }
     if let Some(date) = outside.creation_date {
-        keys.insert("creation date", written(&date));
+        keys.insert("creation date", bencode::encode(&date));
     }
     let program = concat!("storrent ", env!("CARGO_PKG_VERSION"));
-    keys.insert("created by", written(&program));
+    keys.insert("created by", bencode::encode(&program));
 
     let mut bytes = vec![b'd'];
     for (key, value) in keys {
-        bytes.extend(written(&key));
+        bytes.extend(bencode::encode(&key));
         bytes.extend(value);
     }
     bytes.push(b'e');
     bytes
-}
-
-/// `value` as bencode.
-fn written(value: &impl Serialize) -> Vec<u8> {
-    serde_bencode::to_bytes(value).expect("strings, numbers and lists can always be written")
 }
 
 #[cfg(test)]

@@ -80,7 +80,7 @@ pub(crate) fn encode(ourselves: &Ourselves) -> Vec<u8> {
         v: concat!("storrent ", env!("CARGO_PKG_VERSION")),
         yourip: ip.as_deref().map(serde_bytes::Bytes::new),
     };
-    serde_bencode::to_bytes(&keys).unwrap_or_default()
+    bencode::encode(&keys)
 }
 
 /// What a peer told of itself.

@@ -239,6 +239,7 @@
 //! | [`types`] | info hash, peer id, and the numbers of torrents and peers |
 //! | [`host`] | what of an address nobody chooses for himself |
 //! | [`reach`] | from how far an address can be reached, so who can know of it, and name it |
+//! | [`shortage`] | what the system lets a user have only so much of: threads and files |
 //! | [`sha1_lanes`] | SHA-1 of several messages at once |
 //! | [`human`] | sizes, rates, times and foreign text for people |
 //!
@@ -287,6 +288,7 @@ pub mod report;
 mod resume;
 pub mod selection;
 mod sha1_lanes;
+mod shortage;
 mod storage;
 mod swarm;
 mod threads;

@@ -13,7 +13,7 @@
 
 use crate::bitfield::Bitfield;
 use crate::layout::{PieceIndex, Span};
-use std::fmt;
+use crate::shortage::Shortage;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -216,24 +216,6 @@ pub struct End {
     pub kind: EndKind,
     /// For people.
     pub text: String,
-}
-
-/// What this process may have no more of, by the limits that the system sets a user.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Shortage {
-    /// Threads.
-    Threads,
-    /// Files and connections, which count together.
-    Files,
-}
-
-impl fmt::Display for Shortage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Threads => "no threads: the system allows no more (ulimit -u)",
-            Self::Files => "too many open files: the system allows no more (ulimit -n)",
-        })
-    }
 }
 
 /// What kind of end it was.

@@ -228,10 +228,7 @@ impl Metainfo {
     /// Bytes of all files, padding left out.
     pub fn total_bytes(&self) -> u64 {
         let files = (0..self.layout.files()).filter(|file| !self.layout.is_pad(*file));
-        files
-            .map(|file| self.layout.file_range(file))
-            .map(|range| range.end - range.start)
-            .sum()
+        files.map(|file| self.layout.file_len(file)).sum()
     }
 }
 

@@ -15,7 +15,6 @@
 //! keeps a part is always hashed: the record has no time of change for each part.
 
 use crate::bitfield::Bitfield;
-use crate::layout::PieceIndex;
 use crate::storage::record::State;
 use crate::storage::{FileState, Storage, StorageError, Survey};
 use serde_bytes::ByteBuf;
@@ -108,7 +107,7 @@ pub(crate) fn save(
     let survey = storage.survey()?;
     let layout = storage.layout();
     let passed = |file: usize| {
-        let mut pieces = layout.pieces_of_file(file).map(PieceIndex::unchecked);
+        let mut pieces = layout.pieces_of_file(file);
         pieces.any(|piece| passed_over.has(piece))
     };
     let state = |file: usize| match passed(file) || changed.contains(&file) {
@@ -140,6 +139,7 @@ fn as_it_is(file: Option<FileState>) -> (u64, i64) {
 mod tests {
     use super::*;
     use crate::bencode;
+    use crate::layout::PieceIndex;
     use crate::storage::testing::Torrent;
     use crate::types::InfoHash;
     use proptest::prelude::*;

@@ -51,6 +51,17 @@ const START: State = [
     0xc3d2_e1f0,
 ];
 
+/// The SHA-1 of `len` bytes that are all `value`.
+pub(crate) fn sha1_of_equal(value: u8, len: u32) -> [u8; 20] {
+    const STRETCH: u32 = 32 * 1024;
+    let stretch = [value; STRETCH as usize];
+    let mut hasher = Sha1::new();
+    for begin in (0..len).step_by(stretch.len()) {
+        hasher.update(&stretch[..STRETCH.min(len - begin) as usize]);
+    }
+    hasher.finalize().into()
+}
+
 /// How many messages make the best use of this processor: more do no better.
 pub fn full_batch() -> usize {
     match (has_wide(), has_interleaved()) {

@@ -75,7 +75,15 @@ const FLOORS: [(&str, &[&str]); 5] = [
     ),
     (
         "vocabulary",
-        &["layout", "bitfield", "types", "host", "reach", "sha1_lanes"],
+        &[
+            "layout",
+            "bitfield",
+            "types",
+            "host",
+            "reach",
+            "shortage",
+            "sha1_lanes",
+        ],
     ),
 ];
 

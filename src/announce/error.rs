@@ -1,7 +1,7 @@
 //! Why an announce failed, in words for the user.
 
 use crate::bencode::BencodeError;
-use rustix::io::Errno;
+use crate::shortage::is_out_of_files;
 use std::fmt;
 use std::io;
 use std::time::Duration;
@@ -82,10 +82,7 @@ impl Trouble {
     pub fn is_shortage(&self) -> bool {
         match self {
             Self::NoThread(_) => true,
-            Self::Unreachable(error) => {
-                let errno = Errno::from_io_error(error);
-                matches!(errno, Some(Errno::MFILE | Errno::NFILE))
-            }
+            Self::Unreachable(error) => is_out_of_files(error),
             _ => false,
         }
     }

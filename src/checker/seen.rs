@@ -78,7 +78,7 @@ impl Seen {
         let mut changed = Vec::new();
         let mut look = storage.looks();
         for file in storage.plan().wanted_files() {
-            let pieces = layout.pieces_of_file(file).map(PieceIndex::unchecked);
+            let pieces = layout.pieces_of_file(file);
             let missing = pieces.clone().filter(|piece| !have.has(*piece)).count();
             let had = pieces.clone().rev().find(|piece| have.has(*piece));
             if had.is_none() && missing > 0 {

@@ -289,7 +289,6 @@ impl<H: Fn(PieceIndex) -> PieceHash> Work<H> {
             for file in &changed {
                 self.notes.seen.forget(*file);
                 let of_file = storage.layout().pieces_of_file(*file);
-                let of_file = of_file.map(PieceIndex::unchecked);
                 let had = of_file.filter(|piece| have.has(*piece));
                 had.for_each(|piece| _ = pieces.insert(piece));
             }

@@ -179,7 +179,7 @@ pub struct Show {
     /// no local service discovery
     #[argh(switch)]
     pub no_lsd: bool,
-    /// no web seeds
+    /// taken as for a download; web seeds have no metadata, so nobody reads it
     #[argh(switch)]
     pub no_webseeds: bool,
     /// give up when no metadata came for so many seconds

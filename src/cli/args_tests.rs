@@ -274,10 +274,11 @@ fn help_names_every_option() {
     ];
     for (job, text) in cases {
         for option in options_of(job).unwrap() {
-            // `show` takes --no-webseeds, of which a magnet link has none to switch off.
-            let named =
-                text.contains(option.long) || (job == "show" && option.long == "--no-webseeds");
-            assert!(named, "{job} --help lacks {}", option.long);
+            assert!(
+                text.contains(option.long),
+                "{job} --help lacks {}",
+                option.long
+            );
         }
         assert!(
             text.lines().all(|line| line.chars().count() <= 88),

@@ -15,7 +15,8 @@ mod folder;
 mod story;
 mod tracker;
 
-use super::{Failure, signals::Interrupts};
+use super::Failure;
+use super::signals::{self, Interrupts};
 use crate::config::{Afterwards, Config, Job, Sources, Subject};
 use crate::door::Door;
 use crate::engine::GOODBYE;
@@ -102,7 +103,7 @@ pub fn run(interrupts: &Interrupts) -> Result<u8, Failure> {
             story.end_display();
             story.say("\nInterrupted: all engines were told to stop, and the folder is removed.");
             display.end(Some(deadline));
-            Ok(u8::try_from(128 + signal).unwrap_or(1))
+            Ok(signals::status(signal))
         }
         Err(Cut::Failed(failure)) => {
             story.end_display();

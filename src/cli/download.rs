@@ -5,7 +5,7 @@
 use super::args::Download;
 use super::signals::Interrupts;
 use super::values::Source;
-use super::{Failure, source};
+use super::{Failure, signals, source};
 use crate::config::{Job, Subject};
 use crate::door::Door;
 use crate::engine::{self, Arrival, Ending, Jobs};
@@ -47,7 +47,7 @@ pub(super) fn status(ending: &Ending) -> u8 {
         Ending {
             interrupted: Some(signal),
             ..
-        } => u8::try_from(128 + signal).unwrap_or(1),
+        } => signals::status(*signal),
         Ending { misused: true, .. } => 2,
         Ending { failed: true, .. } => 1,
         Ending { stalled: true, .. } => 3,

@@ -8,9 +8,9 @@
 use super::stamp::Stamp;
 use crate::layout::{Layout, PieceIndex};
 use crate::sha1_lanes::{MAX_LANES, Sha1Lanes, lanes_for};
+use crate::shortage::is_out_of_files;
 use crate::types::PieceHash;
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use rustix::io::Errno;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -60,11 +60,7 @@ pub enum HashError {
 impl HashError {
     /// Whether the process has as many files open as it may.
     fn is_out_of_files(&self) -> bool {
-        let errno = match self {
-            Self::Io { source, .. } => Errno::from_io_error(source),
-            Self::Changed { .. } | Self::Vanished { .. } => None,
-        };
-        matches!(errno, Some(Errno::MFILE | Errno::NFILE))
+        matches!(self, Self::Io { source, .. } if is_out_of_files(source))
     }
 }
 

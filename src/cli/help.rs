@@ -59,7 +59,7 @@ Peers and the network:
 What to print:
       --json             one JSON object a line on stdout, no progress display
   -q, --quiet            errors only
-  -v, --verbose          tell on stderr what each thread does; -vv tells more
+  -v, --verbose          tell on stderr what each thread does
   -h, --help             this text
       --version          the version
 
@@ -85,6 +85,7 @@ its files with the numbers that `storrent -f` takes.
       --peer HOST:PORT, -t, --tracker URL, --dht-node HOST:PORT,
       --no-dht, --no-pex, --no-lsd, --stall-timeout SECONDS
                          for magnet links: where the metadata is fetched from
+      --no-webseeds      taken as for a download, but no metadata comes from them
       --bind ADDR, --proxy URL
                          as for a download, for magnet links and URLs
   -q, --quiet            print errors only

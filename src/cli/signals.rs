@@ -50,6 +50,11 @@ impl Interrupts {
     }
 }
 
+/// The exit status of a run that `signal` ended.
+pub fn status(signal: i32) -> u8 {
+    u8::try_from(128 + signal).unwrap_or(1)
+}
+
 /// Starts the thread that waits for signals.
 ///
 /// # Errors
@@ -75,9 +80,9 @@ pub fn watch() -> Result<Interrupts, Failure> {
             let is_told = listener.as_ref().is_some_and(|listener| {
                 (first.is_none() || listener.every) && listener.tell.send(signal).is_ok()
             });
-            let status = 128 + *first.get_or_insert(signal);
+            let first = *first.get_or_insert(signal);
             if !is_told {
-                std::process::exit(status);
+                std::process::exit(status(first).into());
             }
         }
     };

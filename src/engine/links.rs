@@ -6,8 +6,9 @@
 
 use super::strangers::{Entry, PLACES};
 use super::{Engine, PeerLink, Stage};
-use crate::messages::{PeerEvent, Shortage};
+use crate::messages::PeerEvent;
 use crate::peer::{self, FromPeer, Link, Order};
+use crate::shortage::Shortage;
 use crate::torrent::webseeds::WebSeedIndex;
 use crate::types::{PeerKey, TorrentId};
 use crate::webseed::{self, WebSeed};

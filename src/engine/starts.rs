@@ -15,9 +15,9 @@ use super::{Engine, News, PeerName, Running, Stage, Work, listener, outward, pre
 use crate::checker;
 use crate::human::chain;
 use crate::lsd;
-use crate::messages::Shortage;
 use crate::report::Report;
 use crate::sha1_lanes::MAX_LANES;
+use crate::shortage::Shortage;
 use crate::storage;
 use crate::threads::{self, ADVICE, NoThread, fault};
 use crate::torrent::Phase;

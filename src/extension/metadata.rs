@@ -74,8 +74,7 @@ impl<'a> Message<'a> {
             piece,
             total_size: data.and_then(|_| u32::try_from(total).ok()),
         };
-        // Three numbers can always be written.
-        let mut payload = serde_bencode::to_bytes(&keys).unwrap_or_default();
+        let mut payload = bencode::encode(&keys);
         payload.extend_from_slice(data.unwrap_or_default());
         payload
     }

@@ -63,8 +63,7 @@ pub fn encode(added: &[(SocketAddr, u8)], dropped: &[SocketAddr]) -> Vec<u8> {
             SocketAddr::V6(_) => pack(addr, &mut keys.dropped6),
         }
     }
-    // Strings of bytes can always be written.
-    serde_bencode::to_bytes(&keys).unwrap_or_default()
+    bencode::encode(&keys)
 }
 
 fn pack(addr: SocketAddr, list: &mut Vec<u8>) {

@@ -447,7 +447,7 @@ proptest! {
         let metainfo = parse(&compose::torrent(&info, outside)).unwrap();
         prop_assert_eq!(&metainfo.hashes[..], &hashes[..]);
         prop_assert_eq!((metainfo.private, metainfo.multi_file, metainfo.layout.piece_length()), (private, !single, piece_length));
-        prop_assert_eq!((0..sizes.len()).map(|f| metainfo.layout.file_range(f)).map(|r| r.end - r.start).collect::<Vec<_>>(), sizes);
+        prop_assert_eq!((0..sizes.len()).map(|f| metainfo.layout.file_len(f)).collect::<Vec<_>>(), sizes);
         let paths: Vec<_> = files.iter().map(|(path, _)| if single { "t".to_owned() } else { format!("t/{}", path.join("/")) }).collect();
         prop_assert_eq!(saved(&metainfo), paths);
         prop_assert_eq!((&metainfo.trackers[..], metainfo.comment.as_deref(), metainfo.creation_date), (&trackers[..], Some("c"), Some(7)));

@@ -3,10 +3,10 @@
 
 use crate::door::DialError;
 use crate::layout::RawBlock;
-use crate::messages::{End, EndKind, Shortage};
+use crate::messages::{End, EndKind};
 use crate::mse::MseError;
+use crate::shortage::{Shortage, is_out_of_files};
 use crate::wire::WireError;
-use rustix::io::Errno;
 use std::io;
 use std::time::Duration;
 
@@ -87,15 +87,15 @@ impl PeerError {
             DialError::Barred(why) => return Self::Barred(why),
             DialError::Io(source) => source,
         };
-        match Errno::from_io_error(&source) {
-            Some(Errno::MFILE | Errno::NFILE) => Self::OutOfFiles(format!(
+        if is_out_of_files(&source) {
+            return Self::OutOfFiles(format!(
                 "cannot connect to peers: too many files are open: raise the limit (ulimit -n) \
                  and run the same command again: {source}"
-            )),
-            _ => Self::Io {
-                during: "connecting",
-                source,
-            },
+            ));
+        }
+        Self::Io {
+            during: "connecting",
+            source,
         }
     }
 }
@@ -124,6 +124,7 @@ impl From<PeerError> for End {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::io::Errno;
 
     #[test]
     fn what_kind_of_end_it_is() {

@@ -107,7 +107,7 @@ impl Intake {
     ) -> Result<Vec<(PieceIndex, u32)>, StorageError> {
         let mut held = std::mem::take(&mut self.held);
         held.sort_unstable_by_key(|(block, _)| *block);
-        let end = |block: Block| layout.block_start(block) + u64::from(block.len());
+        let end = |block: Block| layout.block_range(block).end;
         for run in held.chunk_by(|(a, _), (b, _)| end(*a) == layout.block_start(*b)) {
             let mut bytes: Vec<IoSlice<'_>> = run
                 .iter()

@@ -335,7 +335,7 @@ impl Storage {
                     bytes.end.min(range.end) - bytes.start.max(range.start)
                 })
                 .sum();
-            (range.end - range.start).saturating_sub(allocated.max(verified))
+            self.len(file).saturating_sub(allocated.max(verified))
         };
         self.plan.wanted_files().map(missing).sum()
     }

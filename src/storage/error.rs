@@ -1,6 +1,7 @@
 //! What can go wrong between us and the disk, said so that the user can act on it. All that
 //! reads or writes a torrent's files returns this error, and the user sees its text.
 
+use crate::shortage::is_out_of_files;
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 use std::io;
@@ -121,11 +122,7 @@ impl StorageError {
     /// Whether the process has as many files and connections open as it may: one
     /// connection less, and it works again.
     pub fn is_out_of_files(&self) -> bool {
-        let Self::Io { source, .. } = self else {
-            return false;
-        };
-        let code = source.raw_os_error().map(Errno::from_raw_os_error);
-        matches!(code, Some(Errno::MFILE | Errno::NFILE))
+        matches!(self, Self::Io { source, .. } if is_out_of_files(source))
     }
 
     pub(crate) fn io(action: &'static str, path: PathBuf, source: impl Into<io::Error>) -> Self {
@@ -139,15 +136,16 @@ impl StorageError {
 
 /// Why it may have happened and what to do. The system's own words follow as the cause.
 fn advice(error: &io::Error) -> &'static str {
+    if is_out_of_files(error) {
+        return "too many files are open: raise the limit (ulimit -n) and run the same command \
+                again";
+    }
     match Errno::from_io_error(error) {
         Some(Errno::NOSPC | Errno::DQUOT) => {
             "the disk is full: free some space and run the same command again"
         }
         Some(Errno::ACCESS | Errno::PERM | Errno::ROFS) => {
             "it may not be read or written there: change the permissions or choose another --dir"
-        }
-        Some(Errno::MFILE | Errno::NFILE) => {
-            "too many files are open: raise the limit (ulimit -n) and run the same command again"
         }
         Some(Errno::NOTDIR | Errno::NOENT) => {
             "a folder on the way there is missing or is no folder: choose another --dir"

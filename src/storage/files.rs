@@ -9,7 +9,7 @@ use super::plan::Place;
 use super::walk::{Access, Folder};
 use super::{FileId, FileState, Storage, StorageError};
 use crate::bitfield::Bitfield;
-use crate::layout::{FilePart, Layout};
+use crate::layout::FilePart;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::SeekFrom;
 use rustix::io::Errno;
@@ -73,11 +73,6 @@ impl Files {
         self.folder = Folder::default();
     }
 
-    /// How the torrent divides.
-    pub fn layout(&self) -> &Layout {
-        self.storage.layout()
-    }
-
     /// Writes `bufs`, one after the other, from byte `offset` of the torrent on. Padding
     /// is dropped. As few system calls as possible: one a file, unless the disk takes
     /// less at a time. The slices are used up on the way.
@@ -133,15 +128,14 @@ impl Files {
         Ok(())
     }
 
-    /// What there is of `len` bytes from byte `offset` of the torrent on, as far as the
-    /// system knows without reading them. In doubt it is [`Presence::Data`].
+    /// What there is of `range` of the torrent, as far as the system knows without reading it. In doubt it is [`Presence::Data`].
     ///
     /// # Errors
     /// [`StorageError`], if the system refuses.
-    pub fn presence(&mut self, offset: u64, len: u64) -> Result<Presence, StorageError> {
+    pub fn presence(&mut self, range: Range<u64>) -> Result<Presence, StorageError> {
         let storage = Arc::clone(&self.storage);
         let mut presence = Presence::Hole;
-        for part in storage.layout().parts(offset..offset.saturating_add(len)) {
+        for part in storage.layout().parts(range) {
             let (fd, at) = match storage.plan.place(part) {
                 Place::Padding => continue,
                 Place::Kept(_) if storage.keeps => {
@@ -539,7 +533,7 @@ mod tests {
             let error = files.read(offset, &mut buf).unwrap_err();
             assert!(matches!(error, StorageError::Missing { .. }), "{error}");
         }
-        let presence = [0, 10, 20].map(|offset| files.presence(offset, 10).unwrap());
+        let presence = [0, 10, 20].map(|start| files.presence(start..start + 10).unwrap());
         // Of the second piece, some is there: only reading tells that it ends too early.
         assert_eq!(
             presence,

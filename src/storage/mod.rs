@@ -40,7 +40,7 @@ pub(crate) use pages::Pages;
 pub(crate) use plan::{Contents, Plan, record_names};
 pub(crate) use survey::{FileId, FileState, Survey};
 
-use crate::layout::{Layout, PieceIndex};
+use crate::layout::{Layout, Pieces};
 use record::{Drawer, Record, Says, Shelf, State};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::Stat;
@@ -266,10 +266,8 @@ impl Storage {
         self.layout().file_len(file)
     }
 
-    fn pieces_of(&self, file: usize) -> impl Iterator<Item = PieceIndex> + use<'_> {
-        let layout = self.layout();
-        let pieces = layout.pieces_of_file(file);
-        pieces.filter_map(|index| layout.piece(index))
+    fn pieces_of(&self, file: usize) -> Pieces {
+        self.layout().pieces_of_file(file)
     }
 
     fn root(&self) -> Option<Root<'_>> {

@@ -10,8 +10,8 @@
 use super::{Storage, StorageError, Survey};
 use crate::bitfield::Bitfield;
 use crate::layout::PieceIndex;
+use crate::sha1_lanes::sha1_of_equal;
 use crate::types::PieceHash;
-use sha1::{Digest, Sha1};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -128,18 +128,8 @@ impl<'a> Judge<'a> {
     /// Whether all bytes of `piece`, as it should be, are `value`.
     fn is_constant(&mut self, piece: PieceIndex, value: u8) -> bool {
         let len = self.storage.layout().piece_len(piece);
-        let hash = self.constants.entry((value, len)).or_insert_with(|| {
-            let mut hasher = Sha1::new();
-            let chunk = vec![value; len.min(64 * 1024) as usize];
-            let mut left = len as usize;
-            while left > 0 {
-                let here = left.min(chunk.len());
-                hasher.update(&chunk[..here]);
-                left -= here;
-            }
-            hasher.finalize().into()
-        });
-        *hash == (self.expected)(piece)
+        let hash = self.constants.entry((value, len));
+        *hash.or_insert_with(|| sha1_of_equal(value, len)) == (self.expected)(piece)
     }
 }
 

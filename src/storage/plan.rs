@@ -237,10 +237,8 @@ pub(super) fn kept_at(kept: &Kept, range: Range<u64>) -> Option<u64> {
 fn pieces_of(layout: &Layout, chosen: &[bool]) -> Bitfield {
     let mut pieces = Bitfield::none(layout.pieces());
     for file in (0..chosen.len()).filter(|file| chosen[*file]) {
-        for index in layout.pieces_of_file(file) {
-            if let Some(piece) = layout.piece(index) {
-                pieces.insert(piece);
-            }
+        for piece in layout.pieces_of_file(file) {
+            pieces.insert(piece);
         }
     }
     pieces
@@ -257,14 +255,10 @@ pub(super) fn kept(layout: &Layout, ours: &[bool]) -> Kept {
             continue;
         }
         let range = layout.file_range(file);
-        let touched = layout.pieces_of_file(file);
         // Only its first and its last piece can hold bytes of other files.
-        let mut ends = vec![touched.start, touched.end.saturating_sub(1)];
-        ends.dedup();
-        for index in ends.into_iter().filter(|index| touched.contains(index)) {
-            let Some(piece) = layout.piece(index).filter(|piece| pieces.has(*piece)) else {
-                continue;
-            };
+        let mut touched = layout.pieces_of_file(file);
+        let ends = touched.next().into_iter().chain(touched.next_back());
+        for piece in ends.filter(|piece| pieces.has(*piece)) {
             let bytes = layout.piece_range(piece);
             let stretch = bytes.start.max(range.start)..bytes.end.min(range.end);
             let len = stretch.end - stretch.start;

@@ -158,18 +158,14 @@ impl Rest {
 
     /// A dictionary without its beginning.
     fn encode(&self) -> Vec<u8> {
-        // It consists of numbers and bytes, which can always be written.
-        let mut bytes = serde_bencode::to_bytes(self).unwrap_or_default();
-        bytes.drain(..bytes.len().min(1));
-        bytes
+        bencode::encode(self).split_off(1)
     }
 }
 
 /// The checksum of `state` after `head`.
 fn sum_of(head: &Head, state: &State) -> [u8; 20] {
-    let state = serde_bencode::to_bytes(state).unwrap_or_default();
     let sum = Sha1::new().chain_update(head.encode());
-    sum.chain_update(state).finalize().into()
+    sum.chain_update(bencode::encode(state)).finalize().into()
 }
 
 /// What a record says.

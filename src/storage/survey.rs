@@ -8,6 +8,7 @@ use super::walk::{self, Folder};
 use super::{Storage, StorageError};
 use crate::bitfield::Bitfield;
 use crate::layout::{FilePart, PieceIndex};
+use crate::shortage::is_out_of_files;
 use rustix::fd::OwnedFd;
 use rustix::fs::{Stat, fstat};
 use rustix::io::Errno;
@@ -85,7 +86,7 @@ impl Storage {
         Ok(match (&self.dir, walk::open_dir(&self.plan.dir)) {
             (Some(ours), Ok(there)) => id(ours).is_ok_and(|ours| id(&there) == Ok(ours)),
             (None, Err(Errno::NOENT)) => true,
-            (_, Err(errno @ (Errno::MFILE | Errno::NFILE))) => {
+            (_, Err(errno)) if is_out_of_files(&errno.into()) => {
                 let dir = self.plan.dir.clone();
                 return Err(StorageError::io("open the folder", dir, errno));
             }

@@ -1,7 +1,7 @@
 //! The book of addresses: what comes into it, who is dialled when, and who never.
 
 use super::*;
-use crate::messages::Shortage;
+use crate::shortage::Shortage;
 
 fn addr(n: u16) -> SocketAddr {
     SocketAddr::from(([10, 0, (n >> 8) as u8, n as u8], 6881))

@@ -44,7 +44,7 @@ impl Content {
         for file in self.files() {
             layout
                 .pieces_of_file(file)
-                .for_each(|p| _ = wanted.insert(PieceIndex::unchecked(p)));
+                .for_each(|piece| _ = wanted.insert(piece));
         }
         wanted
     }

@@ -6,8 +6,8 @@
 use crate::announcer::TrackerSummary;
 use crate::human::count;
 use crate::layout::PieceIndex;
-use crate::messages::Shortage;
 use crate::proxy::Proxy;
+use crate::shortage::Shortage;
 use crate::swarm::Counts;
 use std::fmt;
 

@@ -87,8 +87,7 @@ impl Torrent {
         }
         let layout = Arc::clone(&self.content.layout);
         let files = changed.iter().map(|(file, _)| layout.pieces_of_file(*file));
-        let pieces = files.flatten().filter_map(|index| layout.piece(index));
-        let forgotten = self.picker.unsettle(pieces) + lost.len() as u64;
+        let forgotten = self.picker.unsettle(files.flatten()) + lost.len() as u64;
         self.level = self.level.saturating_sub(forgotten);
         let gone: Arc<[PieceIndex]> = lost.as_slice().into();
         for (key, peer) in self.peers.iter_mut().filter(|(_, peer)| peer.gives()) {

@@ -231,7 +231,7 @@ impl WebSeeds {
 fn pieces(layout: &Layout, lacks: &BTreeSet<usize>) -> Bitfield {
     let mut pieces = Bitfield::all(layout.pieces());
     for piece in lacks.iter().flat_map(|file| layout.pieces_of_file(*file)) {
-        pieces.remove(PieceIndex::unchecked(piece));
+        pieces.remove(piece);
     }
     pieces
 }

@@ -111,8 +111,9 @@ pub fn answer(packet: &[u8], transaction: u32, v6: bool) -> Option<Answer> {
         CONNECT => Some(Answer::Connected(u64::from_be_bytes(*rest.first_chunk()?))),
         ANNOUNCE => {
             let (seconds, rest) = take_u32(rest)?;
-            let (leeches, rest) = take_u32(rest)?;
-            let (seeds, rest) = take_u32(rest)?;
+            // How many leeches and seeds it knows is of no use to us.
+            let (_, rest) = take_u32(rest)?;
+            let (_, rest) = take_u32(rest)?;
             let mut peers = Vec::new();
             match v6 {
                 true => announce::take_compact_v6(rest, &mut peers),
@@ -122,8 +123,6 @@ pub fn answer(packet: &[u8], transaction: u32, v6: bool) -> Option<Answer> {
                 peers,
                 // Signed on the wire: a negative interval is none.
                 interval: announce::interval(i64::from(seconds as i32)).unwrap_or(DEFAULT_INTERVAL),
-                seeds: Some(seeds),
-                leeches: Some(leeches),
                 ..AnnounceReply::default()
             }))
         }
@@ -234,8 +233,6 @@ mod tests {
             Some(Answer::Announced(AnnounceReply {
                 peers: peers.iter().map(|peer| peer.parse().unwrap()).collect(),
                 interval: Duration::from_secs(interval),
-                seeds: Some(5),
-                leeches: Some(4),
                 ..AnnounceReply::default()
             }))
         };

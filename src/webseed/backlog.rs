@@ -165,7 +165,7 @@ impl Backlog {
     }
 
     fn end_of(&self, block: Block) -> u64 {
-        self.layout.block_start(block) + u64::from(block.len())
+        self.layout.block_range(block).end
     }
 
     fn begin_block(&mut self) {
@@ -188,8 +188,8 @@ impl Backlog {
 
 /// Whether `block` has a byte in `file`.
 fn is_in(layout: &Layout, block: Block, file: usize) -> bool {
-    let (start, range) = (layout.block_start(block), layout.file_range(file));
-    start < range.end && range.start < start + u64::from(block.len())
+    let (block, file) = (layout.block_range(block), layout.file_range(file));
+    block.start < file.end && file.start < block.end
 }
 
 #[cfg(test)]

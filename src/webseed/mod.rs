@@ -261,7 +261,6 @@ impl Thread {
             return Ok(());
         };
         let found = self.moved.as_ref().filter(|(file, _)| *file == run.file);
-        let range = self.seed.layout().file_range(run.file);
         let asked = Asked {
             hop: match found {
                 Some((_, hop)) => hop.clone(),
@@ -269,7 +268,7 @@ impl Thread {
             },
             offset: run.offset,
             len: run.len,
-            file_len: range.end - range.start,
+            file_len: self.seed.layout().file_len(run.file),
         };
         self.pace.on_request(Instant::now());
         let is_shortcut = found.is_some();

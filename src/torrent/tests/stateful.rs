@@ -11,7 +11,7 @@ mod thread;
 use super::super::webseeds::WebSeedIndex;
 use super::*;
 use crate::layout::spans_of;
-use crate::messages::Shortage;
+use crate::shortage::Shortage;
 use std::collections::{HashMap, HashSet, VecDeque};
 use thread::Thread;
 
@@ -264,7 +264,7 @@ impl Chaos {
             self.harm_left = false;
             let file = self.rng.usize(..layout.files());
             surveyed.changed = vec![(file, "x".into())];
-            let pieces = layout.pieces_of_file(file).filter_map(|i| layout.piece(i));
+            let pieces = layout.pieces_of_file(file);
             surveyed.lost = pieces.filter(|p| had.has(*p) && self.rng.bool()).collect();
         }
         let actions = self.rig.surveyed(surveyed);
