@@ -100,7 +100,7 @@ fn room_of(name: &str) -> Option<(usize, &str)> {
     }
 }
 
-/// All modules of `src/` by name, with their text. `lib.rs` only lists them; files of
+/// All modules of `src/` by name, with their text. `lib.rs` and `parts.rs` only list; files of
 /// tests may look anywhere.
 fn modules() -> BTreeMap<String, String> {
     fn walk(dir: &Path, prefix: &str, found: &mut BTreeMap<String, String>) {
@@ -127,7 +127,7 @@ fn modules() -> BTreeMap<String, String> {
         name.split('/')
             .any(|part| part == "tests" || part == "testing")
     };
-    found.retain(|name, _| name != "lib" && !test(name));
+    found.retain(|name, _| name != "lib" && name != "parts" && !test(name));
     found
 }
 
