@@ -1,37 +1,38 @@
 //! Bencode, the notation of BitTorrent ([BEP 3]), and the guard in front of its parser.
 //!
-//! Torrent files, trackers' replies, DHT packets and the peers' extension messages
-//! are all written in it. There are four kinds of value:
+//! Torrent files, trackers' replies, DHT packets and the extension messages between peers are
+//! written in it. There are four kinds of value:
 //!
 //! ```text
 //! i-42e          a number                 4:spam             a string of 4 bytes
 //! li1ei2ee       a list: 1, 2             d3:cow3:mooe       a dictionary: cow is moo
 //! ```
 //!
-//! Small as it is, it can be used as a weapon: a million `l`s are a million nested
-//! lists, on which a recursive parser overflows its stack, and that ends the whole
-//! program. So nothing from outside reaches `serde_bencode` before [`scan`] has
-//! walked it once, without recursion, and found it sound:
+//! Bencode can be used as a weapon: a million `l`s are a million nested lists, on which a
+//! recursive parser overflows its stack, and a stack overflow ends the whole program. So
+//! [`scan`] walks everything from outside once, without recursion, before `serde_bencode` sees
+//! it. [`scan`] accepts a value only if
 //!
-//! - nested no deeper than asked, and of at most [`MAX_TOKENS`] values;
-//! - every number and length written in the one canonical way (no `i007e`, no `-0`);
-//! - nothing missing at the end.
+//! - it nests no deeper than the caller allows, and has at most [`MAX_TOKENS`] values;
+//! - every number and length is written in the one canonical way (no `i007e`, no `-0`);
+//! - nothing is missing at the end.
 //!
-//! Two faults are common, and every other program reads past them, so [`scan`] does, too:
-//! bytes behind the end of the value (a line feed, zeros, a comment), and a key that a
-//! dictionary has twice, of which [the first counts](Raw::dict). Where two readers must not
-//! understand different things, that is refused: within `info`, as a torrent would hold
-//! one thing for us and another for others ([`scan_torrent`]); and in what is to be exactly
-//! one value ([`scan_exact`]).
+//! Three faults are tolerated, because real torrents have them and other clients read them:
 //!
-//! Keys out of order are let pass, though BEP 3 forbids them: such torrents exist,
-//! and their info hash, taken over the bytes as they are, is the same for everyone.
+//! - bytes after the end of the value (a line feed, zeros, a comment);
+//! - a key that a dictionary has twice: [the first counts](Raw::dict);
+//! - keys out of order, though BEP 3 forbids them. The info hash is taken over the bytes as
+//!   they are, so every client computes the same one.
 //!
-//! What is sound can be read in two ways. [`decode`] fills a struct, which suits
-//! small messages. [`Raw`] walks the bytes where they lie and copies nothing, which
-//! suits torrent files: they are large, they need the exact bytes of one value (the
-//! info hash is taken over them), and a part that we don't know must never hinder
-//! the parts that we do, whatever it is made of. (`serde_bencode` gives up on any
+//! The first two are refused where two readers must not understand different things. Within
+//! `info`, a doubled key would make the torrent hold one thing for us and another for others
+//! ([`scan_torrent`]). Where the bytes must be exactly one value, both are refused
+//! ([`scan_exact`]).
+//!
+//! Sound bencode can be read in two ways. [`decode`] fills a struct, which suits small
+//! messages. [`Raw`] walks the bytes where they lie and copies nothing, which suits torrent
+//! files. They are large, the info hash needs the exact bytes of one value, and an unknown part
+//! must never hinder the known parts, whatever it contains. (`serde_bencode` gives up on any
 //! number above 2^63-1, used or not.) To write, use [`encode`].
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
@@ -41,21 +42,21 @@ use serde::de::DeserializeOwned;
 use std::collections::HashSet;
 use std::ops::Range;
 
-/// How deep a torrent file may nest: its own need is 5.
+/// How deep a torrent file may nest. A torrent needs 5 levels.
 pub const FILE_DEPTH: usize = 32;
 
-/// How deep a tracker's reply or a peer's message may nest: their own need is 3.
+/// How deep a tracker's reply or a peer's message may nest. They need 3 levels.
 pub(crate) const MESSAGE_DEPTH: usize = 8;
 
 /// The most values and keys in one piece of bencode, as in libtorrent. A torrent of
 /// 100,000 files has about a million.
 pub(crate) const MAX_TOKENS: usize = 3_000_000;
 
-/// The most characters of one number, sign included. The notation knows no limit,
-/// but nobody has a use for more than 64 bits, which are 20.
+/// The most characters of one number, sign included. Bencode has no limit, but nobody needs
+/// more than 64 bits, which are 20 characters.
 const MAX_NUMBER_LEN: usize = 40;
 
-/// `value` as bencode. For structs of strings, numbers and lists, whose fields are declared in
+/// Returns `value` as bencode. For structs of strings, numbers and lists, whose fields are declared in
 /// the order of their keys as bytes.
 pub(crate) fn encode(value: &impl Serialize) -> Vec<u8> {
     serde_bencode::to_bytes(value).expect("strings, numbers and lists can always be written")
@@ -68,7 +69,7 @@ pub enum BencodeError {
     /// The bytes are not sound bencode.
     #[error("not valid bencode: {problem} at byte {at}")]
     Unsound {
-        /// Where, from 0.
+        /// The offending byte, counted from 0.
         at: usize,
         /// What is wrong there.
         problem: Problem,
@@ -82,16 +83,16 @@ pub enum BencodeError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Problem {
-    /// A byte with which no value begins, or an `e` with nothing to end.
+    /// No value begins with this byte, or an `e` has nothing to end.
     #[error("a value should begin")]
     NoValue,
     /// The bytes end in the middle of a value.
     #[error("cut short")]
     CutShort,
-    /// Something between `i` and `e` other than a number in its shortest form.
+    /// The text between `i` and `e` is not a number in its shortest form.
     #[error("a badly written number")]
     Number,
-    /// A string's length that is not a number in its shortest form.
+    /// The length of a string is not a number in its shortest form.
     #[error("a badly written string length")]
     Length,
     /// A key that is a number, a list or a dictionary.
@@ -100,10 +101,10 @@ pub enum Problem {
     /// A key without a value.
     #[error("a key without a value")]
     LoneKey,
-    /// A key that its dictionary has already.
+    /// A key that its dictionary already has.
     #[error("a key for the second time")]
     DoubledKey,
-    /// Lists and dictionaries within each other beyond the limit.
+    /// More nested lists and dictionaries than the limit allows.
     #[error("too many nested lists")]
     Depth,
     /// More than [`MAX_TOKENS`] values and keys.
@@ -124,13 +125,13 @@ impl Problem {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum OneOfEach {
     Nowhere,
-    /// Within the value that this key has in the outermost dictionary.
+    /// Within the value of this key in the outermost dictionary.
     Within(&'static [u8]),
     Everywhere,
 }
 
-/// Checks that `bytes` begin with a sound value, nested at most `max_depth` deep. Bytes
-/// behind it are passed over, and keys that are there twice let pass.
+/// Checks that `bytes` begin with a sound value, nested at most `max_depth` deep. Tolerates
+/// bytes after it and doubled keys.
 ///
 /// # Errors
 /// [`BencodeError::Unsound`] says which byte offends, and how.
@@ -138,9 +139,9 @@ pub fn scan(bytes: &[u8], max_depth: usize) -> Result<Raw<'_>, BencodeError> {
     scan_prefix(bytes, max_depth).map(|(value, _)| value)
 }
 
-/// Like [`scan`], and returns the bytes behind the value, too. A peer's metadata message
-/// is such: a dictionary, then the payload, with no length between
-/// ([BEP 9](https://www.bittorrent.org/beps/bep_0009.html)).
+/// Like [`scan`], and also returns the bytes after the value. A peer's metadata message is a
+/// dictionary and then the payload, with no length between them ([BEP
+/// 9](https://www.bittorrent.org/beps/bep_0009.html)).
 ///
 /// # Errors
 /// As for [`scan`].
@@ -153,7 +154,7 @@ pub(crate) fn scan_prefix(
     Ok((Raw(value), rest))
 }
 
-/// Like [`scan`], for a `.torrent`: within its `info` no dictionary may have a key twice.
+/// Like [`scan`], for a `.torrent`: no dictionary within its `info` may have a key twice.
 ///
 /// # Errors
 /// As for [`scan`], and [`Problem::DoubledKey`].
@@ -162,7 +163,7 @@ pub(crate) fn scan_torrent(bytes: &[u8]) -> Result<Raw<'_>, BencodeError> {
     Ok(Raw(&bytes[..end]))
 }
 
-/// Checks that `bytes` are one sound value, with nothing behind it and no key twice.
+/// Checks that `bytes` are one sound value, with nothing after it and no doubled key.
 ///
 /// # Errors
 /// As for [`scan`], [`Problem::DoubledKey`] and [`Problem::LeftOver`].
@@ -175,12 +176,12 @@ pub(crate) fn scan_exact(bytes: &[u8], max_depth: usize) -> Result<Raw<'_>, Benc
 
 /// Reads `bytes`, which must be one sound value and nothing else, into a `T`.
 ///
-/// `T` models what is known of the value; other keys are skipped. Two traps of
-/// `serde_bencode`: strings of bytes need `serde_bytes`, and a struct cannot be read
-/// from a dictionary that has a key outside UTF-8 (use a map of `ByteBuf`).
+/// Keys that `T` does not have are skipped. Two traps of `serde_bencode`: byte strings need
+/// `serde_bytes`, and a struct cannot be read from a dictionary that has a key outside UTF-8
+/// (use a map of `ByteBuf`).
 ///
 /// # Errors
-/// [`BencodeError`], if the bytes are not sound or make no `T`.
+/// [`BencodeError`], if the bytes are not sound or do not fit `T`.
 pub(crate) fn decode<T: DeserializeOwned>(
     bytes: &[u8],
     max_depth: usize,
@@ -189,18 +190,18 @@ pub(crate) fn decode<T: DeserializeOwned>(
     serde_bencode::from_bytes(bytes).map_err(BencodeError::Unexpected)
 }
 
-/// A list or dictionary that is not at its end yet.
+/// A list or dictionary whose end has not been reached.
 struct Open {
     is_dict: bool,
-    /// A dictionary's keys and values take turns.
+    /// Whether a key comes next: a dictionary's keys and values take turns.
     key_next: bool,
-    /// Where its keys begin in the list of all open dictionaries' keys.
+    /// Where its keys begin in `keys`, which holds those of all open dictionaries.
     first_key: usize,
-    /// Whether its keys came in order so far: then no two can be the same.
+    /// Whether its keys came in ascending order so far: then none is doubled.
     sorted: bool,
 }
 
-/// Checks the value that `bytes` begin with; returns where it ends.
+/// Checks the value at the start of `bytes`; returns where it ends.
 fn value_end(bytes: &[u8], max_depth: usize, once: OneOfEach) -> Result<usize, BencodeError> {
     let mut is_strict = once == OneOfEach::Everywhere;
     let mut at = 0;
@@ -250,7 +251,7 @@ fn value_end(bytes: &[u8], max_depth: usize, once: OneOfEach) -> Result<usize, B
                 if !closed.key_next {
                     return Err(Problem::LoneKey.at(at));
                 }
-                // The outermost dictionary is no part of a value of its own.
+                // The outermost dictionary of a torrent is around `info`, so it is not strict.
                 let is_part = once == OneOfEach::Everywhere || !open.is_empty();
                 if is_strict && is_part && !closed.sorted {
                     refuse_doubled(bytes, &mut keys[closed.first_key..])?;
@@ -265,7 +266,7 @@ fn value_end(bytes: &[u8], max_depth: usize, once: OneOfEach) -> Result<usize, B
     }
 }
 
-/// Looks for a key that is there twice, in a dictionary whose keys are in disorder.
+/// Refuses a doubled key, in a dictionary whose keys are out of order.
 fn refuse_doubled(bytes: &[u8], keys: &mut [Range<usize>]) -> Result<(), BencodeError> {
     let key = |range: &Range<usize>| &bytes[range.clone()];
     keys.sort_unstable_by(|a, b| key(a).cmp(key(b)).then(a.start.cmp(&b.start)));
@@ -275,18 +276,17 @@ fn refuse_doubled(bytes: &[u8], keys: &mut [Range<usize>]) -> Result<(), Bencode
     }
 }
 
-/// The smallest parts of bencode.
 enum Token<'a> {
     /// The characters between `i` and `e`.
     Number(&'a [u8]),
     String(&'a [u8]),
     List,
     Dict,
-    /// The end of a list or dictionary.
+    /// Ends a list or dictionary.
     End,
 }
 
-/// Takes the token at byte `at`; returns where the next one begins.
+/// Reads the token at byte `at`; returns where the next one begins.
 fn token(bytes: &[u8], at: usize) -> Result<(Token<'_>, usize), BencodeError> {
     let rest = bytes.get(at..).unwrap_or_default();
     match rest.first() {
@@ -308,7 +308,7 @@ fn token(bytes: &[u8], at: usize) -> Result<(Token<'_>, usize), BencodeError> {
             }
             let body = &rest[digits.len() + 1..];
             let mut digits_left = digits.iter().map(|digit| usize::from(digit - b'0'));
-            // A length that overflows is too long for the bytes at hand, too.
+            // A length that overflows is longer than the bytes that are here.
             let len =
                 digits_left.try_fold(0usize, |len, digit| len.checked_mul(10)?.checked_add(digit));
             let string = len.and_then(|len| body.get(..len));
@@ -320,7 +320,7 @@ fn token(bytes: &[u8], at: usize) -> Result<(Token<'_>, usize), BencodeError> {
     }
 }
 
-/// The bytes before the first `end`, which must not be far.
+/// Returns the bytes before the first `end`, which must come within [`MAX_NUMBER_LEN`] bytes.
 fn until(end: u8, bytes: &[u8], problem: Problem, at: usize) -> Result<&[u8], BencodeError> {
     let near = &bytes[..bytes.len().min(MAX_NUMBER_LEN + 1)];
     match near.iter().position(|byte| *byte == end) {
@@ -330,27 +330,27 @@ fn until(end: u8, bytes: &[u8], problem: Problem, at: usize) -> Result<&[u8], Be
     }
 }
 
-/// Whether it is a number without sign or needless zeros.
+/// Whether `digits` are a number without sign and without leading zeros.
 fn is_canonical(digits: &[u8]) -> bool {
     digits.iter().all(u8::is_ascii_digit)
         && !digits.is_empty()
         && (digits == b"0" || !digits.starts_with(b"0"))
 }
 
-/// A sound value where it lies: its bytes, exactly as they came.
+/// A sound value, as its bytes exactly as they came.
 ///
-/// Made by [`scan`] and its kin alone, so walking it cannot fail. Each question looks at the
-/// bytes anew, which is quick (over 500 MB a second) and takes no memory at all.
+/// Only the `scan` functions make one, so walking it cannot fail. Each accessor reads the bytes
+/// anew, which is quick (over 500 MB per second) and takes no memory.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Raw<'a>(&'a [u8]);
 
 impl<'a> Raw<'a> {
-    /// The bytes of the value itself, as the info hash is taken over.
+    /// The bytes of the value itself. The info hash is taken over these.
     pub fn bytes(self) -> &'a [u8] {
         self.0
     }
 
-    /// The value, if it is a string.
+    /// Returns the value, if it is a string.
     pub fn string(self) -> Option<&'a [u8]> {
         match token(self.0, 0) {
             Ok((Token::String(string), _)) => Some(string),
@@ -358,12 +358,12 @@ impl<'a> Raw<'a> {
         }
     }
 
-    /// The value, if it is a string of UTF-8.
+    /// Returns the value, if it is a string of UTF-8.
     pub fn text(self) -> Option<&'a str> {
         self.string().and_then(|string| str::from_utf8(string).ok())
     }
 
-    /// The value, if it is a number that 64 bits with a sign can hold.
+    /// Returns the value, if it is a number that fits in 64 bits with a sign.
     pub fn number(self) -> Option<i64> {
         match token(self.0, 0) {
             Ok((Token::Number(text), _)) => str::from_utf8(text).ok()?.parse().ok(),
@@ -371,13 +371,13 @@ impl<'a> Raw<'a> {
         }
     }
 
-    /// The values of a list in order; `None` if it is no list.
+    /// Returns the values of a list in order; `None` if the value is not a list.
     pub fn list(self) -> Option<impl Iterator<Item = Raw<'a>> + use<'a>> {
         self.inside(b'l')
     }
 
-    /// The keys and values of a dictionary in order; `None` if it is no dictionary. Each
-    /// key comes once: of one that is there twice, the first counts.
+    /// Returns the keys and values of a dictionary in order; `None` if the value is not a
+    /// dictionary. Each key comes once: the first counts.
     pub fn dict(self) -> Option<impl Iterator<Item = (&'a [u8], Raw<'a>)> + use<'a>> {
         let mut entries = self.entries()?;
         let mut seen = Seen::default();
@@ -386,7 +386,7 @@ impl<'a> Raw<'a> {
         }))
     }
 
-    /// All keys and values of a dictionary, also those that count for nothing.
+    /// Returns all keys and values of a dictionary, doubled keys included.
     fn entries(self) -> Option<impl Iterator<Item = (&'a [u8], Raw<'a>)> + use<'a>> {
         let mut inside = self.inside(b'd')?;
         Some(std::iter::from_fn(move || {
@@ -394,7 +394,7 @@ impl<'a> Raw<'a> {
         }))
     }
 
-    /// What lies between `first` and the closing `e`.
+    /// Returns the values between `first` and the closing `e`.
     fn inside(self, first: u8) -> Option<impl Iterator<Item = Raw<'a>> + use<'a>> {
         let mut rest = self.0.strip_prefix(&[first])?.strip_suffix(b"e")?;
         Some(std::iter::from_fn(move || {
@@ -405,8 +405,9 @@ impl<'a> Raw<'a> {
     }
 }
 
-/// The keys of a dictionary that came by. While they come in order, as they should, each is
-/// new that is greater than the last. They are collected once one is not.
+/// The keys of a dictionary that have been read. While they come in ascending order, as BEP 3
+/// wants them, the last one tells whether the next is new. The first key out of order makes us
+/// collect them all.
 #[derive(Default)]
 struct Seen<'a> {
     last: Option<&'a [u8]>,
@@ -414,7 +415,7 @@ struct Seen<'a> {
 }
 
 impl<'a> Seen<'a> {
-    /// Whether `key`, the next one of `dict`, did not come before.
+    /// Whether `key`, the next one of `dict`, has not come before.
     fn is_new(&mut self, dict: Raw<'a>, key: &'a [u8]) -> bool {
         let before = self.last.replace(key);
         if self.all.is_none() {
@@ -432,7 +433,7 @@ impl<'a> Seen<'a> {
     }
 }
 
-/// How long the value is that sound `bytes` begin with; `None` if there is none.
+/// Returns the length of the value at the start of sound `bytes`; `None` if there is none.
 fn sound_len(bytes: &[u8]) -> Option<usize> {
     let (mut at, mut depth) = (0, 0usize);
     loop {

@@ -1,9 +1,8 @@
-//! Which pieces somebody has: one bit a piece, as on the wire.
+//! The set of pieces that a peer has: one bit per piece, as on the wire.
 //!
-//! [BEP 3] sends it right after the handshake: the high bit of the first byte is
-//! piece 0, and the spare bits at the end are zero. A [`Bitfield`] knows how many
-//! pieces there are, so a peer's can be checked once, here, and trusted after.
-//! Nearly all that deals with pieces uses it.
+//! A peer sends its bitfield right after the handshake ([BEP 3]). The high bit of the first
+//! byte is piece 0, and the spare bits at the end are zero. A [`Bitfield`] knows how many
+//! pieces the torrent has, so a peer's bitfield is checked once, here, and trusted afterwards.
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 
@@ -40,8 +39,8 @@ impl Bitfield {
         }
     }
 
-    /// Takes the bytes of a bitfield message or of a resume file; `None` if there
-    /// are not exactly enough of them for `len` pieces, or a spare bit is set.
+    /// Reads the bytes of a bitfield message or of a resume file; `None` if their number does
+    /// not fit `len` pieces exactly, or if a spare bit is set.
     pub fn from_bytes(bytes: &[u8], len: u32) -> Option<Self> {
         let spare = (8 - len % 8) % 8;
         let fits = bytes.len() == len.div_ceil(8) as usize;
@@ -60,12 +59,12 @@ impl Bitfield {
         })
     }
 
-    /// The bytes as a bitfield message sends them.
+    /// The bytes, as in a bitfield message.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// How many pieces there could be.
+    /// How many pieces the torrent has.
     pub fn len(&self) -> u32 {
         self.len
     }
@@ -92,7 +91,7 @@ impl Bitfield {
             .is_some_and(|byte| byte & mask(piece) != 0)
     }
 
-    /// Puts `piece` in; true if it was not in before.
+    /// Adds `piece`; returns whether it is new in the set.
     pub fn insert(&mut self, piece: PieceIndex) -> bool {
         let new = piece.get() < self.len && !self.has(piece);
         if new {
@@ -102,7 +101,7 @@ impl Bitfield {
         new
     }
 
-    /// Takes `piece` out; true if it was in.
+    /// Removes `piece`; returns whether it was in the set.
     pub fn remove(&mut self, piece: PieceIndex) -> bool {
         let old = self.has(piece);
         if old {
@@ -112,7 +111,7 @@ impl Bitfield {
         old
     }
 
-    /// The pieces in the set, in order. Skips eight empty places at a time.
+    /// Returns the pieces in the set, in order. Skips eight missing pieces at a time.
     pub fn iter(&self) -> impl Iterator<Item = PieceIndex> + '_ {
         self.bytes
             .iter()

@@ -1,13 +1,13 @@
-//! Making a torrent: from what is known of some files to the bytes of a `.torrent`.
+//! Making a torrent: from the names, sizes and hashes of some files to the bytes of a
+//! `.torrent`.
 //!
-//! This is the pure part of `storrent create` ([BEP 3], with [BEP 12] for several
-//! trackers, [BEP 19] for web seeds and [BEP 27] for `private`): whoever calls it has
-//! listed and hashed the files already. [`crate::metainfo`] has a picture of what is
-//! written and reads it back.
+//! This is the pure part of `storrent create` ([BEP 3]; [BEP 12] for several trackers, [BEP 19]
+//! for web seeds, [BEP 27] for `private`). The caller has listed and hashed the files already.
+//! [`crate::metainfo`] shows the format and reads it.
 //!
-//! The info hash is taken over `info`, so nothing that changes from run to run may
-//! stand in there: no date, no program's version. Bencode has one way only to write a
-//! value, and keys are sorted; so the same files give the same hash everywhere.
+//! The info hash is taken over `info`, so nothing that changes from run to run may be in there:
+//! no date, no version of the program. Bencode has only one way to write a value, with sorted
+//! keys, so the same files get the same hash everywhere.
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 //! [BEP 12]: https://www.bittorrent.org/beps/bep_0012.html
@@ -19,19 +19,19 @@ use serde::Serialize;
 use serde_bytes::Bytes;
 use std::collections::BTreeMap;
 
-/// The smallest piece length that [`choose_piece_length`] takes: one block.
+/// The smallest piece length that [`choose_piece_length`] returns, in bytes: one block.
 const MIN_PIECE_LENGTH: u64 = 16 << 10;
 
-/// The largest piece length that [`choose_piece_length`] takes. Peers can share a
-/// piece only when they have all of it, so larger ones make a swarm slow to start.
+/// The largest piece length that [`choose_piece_length`] returns, in bytes. A peer can share a
+/// piece only when it has all of it, so larger pieces make a swarm slow to start.
 const MAX_PIECE_LENGTH: u64 = 16 << 20;
 
-/// What goes into `info`, and so into the info hash.
+/// The contents of `info`, which decide the info hash.
 #[derive(Clone, Debug)]
 pub struct Info<'a> {
-    /// Name of the file, or of the folder.
+    /// The name of the file, or of the folder.
     pub name: &'a str,
-    /// What it is of.
+    /// The files.
     pub content: Content<'a>,
     /// Bytes of each piece but the last.
     pub piece_length: u32,
@@ -44,30 +44,31 @@ pub struct Info<'a> {
 /// One file, or a folder of them.
 #[derive(Clone, Debug)]
 pub enum Content<'a> {
-    /// A file of so many bytes.
+    /// The size of the one file, in bytes.
     File(u64),
-    /// Files by their path below the folder and their bytes, in the order in which
-    /// their bytes were hashed.
+    /// The path below the folder and the size in bytes of each file, in the order in which the
+    /// files were hashed.
     Folder(&'a [(Vec<String>, u64)]),
 }
 
-/// What stands around `info` and can be changed without changing the torrent.
+/// The keys around `info`, which can change without changing the info hash.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Outside<'a> {
     /// Trackers by tier.
     pub trackers: &'a [Vec<String>],
     /// Web servers that have the files, too.
     pub webseeds: &'a [String],
-    /// Anything.
+    /// A remark of the torrent's maker.
     pub comment: Option<&'a str>,
-    /// Seconds since 1970.
+    /// When the torrent was made, in seconds since 1970.
     pub creation_date: Option<i64>,
 }
 
-/// The piece length for a torrent of `total` bytes: a power of two from 16 KiB to
-/// 16 MiB, such that there are 1,000 to 2,000 pieces, if that can be.
+/// Returns the piece length for a torrent of `total` bytes: the power of two from 16 KiB to 16
+/// MiB that makes 1,000 to 2,000 pieces, or comes nearest to that.
 ///
-/// Fewer make peers wait long for something to share, more make a large `.torrent`.
+/// With fewer pieces, peers wait long until they have one to share. More pieces make a large
+/// `.torrent`.
 pub(crate) fn choose_piece_length(total: u64) -> u32 {
     let length = total
         .div_ceil(2_048)
@@ -75,7 +76,7 @@ pub(crate) fn choose_piece_length(total: u64) -> u32 {
     length.next_power_of_two() as u32
 }
 
-/// The bytes of a `.torrent`.
+/// Returns the bytes of a `.torrent`.
 pub fn torrent(info: &Info, outside: Outside) -> Vec<u8> {
     #[derive(Serialize)]
     struct Keys<'a> {
@@ -116,11 +117,10 @@ pub fn torrent(info: &Info, outside: Outside) -> Vec<u8> {
     rewrap(&info, outside)
 }
 
-/// The bytes of a `.torrent` around an `info` dictionary that exists already, such as
-/// the one that peers gave us for a magnet link. It goes in byte by byte, so the info
-/// hash stays.
+/// Returns the bytes of a `.torrent` around an existing `info` dictionary, such as the one that
+/// peers sent us for a magnet link. `info` is copied byte by byte, so the info hash stays.
 pub fn rewrap(info: &[u8], outside: Outside) -> Vec<u8> {
-    // Sorted by key, as bencode demands.
+    // A `BTreeMap` sorts by key, as bencode demands.
     let mut keys = BTreeMap::from([("info", info.to_vec())]);
     if let Some(first) = outside.trackers.iter().flatten().next() {
         keys.insert("announce", bencode::encode(first));

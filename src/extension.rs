@@ -1,13 +1,22 @@
-//! The extension handshake ([BEP 10]): what peers tell of themselves beyond BEP 3.
+//! The extension handshake ([BEP 10]): what peers say about themselves beyond BEP 3.
 //!
-//! It is a bencoded dictionary, sent as extended message 0 right after the handshake:
-//! `m` names the extensions that the sender understands and the number by which it
-//! wants each of them called; `reqq` is how many requests it queues; `v` its name;
-//! `p` its listening port; `yourip` our address as it sees it; `upload_only` that it
-//! wants nothing ([BEP 21]). All keys may be missing. A key of a wrong type is passed
-//! over: it costs that key, not the peer.
+//! It is a bencoded dictionary, sent as extended message 0 right after the handshake. All of
+//! its keys are optional:
 //!
-//! The peer's thread, its session and its learner use it; the torrent, for the flags of PEX.
+//! ```text
+//! m            the extensions that the sender knows, each with the number that the
+//!              sender wants in messages of this extension
+//! reqq         how many requests the sender queues
+//! v            the sender's name and version
+//! p            the port on which the sender listens
+//! yourip       our address, as the sender sees it
+//! upload_only  1: the sender wants no pieces (BEP 21)
+//! ```
+//!
+//! A key of the wrong type is skipped, and the connection stays.
+//!
+//! Used by the peer's thread, its session and its learner; by the torrent, for the flags of
+//! PEX.
 //!
 //! [BEP 10]: https://www.bittorrent.org/beps/bep_0010.html
 //! [BEP 21]: https://www.bittorrent.org/beps/bep_0021.html
@@ -20,32 +29,32 @@ use std::net::IpAddr;
 pub(crate) mod metadata;
 pub(crate) mod pex;
 
-/// How many requests we queue for a peer: as many as libtorrent and transmission do.
+/// How many requests we queue for a peer: as many as libtorrent and transmission.
 pub(crate) const OUR_QUEUE: u32 = 2000;
 
-/// The number by which peers call [`metadata`] when they talk to us.
+/// The extended message number that peers use when they send us [`metadata`].
 pub(crate) const OUR_METADATA: u8 = 1;
 
-/// The number by which peers call [`pex`] when they talk to us.
+/// The extended message number that peers use when they send us [`pex`].
 pub(crate) const OUR_PEX: u8 = 2;
 
 /// The longest client name that is kept, in bytes.
 const MAX_NAME: usize = 64;
 
-/// What we tell of ourselves.
+/// What we say about ourselves.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ourselves {
-    /// Where we listen.
+    /// The port on which we listen.
     pub port: Option<u16>,
-    /// We want nothing more.
+    /// Whether we want no more pieces.
     pub seeding: bool,
-    /// The address that the peer has for us, if we know it.
+    /// The peer's address as we see it, if we know it.
     pub their_ip: Option<IpAddr>,
-    /// Metadata can be asked for, or is still asked for by us.
+    /// Whether we have the metadata to give, or still need it.
     pub metadata: bool,
-    /// Bytes of the metadata, if we have it and give it.
+    /// Size of the metadata in bytes, if we have it and give it.
     pub metadata_size: Option<u32>,
-    /// We take and tell addresses of other peers.
+    /// Whether we exchange the addresses of other peers.
     pub pex: bool,
 }
 
@@ -60,7 +69,7 @@ struct Keys<'a> {
     yourip: Option<&'a serde_bytes::Bytes>,
 }
 
-/// Our extension handshake.
+/// Returns our extension handshake.
 pub(crate) fn encode(ourselves: &Ourselves) -> Vec<u8> {
     let ip = ourselves.their_ip.map(|ip| match ip.to_canonical() {
         IpAddr::V4(v4) => v4.octets().to_vec(),
@@ -83,29 +92,29 @@ pub(crate) fn encode(ourselves: &Ourselves) -> Vec<u8> {
     bencode::encode(&keys)
 }
 
-/// What a peer told of itself.
+/// What a peer says about itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ExtensionHandshake {
-    /// How many requests it queues.
+    /// How many requests the peer queues.
     pub reqq: Option<u32>,
-    /// Its name and version.
+    /// The peer's name and version.
     pub name: Option<String>,
-    /// The port that it listens on.
+    /// The port on which the peer listens.
     pub port: Option<u16>,
-    /// It wants nothing.
+    /// Whether the peer wants no pieces.
     pub upload_only: bool,
-    /// The number by which it wants [`metadata`] called; 0: not at all, any more.
+    /// The number that the peer wants in [`metadata`] messages; 0 if it no longer wants any.
     pub metadata: Option<u8>,
-    /// Bytes of the metadata, as it claims.
+    /// Size of the metadata in bytes, as the peer claims.
     pub metadata_size: Option<u32>,
-    /// The number by which it wants [`pex`] called; 0: not at all, any more.
+    /// The number that the peer wants in [`pex`] messages; 0 if it no longer wants any.
     pub pex: Option<u8>,
 }
 
 /// Reads a peer's extension handshake.
 ///
 /// # Errors
-/// If it is not bencoded, or nested deeper than any client's.
+/// If it is not bencode, or nests deeper than that of any client.
 pub fn decode(payload: &[u8]) -> Result<ExtensionHandshake, BencodeError> {
     let mut told = ExtensionHandshake::default();
     for (key, value) in bencode::scan(payload, bencode::MESSAGE_DEPTH)?

@@ -10,14 +10,13 @@
 //!        &so=0,2,4-6                  only these files, numbered from 0, padding counted
 //! ```
 //!
-//! A link travels through web pages, feeds and other links, which write `&` as `&amp;` and
-//! other characters as `%XX`, and this is not always undone. So `&amp;` is read as `&`; and
-//! if a text is no link as it stands, its `%XX` are undone, and it is read once more.
+//! The link has no files and no pieces: we fetch the `info` dictionary from peers, and the info
+//! hash proves it right. Everything else in the link is a hint and is ignored if it makes no
+//! sense. The command line reads links; `storrent show` and `storrent create` print them.
 //!
-//! The link says nothing of files or pieces: the `info` dictionary is fetched from
-//! peers, and the info hash proves it right. What the link says beyond the hash is
-//! a hint, so what makes no sense there is ignored. The command line reads links,
-//! `storrent show` and `storrent create` print them.
+//! A link travels through web pages, feeds and other links. They write `&` as `&amp;` and other
+//! characters as `%XX`, and do not always undo this. So `&amp;` is read as `&`. A text that is
+//! no link as it stands is read again with its `%XX` undone.
 //!
 //! [BEP 9]: https://www.bittorrent.org/beps/bep_0009.html
 //! [BEP 53]: https://www.bittorrent.org/beps/bep_0053.html
@@ -31,47 +30,47 @@ use std::str::FromStr;
 /// The longest link that is read, in bytes.
 pub const MAX_LINK_LEN: usize = 256 << 10;
 
-/// At most so many superfluous layers of `%XX` are undone.
+/// How many superfluous layers of `%XX` are undone at most.
 const MAX_UNPACKED: usize = 3;
 
-/// A magnet link, read.
+/// A magnet link that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Magnet {
-    /// Which torrent.
+    /// The info hash of the torrent.
     pub info_hash: InfoHash,
-    /// What to call it until its metadata is here; not a safe file name.
+    /// The name to show until the metadata is here. Not safe as a file name.
     pub name: Option<String>,
-    /// Size of its files in bytes, if the link is right.
+    /// The size of the files in bytes. Nobody has checked it.
     pub length: Option<u64>,
-    /// Trackers, each once. A link knows no tiers.
+    /// The trackers, without doubled ones. A link has no tiers.
     pub trackers: Vec<String>,
     /// Web servers that have the files, too (BEP 19).
     pub webseeds: Vec<String>,
-    /// Peers, `HOST:PORT`.
+    /// The addresses of peers, as `HOST:PORT`.
     pub peers: Vec<String>,
-    /// The files wanted: first and last of each range, numbered from 0. Empty: all.
+    /// The wanted files: first and last of each range, numbered from 0. Empty: all files.
     pub only: Vec<(usize, usize)>,
 }
 
-/// Why a text is no magnet link that we can follow.
+/// Why a text is not a magnet link that we can use.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum MagnetError {
-    /// It does not begin with `magnet:?`.
+    /// The text does not begin with `magnet:?`.
     #[error("a magnet link begins with `magnet:?`")]
     NotMagnet,
-    /// Longer than [`MAX_LINK_LEN`].
+    /// The link is longer than [`MAX_LINK_LEN`].
     #[error("the link has {0} bytes; at most {MAX_LINK_LEN} are read")]
     TooLong(usize),
-    /// No `xt=urn:btih:...` in it.
+    /// The link has no `xt=urn:btih:...`.
     #[error("the link names no torrent: it has no `xt=urn:btih:` with an info hash")]
     NoInfoHash,
-    /// The info hash is neither 40 hex digits nor 32 of base 32.
+    /// The info hash is neither 40 hex digits nor 32 characters of base 32.
     #[error(
         "`{0}` is no info hash: it should be 40 hex digits, or 32 letters and digits of base 32"
     )]
     BadInfoHash(String),
-    /// It has a hash of BEP 52 (`urn:btmh:`) only.
+    /// The link has only a hash of BEP 52 (`urn:btmh:`).
     #[error("the link is to a torrent of BitTorrent version 2 only, which is not supported")]
     OnlyVersion2,
 }
@@ -98,15 +97,15 @@ impl FromStr for Magnet {
     }
 }
 
-/// Reads a link as it stands.
+/// Reads a link without undoing anything first.
 fn read(link: &str) -> Result<Magnet, MagnetError> {
     let query = after_prefix(link, "magnet:?").ok_or(MagnetError::NotMagnet)?;
     let (mut info_hash, mut version_2) = (None, false);
-    // The hash is set once it is found; all else is collected meanwhile.
+    // The real info hash replaces the zeros below.
     let mut magnet = Magnet::from(InfoHash([0; 20]));
     let (mut name, mut too_often) = (None, 0);
     for (key, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
-        // Some links number what they have several of: `tr.1`, `tr.2`.
+        // Some links number the keys that they repeat: `tr.1`, `tr.2`.
         let key = match key.rsplit_once('.') {
             Some((key, number)) if number.bytes().all(|b| b.is_ascii_digit()) => key,
             _ => key,
@@ -120,7 +119,7 @@ fn read(link: &str) -> Result<Magnet, MagnetError> {
                     None => version_2 |= after_prefix(&topic, "urn:btmh:").is_some(),
                 }
             }
-            // Only the name has its spaces written as `+`, as forms on the web do.
+            // Only in the name are spaces written as `+`, as in web forms.
             "dn" => name = text(&value.replace('+', " ")),
             "xl" => magnet.length = value.parse().ok(),
             "tr" => too_often = too_often.max(add(&mut magnet.trackers, value)),
@@ -133,7 +132,8 @@ fn read(link: &str) -> Result<Magnet, MagnetError> {
             _ => {}
         }
     }
-    // One can't see of a name whether it was escaped too often; of an address one can.
+    // A name does not show whether it was escaped too often, but an address does. So the name
+    // is unescaped as many times as the addresses needed.
     magnet.name = (0..too_often).fold(name, |name: Option<String>, _| {
         text(&name?.replace('+', " "))
     });
@@ -145,7 +145,7 @@ fn read(link: &str) -> Result<Magnet, MagnetError> {
 }
 
 impl From<InfoHash> for Magnet {
-    /// The link that says nothing more.
+    /// Returns a link that has only the info hash.
     fn from(info_hash: InfoHash) -> Self {
         Self {
             info_hash,
@@ -189,14 +189,14 @@ impl fmt::Display for Magnet {
 }
 
 impl Magnet {
-    /// The link that a bare info hash stands for: 40 hex digits, or 32 letters and digits of
-    /// base 32. `None`: it is none.
+    /// Returns the link for a bare info hash, written as 40 hex digits or 32 characters of base
+    /// 32. `None` if `text` is not an info hash.
     pub fn bare(text: &str) -> Option<Self> {
         read_hash(text).ok().map(Self::from)
     }
 
-    /// The files that `so=` asks for, as indices into the files of the torrent;
-    /// `None` if it is not there. Padding and numbers past the end are left out.
+    /// Returns the files that `so=` asks for, as indices into the torrent's files; `None` if
+    /// the link has no `so=`. Padding and numbers past the end are left out.
     pub fn wanted(&self, metainfo: &Metainfo) -> Option<Vec<usize>> {
         if self.only.is_empty() {
             return None;
@@ -211,7 +211,7 @@ impl Magnet {
     }
 }
 
-/// The link to a torrent that is known in full: hash, name, size, trackers, web seeds.
+/// Returns the link to a known torrent, with its name, size, trackers and web seeds.
 pub fn link(metainfo: &Metainfo) -> String {
     Magnet {
         name: Some(metainfo.name.clone()),
@@ -223,10 +223,10 @@ pub fn link(metainfo: &Metainfo) -> String {
     .to_string()
 }
 
-/// The most ranges of `so=` that are taken.
+/// The most ranges of `so=` that are used.
 const MAX_RANGES: usize = 1_000;
 
-/// What follows `prefix`, whose letters may be of either case.
+/// Returns the text after `prefix`, whose letters may be of either case.
 fn after_prefix<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
     let (start, rest) = text.split_at_checked(prefix.len())?;
     start.eq_ignore_ascii_case(prefix).then_some(rest)
@@ -239,13 +239,13 @@ fn read_hash(hash: &str) -> Result<InfoHash, MagnetError> {
         .ok_or_else(|| MagnetError::BadInfoHash(hash.chars().take(80).collect()))
 }
 
-/// Base 32: five bits a character, `A` to `Z` for 0 to 25, `2` to `7` for the rest.
+/// Reads base 32: five bits per character, `A` to `Z` for 0 to 25, `2` to `7` for the rest.
 fn base32(text: &str) -> Option<[u8; 20]> {
     let mut bytes = [0; 20];
     if text.len() != 32 {
         return None;
     }
-    // Eight characters are exactly five bytes.
+    // Eight characters make exactly five bytes.
     for (eight, five) in text.as_bytes().chunks(8).zip(bytes.chunks_mut(5)) {
         let bits = eight.iter().try_fold(0u64, |bits, c| {
             let value = match c.to_ascii_uppercase() {
@@ -260,15 +260,15 @@ fn base32(text: &str) -> Option<[u8; 20]> {
     Some(bytes)
 }
 
-/// `4` or `4-6`.
+/// Reads `4` or `4-6`.
 fn range(text: &str) -> Option<(usize, usize)> {
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     let (first, last) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
     (first <= last).then_some((first, last))
 }
 
-/// Adds the address that `value` stands for, unless it is there already or makes no sense.
-/// Returns how many times too often it was escaped: an address that is not has a `:`.
+/// Adds the unescaped address of `value`, unless the list has it already or it makes no sense.
+/// Returns how many superfluous layers of `%XX` it had: an address without any has a `:`.
 fn add(list: &mut Vec<String>, value: &str) -> usize {
     let forms = std::iter::successors(text(value), |form| text(form));
     let forms: Vec<String> = forms.take(MAX_UNPACKED + 1).collect();
@@ -283,14 +283,14 @@ fn add(list: &mut Vec<String>, value: &str) -> usize {
     times
 }
 
-/// Puts the bytes back that `%` and two hex digits stand for; `None` if they don't
-/// make UTF-8.
+/// Replaces each `%` and its two hex digits by the byte that they stand for; `None` if the
+/// result is not UTF-8.
 fn text(escaped: &str) -> Option<String> {
     String::from_utf8(url::unescaped(escaped)).ok()
 }
 
-/// The link with a plain `&` for each that a web page writes as `&amp;`, `&#38;` or
-/// `&#x26;`, also where that was done more than once.
+/// Returns the link with a plain `&` for each `&amp;`, `&#38;` or `&#x26;` of a web page, even
+/// if it was escaped more than once.
 fn without_entities(link: &str) -> String {
     let mut plain = String::with_capacity(link.len());
     let mut parts = link.split('&');
@@ -305,7 +305,7 @@ fn without_entities(link: &str) -> String {
     plain
 }
 
-/// What follows `amp;`, `#38;` or `#x26;`.
+/// Returns the text after `amp;`, `#38;` or `#x26;`.
 fn after_entity(text: &str) -> Option<&str> {
     let (name, rest) = text.split_once(';')?;
     let name = name.to_ascii_lowercase();
@@ -320,8 +320,8 @@ fn after_entity(text: &str) -> Option<&str> {
     stands_for_and.then_some(rest)
 }
 
-/// Writes as itself what never means anything in a URL, and the rest as `%` and two
-/// hex digits.
+/// Escapes a value for a link: keeps the characters that never have a meaning in a URL, and
+/// writes the others as `%` and two hex digits.
 struct Escaped<'a>(&'a str);
 
 impl fmt::Display for Escaped<'_> {
@@ -330,7 +330,7 @@ impl fmt::Display for Escaped<'_> {
             b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'-' | b'.' | b'_' | b'~' => {
                 write!(f, "{}", char::from(byte))
             }
-            // Some clients read a peer's address as it stands.
+            // Some clients do not unescape a peer's address.
             b':' | b'[' | b']' => write!(f, "{}", char::from(byte)),
             _ => write!(f, "%{byte:02X}"),
         })
@@ -456,7 +456,7 @@ mod tests {
         for link in links {
             assert_eq!(link.parse(), Ok(magnet.clone()), "{link}");
         }
-        // What only looks like it.
+        // Looks escaped too often, but is not.
         let inner = read("&tr=http://t/%3Fu%3Dhttp%253A%252F%252Fx&dn=%2520");
         assert_eq!(inner.trackers, ["http://t/?u=http%3A%2F%2Fx"]);
         assert_eq!(inner.name.as_deref(), Some("%20"));

@@ -1,6 +1,6 @@
-//! Reading a torrent: what it holds, how it is cut, and who knows where it is.
+//! Reading a torrent: its files, its pieces and its trackers.
 //!
-//! A `.torrent` file ([BEP 3], "metainfo") is a bencoded dictionary:
+//! A `.torrent` file ([BEP 3] calls it "metainfo") is a bencoded dictionary:
 //!
 //! ```text
 //! announce        the tracker's URL; announce-list: more, in tiers (BEP 12)
@@ -14,15 +14,17 @@
 //!   private       1: take peers from the torrent's trackers only (BEP 27)
 //! ```
 //!
-//! The file may come from anyone. So: what we need must be there and fit together, or
-//! the torrent is refused; everything else is used if it makes sense and otherwise
-//! ignored, because plenty of torrents carry a broken comment and are fine but for
-//! that. File names go through [`crate::names`]. Time and memory are bounded by the
-//! guard of [`crate::bencode`] and the limits below.
+//! A torrent read from a `.torrent` and one fetched for a magnet link become the same
+//! [`Metainfo`].
 //!
-//! Padding files ([BEP 47]) are known by their attribute, or by the name that BitComet
-//! gave them before there was one. Of a hybrid torrent ([BEP 52]) the part of version 1
-//! is read. What was once a `.torrent` or a magnet link is the same [`Metainfo`] after.
+//! The bytes may come from anyone. The keys that we need must be there and fit together, or the
+//! torrent is refused. The other keys are used if they make sense and ignored if not, because
+//! many good torrents carry a broken comment. File names go through [`crate::names`]. The guard
+//! of [`crate::bencode`] and the limits below bound time and memory.
+//!
+//! Padding files ([BEP 47]) are known by their attribute, or by the name that BitComet gave
+//! them before there was an attribute. Of a hybrid torrent ([BEP 52]) the version 1 part is
+//! read.
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 //! [BEP 47]: https://www.bittorrent.org/beps/bep_0047.html
@@ -40,49 +42,49 @@ use std::sync::Arc;
 /// The largest `.torrent` that is read, in bytes.
 pub const MAX_TORRENT_LEN: usize = 32 << 20;
 
-/// The most trackers, web seeds or DHT nodes that one torrent can name; more are
-/// ignored. Each tracker has a thread.
+/// The most trackers, web seeds or DHT nodes that one torrent can name; more are ignored,
+/// because each tracker has a thread.
 pub const MAX_URLS: usize = 100;
 
-/// The longest URL or comment that is taken, in bytes; longer ones are ignored.
+/// The longest URL or comment that is used, in bytes; longer ones are ignored.
 pub const MAX_TEXT_LEN: usize = 8 << 10;
 
 /// Bytes of a SHA-1.
 const HASH_LEN: usize = 20;
 
-/// What BitComet called its padding before BEP 47.
+/// How the name of BitComet's padding began before BEP 47.
 const BITCOMET_PADDING: &[u8] = b"_____padding_file_";
 
-/// One torrent, checked. Cheap to clone: what is large is shared.
+/// A checked torrent. Cheap to clone: the large parts are shared.
 #[derive(Clone, Debug)]
 pub struct Metainfo {
     /// The SHA-1 of the exact bytes of `info`.
     pub info_hash: InfoHash,
-    /// The safe name: of the file, or of the folder that holds all.
+    /// The safe name of the file, or of the folder that holds all files.
     pub name: String,
-    /// The name as the torrent has it, in the form that it takes in a URL.
+    /// The torrent's own name, escaped for a URL.
     pub url_name: String,
     /// How the torrent's bytes divide into pieces and files.
     pub layout: Arc<Layout>,
-    /// The files in the torrent's order, padding included; as many as in `layout`.
+    /// The files in the torrent's order, padding included; as many as `layout` has.
     pub files: Arc<[FileEntry]>,
-    /// Whether the files lie in a folder called `name`.
+    /// Whether the files are in a folder called `name`.
     pub multi_file: bool,
     /// Whether peers may come from the torrent's own trackers only (BEP 27).
     pub private: bool,
-    /// Trackers by tier; each URL is there once.
+    /// Trackers by tier, without doubled URLs.
     pub trackers: Vec<Vec<String>>,
     /// Web servers that have the files, too (BEP 19).
     pub webseeds: Vec<String>,
-    /// DHT nodes to begin with: host and port (BEP 5).
+    /// DHT nodes to start from: host and port (BEP 5).
     pub nodes: Vec<(String, u16)>,
-    /// What the maker wanted to say.
+    /// A remark of the torrent's maker.
     pub comment: Option<String>,
-    /// The program that made it.
+    /// The program that made the torrent.
     pub created_by: Option<String>,
-    /// When, in seconds since 1970; some makers wrote milliseconds.
+    /// When the torrent was made, in seconds since 1970; some programs write milliseconds.
     pub creation_date: Option<i64>,
-    /// What was changed or left out, one line each, for the user.
+    /// What was changed or left out, for the user, one line each.
     pub warnings: Vec<String>,
     info: Arc<[u8]>,
     hashes: Arc<[u8]>,
@@ -91,17 +93,17 @@ pub struct Metainfo {
 /// One file of a torrent. Its size is in the [`Layout`], under the same index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileEntry {
-    /// Where it is saved, below the user's folder: safe names, the torrent's own
-    /// first. Empty for padding.
+    /// Where the file is saved below the user's folder: safe names, the torrent's own first.
+    /// Empty for padding.
     pub path: Vec<String>,
-    /// Where web servers have it, below the torrent's folder, if the name had to be
-    /// changed to be safe: as the torrent has it, in the form that it takes in a URL.
+    /// Where web servers have the file below the torrent's folder, escaped for a URL. `None` if
+    /// this follows from `path`, because no name had to be changed.
     pub url_path: Option<String>,
-    /// Whether it is never on disk: zeros (BEP 47), or a symbolic link.
+    /// Whether it is never on disk: padding, which is zeros (BEP 47), or a symbolic link.
     pub pad: bool,
-    /// Whether it is a program.
+    /// Whether the file is a program.
     pub executable: bool,
-    /// Its number for the user, from 1; padding has none.
+    /// The file's number for the user, from 1; padding has none.
     pub number: Option<usize>,
 }
 
@@ -121,7 +123,7 @@ pub enum MetainfoError {
          what it holds; get the torrent from elsewhere"
     )]
     DoubledKey(usize),
-    /// Something that must be there is not, or is of the wrong kind.
+    /// A key that is needed is missing, or its value is of the wrong kind.
     #[error("it is not a usable torrent: `{key}` is missing or not {needed}")]
     Needs {
         /// The key in the metainfo.
@@ -129,7 +131,7 @@ pub enum MetainfoError {
         /// What its value should be.
         needed: &'static str,
     },
-    /// The same, for one of many files.
+    /// The same, in the entry of one of many files.
     #[error("it is not a usable torrent: `{key}` of file {file} is missing or not {needed}")]
     FileNeeds {
         /// The file's place in the list, from 1.
@@ -142,21 +144,21 @@ pub enum MetainfoError {
     /// An empty list of files.
     #[error("it holds no files")]
     NoFiles,
-    /// Only readable for clients of BEP 52.
+    /// Only clients of BEP 52 can read it.
     #[error(
         "it is of BitTorrent version 2 only, which is not supported; \
          look for a version 1 or hybrid torrent of the same files"
     )]
     OnlyVersion2,
-    /// The sizes are beyond what is sensible.
+    /// The sizes make no sensible layout.
     #[error(transparent)]
     Layout(#[from] LayoutError),
-    /// The sizes and the number of hashes don't fit together.
+    /// The sizes and the number of piece hashes do not fit together.
     #[error("it has {len} bytes of piece hashes, but {pieces} pieces, of 20 bytes each")]
     Hashes {
         /// Bytes of the string `pieces`.
         len: usize,
-        /// How many pieces the sizes make.
+        /// How many pieces follow from the sizes.
         pieces: u32,
     },
     /// The file names would fill the memory.
@@ -176,13 +178,12 @@ impl From<BencodeError> for MetainfoError {
     }
 }
 
-/// What a size must be.
 const SIZE: &str = "a number from 0 to 2^63-1";
 
 /// Reads the bytes of a `.torrent` file.
 ///
 /// # Errors
-/// [`MetainfoError`], if something that is needed is missing, wrong, or too large.
+/// [`MetainfoError`], if something that we need is missing, wrong, or too large.
 pub fn parse(bytes: &[u8]) -> Result<Metainfo, MetainfoError> {
     if bytes.len() > MAX_TORRENT_LEN {
         return Err(MetainfoError::TooLarge(bytes.len()));
@@ -203,8 +204,8 @@ pub fn parse(bytes: &[u8]) -> Result<Metainfo, MetainfoError> {
     })
 }
 
-/// Reads the bare `info` dictionary, as peers send it to those who have a magnet link
-/// only. The result knows no trackers; the caller has checked the info hash.
+/// Reads the bare `info` dictionary, which a client that began with a magnet link gets from
+/// peers. The result has no trackers. The caller has checked the info hash.
 ///
 /// # Errors
 /// [`MetainfoError`], as for [`parse`].
@@ -213,26 +214,26 @@ pub fn from_info(info: &[u8]) -> Result<Metainfo, MetainfoError> {
 }
 
 impl Metainfo {
-    /// The exact bytes of `info`, to be given to peers who have a magnet link only.
+    /// The exact bytes of `info`, for peers that began with a magnet link.
     pub fn info(&self) -> &Arc<[u8]> {
         &self.info
     }
 
-    /// The SHA-1 that `piece`, which must be one of this torrent's, should have.
+    /// Returns the SHA-1 that `piece`, which must be one of this torrent's, should have.
     pub fn hash(&self, piece: PieceIndex) -> PieceHash {
         let mut hash = PieceHash::default();
         hash.copy_from_slice(&self.hashes[piece.index() * HASH_LEN..][..HASH_LEN]);
         hash
     }
 
-    /// Bytes of all files, padding left out.
+    /// Returns the size of all files in bytes, without padding.
     pub fn total_bytes(&self) -> u64 {
         let files = (0..self.layout.files()).filter(|file| !self.layout.is_pad(*file));
         files.map(|file| self.layout.file_len(file)).sum()
     }
 }
 
-/// The keys of a torrent, of its `info`, or of one file in that, that we know.
+/// The known keys of a torrent, of its `info`, or of one entry in its `files`.
 #[derive(Default)]
 struct Keys<'a> {
     announce: Option<Raw<'a>>,
@@ -258,7 +259,7 @@ struct Keys<'a> {
 }
 
 impl<'a> Keys<'a> {
-    /// Goes through the dictionary once, whatever else is in it.
+    /// Reads the dictionary once, and skips unknown keys.
     fn of(dict: Raw<'a>) -> Option<Self> {
         let mut keys = Self::default();
         for (key, value) in dict.dict()? {
@@ -289,15 +290,15 @@ impl<'a> Keys<'a> {
         Some(keys)
     }
 
-    /// Whether BEP 47 gives the file this attribute: a letter in a string of letters.
+    /// Whether the file has this attribute of BEP 47: a letter in a string of letters.
     fn has_attr(&self, letter: u8) -> bool {
         self.attr
             .and_then(Raw::string)
             .is_some_and(|attr| attr.contains(&letter))
     }
 
-    /// The names from the torrent's folder to the file; of the two spellings the one
-    /// that is UTF-8 for certain, if it is.
+    /// Returns the names from the torrent's folder to the file. Prefers `path.utf-8`, if it is
+    /// UTF-8 indeed.
     fn path(&self) -> Option<Vec<&'a [u8]>> {
         let names = |path: Raw<'a>| path.list()?.map(Raw::string).collect::<Option<Vec<_>>>();
         let utf8 = self.path_utf8.and_then(names);
@@ -315,24 +316,25 @@ fn size(value: Option<Raw>) -> Option<u64> {
     value?.number().and_then(|size| size.try_into().ok())
 }
 
-/// The files of a torrent while they are read.
+/// The files that have been read so far.
 struct Files {
     names: Names,
-    /// Length, and whether it is padding.
+    /// The length of each file, and whether it is never on disk.
     sizes: Vec<(u64, bool)>,
     executable: Vec<bool>,
     links: usize,
 }
 
 impl Files {
-    /// Takes the next file. `below`: in a torrent of many files, its number from 1.
+    /// Adds the next file. `below` is its number from 1 in a torrent of many files, and `None`
+    /// in a torrent of one.
     fn add(&mut self, keys: &Keys, below: Option<usize>) -> Result<(), MetainfoError> {
         let needs = |key, needed| match below {
             Some(file) => MetainfoError::FileNeeds { file, key, needed },
             None => MetainfoError::Needs { key, needed },
         };
-        // A link could lead out of the user's folder, so none is made. It has no bytes
-        // of its own (BEP 47), so leaving it out moves nothing.
+        // A link could lead out of the user's folder, so none is made. A link has no bytes of
+        // its own (BEP 47), so no other file moves when it is left out.
         let is_link = below.is_some() && keys.has_attr(b'l');
         let length = match is_link {
             true => 0,
@@ -395,7 +397,7 @@ fn read_info(raw: Raw) -> Result<Metainfo, MetainfoError> {
     }
 
     let layout = Layout::new(piece_length, &files.sizes)?;
-    // A torrent of empty files needs no hash, but some makers hash nothing once.
+    // A torrent of empty files needs no hash, but some programs write one all the same.
     if hashes.len() != layout.pieces() as usize * HASH_LEN && layout.total() > 0 {
         return Err(MetainfoError::Hashes {
             len: hashes.len(),
@@ -429,7 +431,7 @@ fn read_info(raw: Raw) -> Result<Metainfo, MetainfoError> {
         layout: Arc::new(layout),
         files: files.collect(),
         multi_file,
-        // BEP 27 knows 1 only; who wrote another number did not mean "public".
+        // BEP 27 defines 1 only, but nobody writes 2 and means "public".
         private: keys
             .private
             .and_then(Raw::number)
@@ -446,7 +448,7 @@ fn read_info(raw: Raw) -> Result<Metainfo, MetainfoError> {
     })
 }
 
-/// Trackers by tier (BEP 12): `announce` counts only if there is no list of them.
+/// Returns the trackers by tier (BEP 12). `announce` counts only without a usable list.
 fn tiers(list: Option<Raw>, announce: Option<Raw>) -> Vec<Vec<String>> {
     let mut seen = HashSet::new();
     let list = list.and_then(Raw::list).into_iter().flatten();
@@ -461,7 +463,7 @@ fn tiers(list: Option<Raw>, announce: Option<Raw>) -> Vec<Vec<String>> {
     tiers
 }
 
-/// The URLs of a list, or of a string that is one, without those `seen` before.
+/// Returns the URLs of a list, or of a string that is one URL, without those in `seen`.
 fn urls<'a>(value: Option<Raw<'a>>, seen: &mut HashSet<&'a str>) -> Vec<String> {
     let one = value.and_then(Raw::text);
     let many = value
@@ -479,7 +481,7 @@ fn urls<'a>(value: Option<Raw<'a>>, seen: &mut HashSet<&'a str>) -> Vec<String> 
         .collect()
 }
 
-/// DHT nodes: a list of lists of host and port.
+/// Returns the DHT nodes, which are a list of pairs of host and port.
 fn nodes(value: Option<Raw>) -> Vec<(String, u16)> {
     let node = |pair: Raw| {
         let mut pair = pair.list()?;

@@ -1,9 +1,9 @@
-//! Obfuscated connections, "message stream encryption" (MSE): some networks slow down what
-//! looks like BitTorrent, and some peers therefore take nothing else.
+//! Obfuscated connections, "message stream encryption" (MSE). Some networks slow down
+//! everything that looks like BitTorrent, so some peers accept only such connections.
 //!
-//! Both sides agree on a secret in public (Diffie and Hellman's way), mix it with the info
-//! hash, which an onlooker does not know, and from then on send everything through RC4.
-//! There is no BEP; what clients do is:
+//! Both sides agree on a secret over the open connection (a Diffie-Hellman exchange) and mix it
+//! with the info hash, which an onlooker does not know. From then on they send everything
+//! through the cipher RC4. There is no BEP. This is what clients do; A has dialled B:
 //!
 //! ```text
 //! A -> B   Ya (96 bytes), 0 to 512 bytes of noise
@@ -14,31 +14,32 @@
 //! after that the stream: sealed if RC4 (2) was chosen, as it is if not (1)
 //! ```
 //!
-//! `Ya = 2^a mod P` and `Yb = 2^b mod P`, with secret `a` and `b`; so both can compute
-//! `S = 2^(ab) mod P`. RC4's keys are the SHA-1s of `"keyA" S torrent` for what A sends and
-//! of `"keyB" S torrent` for B. The noise has no length of its own: who waits for the next
-//! part looks for its first bytes, which nobody else could make.
+//! `Ya = 2^a mod P` and `Yb = 2^b mod P`, with the secret numbers `a` and `b`. So both sides
+//! can compute `S = 2^(ab) mod P`. The RC4 key is the SHA-1 of `"keyA" S torrent` for what A
+//! sends, and of `"keyB" S torrent` for what B sends. The noise has no length field: the
+//! receiver looks for the first bytes of the next part, which nobody else can make.
 //!
-//! RC4 and SHA-1 are broken as ciphers. This hides from a look, not from an attack, and
-//! promises no more. The peer threads use it, and hand it their socket as a [`Line`].
+//! RC4 and SHA-1 are broken. MSE protects against a glance, not against an attack.
+//!
+//! The peer threads use this module and pass their socket as a [`Line`].
 
 use crate::types::InfoHash;
 use num_bigint::BigUint;
 use sha1::{Digest, Sha1};
 
-/// Bytes of a public key.
+/// Size of a public key, in bytes.
 const KEY_LEN: usize = 96;
 
 /// The most noise between two parts, in bytes.
 const MAX_NOISE: usize = 512;
 
-/// The stream goes on as it is.
+/// The flag for a stream that goes on in plain.
 const PLAIN: u32 = 1;
 
-/// The stream goes on through RC4.
+/// The flag for a stream that goes on through RC4.
 const RC4: u32 = 2;
 
-/// The prime that all clients use: 768 bits.
+/// The prime `P` of 768 bits that all clients use.
 const PRIME: &[u8] = b"FFFFFFFFFFFFFFFFC90FDAA22168C234C4C6628B80DC1CD129024E088A67CC74020BBEA63B139B22\
 514A08798E3404DDEF9519B3CD3A431B302B0A6DF25F14374FE1356D6D51C245E485B576625E7EC6F44C42E9A63A36210000000000090563";
 
@@ -46,19 +47,19 @@ const PRIME: &[u8] = b"FFFFFFFFFFFFFFFFC90FDAA22168C234C4C6628B80DC1CD129024E088
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum MseError {
-    /// What had to come did not, within the noise that is allowed.
+    /// The expected bytes did not come within the allowed noise.
     #[error("what answers there is no BitTorrent peer")]
     NoMse,
-    /// It names no torrent of ours.
+    /// The peer wants a torrent that we do not have.
     #[error("the peer wants a torrent that we do not have")]
     UnknownTorrent,
-    /// It offers, or chose, nothing that we allow.
+    /// The peer offers or chose nothing that we allow.
     #[error("the peer wants a connection that is not encrypted")]
     NothingInCommon,
 }
 
-/// The RC4 cipher: makes a stream of bytes from a key; seals by adding it (xor), and so
-/// opens in the same way.
+/// The RC4 cipher makes a stream of bytes from a key. Sealing adds this stream to the data by
+/// xor; adding it again opens the data.
 #[derive(Clone)]
 pub struct Rc4 {
     state: [u8; 256],
@@ -83,15 +84,15 @@ impl Rc4 {
         Self { state, i: 0, j: 0 }
     }
 
-    /// For one direction of a connection. The first 1,024 bytes of RC4 tell about the key,
-    /// so nobody uses them.
+    /// Makes the cipher for one direction of a connection. The first 1,024 bytes of RC4 reveal
+    /// parts of the key, so all clients skip them.
     fn of(name: &[u8], secret: &[u8], torrent: InfoHash) -> Self {
         let mut cipher = Self::new(&sha1(&[name, secret, &torrent.0]));
         cipher.apply(&mut [0; 1024]);
         cipher
     }
 
-    /// Seals, or opens, the next bytes of the stream.
+    /// Seals or opens the next bytes of the stream.
     pub fn apply(&mut self, bytes: &mut [u8]) {
         for byte in bytes {
             self.i = self.i.wrapping_add(1);
@@ -108,41 +109,41 @@ impl Rc4 {
 /// The two ciphers of a connection whose stream is sealed.
 #[derive(Clone, Debug)]
 pub struct Ciphers {
-    /// For what we send.
+    /// The cipher for the bytes that we send.
     pub ours: Rc4,
-    /// For what the peer sends.
+    /// The cipher for the bytes that the peer sends.
     pub theirs: Rc4,
 }
 
-/// A connection on which both sides have agreed.
+/// The result of a successful handshake.
 #[derive(Debug)]
 pub struct Agreed {
-    /// For the rest of the stream; `None`: it goes on as it is.
+    /// The ciphers for the rest of the stream; `None` if it goes on in plain.
     pub ciphers: Option<Ciphers>,
-    /// What of the stream came already, opened.
+    /// Bytes of the stream that have come already, opened.
     pub received: Vec<u8>,
 }
 
-/// What the handshake needs of a connection.
+/// The connection that the handshake runs over.
 pub trait Line {
-    /// Why it can fail.
+    /// Why sending or receiving fails.
     type Error: From<MseError>;
     /// Sends all of `bytes`.
     ///
     /// # Errors
     /// If the connection is lost, or the other side takes too long.
     fn send(&mut self, bytes: &[u8]) -> Result<(), Self::Error>;
-    /// Waits for more bytes and appends them: at least one.
+    /// Waits for at least one more byte, and appends what has come.
     ///
     /// # Errors
     /// If the connection is lost, or the other side takes too long.
     fn receive(&mut self, into: &mut Vec<u8>) -> Result<(), Self::Error>;
 }
 
-/// What we are to do about a connection.
+/// What we allow on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Terms {
-    /// Whether the stream may go on as it is after the handshake.
+    /// Whether the stream may go on in plain after the handshake.
     pub plain_too: bool,
 }
 
@@ -152,8 +153,8 @@ impl Terms {
     }
 }
 
-/// Begins: we dialled, about `torrent`. `first`: how the stream begins, our BitTorrent
-/// handshake.
+/// Runs the handshake as A: we have dialled a peer for `torrent`. `first` is the beginning of
+/// the stream, our BitTorrent handshake.
 ///
 /// # Errors
 /// The line's own, or [`MseError`].
@@ -183,7 +184,7 @@ pub fn begin<L: Line>(
     let name: Vec<u8> = named.iter().zip(mask).map(|(a, b)| a ^ b).collect();
     line.send(&[&sha1(&[b"req1", &secret])[..], &name, &sealed].concat())?;
 
-    // Eight zeros, sealed, tell where the noise ends.
+    // Eight sealed zeros mark the end of the noise.
     let mut sign = [0; 8];
     theirs.clone().apply(&mut sign);
     let mut came = find(line, rest, &sign)?;
@@ -201,8 +202,8 @@ pub fn begin<L: Line>(
     }
 }
 
-/// Answers: a peer dialled us and has sent `came` so far. `torrents`: those that it may
-/// be about.
+/// Runs the handshake as B: a peer has dialled us and sent `came` so far. `torrents` are those
+/// that the peer may ask for.
 ///
 /// # Errors
 /// The line's own, or [`MseError`].
@@ -240,7 +241,8 @@ pub fn answer<L: Line>(
     open(line, &mut came, &mut at, &mut theirs, padding)?;
     let length = open(line, &mut came, &mut at, &mut theirs, 2)?;
     let mut received = open(line, &mut came, &mut at, &mut theirs, be16(&length))?;
-    // Without RC4 blocks go from the file to the network with no copy: better, if it will do.
+    // Without RC4, blocks go from the file to the network without a copy. So plain is better,
+    // where both sides allow it.
     let chosen = match offered & terms.offer() {
         0 => return Err(MseError::NothingInCommon.into()),
         common if common & PLAIN != 0 => PLAIN,
@@ -257,7 +259,7 @@ pub fn answer<L: Line>(
     Ok(Agreed { received, ..rest })
 }
 
-/// What came after the handshake is the stream's.
+/// Makes the result; `received` are the bytes that came after the handshake.
 fn agreed(mut received: Vec<u8>, mut ciphers: Option<Ciphers>) -> Agreed {
     if let Some(ciphers) = &mut ciphers {
         ciphers.theirs.apply(&mut received);
@@ -273,8 +275,8 @@ fn receive<L: Line>(line: &mut L, came: &mut Vec<u8>, len: usize) -> Result<(), 
     Ok(())
 }
 
-/// Waits until `sign` comes after no more than the noise that is allowed; what comes from
-/// there on.
+/// Waits until `sign` comes after at most [`MAX_NOISE`] bytes. Returns the bytes from `sign`
+/// on.
 fn find<L: Line>(line: &mut L, mut came: Vec<u8>, sign: &[u8]) -> Result<Vec<u8>, L::Error> {
     loop {
         let within = &came[..came.len().min(MAX_NOISE + sign.len())];
@@ -303,7 +305,7 @@ fn open<L: Line>(
     Ok(part)
 }
 
-/// Our part of the secret.
+/// Our half of the key exchange.
 struct Keys {
     private: BigUint,
     public: Vec<u8>,
@@ -311,13 +313,13 @@ struct Keys {
 
 impl Keys {
     fn new(rng: &mut fastrand::Rng) -> Self {
-        // 160 bits, as all use: more would not be more secret with this prime.
+        // 160 bits, as in all clients. With this prime, more bits would not make it safer.
         let private = BigUint::from_bytes_be(&std::array::from_fn::<u8, 20, _>(|_| rng.u8(..)));
         let public = padded(&BigUint::from(2u8).modpow(&private, &prime()));
         Self { private, public }
     }
 
-    /// What both sides know, and nobody else.
+    /// Returns the secret `S`, which only the two sides can compute.
     fn secret(&self, theirs: &[u8]) -> Vec<u8> {
         padded(&BigUint::from_bytes_be(theirs).modpow(&self.private, &prime()))
     }
@@ -327,7 +329,7 @@ fn prime() -> BigUint {
     BigUint::parse_bytes(PRIME, 16).unwrap_or_default()
 }
 
-/// As 96 bytes, the highest first.
+/// Returns the number as 96 bytes, big-endian.
 fn padded(number: &BigUint) -> Vec<u8> {
     let bytes = number.to_bytes_be();
     [vec![0; KEY_LEN.saturating_sub(bytes.len())], bytes].concat()
@@ -338,7 +340,7 @@ fn noise(rng: &mut fastrand::Rng) -> Vec<u8> {
     std::iter::repeat_with(|| rng.u8(..)).take(len).collect()
 }
 
-/// Appends two bytes of length, and the bytes.
+/// Appends the length of `bytes` in two bytes, and then `bytes`.
 fn put(to: &mut Vec<u8>, bytes: &[u8]) {
     to.extend((bytes.len() as u16).to_be_bytes());
     to.extend(bytes);
@@ -365,7 +367,7 @@ mod tests {
     use super::*;
     use crossbeam_channel::{Receiver, Sender, unbounded};
 
-    /// One end of a pair; it gives what was sent in pieces of `cut` bytes.
+    /// One end of a connection. It receives at most `cut` bytes at a time.
     struct End {
         to: Sender<u8>,
         from: Receiver<u8>,
@@ -422,7 +424,8 @@ mod tests {
     const ANY: Terms = Terms { plain_too: true };
     const SEALED: Terms = Terms { plain_too: false };
 
-    /// Both ends, each on a thread of its own; `first` is how A's stream begins.
+    /// Runs both ends of the handshake, one of them on a thread. `first` is the beginning of
+    /// A's stream.
     fn meet(
         a: Terms,
         b: Terms,
@@ -471,7 +474,7 @@ mod tests {
     fn who_can_not_agree() {
         let (mut a, mut b) = pair(100);
         let mut rng = fastrand::Rng::with_seed(1);
-        // No torrent of ours: it hangs up, and so does the other.
+        // The peer asks for another torrent: we hang up, and so does the other end.
         let answering = std::thread::spawn(move || {
             let mut rng = fastrand::Rng::with_seed(2);
             answer(&mut b, Vec::new(), &[InfoHash([9; 20])], ANY, &mut rng).map(|_| ())
@@ -480,7 +483,7 @@ mod tests {
         assert_eq!(begun, Err(Lost::HungUp));
         let answered = answering.join().unwrap();
         assert_eq!(answered, Err(Lost::Mse(MseError::UnknownTorrent)));
-        // Noise without end.
+        // Noise that never ends.
         let (mut a, mut b) = pair(100);
         b.send(&[3; 2000]).unwrap();
         let begun = begin(&mut a, OURS, b"hello", ANY, &mut rng).map(|_| ());
@@ -491,7 +494,7 @@ mod tests {
         assert_eq!(answered, Err(Lost::Mse(MseError::NoMse)));
     }
 
-    /// From RFC 6229: the key 01 02 03 04 05.
+    /// The key 01 02 03 04 05 of RFC 6229.
     #[test]
     fn rc4_as_published() {
         let mut stream = [0; 16];

@@ -1,22 +1,22 @@
-//! Safe file names: what a torrent calls its files, made fit for a disk.
+//! Makes the file names of a torrent safe to use on disk.
 //!
-//! The names in a torrent were written by a stranger. `../../.bashrc` would leave the
-//! folder that the user chose, an empty name is no file, and two files of one name
-//! would overwrite each other. So each name goes through here once, when the torrent
-//! is read, and everything after may take it as it is:
+//! A stranger wrote the names in a torrent. `../../.bashrc` would leave the folder that the
+//! user chose, an empty name is no file, and two files of one name would overwrite each other.
+//! So each name goes through this module once, when the torrent is read, and all other code may
+//! use it as it is:
 //!
-//! - a name is 1 to 255 bytes of UTF-8, is not `.` or `..`, and holds no `/`, no NUL
-//!   and no other control character (and nothing that Windows refuses, on Windows);
-//! - a path has at most [`MAX_COMPONENTS`] of them and [`MAX_PATH_LEN`] bytes;
+//! - a name is 1 to 255 bytes of UTF-8, is not `.` or `..`, and has no `/`, no NUL and no
+//!   other control character (and nothing that Windows refuses, on Windows);
+//! - a path has at most [`MAX_COMPONENTS`] names and [`MAX_PATH_LEN`] bytes;
 //! - no two files have the same path, and no file has the path of a folder.
 //!
-//! The same torrent always gives the same names, or a download could not be resumed:
-//! they follow from the torrent's bytes alone, never from what is on disk. Each change
-//! gives a line for the user. [`crate::metainfo`] is the only caller.
+//! The same torrent always gets the same names, or a download could not be resumed: the names
+//! follow from the torrent's bytes alone, never from what is on disk. Each change adds a
+//! warning for the user. Only [`crate::metainfo`] calls this.
 //!
-//! Some disks take less than that: no `:` on NTFS, no name longer than 143 bytes on
-//! eCryptfs. [`plain`] makes of a safe name one that every disk takes; whether it is
-//! needed, [`crate::storage`] finds out when it meets the disk.
+//! Some disks accept less: no `:` on NTFS, no name longer than 143 bytes on eCryptfs. [`plain`]
+//! turns a safe name into one that every disk accepts. [`crate::storage`] finds out whether
+//! this is needed when it creates the file.
 
 use crate::url;
 use std::borrow::Cow;
@@ -24,27 +24,27 @@ use std::collections::hash_map::DefaultHasher;
 use std::collections::{HashMap, HashSet};
 use std::hash::Hasher;
 
-/// The longest name of a file or folder, in bytes: what Linux file systems take.
+/// The longest name of a file or folder, in bytes: the limit of Linux file systems.
 pub(crate) const MAX_NAME_LEN: usize = 255;
 
-/// The most names in a path, the torrent's own included; as many as libtorrent takes.
+/// The most names in a path, the torrent's own included. This is libtorrent's limit.
 pub(crate) const MAX_COMPONENTS: usize = 100;
 
-/// The longest path below the user's folder, in bytes. Linux takes 4,095 in all, so
+/// The longest path below the user's folder, in bytes. Linux allows 4,095 in all, so about
 /// 1,000 are left for the folder itself.
 pub(crate) const MAX_PATH_LEN: usize = 3_000;
 
-/// What all the paths of a torrent may cost in memory, in bytes. A path of three
-/// names costs about 200, so it is enough for 400,000 files.
+/// The most memory, in bytes, that all paths of a torrent may take. A path of three names takes
+/// about 200 bytes, so 400,000 files fit.
 const MAX_COST: usize = 80 << 20;
 
-/// How many changes are told one by one.
+/// How many changed names are listed one by one in the warnings.
 const MAX_TOLD: usize = 10;
 
-/// Whether the disk takes `A` and `a` for the same name, as it does by default there.
+/// Whether `A` and `a` are the same name on disk, which is the default on these systems.
 const FOLDS_CASE: bool = cfg!(any(windows, target_os = "macos"));
 
-/// Paths whose names fill [`MAX_COST`]: no torrent is like that but to do harm.
+/// The paths would take more than [`MAX_COST`]. Only a hostile torrent has such names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("its file names would take more than {} MiB of memory", MAX_COST >> 20)]
 pub struct TooManyNames;
@@ -52,7 +52,7 @@ pub struct TooManyNames;
 /// Collects the paths of a torrent's files, in the torrent's order.
 pub(crate) struct Names {
     root: String,
-    /// One for each file; empty for padding.
+    /// One path for each file; empty for a file that is never on disk.
     paths: Vec<Vec<String>>,
     originals: HashMap<usize, String>,
     cost: usize,
@@ -60,8 +60,8 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    /// For a torrent called `name`: the name of its one file, or of the folder that
-    /// holds all.
+    /// Starts with the torrent's `name`: the name of its one file, or of the folder that holds
+    /// all files.
     pub(crate) fn new(name: &[u8]) -> Self {
         let mut changes = Changes::default();
         let root = safe_name(name);
@@ -77,13 +77,12 @@ impl Names {
         }
     }
 
-    /// The torrent's own name, safe.
     pub(crate) fn root(&self) -> &str {
         &self.root
     }
 
-    /// The next file has this path below the torrent's folder. In a torrent of one
-    /// file, which has no folder, it is `None`: the file has the torrent's name.
+    /// Adds the next file, by its path below the torrent's folder. `None` in a torrent of one
+    /// file, which has no folder: the file has the torrent's name.
     ///
     /// # Errors
     /// [`TooManyNames`], if the names would take too much memory.
@@ -95,7 +94,7 @@ impl Names {
                 [folders @ .., file] => (folders, *file),
                 [] => (below, &b""[..]),
             };
-            // Of a path too long the outer folders and the file's name are kept.
+            // If the path is too long, its outer folders and the file's name are kept.
             let mut room = MAX_PATH_LEN - MAX_NAME_LEN - self.root.len() - 1;
             for folder in folders.iter().take(MAX_COMPONENTS - 2) {
                 let folder = safe_name(folder);
@@ -115,7 +114,7 @@ impl Names {
                 self.originals.insert(self.paths.len(), original);
             }
         }
-        // A `String` is three words, and the allocator adds two or three.
+        // A `String` takes three words, and the allocator adds two or three.
         self.cost += path.iter().map(|name| name.len() + 48).sum::<usize>();
         self.paths.push(path);
         if self.cost > MAX_COST {
@@ -124,16 +123,15 @@ impl Names {
         Ok(())
     }
 
-    /// The next file is padding or otherwise never on disk: it needs no path.
+    /// Adds the next file, which is never on disk and needs no path.
     pub(crate) fn no_file(&mut self) {
         self.paths.push(Vec::new());
     }
 
-    /// Gives files that share a path others, and returns what it came to.
+    /// Renames files that share a path, and returns the result.
     ///
-    /// Folders keep their names, so that a folder stays one folder; a file whose path
-    /// is taken, by a folder or by an earlier file, becomes `name (2).txt`, or the
-    /// next number that is free.
+    /// Folders keep their names, so that a folder stays one folder. A file whose path belongs
+    /// to a folder or to an earlier file becomes `name (2).txt`, or the next free number.
     pub(crate) fn finish(mut self) -> SafeNames {
         let mut taken = Taken::default();
         for path in &self.paths {
@@ -157,25 +155,24 @@ impl Names {
     }
 }
 
-/// What the names of a torrent came to.
 pub(crate) struct SafeNames {
-    /// One path for each file in order, each starting with the torrent's name.
+    /// One path for each file in order, each beginning with the torrent's name.
     pub paths: Vec<Vec<String>>,
-    /// For each file whose path had to be changed, by its index: what it was, below the
-    /// torrent's folder and as it stands in a URL. Web servers know it by that.
+    /// The original path of each file that was renamed, by the file's index: below the
+    /// torrent's folder, escaped for a URL. Web servers have the file under this path.
     pub originals: HashMap<usize, String>,
-    /// What was changed, a line each.
+    /// The changes, one line each.
     pub warnings: Vec<String>,
 }
 
-/// The paths in use. Each stands there as a hash of 64 bits: a few bytes a file
-/// instead of a copy of its path. Should two paths ever have the same hash, a file
-/// gets a number that it did not need; never do two files share a path.
+/// The paths in use, each as a 64-bit hash: a few bytes per file instead of a copy of its path.
+/// If two paths ever have the same hash, a file gets a number that it did not need. Two files
+/// never share a path.
 #[derive(Default)]
 struct Taken {
     paths: HashSet<u64>,
-    /// The number to try next for a name that was found taken, so that of 100,000
-    /// files of one name the last does not try 100,000 numbers.
+    /// The next number to try for a name that is taken. Without it, the last of 100,000 files
+    /// of one name would try 100,000 numbers.
     numbers: HashMap<u64, u32>,
 }
 
@@ -188,8 +185,8 @@ impl Taken {
         }
     }
 
-    /// Takes the path for a file; if it is taken, takes one like it instead and
-    /// returns the last name of that.
+    /// Takes the path for a file. If the path is taken, takes a similar one and returns the
+    /// last name of it.
     fn take_file(&mut self, path: &[String]) -> Option<String> {
         let (name, folders) = path.split_last()?;
         let mut above = DefaultHasher::new();
@@ -197,9 +194,9 @@ impl Taken {
         if self.paths.insert(within(&above, name)) {
             return None;
         }
-        // Every stem is cut to leave room for any number, and has a count of its own.
-        // If only long ones were cut, once the number needs room, thousands of stems
-        // that differ at the end could be made to try the same numbers in vain.
+        // Every stem is cut to leave room for any number, and has its own count. If only long
+        // stems were cut, at the moment when their number needs room, a torrent could make
+        // thousands of stems that differ at the end all try the same numbers in vain.
         let (stem, extension) = split_extension(name);
         let stem = cut(stem, MAX_NAME_LEN - extension.len() - " (4294967295)".len());
         let count = within(&above, &format!("{stem}/{extension}"));
@@ -214,14 +211,14 @@ impl Taken {
     }
 }
 
-/// The hash of `name` in the folder whose path went into `above`.
+/// Returns the hash of `name` in the folder whose path went into `above`.
 fn within(above: &DefaultHasher, name: &str) -> u64 {
     let mut hasher = above.clone();
     hasher.write(as_the_disk_sees(name).as_bytes());
     hasher.finish()
 }
 
-/// Goes from a folder into the folder `name` in it.
+/// Moves `above` from a folder into its subfolder `name`.
 fn enter(above: &mut DefaultHasher, name: &str) {
     above.write(as_the_disk_sees(name).as_bytes());
     above.write_u8(b'/');
@@ -234,8 +231,8 @@ fn as_the_disk_sees(name: &str) -> Cow<'_, str> {
     }
 }
 
-/// The nearest safe name: what cannot stay becomes `_`, what is too long is cut
-/// before its extension.
+/// Returns the nearest safe name: bad characters become `_`, and a long name is cut before its
+/// extension.
 fn safe_name(name: &[u8]) -> String {
     let mut safe = String::with_capacity(name.len());
     for chunk in name.utf8_chunks() {
@@ -259,22 +256,22 @@ fn safe_name(name: &[u8]) -> String {
     shortened(&safe, MAX_NAME_LEN)
 }
 
-/// Windows keeps more characters and whole names for itself, and drops dots and
-/// spaces at the end. Elsewhere all of these are good names that must stay: a kernel's
-/// source has an `aux.c`, and whoever seeds it from disk has it by that name.
+/// Replaces what Windows reserves: more characters and some whole names. Windows also drops
+/// dots and spaces at the end. Elsewhere all of these are good names that must stay: the source
+/// of a Linux kernel has an `aux.c`, and a seed has the file on disk under this name.
 fn safe_on_windows(name: &str) -> String {
     let name = name.replace(ODD, "_");
     let end = if name.ends_with(['.', ' ']) { "_" } else { "" };
     format!("{}{name}{end}", if is_device(&name) { "_" } else { "" })
 }
 
-/// Characters that Windows, and with it FAT, exFAT, NTFS and SMB, takes in no name.
+/// Characters that Windows refuses in a name, and so do FAT, exFAT, NTFS and SMB.
 const ODD: [char; 8] = ['<', '>', ':', '"', '\\', '|', '?', '*'];
 
-/// The longest name, in bytes, that every disk takes: eCryptfs leaves this much of 255.
+/// The longest name that every disk accepts, in bytes: the limit of eCryptfs.
 const SHORT_NAME_LEN: usize = 143;
 
-/// Whether `name` is one of Windows' own devices, with or without an extension.
+/// Whether `name` is a device of Windows, with or without an extension.
 fn is_device(name: &str) -> bool {
     let device = name.split('.').next().unwrap_or_default().trim_end();
     let (letters, number) = device.split_at_checked(3).unwrap_or((device, ""));
@@ -285,7 +282,7 @@ fn is_device(name: &str) -> bool {
     }
 }
 
-/// Whether every disk takes the name as it is.
+/// Whether every disk accepts the name as it is.
 pub(crate) fn is_plain(name: &str) -> bool {
     name.len() <= SHORT_NAME_LEN
         && !name.bytes().any(|byte| ODD.contains(&byte.into()))
@@ -293,15 +290,15 @@ pub(crate) fn is_plain(name: &str) -> bool {
         && !is_device(name)
 }
 
-/// The nearest name that every disk takes: for one that refuses `name`.
+/// Returns the nearest name that every disk accepts.
 pub(crate) fn plain(name: &str) -> String {
     shortened(&safe_on_windows(name), SHORT_NAME_LEN)
 }
 
-/// `name` with a number before its extension, cut to fit where every disk takes it.
+/// Returns `name` with a number before its extension, cut so that every disk accepts it.
 pub(crate) fn marked(name: &str, number: u32) -> String {
     let (stem, extension) = split_extension(name);
-    // An extension has at most 17 bytes, a number 13 with its brackets.
+    // An extension has at most 17 bytes, and ` (4294967295)` has 13.
     let stem = cut(
         stem,
         SHORT_NAME_LEN - extension.len() - " (4294967295)".len(),
@@ -309,7 +306,7 @@ pub(crate) fn marked(name: &str, number: u32) -> String {
     format!("{stem} ({number}){extension}")
 }
 
-/// `name`, cut before its extension if it is longer than `max` bytes.
+/// Cuts `name` before its extension if it is longer than `max` bytes.
 fn shortened(name: &str, max: usize) -> String {
     if name.len() <= max {
         return name.to_owned();
@@ -318,8 +315,8 @@ fn shortened(name: &str, max: usize) -> String {
     format!("{}{extension}", cut(stem, max - extension.len()))
 }
 
-/// `"a.tar"` is `("a", ".tar")`; something longer than 16 letters and digits after the
-/// dot is part of a sentence, not an extension.
+/// Splits `"a.tar"` into `("a", ".tar")`. More than 16 letters and digits after the dot are not
+/// an extension but part of a sentence.
 fn split_extension(name: &str) -> (&str, &str) {
     match name.rfind('.') {
         Some(dot)
@@ -333,7 +330,7 @@ fn split_extension(name: &str) -> (&str, &str) {
     }
 }
 
-/// As much of the beginning as fits in `max` bytes.
+/// Returns the longest beginning of `text` that fits in `max` bytes.
 fn cut(text: &str, max: usize) -> &str {
     let mut end = max.min(text.len());
     while !text.is_char_boundary(end) {
@@ -342,7 +339,7 @@ fn cut(text: &str, max: usize) -> &str {
     &text[..end]
 }
 
-/// What was changed, for the user: the first [`MAX_TOLD`] in words, then their number.
+/// The changed names, for the user: the first [`MAX_TOLD`] of them, then how many more.
 #[derive(Default)]
 struct Changes {
     lines: Vec<String>,
@@ -376,7 +373,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The paths that a torrent called `t` gives to files of these paths.
+    /// The paths under which a torrent called `t` saves files of these paths.
     fn saved(files: &[&str]) -> Vec<String> {
         let mut names = Names::new(b"t");
         for file in files {

@@ -1,11 +1,11 @@
-//! The parts of the client, for who uses one of them by itself: labs, examples, benches and
+//! Parts of the client for programs that use one of them alone: labs, examples, benches and
 //! fuzz targets. A program that wants to download uses [`engine`](crate::engine).
 //!
-//! Each module here has the name of the room that its items come from; the documentation of
-//! the parts stands there. What is listed here is all that can be reached from outside, so
-//! the compiler knows of everything else whether it is used.
+//! Each module here is named after the module that its items come from, where they are
+//! documented. Everything that outside code can reach is listed here, so the compiler knows
+//! whether anything else is unused.
 
-/// What is said to a tracker, and its answer (BEP 3, 7 and 23).
+/// Requests to trackers, and their answers (BEP 3, 7 and 23).
 pub mod announce {
     pub use crate::announce::{
         AnnounceReply, LONGEST_INTERVAL, MAX_PEERS, SHORTEST_INTERVAL, usable,
@@ -17,7 +17,7 @@ pub mod bencode {
     pub use crate::bencode::{FILE_DEPTH, scan};
 }
 
-/// Which pieces somebody has (BEP 3).
+/// The set of pieces that a peer has (BEP 3).
 pub mod bitfield {
     pub use crate::bitfield::Bitfield;
 }
@@ -47,7 +47,7 @@ pub mod human {
     pub use crate::human::{escaped, shortened};
 }
 
-/// What is said to a node of the DHT, and its answer (BEP 5).
+/// Messages to and from nodes of the DHT (BEP 5).
 pub mod krpc {
     pub use crate::dht::krpc::{MAX_DATAGRAM, decode};
 }
@@ -57,12 +57,12 @@ pub mod layout {
     pub use crate::layout::{BLOCK_LEN, Layout, PieceIndex, RawBlock};
 }
 
-/// What is said to the local network (BEP 14).
+/// Messages on the local network (BEP 14).
 pub mod lsd {
     pub use crate::lsd::message::{decode, encode};
 }
 
-/// What main and a peer thread say to each other.
+/// Messages between main and a peer thread.
 pub mod messages {
     pub use crate::messages::{Command, PeerEvent, Surveyed, Verdict};
 }
@@ -77,19 +77,19 @@ pub mod node {
     pub use crate::dht::node::{Node, Output};
 }
 
-/// One conversation with a peer, without its socket (BEP 3), and one before the metadata is
-/// known (BEP 9).
+/// One connection to a peer, without its socket (BEP 3), and one before the metadata is known
+/// (BEP 9).
 pub mod peer {
     pub use crate::peer::learner::{Learner, MAX_MESSAGE};
     pub use crate::peer::session::Session;
 }
 
-/// Who fetches which block.
+/// Decides which peer fetches which block.
 pub mod picker {
     pub use crate::picker::Picker;
 }
 
-/// Shows a run.
+/// Shows the progress of a run.
 pub mod progress {
     pub use crate::progress::json::Json;
     pub use crate::progress::lines::Lines;
@@ -108,18 +108,18 @@ pub mod sha1_lanes {
     pub use crate::sha1_lanes::{Sha1Lanes, full_batch};
 }
 
-/// One torrent: all its decisions, and none of its I/O.
+/// The decisions of one torrent, without its I/O.
 pub mod torrent {
     pub use crate::torrent::rate::{Budget, Budgets};
     pub use crate::torrent::{Action, Content, Setup, Torrent};
 }
 
-/// What a UDP tracker says (BEP 15).
+/// The answers of a UDP tracker (BEP 15).
 pub mod udp_packets {
     pub use crate::tracker::udp_packets::{Answer, answer};
 }
 
-/// URLs: redirects, and what may be asked for.
+/// URLs: redirects, and which ones may be requested.
 pub mod url {
     pub use crate::url::{is_http, redirected, requestable};
 }

@@ -1,19 +1,19 @@
-//! Which files of a torrent the user wants: `--files 1,3-5`.
+//! The files of a torrent that the user wants: `--files 1,3-5`.
 //!
-//! The numbers are those that `storrent show` prints: from 1, padding left out. They can
-//! be read at once, but be held against a torrent only when its metadata is known, which
-//! for a magnet link is later.
+//! The numbers are those that `storrent show` prints: from 1, without padding. The text can be
+//! read at the start, but the numbers can be checked against the torrent only once its metadata
+//! is known. For a magnet link, this is later.
 
 use crate::human::count;
 use crate::metainfo::Metainfo;
 use std::collections::BTreeSet;
 use std::str::FromStr;
 
-/// Numbers of files: first and last of each range, from 1.
+/// Numbers of files: the first and last of each range, counted from 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileNumbers(Vec<(u32, u32)>);
 
-/// The text is no list of file numbers.
+/// The text is not a list of file numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("numbers from 1 are expected, as 1,3-5 (`storrent show` prints them)")]
 pub struct NoFileNumbers;
@@ -21,7 +21,7 @@ pub struct NoFileNumbers;
 impl FromStr for FileNumbers {
     type Err = NoFileNumbers;
 
-    /// Reads `1,3-5`.
+    /// Reads a list such as `1,3-5`.
     fn from_str(text: &str) -> Result<Self, NoFileNumbers> {
         let number = |text: &str| {
             let plain = text.bytes().all(|b| b.is_ascii_digit());
@@ -38,17 +38,17 @@ impl FromStr for FileNumbers {
 }
 
 impl FromIterator<u32> for FileNumbers {
-    /// The files of these numbers.
+    /// The files with these numbers.
     fn from_iter<I: IntoIterator<Item = u32>>(numbers: I) -> Self {
         Self(numbers.into_iter().map(|number| (number, number)).collect())
     }
 }
 
 impl FileNumbers {
-    /// The files that are meant, as indices of the metainfo, in order.
+    /// Returns the chosen files in order, as indices into the metainfo's files.
     ///
     /// # Errors
-    /// A sentence, if a number is past the end.
+    /// A sentence for the user, if a number is past the end.
     pub fn of(&self, metainfo: &Metainfo) -> Result<Vec<usize>, String> {
         let files = metainfo.files.iter().filter_map(|file| file.number).count();
         let chosen = self.resolve(u32::try_from(files).unwrap_or(u32::MAX));
@@ -63,7 +63,7 @@ impl FileNumbers {
         Ok(wanted.map(|(index, _)| index).collect())
     }
 
-    /// The numbers among 1 to `files`; as an error the first one past them.
+    /// Returns the chosen numbers from 1 to `files`, or the first one past the end.
     fn resolve(&self, files: u32) -> Result<BTreeSet<u32>, u32> {
         if let Some((first, _)) = self.0.iter().find(|(_, last)| *last > files) {
             return Err((*first).max(files.saturating_add(1)));

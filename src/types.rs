@@ -1,8 +1,9 @@
-//! The small words of the whole program: who, which torrent, which peer.
+//! The small types of the whole program: info hash, peer id, and our numbers for peers and
+//! torrents.
 //!
-//! Each is a newtype, so that a peer's number can never be passed where a
-//! torrent's is meant, and a 20-byte peer id never where a 20-byte info hash is.
-//! Everybody uses this file; it uses nobody.
+//! Each is a newtype, so the compiler refuses a peer's number in place of a torrent's, and a
+//! 20-byte peer id in place of a 20-byte info hash. All modules may use this one, and it uses
+//! none.
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,7 +16,7 @@ use std::str::FromStr;
 pub struct InfoHash(pub [u8; 20]);
 
 impl fmt::Display for InfoHash {
-    /// 40 lower-case hex digits, as in magnet links and in our `--json` lines.
+    /// Writes 40 lower-case hex digits, as in magnet links and in our `--json` lines.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
@@ -44,7 +45,7 @@ impl FromStr for InfoHash {
         for (i, byte) in hash.iter_mut().enumerate() {
             *byte = u8::from_str_radix(&text[2 * i..2 * i + 2], 16).map_err(|_| NotAnInfoHash)?;
         }
-        // `from_str_radix` would take a sign: "+f" is not a byte.
+        // `from_str_radix` accepts a sign, but "+f" is not a byte.
         if text.bytes().all(|b| b.is_ascii_hexdigit()) {
             Ok(Self(hash))
         } else {
@@ -58,18 +59,18 @@ pub type PieceHash = [u8; 20];
 
 /// The name that a client gives itself for one run: 20 bytes ([BEP 20]).
 ///
-/// Ours begin with `-SR0100-`: two letters and a version between dashes, a
-/// convention by which others tell clients apart. (`-ST` was taken.)
+/// Ours begin with `-SR0100-`: two letters and a version between dashes. By this convention,
+/// clients recognize each other. (Another client uses `-ST`.)
 ///
 /// [BEP 20]: https://www.bittorrent.org/beps/bep_0020.html
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PeerId(pub [u8; 20]);
 
-/// What our peer ids begin with: client `SR`, version 0.1.0.0.
+/// The beginning of our peer ids: client `SR`, version 0.1.0.0.
 pub const PEER_ID_PREFIX: &[u8; 8] = b"-SR0100-";
 
 impl PeerId {
-    /// Our prefix and twelve random letters and digits.
+    /// Returns our prefix and twelve random letters and digits.
     pub fn random(rng: &mut fastrand::Rng) -> Self {
         let mut id = [0; 20];
         id[..8].copy_from_slice(PEER_ID_PREFIX);
@@ -84,12 +85,12 @@ impl fmt::Debug for PeerId {
     }
 }
 
-/// Our number for one connection, never used twice in a run. A peer that comes
-/// back gets a new one, so a late message can't be taken for the new connection's.
+/// Our number for one connection, never used twice in a run. A peer that comes back gets a new
+/// number, so a late message is never mistaken for one of the new connection.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct PeerKey(pub u32);
 
-/// Our number for one of the torrents of this process, from 0.
+/// Our number for one torrent of this process, from 0.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct TorrentId(pub u32);
 

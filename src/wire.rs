@@ -1,6 +1,7 @@
-//! The peer wire protocol: how messages look as bytes ([BEP 3], [BEP 6], [BEP 10]).
+//! The peer wire protocol: the bytes of the messages between peers ([BEP 3], [BEP 6], [BEP
+//! 10]).
 //!
-//! After a 68-byte handshake both sides send messages of one shape, whenever they like:
+//! After a 68-byte handshake, each side sends messages of this shape at any time:
 //!
 //! ```text
 //! <4: length, big-endian> <1: id> <length - 1: payload>      length 0: keep-alive, no id
@@ -16,8 +17,8 @@
 //! 15 have none        -                                    fast                    BEP 6
 //! ```
 //!
-//! Nothing here does I/O or decides anything: bytes in, borrowed message out, and
-//! back. The peer's session gives the messages their meaning.
+//! No I/O and no decisions: bytes become messages that borrow from the receive buffer, and
+//! messages become bytes. The peer's session acts on them.
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 //! [BEP 6]: https://www.bittorrent.org/beps/bep_0006.html
@@ -26,26 +27,27 @@
 use crate::layout::{MAX_SERVED_LEN, RawBlock};
 use crate::types::{InfoHash, PeerId};
 
-/// Bytes of a handshake.
+/// The length of a handshake in bytes.
 pub const HANDSHAKE_LEN: usize = 68;
 
 const PROTOCOL: &[u8; 20] = b"\x13BitTorrent protocol";
 
-/// The first thing that each side sends:
-/// `<1: 19> <19: "BitTorrent protocol"> <8: reserved> <20: info hash> <20: peer id>`.
+/// The first message of each side: `<1: 19> <19: "BitTorrent protocol"> <8: reserved> <20: info
+/// hash> <20: peer id>`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Handshake {
-    /// Which extensions the sender knows: of byte 5 the bit 0x10 means BEP 10, of byte 7 0x04
-    /// BEP 6 and 0x01 BEP 5.
+    /// Flags for the extensions that the sender knows: 0x10 in byte 5 is BEP 10, 0x04 in byte 7
+    /// is BEP 6, and 0x01 in byte 7 is BEP 5.
     pub reserved: [u8; 8],
-    /// The torrent that the sender wants to talk about.
+    /// The torrent that the connection is for.
     pub info_hash: InfoHash,
-    /// The sender.
+    /// The sender's peer id.
     pub peer_id: PeerId,
 }
 
 impl Handshake {
-    /// Ours: with the fast extension (BEP 6) and the extension protocol (BEP 10).
+    /// Returns our handshake, with the fast extension (BEP 6) and the extension protocol (BEP
+    /// 10).
     pub fn new(info_hash: InfoHash, peer_id: PeerId) -> Self {
         Self {
             reserved: [0, 0, 0, 0, 0, 0x10, 0, 0x04],
@@ -54,7 +56,7 @@ impl Handshake {
         }
     }
 
-    /// Says too that a PORT message is welcome: we use the DHT (BEP 5).
+    /// Adds the flag that we use the DHT, so that the peer may send PORT messages (BEP 5).
     pub fn with_dht(mut self) -> Self {
         self.reserved[7] |= 0x01;
         self
@@ -70,7 +72,7 @@ impl Handshake {
         self.reserved[5] & 0x10 != 0
     }
 
-    /// The bytes to send.
+    /// Returns the bytes to send.
     pub fn encode(&self) -> [u8; HANDSHAKE_LEN] {
         let mut bytes = [0; HANDSHAKE_LEN];
         bytes[..20].copy_from_slice(PROTOCOL);
@@ -80,8 +82,8 @@ impl Handshake {
         bytes
     }
 
-    /// Reads a handshake; `None` if it does not begin as one must. [`Handshake::plausible`]
-    /// tells nonsense before all of it is there.
+    /// Reads a handshake; `None` if it does not begin with the protocol's name.
+    /// [`Handshake::plausible`] recognizes nonsense before all 68 bytes are here.
     pub fn decode(bytes: &[u8; HANDSHAKE_LEN]) -> Option<Self> {
         let (reserved, rest) = bytes.strip_prefix(PROTOCOL)?.split_first_chunk::<8>()?;
         let (info_hash, peer_id) = rest.split_first_chunk::<20>()?;
@@ -92,18 +94,18 @@ impl Handshake {
         })
     }
 
-    /// Whether `bytes` may be the beginning of a handshake. A peer that speaks
-    /// something else (HTTP, an encrypted handshake) is known by its first byte.
+    /// Whether `bytes` can be the beginning of a handshake. Anything else (HTTP, an encrypted
+    /// handshake) is recognized by its first bytes, usually by the first one.
     pub fn plausible(bytes: &[u8]) -> bool {
         let n = bytes.len().min(PROTOCOL.len());
         bytes[..n] == PROTOCOL[..n]
     }
 }
 
-/// A message as it stands in the receive buffer: nothing is copied.
+/// A message that borrows its data from the receive buffer, so that nothing is copied.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Message<'a> {
-    /// "I am still here": sent after a minute or two of silence.
+    /// "I am still here." Sent after a minute or two of silence.
     KeepAlive,
     /// "I will not answer your requests for now."
     Choke,
@@ -115,76 +117,76 @@ pub enum Message<'a> {
     NotInterested,
     /// "I have this piece now."
     Have(u32),
-    /// "These are the pieces that I have": only as the first message.
+    /// "These are the pieces that I have." Sent only as the first message.
     Bitfield(&'a [u8]),
     /// "Send me this block."
     Request(RawBlock),
-    /// A block.
+    /// A block that was requested.
     Piece {
-        /// The piece that it is part of.
+        /// The block's piece.
         index: u32,
-        /// Where in the piece it begins.
+        /// Where the block begins in the piece, in bytes.
         begin: u32,
-        /// The bytes.
+        /// The block's bytes.
         data: &'a [u8],
     },
     /// "I no longer need this block."
     Cancel(RawBlock),
     /// "My DHT node listens on this UDP port." (BEP 5)
     Port(u16),
-    /// "This piece would be cheap for me." (BEP 6)
+    /// "This piece is cheap for me to send." (BEP 6)
     Suggest(u32),
-    /// "I have everything": in place of a bitfield. (BEP 6)
+    /// "I have all pieces." Sent instead of a bitfield. (BEP 6)
     HaveAll,
-    /// "I have nothing yet": in place of a bitfield. (BEP 6)
+    /// "I have no pieces yet." Sent instead of a bitfield. (BEP 6)
     HaveNone,
-    /// "You will not get this block from me." (BEP 6)
+    /// "I will not send you this block." (BEP 6)
     Reject(RawBlock),
-    /// "This piece you may have even while choked." (BEP 6)
+    /// "I send you this piece even while I choke you." (BEP 6)
     AllowedFast(u32),
     /// A message of the extension protocol. (BEP 10)
     Extended {
-        /// 0: the extension handshake; else a number that the receiver gave out.
+        /// 0 for the extension handshake, else a number that the receiver chose.
         id: u8,
-        /// Bencoded, in most extensions.
+        /// Bencode, in most extensions.
         payload: &'a [u8],
     },
-    /// An id that we do not know, to be skipped.
+    /// A message with an unknown id, which the receiver skips.
     Unknown(u8),
 }
 
-/// Why bytes are no message. The peer is dropped for it.
+/// Why bytes are not a message. We drop the peer that sent them.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WireError {
-    /// Known from the length alone, before any of the body is stored.
+    /// The length prefix is over the limit. The body is never stored.
     #[error("a message of {len} bytes; at most {max_len} make sense here")]
     TooLong {
-        /// The length that the prefix claims.
+        /// The length in the prefix, in bytes.
         len: usize,
-        /// The limit.
+        /// The limit, in bytes.
         max_len: usize,
     },
-    /// A known message whose length is not the one that its kind has.
+    /// A known id with a length that its kind of message never has.
     #[error("message {id} with a length of {len}")]
     BadLength {
         /// The message's id.
         id: u8,
-        /// Its length, id included.
+        /// The message's length in bytes, id included.
         len: usize,
     },
 }
 
-/// The longest message worth taking from a peer of a torrent with `pieces` pieces: a
-/// bitfield, or a block of the largest size that anybody sends.
+/// Returns the length of the longest message that a peer may send, in bytes, for a torrent of
+/// `pieces` pieces: a bitfield, or a block of the largest size that any client sends.
 pub fn max_message_len(pieces: u32) -> usize {
     (MAX_SERVED_LEN as usize + 13).max(pieces.div_ceil(8) as usize + 1)
 }
 
-/// Takes the first whole message off `buf` and says how many bytes it used.
+/// Reads the first whole message of `buf`; returns it and how many bytes it took.
 ///
-/// `Ok(None)` means "not all here yet": keep the bytes, append more, ask again. So a
-/// read that times out in mid-message loses nothing.
+/// `Ok(None)` means that the message is incomplete: keep the bytes, append more, and call
+/// again. So a read that times out in the middle of a message loses nothing.
 ///
 /// # Errors
 /// [`WireError`], if the bytes can never become a message.
@@ -279,11 +281,11 @@ impl Message<'_> {
     }
 }
 
-/// Bytes of a piece message before its data: length, id, piece and begin.
+/// The length of a piece message before its data: length, id, piece and begin.
 pub(crate) const PIECE_HEAD_LEN: usize = 13;
 
-/// Appends the head of a piece message whose `len` bytes of data will follow: they
-/// come from the file by another way.
+/// Appends the head of a piece message. Its `len` bytes of data are sent separately, straight
+/// from the file.
 pub fn encode_piece_head(out: &mut Vec<u8>, index: u32, begin: u32, len: u32) {
     head(out, 7, 8 + len as usize);
     out.extend(index.to_be_bytes());
@@ -412,7 +414,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the cut of the stream, the same messages come out.
+        /// However the stream is cut, the same messages come out.
         #[test]
         fn any_cut_of_the_stream(messages in prop::collection::vec(message(), 0..20), cut in 1usize..50) {
             let stream = messages.concat();

@@ -131,8 +131,8 @@ fn within_info_no_key_is_doubled() {
         ("d4:infod1:ai1e1:ai2eee", false),
         ("d4:infod5:filesld1:ai1e1:ai2eeeee", false),
         ("d1:xde4:infod1:bi1e1:ad1:ai1e1:ai2eee1:yde1:xdee", false),
-        ("d1:xd4:infod1:ai1e1:ai2eeee", true), // not that info
-        ("ld4:infod1:ai1e1:ai2eeee", true),    // no torrent at all
+        ("d1:xd4:infod1:ai1e1:ai2eeee", true), // not the torrent's own `info`
+        ("ld4:infod1:ai1e1:ai2eeee", true),    // not a torrent
     ];
     for (text, fits) in cases {
         assert_eq!(scan_torrent(text.as_bytes()).is_ok(), fits, "{text}");
@@ -158,7 +158,7 @@ fn walking() {
     assert_eq!(scan(b"i9223372036854775808e", 8).unwrap().number(), None);
 }
 
-/// Any value of up to some depth.
+/// Any value of a limited depth.
 fn value() -> impl Strategy<Value = Value> {
     let bytes = || prop::collection::vec(any::<u8>(), 0..12);
     let leaf = prop_oneof![
@@ -173,7 +173,7 @@ fn value() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Walks it all and writes it anew, by the accessors alone.
+/// Reads all of `raw` through the accessors alone and writes it anew.
 fn rewritten(raw: Raw) -> Value {
     if let Some(string) = raw.string() {
         Value::Bytes(string.to_vec())
@@ -197,8 +197,8 @@ proptest! {
         prop_assert_eq!((decode::<Value>(raw.bytes(), 8).unwrap(), behind), (value, &rest[..]));
     }
 
-    /// Whatever a few changed bytes make of a value: no panic, and what passes is
-    /// read by `serde_bencode` and written again as it was but for the keys' order.
+    /// Changes a few bytes of a value. Nothing panics, and `serde_bencode` reads what passes
+    /// and writes it again as it was, but for the order of the keys.
     #[test]
     fn what_passes_is_sound(value in value(), changes in prop::collection::vec((any::<prop::sample::Index>(), 0..12usize), 0..4)) {
         let mut bytes = serde_bencode::to_bytes(&value).unwrap();

@@ -1,9 +1,9 @@
-//! Messages about metadata, `ut_metadata` ([BEP 9]): how the `info` dictionary of a
-//! torrent goes from peer to peer, so that a magnet link is enough to begin with.
+//! The messages that carry metadata, `ut_metadata` ([BEP 9]). Peers send each other the `info`
+//! dictionary of a torrent, so a client can begin with a magnet link alone.
 //!
-//! The dictionary is cut into pieces of 16 KiB (not to be confused with the torrent's
-//! own). Each message is a bencoded dictionary; the bytes of a piece follow right after
-//! it, with no length of their own:
+//! The dictionary is cut into pieces of 16 KiB, which have nothing to do with the torrent's
+//! pieces. Each message is a bencoded dictionary. The bytes of a piece follow right after the
+//! dictionary, without a length of their own:
 //!
 //! ```text
 //! request   d 8:msg_type i0e 5:piece i3e e
@@ -16,20 +16,20 @@
 use crate::bencode;
 use serde::Serialize;
 
-/// Bytes of each piece of the metadata but the last.
+/// Size of each metadata piece but the last, in bytes.
 pub(crate) const PIECE_LEN: usize = 16 << 10;
 
-/// The largest metadata that is fetched, in bytes: a peer could claim anything.
+/// The largest metadata that we fetch, in bytes, because a peer can claim any size.
 pub(crate) const MAX_LEN: usize = 16 << 20;
 
-/// One message. The piece is a number that nobody has checked.
+/// One message. The piece number is unchecked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Message<'a> {
     /// "Send me this piece."
     Request(u32),
-    /// A piece.
+    /// A piece of the metadata.
     Data(u32, &'a [u8]),
-    /// "I won't", mostly because the sender has no metadata itself.
+    /// "I won't send this piece", usually because the sender has no metadata itself.
     Reject(u32),
 }
 
@@ -41,8 +41,8 @@ struct Keys {
 }
 
 impl<'a> Message<'a> {
-    /// Reads the payload of an extended message. `None`: it makes no sense, or is of a
-    /// kind that is still to be invented; BEP 9 wants those passed over.
+    /// Reads the payload of an extended message. Returns `None` for nonsense and for kinds that
+    /// do not exist yet: BEP 9 wants both ignored.
     pub fn decode(payload: &'a [u8]) -> Option<Self> {
         let (keys, data) = bencode::scan_prefix(payload, bencode::MESSAGE_DEPTH).ok()?;
         let (mut kind, mut piece) = (None, None);
@@ -62,7 +62,8 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// The payload to send. `total`: bytes of the whole metadata, told with data only.
+    /// Returns the payload to send. `total` is the metadata's size in bytes, sent with data
+    /// only.
     pub fn encode(self, total: usize) -> Vec<u8> {
         let (msg_type, piece, data) = match self {
             Self::Request(piece) => (0, piece, None),
@@ -80,7 +81,7 @@ impl<'a> Message<'a> {
     }
 }
 
-/// The bytes of piece `piece` of `metadata`; `None` if there is no such piece.
+/// Returns the bytes of `piece`; `None` if `metadata` has no such piece.
 pub(crate) fn piece_of(metadata: &[u8], piece: u32) -> Option<&[u8]> {
     metadata.chunks(PIECE_LEN).nth(piece as usize)
 }

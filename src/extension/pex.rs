@@ -1,7 +1,8 @@
-//! Peers tell each other of peers, `ut_pex` ([BEP 11]): how a message looks.
+//! The messages of peer exchange, `ut_pex` ([BEP 11]): peers tell each other about peers.
 //!
-//! Once a minute a peer may say whom it has connected to since the last time, and who
-//! has gone. Addresses are packed as in a tracker's reply, with a byte of flags each:
+//! A peer may send one such message per minute. It lists the peers that the sender has
+//! connected to since its last message, and the peers that have gone. Addresses are packed as
+//! in a tracker's reply. Each added address has a byte of flags:
 //!
 //! ```text
 //! d 5:added   <6 bytes each: IPv4, port>     7:added.f   <1 byte each>
@@ -10,8 +11,8 @@
 //! e
 //! ```
 //!
-//! The peer's session writes and reads it; whom to tell of is decided in
-//! [`crate::torrent`]. Pure.
+//! The peer's session writes and reads the messages. [`crate::torrent`] decides which peers to
+//! list. No I/O.
 //!
 //! [BEP 11]: https://www.bittorrent.org/beps/bep_0011.html
 
@@ -21,19 +22,19 @@ use serde::Serialize;
 use serde_bytes::ByteBuf;
 use std::net::SocketAddr;
 
-/// The most peers of one message that are taken; BEP 11 allows fifty.
+/// The most peers that we use from one message. BEP 11 allows 50.
 pub const MAX_TAKEN: usize = 100;
 
-/// The most peers that a message of ours adds, and the most that it drops.
+/// The most peers that our message adds, and the most that it drops.
 pub const MAX_TOLD: usize = 50;
 
-/// A flag: the peer is a seed, or wants nothing else any more.
+/// A flag: the peer is a seed, or wants no more pieces.
 pub(crate) const SEED: u8 = 0x02;
 
-/// A flag: the peer takes connections, as we have made one.
+/// A flag: the peer accepts connections, because we dialled it successfully.
 pub(crate) const REACHABLE: u8 = 0x10;
 
-/// Written in the order of the keys as bytes, as bencode demands.
+/// The fields are in the byte order of their keys, as bencode demands.
 #[derive(Serialize, Default)]
 struct Keys {
     added: ByteBuf,
@@ -46,7 +47,7 @@ struct Keys {
     dropped6: ByteBuf,
 }
 
-/// The payload that tells of new peers (address, flags) and of those who are gone.
+/// Returns the payload that lists new peers (address and flags) and dropped peers.
 pub fn encode(added: &[(SocketAddr, u8)], dropped: &[SocketAddr]) -> Vec<u8> {
     let mut keys = Keys::default();
     for &(addr, flags) in added {
@@ -74,8 +75,8 @@ fn pack(addr: SocketAddr, list: &mut Vec<u8>) {
     list.extend(addr.port().to_be_bytes());
 }
 
-/// The peers that a payload adds, at most [`MAX_TAKEN`]. Who is gone from the sender is
-/// perhaps not gone from us, so that is not read; nonsense makes an empty list.
+/// Returns the peers that a payload adds, at most [`MAX_TAKEN`]. Dropped peers are ignored,
+/// because we may still reach a peer that the sender has lost. Nonsense makes an empty list.
 pub fn decode(payload: &[u8]) -> Vec<SocketAddr> {
     let mut peers = Vec::new();
     let scanned = bencode::scan(payload, bencode::MESSAGE_DEPTH).ok();

@@ -1,4 +1,4 @@
-//! Torrents good, odd and hostile, and what must become of each.
+//! Good, odd and hostile torrents, and what must become of each.
 
 use super::*;
 use crate::compose::{self, Content, Outside};
@@ -9,7 +9,7 @@ const WALK: &[u8] = include_bytes!("../../fixtures/walk.torrent");
 const HYBRID: &[u8] = include_bytes!("../../fixtures/hybrid.torrent");
 const VERSION2: &[u8] = include_bytes!("../../fixtures/version2.torrent");
 
-/// The paths of what is saved, with `*` for a program.
+/// The paths of the saved files, with `*` after a program.
 fn saved(metainfo: &Metainfo) -> Vec<String> {
     let files = metainfo.files.iter().filter(|file| !file.pad);
     files
@@ -74,12 +74,12 @@ fn the_fixtures() {
     assert!(matches!(parse(VERSION2), Err(MetainfoError::OnlyVersion2)));
 }
 
-/// `d4:info d... e e` around the keys given.
+/// A torrent with the given keys in its `info`.
 fn torrent(info: &str) -> Vec<u8> {
     format!("d4:infod{info}ee").into_bytes()
 }
 
-/// The keys that every torrent needs, for one piece, after the ones given.
+/// The keys that every `info` needs besides the files, for one piece.
 fn rest() -> String {
     format!(
         "4:name1:t12:piece lengthi16384e6:pieces20:{}",
@@ -268,7 +268,7 @@ fn odd_files_and_names() {
     let one = |keys: &str| torrent(&format!("{keys}{}", rest()));
     let empty = "4:name1:t12:piece lengthi9e6:pieces";
     let cases: Vec<(Vec<u8>, &[&str], usize)> = vec![
-        // The last is the number of warnings.
+        // The torrent, its saved files, and the number of warnings.
         (one("6:lengthi9e"), &["t"], 0),
         (one("4:attr1:x6:lengthi9e"), &["t*"], 0),
         (one("4:attr1:p6:lengthi9e"), &["t"], 0),
