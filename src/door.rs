@@ -1,12 +1,13 @@
-//! The door to the network: the one module that opens sockets and HTTP agents.
+//! The door to the network: the only module that opens sockets and HTTP agents.
 //!
-//! Everybody who wants to talk to somebody out there comes here: peers, trackers, the DHT,
-//! local discovery, web seeds, a SOURCE that is a URL. The door is made once from the options
-//! and never changes. It answers one question: may we talk to this, and from where, and
-//! through what? So no room can forget `--bind` or `--proxy`.
+//! All traffic of this program goes through it: peers, trackers, the DHT, local discovery, web
+//! seeds, and a SOURCE that is a URL. The command line's options make the door once, and it
+//! never changes. For each connection it answers three questions: may we connect there, from
+//! which local address, and through which proxy? So no other module can forget `--bind` or
+//! `--proxy`.
 //!
-//! What it knows is here; [`sockets`] opens them, [`tunnel`] goes through the proxy, and
-//! [`http`] asks web servers.
+//! This file holds the settings. [`sockets`] opens the sockets, [`tunnel`] connects through the
+//! proxy, and [`http`] is the HTTP client.
 
 pub mod ask;
 pub mod environment;
@@ -22,24 +23,24 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use ureq::http::Uri;
 
-/// From where, and through what, this program talks to others. Made once, then only read.
+/// The local address and the proxies that this program uses. Made once, then only read.
 #[derive(Clone, Debug, Default)]
 pub struct Door {
-    /// `--bind`: the local address of all sockets; nothing of the other address family is
-    /// used. `None`: every interface.
+    /// `--bind`: the local address of every socket. The other address family is then not used.
+    /// `None`: every interface.
     pub bind: Option<IpAddr>,
-    /// `--proxy`: all TCP goes through it, and nothing goes around it.
+    /// `--proxy`: all TCP goes through it, and nothing bypasses it.
     pub proxy: Option<Proxy>,
-    /// The environment's proxies: for HTTP alone, and only without `--proxy`.
+    /// The environment's proxies. They hold for HTTP only, and only without `--proxy`.
     pub environment: Environment,
 }
 
 impl Door {
-    /// The proxy through which an HTTP or HTTPS URL is asked for; `None`: directly.
-    /// `--proxy` overrules the environment, `no_proxy` included.
+    /// Returns the proxy for an HTTP or HTTPS URL, or `None` for a direct connection. `--proxy`
+    /// overrules the environment, including `no_proxy`.
     ///
     /// # Errors
-    /// [`BadProxy`], if the environment names one that can't be used.
+    /// [`BadProxy`], if the environment names a proxy that can't be used.
     pub fn http_proxy(&self, uri: &Uri) -> Result<Option<Proxy>, BadProxy> {
         match &self.proxy {
             Some(proxy) => Ok(Some(proxy.clone())),
@@ -51,7 +52,7 @@ impl Door {
         }
     }
 
-    /// A door without a proxy, whose sockets begin at `ip`.
+    /// A door without a proxy whose sockets are bound to `ip`.
     pub fn at(ip: impl Into<IpAddr>) -> Self {
         Self {
             bind: Some(ip.into()),
@@ -59,26 +60,25 @@ impl Door {
         }
     }
 
-    /// Whether an address may be talked to, as far as its family goes: see
-    /// [`bind`](Door::bind).
+    /// Whether [`bind`](Door::bind) allows the address family of `ip`.
     pub fn may_reach(&self, ip: IpAddr) -> bool {
         let bind = self.bind.map(|bind| bind.to_canonical());
         bind.is_none_or(|bind| bind.is_ipv4() == ip.to_canonical().is_ipv4())
     }
 }
 
-/// Whom to connect to.
+/// The other end of a connection.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Target {
     /// An address.
     Addr(SocketAddr),
-    /// A name, for the proxy to look up.
+    /// A host name and a port. The proxy looks the name up.
     Name(Name),
 }
 
 impl Target {
-    /// From a host (an IPv6 address without brackets) and a port. `None` if `host` can't be
-    /// one.
+    /// Makes a target of a host (an IPv6 address without brackets) and a port. `None` if `host`
+    /// is neither an address nor a valid name.
     pub fn new(host: &str, port: u16) -> Option<Self> {
         match host.parse::<IpAddr>() {
             Ok(ip) => Some(Self::Addr((ip, port).into())),
@@ -87,8 +87,8 @@ impl Target {
     }
 }
 
-/// The name of a host, and a port. It becomes part of what we send to a proxy, so it holds
-/// nothing by which somebody could add lines of his own.
+/// A host name and a port. Both become part of what we send to a proxy, so the name must not
+/// contain characters by which its author could add lines of his own.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Name {
     host: String,
@@ -96,8 +96,9 @@ pub struct Name {
 }
 
 impl Name {
-    /// Reads `HOST:PORT`. `None` if the host has blanks, control characters, what separates
-    /// the parts of a URL, or more than 255 bytes; or if the port is none.
+    /// Reads `HOST:PORT`. `None` if the host is empty, has more than 255 bytes, or contains
+    /// whitespace, control characters or separators of URLs; or if the port is not a number
+    /// from 1 to 65535.
     pub fn new(text: &str) -> Option<Self> {
         let (host, port) = text.rsplit_once(':')?;
         let fits = |c: char| !(c.is_control() || c.is_whitespace() || "[]/@:?#\\".contains(c));
@@ -129,11 +130,11 @@ impl fmt::Display for Target {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DialError {
-    /// We can reach nobody just now, because the address of `--bind` or the proxy is gone, as
-    /// this says. The other end is not at fault.
+    /// No target can be reached at the moment: this machine has lost the address of `--bind`,
+    /// or the proxy fails. The text says which. The other end is not at fault.
     #[error("{0}")]
     NoWay(String),
-    /// The proxy won't connect to this one.
+    /// The proxy refuses to connect to this target.
     #[error("{0}")]
     Barred(String),
     /// Any other reason.

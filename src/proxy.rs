@@ -1,49 +1,49 @@
-//! Where a proxy is, and how it is spoken to: `--proxy URL`, or the environment's. Pure.
+//! A proxy's address and protocol: `--proxy URL`, or the environment's. No I/O.
 //!
 //! ```text
 //! socks5://user:p%40ss@proxy.example:1080
-//! kind     who may use it   host      port
+//! kind     login       host          port
 //! ```
 //!
-//! The [`door`](crate::door) sends through the proxy whatever leaves this program.
+//! The [`door`](crate::door) decides which traffic goes through it.
 
 use crate::url;
 use std::fmt;
 use std::str::FromStr;
 
-/// How a proxy is spoken to.
+/// The protocol that a proxy speaks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ProxyKind {
-    /// SOCKS 5 (RFC 1928), which looks up names by itself: `socks5://` and `socks5h://`.
+    /// SOCKS 5 (RFC 1928): `socks5://` and `socks5h://`. The proxy looks names up.
     Socks5,
     /// HTTP: `CONNECT host:port` for any connection, `GET http://…` for a plain request.
     Http,
 }
 
-/// A proxy.
+/// Where a proxy is, and how we log in.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Proxy {
-    /// How it is spoken to.
+    /// Its protocol.
     pub kind: ProxyKind,
-    /// A name or an address; of an IPv6 address without brackets.
+    /// A name or an address; an IPv6 address without brackets.
     pub host: String,
     /// Its TCP port.
     pub port: u16,
-    /// Name and password, decoded, if it wants any.
+    /// Name and password, decoded, if the proxy needs them.
     pub login: Option<url::Login>,
 }
 
-/// Why a text names no proxy that can be used.
+/// Why a text names no usable proxy.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProxyError {
-    /// Another scheme.
+    /// A scheme that we don't support.
     #[error("a proxy of the kind {0:?} can't be used; give socks5://, socks5h:// or http://")]
     Kind(String),
-    /// No host, or no port that is one.
+    /// No host, or an invalid port.
     #[error("it names no host and port; give it as socks5://HOST:PORT")]
     Address,
-    /// RFC 1929 has one byte for each length.
+    /// A name or password above 255 bytes: RFC 1929 has one byte for each length.
     #[error("its user name and password may have at most 255 bytes each")]
     Login,
 }
@@ -51,8 +51,8 @@ pub enum ProxyError {
 impl FromStr for Proxy {
     type Err = ProxyError;
 
-    /// Reads `scheme://[user[:password]@]host[:port][/]`; without a port it is 1080 for
-    /// SOCKS, 80 for `http`.
+    /// Reads `scheme://[user[:password]@]host[:port][/]`. The default port is 1080 for SOCKS,
+    /// 80 for `http`.
     fn from_str(text: &str) -> Result<Self, ProxyError> {
         let (bare, login) = url::without_login(text);
         let (scheme, rest) = bare.split_once("://").ok_or(ProxyError::Address)?;
@@ -94,7 +94,7 @@ impl FromStr for Proxy {
 }
 
 impl Proxy {
-    /// `HOST:PORT` as a URL has it: an IPv6 address in brackets.
+    /// `HOST:PORT` as in a URL, with an IPv6 address in brackets.
     pub fn authority(&self) -> String {
         match self.host.contains(':') {
             true => format!("[{}]:{}", self.host, self.port),
@@ -104,7 +104,7 @@ impl Proxy {
 }
 
 impl fmt::Display for Proxy {
-    /// Without name and password, for people.
+    /// Writes the URL without name and password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = match self.kind {
             ProxyKind::Socks5 => "socks5",

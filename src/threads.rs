@@ -1,31 +1,31 @@
-//! Starts threads so that nobody has to wait for one in vain.
+//! Starts threads in such a way that nobody waits for a dead one.
 //!
-//! A thread may fail to do its work in two ways that its owner must hear of. The system
-//! may refuse to start it: a user may have only so many (`ulimit -u`). And it may end by a
-//! panic, which is a fault of ours, but must not leave a tracker that never hears that we
-//! left, or a download that waits for a checker that is gone. So [`spawn`] wants to know
-//! from each thread what is to be said then. Everybody who starts a thread uses it.
+//! A thread can fail in two ways that its owner must hear about. The system may refuse to start
+//! it, because it limits how many threads a user has (`ulimit -u`). Or the thread panics: that
+//! is our bug, but it must not leave a tracker that never hears `stopped`, or a download that
+//! waits for a dead checker. So [`spawn`] takes a function that informs the owner of a panic.
+//! All threads of this program start here.
 
 use std::io;
 use std::thread::{Builder, JoinHandle};
 
-/// The system starts no more threads.
+/// The system allows no more threads.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot start a thread to {purpose}: the system allows no more (ulimit -u)")]
 pub(crate) struct NoThread {
-    /// What it was to do, as it follows on "to".
+    /// What the thread was meant to do, worded to follow "to".
     pub purpose: &'static str,
-    /// What the system says.
+    /// The system's error.
     pub source: io::Error,
 }
 
-/// What there is to do about a [`NoThread`] that ends something, as it follows on the error.
+/// Advice for the user after a [`NoThread`] that ends something.
 pub(crate) const ADVICE: &str =
     "end other programs or raise the limit, then run the same command again";
 
-/// Starts a thread that does `work`, which serves `purpose` (as it follows on "to").
-/// `lost` is called on that thread if `work` panics, after all that it owned is gone: it
-/// should tell the thread's owner. If the thread can't be started neither is called.
+/// Starts a thread that does `work`. `purpose` is worded to follow "to". If `work` panics, the
+/// thread first drops all that `work` owned and then calls `lost`, which should tell the
+/// thread's owner. If the thread can't be started, neither is called.
 ///
 /// # Errors
 /// [`NoThread`], if the system refuses.
@@ -44,7 +44,8 @@ pub(crate) fn spawn(
     thread.spawn(body).map_err(refused)
 }
 
-/// What a thread says when it ends before its time.
+/// Calls the function that it holds when it is dropped. Only a panic drops it before the
+/// function was taken out.
 struct Farewell<F: FnOnce()>(Option<F>);
 
 impl<F: FnOnce()> Drop for Farewell<F> {
@@ -55,7 +56,7 @@ impl<F: FnOnce()> Drop for Farewell<F> {
     }
 }
 
-/// What is told of a thread that served `purpose` and panicked.
+/// Describes for the user the panic of a thread that served `purpose`.
 pub(crate) fn fault(purpose: &str) -> String {
     format!("a fault of storrent's own ended the thread to {purpose}")
 }
@@ -73,11 +74,11 @@ mod tests {
             let work = move || {
                 let _owned = owned;
                 if panics {
-                    // As a panic, but without its message on the terminal.
+                    // A panic that prints no message on the terminal.
                     std::panic::resume_unwind(Box::new("a fault"));
                 }
             };
-            // What the thread owned is gone by then, so its owner may start it anew.
+            // By now all that the thread owned is dropped, so its owner may start it again.
             let lost = move || _ = tell.send(gone.try_recv());
             let thread = spawn(Builder::new(), "fail", work, lost).unwrap();
             assert_eq!(thread.join().is_err(), panics);
@@ -89,7 +90,7 @@ mod tests {
 
     #[test]
     fn what_the_system_refuses_is_an_error() {
-        // No system has so much memory for a stack.
+        // No system has that much memory for a stack.
         let thread = Builder::new().stack_size(1 << 60);
         let lost = || panic!("it never began");
         let error = spawn(thread, "do this", || panic!("it began"), lost).unwrap_err();

@@ -1,5 +1,5 @@
-//! What a proxy is asked and what it answers, byte by byte: SOCKS 5 ([RFC 1928], with a
-//! password [RFC 1929]) and HTTP's `CONNECT` ([RFC 9110], section 9.3.6). Pure.
+//! The bytes exchanged with a proxy before it connects us: SOCKS 5 ([RFC 1928], with a password
+//! [RFC 1929]) and HTTP's `CONNECT` ([RFC 9110], section 9.3.6). No I/O.
 //!
 //! ```text
 //! SOCKS 5:  we: methods   proxy: the one to use   (we: password   proxy: right)
@@ -7,9 +7,9 @@
 //! HTTP:     we: CONNECT HOST:PORT, a head         proxy: a head with status 200
 //! ```
 //!
-//! From then on every byte is for the other end, or comes from it. So an [`Asking`] never
-//! wants more bytes than belong to the proxy's answer. [`tunnel`](super::tunnel) moves them,
-//! for peers and for HTTP.
+//! After that, every byte on the connection comes from the target or goes to it. So an
+//! [`Asking`] never reads beyond the proxy's answer. [`tunnel`](super::tunnel) sends and
+//! receives the bytes, for peers and for HTTP.
 //!
 //! [RFC 1928]: https://www.rfc-editor.org/rfc/rfc1928
 //! [RFC 1929]: https://www.rfc-editor.org/rfc/rfc1929
@@ -21,10 +21,10 @@ use crate::proxy::{Proxy, ProxyKind};
 use std::io::ErrorKind;
 use std::net::IpAddr;
 
-/// The most bytes of the head of an HTTP proxy's answer.
+/// The longest head of an HTTP proxy's answer, in bytes.
 const MAX_HEAD: usize = 16 << 10;
 
-/// The most characters of an HTTP proxy's status line that are shown.
+/// How many characters of an HTTP proxy's status line are shown.
 const MAX_STATUS: usize = 80;
 
 const VERSION: u8 = 5;
@@ -32,22 +32,22 @@ const PASSWORD_VERSION: u8 = 1;
 const NO_LOGIN: u8 = 0;
 const BY_PASSWORD: u8 = 2;
 
-/// Why a proxy does not do what it was asked for.
+/// Why a proxy does not do what we asked.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Refusal {
-    /// It wants a name and a password, and was given none.
+    /// It requires a name and a password, and the user gave none.
     #[error("wants a user name and a password; give them in its URL, scheme://USER:PASSWORD@…")]
     NoLogin,
-    /// It does not accept the name and the password that we gave.
+    /// It does not accept our name and password.
     #[error("refuses the user name or the password")]
     Login,
-    /// It is no proxy of this kind.
+    /// It does not speak this protocol.
     #[error("does not answer as a proxy of this kind does")]
     Foreign,
-    /// Its rules forbid it to connect there; what it said.
+    /// Its rules forbid the connection. Contains what it said.
     #[error("refuses to connect there ({0})")]
     Rules(String),
-    /// It tried to connect there and failed; why.
+    /// It failed to connect to the target. Contains the reason.
     #[error("says: {1}")]
     Peer(ErrorKind, String),
 }
@@ -55,11 +55,11 @@ pub enum Refusal {
 /// What to do next.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Next {
-    /// Read at most so many bytes, more than 0, and [hand them over](Asking::take).
+    /// Read at most this many bytes (never 0), and [pass them on](Asking::take).
     Read(usize),
-    /// Send these, then go on.
+    /// Send these bytes, then take the next [step](Asking::step).
     Send(Vec<u8>),
-    /// Done: the target is connected, or, if there is none, the proxy lets us in.
+    /// Done: the proxy has connected us to the target. Without a target: the proxy accepts us.
     Open,
 }
 
@@ -73,19 +73,20 @@ enum Stage {
     Done,
 }
 
-/// One conversation with a proxy, from the first byte until the way is open.
+/// One conversation with a proxy, from the first byte until the target is connected.
 #[derive(Debug)]
 pub struct Asking<'a> {
     proxy: &'a Proxy,
-    /// Whom to reach; `None`: nobody, we only ask whether the proxy lets us in.
+    /// `None`: we only check whether the proxy accepts us.
     target: Option<&'a Target>,
     stage: Stage,
-    /// What has arrived of the answer that the proxy owes us.
+    /// The bytes of the proxy's current answer received so far.
     came: Vec<u8>,
 }
 
 impl<'a> Asking<'a> {
-    /// Asks `proxy` for the way to `target`; with `None` only whether it lets us in.
+    /// Asks `proxy` to connect to `target`. With `None`, only checks whether the proxy accepts
+    /// us.
     pub fn new(proxy: &'a Proxy, target: Option<&'a Target>) -> Self {
         Self {
             proxy,
@@ -95,25 +96,26 @@ impl<'a> Asking<'a> {
         }
     }
 
-    /// Whether the proxy has been told whom to reach: from here on it waits for others.
+    /// Whether the proxy has been told the target. From then on the proxy itself waits for the
+    /// target.
     pub fn is_about_target(&self) -> bool {
         self.target.is_some() && matches!(self.stage, Stage::Connected | Stage::Head)
     }
 
-    /// Whether it is an HTTP proxy.
+    /// Whether the proxy speaks HTTP.
     pub fn is_http(&self) -> bool {
         self.proxy.kind == ProxyKind::Http
     }
 
-    /// Takes bytes of the proxy's, at most as many as [`Next::Read`] named.
+    /// Takes bytes from the proxy, at most as many as [`Next::Read`] named.
     pub fn take(&mut self, bytes: &[u8]) {
         self.came.extend_from_slice(bytes);
     }
 
-    /// What to do now.
+    /// Returns what to do now.
     ///
     /// # Errors
-    /// [`Refusal`].
+    /// [`Refusal`], if the proxy refuses or answers nonsense.
     pub fn step(&mut self) -> Result<Next, Refusal> {
         match self.stage {
             Stage::Begin => Ok(self.begin()),
@@ -165,14 +167,14 @@ impl<'a> Asking<'a> {
 
     fn on_password(&mut self) -> Result<Next, Refusal> {
         match self.came[..] {
-            // RFC 1929 has 1 for the version; some send 5.
+            // RFC 1929 demands version 1; some proxies send 5.
             [_, 0, ..] => Ok(self.connect()),
             [_, _, ..] => Err(Refusal::Login),
             _ => Ok(Next::Read(2 - self.came.len())),
         }
     }
 
-    /// Names the target.
+    /// Requests a connection to the target. Without a target we are done.
     fn connect(&mut self) -> Next {
         let Some(target) = self.target else {
             self.stage = Stage::Done;
@@ -212,11 +214,11 @@ impl<'a> Asking<'a> {
             [] | [VERSION] => return wanted(2),
             [VERSION, 0] => return wanted(5),
             [VERSION, 0, ..] => {}
-            // Some proxies send nothing behind a refusal, so no more is read.
+            // Some proxies send nothing after a refusal's code, so we read no further.
             [VERSION, why, ..] => return Err(refused(why)),
             _ => return Err(Refusal::Foreign),
         }
-        // The address that it connects from, of any kind: read over, as we don't need it.
+        // The local address of the proxy's connection, of any kind. We don't need it.
         let len = match self.came[2..] {
             [_, 1, _, ..] => 4 + 4 + 2,
             [_, 4, _, ..] => 4 + 16 + 2,
@@ -231,8 +233,8 @@ impl<'a> Asking<'a> {
         Ok(Next::Open)
     }
 
-    /// The request to an HTTP proxy. If there is nobody to reach, the proxy itself is asked
-    /// which methods it knows, and not to pass that question on.
+    /// Writes the request to an HTTP proxy. Without a target it asks the proxy which methods it
+    /// supports, and (`Max-Forwards: 0`) not to forward the question.
     fn head(&self) -> Vec<u8> {
         let mut head = match self.target {
             Some(target) => format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n"),
@@ -262,11 +264,12 @@ impl<'a> Asking<'a> {
         let peer = |kind| Err(Refusal::Peer(kind, shown.clone()));
         let code = status.get(..3).and_then(|digits| digits.parse().ok());
         match code.unwrap_or(0) {
-            // 401 is a web server's, but tinyproxy says it to a wrong password.
+            // Status 401 is meant for web servers, but tinyproxy answers a wrong password with
+            // it.
             401 | 407 if self.proxy.login.is_none() => return Err(Refusal::NoLogin),
             401 | 407 => return Err(Refusal::Login),
             0..100 => return Err(Refusal::Foreign),
-            // It says more later.
+            // An interim answer: the final one follows.
             100..200 => {
                 self.came.clear();
                 return Ok(Next::Read(1));
@@ -287,7 +290,7 @@ impl<'a> Asking<'a> {
     }
 }
 
-/// What a SOCKS 5 reply other than 0, "done", means.
+/// Translates a SOCKS 5 reply code other than 0 (success).
 fn refused(why: u8) -> Refusal {
     let (kind, text) = match why {
         2 => return Refusal::Rules("not allowed by its rules".into()),
@@ -302,8 +305,8 @@ fn refused(why: u8) -> Refusal {
     Refusal::Peer(kind, text.into())
 }
 
-/// The line of a request that gives an HTTP proxy our name and password; empty if we have
-/// none for it.
+/// Returns the header line that gives an HTTP proxy our name and password, or nothing if we
+/// have none.
 pub fn authorization(proxy: &Proxy) -> String {
     let login = proxy.login.as_ref();
     login.map_or_else(String::new, |(user, password)| {
@@ -311,12 +314,12 @@ pub fn authorization(proxy: &Proxy) -> String {
     })
 }
 
-/// Name and password as HTTP takes them, by servers and by proxies (RFC 7617).
+/// Name and password in the form that HTTP servers and proxies take (RFC 7617).
 pub fn basic(user: &[u8], password: &[u8]) -> String {
     format!("Basic {}", base64(&[user, b":", password].concat()))
 }
 
-/// RFC 4648, with padding.
+/// Base64 (RFC 4648), with padding.
 fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::new();

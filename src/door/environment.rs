@@ -1,34 +1,33 @@
-//! The proxies that the environment names, as curl reads them. Pure, but for one look at
+//! The proxies that the environment names, read as curl reads them. No I/O except one look at
 //! the environment at the start.
 //!
 //! ```text
-//! http_proxy=http://user:word@10.0.0.1:3128     for http:// URLs; lower case only, since
-//!                                               a CGI script has HTTP_PROXY from anybody
+//! http_proxy=http://user:word@10.0.0.1:3128     for http:// URLs; lower case only: any client
+//!                                               of a CGI script can set its HTTP_PROXY
 //! https_proxy, HTTPS_PROXY                      for https:// URLs
-//! all_proxy, ALL_PROXY=socks5h://10.0.0.1       for whatever the others leave out
+//! all_proxy, ALL_PROXY=socks5h://10.0.0.1       for URLs that the variables above leave out
 //! no_proxy, NO_PROXY="example.org 10.0.0.0/8"   hosts that are asked without a proxy
 //! ```
 //!
-//! They hold for HTTP only: trackers, web seeds, SOURCEs that are URLs. A proxy that can't
-//! be used is an error: a direct request is what the user wanted to avoid. The
-//! [door](super) is the only user.
+//! They apply to HTTP only: trackers, web seeds, and SOURCEs that are URLs. If the environment
+//! names a proxy that can't be used, the request fails: the user wanted to avoid a direct one.
+//! The [door](super) is the only user.
 
 use crate::proxy::{Proxy, ProxyError};
 use std::net::IpAddr;
 
-/// A variable of the environment, and its value.
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Setting {
     variable: &'static str,
     value: String,
 }
 
-/// What the environment says of proxies.
+/// The proxy settings of the environment.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Environment {
     http: Option<Setting>,
     https: Option<Setting>,
-    /// Hosts, or parts of networks, that are asked directly.
+    /// Hosts and networks that are asked directly.
     exempt: Vec<String>,
 }
 
@@ -46,7 +45,7 @@ impl Environment {
         Self::new(|name| Some(std::env::var_os(name)?.to_string_lossy().into_owned()))
     }
 
-    /// Reads the variables by `get`. One that is set to nothing is not set.
+    /// Reads the variables through `get`. An empty variable counts as not set.
     pub fn new(get: impl Fn(&str) -> Option<String>) -> Self {
         let first = |names: &[&'static str]| {
             names.iter().find_map(|variable| {
@@ -67,11 +66,11 @@ impl Environment {
         }
     }
 
-    /// The proxy by which `host` (a name, or an address) is asked over HTTP or HTTPS;
-    /// `None`: directly.
+    /// Returns the proxy for HTTP or HTTPS requests to `host` (a name or an address). `None`:
+    /// connect directly.
     ///
     /// # Errors
-    /// [`BadProxy`], if there should be one and it can't be used.
+    /// [`BadProxy`], if the environment names a proxy for it that can't be used.
     pub fn proxy_for(&self, host: &str, is_https: bool) -> Result<Option<Proxy>, BadProxy> {
         let setting = if is_https { &self.https } else { &self.http };
         let Some(Setting { variable, value }) = setting else {
@@ -102,14 +101,13 @@ impl Environment {
     }
 }
 
-/// A host without the brackets of an IPv6 address, and without the dot that ends a full
-/// name.
+/// Strips the brackets of an IPv6 address and the final dot of a full name.
 fn bare(host: &str) -> &str {
     let host = host.trim_start_matches('[').trim_end_matches(']');
     host.strip_suffix('.').unwrap_or(host)
 }
 
-/// Whether `name` is `domain`, or below it. A dot in front of the domain means nothing.
+/// Whether `name` is `domain` or a subdomain of it. A leading dot of the domain is ignored.
 fn is_below(domain: &str, name: &str) -> bool {
     let domain = domain.strip_prefix('.').unwrap_or(domain);
     let Some(start) = name.len().checked_sub(domain.len()) else {
@@ -120,7 +118,7 @@ fn is_below(domain: &str, name: &str) -> bool {
     !domain.is_empty() && is_end && front.is_some_and(|f| f.is_empty() || f.ends_with('.'))
 }
 
-/// Whether `ip` is the address `word`, or in the network `word`, as `10.0.0.0/8`.
+/// Whether `word` is the address `ip` or a network that contains it, such as `10.0.0.0/8`.
 fn holds(word: &str, ip: IpAddr) -> bool {
     let (net, len) = match word.split_once('/') {
         Some((net, len)) => match len.parse::<u32>() {
@@ -137,7 +135,7 @@ fn holds(word: &str, ip: IpAddr) -> bool {
         _ => return false,
     };
     let len = len.unwrap_or(bits);
-    // A network of length 0 has all addresses; a longer one than there are bits has none.
+    // Length 0 matches every address; a length beyond the address's bits matches none.
     len <= bits && (net ^ ip).checked_shr(bits - len).unwrap_or(0) == 0
 }
 
@@ -145,8 +143,8 @@ fn holds(word: &str, ip: IpAddr) -> bool {
 mod tests {
     use super::*;
 
-    /// `NAME=value` each; the host and whether by HTTPS; the proxy, `-` for none, or the
-    /// variable that is wrong.
+    /// Returns the proxy for `host` under these variables (each `NAME=value`): `-` for none, or
+    /// the name of the variable that is wrong.
     fn route(variables: &[&str], host: &str, is_https: bool) -> String {
         let get = |name: &str| {
             let mut pairs = variables.iter().filter_map(|text| text.split_once('='));
@@ -235,7 +233,7 @@ mod tests {
                 assert_eq!(found, expected, "{list} and {host}");
             }
         }
-        // Who is asked directly needs no proxy that can be used.
+        // A host that is asked directly needs no usable proxy.
         let found = route(&["http_proxy=socks4://p", "no_proxy=h"], "h", false);
         assert_eq!(found, "-");
     }

@@ -1,18 +1,18 @@
-//! The HTTP client ([RFC 9110]) with which this program asks web servers: trackers, web
-//! seeds, and a SOURCE that is a URL. It is `ureq`, and what that lacks.
+//! The HTTP client ([RFC 9110]) of this program: for trackers, web seeds, and a SOURCE that is
+//! a URL. It is `ureq`, plus what `ureq` lacks.
 //!
-//! - Connections begin at the address of `--bind`, and go [through a proxy](super::tunnel) where
-//!   one is named. [`wire`] makes them.
-//! - A server on the internet can't make us ask what is on the user's machine or in his
-//!   network: [`Rules`] judge each address that is dialled, and a [`Hop`] knows who named
-//!   its URL.
-//! - Redirects are followed here, one [`Hop`] after the other, so that each is judged by
-//!   who sent it, and none takes along a password that is another server's.
-//! - Names are looked up by [`resolve`], as `ureq` panics where the system has no thread
-//!   left; answers that are [not quite well-formed](head) are [put right](mending).
+//! - Connections are bound to the address of `--bind`, and go [through a proxy](super::tunnel)
+//!   if there is one. [`wire`] makes them.
+//! - A server on the internet can't make us send requests to the user's machine or network:
+//!   [`Rules`] judge each address before we dial it, and each [`Hop`] remembers who named its
+//!   URL.
+//! - Redirects are followed here, one [`Hop`] at a time. Each is judged by the server that sent
+//!   it, and no hop takes a password to another server.
+//! - [`resolve`] looks names up, because `ureq` panics if the system has no thread left.
+//! - Answers whose [heads](head) are not quite well-formed are [repaired](mending).
 //!
-//! `ureq` takes its connections from anybody who implements its two traits: lowest is
-//! the wire, then comes TLS, and on top what puts answers right.
+//! `ureq` accepts any connection type that implements its two traits. Ours is a chain: the wire
+//! at the bottom, then TLS, then the repair of answers.
 //!
 //! [RFC 9110]: https://www.rfc-editor.org/rfc/rfc9110
 
@@ -42,18 +42,18 @@ use ureq::unversioned::transport::{Connector, RustlsConnector};
 use ureq::{Agent, Body, Error, RequestBuilder};
 use wire::Dial;
 
-/// What we call ourselves in a request.
+/// The `User-Agent` of our requests.
 pub const USER_AGENT: &str = concat!("storrent/", env!("CARGO_PKG_VERSION"));
 
-/// The most redirects that are followed.
+/// How many redirects are followed.
 pub const MAX_REDIRECTS: usize = 10;
 
-/// Why a server is not asked, or not believed, though it may be there.
+/// Why we don't ask a server, or don't believe it, although it may be there.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Barred {
-    /// The server is on this machine or in its network, and whoever named it is not, or may
-    /// not be.
+    /// The server is on this machine or in its network, but whoever named it is not, or may not
+    /// be.
     #[error(
         "{0} is on this machine or in its network, and whoever named it is not, as far as is known"
     )]
@@ -61,21 +61,21 @@ pub enum Barred {
     /// The environment names a proxy that can't be used.
     #[error(transparent)]
     Environment(BadProxy),
-    /// The proxy gives no connection, as this says.
+    /// The proxy does not connect us. Contains the reason.
     #[error("{0}")]
     Proxy(String),
-    /// No authority that we trust vouches that the server is who it claims to be.
+    /// No authority that we trust vouches for the server's identity.
     #[error("the certificate of {host} is not trusted ({why})")]
     Certificate {
         /// The server.
         host: String,
-        /// What is wrong with it.
+        /// What is wrong with the certificate.
         why: String,
     },
 }
 
 impl Barred {
-    /// Whether it stays so until the user does something about it.
+    /// Whether the obstacle stays until the user acts.
     pub fn is_for_the_user(&self) -> bool {
         !matches!(self, Self::Proxy(..))
     }
@@ -87,10 +87,10 @@ impl From<Barred> for Error {
     }
 }
 
-/// The [`Barred`] in an error, if it is our own rules that are against the request.
+/// Extracts the [`Barred`] from an error that our own rules caused.
 ///
 /// # Errors
-/// Any other error, as it was.
+/// Any other error, unchanged.
 pub fn barred(error: Error) -> Result<Barred, Error> {
     match error {
         Error::Other(other) => match other.downcast() {
@@ -104,20 +104,20 @@ pub fn barred(error: Error) -> Result<Barred, Error> {
 /// An HTTP client. Clones share their connections.
 #[derive(Clone, Debug)]
 pub struct Client {
-    /// One for each [`Reach`], the narrowest first: a connection that was made on the
-    /// user's word serves nobody else.
+    /// One agent for each [`Reach`], the narrowest first. A connection that was made on the
+    /// user's word is thus never reused for a URL that somebody else named.
     agents: [Agent; 3],
     door: Door,
 }
 
 impl Client {
-    /// A client that behaves as `config` says, and goes through `door`. It follows no
-    /// redirects by itself, and any status is an answer, not an error.
+    /// Makes a client with the settings of `config` that connects through `door`. It follows no
+    /// redirects by itself, and returns an answer of any status, never an error for it.
     pub fn new(config: ConfigBuilder<AgentScope>, door: &Door) -> Self {
         let tls = TlsConfig::builder().root_certs(roots::roots()).build();
         let config = config
             .user_agent(USER_AGENT)
-            .proxy(None) // ours is beneath
+            .proxy(None) // the wire does this
             .tls_config(tls)
             .http_status_as_error(false)
             .max_redirects(0)
@@ -137,10 +137,10 @@ impl Client {
         }
     }
 
-    /// Asks for a URL. `with` adds headers or limits to the request.
+    /// Sends a GET request. `with` adds headers or limits to it.
     ///
     /// # Errors
-    /// [`Error`]; [`barred`] tells what our own rules have to do with it.
+    /// [`Error`]; [`barred`] extracts those that our own rules caused.
     pub fn ask(
         &self,
         hop: &Hop,
@@ -169,8 +169,8 @@ impl Client {
         }
     }
 
-    /// The proxy of a plain request, if it is the proxy, not the server, that answers and
-    /// wants another password.
+    /// Returns the proxy of a plain `http://` request if the proxy itself, instead of the
+    /// server, answered that it wants another password (status 407).
     fn proxy_that_answers(&self, hop: &Hop, answer: &Response<Body>) -> Option<Proxy> {
         let uri: Uri = hop.url.parse().ok()?;
         let is_plain = uri.scheme_str() == Some("http");
@@ -179,7 +179,7 @@ impl Client {
         is_its.then_some(proxy)
     }
 
-    /// Ends what is under way, of all clones. They are of no more use.
+    /// Ends all requests in progress, of all clones. None of the clones can be used again.
     pub fn shutdown(&self) {
         self.agents
             .iter()
@@ -187,30 +187,30 @@ impl Client {
     }
 }
 
-/// One URL to ask for, and what follows from who named it.
+/// One URL to request, and the limits that follow from who named it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hop {
     /// Without name and password.
     url: String,
-    /// These, as they are sent.
+    /// Name and password, as the value of an `Authorization` header.
     login: Option<String>,
     /// The nearest address that may be dialled for it.
     nearest: Reach,
 }
 
-/// Where an answer sends us.
+/// Where an answer redirects us.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Redirect {
-    /// Nowhere: it is the answer itself.
+    /// Nowhere: this is the answer itself.
     None,
-    /// There.
+    /// To this URL.
     To(Hop),
-    /// To this, which is no HTTP URL.
+    /// To this target, which is no HTTP URL.
     Elsewhere(String),
 }
 
 impl Hop {
-    /// The first of a chain: a URL, and the nearest address that may be dialled for it.
+    /// The first hop of a chain: a URL, and the nearest address that may be dialled for it.
     pub fn new(url: &str, nearest: Reach) -> Self {
         let (url, login) = url::without_login(&url::requestable(url));
         let login = login.map(|(user, password)| basic(&user, &password));
@@ -226,8 +226,8 @@ impl Hop {
         &self.url
     }
 
-    /// Where the answer to this one sends us. The next server may be no nearer than the one
-    /// that answered; name and password go along to the same server only.
+    /// Reads where the answer to this hop redirects us. The next server may be no nearer than
+    /// the one that answered. Name and password are kept only if the server stays the same.
     pub fn redirect(&self, answer: &Response<Body>) -> Redirect {
         if !matches!(answer.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
             return Redirect::None;
@@ -245,12 +245,13 @@ impl Hop {
         Redirect::To(next)
     }
 
-    /// An untrusted certificate is said with the host, which `rustls` does not.
+    /// Adds the host to the error for an untrusted certificate, because `rustls` does not name
+    /// it.
     fn explained(&self, error: Error) -> Error {
         let text = match &error {
             Error::Io(error) => error.to_string(),
             Error::Rustls(error) => error.to_string(),
-            // It would print the URL.
+            // The original would print the whole URL, which may contain a passkey.
             Error::BadUri(_) => return Error::BadUri(url::shown(&self.url)),
             _ => return error,
         };
@@ -265,7 +266,7 @@ impl Hop {
     }
 }
 
-/// From how far an answer came, by the line that [`mending`] added.
+/// How far away the sender of an answer is, by the line that [`mending`] added.
 pub fn sender(answer: &Response<Body>) -> Reach {
     let line = answer.headers().get(head::SENDER);
     head::sender(line.map(|line| line.as_bytes()))
@@ -280,11 +281,11 @@ mod tests {
     use std::thread;
     use std::time::Duration;
 
-    /// Linux has all of 127.0.0.0/8.
+    /// On Linux, all of 127.0.0.0/8 is this machine.
     const OURS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 7));
 
-    /// A server that takes one connection only: it answers each request for `/` with the
-    /// address that it came from, and others not at all. Also tells of each request.
+    /// A server that accepts one connection only. It answers each request for `/` with the
+    /// client's address, and leaves all others unanswered. The channel reports each request.
     fn server() -> (String, Receiver<()>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -305,7 +306,7 @@ mod tests {
         (url, requests)
     }
 
-    /// A client that is bound to `ip`.
+    /// A client bound to `ip`.
     fn client(config: ConfigBuilder<AgentScope>, ip: IpAddr) -> Client {
         let door = Door {
             bind: Some(ip),
@@ -329,14 +330,15 @@ mod tests {
         }
     }
 
-    /// Such a proxy does not say that it will hang up, so no second request may be under way
-    /// to it when it does.
+    /// Such a proxy hangs up unannounced after its answer, so the connection must not be used
+    /// for a second request.
     #[test]
     fn a_proxy_that_answers_once_on_each_connection() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let proxy = format!("http://{}", listener.local_addr().unwrap());
         thread::spawn(move || {
-            // Kept, so that nothing but the silence tells that they are of no more use.
+            // Keeps the connections open, so that only the proxy's silence shows that they are
+            // useless.
             let mut kept = Vec::new();
             for stream in listener.incoming().map_while(Result::ok) {
                 let mut lines = BufReader::new(&stream).lines().map_while(Result::ok);

@@ -1,24 +1,25 @@
-//! Peers that are known by name alone, because the proxy is the one that looks names up.
+//! Peers known by host name only: with a proxy, the proxy looks names up, so we never see an
+//! address.
 //!
-//! A magnet link may name peers by name, but the rest of this program knows peers by
-//! address. So each such name gets a stand-in: an address out of a block in which no machine
-//! ever is ([RFC 6666], `100::/64`). The engine makes it, and asks here for the name when it
-//! dials. We tell no other peer of a stand-in, and take none from outside.
+//! A magnet link may give peers by name, but the rest of this program identifies peers by
+//! address. So each name gets a stand-in: an address from a block that no machine uses ([RFC
+//! 6666], `100::/64`). The engine creates it, and asks here for the name when it dials. We
+//! never pass a stand-in to other peers, and accept none from outside.
 //!
 //! [RFC 6666]: https://www.rfc-editor.org/rfc/rfc6666
 
 use super::{Name, Target};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-/// The most names; a magnet link could have more.
+/// How many names are kept; a magnet link could have more.
 const MAX_NAMES: usize = 1000;
 
-/// The names of a run.
+/// The peer names of a run. The last 16 bits of a stand-in are its name's index.
 #[derive(Debug, Default)]
 pub struct Names(Vec<Name>);
 
 impl Names {
-    /// The address that stands for `name` in this run; `None`, if there are too many.
+    /// Returns the stand-in for `name`. `None` if there are [`MAX_NAMES`] others already.
     pub fn stand_in(&mut self, name: Name) -> Option<SocketAddr> {
         let known = self.0.iter().position(|known| *known == name);
         let number = known.unwrap_or(self.0.len());
@@ -33,7 +34,7 @@ impl Names {
         Some(addr.into())
     }
 
-    /// Whom to connect to for this address.
+    /// Returns what to connect to for `addr`: the name, if `addr` is a stand-in.
     pub fn target(&self, addr: SocketAddr) -> Target {
         let number = match addr.ip() {
             IpAddr::V6(ip) if is_stand_in(addr.ip()) => usize::from(ip.segments()[7]),
@@ -44,7 +45,7 @@ impl Names {
     }
 }
 
-/// Whether an address is in the block of the stand-ins.
+/// Whether an address lies in the block of the stand-ins.
 pub fn is_stand_in(ip: IpAddr) -> bool {
     matches!(ip, IpAddr::V6(ip) if ip.segments()[..4] == [0x100, 0, 0, 0])
 }

@@ -1,9 +1,9 @@
 //! Opens every socket of this program: for peers, UDP trackers, the DHT, local discovery and
 //! the HTTP client, and the one that listens for peers.
 //!
-//! Each begins at the address of `--bind`, if there is one, and none is of the other address
-//! family. With `--proxy` the only sockets that are opened are those to the proxy: a caller
-//! that asks for any other gets an error, so that no forgotten corner goes around it.
+//! With `--bind`, sockets use that address, and the other address family is not used. With
+//! `--proxy`, we connect only to the proxy: any other request for a socket fails, so that no
+//! forgotten caller bypasses the proxy.
 
 use super::{DialError, Door};
 use rustix::io::Errno;
@@ -13,39 +13,39 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::net::{ToSocketAddrs, UdpSocket};
 use std::time::Duration;
 
-/// Connections that the system may hold for us before we take them.
+/// How many incoming connections the system queues before we accept them.
 const BACKLOG: i32 = 128;
 
-/// A connection on which nothing moved for so long is asked by the system whether the other
-/// end is still there ...
+/// After this long without traffic on a connection, the system probes whether the other end is
+/// still there.
 const QUIET: Duration = Duration::from_secs(20);
 
-/// ... again after so long without an answer ...
+/// The pause between two probes.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
 
-/// ... and so often; then it is over. So an end that is gone is noticed after 35 s.
+/// How many unanswered probes end a connection. A dead end is thus noticed after 35 s.
 const QUESTIONS: u32 = 3;
 
-/// While something that we sent is not acknowledged, the system asks no questions but sends
-/// it again, for a quarter of an hour; after so long it is over, too.
+/// While sent data is unacknowledged, the system does not probe but resends, for about 15
+/// minutes unless told otherwise. After this long the connection ends, too.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const UNHEARD: Duration = Duration::from_secs(35);
 
 impl Door {
-    /// Whether the address of `--bind` is one of this machine's, now.
+    /// Checks that this machine has the address of `--bind` at the moment.
     ///
     /// # Errors
-    /// [`DialError::NoWay`], if it is not; [`DialError::Io`], if that can't be found out.
+    /// [`DialError::NoWay`], if it does not; [`DialError::Io`], if the check itself fails.
     pub fn check(&self) -> Result<(), DialError> {
         let Some(ip) = self.bind else { return Ok(()) };
         let domain = Domain::for_address(SocketAddr::new(ip, 0));
         self.bind_to(&Socket::new(domain, Type::DGRAM, None)?, ip, 0)
     }
 
-    /// Whether the address of `--bind` can be used at all, as a user is told at the start.
+    /// Checks the address of `--bind` at the start.
     ///
     /// # Errors
-    /// A message, if not.
+    /// A message for the user, if the address can't be used.
     pub fn find_address(&self) -> Result<(), String> {
         let (Some(ip), Err(error)) = (self.bind, self.check()) else {
             return Ok(());
@@ -59,16 +59,16 @@ impl Door {
         ))
     }
 
-    /// Connects to `addr`, within `limit`; never by a proxy. With `--proxy` that is an error.
+    /// Connects to `addr` directly, within `limit`.
     ///
     /// # Errors
-    /// [`DialError`].
+    /// [`DialError`]; always with `--proxy`.
     pub fn connect(&self, addr: SocketAddr, limit: Duration) -> Result<TcpStream, DialError> {
         self.only_without_proxy("a connection")?;
         self.connect_directly(addr, limit)
     }
 
-    /// Connects to a peer, a web server or the proxy itself.
+    /// Connects directly: to a peer, a web server or the proxy itself.
     pub(super) fn connect_directly(
         &self,
         addr: SocketAddr,
@@ -86,12 +86,12 @@ impl Door {
     /// Listens for peers on `port` (0: any free one).
     ///
     /// # Errors
-    /// If it is taken, or the address of `--bind` is not there, or with `--proxy`.
+    /// If the port is taken, if this machine lacks the address of `--bind`, or with `--proxy`.
     pub fn listen(&self, port: u16) -> io::Result<TcpListener> {
         self.only_without_proxy("a listening socket")?;
         match self.bind {
             Some(ip) => listen_on(SocketAddr::new(ip, port)),
-            // One socket for IPv6 and IPv4; without IPv6 on this machine, one for IPv4.
+            // One socket for both families, or one for IPv4 if this machine has no IPv6.
             None => match listen_on((Ipv6Addr::UNSPECIFIED, port).into()) {
                 Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
                     listen_on((Ipv4Addr::UNSPECIFIED, port).into())
@@ -102,7 +102,7 @@ impl Door {
     }
 
     /// Opens a UDP socket for IPv6 or for IPv4 on `port` (0: any free one). One for IPv6
-    /// leaves IPv4 to another.
+    /// receives no IPv4, so a second socket can have the same port for IPv4.
     ///
     /// # Errors
     /// If the port is taken, if `--bind` is of the other family, or with `--proxy`.
@@ -126,8 +126,8 @@ impl Door {
         Ok(socket.into())
     }
 
-    /// Opens a UDP socket that hears what is sent to the group `at`, once it has joined it,
-    /// beside all others on this machine that do. It does not wait.
+    /// Opens a non-blocking UDP socket that receives what is sent to the multicast group `at`,
+    /// once the caller has joined the group. Other programs on this machine can do the same.
     ///
     /// # Errors
     /// If the system refuses, if `--bind` is of the other family, or with `--proxy`.
@@ -138,8 +138,8 @@ impl Door {
         socket.set_reuse_address(true)?;
         #[cfg(not(any(target_os = "linux", target_os = "android")))]
         socket.set_reuse_port(true)?;
-        // Only what comes by an interface on which the group was joined; an old system
-        // can't do that, and we hear more.
+        // Receive only from interfaces on which we joined the group. An old system lacks this
+        // option, and we hear more.
         #[cfg(any(target_os = "linux", target_os = "android"))]
         let _ = match at.is_ipv4() {
             true => socket.set_multicast_all_v4(false),
@@ -153,17 +153,18 @@ impl Door {
         Ok(socket.into())
     }
 
-    /// Looks up `HOST:PORT`, which may take the system half a minute; of the addresses,
-    /// those that may be talked to. With `--proxy` that is an error: the proxy looks up.
+    /// Looks up `HOST:PORT`, which may take the system 30 s. Returns the addresses that
+    /// [`bind`](Door::bind) allows.
     ///
     /// # Errors
-    /// If there is no such name, or none of its addresses is of the family of `--bind`.
+    /// If there is no such name, if none of its addresses is of the family of `--bind`, or with
+    /// `--proxy`, since the proxy looks names up.
     pub fn look_up(&self, name: &str) -> io::Result<Vec<SocketAddr>> {
         self.only_without_proxy("a look-up of a name")?;
         self.look_up_directly(name)
     }
 
-    /// Looks up a name, the proxy's own among them.
+    /// Looks up a name directly, including the proxy's own.
     pub(super) fn look_up_directly(&self, name: impl ToSocketAddrs) -> io::Result<Vec<SocketAddr>> {
         let mut found: Vec<SocketAddr> = name.to_socket_addrs()?.collect();
         let first = found.first().copied();
@@ -224,9 +225,8 @@ fn listen_on(addr: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// Has the system find out when the other end of a connection is gone without a word: by
-/// questions that cost a few bytes (TCP keep-alive), and by what it does not acknowledge (RFC
-/// 5482; only Linux can be told).
+/// Has the system detect that the other end has vanished: by probes of a few bytes on an idle
+/// connection (TCP keep-alive), and by data that stays unacknowledged (RFC 5482; Linux only).
 ///
 /// # Errors
 /// If the system refuses.
@@ -254,7 +254,7 @@ mod tests {
     fn an_address_of_this_machine() {
         assert!(Door::default().check().is_ok());
         assert!(bound("127.0.0.1").check().is_ok());
-        // A block for documents: it is nobody's.
+        // Reserved for documentation: no machine has it.
         let elsewhere = bound("192.0.2.7");
         let text = elsewhere.check().unwrap_err().to_string();
         assert_eq!(text, "the address 192.0.2.7 (--bind) is gone");

@@ -1,9 +1,9 @@
-//! The way to a peer: a connection, with `--proxy` one that the proxy makes for us. HTTP has
-//! connections of its own, and is [led](lead) through a proxy in the same manner.
+//! Connects to a peer, with `--proxy` through the proxy. The HTTP client makes its own
+//! connections, and is [led](lead) through a proxy in the same way.
 //!
-//! The caller is a peer's thread or that of an HTTP request. It may learn meanwhile that the
-//! connection is no longer wanted, so no wait for a proxy's answer is longer than a tenth of a
-//! second. What is said to a proxy (SOCKS 5 or HTTP's `CONNECT`) is in [`ask`](super::ask).
+//! The caller is the thread of a peer or of an HTTP request. Its connection may become unwanted
+//! while a proxy is silent, so no single wait for a proxy's answer exceeds 100 ms.
+//! [`ask`](super::ask) defines what we say to a proxy (SOCKS 5 or HTTP's `CONNECT`).
 
 use super::ask::{Asking, Next, Refusal};
 use super::{DialError, Door, Target};
@@ -16,21 +16,21 @@ use std::time::{Duration, Instant};
 /// How long the other end may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// How long a proxy may take to answer, the time in which it connects to the peer included.
+/// How long a proxy may take to answer, including its own connecting to the target.
 pub const ANSWER: Duration = Duration::from_secs(15);
 
-/// The pauses between the tries to reach the proxy at the start.
+/// The pauses between the attempts to reach the proxy at the start.
 const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
 
-/// The longest wait at a time.
+/// The longest single wait for a proxy's answer.
 const TICK: Duration = Duration::from_millis(100);
 
 impl Door {
-    /// Connects to a peer, by the proxy if there is one. `wanted` is asked now and then
-    /// whether the connection still is.
+    /// Connects to a peer, through the proxy if there is one. While a proxy is silent, `wanted`
+    /// is called every 100 ms; once it returns false, the attempt ends.
     ///
     /// # Errors
-    /// [`DialError`]. With a proxy there is never a direct try.
+    /// [`DialError`]. With a proxy there is never a direct attempt.
     pub fn dial(&self, to: &Target, wanted: &dyn Fn() -> bool) -> Result<TcpStream, DialError> {
         match (&self.proxy, to) {
             (Some(proxy), _) => self.through(proxy, Some(to), wanted),
@@ -39,11 +39,11 @@ impl Door {
         }
     }
 
-    /// Whether the proxy, if there is one, is there and lets us in: what is asked at the
-    /// start. It is tried three times, over some seconds.
+    /// Checks at the start that the proxy, if there is one, can be reached and accepts us.
+    /// Tries three times, with pauses of 1 s and 2 s.
     ///
     /// # Errors
-    /// [`DialError::NoWay`], if not.
+    /// [`DialError::NoWay`], if all three attempts fail.
     pub fn find_proxy(&self) -> Result<(), DialError> {
         for pause in PAUSES {
             if self.try_proxy().is_ok() {
@@ -89,7 +89,7 @@ impl Door {
     }
 }
 
-/// Says that the proxy itself can't be connected to.
+/// Turns an I/O error on the way to the proxy into [`DialError::NoWay`].
 pub fn unreached(proxy: &Proxy, error: DialError) -> DialError {
     match error {
         DialError::Io(error) => {
@@ -99,12 +99,12 @@ pub fn unreached(proxy: &Proxy, error: DialError) -> DialError {
     }
 }
 
-/// Asks `proxy`, over a connection to it, for the way to `to`; with `None` only whether it
-/// lets us in. It has until `deadline`, and as long as the way is `wanted`, which is asked
-/// each tenth of a second. What is read next over the connection comes from `to`.
+/// Asks `proxy`, over a connection to it, to connect to `to`; with `None`, only checks whether
+/// the proxy accepts us. Gives up at `deadline`, or once `wanted` (called every 100 ms) returns
+/// false. All bytes read from the connection afterwards come from `to`.
 ///
 /// # Errors
-/// [`DialError`]. The connection is of no more use then.
+/// [`DialError`]. The connection is then useless.
 pub fn lead(
     stream: &TcpStream,
     proxy: &Proxy,
@@ -125,7 +125,7 @@ pub fn lead(
         }
         Err(Trouble::Refused(refusal)) => Err(no_way(&refusal)),
         Err(Trouble::Io(error)) if asking.is_about_target() => Err(error.into()),
-        // It may not know the question whether it is there.
+        // An HTTP proxy may not know our `OPTIONS` request. That it is there is enough.
         Err(Trouble::Io(_)) if to.is_none() && asking.is_http() => Ok(()),
         Err(Trouble::Io(error)) => Err(no_way(&format!("does not answer: {error}"))),
     }
@@ -151,7 +151,7 @@ fn converse(
 ) -> Result<(), Trouble> {
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(TICK))?;
-    // What we say is less than the buffer of any new connection.
+    // All that we write fits into the send buffer of a new connection.
     stream.set_write_timeout(Some(ANSWER))?;
     let mut buffer = [0; 512];
     loop {

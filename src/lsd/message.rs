@@ -1,5 +1,6 @@
-//! What peers shout into the local network ([BEP 14]): "I am at this port, and these are
-//! my torrents." It looks like HTTP and travels in one UDP packet:
+//! The packets of local service discovery ([BEP 14]). A peer sends them to its local network:
+//! "I accept peers at this port, and these are my torrents." A packet looks like HTTP and
+//! travels over UDP:
 //!
 //! ```text
 //! BT-SEARCH * HTTP/1.1
@@ -9,35 +10,35 @@
 //! cookie: 1a2b3c
 //! ```
 //!
-//! Each line ends in CR LF, and two empty ones end it all. The sender's IP address is
-//! that of the packet. By the cookie, any text, senders know their own packets again:
-//! what is sent to a group comes back to whoever is in it.
+//! Each line ends in CR LF, and two empty lines end the packet. The sender's IP address is that
+//! of the packet. The cookie is any text by which a sender recognizes its own packets, because
+//! each member of a group also receives what it sends to the group.
 //!
-//! The thread of local discovery ([`super`]) is the only user. Pure functions; what comes in
-//! is hostile.
+//! The thread of local discovery ([`super`]) is the only user. No I/O; all input is taken for
+//! hostile.
 //!
 //! [BEP 14]: https://www.bittorrent.org/beps/bep_0014.html
 
 use crate::types::InfoHash;
 use std::net::SocketAddr;
 
-/// The most bytes of a packet, sent or taken: more might not fit in one piece of what
-/// the network carries.
+/// The longest packet that we send or accept, in bytes. The network might have to split a
+/// longer one.
 pub(crate) const MAX_PACKET: usize = 1400;
 
-/// An announce as it was heard.
+/// A received announce.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Announce {
-    /// Where the sender accepts peers, by TCP; never 0.
+    /// The TCP port at which the sender accepts peers; never 0.
     pub port: u16,
-    /// Its torrents; at most some 28 fit.
+    /// The sender's torrents; about 28 fit.
     pub info_hashes: Vec<InfoHash>,
-    /// Its mark, if it has one.
+    /// The sender's cookie, if it has one.
     pub cookie: Option<String>,
 }
 
-/// Announces `info_hashes` to the group `to`, in as few packets as possible. `port`:
-/// where we accept peers; `cookie`: our mark, of a few bytes.
+/// Writes announces of `info_hashes` to the group `to`, in as few packets as possible. `port`:
+/// where we accept peers. `cookie`: a few bytes by which we recognize our own packets.
 pub fn encode(to: SocketAddr, port: u16, info_hashes: &[InfoHash], cookie: &str) -> Vec<Vec<u8>> {
     let head = format!("BT-SEARCH * HTTP/1.1\r\nHost: {to}\r\nPort: {port}\r\n");
     let tail = format!("cookie: {cookie}\r\n\r\n\r\n");
@@ -52,8 +53,8 @@ pub fn encode(to: SocketAddr, port: u16, info_hashes: &[InfoHash], cookie: &str)
         .collect()
 }
 
-/// Reads an announce. `None`, if it is none, is too long, or lacks a port. Lines that
-/// are unknown or make no sense are passed over, as in HTTP.
+/// Reads an announce. `None` if the packet is none, is too long, or names no port. Unknown and
+/// malformed lines are skipped, as in HTTP.
 pub fn decode(packet: &[u8]) -> Option<Announce> {
     let text = String::from_utf8_lossy(packet);
     let mut lines = text.split('\n').map(str::trim);
@@ -142,7 +143,7 @@ mod tests {
         let line = format!("infohash:{HASH}\n");
         let long = format!("Port: 1\r\n{}", line.repeat(28));
         let cases = [
-            // Odd, but clear.
+            // Odd, but valid.
             (
                 format!("Port: 7\r\nInfohash: {HASH}\r\n\r\n\r\n"),
                 good(7, 1, None),

@@ -1,18 +1,17 @@
-//! Finds peers on the same network ([BEP 14], local service discovery): one thread.
+//! Finds peers on the same network ([BEP 14], local service discovery), with one thread.
 //!
-//! Somebody in the next room may have the same torrent. It is fast to reach and costs
-//! nobody's line, but a tracker that sees both behind one address can't help them to
-//! meet. So clients shout: each sends, now and then, a small UDP packet with the info
-//! hashes of its torrents to an address that stands for a whole group (*multicast*), and
-//! whoever on the network is in that group hears it. Who hears of a torrent of its own
-//! connects to the sender.
+//! A machine in the next room may have the same torrent. It is fast to reach and uses no
+//! internet connection, but a tracker that sees both machines behind one address can't
+//! introduce them. So each client sends the info hashes of its torrents, in a small UDP packet,
+//! to a *multicast* group: an address that stands for all machines that joined it. A client
+//! that finds one of its own torrents in a packet connects to the sender.
 //!
-//! The thread announces the torrents that main names, as [`schedule`] says, and tells
-//! main who else has them. It never hears of private torrents. The packets are in
-//! [`message`].
+//! The thread announces the torrents that main names, when [`schedule`] says so, and reports to
+//! main who else has them. It never hears about private torrents. [`message`] defines the
+//! packets.
 //!
-//! A machine may be in several networks. A group is joined, and spoken to, on each
-//! network interface by itself; interfaces come and go, so they are looked up each time.
+//! A machine may be in several networks. We join a group, and send to it, on each network
+//! interface separately. Interfaces come and go, so they are listed anew for each announce.
 //!
 //! [BEP 14]: https://www.bittorrent.org/beps/bep_0014.html
 
@@ -33,51 +32,50 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The port of both groups.
+/// The UDP port of both groups.
 const PORT: u16 = 6771;
 
-/// The group over IPv4, and over IPv6.
+/// The groups for IPv4 and for IPv6.
 const GROUPS: [IpAddr; 2] = [
     IpAddr::V4(Ipv4Addr::new(239, 192, 152, 143)),
     IpAddr::V6(Ipv6Addr::new(0xff15, 0, 0, 0, 0, 0, 0xefc0, 0x988f)),
 ];
 
-/// The longest that the thread sleeps.
+/// The longest sleep of the thread.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Packets read in one turn; when there are more, the rest of the turn is slept away.
+/// The most packets read in one turn. If there are more, the thread first sleeps for [`TICK`].
 const A_TURN: usize = 32;
 
-/// The thread's stack, bytes; what grows is on the heap.
+/// The thread's stack in bytes; whatever grows is on the heap.
 const STACK: usize = 128 * 1024;
 
-/// What the thread is for.
 pub(crate) const PURPOSE: &str = "look for peers on the local network";
 
-/// Main → this thread. A closed channel means: end.
+/// An order from main. A closed channel ends the thread.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Order {
-    /// Announce this torrent, and say who else has it.
+    /// Announce this torrent, and report who else has it.
     Announce(InfoHash),
-    /// No longer.
+    /// Stop that.
     Leave(InfoHash),
 }
 
 /// The sockets of both groups, or of one.
 pub(crate) struct Groups(Vec<Group>);
 
-/// Opens the sockets: on all interfaces but loopback, or on the one that has the address
-/// of `--bind`.
+/// Opens the sockets: on all interfaces except loopback, or on the interface that has the
+/// address of `--bind`.
 ///
 /// # Errors
-/// If neither group can be listened to.
+/// If we can listen to neither group.
 pub(crate) fn open(door: &Door) -> io::Result<Groups> {
     let (mut groups, mut failed) = (Vec::new(), None);
     for ip in GROUPS {
         if door.may_reach(ip) {
             match Group::open(ip, door) {
                 Ok(group) => groups.push(group),
-                // The first tells most: many machines have no IPv6.
+                // The first error tells most: many machines have no IPv6.
                 Err(error) => failed = failed.or(Some(error)),
             }
         }
@@ -88,9 +86,9 @@ pub(crate) fn open(door: &Door) -> io::Result<Groups> {
     Ok(Groups(groups))
 }
 
-/// Starts the thread. It speaks and listens by `groups`; `port` is where we accept peers.
-/// `found` is told of each peer, some ten a second at most, and `lost` is called if it
-/// panics. It ends when the channel of `orders` closes.
+/// Starts the thread, which sends and listens through `groups`. `port` is where we accept
+/// peers. `found` is called for each peer and torrent, of at most ten announces a second;
+/// `lost` is called if the thread panics. The thread ends when the channel of `orders` closes.
 ///
 /// # Errors
 /// If the system starts no more threads.
@@ -168,14 +166,13 @@ fn wait(groups: &[Group]) {
     }
 }
 
-/// One of the two groups, as we take part in it.
+/// One of the two groups, with our sockets.
 struct Group {
-    /// Its address.
     at: SocketAddr,
-    /// Bound to that address: so only what was sent to the group arrives here, and
-    /// nobody far away can slip us peers.
+    /// Bound to the group's address: only packets sent to the group arrive here, so nobody
+    /// outside the local network can feed us peers.
     ears: UdpSocket,
-    /// Sends from the address at which we can be reached.
+    /// Sends from the address at which peers can reach us.
     mouth: UdpSocket,
     bind: Option<IpAddr>,
 }
@@ -191,8 +188,8 @@ impl Group {
         })
     }
 
-    /// Sends `packets` on each interface. It is joined there, too: mostly it was before,
-    /// and whatever else goes wrong concerns that interface only.
+    /// Sends `packets` on each interface, and joins the group there. Usually we have joined it
+    /// before, and any other error concerns that interface only.
     fn announce(&self, packets: &[Vec<u8>]) {
         for interface in self.interfaces() {
             let mouth = SockRef::from(&self.mouth);
@@ -215,7 +212,7 @@ impl Group {
         }
     }
 
-    /// The interfaces over which the group is reached.
+    /// Lists the interfaces through which the group can be reached.
     fn interfaces(&self) -> BTreeSet<Interface> {
         let all = if_addrs::get_if_addrs().unwrap_or_default();
         let ours = all.iter().filter(|interface| match self.bind {
@@ -230,8 +227,8 @@ impl Group {
         .collect()
     }
 
-    /// A packet that has come, and from where. An error is a packet of nothing, so that
-    /// a socket that fails is not asked without end.
+    /// Reads a packet and its sender. An error counts as an empty packet, so that a socket that
+    /// keeps failing makes the thread sleep, after [`A_TURN`] of them.
     fn read(&self) -> Option<(Vec<u8>, SocketAddr)> {
         let mut packet = vec![0; MAX_PACKET + 1];
         match self.ears.recv_from(&mut packet) {
@@ -245,11 +242,11 @@ impl Group {
     }
 }
 
-/// A way into a network, as the system calls for multicast name it.
+/// A network interface, as the system's calls for multicast name it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Interface {
-    /// By its address.
+    /// By its IPv4 address.
     V4(Ipv4Addr),
-    /// By its number.
+    /// By its index.
     V6(u32),
 }

@@ -1,37 +1,39 @@
-//! When to announce which torrents to the local network, and how much to hear of it.
+//! When to announce which torrents on the local network, and how many announces of others to
+//! accept.
 //!
-//! Packets get lost, and who hears us first may not be ready yet: so a torrent is
-//! announced three times within its first seconds, then every five minutes, together
-//! with all the others. Each announce wakes every machine around, so there are no more.
+//! Packets get lost, and a peer that hears us may not be ready yet. So a torrent is announced
+//! three times within its first 6 s, then every 5 minutes together with all others. Each
+//! announce wakes every machine on the network, so there are no more.
 //!
-//! The thread of local discovery ([`super`]) is the only user. Pure: the time is an argument.
+//! The thread of local discovery ([`super`]) is the only user. No clock: the time is an
+//! argument.
 
 use crate::types::InfoHash;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// When a torrent is announced, after it was added.
+/// When a new torrent is announced, counted from when it was added.
 const AT_FIRST: [Duration; 3] = [
     Duration::ZERO,
     Duration::from_secs(2),
     Duration::from_secs(6),
 ];
 
-/// How often all torrents are announced.
+/// The interval between announces of all torrents.
 const EVERY: Duration = Duration::from_secs(5 * 60);
 
-/// Announces of others that are taken in a second: a network full of peers must not
-/// flood us with addresses.
+/// How many announces of others are accepted per second: a network full of peers must not flood
+/// us with addresses.
 const HEARD_A_SECOND: u32 = 10;
 
 /// The torrents that we announce.
 #[derive(Debug, Default)]
 pub(crate) struct Schedule {
-    /// Since when, and how many of [`AT_FIRST`] are done.
+    /// When each was added, and how many of [`AT_FIRST`] are done.
     torrents: BTreeMap<InfoHash, (Instant, usize)>,
     /// When all are announced next.
     round: Option<Instant>,
-    /// When the present second of listening began, and what was taken in it.
+    /// When the current second of listening began, and how many announces came in it.
     heard: Option<(Instant, u32)>,
 }
 
@@ -42,17 +44,17 @@ impl Schedule {
         self.round.get_or_insert(now + EVERY);
     }
 
-    /// No longer.
+    /// Stops announcing this torrent.
     pub(crate) fn remove(&mut self, torrent: InfoHash) {
         self.torrents.remove(&torrent);
     }
 
-    /// Whether it is one of ours.
+    /// Whether we announce this torrent.
     pub(crate) fn has(&self, torrent: InfoHash) -> bool {
         self.torrents.contains_key(&torrent)
     }
 
-    /// What to announce now; it counts as done.
+    /// Returns the torrents to announce now, and counts them as announced.
     pub(crate) fn due(&mut self, now: Instant) -> Vec<InfoHash> {
         let all = self.round.is_some_and(|at| at <= now);
         if all {
@@ -61,7 +63,7 @@ impl Schedule {
         let mut due = Vec::new();
         for (torrent, (since, done)) in &mut self.torrents {
             let age = now.duration_since(*since);
-            // A machine that slept does not make up for what it missed.
+            // A machine that was asleep does not make up for missed announces.
             let reached = AT_FIRST.iter().filter(|at| **at <= age).count();
             if all || *done < reached {
                 *done = reached;
@@ -71,7 +73,7 @@ impl Schedule {
         due
     }
 
-    /// Whether one more announce of somebody else may be taken.
+    /// Counts an announce of another client, and returns whether it is accepted.
     pub(crate) fn may_hear(&mut self, now: Instant) -> bool {
         let second = Duration::from_secs(1);
         let fresh = |since: &Instant| now.duration_since(*since) < second;
@@ -91,8 +93,8 @@ mod tests {
     const A: InfoHash = InfoHash([1; 20]);
     const B: InfoHash = InfoHash([2; 20]);
 
-    /// Looks every tenth of a second, as the thread does, up to `end` (in seconds);
-    /// says when what was announced.
+    /// Asks every 100 ms what is due, as the thread does, between these `seconds`. Returns what
+    /// was announced when.
     fn play(
         schedule: &mut Schedule,
         start: Instant,

@@ -1,4 +1,4 @@
-//! Proxies that answer in any cut, well or badly.
+//! Proxies that answer well or badly, in pieces of any size.
 
 use super::*;
 use crate::door::Name;
@@ -7,8 +7,8 @@ fn proxy(url: &str) -> Proxy {
     url.parse().unwrap()
 }
 
-/// What is sent, and how it ends, if the proxy answers with these bytes, of which at most
-/// `cut` come at once; and how many of them were not wanted.
+/// Plays a proxy that answers with these bytes, at most `cut` at a time. Returns what we sent,
+/// how it ended, and how many bytes of the answer were left unread.
 fn talk(
     proxy: &Proxy,
     target: Option<&Target>,
@@ -35,7 +35,7 @@ fn talk(
     }
 }
 
-/// The same in every cut; they must agree.
+/// Does the same with every `cut`; the results must agree.
 fn in_any_cut(
     proxy: &Proxy,
     target: Option<&Target>,
@@ -106,7 +106,7 @@ fn socks_that_refuses() {
     let target = addr("1.2.3.4:6881");
     let cases: [(&Proxy, &[u8], Refusal); 7] = [
         (&plain, &[5, 0xff], Refusal::NoLogin),
-        (&plain, &[5, 2], Refusal::Foreign), // it was not offered
+        (&plain, &[5, 2], Refusal::Foreign), // we did not offer this method
         (&plain, b"HTTP/1.1 400 Bad", Refusal::Foreign),
         (&plain, &[4, 0], Refusal::Foreign),
         (&login, &[5, 0xff], Refusal::Login),
@@ -127,7 +127,7 @@ fn socks_that_refuses() {
         (200, ErrorKind::Other),
     ];
     for (reply, kind) in replies {
-        // Some proxies send nothing behind a failure.
+        // Some proxies send nothing after a refusal's code.
         let (_, end, _) = in_any_cut(&plain, Some(&target), &[5, 0, 5, reply]);
         let refused = matches!(&end, Some(Err(Refusal::Peer(k, _))) if *k == kind);
         assert!(refused, "{reply}: {end:?}");

@@ -1,5 +1,5 @@
-//! The first lines of a web server's answer, its *head*, put right before `ureq` reads them
-//! ([RFC 9112]).
+//! Repairs the *head* of a web server's answer, its lines up to the first empty one, before
+//! `ureq` reads it ([RFC 9112]). No I/O.
 //!
 //! ```text
 //! HTTP/1.1 302 Found
@@ -7,33 +7,34 @@
 //! Content-Encoding: X-GZIP     the old name, in capitals
 //! X-Long: begins here
 //!   and goes on here           a folded line, allowed until 2014
-//! PHP Notice: ... line without a name, which a script let slip
+//! PHP Notice: ... line without a name, printed by a script by mistake
 //!                              an empty line ends the head; the body follows
 //! ```
 //!
-//! Trackers are often small scripts, and browsers and curl read all of this; `ureq` gives
-//! up. So every head is written anew here, in the form that it takes. Bodies are never
-//! touched. [`super::mending`] is the user; web seeds read [`content_range`]. Pure.
+//! Many trackers are small scripts. Browsers and curl read all of this, but `ureq` gives up. So
+//! this module rewrites every head in the form that `ureq` accepts. It never touches bodies.
+//! [`super::mending`] is the user; web seeds read [`content_range`].
 //!
-//! One line is added, which no server can write: [`SENDER`], from how far the answer comes.
-//! Whoever follows a redirect has to know who sent it.
+//! We add one line that no server can forge: [`SENDER`], how far away the server is. A redirect
+//! is judged by it.
 //!
 //! [RFC 9112]: https://www.rfc-editor.org/rfc/rfc9112
 
 use crate::reach::Reach;
 use crate::url;
 
-/// The line that we add: from how far the answer comes. A server's own is left out.
+/// The header that we add: how far away the sender is. A server's own line of this name is
+/// removed.
 pub const SENDER: &str = "x-storrent-sender";
 
-/// What that line says of a reach.
+/// The header's value for each reach.
 const WORDS: [(Reach, &str); 3] = [
     (Reach::Machine, "machine"),
     (Reach::LocalNetwork, "network"),
     (Reach::World, "world"),
 ];
 
-/// From how far an answer comes, by that line.
+/// Reads that header's value. Anything unknown counts as the world.
 pub fn sender(value: Option<&[u8]>) -> Reach {
     let found = WORDS
         .iter()
@@ -41,7 +42,7 @@ pub fn sender(value: Option<&[u8]>) -> Reach {
     found.map_or(Reach::World, |(reach, _)| *reach)
 }
 
-/// Puts that line into a head that was put right, behind its first line.
+/// Inserts that header after the first line of a repaired head.
 pub fn add_sender(head: &mut Vec<u8>, sender: Reach) {
     let word = WORDS.iter().find(|(reach, _)| *reach == sender);
     let line = format!("{SENDER}: {}\r\n", word.map_or("", |(_, word)| word));
@@ -50,37 +51,37 @@ pub fn add_sender(head: &mut Vec<u8>, sender: Reach) {
     }
 }
 
-/// The most bytes of one head, those of interim answers before it counted, too.
+/// The longest head, in bytes, including the interim answers before it.
 pub const MAX_HEAD: usize = 64 << 10;
 
-/// What has come so far of an answer whose head is not complete.
+/// Collects the bytes of an answer until its head is complete.
 #[derive(Debug, Default)]
 pub struct Collector {
     raw: Vec<u8>,
-    /// Bytes of interim answers (`100 Continue`) that were dropped.
+    /// Bytes of interim answers (`100 Continue`) dropped so far.
     dropped: usize,
 }
 
-/// What the bytes make that came.
+/// What the bytes received so far amount to.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Collected {
-    /// The head is not complete: more is needed.
+    /// An incomplete head: more is needed.
     Part,
-    /// The head, put right, and what came behind it of the body.
+    /// The repaired head, and those bytes of the body that came with it.
     Whole(Vec<u8>),
-    /// This is no HTTP: what came, as it came.
+    /// No HTTP. Contains the bytes unchanged.
     Foreign(Vec<u8>),
 }
 
-/// The head has more than [`MAX_HEAD`] bytes: so many.
+/// The head has this many bytes, more than [`MAX_HEAD`].
 #[derive(Debug, PartialEq, Eq)]
 pub struct TooLong(pub usize);
 
 impl Collector {
-    /// Takes the bytes that came next.
+    /// Takes the next bytes.
     ///
     /// # Errors
-    /// [`TooLong`], if the head does not end in time.
+    /// [`TooLong`], if the head exceeds [`MAX_HEAD`] bytes.
     pub fn take(&mut self, bytes: &[u8]) -> Result<Collected, TooLong> {
         self.raw.extend_from_slice(bytes);
         loop {
@@ -111,8 +112,8 @@ impl Collector {
         }
     }
 
-    /// No more will come: the lines that are complete, put right. They may be enough to
-    /// follow a redirect.
+    /// Ends the collection early: no more bytes will come. Returns the complete lines,
+    /// repaired. They may suffice to follow a redirect.
     pub fn end(&mut self) -> Vec<u8> {
         let raw = std::mem::take(&mut self.raw);
         let end = raw.iter().rposition(|byte| *byte == b'\n');
@@ -123,16 +124,17 @@ impl Collector {
     }
 }
 
-/// What every head begins with.
+/// The beginning of every head.
 const HTTP: &[u8] = b"HTTP/";
 
-/// Empty lines before a head are let pass.
+/// Skips empty lines before a head.
 fn without_empty_lines(bytes: &[u8]) -> &[u8] {
     let start = bytes.iter().position(|byte| !b"\r\n".contains(byte));
     &bytes[start.unwrap_or(bytes.len())..]
 }
 
-/// How long the head is that these bytes begin with, the empty line included.
+/// Returns the length in bytes of the head at the start of `bytes`, with its final empty line.
+/// `None` if the head is incomplete.
 fn head_len(bytes: &[u8]) -> Option<usize> {
     let mut len = 0;
     for line in bytes.split_inclusive(|byte| *byte == b'\n') {
@@ -144,13 +146,13 @@ fn head_len(bytes: &[u8]) -> Option<usize> {
     None
 }
 
-/// The number of the answer, as 200.
+/// The status code, such as 200.
 fn status(head: &[u8]) -> Option<u16> {
     let word = head.split(|byte| byte.is_ascii_whitespace()).nth(1)?;
     str::from_utf8(word).ok()?.parse().ok()
 }
 
-/// Whether the answer proper is still to come. `101` says that there will be none.
+/// Whether the final answer is still to come. After `101` none follows.
 fn is_interim(head: &[u8]) -> bool {
     matches!(status(head), Some(100 | 102..=199))
 }
@@ -162,7 +164,7 @@ struct Field {
 }
 
 impl Field {
-    /// `None`: the line has no name, so it is none.
+    /// `None` if the line has no valid name.
     fn read(line: &[u8]) -> Option<Self> {
         let colon = line.iter().position(|byte| *byte == b':')?;
         let name = line[..colon].trim_ascii_end();
@@ -178,13 +180,13 @@ impl Field {
     }
 }
 
-/// These lines, put right, without the empty one that ends a head.
+/// Repairs the lines of a head. The result lacks the empty line at the end.
 fn mended(head: &[u8]) -> Vec<u8> {
     let mut lines = head.split(|byte| *byte == b'\n').map(clean);
     let mut text = lines.next().unwrap_or_default();
     text.extend_from_slice(b"\r\n");
     let mut fields: Vec<Field> = Vec::new();
-    // Whether the line before was one, which this one may continue.
+    // Whether the previous line was a field, which a folded line continues.
     let mut goes_on = false;
     for line in lines.filter(|line| !line.is_empty()) {
         if line.starts_with(b" ") {
@@ -218,7 +220,7 @@ fn mended(head: &[u8]) -> Vec<u8> {
     text
 }
 
-/// A line without its end, and with a blank for each character that has no place there.
+/// Returns a line without its end, and with a blank in place of each control character.
 fn clean(line: &[u8]) -> Vec<u8> {
     let end = line.iter().rposition(|byte| *byte != b'\r');
     let line = &line[..end.map_or(0, |last| last + 1)];
@@ -229,7 +231,7 @@ fn clean(line: &[u8]) -> Vec<u8> {
     visible.collect()
 }
 
-/// The names of `Content-Encoding` as `ureq` knows them.
+/// Rewrites the value of `Content-Encoding` with the names that `ureq` knows.
 fn encoding(value: &[u8]) -> String {
     let value = String::from_utf8_lossy(value).to_ascii_lowercase();
     let names = value.split(',').map(str::trim);
@@ -238,8 +240,8 @@ fn encoding(value: &[u8]) -> String {
     names.collect::<Vec<_>>().join(", ")
 }
 
-/// Whether the body has as many bytes as the range of the file that it is said to be. Then
-/// it was not packed for the way: the server means that the file itself is a `.gz`.
+/// Whether the body is exactly as long as the file range that it claims to be. Then the
+/// encoding belongs to the file itself (a `.gz`), so the body must not be unpacked.
 fn is_as_stored(head: &[u8], fields: &[Field]) -> bool {
     let value = |name| {
         let field = fields.iter().find(|field| field.is(name))?;
@@ -251,18 +253,18 @@ fn is_as_stored(head: &[u8], fields: &[Field]) -> bool {
     status(head) == Some(206) && range_len.is_some() && range_len == len
 }
 
-/// Which bytes of a file an answer has: `Content-Range: bytes 100-199/1000`.
+/// Which bytes of a file an answer contains: `Content-Range: bytes 100-199/1000`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ContentRange {
     /// The first byte, from 0.
     pub first: u64,
     /// The last byte, not before the first.
     pub last: u64,
-    /// Bytes of the whole file; `None` for `*`, where the server does not know.
+    /// The length of the whole file in bytes. `None` for `*`: the server does not know it.
     pub total: Option<u64>,
 }
 
-/// Reads what stands behind `Content-Range:`. `None` if it is not of that form.
+/// Reads the value of a `Content-Range` header. `None` if it is malformed.
 pub fn content_range(text: &str) -> Option<ContentRange> {
     let (unit, rest) = text.split_once(' ')?;
     let (range, total) = rest.trim().split_once('/')?;
@@ -281,7 +283,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// What becomes of an answer that comes in pieces of `cut` bytes.
+    /// Collects an answer that arrives in pieces of `cut` bytes.
     fn collected(bytes: &[u8], cut: usize) -> Vec<u8> {
         let mut collector = Collector::default();
         let mut chunks = bytes.chunks(cut);
@@ -309,7 +311,8 @@ mod tests {
         }
     }
 
-    /// The lines of a head become these; a body of any bytes stays.
+    /// Checks that the lines of a head become these, and that a body of any bytes stays
+    /// unchanged.
     fn lines(raw: &[u8], expected: &[u8]) {
         const BODY: &[u8] = b"\r\n\r\nHTTP/1.1 200 OK\r\nX: y\n z\0\xff";
         let raw = [b"HTTP/1.1 200 OK\r\n", raw, b"\r\n", BODY].concat();

@@ -1,17 +1,16 @@
-//! Stands between `ureq` and each connection, and puts the [heads](super::head) of answers
-//! right as they come. It is the last of the chain that makes a connection, so what it
-//! sees is plain HTTP, also where the bytes go through TLS.
+//! Sits between `ureq` and each connection and repairs the [heads](super::head) of answers as
+//! they arrive. It is the top of the chain that makes a connection, so it sees plain HTTP even
+//! if the bytes travel through TLS.
 //!
-//! When a head begins is known: with the first byte after a request was sent. Until its
-//! end the bytes are kept here; all that follows goes its way without being looked at or
-//! copied.
+//! A head begins with the first byte after a request was sent. Its bytes are kept here until it
+//! is complete. All other bytes pass without being examined or copied.
 
 use super::head::{Collected, Collector, MAX_HEAD, TooLong, add_sender};
 use crate::reach::Reach;
 use ureq::Error;
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport};
 
-/// Makes a [`Mended`] of each connection.
+/// Wraps each connection in a [`Mended`].
 #[derive(Debug)]
 pub struct Mending;
 
@@ -23,8 +22,8 @@ impl<In: Transport> Connector<In> for Mending {
         details: &ConnectionDetails,
         chained: Option<In>,
     ) -> Result<Option<Mended<In>>, Error> {
-        // The farthest of the addresses that it may be connected to. Of what a proxy looks
-        // up nothing is known, and so it is taken for the world.
+        // The farthest of the addresses that we may be connected to. If a proxy looks the name
+        // up we know none: then only an address or `localhost` in the URL counts as near.
         let farthest = details.addrs.iter().map(|to| Reach::of(to.ip())).max();
         let unseen = || Reach::of_host(details.uri.host().unwrap_or_default());
         let sender = farthest.or_else(unseen).unwrap_or(Reach::World);
@@ -41,26 +40,26 @@ impl<In: Transport> Connector<In> for Mending {
 #[derive(Debug)]
 pub struct Mended<T> {
     connection: T,
-    /// From how far the server answers.
+    /// How far away the server is.
     sender: Reach,
     stage: Stage,
-    /// A head, and what came with it, that `ureq` is still to get.
+    /// A head, and the bytes that came with it, not yet passed to `ureq`.
     ready: Vec<u8>,
 }
 
-/// What comes next from the server.
+/// What the server sends next.
 #[derive(Debug)]
 enum Stage {
-    /// A head, of which this is known.
+    /// A head, of which this much has arrived.
     Head(Collector),
-    /// What follows a head, or nothing.
+    /// The rest of an answer, or nothing.
     Body,
-    /// This is not HTTP: on the way through a proxy, TLS is inside, not outside of us.
+    /// Something other than HTTP. All further bytes pass unchanged.
     Foreign,
 }
 
 impl<T: Transport> Mended<T> {
-    /// Takes what came. `is_end`: nothing more will come.
+    /// Takes what has arrived. `is_end`: nothing more will come.
     fn collect(&mut self, is_end: bool) -> Result<(), Error> {
         let Stage::Head(collector) = &mut self.stage else {
             return Ok(());
@@ -90,7 +89,7 @@ impl<T: Transport> Mended<T> {
         Ok(())
     }
 
-    /// Puts what is ready where `ureq` reads, as far as there is room.
+    /// Copies what is ready into `ureq`'s input buffer, as far as there is room.
     fn hand_up(&mut self) {
         let buffers = self.connection.buffers();
         let room = buffers.input_append_buf();
@@ -113,7 +112,7 @@ impl<T: Transport> Transport for Mended<T> {
         self.connection.transmit_output(amount, timeout)
     }
 
-    /// One wait for the server at most, so that `ureq`'s time-outs hold.
+    /// Waits for the server at most once, so that `ureq`'s timeouts hold.
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
         if !self.ready.is_empty() {
             self.hand_up();
@@ -147,8 +146,8 @@ mod tests {
     use std::thread;
     use ureq::Agent;
 
-    /// What a server that sends `answers` one after the other, byte by byte and over one
-    /// connection, makes of as many requests: status, `x`, and body.
+    /// Sends as many requests, over one connection, to a server that sends `answers` one after
+    /// the other and byte by byte. Returns the status, the header `x` and the body of each.
     fn asked(answers: Vec<Vec<u8>>) -> Vec<(u16, String, String)> {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
@@ -186,7 +185,7 @@ mod tests {
 
     #[test]
     fn answers_in_a_row_over_one_connection() {
-        // A body that looks like a head, and one in chunks.
+        // The first body looks like a head; the second comes in chunks.
         let body = "HTTP/1.1 200 OK\r\nX: no\r\n fold\r\n\r\n";
         let first = format!(
             "HTTP/1.1 200 OK\r\nX: a\r\n b\r\nstray\r\nContent-Length: {}\r\n\r\n{body}",

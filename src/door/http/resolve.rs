@@ -1,17 +1,15 @@
-//! Looks up the names of web servers, for the HTTP client.
+//! Looks up the names of web servers for the HTTP client.
 //!
-//! The system's look-up of a name can't be given a time limit: with a DNS server that is
-//! silent it may take half a minute. `ureq` bounds it by looking up on a thread of its
-//! own, from which it walks away in time; and it panics where the system has no thread
-//! left. Here the look-up is done:
+//! The system's look-up can't be given a time limit: with a silent DNS server it may take 30 s.
+//! `ureq` limits it by looking up on a separate thread, which it abandons in time; but it
+//! panics if the system has no thread left. This module looks up:
 //!
-//! - on the calling thread, if there is nothing to look up, the host being an address, or
-//!   if there is no time limit;
-//! - else on a thread of its own, which is left behind when the time is over: it ends by
-//!   itself, with the look-up;
-//! - on the calling thread after all, if the system refuses that one. The time limit is
-//!   then broken if DNS is silent. But it is one of our own threads that waits, a tracker's
-//!   or a request's, and main waits for none of those. A late answer is worth more than none.
+//! - on the calling thread, if the host is an address already or there is no time limit;
+//! - otherwise on a separate thread. If the time runs out we abandon that thread, and it ends
+//!   with the look-up;
+//! - on the calling thread after all, if the system refuses a thread. A silent DNS server then
+//!   breaks the time limit, but only a tracker's or a request's thread waits, and main waits
+//!   for neither. A late answer is better than none.
 
 use super::rules::Rules;
 use super::wire::host_and_port;
@@ -29,11 +27,10 @@ use ureq::unversioned::transport::time::Duration;
 use ureq::unversioned::transport::{ConnectionDetails, NextTimeout};
 use ureq::{Agent, Error};
 
-/// What the thread is for.
 const PURPOSE: &str = "look up the name of a web server";
 
-/// Looks names up without ever panicking, and only those that no proxy looks up. What may
-/// not be dialled is no address.
+/// Looks names up without ever panicking; with a proxy, the proxy does it. Leaves out addresses
+/// that must not be dialled.
 #[derive(Debug)]
 pub struct Lookup(pub Arc<Rules>);
 
@@ -56,10 +53,11 @@ impl Resolver for Lookup {
     }
 }
 
-/// Looks up the proxy's own name. The user named the proxy, so it may be however near.
+/// Looks up the proxy's own name. The user named the proxy, so it may be on this machine or in
+/// its network.
 ///
 /// # Errors
-/// If it has none of a kind that we can use, or not in time.
+/// If the name has no address of a family that we can use, or the look-up takes too long.
 pub fn of_proxy(
     proxy: &Proxy,
     rules: &Rules,
@@ -84,7 +82,7 @@ fn in_time(uri: &Uri, config: &Config, timeout: NextTimeout) -> Result<ResolvedS
     let (theirs, settings) = (uri.clone(), config.clone());
     let work = move || _ = tell.send(look_up(&theirs, &settings));
     let thread = Builder::new().name("look-up".into());
-    // It has nobody to tell but us, and we hear of its end by the channel's.
+    // Only this function waits for the thread, and hears of its end by the closed channel.
     if threads::spawn(thread, PURPOSE, work, || ()).is_err() {
         return look_up(uri, config);
     }
@@ -95,10 +93,10 @@ fn in_time(uri: &Uri, config: &Config, timeout: NextTimeout) -> Result<ResolvedS
     }
 }
 
-/// Looks up on this thread, for as long as it takes; of the addresses, those of the kinds
-/// that `config` wants.
+/// Looks up on this thread, however long it takes. Returns the addresses of the families that
+/// `config` allows.
 fn look_up(uri: &Uri, config: &Config) -> Result<ResolvedSocketAddrs, Error> {
-    // Without a limit `ureq` needs no thread.
+    // Without a limit, `ureq` starts no thread.
     let never = NextTimeout {
         after: Duration::NotHappening,
         ..NextTimeout::default()
@@ -118,7 +116,7 @@ mod tests {
     use crate::door::Door;
     use crate::reach::Reach;
 
-    /// What `url` leads to, with a time limit or without.
+    /// Resolves `url`, with a time limit or without.
     fn resolve(url: &str, family: IpFamily, limited: bool) -> Result<Vec<String>, Error> {
         let config = Agent::config_builder().ip_family(family).build();
         let after = match limited {

@@ -1,6 +1,5 @@
-//! What holds for one HTTP request: through which proxy it goes, and how near to us its
-//! server may be. The [look-up](super::resolve) of names and the [connector](super::wire)
-//! ask here.
+//! The rules for one HTTP request: which proxy it uses, and how near its server may be. The
+//! [look-up](super::resolve) of names and the [connector](super::wire) consult them.
 
 use crate::door::Door;
 use crate::door::http::Barred;
@@ -13,26 +12,27 @@ use ureq::http::Uri;
 /// Made with an agent, then only read.
 #[derive(Debug)]
 pub struct Rules {
-    /// From where, and through what.
+    /// The local address and the proxies to use.
     pub door: Door,
-    /// The nearest that may be dialled, by who named the URL.
+    /// The nearest address that may be dialled. It depends on who named the URL.
     pub nearest: Reach,
 }
 
 impl Rules {
-    /// The proxy by which this URL is asked; `None`: directly.
+    /// Returns the proxy for this URL. `None`: connect directly.
     ///
     /// # Errors
-    /// [`Barred::Environment`].
+    /// [`Barred::Environment`], if the environment's proxy can't be used.
     pub fn proxy(&self, uri: &Uri) -> Result<Option<Proxy>, Error> {
         let proxy = self.door.http_proxy(uri);
         proxy.map_err(|bad| Barred::Environment(bad).into())
     }
 
-    /// Of the addresses of a server, those that may be dialled.
+    /// Returns those of a server's addresses that may be dialled.
     ///
     /// # Errors
-    /// [`Error::HostNotFound`], if there is none; [`Barred::TooNear`], if all are too near.
+    /// [`Error::HostNotFound`], if there is none of a family that `--bind` allows;
+    /// [`Barred::TooNear`], if all are too near.
     pub fn allowed(&self, uri: &Uri, addresses: &[SocketAddr]) -> Result<Vec<SocketAddr>, Error> {
         let fits = |to: &&SocketAddr| self.door.may_reach(to.ip());
         let ours: Vec<SocketAddr> = addresses.iter().filter(fits).copied().collect();
@@ -47,10 +47,10 @@ impl Rules {
         }
     }
 
-    /// Judges a server that a proxy will look up: all that is known is what the URL says.
+    /// Judges a server whose name a proxy will look up, by the host in the URL alone.
     ///
     /// # Errors
-    /// [`Barred::TooNear`].
+    /// [`Barred::TooNear`], if that host is known to be too near.
     pub fn judge_unseen(&self, uri: &Uri) -> Result<(), Error> {
         match Reach::of_host(uri.host().unwrap_or_default()) {
             Some(reach) if reach < self.nearest => Err(self.too_near(uri)),

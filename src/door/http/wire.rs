@@ -1,9 +1,9 @@
-//! The lowest part of the HTTP client: a TCP connection to the server, or to a proxy that
-//! leads there, from the address of `--bind`.
+//! The bottom of the HTTP client: a TCP connection to the server, or to a proxy that leads
+//! there, from the address of `--bind`.
 //!
-//! An HTTP proxy is asked for an `https://` URL by CONNECT, and for an `http://` URL by its
-//! own request with the whole URL in the first line: many proxies allow CONNECT to port
-//! 443 only. `ureq` writes the path alone, so the line is completed [here](Preface).
+//! For an `https://` URL we send an HTTP proxy a CONNECT. For an `http://` URL we send it the
+//! request itself, with the whole URL in the first line: many proxies allow CONNECT to port 443
+//! only. `ureq` writes only the path there, so a [`Preface`] completes the line.
 
 use super::Barred;
 use super::resolve;
@@ -22,7 +22,7 @@ use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, ShutdownHandle, Transport,
 };
 
-/// Makes connections as the rules say.
+/// Connects as the rules say.
 #[derive(Debug)]
 pub struct Dial(pub Arc<Rules>);
 
@@ -42,7 +42,7 @@ impl Connector for Dial {
                 preface,
                 begins: true,
             };
-            // From now on what is under way can be ended.
+            // From here on the connection can be interrupted from outside.
             let stream: Weak<TcpStream> = Arc::downgrade(&wire.stream);
             (details.register_shutdown)(stream as Weak<dyn ShutdownHandle>)?;
             Ok(wire)
@@ -73,8 +73,8 @@ impl Connector for Dial {
 }
 
 impl Dial {
-    /// Tries the addresses in turn. Each has half of the time that is left, the last one
-    /// all of it.
+    /// Tries the addresses in turn. Each gets half of the remaining time, the last one all of
+    /// it.
     fn dial(&self, addresses: &[SocketAddr], deadline: Instant) -> Result<TcpStream, DialError> {
         let mut result = Err(io::Error::from(ErrorKind::NotFound).into());
         for (i, to) in addresses.iter().enumerate() {
@@ -91,10 +91,10 @@ impl Dial {
     }
 }
 
-/// The least time that one address is given: the system takes 0 for an error.
+/// The shortest time limit for one address: the system takes 0 for an error.
 const SHORTEST: Duration = Duration::from_millis(1);
 
-/// The host, an IPv6 address without brackets, and the port of a URL.
+/// Returns the host (an IPv6 address without brackets) and the port of a URL.
 pub fn host_and_port(uri: &Uri) -> (&str, u16) {
     let host = uri.host().unwrap_or_default();
     let bare = host.trim_start_matches('[').trim_end_matches(']');
@@ -106,12 +106,12 @@ pub fn host_and_port(uri: &Uri) -> (&str, u16) {
     (bare, uri.port_u16().unwrap_or(usual))
 }
 
-/// What an HTTP proxy needs in a request beyond what a server does.
+/// What a request to an HTTP proxy needs in addition.
 #[derive(Debug)]
 struct Preface {
-    /// What the path in the first line lacks: `http://host:port`.
+    /// Goes in front of the path in the first line: `http://host:port`.
     origin: String,
-    /// The line that says who we are; may be empty.
+    /// The header line with our name and password; may be empty.
     authorization: String,
 }
 
@@ -124,7 +124,7 @@ impl Preface {
         }
     }
 
-    /// The beginning of a request, `GET /path HTTP/1.1`, with all that.
+    /// Adds both to the beginning of a request (`GET /path HTTP/1.1`).
     fn put_into(&self, request: &[u8]) -> Vec<u8> {
         let path = request.iter().position(|byte| *byte == b' ');
         let end = request.iter().position(|byte| *byte == b'\n');
@@ -139,11 +139,11 @@ impl Preface {
 /// A connection, as `ureq` drives it.
 #[derive(Debug)]
 pub struct Wire {
-    /// `ureq` keeps another, weak hold of it, to end what is under way.
+    /// `ureq` holds a weak reference to it, to interrupt what is in progress.
     stream: Arc<TcpStream>,
     buffers: LazyBuffers,
     preface: Option<Preface>,
-    /// What is sent next begins a request.
+    /// Whether the next bytes that we send begin a request.
     begins: bool,
 }
 
@@ -180,9 +180,10 @@ impl Transport for Wire {
         Ok(read > 0)
     }
 
-    /// Whether a kept connection can serve one more request: it has neither ended nor
-    /// brought what nobody asked for. Nor is it a proxy's own: some (tinyproxy) leave out the
-    /// `Connection: close` of a server, and hang up a moment after the answer.
+    /// Whether a kept connection can serve one more request: it is still open, and nothing has
+    /// arrived that nobody asked for. A connection on which an HTTP proxy answers is never
+    /// reused: some proxies (tinyproxy) drop a server's `Connection: close`, and hang up a
+    /// moment after the answer.
     fn is_open(&mut self) -> bool {
         if self.preface.is_some() {
             return false;
@@ -193,7 +194,7 @@ impl Transport for Wire {
     }
 }
 
-/// An I/O error as `ureq` names it.
+/// Translates an I/O error into `ureq`'s own.
 fn timely(error: io::Error, timeout: NextTimeout) -> Error {
     match error.kind() {
         ErrorKind::TimedOut | ErrorKind::WouldBlock => Error::Timeout(timeout.reason),
