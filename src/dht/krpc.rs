@@ -1,15 +1,15 @@
 //! The messages of the DHT as bytes: KRPC ([BEP 5], [BEP 32], [BEP 43]).
 //!
-//! A node asks another with one UDP datagram and is answered with one. Each is a bencoded
-//! dictionary:
+//! A node sends another a query in one UDP datagram, and the other answers in one. Each is a
+//! bencoded dictionary:
 //!
 //! ```text
 //! query    t   transaction: any bytes, which the answer repeats
 //!          y   "q"
 //!          q   "get_peers", "announce_peer", ...
-//!          a   what is asked: id (the asker's), info_hash, ...
+//!          a   arguments: id (the asker's), info_hash, ...
 //!          ro  1: the asker answers no queries itself
-//! answer   t   that of the query
+//! answer   t   the query's
 //!          y   "r", or "e" for a refusal
 //!          r   id (the answerer's), and what it knows:
 //!                nodes   26 bytes each: <20: id> <4: IPv4> <2: port>
@@ -18,11 +18,12 @@
 //!                token   to be shown when we announce ourselves
 //! ```
 //!
-//! Of the four queries we need two. `ping` and `find_node` serve those who keep a table of
-//! the whole network for others; we only look peers up, and `get_peers` brings nodes, too.
+//! We need two of the four queries. `ping` and `find_node` serve nodes that keep a table of the
+//! whole network for others. We only look peers up, and the answer to `get_peers` contains
+//! nodes, too.
 //!
-//! Pure functions. A datagram comes from anybody: it is bounded, walked where it lies, and
-//! what makes no sense is left out.
+//! No I/O. Anybody can send us a datagram, so its size is bounded, it is parsed in place, and
+//! whatever makes no sense is skipped.
 //!
 //! [BEP 5]: https://www.bittorrent.org/beps/bep_0005.html
 //! [BEP 32]: https://www.bittorrent.org/beps/bep_0032.html
@@ -33,63 +34,63 @@ use crate::bencode::{self, MESSAGE_DEPTH, Raw};
 use crate::types::InfoHash;
 use std::net::SocketAddr;
 
-/// The largest datagram that is read, in bytes. They should have at most 1,024 (BEP 32);
-/// some that carry a hundred peers have twice as many.
+/// The longest datagram that we read, in bytes. BEP 32 allows 1,024; some nodes send twice as
+/// many, with a hundred peers.
 pub const MAX_DATAGRAM: usize = 4096;
 
-/// Nodes taken from one answer: as many as it should hold.
+/// How many nodes we take from one answer: as many as it should contain.
 const MAX_NODES: usize = 8;
 
-/// Peers taken from one answer, as many as libtorrent puts in.
+/// How many peers we take from one answer: as many as libtorrent sends.
 const MAX_PEERS: usize = 100;
 
-/// The longest token that is kept, in bytes: they have 4 to 20.
+/// The longest token that we keep, in bytes. Usual ones have 4 to 20.
 const MAX_TOKEN: usize = 128;
 
-/// What a query and its answer have in common. Some nodes take no other length than 4.
+/// Links an answer to its query. Some nodes accept no other length than 4 bytes.
 pub(crate) type Transaction = [u8; 4];
 
-/// The name of a node: 160 bits, random, from the same space as the info hashes.
+/// The id of a node: 160 random bits, from the same space as the info hashes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct NodeId(pub [u8; 20]);
 
-/// How far a node is from an info hash: the XOR of both, read as a large number. The nodes
-/// that are nearest to an info hash know its peers.
+/// The distance from a node to an info hash: the XOR of both, read as a large number. The nodes
+/// nearest to an info hash know its peers.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Distance(pub [u8; 20]);
 
 impl NodeId {
-    /// A new one.
+    /// Draws a new id.
     pub fn random(rng: &mut fastrand::Rng) -> Self {
         let mut id = [0; 20];
         rng.fill(&mut id);
         Self(id)
     }
 
-    /// How far it is from `target`.
+    /// Returns the distance to `target`.
     pub fn distance(&self, target: &InfoHash) -> Distance {
         Distance(std::array::from_fn(|i| self.0[i] ^ target.0[i]))
     }
 }
 
-/// A node, and where it is.
+/// A node: its id and its address.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Contact {
-    /// Its name.
+    /// Its id.
     pub id: NodeId,
     /// Where it takes queries, over UDP.
     pub addr: SocketAddr,
 }
 
-/// "Who has this torrent?"
+/// Writes the query "Which peers have this torrent?".
 pub(crate) fn get_peers(transaction: Transaction, ours: &NodeId, info_hash: &InfoHash) -> Vec<u8> {
     let arguments = [(&b"info_hash"[..], Argument::Bytes(&info_hash.0))];
     query(b"get_peers", transaction, ours, &arguments)
 }
 
-/// "Tell those who ask that we have it, and take peers on this TCP `port`." `token`: what
-/// the node gave us along with its answer to [`get_peers`]; it proves that the query comes
-/// from where it says.
+/// Writes the announce "We have this torrent, and accept peers on this TCP `port`." `token`
+/// comes from the node's answer to [`get_peers`] and proves that the announce comes from the
+/// address that it claims.
 pub(crate) fn announce_peer(
     transaction: Transaction,
     ours: &NodeId,
@@ -110,8 +111,8 @@ enum Argument<'a> {
     Number(u16),
 }
 
-/// Writes a query. The keys of a dictionary stand in order; so must `arguments`, all of
-/// them after `id`.
+/// Writes a query. The keys of a dictionary must be sorted, so `arguments` must be, and all of
+/// them must come after `id`.
 fn query(
     method: &[u8],
     transaction: Transaction,
@@ -139,22 +140,22 @@ fn query(
     out
 }
 
-/// What a node answers.
+/// The content of an answer.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Reply {
-    /// Who answers.
+    /// The id of the node that answers.
     pub id: NodeId,
-    /// What [`announce_peer`] needs, if it takes announces.
+    /// The token for [`announce_peer`], if the node takes announces.
     pub token: Option<Vec<u8>>,
-    /// Peers that have the torrent or want it; of either family.
+    /// Peers that have the torrent or want it, of either address family.
     pub peers: Vec<SocketAddr>,
-    /// Nodes that are nearer to it; all of the asked family.
+    /// Nodes nearer to the info hash, of the query's address family.
     pub nodes: Vec<Contact>,
 }
 
-/// Reads an answer: whose, and what it says, or `None` if it is a refusal. `None` for all
-/// else: a query, an answer that could be to none of ours, nonsense. `v6`: it came over
-/// IPv6.
+/// Reads an answer. Returns its transaction and its content, or no content for a refusal.
+/// Returns `None` for anything else: a query, an answer that can't be to one of our queries, or
+/// nonsense. `v6`: it came over IPv6.
 pub fn decode(datagram: &[u8], v6: bool) -> Option<(Transaction, Option<Reply>)> {
     let message = bencode::scan(datagram, MESSAGE_DEPTH).ok()?;
     let transaction = Transaction::try_from(get(message, b"t")?.string()?).ok()?;
@@ -194,7 +195,7 @@ fn reply(body: Raw, v6: bool) -> Option<Reply> {
     })
 }
 
-/// An address and a port, as bytes; `None` if nobody can be reached there.
+/// Reads an address and a port. `None` if nobody can be reached there.
 fn address(compact: &[u8]) -> Option<SocketAddr> {
     let (ip, port) = compact.split_last_chunk::<2>()?;
     usable(SocketAddr::new(raw_ip(ip)?, u16::from_be_bytes(*port)))
@@ -226,12 +227,12 @@ mod tests {
             "d1:ad2:id20:abcdefghij01234567899:info_hash20:mnopqrstuvwxyz123456\
              4:porti6881e5:token8:aoeusnthe1:q13:announce_peer2:roi1e1:t4:aaaa1:y1:qe"
         );
-        // And they are bencode, whatever the bytes.
+        // They are valid bencode, whatever the bytes.
         let query = announce_peer([255; 4], &NodeId([128; 20]), &HASH, 1, &[b'e'; 30]);
         assert!(bencode::scan(&query, 2).is_ok());
     }
 
-    /// An answer with this inside.
+    /// An answer that contains `inside`.
     fn answer(inside: &[u8]) -> Vec<u8> {
         let (head, tail) = (
             &b"d1:rd2:id20:0123456789abcdefghij"[..],
@@ -253,7 +254,7 @@ mod tests {
         assert_eq!(reply.token.as_deref(), Some(&b"aoeusnth"[..]));
         let peers = ["97.120.106.101:11893", "105.100.104.116:28269"];
         assert_eq!(reply.peers, peers.map(|peer| peer.parse().unwrap()));
-        // The example of the BEP has a string of 9 bytes here.
+        // The BEP's example has a string of 9 bytes here.
         assert_eq!(read(b"5:nodes9:def456...", false).nodes, []);
         let contact = Contact {
             id: OURS,

@@ -1,20 +1,20 @@
-//! The DHT: finding peers without a tracker ([BEP 5], [BEP 32], [BEP 43]).
+//! The DHT finds peers without a tracker ([BEP 5], [BEP 32], [BEP 43]).
 //!
-//! Millions of clients together remember who has which torrent; [`node`] tells how one
-//! asks them. There are two networks that know nothing of each other, one of IPv4 and one
-//! of IPv6, and we ask in both. Each has a thread, which owns a UDP socket and a
-//! [`Node`] and decides nothing itself: datagrams and requests go in, datagrams and
-//! [`DhtNews`] come out. It sleeps in its socket while it may be answered, else in its
-//! channels, so between two look-ups it costs nothing.
+//! Millions of clients together remember which peers have which torrent; [`node`] explains how
+//! to ask them. There are two separate networks, one for IPv4 and one for IPv6, and we ask
+//! both. Each has a thread that owns a UDP socket and a [`Node`]. The thread decides nothing:
+//! it hands datagrams and requests to the node, sends the node's datagrams, and reports
+//! [`DhtNews`]. While an answer may come it sleeps in its socket, otherwise in its channels, so
+//! between two look-ups it costs nothing.
 //!
-//! To enter a network one has to know somebody in it: nodes that the user names, else the
-//! public [`ROUTERS`], which exist for that; those that a torrent names; and those of the
-//! peers that we meet. Names are looked up on threads of their own, as that may take long,
-//! and again after a pause as long as it fails.
+//! To enter a network we must know one of its nodes. We learn of nodes in three ways: the user
+//! names them, or else we use the public [`ROUTERS`], which exist for this purpose; a torrent
+//! names them; and peers that we meet tell us the port of theirs. Host names are looked up on
+//! separate threads, because that may take long. A failed look-up is repeated after a pause.
 //!
-//! The engine starts it at the first look-up, and ends it by dropping the [`Dht`]: each
-//! thread finds its channel closed. Nobody waits for the threads; one that looks up a name
-//! could not be hurried.
+//! The engine starts the DHT at the first look-up, and ends it by dropping the [`Dht`]: each
+//! thread finds its channel closed. Nobody waits for the threads, because a look-up of a name
+//! can't be interrupted.
 //!
 //! [BEP 5]: https://www.bittorrent.org/beps/bep_0005.html
 //! [BEP 32]: https://www.bittorrent.org/beps/bep_0032.html
@@ -41,98 +41,93 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Nodes that are there to let newcomers in.
+/// Public nodes that let newcomers in.
 pub(crate) const ROUTERS: [&str; 3] = [
     "dht.libtorrent.org:25401",
     "dht.transmissionbt.com:6881",
     "router.bittorrent.com:6881",
 ];
 
-/// The longest sleep in the socket: until then a request may wait.
+/// The longest sleep in the socket. A request waits this long at most.
 const TICK: Duration = Duration::from_millis(100);
 
-/// How often the number of known nodes is told while it changes.
+/// The shortest interval between two reports of the number of known nodes during a look-up.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
-/// Entrances that may wait for a thread before more are dropped.
+/// How many entrances may wait for a thread; more are dropped.
 const MAX_WAITING: usize = 64;
 
-/// Names that are looked up in one run, each on a thread: those of the user, or the
-/// routers', and then those of torrents.
+/// How many names are looked up in one run, each on its own thread: the user's (or the
+/// routers'), then those of torrents.
 const MAX_NAMES: usize = 32;
 
-/// Addresses that are taken of one name.
+/// How many addresses of one name are used.
 const ADDRESSES_OF_A_NAME: usize = 8;
 
-/// The pause before a name that could not be looked up is tried again; it doubles ...
+/// The pause before a failed look-up of a name is repeated. It doubles ...
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 
 /// ... up to this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
-/// Stack of a node's thread, bytes; what grows is on the heap.
+/// The stack of a node's thread, in bytes; whatever grows is on the heap.
 const STACK: usize = 256 * 1024;
 
-/// What a node's thread is for.
 const PURPOSE: &str = "ask the DHT";
 
-/// How to go about it.
 #[derive(Clone, Debug)]
 pub(crate) struct DhtSettings {
-    /// From where others are asked: of each family that it lets through.
+    /// Opens the sockets, one for each address family that it allows.
     pub door: Door,
-    /// The UDP port that is tried first; if it is taken any other will do, as nobody is
-    /// told of it.
+    /// The UDP port to try first. If it is taken any other will do, because we tell it to
+    /// nobody.
     pub port: u16,
-    /// Nodes to enter by, `HOST:PORT`; empty: the [`ROUTERS`].
+    /// Nodes to enter by, as `HOST:PORT`. If there are none, the [`ROUTERS`].
     pub nodes: Vec<String>,
 }
 
-/// What the threads tell.
+/// What the threads report.
 #[derive(Debug)]
 pub(crate) enum DhtNews {
-    /// These may have the torrent, so some node says.
+    /// Peers that may have the torrent, according to some node.
     Peers(InfoHash, Vec<SocketAddr>),
     /// A look-up in one of the networks is over.
     Ended {
-        /// Of which torrent.
         info_hash: InfoHash,
-        /// Whether it was in the network of IPv6.
+        /// Whether it was in the IPv6 network.
         v6: bool,
-        /// Peers that were found.
+        /// How many peers it found.
         peers: usize,
-        /// Nodes that were told of us.
+        /// How many nodes we announced ourselves to.
         announced: usize,
     },
-    /// So many nodes are known that answer.
+    /// The number of known nodes has changed. All of them have answered us.
     Known {
-        /// In the network of IPv6.
+        /// Whether in the IPv6 network.
         v6: bool,
-        /// How many.
         nodes: usize,
     },
-    /// A thread died: all of them are to be started anew.
+    /// A thread died: all of them must be started again.
     Lost,
-    /// The name of a node cannot be looked up; told once. It is tried again.
+    /// The name of a node can't be looked up. Reported once per name; the look-up is repeated.
     Unresolved {
         /// `HOST:PORT`.
         name: String,
         /// Whether the user named it.
         by_user: bool,
-        /// Why.
         error: io::Error,
     },
 }
 
 type Report = Arc<dyn Fn(DhtNews) + Send + Sync>;
 
-/// Which torrent to look up, and the TCP port to announce.
+/// A torrent to look up, and the TCP port to announce.
 type Request = (InfoHash, Option<u16>);
 
-/// Where a network can be entered, and whether it is a router.
+/// An address at which a network can be entered, and whether it is a router.
 type Entrance = (SocketAddr, bool);
 
-/// Why a name is looked up.
+/// Who named a node.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum NamedBy {
     User,
@@ -140,21 +135,21 @@ enum NamedBy {
     Torrent,
 }
 
-/// The threads, as the engine reaches them. They end when it is dropped.
+/// The engine's hold on the threads. They end when it is dropped.
 pub(crate) struct Dht {
     nodes: Vec<(Sender<Request>, Sender<Entrance>)>,
-    /// Names that were given to threads.
+    /// The names whose look-up was started, or waits for a thread.
     names: HashSet<String>,
-    /// Those that wait for one, as the system had none left.
+    /// Names that wait for a thread, because the system allowed no more.
     waiting: Vec<(String, NamedBy)>,
-    /// Nothing is sent: its end tells the threads that look up names.
+    /// Carries no messages: it closes, and so ends the threads that look names up.
     alive: (Sender<Infallible>, Receiver<Infallible>),
     door: Door,
     report: Report,
 }
 
 impl Dht {
-    /// Opens the sockets and starts the threads. That one family cannot be had is normal.
+    /// Opens the sockets and starts the threads. One missing address family is normal.
     ///
     /// # Errors
     /// If no socket can be opened or no thread started.
@@ -194,8 +189,8 @@ impl Dht {
         Ok(dht)
     }
 
-    /// Looks up the peers of a torrent, and announces that it can be had from us on the
-    /// TCP `port`, if there is one.
+    /// Looks up the peers of a torrent. With a `port`, also announces that we have the torrent
+    /// and accept peers on this TCP port.
     pub(crate) fn search(&mut self, info_hash: InfoHash, port: Option<u16>) {
         for (name, by) in std::mem::take(&mut self.waiting) {
             self.start_look_up(name, by);
@@ -205,12 +200,12 @@ impl Dht {
         }
     }
 
-    /// A peer says that its node is here: a PORT message.
+    /// Takes the address of a peer's node, from its PORT message.
     pub(crate) fn node(&self, addr: SocketAddr) {
         deliver(&self.entrances(), (addr, false));
     }
 
-    /// A torrent names this node: an address or a name, and a port.
+    /// Takes a node that a torrent names: an address or a name, and a port.
     pub(crate) fn node_of_torrent(&mut self, host: &str, port: u16) {
         match host.parse() {
             Ok(ip) => self.node(SocketAddr::new(ip, port)),
@@ -223,7 +218,7 @@ impl Dht {
         entrances.cloned().collect()
     }
 
-    /// Enters by `HOST:PORT`; a name is looked up by a thread.
+    /// Takes a node by `HOST:PORT`. A thread looks a name up.
     fn enter(&mut self, name: String, by: NamedBy) {
         if let Ok(addr) = name.parse() {
             return deliver(&self.entrances(), (addr, by == NamedBy::Us));
@@ -241,26 +236,26 @@ impl Dht {
         let (lost, named, door) = (self.lost(), name.clone(), self.door.clone());
         let work = move || look_up(&named, by, &door, &entrances, &alive, &report);
         if threads::spawn(thread, "look up a node of the DHT", work, lost).is_err() {
-            // Until the next search the others will have to do.
+            // The next search tries again; until then the other entrances must do.
             self.waiting.push((name, by));
         }
     }
 
-    /// What is told if a thread dies.
+    /// Returns what to call if a thread panics.
     fn lost(&self) -> impl FnOnce() + Send + 'static {
         let report = self.report.clone();
         move || report(DhtNews::Lost)
     }
 }
 
-/// Hands an entrance to all threads. If one has many waiting it needs no more.
+/// Hands an entrance to all threads. A thread at which [`MAX_WAITING`] wait needs no more.
 fn deliver(to: &[Sender<Entrance>], entrance: Entrance) {
     for entrances in to {
         let _ = entrances.try_send(entrance);
     }
 }
 
-/// Looks a name up until it is found, or the DHT ends.
+/// Looks a name up, again after each pause, until it is found or the DHT ends.
 fn look_up(
     name: &str,
     by: NamedBy,
@@ -292,7 +287,7 @@ fn look_up(
     }
 }
 
-/// Opens a socket on `port`, else on any.
+/// Opens a socket on `port`, or on any port if that is taken.
 fn open(door: &Door, v6: bool, port: u16) -> io::Result<UdpSocket> {
     door.udp(v6, port).or_else(|_| door.udp(v6, 0))
 }
@@ -321,13 +316,13 @@ fn spawn(
     Ok((requests, entrances))
 }
 
-/// What one thread owns.
+/// What the thread of one network owns.
 struct NodeThread {
     socket: UdpSocket,
     v6: bool,
     node: Node,
     report: Report,
-    /// How many known nodes were told last, and when.
+    /// How many known nodes were reported last, and when.
     told: (usize, Instant),
 }
 
@@ -371,7 +366,7 @@ impl NodeThread {
         self.node.enter(addr, router, Instant::now());
     }
 
-    /// Waits for a datagram.
+    /// Waits for a datagram, [`TICK`] at most.
     fn listen(&mut self, buffer: &mut [u8]) {
         use io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
         match self.socket.recv_from(buffer) {
@@ -384,7 +379,7 @@ impl NodeThread {
                 self.perform(out);
             }
             Err(error) if matches!(error.kind(), WouldBlock | TimedOut | Interrupted) => {}
-            // It would fail again at once.
+            // The next read would fail at once, too.
             Err(_) => thread::sleep(TICK),
         }
     }
@@ -393,7 +388,7 @@ impl NodeThread {
         let v6 = self.v6;
         for output in out {
             match output {
-                // What cannot be sent is as good as lost on the way.
+                // A datagram that can't be sent counts as lost on the way.
                 Output::Send(to, datagram) => _ = self.socket.send_to(&datagram, to),
                 Output::Peers(info_hash, peers) => {
                     (self.report)(DhtNews::Peers(info_hash, peers));

@@ -1,22 +1,23 @@
-//! Our node of the DHT, as rules without a socket ([BEP 5], [BEP 43]).
+//! Our node of the DHT: rules without a socket ([BEP 5], [BEP 43]).
 //!
-//! The *distributed hash table* is a tracker without a server: millions of clients each
-//! remember the peers of some torrents, those whose info hash is near to their own random
-//! id. To find peers one asks one's way from node to node ([`Search`]), and then announces
-//! oneself to the nodes that are in charge, so that others find us.
+//! The *distributed hash table* is a tracker without a server. Millions of clients, its
+//! *nodes*, each have a random id, and remember the peers of those torrents whose info hash is
+//! near to it. To find peers, we ask our way from node to node ([`Search`]) until we reach
+//! those in charge of our info hash. Then we announce ourselves to them, so that others find
+//! us.
 //!
-//! We are a *read-only* node: we ask, but answer no queries, and say so in each of ours.
-//! A program that comes and goes with a download is no good node to remember: others would
-//! ask it in vain as soon as it has left. BEP 43 is for just that, and it says that such a
-//! node does not respond to queries. So there is nothing here that others could fill,
-//! guess tokens of, or use to send datagrams to a third.
+//! We are a *read-only* node, as BEP 43 defines it: we ask, but answer no queries, and say so
+//! in each of ours. A program that comes and goes with a download is a bad node to remember,
+//! because others would ask it in vain after it left. A read-only node also has no store that
+//! others could fill, no tokens that they could guess, and no answers that they could aim at a
+//! third party.
 //!
-//! What comes in is looked at only if it comes from an address that owes us an answer, and
-//! believed only with the transaction that was sent there. All that is kept has a limit,
-//! and queries go out at a limited rate, whatever others say.
+//! We read a datagram only if it comes from an address that owes us an answer, and believe it
+//! only if it repeats the transaction that we sent there. Everything that we keep has a limit,
+//! and our queries go out at a limited rate, whatever others say.
 //!
-//! The thread of [`super`] owns a [`Node`] for each address family. Datagrams and the time
-//! go in, [`Output`] comes out; the random numbers are seeded.
+//! The threads of [`super`] own a [`Node`] for each address family. Datagrams and the time go
+//! in, [`Output`] comes out; the random numbers are seeded.
 //!
 //! [BEP 5]: https://www.bittorrent.org/beps/bep_0005.html
 //! [BEP 43]: https://www.bittorrent.org/beps/bep_0043.html
@@ -30,43 +31,43 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-/// Look-ups at a time; the others wait.
+/// How many look-ups run at a time; the others wait.
 const MAX_SEARCHES: usize = 8;
 
-/// Addresses that are kept to begin at.
+/// How many addresses we keep at which the network can be entered.
 const MAX_ENTRANCES: usize = 32;
 
-/// The pause between two queries in the long run: 50 queries a second, some 6 kB.
+/// The pause between two queries at the steady rate: 50 queries a second, about 6 kB.
 const PACE: Duration = Duration::from_millis(20);
 
-/// Queries that may go out at once after a rest.
+/// How many queries may go out at once after a rest.
 const BURST: u32 = 20;
 
-/// After a look-up that nobody answered, the pause before the next try; it doubles ...
+/// The pause after a look-up that no node answered. It doubles ...
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 
 /// ... up to this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
-/// Something to be done for the node.
+/// What the thread should do for the node.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Output {
-    /// Send this datagram there.
+    /// Send this datagram to this address.
     Send(SocketAddr, Vec<u8>),
-    /// These may have the torrent; each is told once a look-up.
+    /// Peers that may have the torrent. Each is reported once per look-up.
     Peers(InfoHash, Vec<SocketAddr>),
     /// A look-up is over.
     Ended {
-        /// Of which torrent.
+        /// Its torrent.
         info_hash: InfoHash,
-        /// Peers that were found.
+        /// How many peers it found.
         peers: usize,
-        /// Nodes that were told of us.
+        /// How many nodes we announced ourselves to.
         announced: usize,
     },
 }
 
-/// A query that is not answered yet.
+/// A query that awaits its answer.
 #[derive(Debug)]
 struct Asked {
     transaction: Transaction,
@@ -75,15 +76,15 @@ struct Asked {
     at: Instant,
 }
 
-/// A look-up that is going on.
+/// A look-up that is in progress, or waits for its time.
 #[derive(Debug)]
 struct Running {
     search: Search,
-    /// The TCP port to be announced.
+    /// The TCP port to announce.
     port: Option<u16>,
-    /// How often nobody answered.
+    /// How many times in a row no node answered.
     failures: u32,
-    /// When to begin: anew, or for the first time.
+    /// When it begins, for the first time or again. `None`: it is in progress.
     begin_at: Option<Instant>,
 }
 
@@ -94,17 +95,17 @@ pub struct Node {
     v6: bool,
     rng: fastrand::Rng,
     table: Table,
-    /// Where to begin while the table is nearly empty, and whether it is a router.
+    /// Addresses to begin at while the table is nearly empty, each with whether it is a router.
     entrances: Vec<(SocketAddr, bool)>,
     running: Vec<Running>,
     waiting: VecDeque<(InfoHash, Option<u16>)>,
     asked: Vec<Asked>,
-    /// When the next query would go out at the steady pace.
+    /// When the next query is due at the steady rate.
     next_query: Instant,
 }
 
 impl Node {
-    /// A node that knows nobody.
+    /// A node that knows no others.
     pub fn new(v6: bool, seed: u64, now: Instant) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
         Self {
@@ -120,25 +121,26 @@ impl Node {
         }
     }
 
-    /// How many nodes it knows that answer.
+    /// How many nodes it knows. All of them have answered.
     pub fn known(&self) -> usize {
         self.table.count()
     }
 
-    /// Whether a look-up goes on, so that somebody may answer.
+    /// Whether a look-up is in progress, so that answers may come.
     pub fn is_asking(&self) -> bool {
         let mut running = self.running.iter();
         running.any(|running| running.begin_at.is_none())
     }
 
-    /// When the next look-up is to begin again, if nobody answered.
+    /// When the next look-up that waits for its time begins.
     pub fn next_begin(&self) -> Option<Instant> {
         let running = self.running.iter();
         running.filter_map(|running| running.begin_at).min()
     }
 
-    /// Looks up the peers of a torrent, and then announces that it can be had from us on
-    /// the TCP `port`, if there is one. If it is being looked up already, that goes on.
+    /// Looks up the peers of a torrent. With a `port`, then announces that we have the torrent
+    /// and accept peers on this TCP port. If its look-up is in progress or waits, that one goes
+    /// on with the new port, and a pause ends at once.
     pub fn search(&mut self, info_hash: InfoHash, port: Option<u16>, now: Instant) {
         let mut running = self.running.iter_mut();
         let mut waiting = self.waiting.iter_mut();
@@ -152,16 +154,16 @@ impl Node {
         }
     }
 
-    /// An address at which the network can be entered. `router`: it only helps newcomers
-    /// find others; it is not asked when others are known, and nothing is announced to it.
+    /// Takes an address at which the network can be entered. A `router` only helps newcomers to
+    /// find others: once others are known we don't ask it, and we announce nothing to it.
     pub fn enter(&mut self, addr: SocketAddr, router: bool, now: Instant) {
         let known = self.entrances.iter().any(|(known, _)| *known == addr);
         if addr.is_ipv6() != self.v6 || addr.port() == 0 || known {
             return;
         }
         if self.entrances.len() >= MAX_ENTRANCES {
-            // The newest of the host that has most makes room: those of the user came first,
-            // those of peers came later, and a peer has as many ports as it likes.
+            // The newest entrance of the host with the most goes. Those of the user came first
+            // and those of peers later, and a peer can name as many ports as it likes.
             let hosts = self.entrances.iter().map(|(addr, _)| Host::of(addr.ip()));
             let of = |host| hosts.clone().filter(|other| *other == host).count();
             let crowd = hosts.clone().enumerate();
@@ -177,7 +179,7 @@ impl Node {
         }
     }
 
-    /// A datagram came.
+    /// Takes a datagram that has arrived.
     pub fn on_datagram(
         &mut self,
         from: SocketAddr,
@@ -203,8 +205,8 @@ impl Node {
         self.work(now, out);
     }
 
-    /// What time brings. To be called about every tenth of a second, and after
-    /// [`Node::search`] and [`Node::enter`].
+    /// Does what is due at `now`. To be called about every 100 ms, and after [`Node::search`]
+    /// and [`Node::enter`].
     pub fn on_tick(&mut self, now: Instant, out: &mut Vec<Output>) {
         let lost = |asked: &mut Asked| now.duration_since(asked.at) >= LOST;
         let lost: Vec<Asked> = self.asked.extract_if(.., lost).collect();
@@ -239,7 +241,7 @@ impl Node {
         }
     }
 
-    /// Begins look-ups, asks whom they name, and ends them.
+    /// Begins look-ups, sends their queries, and ends them.
     fn work(&mut self, now: Instant, out: &mut Vec<Output>) {
         self.begin(now);
         self.ask(now, out);
@@ -251,7 +253,7 @@ impl Node {
                 self.end(&running, now, out);
                 continue;
             }
-            // The network is down, or its entrances are: later, then.
+            // The network or its entrances are down: we try again later.
             let pause = FIRST_PAUSE * 2u32.pow(running.failures.min(10));
             running.failures += 1;
             running.begin_at = Some(now + pause.min(LONGEST_PAUSE));
@@ -259,8 +261,8 @@ impl Node {
         }
     }
 
-    /// While hardly any node is known one look-up at a time is enough: it finds nodes for
-    /// the others, which would all ask the same few.
+    /// Begins waiting look-ups. While fewer than [`NEAREST`] nodes are known one at a time is
+    /// enough: it finds nodes for the others, which would all ask the same few.
     fn begin(&mut self, now: Instant) {
         let most = match self.table.count() {
             0..NEAREST => 1,
@@ -282,7 +284,7 @@ impl Node {
             let search = &mut running.search;
             search.restart();
             let contacts = self.table.nearest(&search.info_hash(), NEAREST);
-            // Those that we know may all be gone.
+            // The nodes that we know may all be gone.
             if contacts.len() < NEAREST || running.failures > 0 {
                 for (addr, router) in &self.entrances {
                     search.add_entrance(*addr, *router);
@@ -292,7 +294,7 @@ impl Node {
         }
     }
 
-    /// Sends queries, as many as the pace allows, in turns for each look-up.
+    /// Sends as many queries as the rate allows, from each look-up in turn.
     fn ask(&mut self, now: Instant, out: &mut Vec<Output>) {
         let mut resting = 0;
         while resting < self.running.len() && self.next_query <= now + PACE * (BURST - 1) {
@@ -330,12 +332,12 @@ impl Node {
         out.push(Output::Send(to, query));
     }
 
-    /// A look-up is over: the nearest nodes hear of us. Whether they heard is not asked:
-    /// they are eight, and one would do.
+    /// Ends a look-up: announces us to the nearest nodes. Their answers don't matter, because
+    /// they are eight, and one is enough.
     fn end(&mut self, running: &Running, now: Instant, out: &mut Vec<Output>) {
         let search = &running.search;
         let info_hash = search.info_hash();
-        // Who has not answered by now may still do so, but nobody listens any more.
+        // A node that has not answered yet may still do so, but nobody needs its answer.
         self.asked.retain(|asked| asked.info_hash != info_hash);
         let mut announced = 0;
         for (to, token) in search.announce_to() {

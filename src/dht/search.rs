@@ -1,19 +1,22 @@
-//! One look-up: ever nearer to an info hash, until the nearest nodes have answered.
+//! One look-up: asks nodes ever nearer to an info hash, until the nearest have answered.
 //!
-//! The peers of a torrent are known to the nodes whose ids are nearest to its info hash.
-//! Nobody knows all nodes, but each knows more of them the nearer they are to itself. So
-//! the nearest that we know are asked; each names nodes that are nearer still; these are
-//! asked next, a few at a time; and when the [`NEAREST`] nearest that are alive have all
-//! answered, nobody nearer is left. On the way the nodes tell the peers that they know,
-//! and each gives a token, with which we may announce ourselves to it.
+//! The nodes whose ids are nearest to an info hash know the peers of its torrent. No node knows
+//! all others, but each knows more of them the nearer they are to itself. So we ask the nearest
+//! nodes that we know; each names nodes that are nearer still; we ask those next, a few at a
+//! time. When the [`NEAREST`] nearest live nodes have all answered, nobody nearer is left. On
+//! the way the nodes name the peers that they know, and each gives us a token with which we may
+//! announce ourselves to it.
 //!
-//! Anybody can be a node, so answers may be false. Nothing here believes them further
-//! than it must: a node named but silent is passed over; who answers stands where the id
-//! that it itself gives belongs, whatever others said of it; a host counts for two nodes
-//! at most; nobody on the internet can send us to addresses of a local network
-//! ([`may_name`]); and after [`MAX_QUERIES`] it is over.
+//! Anybody can run a node, so answers may be false. We believe no more than we must:
 //!
-//! Pure: addresses and answers in, whom to ask next out; the time is an argument.
+//! - A node that others name but that stays silent is passed over.
+//! - A node that answers is ranked by the id that it gives itself, whatever others said of it.
+//! - A host on the internet counts for two nodes at most.
+//! - A node on the internet can't send us to addresses of a local network ([`may_name`]).
+//! - After [`MAX_QUERIES`] queries the look-up is over.
+//!
+//! No I/O: addresses and answers go in, the next node to ask comes out; the time is an
+//! argument.
 
 use super::krpc::{Contact, Distance, Reply};
 use crate::reach::{self, Reach};
@@ -22,31 +25,33 @@ use std::collections::HashSet;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-/// How many of the nearest nodes have to answer, and are announced to: `k` of BEP 5.
+/// How many of the nearest nodes must answer, and receive our announce: `k` of BEP 5.
 pub(crate) const NEAREST: usize = 8;
 
-/// Queries that are out at a time.
+/// How many queries may be out at a time.
 const AT_A_TIME: usize = 4;
 
-/// After so long a query no longer holds up others, though its answer is still welcome.
+/// After this long without an answer a query no longer holds up others. Its answer is still
+/// welcome.
 const SLOW: Duration = Duration::from_secs(1);
 
-/// After so long a query or its answer is lost.
+/// After this long a query or its answer counts as lost.
 pub(crate) const LOST: Duration = Duration::from_secs(5);
 
-/// Queries of one look-up at most. An honest network takes 20 to 60.
+/// The most queries of one look-up. An honest network takes 20 to 60.
 pub(crate) const MAX_QUERIES: usize = 200;
 
-/// Nodes that are kept in mind, the nearest.
+/// How many nodes a look-up keeps in mind, the nearest ones.
 const MAX_CANDIDATES: usize = 100;
 
-/// Nodes of one host at most: one machine must not pass for the whole neighbourhood.
+/// How many nodes of one host are accepted: one machine must not pass for the whole
+/// neighbourhood.
 const PER_HOST: usize = 2;
 
-/// Peers of one look-up at most.
+/// The most peers that one look-up returns.
 const MAX_PEERS: usize = 1000;
 
-/// Ports below are other services'.
+/// Ports below this belong to other services.
 const LOWEST_PORT: u16 = 1024;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -54,18 +59,18 @@ enum State {
     Fresh,
     Asked(Instant),
     Answered,
-    /// It was silent, or refused, or is a router that has answered.
+    /// It was silent or refused, or is a router that has answered.
     Out,
 }
 
 #[derive(Debug)]
 struct Candidate {
-    /// `None`: an entrance, which is known by its address only; these come first.
+    /// `None` for an entrance, of which we know only the address. Entrances come first.
     distance: Option<Distance>,
     addr: SocketAddr,
     state: State,
     token: Option<Vec<u8>>,
-    /// It only helps newcomers: nothing is announced to it.
+    /// Whether it only helps newcomers: we announce nothing to it.
     router: bool,
 }
 
@@ -92,7 +97,7 @@ pub(crate) struct Search {
 }
 
 impl Search {
-    /// A look-up that knows nobody yet.
+    /// A look-up that knows no nodes.
     pub(crate) fn new(info_hash: InfoHash) -> Self {
         Self {
             info_hash,
@@ -103,34 +108,34 @@ impl Search {
         }
     }
 
-    /// Begins again: whoever was silent may be named and asked once more.
+    /// Begins again: nodes that were silent may be named and asked once more.
     pub(crate) fn restart(&mut self) {
         self.candidates.clear();
         self.queries = 0;
     }
 
-    /// The torrent.
     pub(crate) fn info_hash(&self) -> InfoHash {
         self.info_hash
     }
 
-    /// How many nodes answered, routers left out: they alone don't get us anywhere.
+    /// How many nodes answered, without routers, which alone lead us nowhere.
     pub(crate) fn answers(&self) -> usize {
         self.answers
     }
 
-    /// How many peers they told.
+    /// How many peers the nodes named.
     pub(crate) fn peers(&self) -> usize {
         self.peers.len()
     }
 
-    /// A node that answered before.
+    /// Adds a node that answered in an earlier look-up, or that another node names.
     pub(crate) fn add(&mut self, contact: Contact) {
         let distance = Some(contact.id.distance(&self.info_hash));
         self.add_candidate(contact.addr, distance, false);
     }
 
-    /// An address to begin at. It is asked only while too few nodes are known.
+    /// Adds an address to begin at. It is asked only while fewer than [`NEAREST`] live nodes
+    /// are known.
     pub(crate) fn add_entrance(&mut self, addr: SocketAddr, router: bool) {
         self.add_candidate(addr, None, router);
     }
@@ -162,13 +167,13 @@ impl Search {
         self.candidates.truncate(MAX_CANDIDATES);
     }
 
-    /// The nodes that are the nearest as far as is known, [`NEAREST`] at most.
+    /// The nearest live nodes, [`NEAREST`] at most.
     fn nearest(&self, now: Instant) -> impl Iterator<Item = &Candidate> {
         let known = self.candidates.iter().filter(|c| c.distance.is_some());
         known.filter(move |c| c.is_live(now)).take(NEAREST)
     }
 
-    /// Whom to ask now, if anybody.
+    /// Returns the node to ask now, if there is one. It then counts as asked.
     pub(crate) fn next(&mut self, now: Instant) -> Option<SocketAddr> {
         let busy = |c: &&Candidate| matches!(c.state, State::Asked(_)) && c.is_live(now);
         let busy = self.candidates.iter().filter(busy).count();
@@ -191,7 +196,7 @@ impl Search {
         Some(addr)
     }
 
-    /// The node at `addr`, which was asked, answered: returns the peers that are new.
+    /// Takes the answer of the node at `addr`, if we asked it. Returns the peers that are new.
     pub(crate) fn on_reply(&mut self, addr: SocketAddr, reply: &Reply) -> Vec<SocketAddr> {
         let asked = |c: &&mut Candidate| c.addr == addr && matches!(c.state, State::Asked(_));
         let Some(candidate) = self.candidates.iter_mut().find(asked) else {
@@ -219,14 +224,14 @@ impl Search {
         fresh.take(room).copied().collect()
     }
 
-    /// The node at `addr` refused to answer, or was silent for [`LOST`].
+    /// Records that the node at `addr` refused to answer, or was silent for [`LOST`].
     pub(crate) fn on_silence(&mut self, addr: SocketAddr) {
         if let Some(candidate) = self.candidates.iter_mut().find(|c| c.addr == addr) {
             candidate.state = State::Out;
         }
     }
 
-    /// Whether there is nobody left to be asked or waited for.
+    /// Whether the nearest nodes have all answered, or nobody is left to ask or to wait for.
     pub(crate) fn is_over(&self, now: Instant) -> bool {
         let spent = self.queries >= MAX_QUERIES;
         let open = |c: &Candidate| match c.state {
@@ -238,7 +243,7 @@ impl Search {
         answered.count() == NEAREST || !self.candidates.iter().any(open)
     }
 
-    /// The nearest nodes that answered and take announces, with their tokens.
+    /// Returns the nearest nodes that answered and take announces, with their tokens.
     pub(crate) fn announce_to(&self) -> impl Iterator<Item = (SocketAddr, &[u8])> {
         let answered = self
             .candidates
@@ -249,13 +254,14 @@ impl Search {
     }
 }
 
-/// Whether a node at `teller` can know of somebody at `named`; and a port below 1024 is
-/// neither a node's nor a peer's.
+/// Whether a node at `teller` can know of somebody at `named`. Neither nodes nor peers use
+/// ports below 1024.
 fn may_name(teller: IpAddr, named: SocketAddr) -> bool {
     reach::may_name(teller, named) && named.port() >= LOWEST_PORT
 }
 
-/// The host of an address: over IPv6 everybody has a network of 2^64 addresses.
+/// The host of an address. Over IPv6 it is a network of 2^64 addresses, because everybody has
+/// one.
 fn host(ip: IpAddr) -> IpAddr {
     match ip {
         IpAddr::V4(_) => ip,
@@ -335,7 +341,7 @@ mod tests {
     fn who_answers_stands_where_its_own_id_belongs() {
         let mut search = Search::new(HASH);
         let now = Instant::now();
-        search.add(contact(1, "1.1.1.1:6881")); // said to be near; it is far
+        search.add(contact(1, "1.1.1.1:6881")); // others say that it is near; it is far
         search.add(contact(2, "2.2.2.2:6881"));
         assert_eq!(search.next(now), Some("1.1.1.1:6881".parse().unwrap()));
         search.on_reply("1.1.1.1:6881".parse().unwrap(), &answers(200, vec![], &[]));
@@ -366,7 +372,7 @@ mod tests {
         assert_eq!(asked(&mut search, now + SLOW / 2), 0);
         let now = now + SLOW;
         assert_eq!(asked(&mut search, now), AT_A_TIME);
-        // A late answer counts all the same.
+        // A late answer still counts.
         let peers = search.on_reply(
             "1.1.1.1:6881".parse().unwrap(),
             &answers(1, vec![], &["6.6.6.6:6000"]),

@@ -1,37 +1,38 @@
 //! The nodes that answered us lately: where the next look-up begins.
 //!
-//! A node that serves others keeps a table of the whole network that is finest around
-//! itself. We serve nobody, so ours is the same everywhere: the space of ids is cut into
-//! [`PARTS`] equal parts, and of each the table keeps a few nodes. Wherever an info hash
-//! lies, some node nearby is known, and each step of a look-up gets much nearer.
+//! A node that serves others keeps a table of the whole network that is finest around its own
+//! id. We serve nobody, so our table is equally fine everywhere: the space of ids is cut into
+//! [`PARTS`] equal parts, and the table keeps a few nodes of each. Wherever an info hash lies,
+//! we know a node nearby, and each step of a look-up gets much nearer.
 //!
-//! The [node](super::node) is the only user. Pure: the time is an argument.
+//! The [node](super::node) is the only user. No clock: the time is an argument.
 
 use super::krpc::Contact;
 use crate::types::InfoHash;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-/// How many parts the space of ids has; an id's first five bits say which is its own.
+/// How many parts the space of ids has. The first five bits of an id say which is its own.
 const PARTS: usize = 32;
 
-/// Nodes that are kept of each part.
+/// How many nodes are kept of each part.
 const PER_PART: usize = 8;
 
-/// A node of which nothing was heard for so long makes room for another (BEP 5). Before,
-/// it stays: who was there for long is likely to stay, and nobody can push it out by
-/// coming with many.
+/// A node from which we heard nothing for this long makes room for another (BEP 5). Before, it
+/// stays: a node that was there for long is likely to stay, and nobody can push it out by
+/// arriving with many.
 const FRESH: Duration = Duration::from_secs(15 * 60);
 
 #[derive(Debug)]
 struct Known {
     contact: Contact,
     heard: Instant,
-    /// It did not answer the last query. After the second it goes: datagrams get lost.
+    /// Whether it left the last query unanswered. It goes after the second in a row, because
+    /// datagrams get lost.
     silent: bool,
 }
 
-/// At most [`PARTS`] × [`PER_PART`] nodes.
+/// The table: at most [`PARTS`] × [`PER_PART`] nodes.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     known: Vec<Known>,
@@ -43,7 +44,7 @@ impl Table {
         self.known.len()
     }
 
-    /// A node answered. It is kept if there is room for it.
+    /// Records that a node answered. It is kept if there is room for it.
     pub(crate) fn answered(&mut self, contact: Contact, now: Instant) {
         self.known
             .retain(|known| known.contact.addr != contact.addr);
@@ -65,14 +66,14 @@ impl Table {
         }
     }
 
-    /// The node at `addr` did not answer.
+    /// Records that the node at `addr` did not answer.
     pub(crate) fn silent(&mut self, addr: SocketAddr) {
         self.known.retain_mut(|known| {
             known.contact.addr != addr || !std::mem::replace(&mut known.silent, true)
         });
     }
 
-    /// The `count` nodes that are nearest to `target`, nearest first.
+    /// Returns the `count` nodes that are nearest to `target`, nearest first.
     pub(crate) fn nearest(&self, target: &InfoHash, count: usize) -> Vec<Contact> {
         let mut all: Vec<Contact> = self.known.iter().map(|known| known.contact).collect();
         all.sort_by_key(|contact| contact.id.distance(target));

@@ -1,4 +1,4 @@
-//! The threads, with nodes of the test on loopback.
+//! The DHT's threads on loopback, with nodes that the test plays.
 
 use super::*;
 use crate::bencode::scan;
@@ -8,8 +8,8 @@ use std::net::Ipv6Addr;
 const HASH: InfoHash = InfoHash([0x5a; 20]);
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Starts the DHT on the loopback address of a family; what it tells comes by the channel,
-/// which ends when all its threads have.
+/// Starts the DHT on the loopback address `ip`. Its news come through the channel, which closes
+/// when all threads have ended.
 fn start(ip: impl Into<IpAddr>, nodes: &[String]) -> (Dht, Receiver<DhtNews>) {
     let settings = DhtSettings {
         door: Door::at(ip),
@@ -21,7 +21,7 @@ fn start(ip: impl Into<IpAddr>, nodes: &[String]) -> (Dht, Receiver<DhtNews>) {
     (dht, news)
 }
 
-/// A node: its address, and what it is asked.
+/// Starts a node. Returns its address, and a channel with the queries that it receives.
 fn node(
     ip: impl Into<IpAddr>,
     answer: impl Fn(&[u8]) -> Vec<Vec<u8>> + Send + 'static,
@@ -43,7 +43,7 @@ fn node(
     (addr, queries)
 }
 
-/// An answer to `query` with this in it.
+/// An answer to `query` that contains `inside`.
 fn reply(query: &[u8], inside: &[u8]) -> Vec<u8> {
     let query = scan(query, 3).unwrap();
     let mut entries = query.dict().unwrap();
@@ -52,7 +52,7 @@ fn reply(query: &[u8], inside: &[u8]) -> Vec<u8> {
     [head, inside, b"e1:t", transaction.bytes(), b"1:y1:re"].concat()
 }
 
-/// Waits for news of which `look` makes something.
+/// Waits for news for which `look` returns something.
 fn wait<T>(news: &Receiver<DhtNews>, look: impl Fn(DhtNews) -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -107,7 +107,7 @@ fn looks_up_and_announces() {
     let contains = |query: &[u8], part: &[u8]| query.windows(part.len()).any(|w| w == part);
     assert!(contains(&first, b"1:q9:get_peers2:roi1e"));
     assert!(contains(&second, b"4:porti7000e5:token4:toke"));
-    // Once more, from its sleep in the channels.
+    // Once more, now that the thread sleeps in its channels.
     dht.search(HASH, None);
     assert_eq!(wait(&news, peers), [peer]);
 }
@@ -152,7 +152,7 @@ fn rubbish_before_the_answer() {
 fn ends_when_dropped_whatever_it_does() {
     let (silent, _queries) = node(Ipv4Addr::LOCALHOST, |_| vec![]);
     for (nodes, searches) in [(vec![], 0), (vec![], 1), (vec![silent.to_string()], 1)] {
-        let name = "x".repeat(70) + ":6881"; // too long to be one: nobody is asked
+        let name = "x".repeat(70) + ":6881"; // too long for a name: no DNS server is asked
         let nodes: Vec<String> = nodes.into_iter().chain([name]).collect();
         let (mut dht, news) = start(Ipv4Addr::LOCALHOST, &nodes);
         (0..searches).for_each(|_| dht.search(HASH, None));

@@ -1,4 +1,4 @@
-//! Announces over HTTP and HTTPS ([BEP 3]): one GET each, and redirects. The tracker's
+//! Announces over HTTP and HTTPS ([BEP 3]): one GET request each, and redirects. The tracker's
 //! [thread](super) is the only user.
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
@@ -11,10 +11,9 @@ use ureq::config::IpFamily;
 use ureq::http::Response;
 use ureq::{Agent, Body, Error};
 
-/// The most bytes of an answer, unpacked.
+/// The longest answer, in bytes, unpacked.
 const MAX_BODY: u64 = 2 << 20;
 
-/// An HTTP tracker.
 pub(super) struct HttpTracker {
     url: String,
     settings: TrackerSettings,
@@ -24,8 +23,8 @@ pub(super) struct HttpTracker {
 impl HttpTracker {
     pub(super) fn new(url: &str, settings: TrackerSettings) -> Self {
         let config = Agent::config_builder()
-            // Announces are half an hour apart; and a connection kept from an announce
-            // over IPv4 would serve the one that has to go over IPv6.
+            // Announces are half an hour apart, and a connection kept from an announce over
+            // IPv4 would serve the one that must go over IPv6.
             .max_idle_connections(0)
             .timeout_connect(Some(settings.connect_timeout));
         Self {
@@ -35,7 +34,7 @@ impl HttpTracker {
         }
     }
 
-    /// Performs one announce; takes at most the time of the settings.
+    /// Performs one announce, within the time limit of the settings.
     pub(super) fn announce(
         &mut self,
         request: &AnnounceRequest,
@@ -57,7 +56,7 @@ impl HttpTracker {
         let reply = AnnounceReply::from_http_body(&body);
         match response.status() {
             status if status.is_success() => reply,
-            // Many trackers say why they refuse us with status 400.
+            // Many trackers send the reason for a refusal with status 400.
             status => match reply {
                 Err(failure @ Trouble::Failure(_)) => Err(failure),
                 _ => Err(Trouble::Status(status.as_u16())),
@@ -65,7 +64,7 @@ impl HttpTracker {
         }
     }
 
-    /// Asks, and follows redirects, all within `timeout`.
+    /// Sends the request and follows redirects, all within `timeout`.
     fn ask(
         &self,
         request: &AnnounceRequest,

@@ -1,16 +1,16 @@
-//! A thread for each tracker: it waits for announces, sends them, reports the answer
-//! ([BEP 3], [BEP 15]). The engine starts it.
+//! The thread of one tracker: it waits for announces, sends them, and reports the answers ([BEP
+//! 3], [BEP 15]). The engine starts it.
 //!
-//! A *tracker* is a server that knows the peers of a torrent. We tell it that we are there
-//! (an *announce*), and it answers with addresses of others.
+//! A *tracker* is a server that knows the peers of a torrent. We tell it that we are there (an
+//! *announce*), and it answers with the addresses of others.
 //!
-//! A tracker may take 20 seconds to fail, and torrents have dozens of dead ones; a
-//! thread each means that none waits for another. The thread decides nothing:
-//! [`crate::announcer`] says when to announce, [`crate::announce`] what. HTTP and UDP
-//! trackers differ only in the one function that performs an announce.
+//! A tracker may take 20 s to fail, and some torrents have dozens of dead ones, so each has its
+//! own thread and none waits for another. The thread decides nothing: [`crate::announcer`] says
+//! when to announce, [`crate::announce`] what. HTTP and UDP trackers differ only in the
+//! function that performs an announce.
 //!
-//! A tracker with both an IPv4 and an IPv6 address is asked over both, because it
-//! answers with peers of the kind that it was asked over ([BEP 7]).
+//! A tracker with an IPv4 and an IPv6 address is asked over both, because it answers with peers
+//! of the address family that it was asked over ([BEP 7]).
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 //! [BEP 7]: https://www.bittorrent.org/beps/bep_0007.html
@@ -34,31 +34,32 @@ use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 use ureq::http::Uri;
 
-/// Stack of a tracker's thread, bytes: a TLS handshake with a chain of four certificates
+/// The stack of a tracker's thread, in bytes. A TLS handshake with a chain of four certificates
 /// needed less than 160 KiB, in a debug build.
 const STACK: usize = 512 * 1024;
 
-/// If a tracker answers over IPv4 and not over IPv6, or the other way round, the silent one
-/// is left out of so many announces.
+/// If a tracker answers over one address family only, the other is skipped for this many
+/// announces.
 const LEFT_OUT: u32 = 8;
 
-/// How a tracker's thread goes about an announce.
+/// How a tracker's thread performs an announce.
 #[derive(Clone, Debug)]
 pub(crate) struct TrackerSettings {
-    /// From where, and through what, it is asked.
+    /// The local address and the proxies to use.
     pub door: Door,
-    /// The nearest address that may be dialled, by who named the tracker.
+    /// The nearest address that may be dialled. It depends on who named the tracker.
     pub nearest: Reach,
-    /// For an HTTP tracker to take the connection, TLS included.
+    /// How long an HTTP tracker may take to accept the connection, TLS included.
     pub connect_timeout: Duration,
-    /// For a whole HTTP announce, redirects included.
+    /// How long a whole HTTP announce may take, redirects included.
     pub http_timeout: Duration,
-    /// For the answer of a UDP tracker, until the packet is sent again, each time. The
-    /// times of BEP 15 (15 s to an hour) are no use to somebody who waits.
+    /// How long each attempt waits for a UDP tracker's answer. After each but the last, the
+    /// packet is sent again. The waits of BEP 15 (15 s to an hour) are too long for a user who
+    /// waits.
     pub udp_waits: Vec<Duration>,
-    /// For a whole announce that must not hold things up, over HTTP or UDP: that we leave
-    /// (the user waits), and that over the second kind of address once the first was
-    /// answered over (the next announce waits).
+    /// How long an announce may take that must not hold others up, over HTTP or UDP: `stopped`
+    /// (the user waits), and one over the second address family after the first was answered
+    /// (the next announce waits).
     pub short_timeout: Duration,
 }
 
@@ -75,7 +76,7 @@ impl Default for TrackerSettings {
     }
 }
 
-/// Over which kind of address to announce.
+/// The address family to announce over.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Family {
     V4,
@@ -90,7 +91,7 @@ impl Family {
         }
     }
 
-    /// The address that stands for all of this kind: `0.0.0.0` or `::`.
+    /// The unspecified address of this family: `0.0.0.0` or `::`.
     fn anywhere(self) -> IpAddr {
         match self {
             Self::V4 => Ipv4Addr::UNSPECIFIED.into(),
@@ -133,16 +134,16 @@ impl Tracker {
     }
 }
 
-/// Starts the thread of the tracker at `url`. It performs the `requests` in turn and
-/// ends when their channel closes; nobody need wait for it: an announce that is still
-/// on its way when the program leaves dies with it.
+/// Starts the thread of the tracker at `url`. It performs the `requests` in turn and ends when
+/// their channel closes. Nobody need wait for it: an announce that is unfinished when the
+/// program exits is lost with it.
 ///
-/// Each request is answered with one error, or with one or two replies, the second with
-/// [`AnnounceReply::further`] set. A thread that dies reports an error, too; then it takes
-/// no more requests, and another one is to be started for the next.
+/// The thread reports one error for each request, or one or two replies, the second with
+/// [`AnnounceReply::further`] set. If it panics it reports an error, too. It then takes no more
+/// requests, and the next one needs a new thread.
 ///
 /// # Errors
-/// If the system has no thread left.
+/// If the system starts no more threads.
 pub(crate) fn spawn(
     url: String,
     index: TrackerIndex,
@@ -168,7 +169,7 @@ fn run(
     requests: &Receiver<AnnounceRequest>,
     report: impl Fn(Result<AnnounceReply, TrackerError>),
 ) {
-    // A proxy chooses by itself between IPv4 and IPv6, so the tracker is asked once.
+    // A proxy chooses between IPv4 and IPv6 by itself, so the tracker is asked once.
     let is_proxied = is_proxied(url, &settings.door);
     let mut families = Families::new(&settings.door, is_proxied);
     let fail = |trouble| {
@@ -178,7 +179,7 @@ fn run(
     let mut tracker = match Tracker::new(url, settings) {
         Ok(tracker) => tracker,
         Err(trouble) => {
-            // Said when asked, as any other failure.
+            // Reported at the first request, like any other failure.
             if requests.recv().is_ok() {
                 fail(trouble);
             }
@@ -201,15 +202,15 @@ fn run(
     }
 }
 
-/// The kinds of address that a tracker is asked over.
+/// The address families over which a tracker is asked.
 struct Families {
     all: Vec<Family>,
-    /// A family that failed while the other answered, and how many more announces leave it out.
+    /// A family that failed while the other answered, and how many more announces skip it.
     left_out: Option<(Family, u32)>,
 }
 
 impl Families {
-    /// Those that `door` lets through; one only with a proxy, which chooses by itself.
+    /// Those that `door` allows; only one with a proxy, which chooses by itself.
     fn new(door: &Door, is_proxied: bool) -> Self {
         let mut all = vec![Family::V4, Family::V6];
         all.retain(|family| door.may_reach(family.anywhere()));
@@ -222,12 +223,12 @@ impl Families {
         }
     }
 
-    /// Announces over each, and reports each reply as soon as it is there: a tracker
-    /// whose IPv6 is broken must not hold up the peers that we got over IPv4. `announce`
-    /// hears whether another one was answered over already.
+    /// Announces over each family, and reports each reply at once: a tracker with broken IPv6
+    /// must not delay the peers that we got over IPv4. `announce` hears whether another family
+    /// was answered before.
     ///
-    /// The error, if there was no reply at all, is the one that tells most: an address that
-    /// is not there is no news where the other failed.
+    /// Without any reply, returns the error that tells most: it matters little that the name
+    /// has no address of one family if the other family failed for a different reason.
     fn over_each(
         &mut self,
         mut announce: impl FnMut(Family, bool) -> Result<AnnounceReply, Trouble>,
@@ -263,7 +264,7 @@ impl Families {
     }
 }
 
-/// Says that our own rules are against asking this tracker, and what the user may do.
+/// Explains to the user that our own rules forbid to ask this tracker, and what to do.
 fn barred(barred: &Barred) -> Trouble {
     let way = match barred {
         Barred::TooNear(_) => "; if you want it asked, name it with -t",
@@ -272,14 +273,14 @@ fn barred(barred: &Barred) -> Trouble {
     Trouble::Barred(format!("{barred}{way}"))
 }
 
-/// Whether `url` is asked through a proxy, or should be and can't.
+/// Whether `url` is asked through a proxy, or fails because the proxy can't be used.
 fn is_proxied(url: &str, door: &Door) -> bool {
     let (bare, _) = url::without_login(&url::requestable(url));
     let uri = bare.parse::<Uri>();
     url::is_http(&bare) && uri.is_ok_and(|uri| door.http_proxy(&uri) != Ok(None))
 }
 
-/// What an I/O error on the way to a tracker means.
+/// Translates an I/O error on the way to a tracker.
 fn trouble_of(error: io::Error, waited: Duration) -> Trouble {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => Trouble::Refused,

@@ -10,7 +10,7 @@ use std::thread;
 
 const PEERS: &[u8] = b"d8:intervali900e5:peers6:\x7f\0\0\x01\x1a\xe1e";
 
-/// [`PEERS`], packed.
+/// [`PEERS`], gzipped.
 const PEERS_GZIP: &[u8] = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\x4b\xb1\xb0\xca\
     \xcc\x2b\x49\x2d\x2a\x4b\xcc\xc9\xb4\x34\x30\x48\x35\xb5\x2a\x48\x4d\x2d\x2a\x36\xb3\xaa\
     \x67\x60\x60\x94\x7a\x98\x0a\x00\x49\x74\x3a\x56\x20\x00\x00\x00";
@@ -37,8 +37,7 @@ fn request(event: AnnounceEvent) -> AnnounceRequest {
     }
 }
 
-/// So short a patience that a test of a time-out takes no time.
-/// Those for trackers on this machine.
+/// Settings for trackers on this machine.
 fn settings() -> TrackerSettings {
     TrackerSettings {
         nearest: Reach::Machine,
@@ -46,6 +45,7 @@ fn settings() -> TrackerSettings {
     }
 }
 
+/// Settings with limits so short that a test of a timeout takes no time.
 fn impatient() -> TrackerSettings {
     let wait = Duration::from_millis(150);
     TrackerSettings {
@@ -56,7 +56,7 @@ fn impatient() -> TrackerSettings {
     }
 }
 
-/// Has a thread perform these announces; returns what it reported, peers as text.
+/// Has a thread perform these announces. Returns what it reported, with the peers as text.
 fn announce(
     url: &str,
     settings: TrackerSettings,
@@ -78,10 +78,11 @@ fn announce(
     reports.iter().collect()
 }
 
-/// Serves one connection after the other, each by its closure. Returns the URL, and the
-/// head of each request.
+/// Serves one connection.
 type Serve = Box<dyn FnOnce(&mut TcpStream) + Send>;
 
+/// An HTTP tracker that serves one connection after the other, each by its closure. Returns
+/// the URL, and a channel with the head of each request.
 fn http_tracker(script: Vec<Serve>) -> (String, Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/announce", listener.local_addr().unwrap());
@@ -106,13 +107,13 @@ fn answer(head: &str, body: &[u8]) -> Serve {
 }
 
 fn raw(bytes: Vec<u8>) -> Serve {
-    // A client that has seen enough closes: no error of ours.
+    // A client that has seen enough hangs up, which is no error of ours.
     Box::new(move |stream| drop(stream.write_all(&bytes)))
 }
 
 #[test]
 fn http_answers() {
-    // 3 MiB of one letter, packed.
+    // 3 MiB of one letter, gzipped.
     let bomb = [
         b"\x1f\x8b\x08\0\0\0\0\0\x02\x03\xed\xc1\x31\x0d\0\0\0\xc3\x20\xc3\xf5\x7f\x4f\xc7\x12\xa0"
             .as_slice(),
@@ -243,7 +244,7 @@ fn http_requests() {
 fn http_trackers_that_dawdle() {
     let drip = || -> Serve {
         Box::new(|stream| {
-            // A byte, each time that the client did not hang up for a while.
+            // Sends a byte each time that the client has not hung up for 10 ms.
             let pause = Some(Duration::from_millis(10));
             stream.set_read_timeout(pause).unwrap();
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 999999\r\n\r\n");
@@ -319,7 +320,8 @@ fn useless_urls() {
     }
 }
 
-/// A tracker that answers packets as `script` says; it gets their number, from 0, too.
+/// A UDP tracker that answers packets as `script` says. `script` also gets the packet's number,
+/// from 0.
 fn udp_tracker(
     at: &str,
     mut script: impl FnMut(usize, &[u8]) -> Vec<Vec<u8>> + Send + 'static,
@@ -338,7 +340,7 @@ fn udp_tracker(
     url
 }
 
-/// What an honest tracker answers: connection id 7, then one peer.
+/// The answer of an honest tracker: connection id 7, then one peer.
 fn honest(packet: &[u8]) -> Vec<u8> {
     let transaction = &packet[12..16];
     if packet.len() == 16 {
@@ -350,7 +352,7 @@ fn honest(packet: &[u8]) -> Vec<u8> {
     [&[0, 0, 0, 1], transaction, &peers].concat()
 }
 
-/// The error that a packet can be answered with.
+/// An error as the answer to a packet.
 fn refusal(packet: &[u8]) -> Vec<u8> {
     [&[0, 0, 0, 3], &packet[12..16], b"not here"].concat()
 }
@@ -491,7 +493,7 @@ fn each_family_is_asked() {
     }
 }
 
-/// A dead IPv6 must not hold up each announce; but it may come to life.
+/// A dead IPv6 must not delay every announce, but it may come to life.
 #[test]
 fn a_silent_family_is_left_out_for_a_while() {
     let mut families = Families::new(&Door::default(), false);
@@ -526,7 +528,8 @@ fn a_silent_family_is_left_out_for_a_while() {
     );
 }
 
-/// Who named them may not know of anybody here. A packet would be one too many.
+/// Whoever named these trackers can't know of anybody on this machine. Not even one packet may
+/// be sent.
 #[test]
 fn trackers_that_are_too_near() {
     let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -552,7 +555,8 @@ fn trackers_that_are_too_near() {
     assert!(udp.recv(&mut [0; 9]).is_err() && tcp.accept().is_err());
 }
 
-/// Its end is an error like any other; and who asks again notices that it is gone.
+/// A thread that dies reports an error like any other failure, and the next request finds it
+/// gone.
 #[test]
 fn a_thread_that_dies() {
     let (requests, asked) = unbounded();
@@ -560,7 +564,7 @@ fn a_thread_that_dies() {
     let fail_at_first = move |index, result: Result<AnnounceReply, TrackerError>| {
         let error = result.unwrap_err();
         if !matches!(error.trouble, Trouble::Fault) {
-            // As a panic, but without its message on the terminal.
+            // A panic that prints no message on the terminal.
             std::panic::resume_unwind(Box::new("a fault"));
         }
         report.send((index, error.to_string())).unwrap();

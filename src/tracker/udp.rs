@@ -1,5 +1,5 @@
-//! Announces over UDP ([BEP 15]): the sockets, and when a packet is sent again, as packets
-//! get lost. The formats are in [`super::udp_packets`]; the tracker's [thread](super) is the
+//! Announces over UDP ([BEP 15]): the sockets, and when to send a packet again, because packets
+//! get lost. [`super::udp_packets`] defines the packets. The tracker's [thread](super) is the
 //! only user.
 //!
 //! [BEP 15]: https://www.bittorrent.org/beps/bep_0015.html
@@ -13,13 +13,12 @@ use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
-/// How long a connection id is used: it lives for 60 s, and an announce takes a while.
+/// How long a connection id is used. It lives for 60 s, and an announce takes a while.
 const CONNECTION_LIFE: Duration = Duration::from_secs(50);
 
-/// The largest packet that we read: far more than the 200 peers that trackers send.
+/// The longest packet that we read, in bytes: far more than the 200 peers that trackers send.
 const MAX_PACKET: usize = 16 * 1024;
 
-/// A UDP tracker.
 pub(super) struct UdpTracker {
     host: String,
     path: String,
@@ -27,11 +26,11 @@ pub(super) struct UdpTracker {
     sessions: Vec<Session>,
 }
 
-/// What we have with one address of the tracker.
+/// Our exchange with one address of the tracker.
 struct Session {
     family: Family,
-    /// Connected, so that the kernel passes nobody else's packets on, and tells us at
-    /// once when nothing listens there.
+    /// Connected, so that the kernel drops packets from anybody else, and reports at once if
+    /// nobody listens there.
     socket: UdpSocket,
     connection: Option<(u64, Instant)>,
 }
@@ -47,8 +46,8 @@ impl UdpTracker {
         })
     }
 
-    /// Performs one announce; takes at most the time of the settings, and that of
-    /// looking up the name.
+    /// Performs one announce, within the time limit of the settings plus the look-up of the
+    /// name.
     pub(super) fn announce(
         &mut self,
         request: &AnnounceRequest,
@@ -56,14 +55,14 @@ impl UdpTracker {
         hurry: bool,
     ) -> Result<AnnounceReply, Trouble> {
         let waits = if hurry {
-            // Time for one packet to be lost.
+            // Two attempts: time for one packet to be lost.
             let all = self.settings.short_timeout;
             vec![all / 3, all - all / 3]
         } else {
             self.settings.udp_waits.clone()
         };
-        // A session leaves the list here and comes back only if it worked: after a
-        // failure the name is looked up again.
+        // A session leaves the list here, and returns only after a success. After a failure the
+        // name is looked up again.
         let known = self.sessions.iter().position(|s| s.family == family);
         let mut session = match known {
             Some(at) => self.sessions.swap_remove(at),
@@ -109,15 +108,15 @@ impl UdpTracker {
 }
 
 impl Session {
-    /// Connects if need be, and announces, all until `deadline`.
+    /// Connects if necessary, and announces, all before `deadline`.
     fn attempt(
         &mut self,
         request: &AnnounceRequest,
         path: &str,
         deadline: Instant,
     ) -> Result<AnnounceReply, Trouble> {
-        // The id comes back only with a success: a tracker that was started anew does
-        // not know the old one, and may say so, or not.
+        // The id is kept only after a success: a tracker that was restarted does not know the
+        // old one, and may or may not say so.
         let fresh = |&(_, since): &(u64, Instant)| since.elapsed() < CONNECTION_LIFE;
         let (connection, since) = match self.connection.take().filter(fresh) {
             Some(connection) => connection,
@@ -141,7 +140,7 @@ impl Session {
         }
     }
 
-    /// Sends a packet and waits for its answer.
+    /// Sends a packet and waits for its answer until `deadline`.
     fn exchange(
         &self,
         packet: &[u8],
@@ -167,7 +166,7 @@ impl Session {
     }
 }
 
-/// A refusal, or an answer to what we did not ask.
+/// Translates a refusal, or an answer to a question that we did not ask.
 fn unexpected(answer: Answer) -> Trouble {
     match answer {
         Answer::Refused(why) => Trouble::Failure(why),

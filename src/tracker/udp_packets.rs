@@ -1,10 +1,9 @@
-//! The packets of a UDP announce ([BEP 15], with the URL of [BEP 41]), as pure
-//! functions.
+//! The packets of a UDP announce ([BEP 15], with the URL of [BEP 41]). No I/O.
 //!
-//! Anybody can send a UDP packet with a false sender. So a tracker first gives out a
-//! *connection id*, which only the true owner of an address receives, and takes
-//! announces with a fresh one only. Every packet of ours has a random *transaction id*,
-//! which the answer repeats. All numbers are big-endian:
+//! Anybody can send a UDP packet with a forged sender. So a tracker first hands out a
+//! *connection id*, which only the true owner of an address receives, and accepts an announce
+//! only with a recent one. Each of our packets has a random *transaction id*, which the answer
+//! repeats. All numbers are big-endian:
 //!
 //! ```text
 //! connect     <8: protocol id> <4: 0> <4: transaction>
@@ -31,10 +30,10 @@ const ERROR: u32 = 3;
 /// The option of BEP 41 that carries a part of the URL.
 const URL_DATA: u8 = 2;
 
-/// The most bytes of a URL's path and query that we send: all fits one packet.
+/// The longest path and query of a URL that we send, in bytes. All fits one packet.
 const MAX_URL_DATA: usize = 1_024;
 
-/// The packet that asks for a connection id: 16 bytes.
+/// Writes the packet that asks for a connection id: 16 bytes.
 pub(crate) fn connect(transaction: u32) -> Vec<u8> {
     let mut packet = Vec::with_capacity(16);
     packet.extend(PROTOCOL_ID.to_be_bytes());
@@ -43,10 +42,10 @@ pub(crate) fn connect(transaction: u32) -> Vec<u8> {
     packet
 }
 
-/// The packet that announces: 98 bytes and the options.
+/// Writes the packet that announces: 98 bytes and the options.
 ///
-/// `path` is path and query of the tracker's URL; private trackers know their users by
-/// it. The many trackers whose path is just `/announce` or nothing need no option.
+/// `path` is the path and query of the tracker's URL, by which private trackers recognize their
+/// users. Most trackers have the path `/announce` or none, and need no option.
 pub(crate) fn announce(
     connection: u64,
     transaction: u32,
@@ -71,7 +70,7 @@ pub(crate) fn announce(
     packet.extend(request.left.to_be_bytes());
     packet.extend(request.uploaded.to_be_bytes());
     packet.extend(event.to_be_bytes());
-    packet.extend([0; 4]); // our address: the one that the packet comes from
+    packet.extend([0; 4]); // 0: the address that the packet comes from
     packet.extend(request.key.to_be_bytes());
     packet.extend(peers_wanted.to_be_bytes());
     packet.extend(request.port.to_be_bytes());
@@ -90,16 +89,16 @@ pub(crate) fn announce(
 pub enum Answer {
     /// A connection id.
     Connected(u64),
-    /// Peers.
+    /// The reply to an announce, with its peers.
     Announced(AnnounceReply),
     /// A refusal, in the tracker's words.
     Refused(String),
 }
 
-/// Reads an answer to the packet with this `transaction`, over IPv6 if `v6`.
+/// Reads the answer to the packet with this `transaction`. `v6`: it came over IPv6.
 ///
-/// `None`: this packet is not for us (another transaction, a late copy) or makes no
-/// sense, and the caller goes on waiting: over UDP, garbage may come from anybody.
+/// Returns `None` if the packet is not for us (another transaction, a late copy) or makes no
+/// sense. The caller then keeps waiting, because over UDP anybody can send garbage.
 pub fn answer(packet: &[u8], transaction: u32, v6: bool) -> Option<Answer> {
     let (action, rest) = take_u32(packet)?;
     let (theirs, rest) = take_u32(rest)?;
@@ -107,7 +106,7 @@ pub fn answer(packet: &[u8], transaction: u32, v6: bool) -> Option<Answer> {
         return None;
     }
     match action {
-        // Longer answers than specified are legal.
+        // The answer may be longer than specified.
         CONNECT => Some(Answer::Connected(u64::from_be_bytes(*rest.first_chunk()?))),
         ANNOUNCE => {
             let (seconds, rest) = take_u32(rest)?;
@@ -121,7 +120,7 @@ pub fn answer(packet: &[u8], transaction: u32, v6: bool) -> Option<Answer> {
             }
             Some(Answer::Announced(AnnounceReply {
                 peers,
-                // Signed on the wire: a negative interval is none.
+                // Signed on the wire; a negative interval counts as none.
                 interval: announce::interval(i64::from(seconds as i32)).unwrap_or(DEFAULT_INTERVAL),
                 ..AnnounceReply::default()
             }))
@@ -136,11 +135,11 @@ fn take_u32(bytes: &[u8]) -> Option<(u32, &[u8])> {
     Some((u32::from_be_bytes(*number), rest))
 }
 
-/// Divides `udp://host:port/path?query` into `host:port`, as the resolver takes it, and
-/// the rest.
+/// Splits `udp://host:port/path?query` into `host:port`, as the resolver takes it, and the
+/// rest.
 ///
 /// # Errors
-/// [`Trouble::BadUrl`] if host or port is missing: UDP trackers have no usual port.
+/// [`Trouble::BadUrl`] if the host or the port is missing: UDP trackers have no default port.
 pub(crate) fn split_url(url: &str) -> Result<(&str, &str), Trouble> {
     let (_scheme, rest) = url.split_once("://").ok_or(Trouble::BadUrl)?;
     let rest = rest.split('#').next().unwrap_or_default();

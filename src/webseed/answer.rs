@@ -1,9 +1,9 @@
-//! What a web server's answer is worth, by its first lines ([RFC 9110], section 14).
+//! Judges a web server's answer by its head ([RFC 9110], section 14). No I/O.
 //!
-//! Asked for a range of a file, a server should answer `206` and say which bytes follow.
-//! Some answer `200` and send the whole file from its start; some have another file of
-//! that name, some none. If one file is missing or wrong, the web seed is still asked for
-//! the others. The thread of a [request](super::request) is the only user. Pure.
+//! Asked for a range of a file, a server should answer `206` and say which bytes follow. Some
+//! answer `200` and send the whole file from its start; some have another file of that name;
+//! some have none. If one file is missing or wrong, we still ask the web seed for the others.
+//! The thread of a [request](super::request) is the only user.
 //!
 //! [RFC 9110]: https://www.rfc-editor.org/rfc/rfc9110
 
@@ -16,34 +16,34 @@ use std::time::Duration;
 use ureq::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, RETRY_AFTER};
 use ureq::http::{HeaderMap, HeaderName};
 
-/// From a server that knows no ranges, at most so many bytes of a file are read in vain to
-/// come to those that are needed.
+/// From a server that knows no ranges, at most this many bytes of a file are skipped to reach
+/// those that we need.
 const MAX_PRELUDE: u64 = 4 << 20;
 
-/// A server that wants to be left alone is, but for no longer than this.
+/// The longest pause that a server can demand.
 pub(crate) const MAX_PAUSE: Duration = Duration::from_secs(3600);
 
-/// A range to ask for.
+/// A range of a file to ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Asked {
-    /// The file's URL, and who named it.
+    /// The file's URL, and the limits that follow from who named it.
     pub hop: Hop,
-    /// The first byte within the file.
+    /// The first byte, counted within the file.
     pub offset: u64,
-    /// How many bytes.
+    /// The length of the range, in bytes.
     pub len: u64,
-    /// Bytes of the whole file.
+    /// The length of the whole file, in bytes.
     pub file_len: u64,
 }
 
-/// Why a web seed gives nothing.
+/// Why a web seed sends nothing.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum WebSeedError {
     /// A status other than success.
     #[error("the server answered {0}")]
     Status(u16),
-    /// It has too much to do.
+    /// The server is too busy.
     #[error(
         "the server answered {status}{}",
         pause.map_or_else(String::new, |pause| format!(", to come back in {}", human::duration(pause)))
@@ -51,54 +51,54 @@ pub(crate) enum WebSeedError {
     Busy {
         /// 429 or 503.
         status: u16,
-        /// What it says of when to come back.
+        /// How long we should wait, if the server says so.
         pause: Option<Duration>,
     },
-    /// Another file of the same name.
+    /// The server has a file of this name, but of another length.
     #[error("the file there has {there} bytes and should have {expected}")]
     WrongLength {
-        /// Its bytes.
+        /// Its length, in bytes.
         there: u64,
-        /// Those that the torrent says.
+        /// The length that the torrent states, in bytes.
         expected: u64,
     },
-    /// It answers with the whole file, of which too much would be in vain.
+    /// The server sends whole files only, and we would skip too much of this one.
     #[error("the server gives whole files only")]
     NoRanges,
-    /// It answers with a range that was not asked for, or does not say with which.
+    /// The server sends another range, or does not say which.
     #[error("the server did not send the bytes that were asked for")]
     OtherRange,
-    /// It compresses, which it was told not to.
+    /// The server compresses, although we told it not to.
     #[error("the server compresses what it sends ({0})")]
     Encoded(String),
-    /// It redirects more often than we follow.
+    /// The server redirects more often than we follow.
     #[error("the server redirects too many times")]
     Redirects,
-    /// It redirects to what is no HTTP URL.
+    /// The server redirects to what is no HTTP URL.
     #[error("the server redirects to {0:?}, which is no HTTP URL")]
     BadRedirect(String),
-    /// Our own rules are against it.
+    /// Our own rules forbid the request.
     #[error(transparent)]
     Barred(Barred),
-    /// The torrent's URL, or what became of it, can't be asked for.
+    /// The file's URL can't be asked for.
     #[error("the URL makes no sense: {0}")]
     BadUrl(String),
-    /// One file after the other is missing.
+    /// Too many files in a row are missing.
     #[error("none of the files is there")]
     NothingHere,
     /// The answer ended before one block was complete.
     #[error("the answer ended too early")]
     Short,
-    /// Less came in a while than makes it worth waiting.
+    /// The server sends too little to be worth the wait.
     #[error("too little came in too long a time")]
     Slow,
     /// There is no connection to the server, or it broke.
     #[error("{0}")]
     Connection(String),
-    /// The system has no thread left for the request.
+    /// The system starts no more threads.
     #[error(transparent)]
     NoThread(#[from] NoThread),
-    /// The request's thread died.
+    /// The request's thread panicked.
     #[error("{}", threads::fault(PURPOSE))]
     Fault,
     /// Our own disk failed.
@@ -107,7 +107,7 @@ pub(crate) enum WebSeedError {
 }
 
 impl WebSeedError {
-    /// Whether it is this file that the server cannot give, rather than any just now.
+    /// Whether the server fails at this file only, and may send others.
     pub(crate) fn is_about_file(&self) -> bool {
         match self {
             Self::Status(status) => !matches!(status, 408 | 425 | 500..),
@@ -122,7 +122,7 @@ impl WebSeedError {
         }
     }
 
-    /// How long the server should be left alone, if that follows.
+    /// How long to leave the server alone, if the error demands it.
     pub(crate) fn pause(&self) -> Option<Duration> {
         match self {
             Self::Busy { pause, .. } => *pause,
@@ -133,16 +133,16 @@ impl WebSeedError {
     }
 }
 
-/// Which byte of the file the answer begins with.
+/// Returns the byte of the file with which the answer begins.
 ///
 /// # Errors
-/// [`WebSeedError`], if it is of no use.
+/// [`WebSeedError`], if the answer is of no use.
 pub(crate) fn judge(status: u16, headers: &HeaderMap, asked: &Asked) -> Result<u64, WebSeedError> {
     let text = |name: HeaderName| headers.get(name)?.to_str().ok().map(str::trim);
     match status {
         200 | 206 => {}
         429 | 503 => {
-            // A date in place of seconds is as good as nothing said.
+            // A date instead of seconds is ignored.
             let seconds = text(RETRY_AFTER).and_then(|text| text.parse().ok());
             let pause = seconds.map(|seconds| {
                 Duration::from_secs(seconds).clamp(Duration::from_secs(1), MAX_PAUSE)

@@ -1,8 +1,8 @@
-//! What a web seed is to fetch, and what of the bytes that come is to be written.
+//! What a web seed has to fetch, and which of the arriving bytes to write.
 //!
-//! Main grants blocks of pieces; a web server knows files and ranges of bytes. So the
-//! blocks are joined to runs as long as may be, and cut where a file ends; padding is
-//! left out, as it is on no server:
+//! Main grants blocks of pieces, but a web server knows files and ranges of bytes. So the
+//! blocks are joined into runs that are as long as possible and end where a file ends. Padding
+//! is left out, because no server has it:
 //!
 //! ```text
 //! blocks     |------|------|------|------|------|------|
@@ -10,10 +10,10 @@
 //! asked for  [===========]               [=============]     two requests
 //! ```
 //!
-//! Main may take blocks back at any moment, also out of the middle of a run that is just
-//! arriving: what is no longer to be fetched is not written.
+//! Main may cancel blocks at any moment, even in the middle of a run that is arriving.
+//! Cancelled bytes are not written.
 //!
-//! The web seed's thread is the only user. Pure.
+//! The web seed's thread is the only user. No I/O.
 
 use crate::layout::{Block, Layout, PieceIndex, Span};
 use std::collections::VecDeque;
@@ -23,37 +23,37 @@ use std::sync::Arc;
 /// A run of bytes to ask a web server for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Run {
-    /// The file, by its index in the layout.
+    /// The file's index in the layout.
     pub file: usize,
-    /// The first byte within that file.
+    /// The first byte, counted within that file.
     pub offset: u64,
-    /// How many bytes; never 0.
+    /// The length, in bytes; never 0.
     pub len: u64,
-    /// The first byte within the torrent.
+    /// The first byte, counted within the torrent.
     pub start: u64,
 }
 
-/// What to do with bytes that came.
+/// What to do with bytes that arrived.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Taken {
-    /// Bytes of the torrent that are to be written now, each run within one piece.
+    /// Ranges of the torrent's bytes to write now, each within one piece.
     pub write: Vec<Range<u64>>,
-    /// The blocks that are whole with that: piece and number.
+    /// The blocks that these bytes complete: piece and number.
     pub stored: Vec<(PieceIndex, u32)>,
 }
 
-/// The blocks to fetch, in the order in which they were granted.
+/// The blocks to fetch, in the order in which main granted them.
 #[derive(Debug)]
 pub(crate) struct Backlog {
     layout: Arc<Layout>,
     blocks: VecDeque<Block>,
-    /// The next byte of the torrent that is needed: of the first block, all before it is
+    /// The next byte of the torrent that we need. In the first block, all bytes before it are
     /// written, or padding.
     next: u64,
 }
 
 impl Backlog {
-    /// Nothing to fetch.
+    /// A backlog without blocks.
     pub(crate) fn new(layout: Arc<Layout>) -> Self {
         Self {
             layout,
@@ -72,12 +72,12 @@ impl Backlog {
         self.blocks.len() as u32
     }
 
-    /// The next byte of the torrent that is needed, if one is.
+    /// The next byte of the torrent that we need, if any.
     pub(crate) fn next(&self) -> Option<u64> {
         (!self.is_empty()).then_some(self.next)
     }
 
-    /// These are to be fetched, too.
+    /// Adds the blocks of these spans.
     pub(crate) fn add(&mut self, spans: &[Span]) {
         let first = self.is_empty();
         for span in spans {
@@ -88,12 +88,12 @@ impl Backlog {
         }
     }
 
-    /// These need not be fetched any more.
+    /// Removes the blocks of these spans.
     pub(crate) fn cancel(&mut self, spans: &[Span]) {
         self.retain(|block| !spans.iter().any(|span| span.contains(block)));
     }
 
-    /// Gives back all blocks that have a byte in `file`.
+    /// Removes all blocks that have a byte in `file`, and returns them.
     pub(crate) fn give_back(&mut self, file: usize) -> Vec<(PieceIndex, u32)> {
         let layout = self.layout.clone();
         let mut lost = Vec::new();
@@ -115,7 +115,7 @@ impl Backlog {
         }
     }
 
-    /// What to ask for next: as much as lies in one file without a gap.
+    /// Returns the next run to ask for: as much as lies in one file without a gap.
     pub(crate) fn run(&self) -> Option<Run> {
         let mut blocks = self.blocks.iter();
         let end_of_first = self.end_of(*blocks.next()?);
@@ -138,7 +138,7 @@ impl Backlog {
         })
     }
 
-    /// The bytes `came` of the torrent are here, all of one file: what of them is needed?
+    /// Takes the bytes `came` of the torrent, all of one file. Returns which of them to write.
     pub(crate) fn take(&mut self, came: Range<u64>) -> Taken {
         let mut taken = Taken::default();
         while let Some(block) = self.blocks.front().copied() {
@@ -175,7 +175,7 @@ impl Backlog {
         }
     }
 
-    /// Steps over padding within the first block; returns where that came to.
+    /// Steps over padding within the first block. Returns the next byte that we need.
     fn skip_padding(&mut self) -> u64 {
         if let Some(block) = self.blocks.front().copied() {
             let rest = self.next..self.end_of(block);
@@ -227,7 +227,7 @@ mod tests {
             start: 2 * BLOCK,
         };
         assert_eq!(log.run(), Some(first));
-        // A short answer ends within a block: the next request begins there.
+        // After a short answer the next request begins within a block.
         let taken = log.take(2 * BLOCK..3 * BLOCK + 7);
         assert_eq!(taken.write, from_ref(&(2 * BLOCK..3 * BLOCK + 7)));
         assert_eq!(numbers(&taken.stored), [(1, 0)]);
@@ -235,7 +235,7 @@ mod tests {
             log.run().map(|r| (r.start, r.offset)),
             Some((3 * BLOCK + 7, 3 * BLOCK + 7))
         );
-        // Each write is of one piece; the block that two files share is not whole yet.
+        // Each write is within one piece. The block that two files share is not whole yet.
         let taken = log.take(3 * BLOCK + 7..5 * BLOCK + 10);
         assert_eq!(
             taken.write,
@@ -311,8 +311,8 @@ mod tests {
     }
 
     proptest! {
-        /// However files, padding, grants and answers fall: each real byte of what was
-        /// granted is asked for and written once, and each block told once.
+        /// Whatever the files, padding, grants and answers are: each real byte of what was
+        /// granted is asked for and written once, and each block is reported once.
         #[test]
         fn every_byte_once(
             files in prop::collection::vec((0..3 * BLOCK, prop::bool::weighted(0.3)), 1..8),

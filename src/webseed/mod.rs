@@ -1,7 +1,7 @@
-//! Web seeds ([BEP 19]): plain web servers that have the files of a torrent.
+//! Web seeds ([BEP 19]): ordinary web servers that have the files of a torrent.
 //!
-//! A torrent can name URLs where its files lie, too. Such a server knows nothing of
-//! pieces, peers or BitTorrent; it is asked for ranges of files, over HTTP:
+//! A torrent can name URLs at which its files lie. Such a server knows nothing of pieces, peers
+//! or BitTorrent. We ask it for ranges of files, over HTTP:
 //!
 //! ```text
 //! url-list        http://mirror.example/pub/
@@ -9,18 +9,18 @@
 //! asked for       GET /pub/album/disc%201/a.flac    Range: bytes=1048576-5242879
 //! ```
 //!
-//! To main a web seed is one more peer that has every piece and chokes nobody: it asks
-//! for work by [`PeerEvent::Want`], tells what it stored, and obeys
-//! [`Command::Cancel`]. What it sends is verified like anything else.
+//! To main a web seed is one more peer that has every piece and chokes nobody: it asks for work
+//! with [`PeerEvent::Want`], reports what it stored, and obeys [`Command::Cancel`]. What it
+//! sends is verified like anything else.
 //!
-//! Its thread sleeps in two channels at a time: main's, and that of the
-//! [request] which is under way. So it hears main at once, whatever the server does, and
-//! a server that sends nothing holds up nobody. What to ask for is decided by the
-//! [backlog], what an answer is worth by [answer], how long to wait by [pace].
+//! Its thread sleeps in two channels at once: main's, and that of the [request] in progress. So
+//! it hears main at once, whatever the server does, and a silent server delays nobody. The
+//! [backlog] decides what to ask for, [answer] what an answer is worth, and [pace] how long to
+//! wait.
 //!
-//! The engine starts it ([`spawn`]). Any server can be hostile, or just odd: no byte beyond
-//! those asked for is kept, no more than a few hundred KiB are in memory, and a file that
-//! the server lacks, or has in another length, costs the server that file only.
+//! The engine starts it ([`spawn`]). Any server can be hostile, or just odd. So we keep no byte
+//! beyond those that we asked for, and hold at most a few hundred KiB in memory. If the server
+//! lacks a file, or has it in another length, we stop asking it for that file only.
 //!
 //! [BEP 19]: https://www.bittorrent.org/beps/bep_0019.html
 
@@ -50,44 +50,43 @@ use std::io::IoSlice;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How often traffic is told to main, and slowness looked for.
+/// How often traffic is reported to main, and the pace checked.
 const TICK: Duration = Duration::from_millis(500);
 
-/// Once so many blocks are stored, main is told, even while more come.
+/// Once this many blocks are stored main hears of them, even while more arrive.
 const TELL_AT: usize = 16;
 
-/// Bytes that may be read in vain in the midst of an answer, because they were cancelled,
-/// before a new request is the better way.
+/// If more bytes than this would be skipped within an answer, because they were cancelled, a
+/// new request is cheaper.
 const MAX_GAP: u64 = 256 << 10;
 
-/// After so many missing files in a row, none of the others is looked for.
+/// After this many missing files in a row we look for none of the others.
 const MAX_MISSES: u32 = 8;
 
-/// The thread's stack. It holds no large value.
+/// The thread's stack, in bytes. It holds no large value.
 const STACK: usize = 256 * 1024;
 
-/// A web seed of a torrent, and what its thread needs of the torrent.
+/// A web seed, and what its thread needs of the torrent.
 pub(crate) struct WebSeed {
-    /// The URL, as the torrent or the link names it.
+    /// The URL, as the torrent or the magnet link names it.
     pub url: String,
-    /// What the torrent calls itself, in the form that it takes in a URL.
+    /// The torrent's name, escaped for a URL.
     pub name: String,
-    /// Whether its files lie in a folder of that name.
+    /// Whether the torrent's files lie in a folder of that name.
     pub multi_file: bool,
-    /// Its files.
     pub storage: Arc<Storage>,
     /// How many files the thread may keep open.
     pub max_open: usize,
-    /// From where, and through what, it is asked.
+    /// The local address and the proxies to use.
     pub door: Door,
-    /// The nearest address that may be dialled, by who named it.
+    /// The nearest address that may be dialled. It depends on who named the web seed.
     pub nearest: Reach,
 }
 
 impl WebSeed {
-    /// Where the server should have `file`. A URL that ends in `/`, and any of a torrent
-    /// of several files, is a folder, in which the torrent's name stands; any other is
-    /// the one file itself.
+    /// Returns the URL of `file`. A URL that ends in `/` is a folder that contains the torrent
+    /// by its name, and so is any URL of a torrent with several files. Any other URL is the
+    /// single file itself.
     fn url_of(&self, file: usize) -> String {
         let mut url = url::requestable(&self.url);
         if self.multi_file && !url.ends_with('/') {
@@ -110,12 +109,11 @@ impl WebSeed {
     }
 }
 
-/// Starts the thread of a web seed. It ends by itself, when the server is of no use or
-/// when the channel of `orders` is closed; its last event is always
-/// [`PeerEvent::Closed`].
+/// Starts the thread of a web seed. It ends when the server is of no use or the channel of
+/// `orders` closes. Its last event is always [`PeerEvent::Closed`].
 ///
 /// # Errors
-/// If the system has no room for another thread.
+/// If the system starts no more threads.
 pub(crate) fn spawn(
     key: PeerKey,
     seed: WebSeed,
@@ -128,7 +126,7 @@ pub(crate) fn spawn(
     spawn_link(thread, "ask a web seed", key, events, move |to_main| {
         let mut thread = Thread::new(seed, to_main.clone());
         let end = thread.run(&orders);
-        // What was received is not thrown away because the server fails.
+        // What was stored counts, even if the server failed.
         thread.tell_stored();
         thread.tell_traffic();
         if let Err(WebSeedError::Barred(barred)) = &end
@@ -146,15 +144,15 @@ pub(crate) fn spawn(
     })
 }
 
-/// A request that is under way.
+/// A request in progress.
 struct Underway {
     answers: Receiver<Answer>,
     asked: Run,
-    /// Which byte of the torrent comes next.
+    /// The next byte of the torrent to arrive.
     at: u64,
-    /// It was sent to where an earlier request was redirected.
+    /// Whether it was sent to where an earlier request was redirected.
     is_shortcut: bool,
-    /// At least one block came whole.
+    /// Whether at least one block arrived whole.
     gave: bool,
 }
 
@@ -173,19 +171,19 @@ struct Thread {
     backlog: Backlog,
     pace: Pace,
     underway: Option<Underway>,
-    /// A file, and where it was found after redirects: the next request begins there.
+    /// A file, and where redirects led to it: the next request for it begins there.
     moved: Option<(usize, Hop)>,
-    /// Whether main was asked for work.
+    /// The state of our question to main for work.
     work: Asking,
-    /// The last request ended without an error.
+    /// Whether the last request ended without an error.
     worked: bool,
     /// Files that the server does not have.
     lacks: BTreeSet<usize>,
-    /// How many of them in a row.
+    /// How many files in a row were missing.
     misses: u32,
-    /// Written, and not told to main yet.
+    /// Blocks written, but not reported to main yet.
     stored: Vec<(PieceIndex, u32)>,
-    /// Bytes received, and not told yet.
+    /// Bytes received, but not reported to main yet.
     down: u64,
     ticked: Instant,
 }
@@ -211,7 +209,7 @@ impl Thread {
         }
     }
 
-    /// The thread's life: ask main for work, ask the server for bytes, hear both.
+    /// Runs the thread: asks main for work, asks the server for bytes, and hears both.
     fn run(&mut self, orders: &Receiver<Order>) -> Result<(), WebSeedError> {
         loop {
             self.ask_server()?;
@@ -243,7 +241,7 @@ impl Thread {
         }
     }
 
-    /// Asks for the next run while the last one is still coming.
+    /// Asks main for the next run while the second half of the last one still arrives.
     fn ask_main(&mut self) {
         let run = self.pace.run();
         if self.work.may_ask() && self.backlog.len() <= run / 2 {
@@ -287,7 +285,7 @@ impl Thread {
             Command::Fetch(spans) => {
                 self.work.on_fetch(&spans);
                 self.backlog.add(&spans);
-                // Main may not have heard yet what is not here.
+                // Main may not know yet which files are missing here.
                 for file in self.lacks.clone() {
                     self.give_back(file);
                 }
@@ -298,12 +296,12 @@ impl Thread {
                 self.tell(PeerEvent::Cancelled(spans));
             }
             Command::Moved(_) => self.files.close(),
-            // What peers are told, and a web server need not know.
+            // Commands that only peers need.
             _ => {}
         }
     }
 
-    /// Hangs up, if what is still to come is not worth waiting for.
+    /// Hangs up if the rest of the answer is not worth waiting for.
     fn drop_useless(&mut self) {
         let Some(underway) = self.underway.as_ref().filter(|u| u.at < u.end()) else {
             return;
@@ -316,7 +314,7 @@ impl Thread {
         }
     }
 
-    /// The request's thread tells something.
+    /// Handles a message from the request's thread.
     fn hear(&mut self, answer: Result<Answer, RecvError>) -> Result<(), WebSeedError> {
         let Some(underway) = &mut self.underway else {
             return Ok(());
@@ -337,7 +335,7 @@ impl Thread {
         }
     }
 
-    /// Writes of the next bytes what is wanted of them.
+    /// Takes the next bytes, and writes those that are wanted.
     fn store(&mut self, bytes: &[u8]) -> Result<(), WebSeedError> {
         let Some(underway) = &mut self.underway else {
             return Ok(());
@@ -362,7 +360,8 @@ impl Thread {
         Ok(())
     }
 
-    /// Too many open files are this web seed's end; anything else is the torrent's.
+    /// Running out of open files ends this web seed only. Any other error of the disk concerns
+    /// the torrent.
     fn disk_failed(&self, error: &StorageError) -> WebSeedError {
         let text = human::chain(error);
         let event = match error.is_out_of_files() {
@@ -373,9 +372,10 @@ impl Thread {
         WebSeedError::Disk(text)
     }
 
-    /// The answer is over, or failed. What is missing of it is asked for anew if it
-    /// brought anything; so servers are survived that cut each answer short. A server may
-    /// also close a connection that was kept just when it is to be used again.
+    /// Handles the end of an answer, or its failure. If a block arrived whole we ask again for
+    /// the rest, so a server that cuts every answer short still works. We also ask again if a
+    /// connection failed after a success: the server may have closed a kept one just when we
+    /// reused it.
     fn on_end(&mut self, error: Option<WebSeedError>) -> Result<(), WebSeedError> {
         let Some(underway) = self.underway.take() else {
             return Ok(());
@@ -397,11 +397,11 @@ impl Thread {
         }
     }
 
-    /// The server does not have this file.
+    /// Handles a file that the server does not have.
     fn on_lack(&mut self, file: usize, error: &WebSeedError) -> Result<(), WebSeedError> {
         self.lacks.insert(file);
         let why = error.to_string();
-        // First: or main would give the same work again.
+        // Reported first: otherwise main would grant the same work again.
         self.tell(PeerEvent::Lacks { file, why });
         self.give_back(file);
         self.misses += 1;
@@ -423,7 +423,7 @@ impl Thread {
         if self.stored.is_empty() {
             return;
         }
-        // First: main must never have more than came.
+        // Reported first: main must never hear of more bytes stored than received.
         self.tell_traffic();
         let stored = spans_of(std::mem::take(&mut self.stored));
         self.to_main
@@ -438,7 +438,7 @@ impl Thread {
         }
     }
 
-    /// Tells main, after what was stored before.
+    /// Tells main, after reporting what was stored before.
     fn tell(&mut self, event: PeerEvent) {
         self.tell_stored();
         self.to_main.tell(FromPeer::Event(event));

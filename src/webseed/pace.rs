@@ -1,44 +1,42 @@
-//! How fast a web seed ([BEP 19]) is: how much to ask it for at a time, and when it is too
-//! slow to be waited for. The web seed's thread is the only user. No clock: the time is an
-//! argument.
+//! How fast a web seed ([BEP 19]) is: how much to ask it for at a time, and when it is too slow
+//! to wait for. The web seed's thread is the only user. No clock: the time is an argument.
 //!
 //! [BEP 19]: https://www.bittorrent.org/beps/bep_0019.html
 
 use crate::layout::BLOCK_LEN;
 use std::time::{Duration, Instant};
 
-/// The most blocks asked of a web seed at a time: 4 MiB. Each request costs a round trip
-/// and the server's opening of a file, so they are longer than what peers are given.
+/// The longest run, in blocks: 4 MiB. Each request costs a round trip and the server's opening
+/// of a file, so runs are longer than what peers get.
 pub(crate) const MAX_RUN: u32 = (4 << 20) / BLOCK_LEN;
 
-/// What is asked of a web seed that is not known yet.
+/// The run, in blocks, of a web seed whose speed is unknown.
 const FIRST_RUN: u32 = MAX_RUN / 4;
 
-/// A slow one gets no less than this.
+/// The shortest run, in blocks, for a slow web seed.
 const MIN_RUN: u32 = 16;
 
-/// A run is what comes in so long, within these bounds.
+/// A run is as many blocks as arrive in this time, within the bounds above.
 const RUN_TIME: Duration = Duration::from_secs(4);
 
-/// A server from which less than [`MIN_RATE`] came for so long is not waited for. The
-/// time until it answers counts.
+/// A server that sent less than [`MIN_RATE`] for this long is given up. The time until it
+/// answers counts.
 const WINDOW: Duration = Duration::from_secs(30);
 
-/// Bytes a second.
+/// In bytes per second.
 const MIN_RATE: u64 = 1024;
 
-/// What came from one web seed, and when.
+/// What one web seed sent, and when.
 #[derive(Debug)]
 pub(crate) struct Pace {
     run: u32,
-    /// The request that is under way: since when, and how many bytes came.
+    /// The request in progress: when it began, and how many bytes arrived.
     request: Option<(Instant, u64)>,
-    /// While something is due: when the last window began, and the bytes since then.
+    /// While bytes are due: when the current window began, and how many arrived since then.
     window: Option<(Instant, u64)>,
 }
 
 impl Default for Pace {
-    /// Nothing is known.
     fn default() -> Self {
         Self {
             run: FIRST_RUN,
@@ -54,25 +52,25 @@ impl Pace {
         self.run
     }
 
-    /// A request goes out.
+    /// Records that a request goes out.
     pub(crate) fn on_request(&mut self, now: Instant) {
         self.request = Some((now, 0));
         self.window.get_or_insert((now, 0));
     }
 
-    /// There is nothing to ask for: time that passes is not lost.
+    /// Records that there is nothing to ask for: the time that now passes does not count.
     pub(crate) fn on_idle(&mut self) {
         self.window = None;
     }
 
-    /// So many bytes came.
+    /// Records bytes that arrived.
     pub(crate) fn on_bytes(&mut self, bytes: u64) {
         for (_, came) in self.request.iter_mut().chain(&mut self.window) {
             *came += bytes;
         }
     }
 
-    /// All that was asked for is here.
+    /// Records the end of an answer. Its rate decides how long the next run is.
     pub(crate) fn on_over(&mut self, now: Instant) {
         let Some((since, bytes)) = self.request.take() else {
             return;
@@ -80,14 +78,14 @@ impl Pace {
         let time = now.duration_since(since);
         let few = bytes < u64::from(MIN_RUN * BLOCK_LEN);
         if few && time < RUN_TIME {
-            return; // That was the round trip; it tells nothing of the rate.
+            return; // That was the round trip, which tells nothing of the rate.
         }
         let rate = bytes as f64 / time.as_secs_f64().max(0.001);
         let run = rate * RUN_TIME.as_secs_f64() / f64::from(BLOCK_LEN);
         self.run = (run as u32).clamp(MIN_RUN, MAX_RUN);
     }
 
-    /// Whether something is due, and too little of it came.
+    /// Whether bytes are due, and too few have arrived.
     pub(crate) fn is_too_slow(&mut self, now: Instant) -> bool {
         let Some((since, bytes)) = self.window else {
             return false;
@@ -125,8 +123,8 @@ mod tests {
         }
     }
 
-    /// After how many seconds a server is given up that sends `bytes` in each of them;
-    /// with `cuts`, each time as the answer to a request of its own.
+    /// Returns after how many seconds we give up a server that sends `bytes` in each. With
+    /// `cuts`, each second is the answer to a request of its own.
     fn given_up(bytes: u64, cuts: bool) -> Option<u64> {
         let start = Instant::now();
         let mut pace = Pace::default();

@@ -1,15 +1,14 @@
-//! One request to a web server: the thread that makes it, and what it hears.
+//! One request to a web server: its thread, and what that thread reports.
 //!
-//! HTTP blocks: in the look-up of a name, in the handshakes of TCP and TLS, for the
-//! answer and in the midst of it. So each request has a thread of its own, that lives as
-//! long as the request does, and the web seed's thread hears it through a channel, beside
-//! main. When the rest is no longer wanted it need not wait: [`Client::hang_up`] ends
-//! whatever the request waits for.
+//! HTTP blocks in many places: in the look-up of a name, in the handshakes of TCP and TLS,
+//! before the answer and within it. So each request has its own thread, which lives as long as
+//! the request. The web seed's thread hears it through a channel, and main at the same time.
+//! When the rest of an answer is no longer wanted, [`Client::hang_up`] interrupts whatever the
+//! request waits for.
 //!
-//! Redirects are followed here, as `ureq` would ask the server itself for
-//! `/file:///etc/passwd` when sent there, and would read a redirect's page to its end,
-//! which a hostile server need not ever come to. The web seed's [thread](super) is the only
-//! user.
+//! Redirects are followed here. `ureq`, when sent to `file:///etc/passwd`, would ask the server
+//! itself for `/file:///etc/passwd`; and it would read a redirect's page to its end, which a
+//! hostile server need never reach. The web seed's [thread](super) is the only user.
 
 use super::answer::{Asked, WebSeedError, judge};
 use crate::door::Door;
@@ -22,66 +21,65 @@ use std::time::Duration;
 use ureq::http::Response;
 use ureq::{Agent, Body};
 
-/// How long the server may take for the connection.
+/// How long the server may take to accept the connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long it may be silent.
+/// How long the server may be silent.
 const SILENCE: Duration = Duration::from_secs(20);
 
-/// A redirect's page up to so many bytes is read, which leaves the connection usable.
+/// A redirect's page of at most this many bytes is read, so that the connection stays usable.
 const MAX_PAGE: u64 = 16 << 10;
 
-/// The first lines of an answer have at most so many bytes.
+/// The longest head of an answer, in bytes.
 const MAX_HEAD: usize = 16 << 10;
 
-/// Bytes that are read at once, and then told.
+/// How many bytes are read and reported at a time.
 const CHUNK: u64 = 128 << 10;
 
-/// Chunks that may wait in the channel for the web seed's thread.
+/// How many chunks may wait in the channel for the web seed's thread.
 const CHUNKS: usize = 4;
 
-/// Stack of a request's thread, bytes: as for a tracker's, for the sake of TLS.
+/// The stack of a request's thread, in bytes. TLS needs it, as in a tracker's thread.
 const STACK: usize = 512 * 1024;
 
-/// What the thread is for.
 pub(crate) const PURPOSE: &str = "fetch from a web seed";
 
-/// What a request's thread tells. The last is [`Answer::Over`] or [`Answer::Failed`].
+/// What a request's thread reports. The last is [`Answer::Over`] or [`Answer::Failed`].
 #[derive(Debug)]
 pub(crate) enum Answer {
-    /// The server gives what it was asked for.
+    /// The server sends what we asked for.
     Begun {
-        /// The first byte that follows, within the file.
+        /// The first byte that follows, counted within the file.
         first: u64,
-        /// Where it was found in the end, if that is elsewhere.
+        /// Where redirects led, if there were any.
         moved: Option<Hop>,
     },
     /// The next bytes.
     Bytes(Vec<u8>),
-    /// That was all.
+    /// The answer has ended.
     Over,
-    /// The server gives no bytes, or stopped in the midst of them.
+    /// The server sends no bytes, or stopped in the middle.
     Failed(WebSeedError),
 }
 
-/// Makes the requests to one web seed, one at a time, over connections that are kept.
-/// Dropped, it hangs up.
+/// Makes the requests to one web seed, one at a time, over connections that are kept. Hangs up
+/// when dropped.
 pub(crate) struct Client {
     client: http::Client,
     door: Door,
 }
 
 impl Client {
-    /// A client that goes through `door`.
+    /// Makes a client that connects through `door`.
     pub(crate) fn new(door: Door) -> Self {
         let client = client(&door);
         Self { client, door }
     }
 
-    /// Begins a request.
+    /// Starts a request.
     ///
     /// # Errors
-    /// If the system has no thread left.
+    /// If the system starts no more threads.
     pub(crate) fn ask(&self, asked: Asked) -> Result<Receiver<Answer>, NoThread> {
         let client = self.client.clone();
         let (tell, answers) = bounded(CHUNKS);
@@ -90,18 +88,18 @@ impl Client {
                 Ok(()) => Answer::Over,
                 Err(error) => Answer::Failed(error),
             };
-            // Nobody may be there any more to be told.
+            // The web seed's thread may be gone.
             let _ = tell.send(last);
         };
         let thread = std::thread::Builder::new()
             .name("web request".into())
             .stack_size(STACK);
-        // The web seed's thread hears of its end by the channel's.
+        // If it panics the web seed's thread finds the channel closed.
         threads::spawn(thread, PURPOSE, request, || ())?;
         Ok(answers)
     }
 
-    /// Ends the request that is under way; its thread ends by itself.
+    /// Ends the request in progress. Its thread ends by itself.
     pub(crate) fn hang_up(&mut self) {
         std::mem::replace(&mut self.client, client(&self.door)).shutdown();
     }
@@ -125,7 +123,7 @@ fn client(door: &Door) -> http::Client {
     http::Client::new(config, door)
 }
 
-/// Asks, and tells what comes, up to the last byte that was asked for.
+/// Sends the request, and reports what arrives, up to the last byte that was asked for.
 fn perform(client: &http::Client, asked: Asked, tell: &Sender<Answer>) -> Result<(), WebSeedError> {
     let (mut response, moved) = find(client, &asked)?;
     let first = judge(response.status().as_u16(), response.headers(), &asked)?;
@@ -146,15 +144,15 @@ fn perform(client: &http::Client, asked: Asked, tell: &Sender<Answer>) -> Result
         is_heard = tell.send(Answer::Bytes(bytes)).is_ok();
     }
     if is_exact && left == 0 {
-        // To hear of the body's end, where there is one, is what makes the connection
-        // fit for another request.
+        // Only a connection whose answer was read to its end, where there is one, can serve
+        // another request.
         let _ = body.read(&mut [0]);
     }
     Ok(())
 }
 
-/// Asks, and follows redirects. Returns the answer and, if there were redirects, where it was
-/// found.
+/// Sends the request, and follows redirects. Returns the answer and, after redirects, where it
+/// was found.
 fn find(
     client: &http::Client,
     asked: &Asked,

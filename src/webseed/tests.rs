@@ -1,4 +1,5 @@
-//! The web seed's thread over loopback: a scripted server, and a main that is played.
+//! The web seed's thread over loopback, with a scripted server and the test in the role of
+//! main.
 
 use super::*;
 use crate::layout::{BLOCK_LEN, Span};
@@ -7,28 +8,28 @@ use crossbeam_channel::unbounded;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 
-/// So long a test waits for what must come: longer than it ever takes, and shorter than
-/// any silence that the thread itself would put up with.
+/// How long a test waits for what must come: longer than it ever takes, and shorter than any
+/// silence that the thread itself bears.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 const BLOCK: u64 = BLOCK_LEN as u64;
 
-/// What the server does with a request, after what it sends.
+/// What the server does after its answer.
 #[derive(Clone, Copy, PartialEq)]
 enum Then {
     Close,
-    /// Nothing more, until the other side hangs up.
+    /// Sends nothing more, until the other side hangs up.
     Stay,
 }
 
-/// The first and the last byte that are asked for.
+/// The first and the last byte of the requested range.
 type Bytes = (usize, usize);
 
-/// What the server says, and what it does then.
+/// What the server sends, and what it does then.
 type Reply = (Vec<u8>, Then);
 
-/// Answers the `n`th request, from 0, with what `answer` makes of its path and range.
-/// Returns the URL, and the requests' heads as they come.
+/// Answers the `n`th request, from 0, with what `answer` returns for its path and range.
+/// Returns the URL, and a channel with the heads of the requests.
 fn server(
     answer: impl Fn(usize, &str, Bytes) -> Reply + Send + Sync + 'static,
 ) -> (String, Receiver<String>) {
@@ -64,7 +65,7 @@ fn serve(
     let (bytes, then) = answer(n, path, range);
     let _ = stream.write_all(&bytes);
     if then == Then::Stay {
-        // A hang-up in the midst of an answer is a reset or an end.
+        // The client's hang-up is an error or the end of the stream.
         while stream.read(&mut [0; 99]).is_ok_and(|n| n > 0) {}
         let _ = note.send(format!("{n} hung up"));
     }
@@ -76,13 +77,13 @@ fn response(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), headers.as_bytes(), b"\r\n", body].concat()
 }
 
-/// The right answer.
+/// The right answer for this range of `file`.
 fn part(file: &[u8], (first, last): Bytes) -> Vec<u8> {
     let range = format!("Content-Range: bytes {first}-{last}/{}\r\n", file.len());
     response("206 Partial Content", &range, &file[first..=last])
 }
 
-/// A torrent in a folder of its own, and a web seed's thread that is to fetch it.
+/// A torrent with a folder of its own, and the web seed's thread that fetches it.
 struct Scene {
     torrent: Arc<testing::Torrent>,
     storage: Arc<Storage>,
@@ -119,7 +120,7 @@ impl Scene {
     }
 
     fn say(&self, command: Command) {
-        // A thread that is gone has told so, or will.
+        // The last event of a thread that is gone says so.
         let orders = self.orders.as_ref();
         let _ = orders.map(|orders| orders.send(Order::Do(command)));
     }
@@ -130,7 +131,7 @@ impl Scene {
         pieces.filter_map(|p| layout.span(p, 0..u32::MAX)).collect()
     }
 
-    /// The next event but for traffic.
+    /// Returns the next event other than traffic.
     fn event(&self) -> PeerEvent {
         loop {
             match self.events.recv_timeout(PATIENCE).expect("no event came") {
@@ -141,7 +142,7 @@ impl Scene {
         }
     }
 
-    /// The next event that is no question for work; there is none to be had.
+    /// Returns the next event other than a question for work, and grants none.
     fn answer(&self) -> PeerEvent {
         loop {
             match self.event() {
@@ -151,14 +152,14 @@ impl Scene {
         }
     }
 
-    /// Waits for the thread to ask for work, and gives it this.
+    /// Waits until the thread asks for work, and grants it these spans.
     fn give(&self, spans: Vec<Span>) {
         assert!(matches!(self.event(), PeerEvent::Want(_)));
         self.say(Command::Fetch(spans));
     }
 
-    /// Gives nothing more, and collects what is told until so many blocks are stored, or
-    /// until the end.
+    /// Grants nothing more. Collects the events until this many blocks are stored, or until the
+    /// thread ends.
     fn told(&self, mut blocks: u32) -> Vec<PeerEvent> {
         let mut told = Vec::new();
         while blocks > 0 {
@@ -190,7 +191,7 @@ impl Scene {
     }
 }
 
-/// Three pieces of two blocks; two files, padding between.
+/// Three pieces of two blocks each; two files with padding between them.
 fn torrent() -> Arc<testing::Torrent> {
     let files = [
         (3 * BLOCK + 5, false),
@@ -226,13 +227,13 @@ fn files_are_fetched_by_their_names_without_padding() {
         assert!(head.contains(&format!("\nrange: bytes={range}")), "{head}");
         assert!(head.contains("\naccept-encoding: identity"), "{head}");
     }
-    // What comes later, unasked, is fetched as well.
+    // Work that main grants unasked is fetched, too.
     scene.say(Command::Fetch(scene.everything()));
     assert_eq!(scene.told(6), []);
     scene.hang_up();
 }
 
-/// In whatever the server is silent, main is heard.
+/// Wherever the server falls silent, the thread hears main.
 #[test]
 fn main_is_obeyed_at_once_whatever_the_server_does() {
     for hangs in [0, 30, 70, 1000, 40_000] {
@@ -260,7 +261,7 @@ fn main_is_obeyed_at_once_whatever_the_server_does() {
         assert_eq!(told, PeerEvent::Cancelled(scene.everything()));
         let gone = heads.recv_timeout(PATIENCE).unwrap();
         assert_eq!(gone, "0 hung up", "after {hangs} bytes");
-        // The same work once more: a new connection is made for it.
+        // The same work once more needs a new connection.
         scene.say(Command::Fetch(scene.everything()));
         assert_eq!(scene.told(6), [], "after {hangs} bytes");
         assert!(scene.is_whole());
@@ -281,8 +282,8 @@ fn main_is_obeyed_at_once_whatever_the_server_does() {
     }
 }
 
-/// The first part of the work is taken away: what is near is skipped in the answer,
-/// what is far is asked for anew. Neither is written.
+/// Main cancels the first part of the work. A short gap is skipped in the answer; a long one
+/// costs a new request. Neither is written.
 #[test]
 fn a_cancel_in_the_midst_of_an_answer() {
     let blocks = 64;
@@ -303,7 +304,7 @@ fn a_cancel_in_the_midst_of_an_answer() {
         let piece = torrent.piece(0);
         let span = |numbers| torrent.layout.span(piece, numbers).unwrap();
         let cancel = vec![span(cancelled.clone())];
-        // Until here block 0 is needed, so the request stays; then not any more.
+        // Block 0 is still needed, so the request continues. After the next cancel it is not.
         scene.say(Command::Cancel(cancel.clone()));
         assert!(matches!(scene.answer(), PeerEvent::Cancelled(_)));
         scene.say(Command::Cancel(vec![span(0..1)]));
@@ -320,7 +321,7 @@ fn a_cancel_in_the_midst_of_an_answer() {
     }
 }
 
-/// How a server that answers so ends.
+/// Returns how the thread ends if the server answers like this.
 fn end(answer: impl Fn(usize, &str, Bytes) -> Reply + Send + Sync + 'static) -> Vec<PeerEvent> {
     let (url, _) = server(answer);
     let scene = Scene::new(&torrent(), &url);
@@ -368,7 +369,7 @@ fn servers_that_fail_end_with_the_reason() {
     );
 }
 
-/// Each of these is about a file: both are tried, and given back, and that is all.
+/// Each error concerns one file: the thread tries both files, gives both back, and lives on.
 #[test]
 fn files_that_are_not_there_are_told_one_by_one() {
     type Answer = fn(Bytes) -> Vec<u8>;
@@ -421,7 +422,8 @@ fn files_that_are_not_there_are_told_one_by_one() {
         };
         assert!(first.contains(why), "{first:?} and not {why:?}");
         assert_eq!((&spans[..], &rest[..]), (&all[..2], &all[2..]));
-        // There may be other work; what main gave before it heard of that comes straight back.
+        // The thread asks for other work, and gives back at once what main granted before it
+        // knew.
         scene.give(vec![all[2]]);
         assert_eq!(scene.event(), PeerEvent::Released(vec![all[2]]));
         scene.hang_up();
@@ -463,7 +465,7 @@ fn answers_that_are_odd_but_good() {
         }),
         ("a redirect at first", |file, range, n| match n {
             0 => response("302 Found", "Location: ../t/0\r\n", b"look elsewhere"),
-            // Where it led before, nothing is the next time.
+            // The second time, the redirect's target has nothing any more.
             2 => response("404 Not Found", "", b""),
             _ => part(file, (range.0, range.1.min(range.0 + BLOCK as usize))),
         }),

@@ -1,5 +1,5 @@
-//! Our node in simulated networks of some hundred nodes, in virtual time: honest ones,
-//! with datagrams lost, with liars, and with nobody there.
+//! Our node in simulated networks of a few hundred nodes, in virtual time: with honest nodes,
+//! with lost datagrams, with liars, and with nobody there.
 
 mod world;
 
@@ -28,7 +28,7 @@ fn finds_the_peers_and_announces_to_the_nearest() {
         assert!(world.now - world.start < Duration::from_secs(5));
         assert!(world.node.known() > NEAREST);
 
-        // And again, with no help from the entrance.
+        // Once more, without help from the entrance.
         let asked = world.others[seed as usize].queries;
         world.search(HASH);
         world.run_to_the_end();
@@ -67,7 +67,7 @@ fn liars_are_passed_over() {
         let mut world = World::new(400, seed);
         let peers = world.store(HASH);
         for number in 0..world.others.len() {
-            // Every fourth, also among the nearest.
+            // Every fourth node, also among the nearest.
             if world.rng.u8(..4) == 0 && number > 0 {
                 world.others[number].kind = kinds[world.rng.usize(..kinds.len())];
             }
@@ -140,7 +140,7 @@ fn silence_is_asked_ever_more_rarely() {
     );
     assert!((6..=15).contains(&first), "{first} in the first minute");
     assert!((9..=21).contains(&later), "{later} in the last half hour");
-    // It has not been given up, and a new request need not wait for its time.
+    // The search goes on, and a new request ends its pause at once.
     world
         .others
         .iter_mut()
@@ -162,7 +162,7 @@ fn an_entrance_that_comes_late_is_used_at_once() {
     world.run(Duration::from_secs(5));
     assert_eq!(world.peers, peers);
 
-    // The first one is dead, the second comes meanwhile.
+    // The first entrance is dead; the second comes while we wait for it.
     let mut world = World::new(100, 1);
     world.others[0].kind = Kind::Silent;
     world.enter(0, true);
@@ -310,7 +310,7 @@ fn entrances_have_a_limit_and_a_family() {
     assert_eq!(node.entrances[0].0.port(), 1, "the first ones stay");
     node.on_tick(now, &mut out);
     assert!(!out.is_empty());
-    // All are of one host, which keeps nobody out.
+    // All entrances are of one host. It keeps nobody else out.
     let others = (2..9).map(|host| SocketAddr::from(([0x2001, 0xdb8, host, 0, 0, 0, 0, 1], 9)));
     for other in others.clone() {
         node.enter(other, false, now);

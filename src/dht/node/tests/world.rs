@@ -8,31 +8,31 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 /// Our address, as others see it.
 const US: &str = "9.9.9.9:6881";
 
-/// What a simulated node does with a query.
+/// How a simulated node treats a query.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(super) enum Kind {
     Honest,
-    /// It helps newcomers and stores nothing.
+    /// Helps newcomers and stores nothing.
     Router,
     Silent,
-    /// It answers with an error.
+    /// Answers with an error.
     Refuses,
-    /// Its answers name another transaction than the query.
+    /// Answers with another transaction than the query's.
     WrongTransaction,
-    /// Its answers come from another address.
+    /// Answers from another address.
     WrongSource,
-    /// It names nodes that are not there, each time others, right beside the target.
+    /// Names nodes right beside the target that don't exist, new ones each time.
     NamesGhosts,
-    /// It names addresses that no node of the internet can have.
+    /// Names addresses that no node on the internet can have.
     NamesNonsense,
-    /// It sends a hundred answers for one.
+    /// Sends a hundred answers to one query.
     Floods,
 }
 
 pub(super) struct Other {
     pub contact: Contact,
     pub kind: Kind,
-    /// The other nodes that it knows, by their number.
+    /// The numbers of the other nodes that it knows.
     knows: Vec<usize>,
     stored: HashMap<InfoHash, HashSet<SocketAddr>>,
     pub queries: usize,
@@ -43,22 +43,22 @@ pub(super) struct World {
     pub node: Node,
     pub others: Vec<Other>,
     by_addr: HashMap<SocketAddr, usize>,
-    /// Datagrams that are on their way to us, by when they arrive.
+    /// Datagrams on their way to us, by time of arrival.
     coming: BTreeMap<(Instant, u64), (SocketAddr, Vec<u8>)>,
     pub start: Instant,
     pub now: Instant,
     pub rng: fastrand::Rng,
-    /// How likely a datagram is lost.
+    /// The probability that a datagram is lost.
     pub loss: f64,
-    /// Where we sent queries.
+    /// When and where we sent queries.
     pub sent: Vec<(Duration, SocketAddr)>,
     pub peers: HashSet<SocketAddr>,
-    /// Look-ups that are over: which, peers found, nodes announced to.
+    /// Look-ups that are over: torrent, peers found, nodes announced to.
     pub ended: Vec<(InfoHash, usize, usize)>,
 }
 
 impl World {
-    /// `count` honest nodes, each of which knows some others, more of them nearby.
+    /// Builds `count` honest nodes. Each knows some others, more of them nearby.
     pub(super) fn new(count: usize, seed: u64) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
         let start = Instant::now();
@@ -95,7 +95,8 @@ impl World {
         world
     }
 
-    /// Eight nodes of each half, quarter, eighth, ... of the space that is not its own.
+    /// Picks eight nodes each from that half, quarter, eighth, ... of the space that does not
+    /// contain the node itself.
     fn acquaintances(&mut self, number: usize) -> Vec<usize> {
         let own = InfoHash(self.others[number].contact.id.0);
         let mut all: Vec<usize> = (0..self.others.len()).filter(|n| *n != number).collect();
@@ -111,14 +112,14 @@ impl World {
         all
     }
 
-    /// Nodes by their distance from `target`, nearest first.
+    /// Returns the nodes by their distance from `target`, nearest first.
     pub(super) fn nearest(&self, target: InfoHash) -> Vec<usize> {
         let mut all: Vec<usize> = (0..self.others.len()).collect();
         all.sort_by_key(|number| self.others[*number].contact.id.distance(&target));
         all
     }
 
-    /// Some peers have announced themselves, to the eight nearest.
+    /// Announces five peers to the eight nearest nodes.
     pub(super) fn store(&mut self, target: InfoHash) -> HashSet<SocketAddr> {
         let peers: HashSet<SocketAddr> = (1..=5)
             .map(|n| SocketAddr::from(([8, 8, 4, n], 5000)))
@@ -129,7 +130,7 @@ impl World {
         peers
     }
 
-    /// Which of the eight nearest live nodes have us on record.
+    /// How many of the eight nearest nodes have us on record.
     pub(super) fn announced(&self, target: InfoHash) -> usize {
         let us: SocketAddr = US.parse().unwrap();
         let has = |number: &&usize| {
@@ -143,7 +144,7 @@ impl World {
             .count()
     }
 
-    /// Makes a router of a node: nobody else knows it.
+    /// Turns a node into a router, which no other node knows.
     pub(super) fn make_router(&mut self, number: usize) {
         self.others[number].kind = Kind::Router;
         for other in &mut self.others {
@@ -187,7 +188,7 @@ impl World {
         self.node.running.is_empty() && self.node.waiting.is_empty()
     }
 
-    /// Until all look-ups are over, or for ten minutes.
+    /// Runs until all look-ups are over, but for ten minutes at most.
     pub(super) fn run_to_the_end(&mut self) {
         while !self.is_idle() && self.now < self.start + Duration::from_secs(600) {
             self.run(Duration::from_millis(100));
@@ -213,7 +214,7 @@ impl World {
         }
     }
 
-    /// A node takes a query of ours, and answers as it does.
+    /// Has a node answer our query in its own way.
     fn answer(&mut self, number: usize, query: &[u8]) {
         let query = scan(query, 3).unwrap();
         let part = |dict: Raw, key: &str| -> Option<Vec<u8>> {
@@ -269,7 +270,7 @@ impl World {
         }
     }
 
-    /// A node that is not there, very near to `target`.
+    /// Returns a node very near to `target` that does not exist.
     fn ghost(&mut self, target: InfoHash) -> Contact {
         let mut id = target.0;
         id[18] = self.rng.u8(..);
@@ -282,7 +283,7 @@ impl World {
         }
     }
 
-    /// The most queries that went out in any second.
+    /// The most queries that we sent in any second.
     pub(super) fn busiest_second(&self) -> usize {
         let within = |(at, _): &(Duration, SocketAddr)| {
             let end = *at + Duration::from_secs(1);
