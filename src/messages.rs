@@ -6,7 +6,7 @@
 //! is told the same, as far as it concerns fetching.
 //!
 //! Four of a thread's events are questions: [`PeerEvent::Pieces`], [`PeerEvent::Want`],
-//! [`PeerEvent::Interested`] and [`PeerEvent::OffersMetadata`]. Main always answers them,
+//! [`PeerEvent::Interested`] and [`Learning::Offers`]. Main always answers them,
 //! at once, with [`Command::Interest`], [`Command::Fetch`], [`Command::Choke`] and
 //! [`Command::FetchMetadata`]: so the thread may sleep on its channel until then, and
 //! starts its work the moment it is there.
@@ -14,6 +14,7 @@
 use crate::bitfield::Bitfield;
 use crate::layout::{PieceIndex, Span};
 use crate::shortage::Shortage;
+use crate::wire::Handshake;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,7 +46,7 @@ pub enum Command {
     /// [`PeerEvent::WantUpload`], if there is an upload limit.
     MayUpload(u64),
     /// Whether the peer is to be asked for the metadata: the answer to
-    /// [`PeerEvent::OffersMetadata`]. After a no, a yes may come at any time.
+    /// [`Learning::Offers`]. After a no, a yes may come at any time.
     FetchMetadata(bool),
     /// To be told to the peer (BEP 11).
     TellPeers {
@@ -79,9 +80,13 @@ pub struct Surveyed {
     pub lost: Vec<PieceIndex>,
 }
 
-/// Peer thread → main.
+/// Peer thread → main, from the first event of a connection to the last.
 #[derive(Clone, Debug, PartialEq)]
 pub enum PeerEvent {
+    /// The first byte came of a peer that connected to us.
+    Spoke,
+    /// The peer answers, and this is its handshake. The thread waits to be welcomed.
+    Greeted(Handshake),
     /// These are the pieces that it has: usually once, at the start. A
     /// question, answered by [`Command::Interest`].
     Pieces(Bitfield),
@@ -105,31 +110,15 @@ pub enum PeerEvent {
     /// It wants blocks, and there is an upload limit: so many bytes.
     WantUpload(u64),
     /// What its extension handshake says of it (BEP 10).
-    Client {
-        /// Name and version, as it calls itself.
-        name: Option<String>,
-        /// The port that it listens on.
-        port: Option<u16>,
-        /// It only gives: a seed, or a partial one (BEP 21).
-        upload_only: bool,
-        /// It takes addresses of other peers (BEP 11).
-        pex: bool,
-    },
+    Client(Client),
     /// Its node of the DHT takes queries on this UDP port (BEP 5).
     DhtPort(u16),
     /// It knows of these peers (BEP 11).
     Peers(Vec<SocketAddr>),
-    /// It can give the metadata, of so many bytes by its own account, while we have
-    /// none. A question.
-    OffersMetadata(u32),
-    /// So many bytes of the metadata have come from it in all, not verified.
-    MetadataCame(u32),
-    /// The metadata, whole; its SHA-1 is the info hash.
-    Metadata(Vec<u8>),
-    /// It gives no metadata now.
-    NoMetadata,
-    /// The metadata that it gave is false. Its connection ends.
-    FalseMetadata,
+    /// What comes of the metadata, while we have none.
+    Learning(Learning),
+    /// What is to be known of a web seed.
+    Web(Web),
     /// Payload bytes since the last time: twice a second if there were any, always before
     /// [`PeerEvent::Stored`] and [`PeerEvent::Cancelled`], and at the end.
     Traffic {
@@ -138,19 +127,6 @@ pub enum PeerEvent {
         /// Sent.
         up: u64,
     },
-    /// A web seed (BEP 19) has not this file as it should be: no piece with a part of it
-    /// will come from there.
-    Lacks {
-        /// The file, by its index in the layout.
-        file: usize,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// A web seed may not be asked, or not be believed, for this reason: for the user.
-    Barred(String),
-    /// A web seed should be left alone for at least so long; comes just before
-    /// [`PeerEvent::Closed`].
-    ComeBack(Duration),
     /// A block or piece could not be written or read: the user must be told.
     DiskFailed(String),
     /// A block that we have, and that the peer asked for, is not on the disk any more.
@@ -160,6 +136,52 @@ pub enum PeerEvent {
     OutOfFiles(String),
     /// The connection is over, for this reason; always the last event.
     Closed(End),
+}
+
+/// Who a peer says that it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Client {
+    /// Name and version, as it calls itself.
+    pub name: Option<String>,
+    /// The port that it listens on.
+    pub port: Option<u16>,
+    /// It only gives: a seed, or a partial one (BEP 21).
+    pub upload_only: bool,
+    /// It takes addresses of other peers (BEP 11).
+    pub pex: bool,
+}
+
+/// What a peer gives of the metadata (BEP 9).
+#[derive(Clone, Debug, PartialEq)]
+pub enum Learning {
+    /// It can give the metadata, which has this many bytes by its own account. A question,
+    /// answered by [`Command::FetchMetadata`].
+    Offers(u32),
+    /// This many bytes of it have come from the peer in all, not verified.
+    Came(u32),
+    /// All of it; its SHA-1 is the info hash.
+    Whole(Vec<u8>),
+    /// The peer gives none of it now.
+    Refused,
+    /// What it gave is false. Its connection ends.
+    False,
+}
+
+/// What a web seed (BEP 19) says of itself, beside what it says as a peer does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Web {
+    /// It has not this file as it should be: no piece with a part of it will come from there.
+    Lacks {
+        /// The file, by its index in the layout.
+        file: usize,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// It may not be asked, or not be believed, for this reason: for the user.
+    Barred(String),
+    /// It should be left alone for at least this time; comes just before
+    /// [`PeerEvent::Closed`].
+    ComeBack(Duration),
 }
 
 /// Where a thread stands with its question for work, [`PeerEvent::Want`]: one at a time, and

@@ -7,7 +7,7 @@
 use super::strangers::{Entry, PLACES};
 use super::{Engine, PeerLink, Stage};
 use crate::messages::PeerEvent;
-use crate::peer::{self, FromPeer, Link, Order};
+use crate::peer::{self, Link, Order};
 use crate::shortage::Shortage;
 use crate::torrent::webseeds::WebSeedIndex;
 use crate::types::{PeerKey, TorrentId};
@@ -143,17 +143,17 @@ impl Engine<'_> {
         self.links.insert(key, link);
     }
 
-    pub(super) fn on_peer(&mut self, key: PeerKey, event: FromPeer) {
+    pub(super) fn on_peer(&mut self, key: PeerKey, event: PeerEvent) {
         let now = Instant::now();
-        let Some(link) = self.links.get_mut(&key) else {
+        let Some(link) = self.links.get(&key) else {
             return;
         };
-        let event = match event {
-            FromPeer::Spoke => return self.strangers.spoke(key),
-            FromPeer::Greeted(handshake) => return self.on_greeted(key, handshake),
-            FromPeer::Event(event) => event,
-        };
         let about = link.torrent;
+        match event {
+            PeerEvent::Spoke => return self.strangers.spoke(key),
+            PeerEvent::Greeted(handshake) => return self.on_greeted(key, handshake),
+            _ => {}
+        }
         if let PeerEvent::Closed(_) = event {
             self.links.remove(&key);
             self.strangers.remove(key);

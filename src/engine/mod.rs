@@ -33,7 +33,8 @@ use crate::dht::{Dht, DhtNews};
 use crate::door::names::Names;
 use crate::human::chain;
 use crate::lsd;
-use crate::peer::{FromPeer, Order, Shared, Us};
+use crate::messages::PeerEvent;
+use crate::peer::{Order, Shared, Us};
 use crate::report::{Report, Reporter};
 use crate::shortage::Shortage;
 use crate::storage::StorageError;
@@ -304,7 +305,7 @@ struct Engine<'a> {
     /// The thread of local service discovery, once a torrent may use it.
     lsd: Option<Sender<lsd::Order>>,
     news: Sender<News>,
-    events: Sender<(PeerKey, FromPeer)>,
+    events: Sender<(PeerKey, PeerEvent)>,
     reporter: &'a mut dyn Reporter,
     rng: fastrand::Rng,
     ending: Ending,
@@ -318,7 +319,7 @@ impl<'a> Engine<'a> {
         socket: Option<TcpListener>,
         port: u16,
         news: Sender<News>,
-        events: Sender<(PeerKey, FromPeer)>,
+        events: Sender<(PeerKey, PeerEvent)>,
         reporter: &'a mut dyn Reporter,
     ) -> Self {
         let now = Instant::now();
@@ -372,7 +373,7 @@ impl<'a> Engine<'a> {
     fn run(
         mut self: Engine<'a>,
         news: &Receiver<News>,
-        peers: &Receiver<(PeerKey, FromPeer)>,
+        peers: &Receiver<(PeerKey, PeerEvent)>,
         mut later: Receiver<Arrival>,
         mut signals: Receiver<i32>,
     ) -> Ending {

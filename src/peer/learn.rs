@@ -10,7 +10,7 @@ use super::intake::Intake;
 use super::learner::{Learner, MAX_MESSAGE};
 use super::patience::{Patience, TICK};
 use super::socket::{PeerSocket, Wait};
-use super::{FromPeer, Order, ToMain, Welcome};
+use super::{Order, ToMain, Welcome};
 use crate::messages::PeerEvent;
 use crate::wire;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
@@ -79,7 +79,5 @@ fn hear(intake: &mut Intake, learner: &mut Learner) -> Result<(), PeerError> {
 }
 
 fn tell(events: &mut Vec<PeerEvent>, to_main: &ToMain) {
-    events
-        .drain(..)
-        .for_each(|event| to_main.tell(FromPeer::Event(event)));
+    events.drain(..).for_each(|event| to_main.tell(event));
 }

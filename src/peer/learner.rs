@@ -18,7 +18,7 @@ use super::error::PeerError;
 use crate::extension::metadata::{self, MAX_LEN, PIECE_LEN};
 use crate::extension::{self, OUR_METADATA};
 use crate::layout::RawBlock;
-use crate::messages::{Command, PeerEvent};
+use crate::messages::{Command, Learning, PeerEvent};
 use crate::types::InfoHash;
 use crate::wire::Message;
 use sha1::{Digest, Sha1};
@@ -64,7 +64,7 @@ pub struct Learner {
     /// Bytes of the metadata, as the peer claims: from 1 to [`MAX_LEN`].
     size: Option<usize>,
     fetch: Option<Fetch>,
-    /// A [`PeerEvent::OffersMetadata`] is not answered yet.
+    /// A [`Learning::Offers`] is not answered yet.
     asked: bool,
     /// Main waits for nothing more from us, but will soon have news.
     done: bool,
@@ -172,7 +172,8 @@ impl Learner {
         if let Some(size) = size.filter(|_| self.size.is_none() && self.metadata_id != 0) {
             self.size = Some(size as usize);
             self.asked = true;
-            self.events.push(PeerEvent::OffersMetadata(size));
+            self.events
+                .push(PeerEvent::Learning(Learning::Offers(size)));
         }
     }
 
@@ -202,7 +203,7 @@ impl Learner {
             Some(metadata::Message::Reject(_)) if !fetch.on_order.is_empty() => {
                 // What came is kept: main may have us ask again later.
                 fetch.on_order.clear();
-                self.events.push(PeerEvent::NoMetadata);
+                self.events.push(PeerEvent::Learning(Learning::Refused));
                 Ok(())
             }
             _ => Ok(()),
@@ -216,7 +217,8 @@ impl Learner {
         };
         let came = fetch.pieces.iter().flatten();
         let bytes: usize = came.clone().map(|piece| piece.len()).sum();
-        self.events.push(PeerEvent::MetadataCame(bytes as u32));
+        self.events
+            .push(PeerEvent::Learning(Learning::Came(bytes as u32)));
         if came.clone().count() < fetch.pieces.len() {
             self.request(now);
             return Ok(());
@@ -224,11 +226,12 @@ impl Learner {
         let metadata: Vec<u8> = came.flat_map(|piece| piece.iter().copied()).collect();
         self.fetch = None;
         if Sha1::digest(&metadata)[..] != self.info_hash.0 {
-            self.events.push(PeerEvent::FalseMetadata);
+            self.events.push(PeerEvent::Learning(Learning::False));
             return Err(PeerError::NoMetadata("bytes with a wrong hash"));
         }
         self.done = true;
-        self.events.push(PeerEvent::Metadata(metadata));
+        self.events
+            .push(PeerEvent::Learning(Learning::Whole(metadata)));
         Ok(())
     }
 
@@ -364,7 +367,10 @@ mod tests {
     fn metadata_comes_piece_by_piece() {
         let size = 20 * PIECE_LEN + 5;
         let mut rig = Rig::new(size, size as i64);
-        assert_eq!(rig.events(), [PeerEvent::OffersMetadata(size as u32)]);
+        assert_eq!(
+            rig.events(),
+            [PeerEvent::Learning(Learning::Offers(size as u32))]
+        );
         assert!(rig.learner.waits_for_main() && rig.requested().is_empty());
         rig.command(false);
         assert!(!rig.learner.waits_for_main() && rig.requested().is_empty());
@@ -377,7 +383,7 @@ mod tests {
         }
         assert_eq!(
             rig.events().last(),
-            Some(&PeerEvent::Metadata(rig.metadata.clone()))
+            Some(&PeerEvent::Learning(Learning::Whole(rig.metadata.clone())))
         );
         assert!(rig.learner.waits_for_main());
         rig.give(0).unwrap();
@@ -404,7 +410,10 @@ mod tests {
         rig.metadata[2] ^= 1;
         rig.events();
         assert!(rig.give(0).is_err(), "wrong hash");
-        assert_eq!(rig.events().last(), Some(&PeerEvent::FalseMetadata));
+        assert_eq!(
+            rig.events().last(),
+            Some(&PeerEvent::Learning(Learning::False))
+        );
         // It says nothing more, though other messages come.
         let mut rig = Rig::new(5, 5);
         rig.command(true);
@@ -424,7 +433,7 @@ mod tests {
         rig.events();
         let reject = metadata::Message::Reject(0).encode(0);
         rig.say(OUR_METADATA, &reject).unwrap();
-        assert_eq!(rig.events(), [PeerEvent::NoMetadata]);
+        assert_eq!(rig.events(), [PeerEvent::Learning(Learning::Refused)]);
         rig.now += PATIENCE;
         rig.learner.on_tick(rig.now).unwrap();
         rig.command(true);

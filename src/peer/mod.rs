@@ -105,7 +105,7 @@ pub(crate) struct Shared {
 
 /// Main → peer thread.
 pub(crate) enum Order {
-    /// The peer is welcome: the answer to [`FromPeer::Greeted`]. (Closing the channel is
+    /// The peer is welcome: the answer to [`PeerEvent::Greeted`]. (Closing the channel is
     /// the other answer.) Comes also after [`Order::Learn`], once the metadata is known.
     Welcome(Welcome),
     /// The peer is welcome, but the metadata is not known yet: perhaps it has it.
@@ -126,17 +126,6 @@ pub(crate) struct Welcome {
     pub metadata: Option<Arc<[u8]>>,
 }
 
-/// Peer thread → main.
-#[derive(Debug)]
-pub(crate) enum FromPeer {
-    /// Its first byte came: only of a peer that connected to us.
-    Spoke,
-    /// It answers, and this is its handshake. It waits to be welcomed.
-    Greeted(Handshake),
-    /// What the conversation brings.
-    Event(PeerEvent),
-}
-
 /// Starts the thread of one peer. It ends by itself, when the connection does or when
 /// the channel of `orders` is closed; its last event is always [`PeerEvent::Closed`].
 ///
@@ -146,7 +135,7 @@ pub(crate) fn spawn(
     key: PeerKey,
     link: Link,
     orders: Receiver<Order>,
-    events: Sender<(PeerKey, FromPeer)>,
+    events: Sender<(PeerKey, PeerEvent)>,
 ) -> Result<(), NoThread> {
     let thread = Builder::new()
         .name(format!("peer {}", key.0))
@@ -158,7 +147,7 @@ pub(crate) fn spawn(
         });
         if let Err(PeerError::OutOfFiles(text)) = &end {
             let event = PeerEvent::OutOfFiles(text.clone());
-            to_main.tell(FromPeer::Event(event));
+            to_main.tell(event);
         }
         end.err()
             .map_or_else(|| "no longer needed".into(), End::from)
@@ -171,18 +160,18 @@ pub(crate) fn spawn_link(
     thread: Builder,
     purpose: &'static str,
     key: PeerKey,
-    events: Sender<(PeerKey, FromPeer)>,
+    events: Sender<(PeerKey, PeerEvent)>,
     work: impl FnOnce(&ToMain) -> End + Send + 'static,
 ) -> Result<(), NoThread> {
     let to_main = ToMain { key, events };
     let last = to_main.clone();
     let work = move || {
         let why = work(&to_main);
-        to_main.tell(FromPeer::Event(PeerEvent::Closed(why)));
+        to_main.tell(PeerEvent::Closed(why));
     };
     let lost = move || {
         let why = threads::fault(purpose).into();
-        last.tell(FromPeer::Event(PeerEvent::Closed(why)));
+        last.tell(PeerEvent::Closed(why));
     };
     threads::spawn(thread, purpose, work, lost).map(drop)
 }
@@ -191,12 +180,12 @@ pub(crate) fn spawn_link(
 #[derive(Clone)]
 pub(crate) struct ToMain {
     key: PeerKey,
-    events: Sender<(PeerKey, FromPeer)>,
+    events: Sender<(PeerKey, PeerEvent)>,
 }
 
 impl ToMain {
     /// Main may be gone already: then nobody is left to be told.
-    pub(crate) fn tell(&self, event: FromPeer) {
+    pub(crate) fn tell(&self, event: PeerEvent) {
         let _ = self.events.send((self.key, event));
     }
 }
@@ -207,11 +196,11 @@ fn connect(
     orders: &Receiver<Order>,
     to_main: &ToMain,
 ) -> Result<Option<Peer>, PeerError> {
-    let Some(greeted) = greeting::greet(link, orders, || to_main.tell(FromPeer::Spoke))? else {
+    let Some(greeted) = greeting::greet(link, orders, || to_main.tell(PeerEvent::Spoke))? else {
         return Ok(None);
     };
     let (mut socket, mut intake, theirs) = (greeted.socket, greeted.intake, greeted.theirs);
-    to_main.tell(FromPeer::Greeted(theirs));
+    to_main.tell(PeerEvent::Greeted(theirs));
     let Ok(order) = orders.recv() else {
         return Ok(None);
     };
@@ -486,7 +475,7 @@ impl Peer {
         self.session
             .events
             .drain(..)
-            .for_each(|event| to_main.tell(FromPeer::Event(event)));
+            .for_each(|event| to_main.tell(event));
     }
 }
 

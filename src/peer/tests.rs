@@ -241,7 +241,7 @@ fn main_hangs_up() {
         if greets {
             let (_, first) = events.recv_timeout(PATIENCE).unwrap();
             assert!(
-                matches!(first, FromPeer::Greeted(theirs) if theirs.peer_id == THEM),
+                matches!(first, PeerEvent::Greeted(theirs) if theirs.peer_id == THEM),
                 "{when}"
             );
         }
@@ -259,7 +259,7 @@ fn main_hangs_up() {
         }
         drop(orders);
         let (_, last) = events.recv_timeout(PATIENCE).unwrap();
-        let FromPeer::Event(PeerEvent::Closed(why)) = last else {
+        let PeerEvent::Closed(why) = last else {
             panic!("{when}: {last:?}");
         };
         assert_eq!(why.text, "no longer needed", "{when}");
@@ -282,7 +282,7 @@ fn the_handshake_of_ourselves_is_told() {
     let peer = fake_peer(stream, vec![Send(handshake(TORRENT, US)), Stay]);
     let (_, first) = events.recv_timeout(PATIENCE).unwrap();
     assert!(
-        matches!(first, FromPeer::Greeted(theirs) if theirs.peer_id == US),
+        matches!(first, PeerEvent::Greeted(theirs) if theirs.peer_id == US),
         "{first:?}"
     );
     drop(orders);
@@ -334,7 +334,7 @@ fn blocks_are_whole_wherever_their_bytes_are() {
     loop {
         let (_, event) = events.recv_timeout(PATIENCE).expect("no event came");
         match event {
-            FromPeer::Greeted(_) => {
+            PeerEvent::Greeted(_) => {
                 let torrent = torrent.clone();
                 let (have, complete) = (Bitfield::all(1), true);
                 let welcome = Order::Welcome(Welcome {
@@ -345,11 +345,11 @@ fn blocks_are_whole_wherever_their_bytes_are() {
                 });
                 orders.send(welcome).unwrap();
             }
-            FromPeer::Event(PeerEvent::Interested(true)) => {
+            PeerEvent::Interested(true) => {
                 orders.send(Order::Do(Command::Choke(false))).unwrap();
             }
-            FromPeer::Event(PeerEvent::Closed(_)) => break,
-            FromPeer::Spoke | FromPeer::Event(_) => {}
+            PeerEvent::Closed(_) => break,
+            _ => {}
         }
     }
     peer.join().unwrap();
@@ -394,7 +394,7 @@ fn two_threads_full_of_each_others_requests_do_not_deadlock() {
         let (shared, orders, _, work, stored) = &mut sides[key.0 as usize];
         let say = |command| _ = orders.send(Order::Do(command));
         match event {
-            FromPeer::Greeted(_) => {
+            PeerEvent::Greeted(_) => {
                 let mut have = Bitfield::none(2);
                 have.insert(torrent.piece(key.0));
                 let torrent = shared.clone();
@@ -407,16 +407,16 @@ fn two_threads_full_of_each_others_requests_do_not_deadlock() {
                 });
                 orders.send(welcome).unwrap();
             }
-            FromPeer::Event(PeerEvent::Pieces(_)) => say(Command::Interest(true)),
-            FromPeer::Event(PeerEvent::Interested(_)) => say(Command::Choke(false)),
-            FromPeer::Event(PeerEvent::Want(_)) => {
+            PeerEvent::Pieces(_) => say(Command::Interest(true)),
+            PeerEvent::Interested(_) => say(Command::Choke(false)),
+            PeerEvent::Want(_) => {
                 say(Command::Fetch(work.take().into_iter().collect()));
             }
-            FromPeer::Event(PeerEvent::Stored(spans)) => {
+            PeerEvent::Stored(spans) => {
                 *stored += spans.iter().map(|span| span.count()).sum::<u32>();
             }
-            FromPeer::Event(PeerEvent::Closed(why)) => panic!("{key:?} ended: {why:?}"),
-            FromPeer::Spoke | FromPeer::Event(_) => {}
+            PeerEvent::Closed(why) => panic!("{key:?} ended: {why:?}"),
+            _ => {}
         }
     }
     for (n, (shared, ..)) in (0..).zip(&sides) {
@@ -432,7 +432,7 @@ fn two_threads_full_of_each_others_requests_do_not_deadlock() {
 fn a_thread_that_dies_says_so_last() {
     let (events, heard) = unbounded();
     let work = |to_main: &ToMain| {
-        to_main.tell(FromPeer::Event(PeerEvent::Snubbed));
+        to_main.tell(PeerEvent::Snubbed);
         // As a panic, but without its message on the terminal.
         std::panic::resume_unwind(Box::new("a fault"))
     };
@@ -441,8 +441,8 @@ fn a_thread_that_dies_says_so_last() {
     let why = "a fault of storrent's own ended the thread to fail";
     match &heard[..] {
         [
-            (PeerKey(4), FromPeer::Event(PeerEvent::Snubbed)),
-            (PeerKey(4), FromPeer::Event(PeerEvent::Closed(end))),
+            (PeerKey(4), PeerEvent::Snubbed),
+            (PeerKey(4), PeerEvent::Closed(end)),
         ] => assert_eq!(end.text, why),
         other => panic!("{other:?}"),
     }

@@ -11,7 +11,7 @@ use super::{Action, Content, Phase, Torrent, detail};
 use crate::bitfield::Bitfield;
 use crate::config::Named;
 use crate::human;
-use crate::messages::{Command, PeerEvent};
+use crate::messages::{Command, Learning};
 use crate::swarm::Source;
 use crate::types::PeerKey;
 use std::time::{Duration, Instant};
@@ -107,7 +107,7 @@ impl Torrent {
     pub(super) fn on_metadata(
         &mut self,
         key: PeerKey,
-        event: PeerEvent,
+        event: Learning,
         now: Instant,
         actions: &mut Vec<Action>,
     ) {
@@ -115,7 +115,7 @@ impl Torrent {
             return;
         };
         match event {
-            PeerEvent::OffersMetadata(size) => {
+            Learning::Offers(size) => {
                 peer.metadata = Offer::Open(now);
                 let text = format!("{}: offers {size} bytes of metadata", peer.addr);
                 actions.push(detail(1, text));
@@ -125,28 +125,28 @@ impl Torrent {
                     actions.push(Action::Send(key, Command::FetchMetadata(false)));
                 }
             }
-            PeerEvent::MetadataCame(bytes) => {
+            Learning::Came(bytes) => {
                 peer.metadata = Offer::Asked(bytes);
                 // Here `level` counts bytes of the one who is furthest.
                 if u64::from(bytes) > self.best_level {
                     (self.best_level, self.best_at) = (bytes.into(), now);
                 }
             }
-            PeerEvent::Metadata(bytes) if !self.learnt && self.phase == Phase::Learning => {
+            Learning::Whole(bytes) if !self.learnt && self.phase == Phase::Learning => {
                 self.learnt = true;
                 actions.push(Action::Learnt(bytes));
             }
-            PeerEvent::NoMetadata => {
+            Learning::Refused => {
                 peer.metadata = Offer::Open(now + ASK_AGAIN);
                 self.ask_for_metadata(now, actions);
             }
-            PeerEvent::FalseMetadata => {
+            Learning::False => {
                 peer.useless = true;
                 self.swarm.ban(peer.addr, peer.incoming);
                 let text = format!("{}: gave false metadata: banned", peer.addr);
                 actions.push(detail(1, text));
             }
-            _ => {}
+            Learning::Whole(_) => {}
         }
     }
 

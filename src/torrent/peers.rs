@@ -14,7 +14,7 @@ use super::{Action, Phase, Torrent, detail};
 use crate::bitfield::Bitfield;
 use crate::host::Host;
 use crate::layout::{BLOCK_LEN, PieceIndex};
-use crate::messages::{Command, End, EndKind, PeerEvent};
+use crate::messages::{Client, Command, End, EndKind, PeerEvent};
 use crate::shortage::Shortage;
 use crate::swarm::Ending;
 use crate::types::{PeerId, PeerKey};
@@ -112,6 +112,18 @@ impl Peer {
     pub(super) fn holds_place(&self, dialled_only: bool) -> bool {
         let counts = !dialled_only || !self.incoming;
         self.welcome && !self.useless && counts
+    }
+
+    /// It said who it is.
+    fn introduced(&mut self, client: Client) -> Action {
+        self.upload_only = client.upload_only;
+        self.listens_on = client.port.or(self.listens_on);
+        match client.pex {
+            true => _ = self.pex.get_or_insert_default(),
+            false => self.pex = None,
+        }
+        let name = client.name.unwrap_or_default();
+        detail(1, format!("{}: calls itself {name:?}", self.addr))
     }
 
     /// Where it is.
@@ -238,22 +250,7 @@ impl Torrent {
             return actions;
         };
         match event {
-            PeerEvent::Pieces(pieces) => {
-                peer.came_whole |= peer.have.is_empty() && pieces.is_full();
-                let fresh: Vec<PieceIndex> = pieces
-                    .iter()
-                    .filter(|piece| !peer.have.has(*piece))
-                    .collect();
-                self.on_pieces(key, &fresh, now, &mut actions);
-                self.share();
-                let want = self
-                    .peers
-                    .get(&key)
-                    .is_some_and(|peer| peer.wanted_since.is_some());
-                if !actions.contains(&Action::Send(key, Command::Interest(true))) {
-                    actions.push(Action::Send(key, Command::Interest(want)));
-                }
-            }
+            PeerEvent::Pieces(pieces) => self.on_bitfield(key, &pieces, now, &mut actions),
             PeerEvent::Have(piece) => {
                 if !peer.have.has(piece) {
                     self.on_pieces(key, &[piece], now, &mut actions);
@@ -261,13 +258,7 @@ impl Torrent {
                 }
             }
             PeerEvent::Interested(interested) => {
-                peer.interested = interested;
-                self.fill_places(now, &mut actions);
-                let choke = self.peers.get(&key).is_none_or(|peer| peer.we_choke);
-                let answer = Action::Send(key, Command::Choke(choke));
-                if !actions.contains(&answer) {
-                    actions.push(answer);
-                }
+                self.on_interested(key, interested, now, &mut actions);
             }
             PeerEvent::Choked(chokes) => {
                 peer.peer_chokes = chokes;
@@ -291,62 +282,81 @@ impl Torrent {
             }
             PeerEvent::Snubbed => {
                 peer.snubbed = true;
-                actions.push(detail(
-                    1,
-                    format!("{}: owes us blocks and sends none", peer.addr),
-                ));
+                let text = format!("{}: owes us blocks and sends none", peer.addr);
+                actions.push(detail(1, text));
             }
             PeerEvent::WantUpload(bytes) => {
                 peer.wants_upload = bytes;
                 self.feed_uploads(now, budgets, &mut actions);
             }
-            PeerEvent::Client {
-                name,
-                port,
-                upload_only,
-                pex,
-            } => {
-                peer.upload_only = upload_only;
-                peer.listens_on = port.or(peer.listens_on);
-                match pex {
-                    true => _ = peer.pex.get_or_insert_default(),
-                    false => peer.pex = None,
-                }
-                let name = name.unwrap_or_default();
-                actions.push(detail(1, format!("{}: calls itself {name:?}", peer.addr)));
-            }
-            PeerEvent::Traffic { down, up } => {
-                peer.up.add(up, now);
-                peer.took += up;
-                self.downloaded += down;
-                self.uploaded += up;
-                self.down.add(down, now);
-                self.up.add(up, now);
-            }
+            PeerEvent::Client(client) => actions.push(peer.introduced(client)),
+            PeerEvent::Traffic { down, up } => self.on_traffic(key, down, up, now),
             PeerEvent::DhtPort(port) => self.on_dht_port(key, port, &mut actions),
             PeerEvent::Peers(addrs) => self.on_exchanged(key, addrs, now, &mut actions),
-            PeerEvent::OffersMetadata(_)
-            | PeerEvent::MetadataCame(_)
-            | PeerEvent::Metadata(_)
-            | PeerEvent::NoMetadata
-            | PeerEvent::FalseMetadata => self.on_metadata(key, event, now, &mut actions),
+            PeerEvent::Learning(news) => self.on_metadata(key, news, now, &mut actions),
+            PeerEvent::Web(news) => self.on_web_seed_says(key, news, &mut actions),
             PeerEvent::Missing(error) => self.on_missing(error, &mut actions),
-            PeerEvent::DiskFailed(_) | PeerEvent::OutOfFiles(_) => {}
-            PeerEvent::Lacks { file, why } => self.on_lack(key, file, why, &mut actions),
-            PeerEvent::Barred(why) => {
-                if let Some(index) = peer.web {
-                    let message = format!("{}: {why}", self.web_seed_name(index));
-                    self.warn_once(message, &mut actions);
-                }
-            }
-            PeerEvent::ComeBack(pause) => {
-                if let Some(index) = peer.web {
-                    self.web_seeds.come_back(index, pause);
-                }
-            }
             PeerEvent::Closed(end) => self.on_closed(key, &end, now, budgets, &mut actions),
+            // The engine's.
+            PeerEvent::Spoke
+            | PeerEvent::Greeted(_)
+            | PeerEvent::DiskFailed(_)
+            | PeerEvent::OutOfFiles(_) => {}
         }
         actions
+    }
+
+    /// The peer says which pieces it has, and asks whether we want any.
+    fn on_bitfield(
+        &mut self,
+        key: PeerKey,
+        pieces: &Bitfield,
+        now: Instant,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some(peer) = self.peers.get_mut(&key) else {
+            return;
+        };
+        peer.came_whole |= peer.have.is_empty() && pieces.is_full();
+        let fresh = pieces.iter().filter(|piece| !peer.have.has(*piece));
+        let fresh: Vec<PieceIndex> = fresh.collect();
+        self.on_pieces(key, &fresh, now, actions);
+        self.share();
+        let peer = self.peers.get(&key);
+        let want = peer.is_some_and(|peer| peer.wanted_since.is_some());
+        if !actions.contains(&Action::Send(key, Command::Interest(true))) {
+            actions.push(Action::Send(key, Command::Interest(want)));
+        }
+    }
+
+    /// The peer wants something of ours or wants no more, and asks whether we choke it.
+    fn on_interested(
+        &mut self,
+        key: PeerKey,
+        interested: bool,
+        now: Instant,
+        actions: &mut Vec<Action>,
+    ) {
+        if let Some(peer) = self.peers.get_mut(&key) {
+            peer.interested = interested;
+        }
+        self.fill_places(now, actions);
+        let choke = self.peers.get(&key).is_none_or(|peer| peer.we_choke);
+        let answer = Action::Send(key, Command::Choke(choke));
+        if !actions.contains(&answer) {
+            actions.push(answer);
+        }
+    }
+
+    fn on_traffic(&mut self, key: PeerKey, down: u64, up: u64, now: Instant) {
+        if let Some(peer) = self.peers.get_mut(&key) {
+            peer.up.add(up, now);
+            peer.took += up;
+        }
+        self.downloaded += down;
+        self.uploaded += up;
+        self.down.add(down, now);
+        self.up.add(up, now);
     }
 
     /// The peer has more pieces than we knew.
@@ -363,13 +373,14 @@ impl Torrent {
         if fresh.is_empty() {
             return;
         }
-        let before = peer.have.clone();
         for &piece in fresh {
             peer.have.insert(piece);
             peer.useful += u32::from(self.picker.wants(piece));
         }
         if peer.have.is_full() {
             // Seeds are in no piece's count: they have them all.
+            let mut before = peer.have.clone();
+            fresh.iter().for_each(|piece| _ = before.remove(*piece));
             self.picker.peer_gone(&before);
         } else {
             fresh.iter().for_each(|piece| self.picker.peer_has(*piece));

@@ -6,7 +6,7 @@ use super::rate::Budget;
 use super::*;
 use crate::announce::{AnnounceEvent, TrackerError};
 use crate::layout::{BLOCK_LEN, Layout, Span};
-use crate::messages::{PeerEvent, Surveyed, Verdict};
+use crate::messages::{Learning, PeerEvent, Surveyed, Verdict};
 use crate::swarm::Source;
 use crate::wire::Handshake;
 use std::sync::Arc;

@@ -10,6 +10,7 @@
 use super::peers::Peer;
 use super::webseeds::WebSeedIndex;
 use super::{Action, Phase, Torrent, detail};
+use crate::messages::Web;
 use crate::types::PeerKey;
 use crate::url::shown;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -45,17 +46,30 @@ impl Torrent {
         self.web_seeds.ended(index, Some(error), false, now);
     }
 
+    /// The thread of a web seed has news of it.
+    pub(super) fn on_web_seed_says(&mut self, key: PeerKey, news: Web, actions: &mut Vec<Action>) {
+        let Some(index) = self.peers.get(&key).and_then(|peer| peer.web) else {
+            return;
+        };
+        match news {
+            Web::Lacks { file, why } => self.on_lack(key, index, file, why, actions),
+            Web::Barred(why) => {
+                let message = format!("{}: {why}", self.web_seed_name(index));
+                self.warn_once(message, actions);
+            }
+            Web::ComeBack(pause) => self.web_seeds.come_back(index, pause),
+        }
+    }
+
     /// A web seed has not this file: it goes, if there is nothing left to get from it.
-    pub(super) fn on_lack(
+    fn on_lack(
         &mut self,
         key: PeerKey,
+        index: WebSeedIndex,
         file: usize,
         why: String,
         actions: &mut Vec<Action>,
     ) {
-        let Some(index) = self.peers.get(&key).and_then(|peer| peer.web) else {
-            return;
-        };
         let name = self.web_seed_name(index);
         let Some(peer) = self.peers.get_mut(&key) else {
             return;

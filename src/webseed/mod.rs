@@ -33,8 +33,8 @@ use crate::door::Door;
 use crate::door::http::Hop;
 use crate::human;
 use crate::layout::{Layout, PieceIndex, spans_of};
-use crate::messages::{Asking, Command, PeerEvent};
-use crate::peer::{FromPeer, Order, ToMain, spawn_link};
+use crate::messages::{Asking, Command, PeerEvent, Web};
+use crate::peer::{Order, ToMain, spawn_link};
 use crate::reach::Reach;
 use crate::storage::{Files, Storage, StorageError};
 use crate::threads::NoThread;
@@ -118,7 +118,7 @@ pub(crate) fn spawn(
     key: PeerKey,
     seed: WebSeed,
     orders: Receiver<Order>,
-    events: Sender<(PeerKey, FromPeer)>,
+    events: Sender<(PeerKey, PeerEvent)>,
 ) -> Result<(), NoThread> {
     let thread = std::thread::Builder::new()
         .name(format!("web seed {}", key.0))
@@ -132,10 +132,10 @@ pub(crate) fn spawn(
         if let Err(WebSeedError::Barred(barred)) = &end
             && barred.is_for_the_user()
         {
-            thread.tell(PeerEvent::Barred(barred.to_string()));
+            thread.tell(PeerEvent::Web(Web::Barred(barred.to_string())));
         }
         if let Some(pause) = end.as_ref().err().and_then(WebSeedError::pause) {
-            thread.tell(PeerEvent::ComeBack(pause));
+            thread.tell(PeerEvent::Web(Web::ComeBack(pause)));
         }
         end.err().map_or_else(
             || "no longer needed".into(),
@@ -368,7 +368,7 @@ impl Thread {
             true => PeerEvent::OutOfFiles(text.clone()),
             false => PeerEvent::DiskFailed(text.clone()),
         };
-        self.to_main.tell(FromPeer::Event(event));
+        self.to_main.tell(event);
         WebSeedError::Disk(text)
     }
 
@@ -402,7 +402,7 @@ impl Thread {
         self.lacks.insert(file);
         let why = error.to_string();
         // Reported first: otherwise main would grant the same work again.
-        self.tell(PeerEvent::Lacks { file, why });
+        self.tell(PeerEvent::Web(Web::Lacks { file, why }));
         self.give_back(file);
         self.misses += 1;
         if self.misses >= MAX_MISSES {
@@ -426,22 +426,21 @@ impl Thread {
         // Reported first: main must never hear of more bytes stored than received.
         self.tell_traffic();
         let stored = spans_of(std::mem::take(&mut self.stored));
-        self.to_main
-            .tell(FromPeer::Event(PeerEvent::Stored(stored)));
+        self.to_main.tell(PeerEvent::Stored(stored));
     }
 
     fn tell_traffic(&mut self) {
         let down = std::mem::take(&mut self.down);
         if down > 0 {
             let event = PeerEvent::Traffic { down, up: 0 };
-            self.to_main.tell(FromPeer::Event(event));
+            self.to_main.tell(event);
         }
     }
 
     /// Tells main, after reporting what was stored before.
     fn tell(&mut self, event: PeerEvent) {
         self.tell_stored();
-        self.to_main.tell(FromPeer::Event(event));
+        self.to_main.tell(event);
     }
 }
 

@@ -88,7 +88,7 @@ struct Scene {
     torrent: Arc<testing::Torrent>,
     storage: Arc<Storage>,
     orders: Option<Sender<Order>>,
-    events: Receiver<(PeerKey, FromPeer)>,
+    events: Receiver<(PeerKey, PeerEvent)>,
     _temp: tempfile::TempDir,
 }
 
@@ -135,8 +135,8 @@ impl Scene {
     fn event(&self) -> PeerEvent {
         loop {
             match self.events.recv_timeout(PATIENCE).expect("no event came") {
-                (PeerKey(7), FromPeer::Event(PeerEvent::Traffic { .. })) => {}
-                (PeerKey(7), FromPeer::Event(event)) => return event,
+                (PeerKey(7), PeerEvent::Traffic { .. }) => {}
+                (PeerKey(7), event) => return event,
                 other => panic!("{other:?}"),
             }
         }
@@ -341,7 +341,7 @@ fn servers_that_fail_end_with_the_reason() {
         let headers = "Retry-After: 77\r\n";
         (response("503 Busy", headers, b"later"), Then::Close)
     });
-    let pause = PeerEvent::ComeBack(Duration::from_secs(77));
+    let pause = PeerEvent::Web(Web::ComeBack(Duration::from_secs(77)));
     let why = closed("the server answered 503, to come back in 1 min 17 s");
     assert_eq!(busy, [pause, why]);
     let ill = end(|_, _, _| (response("500 Ill", "", b""), Then::Close));
@@ -409,12 +409,12 @@ fn files_that_are_not_there_are_told_one_by_one() {
         let told: Vec<PeerEvent> = (0..4).map(|_| scene.answer()).collect();
         let all = scene.everything();
         let [
-            PeerEvent::Lacks {
+            PeerEvent::Web(Web::Lacks {
                 file: 0,
                 why: first,
-            },
+            }),
             PeerEvent::Released(spans),
-            PeerEvent::Lacks { file: 2, .. },
+            PeerEvent::Web(Web::Lacks { file: 2, .. }),
             PeerEvent::Released(rest),
         ] = &told[..]
         else {

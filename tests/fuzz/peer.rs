@@ -10,7 +10,7 @@ use storrent::config::Afterwards;
 use storrent::door::Door;
 use storrent::parts::bitfield::Bitfield;
 use storrent::parts::layout::{Layout, PieceIndex, RawBlock};
-use storrent::parts::messages::{Command, PeerEvent, Surveyed, Verdict};
+use storrent::parts::messages::{Command, Learning, PeerEvent, Surveyed, Verdict};
 use storrent::parts::peer::Session;
 use storrent::parts::peer::{Learner, MAX_MESSAGE};
 use storrent::parts::torrent::{Action, Content, Setup, Torrent};
@@ -310,10 +310,10 @@ pub(super) fn learner(data: &[u8]) {
         assert!(out.is_empty(), "we speak in whole messages");
         for event in std::mem::take(&mut learner.events) {
             match event {
-                PeerEvent::OffersMetadata(_) => {
+                PeerEvent::Learning(Learning::Offers(_)) => {
                     learner.on_command(&Command::FetchMetadata(true), now);
                 }
-                PeerEvent::Metadata(_) => panic!("nobody can have made that"),
+                PeerEvent::Learning(Learning::Whole(_)) => panic!("nobody can have made that"),
                 _ => {}
             }
         }

@@ -7,7 +7,7 @@
 
 use super::Session;
 use crate::extension::{self, OUR_METADATA, OUR_PEX, metadata, pex};
-use crate::messages::PeerEvent;
+use crate::messages::{Client, PeerEvent};
 use crate::peer::error::PeerError;
 use crate::wire::Message;
 use std::collections::VecDeque;
@@ -79,12 +79,12 @@ impl Session {
         ours.metadata_id = told.metadata.unwrap_or(ours.metadata_id);
         ours.pex_id = told.pex.unwrap_or(ours.pex_id);
         self.flips += 1;
-        self.events.push(PeerEvent::Client {
+        self.events.push(PeerEvent::Client(Client {
             name: told.name,
             port: told.port,
             upload_only: told.upload_only,
             pex: ours.pex && ours.pex_id != 0,
-        });
+        }));
     }
 
     fn on_metadata(&mut self, payload: &[u8]) -> Result<(), PeerError> {

@@ -2,6 +2,7 @@ use super::fetching::MAX_REJECTS;
 use super::*;
 use crate::extension::OUR_QUEUE;
 use crate::layout::{BLOCK_LEN, PieceIndex, Span};
+use crate::messages::Client;
 use crate::peer::patience::Patience;
 use crate::pipeline::ENOUGH;
 use crate::wire;
@@ -484,7 +485,7 @@ fn lists_of_peers() {
     let told = |s: &mut Session| std::mem::take(&mut s.events);
     assert!(matches!(
         told(&mut s)[..],
-        [PeerEvent::Client { pex: true, .. }]
+        [PeerEvent::Client(Client { pex: true, .. })]
     ));
     for minute in 0..3 {
         let now = now + Duration::from_secs(60) * minute;
@@ -514,7 +515,7 @@ fn lists_of_peers() {
     assert!(
         told(&mut s)
             .iter()
-            .any(|e| matches!(e, PeerEvent::Client { pex: false, .. }))
+            .any(|e| matches!(e, PeerEvent::Client(Client { pex: false, .. })))
     );
     s.on_command(Command::TellPeers {
         added: vec![(addr, 0)],

@@ -89,7 +89,7 @@ pub(super) fn shared(
 /// Welcomes the peer, wants all it has, and gives `work` to fetch, once. Returns what
 /// the thread told, but for traffic, and asserts that the last word is the end.
 pub(super) fn fake_main(
-    events: &Receiver<(PeerKey, FromPeer)>,
+    events: &Receiver<(PeerKey, PeerEvent)>,
     orders: Sender<Order>,
     torrent: Arc<Shared>,
     mut work: Vec<Span>,
@@ -99,7 +99,7 @@ pub(super) fn fake_main(
     loop {
         let (_, event) = events.recv_timeout(PATIENCE).expect("no event came");
         let event = match event {
-            FromPeer::Greeted(_) => {
+            PeerEvent::Greeted(_) => {
                 let have = Bitfield::none(torrent.layout.pieces());
                 let torrent = torrent.clone();
                 let welcome = Order::Welcome(Welcome {
@@ -111,8 +111,8 @@ pub(super) fn fake_main(
                 orders.send(welcome).unwrap();
                 continue;
             }
-            FromPeer::Spoke => continue,
-            FromPeer::Event(event) => event,
+            PeerEvent::Spoke => continue,
+            event => event,
         };
         match &event {
             PeerEvent::Pieces(_) => say(Command::Interest(true)),
@@ -130,7 +130,7 @@ pub(super) fn fake_main(
 }
 
 pub(super) struct Dialled {
-    pub events: Receiver<(PeerKey, FromPeer)>,
+    pub events: Receiver<(PeerKey, PeerEvent)>,
     pub orders: Sender<Order>,
     pub stream: TcpStream,
 }

@@ -15,7 +15,7 @@ fn link(change: impl FnOnce(&mut Setup)) -> Rig {
 
 fn offer(rig: &mut Rig, n: u8) -> Vec<Action> {
     rig.greet(n, true);
-    rig.event(n, PeerEvent::OffersMetadata(100))
+    rig.event(n, PeerEvent::Learning(Learning::Offers(100)))
 }
 
 fn answer(n: u8, yes: bool) -> Action {
@@ -46,11 +46,11 @@ fn a_few_are_asked_at_a_time() {
         assert!(offer(&mut rig, n).contains(&answer(n, false)));
     }
     // One refuses, another leaves, a third lies.
-    let next = rig.event(1, PeerEvent::NoMetadata);
+    let next = rig.event(1, PeerEvent::Learning(Learning::Refused));
     assert!(next.contains(&answer(5, true)), "{next:?}");
     let next = rig.event(2, PeerEvent::Closed("gone".into()));
     assert!(next.contains(&answer(6, true)), "{next:?}");
-    rig.event(3, PeerEvent::FalseMetadata);
+    rig.event(3, PeerEvent::Learning(Learning::False));
     assert!(rig.banned(3));
     let next = rig.event(3, PeerEvent::Closed("false".into()));
     assert!(
@@ -69,10 +69,13 @@ fn the_first_copy_counts() {
     offer(&mut rig, 2);
     let learnt = Action::Learnt(b"info".to_vec());
     assert_eq!(
-        rig.event(1, PeerEvent::Metadata(b"info".to_vec())),
+        rig.event(1, PeerEvent::Learning(Learning::Whole(b"info".to_vec()))),
         [learnt]
     );
-    assert_eq!(rig.event(2, PeerEvent::Metadata(b"info".to_vec())), []);
+    assert_eq!(
+        rig.event(2, PeerEvent::Learning(Learning::Whole(b"info".to_vec()))),
+        []
+    );
     let more = offer(&mut rig, 3);
     assert!(more.contains(&answer(3, false)), "{more:?}");
 
@@ -141,11 +144,11 @@ fn metadata_that_does_not_come_is_a_stall() {
     offer(&mut rig, 1);
     rig.pass(limit / 2);
     assert!(rig.torrent.why_idle().contains("from 1 peer, 0 B"));
-    rig.event(1, PeerEvent::MetadataCame(50));
+    rig.event(1, PeerEvent::Learning(Learning::Came(50)));
     rig.pass(limit / 2);
     assert_eq!(rig.torrent.phase(), Phase::Learning);
     assert!(rig.torrent.why_idle().contains("50 B so far"));
-    rig.event(1, PeerEvent::MetadataCame(50));
+    rig.event(1, PeerEvent::Learning(Learning::Came(50)));
     rig.pass(limit / 2);
     assert_eq!(rig.torrent.phase(), Phase::Stalled);
 }
@@ -155,7 +158,7 @@ fn looking_at_the_disk_is_no_stall() {
     let limit = Duration::from_secs(60);
     let mut rig = link(|setup| setup.stall_timeout = Some(limit));
     offer(&mut rig, 1);
-    rig.event(1, PeerEvent::Metadata(Vec::new()));
+    rig.event(1, PeerEvent::Learning(Learning::Whole(Vec::new())));
     rig.pass(2 * limit);
     assert_eq!(rig.torrent.phase(), Phase::Learning);
     let (content, now) = (content(&rig, &[], false), rig.now);
@@ -170,8 +173,8 @@ fn blocks_are_progress_after_much_metadata() {
     let limit = Duration::from_secs(60);
     let mut rig = link(|setup| setup.stall_timeout = Some(limit));
     offer(&mut rig, 1);
-    rig.event(1, PeerEvent::MetadataCame(100_000));
-    rig.event(1, PeerEvent::Metadata(Vec::new()));
+    rig.event(1, PeerEvent::Learning(Learning::Came(100_000)));
+    rig.event(1, PeerEvent::Learning(Learning::Whole(Vec::new())));
     let (content, now) = (content(&rig, &[], false), rig.now);
     rig.torrent.learn(content, now);
     rig.event(1, PeerEvent::Pieces(Bitfield::all(rig.layout.pieces())));

@@ -31,7 +31,7 @@ fn a_stranger_under_a_peers_name_is_a_stranger() {
         assert_eq!(hung_up(&actions), []);
         assert!(actions.contains(&Action::Welcome(key(99))));
         // It lies: that is held against its host, not against the name.
-        rig.event(99, PeerEvent::FalseMetadata);
+        rig.event(99, PeerEvent::Learning(Learning::False));
         assert!(rig.torrent.swarm.is_banned(addr(9), incoming) && !rig.banned(1));
     }
 }

@@ -2,17 +2,18 @@
 
 use super::*;
 use crate::extension::pex::{REACHABLE, SEED};
+use crate::messages::Client;
 
 /// Peer `n` says who it is: it listens on `port` and takes addresses.
 fn introduce(rig: &mut Rig, n: u8, port: Option<u16>) {
     rig.event(
         n,
-        PeerEvent::Client {
+        PeerEvent::Client(Client {
             name: None,
             port,
             upload_only: false,
             pex: true,
-        },
+        }),
     );
 }
 

@@ -11,6 +11,7 @@ mod thread;
 use super::super::webseeds::WebSeedIndex;
 use super::*;
 use crate::layout::spans_of;
+use crate::messages::Web;
 use crate::shortage::Shortage;
 use std::collections::{HashMap, HashSet, VecDeque};
 use thread::Thread;
@@ -334,10 +335,10 @@ impl Chaos {
             6 if self.rng.u32(..10) == 0 => thread.close(),
             7 if thread.is_web && self.rng.u32(..10) == 0 => {
                 let file = self.rng.usize(..self.rig.layout.files());
-                thread.say(PeerEvent::Lacks {
+                thread.say(PeerEvent::Web(Web::Lacks {
                     file,
                     why: "no".into(),
-                });
+                }));
             }
             8 => thread.say(PeerEvent::Traffic { down: 1000, up: 10 }),
             9 | 10 => thread.hear(),

@@ -2,6 +2,7 @@
 
 use super::super::webseeds::WebSeedIndex;
 use super::*;
+use crate::messages::Web;
 
 const URLS: [&str; 6] = [
     "http://a/",
@@ -190,9 +191,11 @@ fn a_file_that_is_lacking_is_had_elsewhere() {
     rig.start_web();
     let work = rig.want(101, 99);
     assert_eq!(blocks(&work), 20);
-    let lacks = |file| PeerEvent::Lacks {
-        file,
-        why: "404".into(),
+    let lacks = |file| {
+        PeerEvent::Web(Web::Lacks {
+            file,
+            why: "404".into(),
+        })
     };
     assert_eq!(hung_up(&rig.event(101, lacks(1))), []);
     let lost = vec![rig.span(2, 0..4), rig.span(3, 0..1)];
@@ -214,7 +217,7 @@ fn a_file_that_is_lacking_is_had_elsewhere() {
 fn it_comes_back_when_it_said() {
     let mut rig = rig(4, 1);
     rig.start_web();
-    rig.event(101, PeerEvent::ComeBack(Duration::from_secs(300)));
+    rig.event(101, PeerEvent::Web(Web::ComeBack(Duration::from_secs(300))));
     rig.close(101, "the server answered 503");
     let why = rig.torrent.why_idle();
     assert_eq!(
