@@ -1,15 +1,14 @@
-//! Which tracker of a torrent is told what, and when.
+//! Decides which trackers of a torrent we announce to, and when.
 //!
-//! A *tracker* is a server that knows who else has a torrent. A torrent names its trackers
-//! in groups, *tiers* ([BEP 12]). A public torrent is announced to
-//! all of them at once, as many are dead and each knows other peers. A private torrent
-//! ([BEP 27]) is announced to one at a time, in the order of the tiers; the next one
-//! gets its turn only when that one fails.
+//! A *tracker* is a server that knows the peers of a torrent. A torrent names its trackers in
+//! groups, *tiers* ([BEP 12]). A public torrent is announced to all of them at once, because
+//! many are dead and each knows other peers. A private torrent ([BEP 27]) is announced to one
+//! at a time, in the order of the tiers, and to the next one only when that one fails.
 //!
-//! A pure state machine: the main loop tells it what happened and what time it is, and
-//! sends what [`Announcer::due`] lists to the tracker threads.
+//! This is a pure state machine: the main loop tells it what happened and the time, and passes
+//! the announces from [`Announcer::due`] to the tracker threads.
 //!
-//! The life of one tracker, as it sees us ([BEP 3]):
+//! The announces to one tracker ([BEP 3]):
 //!
 //! ```text
 //! started --ok--> (every interval: periodic) --download complete: completed--> ... --> stopped
@@ -33,11 +32,11 @@ use summary::Outcome;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct TrackerIndex(pub u32);
 
-/// The most trackers of one torrent that are used: each costs a thread, and a hostile
+/// The most trackers of one torrent that we use, because each takes a thread, and a hostile
 /// torrent could name a million.
 pub(crate) const MAX_TRACKERS: usize = 100;
 
-/// How long to leave a tracker alone that failed once, twice, ...; the last one stays.
+/// The pause after the first failure in a row, the second, ...; the last value repeats.
 const BACK_OFF: [Duration; 4] = [
     Duration::from_secs(15),
     Duration::from_secs(60),
@@ -45,69 +44,64 @@ const BACK_OFF: [Duration; 4] = [
     Duration::from_secs(15 * 60),
 ];
 
-/// The pause before `stopped` is tried again for which there was no thread or no file.
+/// The pause before we send a `stopped` again that failed for want of a thread or a file.
 const AGAIN: Duration = Duration::from_millis(100);
 
-/// What we do in the swarm.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Phase {
-    /// Not yet there: nobody is told anything.
+    /// We have not joined the swarm, so nobody hears anything.
     Waiting,
     Running,
     Stopping,
 }
 
-/// What we know of one tracker.
 #[derive(Debug)]
 struct Tracker {
     url: String,
-    /// It can never be asked: a scheme that we don't speak.
+    /// We can never ask it, for example because we do not speak its scheme.
     useless: bool,
-    /// The torrent no longer names it: it is told `stopped`, and nothing after that.
+    /// The torrent no longer names it: it hears `stopped`, and nothing after that.
     retired: bool,
     in_flight: Option<AnnounceEvent>,
-    /// It took our `started`, and no `stopped` since.
+    /// It answered our `started`, and has not answered a `stopped` since.
     joined: bool,
-    /// There was no thread, or no file, for our `stopped`: it is tried again when `due`.
+    /// There was no thread or no file for our `stopped`, which is sent again when `due`.
     unsaid: bool,
-    /// It is still to hear `completed`.
+    /// It must still hear `completed`.
     owed_completed: bool,
-    /// When to announce next.
     due: Instant,
-    /// When it may be asked before that, if we have no peers.
+    /// When we may announce before `due`, if we have no peers.
     early: Instant,
     /// Failures in a row.
     failures: usize,
-    /// Replies since we last had peers: the more, the later `early` is.
+    /// Replies since we last had peers. Each one doubles the wait for `early`.
     early_asks: u32,
-    /// How the last announce ended.
     outcome: Option<Outcome>,
     last_error: Option<String>,
 }
 
-/// The trackers of one torrent.
 #[derive(Debug)]
 pub(crate) struct Announcer {
     /// By [`TrackerIndex`].
     trackers: Vec<Tracker>,
-    /// The order in which a private torrent tries them.
+    /// The order in which a private torrent tries its trackers.
     tiers: Vec<Vec<usize>>,
-    /// How many trackers were passed over because they serve only browsers.
+    /// How many trackers were skipped because they serve only web browsers.
     skipped: usize,
     private: bool,
     phase: Phase,
-    /// The download was complete when we joined: nobody is told `completed`.
+    /// The download was complete when we joined, so no tracker hears `completed`.
     joined_complete: bool,
     /// We have no peers and want some.
     hungry: bool,
-    /// The private torrent's tracker that answered last.
+    /// The tracker of a private torrent that answered last.
     current: Option<usize>,
 }
 
 impl Announcer {
-    /// Takes the tiers of a torrent. Empty and doubled URLs are passed over, those of
-    /// browsers' trackers, and all beyond [`MAX_TRACKERS`]; each tier is shuffled, as BEP 12
-    /// asks, to share the load among its trackers.
+    /// Takes the tiers of a torrent. Skips empty and doubled URLs, trackers for web browsers,
+    /// and everything beyond [`MAX_TRACKERS`]. Each tier is shuffled, as BEP 12 asks, to share
+    /// the load among its trackers.
     pub(crate) fn new(
         tiers: Vec<Vec<String>>,
         private: bool,
@@ -128,9 +122,9 @@ impl Announcer {
         announcer
     }
 
-    /// From now on these are the torrent's trackers, taken as in [`Announcer::new`]; those
-    /// that it has already go on as they were. Returns whether it no longer names one that
-    /// it named before; if that tracker knows us, it is told `stopped`.
+    /// Replaces the torrent's trackers, as in [`Announcer::new`]; those that it already has go
+    /// on as they were. Returns whether a tracker is no longer named. If such a tracker has
+    /// heard that we joined, it will hear `stopped`.
     pub(crate) fn set_trackers(
         &mut self,
         tiers: Vec<Vec<String>>,
@@ -173,19 +167,19 @@ impl Announcer {
         self.trackers.iter().any(|tracker| tracker.retired)
     }
 
-    /// The trackers and their URLs.
+    /// Returns the trackers and their URLs.
     pub(crate) fn trackers(&self) -> impl Iterator<Item = (TrackerIndex, &str)> {
         (0..)
             .map(TrackerIndex)
             .zip(self.trackers.iter().map(|tracker| tracker.url.as_str()))
     }
 
-    /// How many trackers were named that serve only browsers, and are never asked.
+    /// Returns how many trackers were skipped because they serve only web browsers.
     pub(crate) fn skipped(&self) -> usize {
         self.skipped
     }
 
-    /// We join the swarm; `complete`: as a seed. Trackers are told from now on.
+    /// Joins the swarm, as a seed if `complete`. Announces begin.
     pub(crate) fn start(&mut self, complete: bool, now: Instant) {
         self.phase = Phase::Running;
         self.joined_complete = complete;
@@ -194,18 +188,18 @@ impl Announcer {
         }
     }
 
-    /// It turns out now whether we joined as a seed.
+    /// Sets whether we joined as a seed, once this is known.
     pub(crate) fn set_joined_complete(&mut self, complete: bool) {
         self.joined_complete = complete;
     }
 
-    /// The torrent turns out to be private: from now on one tracker at a time is told.
+    /// Makes the torrent private, once this is known: we announce to one tracker at a time.
     pub(crate) fn set_private(&mut self) {
         self.private = true;
     }
 
-    /// The download is complete. Each tracker that has heard, or will hear, that we
-    /// joined is told once; nobody is if we joined as a seed.
+    /// Notes that the download is complete. Each tracker that hears of us hears `completed`
+    /// once, but none does if we joined as a seed.
     pub(crate) fn complete(&mut self, now: Instant) {
         if self.joined_complete {
             return;
@@ -219,18 +213,18 @@ impl Announcer {
         }
     }
 
-    /// We leave: from now on [`Announcer::due`] lists who is to hear `stopped`.
+    /// Leaves the swarm: from now on [`Announcer::due`] lists only `stopped`.
     pub(crate) fn stop(&mut self) {
         self.phase = Phase::Stopping;
     }
 
-    /// Whether everybody who has to hear that we left has heard it, or has failed to.
+    /// Whether every tracker that must hear `stopped` has answered it, or failed.
     pub(crate) fn has_left(&self) -> bool {
         self.trackers.iter().all(|tracker| !tracker.joined)
     }
 
-    /// Whether a tracker is just being told that we join, so that it may have to hear
-    /// that we left.
+    /// Whether a `started` is under way. If a tracker answers it, that tracker must hear
+    /// `stopped`.
     pub(crate) fn is_joining(&self) -> bool {
         let started = Some(AnnounceEvent::Started);
         self.trackers
@@ -238,8 +232,9 @@ impl Announcer {
             .any(|tracker| tracker.in_flight == started)
     }
 
-    /// Whether we have no peers and want some: then trackers are asked before their
-    /// interval is over, a minute after the last time, then two, four, ...
+    /// Sets whether we have no peers and want some. While this holds, trackers are asked before
+    /// their interval is over: one minute after the last reply, then two minutes, four, ..., or
+    /// from the tracker's own `min interval` on if that is longer.
     pub(crate) fn set_hungry(&mut self, hungry: bool) {
         self.hungry = hungry;
         if !hungry {
@@ -249,10 +244,10 @@ impl Announcer {
         }
     }
 
-    /// A tracker answered, or failed to.
+    /// Takes in the outcome of an announce.
     ///
-    /// True if a private torrent changed its tracker: BEP 27 wants its peers dropped,
-    /// as they came from the other one.
+    /// Returns true if a private torrent changed its tracker. BEP 27 wants all its peers
+    /// dropped then, because they came from the other tracker.
     pub(crate) fn on_outcome(
         &mut self,
         index: TrackerIndex,
@@ -286,8 +281,8 @@ impl Announcer {
             .is_some_and(|before| before != index)
     }
 
-    /// What to send now. Each announce listed counts as sent: its outcome must come
-    /// back by [`Announcer::on_outcome`] before this tracker is listed again.
+    /// Returns the announces to send now. Each of them counts as sent: its outcome must come
+    /// back through [`Announcer::on_outcome`] before this tracker is listed again.
     pub(crate) fn due(&mut self, now: Instant) -> Vec<(TrackerIndex, AnnounceEvent)> {
         let mut due = Vec::new();
         for index in self.on_turn(now) {
@@ -303,9 +298,10 @@ impl Announcer {
         due
     }
 
-    /// The trackers that may be told something: all, but for a private torrent that
-    /// goes on just one. That is its current tracker while that works, else the first
-    /// in order that need not be left alone yet, else the one whose time comes first.
+    /// Returns the trackers that we may announce to. A public torrent, or one that we leave,
+    /// may use all. A private torrent uses one: the one that is answering, else its current
+    /// tracker while that works, else the first in order whose pause is over, else the one
+    /// whose pause ends first. Trackers that the torrent no longer names come in addition.
     fn on_turn(&self, now: Instant) -> Vec<usize> {
         if !self.private || self.phase == Phase::Stopping {
             return (0..self.trackers.len()).collect();
@@ -323,12 +319,12 @@ impl Announcer {
         one.into_iter().chain(retired).collect()
     }
 
-    /// How the trackers do, for the user; those that can never be asked don't count.
+    /// Returns how the trackers do, for the user, without those that can never be asked.
     pub(crate) fn summary(&self) -> TrackerSummary {
         self.usable().map(|tracker| tracker.outcome).collect()
     }
 
-    /// Why the last announces failed: a sentence for each tracker that did.
+    /// Returns why the last announces failed: a sentence for each tracker that failed.
     pub(crate) fn last_errors(&self) -> impl Iterator<Item = &str> {
         self.usable()
             .filter_map(|tracker| tracker.last_error.as_deref())
@@ -340,9 +336,9 @@ impl Announcer {
     }
 }
 
-/// Whether a tracker is for peers in web browsers, which can't open plain connections: it
-/// speaks WebSocket, and knows only peers that we can't reach. Many torrents name some
-/// beside others, so they must not count among the trackers that fail.
+/// Whether a tracker serves peers in web browsers, which cannot open plain connections. It
+/// speaks WebSocket and knows only peers that we cannot reach. Many torrents name such trackers
+/// beside others, so they must not count as failed.
 fn is_for_browsers(url: &str) -> bool {
     let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
     ["ws", "wss"]
@@ -369,13 +365,13 @@ impl Tracker {
         }
     }
 
-    /// What to tell it next, and when.
+    /// Returns the next announce to this tracker, and its time.
     fn next(&self, phase: Phase, hungry: bool, now: Instant) -> Option<(AnnounceEvent, Instant)> {
         if self.in_flight.is_some() || self.useless || phase == Phase::Waiting {
             return None;
         }
         if phase == Phase::Stopping || self.retired {
-            // A tracker that has not heard that we came need not hear that we go.
+            // A tracker that has not heard `started` need not hear `stopped`.
             let when = if self.unsaid { self.due } else { now };
             return self.joined.then_some((AnnounceEvent::Stopped, when));
         }
@@ -418,8 +414,8 @@ impl Tracker {
         self.due = now + BACK_OFF[self.failures.min(BACK_OFF.len() - 1)];
         self.unsaid = event == AnnounceEvent::Stopped && error.trouble.is_shortage();
         if event == AnnounceEvent::Stopped {
-            // Our connections are just ending, which helps; for any other reason nobody waits
-            // for a second try.
+            // After a shortage, a second try makes sense, because our connections are ending
+            // now. After any other failure, nobody waits for a second try.
             self.joined = self.unsaid;
             self.due = now + AGAIN;
         }

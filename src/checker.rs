@@ -1,14 +1,13 @@
-//! Are the pieces on disk what the torrent says? Reads them back and hashes them.
+//! Reads pieces back from disk and compares their SHA-1 with the torrent's ([BEP 3]).
 //!
-//! [BEP 3] gives the SHA-1 of each piece. Whether it matches is looked at twice: at the
-//! start, for what is there already ([`check_all`], on all cores), and while downloading,
-//! for each piece whose last block was just written ([`spawn`], one thread a torrent, as long
-//! as there is something to check).
+//! This happens twice. At the start, [`check_all`] checks the files that are there already, on
+//! all cores. During the download, a thread per torrent checks each piece after its last block
+//! was written ([`spawn`]). The thread exists while there is something to check.
 //!
-//! The threads that receive blocks do not hash: they write each block where it belongs
-//! and go on. The checker reads a finished piece back, out of memory, for the system
-//! still has it there, and takes several at a time, because together they are hashed in
-//! less time than one after another ([`crate::sha1_lanes`]).
+//! The peer threads do not hash: they write each block to its place and go on. The checker
+//! reads a finished piece back from memory, because the system still has it there. It takes
+//! several pieces at a time, because hashing them together takes less time
+//! ([`crate::sha1_lanes`]).
 //!
 //! Memory does not depend on the piece length: [`BUFFER_LEN`] for each of [`MAX_LANES`].
 //!
@@ -29,45 +28,46 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-/// Bytes read at a time of each piece that is being hashed. Less costs system calls,
-/// more falls out of the processor's cache between the reading and the hashing.
+/// How many bytes of each piece are read at a time. Less costs more system calls. More would
+/// fall out of the processor's cache between reading and hashing.
 pub(crate) const BUFFER_LEN: usize = 32 * 1024;
 
-/// How long to wait before another try where the process has too many files open.
+/// How long to wait before the next try, when the process has too many files open.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// At the start, where nobody else may have any to give back, so many pauses are made.
+/// [`check_all`] gives up after this many pauses. It runs at the start, when perhaps no other
+/// thread has a file to give back.
 const PAUSES: u32 = 50;
 
-/// Bytes of each piece that the system is told to read ahead. By itself it makes little
-/// of a program that reads sixteen pieces in turns, and a disk that turns would seek for
-/// every buffer. A multiple of [`BUFFER_LEN`].
+/// How many bytes of each piece the system is told to read ahead, a multiple of [`BUFFER_LEN`].
+/// By itself the system hardly reads ahead for a program that reads sixteen pieces in turns,
+/// and a spinning disk would seek for every buffer.
 const AHEAD_LEN: u32 = 4 << 20;
 
-/// Hashes pieces of one torrent; one for each thread that does.
+/// Hashes pieces of one torrent. Each hashing thread has its own.
 pub(crate) struct Checker<H> {
     storage: Arc<Storage>,
-    /// The hash that a piece must have.
+    /// Returns the hash that a piece must have.
     expected: H,
-    /// As many as were ever needed at a time.
+    /// As many lanes as were ever needed at a time.
     lanes: Vec<Lane>,
-    /// As many as may be used at a time: fewer once there were not files enough for all.
+    /// How many lanes may be used at a time. Drops to 1 when the process runs out of files, and
+    /// doubles with each batch after that.
     most: usize,
-    /// The data may have to come from the disk; a piece that was just written has not.
+    /// Whether the data may be on the disk only. A piece just written is in memory.
     cold: bool,
     /// The hash of a piece of full length that is all zeros, once it was needed.
     zeros: Option<PieceHash>,
 }
 
-/// What reads one of the pieces that are hashed together. Each has a file of its own open:
-/// where files are small, the one that ends in the next buffer is still open then.
+/// Reads one of the pieces that are hashed together. Each lane has its own open file: if the
+/// files are small, the one that ends in the next buffer is still open then.
 struct Lane {
     files: Files,
     buffer: Pages,
 }
 
 impl<H: Fn(PieceIndex) -> PieceHash> Checker<H> {
-    /// For a torrent's data.
     pub(crate) fn new(storage: &Arc<Storage>, expected: H) -> Self {
         Self {
             storage: Arc::clone(storage),
@@ -79,13 +79,13 @@ impl<H: Fn(PieceIndex) -> PieceHash> Checker<H> {
         }
     }
 
-    /// Closes all files: at their paths, there may be others by now.
+    /// Closes all files, because other files may be at their paths by now.
     fn close(&mut self) {
         self.lanes.iter_mut().for_each(|lane| lane.files.close());
     }
 
-    /// Reads and hashes `pieces`; tells for each whether it is what it must be. One that
-    /// is missing or cut short is not.
+    /// Reads and hashes `pieces`. Calls `verdict` with whether each piece is right; a missing
+    /// or short one is not.
     ///
     /// # Errors
     /// [`StorageError`], if something is there but cannot be read.
@@ -99,7 +99,7 @@ impl<H: Fn(PieceIndex) -> PieceHash> Checker<H> {
             let layout = self.storage.layout();
             let len = layout.piece_len(first);
             let mut lanes = lanes_for(rest.len().min(self.most));
-            // Only pieces of the same length go together: not the last, if it is shorter.
+            // Only pieces of the same length go together, so a shorter last piece goes alone.
             let equal = |piece: &PieceIndex| layout.piece_len(*piece) == len;
             if !(len as usize).is_multiple_of(SHA1_BLOCK) || !rest[..lanes].iter().all(equal) {
                 lanes = 1;
@@ -107,7 +107,7 @@ impl<H: Fn(PieceIndex) -> PieceHash> Checker<H> {
             let (batch, after) = rest.split_at(lanes);
             let hashes = match self.hash(batch, len) {
                 Err(error) if error.is_out_of_files() && lanes > 1 => {
-                    // One piece at a time takes fewer.
+                    // One piece at a time needs fewer files.
                     self.lanes.clear();
                     self.most = 1;
                     continue;
@@ -123,8 +123,8 @@ impl<H: Fn(PieceIndex) -> PieceHash> Checker<H> {
         Ok(())
     }
 
-    /// Like [`check`](Self::check), for pieces that may never have been written: those
-    /// known to be missing, or to be nothing but a hole, are not read.
+    /// Like [`check`](Self::check), for pieces that may never have been written. A piece that
+    /// is known to be missing, or to be a hole, is not read.
     ///
     /// # Errors
     /// As for `check`.
@@ -146,8 +146,8 @@ impl<H: Fn(PieceIndex) -> PieceHash> Checker<H> {
         self.check(&written, verdict)
     }
 
-    /// The SHA-1 of each 16 KiB block of `piece`, to find out later who sent a bad one;
-    /// empty if the piece is missing.
+    /// Returns the SHA-1 of each 16 KiB block of `piece`, to find out later which peer sent a
+    /// bad one; empty if the piece is missing.
     ///
     /// # Errors
     /// As for [`check`](Self::check).
@@ -167,7 +167,7 @@ impl<H: Fn(PieceIndex) -> PieceHash> Checker<H> {
         Ok(hashes)
     }
 
-    /// Hashes together pieces that all have `len` bytes; `None` for those missing.
+    /// Hashes together pieces that all have `len` bytes. `None` for each missing piece.
     fn hash(
         &mut self,
         pieces: &[PieceIndex],
@@ -196,7 +196,7 @@ impl<H: Fn(PieceIndex) -> PieceHash> Checker<H> {
         Ok(hashes.map(|(hash, there)| there.then_some(hash)).collect())
     }
 
-    /// Sees to it that there are so many lanes.
+    /// Makes sure that there are at least this many lanes.
     fn provide(&mut self, lanes: usize) {
         let count = self.lanes.len().max(lanes);
         self.lanes.resize_with(count, || {
@@ -209,18 +209,18 @@ impl<H: Fn(PieceIndex) -> PieceHash> Checker<H> {
         });
     }
 
-    /// The hash that `piece` has if it is all zeros.
+    /// Returns the hash that `piece` has if it is all zeros.
     fn hash_zeros(&mut self, piece: PieceIndex) -> PieceHash {
         let layout = self.storage.layout();
         let len = layout.piece_len(piece);
         if len != layout.piece_length() {
-            return sha1_of_equal(0, len); // the last piece: comes once
+            return sha1_of_equal(0, len); // the last piece: needed once
         }
         *self.zeros.get_or_insert_with(|| sha1_of_equal(0, len))
     }
 }
 
-/// Whether a read found its bytes; an error only if they are there but can't be read.
+/// Whether a read found its bytes. An error only if they are there but cannot be read.
 fn is_there(read: Result<(), StorageError>) -> Result<bool, StorageError> {
     match read {
         Ok(()) => Ok(true),
@@ -229,10 +229,10 @@ fn is_there(read: Result<(), StorageError>) -> Result<bool, StorageError> {
     }
 }
 
-/// Checks all `candidates` with `threads` threads and returns those that are right;
-/// `None` if `stop` became true meanwhile. Pieces outside `candidates` are not looked at.
+/// Checks all `candidates` with `threads` threads and returns the right ones; `None` if `stop`
+/// became true meanwhile. Other pieces are not looked at.
 ///
-/// `progress` is called on those threads with the number of pieces looked at so far.
+/// The threads call `progress` with the number of pieces checked so far.
 ///
 /// # Errors
 /// [`StorageError`], if something is there but cannot be read.
@@ -245,8 +245,9 @@ pub(crate) fn check_all(
     stop: &AtomicBool,
 ) -> Result<Option<Bitfield>, StorageError> {
     let todo: Vec<PieceIndex> = candidates.iter().collect();
-    // Each thread takes the next run of pieces: long enough to read the disk in order
-    // and to hash in full batches, short enough that all end at the same time.
+    // Each thread takes the next run of pieces. A run is long enough to read the disk in order
+    // and to hash in full batches, and short enough that all threads end at about the same
+    // time.
     let piece_length = storage.layout().piece_length();
     let run = (RUN_LEN / piece_length).max(1) as usize;
     let run = run.next_multiple_of(MAX_LANES);
@@ -273,11 +274,11 @@ pub(crate) fn check_all(
                 }
                 checker.lanes.clear();
                 std::thread::sleep(PAUSE);
-                // What it has told already it tells again, which does no harm.
+                // Verdicts that came already come again, which does no harm.
                 checked = checker.check_sparse(pieces, &mut verdict);
             }
             if let Err(error) = checked {
-                next.store(runs as u32, Ordering::Relaxed); // nothing is left for the others
+                next.store(runs as u32, Ordering::Relaxed); // leaves nothing to the others
                 return Err(error);
             }
             let pieces = pieces.len() as u32;
@@ -287,7 +288,7 @@ pub(crate) fn check_all(
     };
     let threads = threads.clamp(1, runs.max(1));
     let results: Vec<_> = std::thread::scope(|scope| {
-        // The system may refuse some of the threads, which only makes it slower.
+        // If the system refuses some of the threads, the check is only slower.
         let spawn = |_| std::thread::Builder::new().spawn_scoped(scope, work).ok();
         let others: Vec<_> = (1..threads).filter_map(spawn).collect();
         let mut results = vec![work()];
@@ -308,7 +309,8 @@ pub(crate) fn check_all(
     Ok((!stop.load(Ordering::Relaxed)).then_some(have))
 }
 
-/// Bytes that a thread of [`check_all`] takes on at a time, if the pieces are not longer.
+/// How many bytes a thread of [`check_all`] takes at a time, rounded up to a multiple of
+/// [`MAX_LANES`] pieces.
 const RUN_LEN: u32 = 16 << 20;
 
 #[cfg(test)]
@@ -319,7 +321,7 @@ pub(crate) mod tests {
     use std::os::unix::fs::FileExt;
     use std::path::Path;
 
-    /// Eleven pieces (the last one short) in three files, all on disk and right.
+    /// Eleven pieces, the last one short, in three files, all on disk and right.
     pub(super) fn on_disk(dir: &Path, piece_length: u64) -> (Torrent, Arc<Storage>) {
         let torrent = Torrent::new(
             piece_length,
@@ -349,7 +351,7 @@ pub(crate) mod tests {
 
     #[test]
     fn finds_what_is_wrong() {
-        // Lengths that four lanes take, over several buffers, and one that they don't.
+        // Lengths for several lanes and several buffers, and one that only goes alone.
         for piece_length in [64, 150_016, 100] {
             let temp = tempfile::tempdir().unwrap();
             let (torrent, storage) = on_disk(temp.path(), piece_length);

@@ -1,7 +1,7 @@
-//! What the user asked for, as the engine needs it: the options of `cli.md`, checked.
+//! What the user asked for, as the engine needs it: the command line's options, checked.
 //!
-//! The command line makes one [`Config`] for the process and one [`Job`] for each
-//! torrent; after that nobody changes them.
+//! The command line makes one [`Config`] for the process and one [`Job`] for each torrent.
+//! After that, nobody changes them.
 
 use crate::door::Door;
 use crate::magnet::Magnet;
@@ -13,51 +13,51 @@ use crate::url;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The options that hold for the whole process.
+/// The options for the whole process.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The folder to save in; made if missing.
+    /// The folder to save in. It is made if missing.
     pub dir: PathBuf,
-    /// The TCP port named with `--port` (0: any free one); `None`: 6881 to 6889, else any.
+    /// The TCP port of `--port` (0: any free one). `None`: 6881 to 6889, else any free one.
     pub port: Option<u16>,
-    /// From where, and through what, others are talked to: `--bind`, `--proxy`.
+    /// From which address, and through which proxy, we connect: `--bind`, `--proxy`.
     pub door: Door,
-    /// Connections per torrent at most, both directions together.
+    /// The most connections per torrent, incoming and outgoing together.
     pub max_peers: usize,
-    /// Payload bytes a second in, of the whole process; 0: no limit.
+    /// Payload bytes received per second, for the whole process; 0: no limit.
     pub download_limit: u64,
-    /// Payload bytes a second out, of the whole process; 0: no limit.
+    /// Payload bytes sent per second, for the whole process; 0: no limit.
     pub upload_limit: u64,
-    /// Fetch pieces in order instead of rarest first.
+    /// Whether to fetch pieces in order instead of rarest first.
     pub sequential: bool,
     /// What to do with a complete torrent.
     pub afterwards: Afterwards,
-    /// Give up when no payload came for so long; `None`: never.
+    /// Gives up after this long without payload; `None`: never.
     pub stall_timeout: Option<Duration>,
-    /// Replace files that are not this torrent's.
+    /// Whether to replace files that do not belong to this torrent.
     pub overwrite: bool,
-    /// The job is `storrent seed`: incomplete data is an error, nothing is fetched.
+    /// The job is `storrent seed`: incomplete data is an error, and nothing is fetched.
     pub seed_only: bool,
-    /// The job is `storrent show MAGNET`: the metadata is all that is wanted.
+    /// The job is `storrent show MAGNET`: only the metadata is wanted.
     pub metadata_only: bool,
     /// Where peers and data may come from.
     pub sources: Sources,
     /// Whether connections are obfuscated.
     pub encryption: Encryption,
-    /// Nodes to enter the DHT by, `HOST:PORT`; empty: the public ones.
+    /// Nodes from which to enter the DHT, `HOST:PORT`; empty: the public ones.
     pub dht_nodes: Vec<String>,
 }
 
-/// Where peers and data may come from, besides trackers and the user's own word.
+/// Where peers and data may come from, besides trackers and the command line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Sources {
     /// The distributed hash table (BEP 5).
     pub dht: bool,
-    /// Peers tell us of others (BEP 11).
+    /// Peers tell us about other peers (BEP 11).
     pub pex: bool,
     /// Local service discovery (BEP 14).
     pub lsd: bool,
-    /// Web servers that hold the files (BEP 19).
+    /// Web servers that have the files (BEP 19).
     pub webseeds: bool,
 }
 
@@ -92,24 +92,24 @@ impl Default for Config {
 /// Whether connections are obfuscated (MSE).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encryption {
-    /// Never.
+    /// Plain connections only.
     Off,
-    /// Plain first, encrypted if the peer insists.
+    /// Plain first, obfuscated if the peer insists.
     Prefer,
-    /// Nothing but.
+    /// Obfuscated connections only.
     Require,
 }
 
 /// What to do with a torrent once it is complete.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Afterwards {
-    /// Leave.
+    /// Leave the swarm.
     Leave,
-    /// Seed until one of the goals is reached; with none, until interrupted.
+    /// Seed until one of the goals is reached, or until interrupted if there is no goal.
     Seed {
-        /// Until uploaded / wanted size is this much.
+        /// How many bytes to upload, divided by the bytes of the wanted files.
         ratio: Option<f64>,
-        /// Until it was seeded for so long.
+        /// How long to seed.
         time: Option<Duration>,
     },
 }
@@ -117,36 +117,36 @@ pub enum Afterwards {
 /// One torrent to work on.
 #[derive(Clone, Debug)]
 pub struct Job {
-    /// The SOURCE that named it, as the user gave it.
+    /// The SOURCE that named the torrent, as the user wrote it.
     pub source: String,
-    /// Which torrent.
+    /// What SOURCE says about the torrent.
     pub subject: Subject,
-    /// Who says so.
+    /// Where the subject comes from.
     pub teller: Teller,
-    /// Which files are wanted; `None`: all, or what the magnet link says.
+    /// The wanted files; `None`: all, or those that the magnet link names.
     pub files: Option<FileNumbers>,
     /// Peers named on the command line, `HOST:PORT`.
     pub peers: Vec<String>,
-    /// Trackers named on the command line, besides the torrent's own.
+    /// Trackers named on the command line, in addition to the torrent's own.
     pub trackers: Vec<String>,
-    /// What other SOURCEs say of the same torrent, and who.
+    /// What other SOURCEs say about the same torrent, and where that comes from.
     pub also: Vec<(Subject, Teller)>,
 }
 
-/// Where a torrent can be had, by what all its SOURCEs say.
+/// The trackers, web seeds and peers that all SOURCEs of a torrent name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Named {
     /// Trackers by tier.
     pub trackers: Vec<Vec<String>>,
-    /// Web servers that have the files, each once.
+    /// Web servers that have the files, without doubled ones.
     pub web_seeds: Vec<String>,
-    /// Peers that magnet links name, `HOST:PORT`.
+    /// Peers from magnet links, `HOST:PORT`.
     pub peers: Vec<String>,
 }
 
 impl Job {
-    /// Takes in what another SOURCE says of the same torrent. A `.torrent` goes before
-    /// magnet links, as it says what the torrent holds.
+    /// Adds what another SOURCE says about the same torrent. A `.torrent` takes the place of a
+    /// magnet link, because it describes the torrent's files.
     pub fn absorb(&mut self, mut other: Self) {
         if let (Subject::Link(_), Subject::Torrent(_)) = (&self.subject, &other.subject) {
             std::mem::swap(&mut self.subject, &mut other.subject);
@@ -165,8 +165,8 @@ impl Job {
         self.told().map(|(subject, _)| subject)
     }
 
-    /// How near to us the address of a tracker may be: as near as the most trusted of those
-    /// who name its URL may send us.
+    /// Returns how near the address of a tracker may be. If several name its URL, the most
+    /// trusted of them counts.
     pub fn nearest_tracker(&self, url: &str) -> Reach {
         let names = |subject: &Subject| match subject {
             Subject::Torrent(metainfo) => metainfo.trackers.iter().flatten().any(|it| it == url),
@@ -180,7 +180,7 @@ impl Job {
         nearest.unwrap_or(Reach::World)
     }
 
-    /// The same for a web seed.
+    /// The same for the address of a web seed.
     pub fn nearest_web_seed(&self, url: &str) -> Reach {
         let names = |subject: &Subject| match subject {
             Subject::Torrent(metainfo) => metainfo.webseeds.iter().any(|it| it == url),
@@ -191,9 +191,9 @@ impl Job {
         nearest.min().unwrap_or(Reach::World)
     }
 
-    /// Where the torrent can be had. If it is `private`, its peers come from its own
-    /// trackers only (BEP 27), so no magnet link can add any: what a link says of trackers
-    /// counts only where no `.torrent` is there to name them.
+    /// Returns where the torrent can be had. The peers of a `private` torrent come from its own
+    /// trackers only (BEP 27), so a magnet link cannot add any. The trackers of a link count
+    /// only if no `.torrent` names them.
     pub fn named(&self, private: bool) -> Named {
         let has_torrent = matches!(self.subject, Subject::Torrent(_));
         let mut named = Named::default();
@@ -226,7 +226,7 @@ impl Job {
         named
     }
 
-    /// Nodes to enter the DHT by that the torrent names.
+    /// Returns the nodes from which to enter the DHT that the torrent names.
     pub fn dht_nodes(&self) -> impl Iterator<Item = &(String, u16)> {
         self.subjects().flat_map(|subject| match subject {
             Subject::Torrent(metainfo) => &metainfo.nodes[..],
@@ -234,7 +234,8 @@ impl Job {
         })
     }
 
-    /// The files that a magnet link asks for (`so=`), as indices; `None`: none says so.
+    /// Returns the files that a magnet link asks for (`so=`), as indices; `None` if no link
+    /// does.
     pub fn linked_files(&self, metainfo: &Metainfo) -> Option<Vec<usize>> {
         self.subjects().find_map(|subject| match subject {
             Subject::Torrent(_) => None,
@@ -243,17 +244,17 @@ impl Job {
     }
 }
 
-/// What is known of a torrent at the start.
+/// What is known about a torrent at the start.
 #[derive(Clone, Debug)]
 pub enum Subject {
-    /// All, from a `.torrent`.
+    /// Everything, from a `.torrent`.
     Torrent(Box<Metainfo>),
-    /// What a magnet link says.
+    /// The contents of a magnet link.
     Link(Magnet),
 }
 
 impl Subject {
-    /// Which torrent it is.
+    /// Returns the torrent's info hash.
     pub fn info_hash(&self) -> InfoHash {
         match self {
             Self::Torrent(metainfo) => metainfo.info_hash,
@@ -342,7 +343,7 @@ mod tests {
             assert_eq!(both.nearest_tracker(tracker), Reach::LocalNetwork);
             assert_eq!(both.nearest_web_seed(seed), Reach::Machine);
         }
-        // The link's teller is the link's, also where the torrent came second.
+        // The link keeps its own teller, even if the torrent came second.
         let (mut link, near) = (link(), torrent(false, "http://a"));
         link.teller = Teller::Server(Reach::World);
         link.absorb(near);
@@ -362,7 +363,7 @@ mod tests {
                 (vec!["http://a".into()], vec![])
             );
         }
-        // Without a `.torrent` the link alone knows them.
+        // Without a `.torrent`, only the link knows the trackers.
         let named = link().named(true);
         assert_eq!(
             (named.trackers.concat(), named.peers),

@@ -1,24 +1,26 @@
-//! Sizes, rates, times and foreign text as a person reads them.
+//! Sizes, rates, times and foreign text for people.
 //!
-//! Pure text in, text out. Two things here are safety and not comfort: whatever came
-//! from a torrent, a tracker or a peer goes through [`escaped`] before it reaches a
-//! terminal, because control characters there move the cursor, change the title, or
-//! make a line say something else; and [`chain`] prints an error with all its causes,
-//! because "cannot read x" without "permission denied" helps nobody.
-//! Everything that prints, and every error for the user, uses it.
+//! Used by everything that prints, and by every error for the user. Text in, text out. Two
+//! functions are there for safety, not comfort:
+//!
+//! - [`escaped`] must see everything from a torrent, a tracker or a peer before a terminal
+//!   does. Control characters move the cursor, change the title, or make a line say something
+//!   else.
+//! - [`chain`] prints an error with all its causes, because "cannot read x" without
+//!   "permission denied" helps nobody.
 
 use std::error::Error;
 use std::fmt::Write;
 use std::time::Duration;
 
-/// A number of bytes in the largest binary unit that keeps it at 1 or more, three
-/// digits: `0 B`, `1023 B`, `1.00 KiB`, `97.6 MiB`.
+/// Returns a number of bytes with three digits, in the largest binary unit that keeps it at 1
+/// or more: `0 B`, `1023 B`, `1.00 KiB`, `97.6 MiB`.
 pub(crate) fn size(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     if bytes < 1024 {
         return format!("{bytes} B");
     }
-    // 1023.9 KiB would print as "1024 KiB": the next unit begins where it rounds up.
+    // 1023.9 KiB would print as "1024 KiB", so the next unit begins where the digits round up.
     let mut value = bytes as f64 / 1024.0;
     let mut unit = 0;
     while value >= 1023.5 && unit + 1 < UNITS.len() {
@@ -33,7 +35,8 @@ pub(crate) fn size(bytes: u64) -> String {
     format!("{value:.digits$} {}", UNITS[unit])
 }
 
-/// A number of bytes in both units: `97.6 MiB (102,340,000 bytes)`; small ones once.
+/// Returns a number of bytes in both units: `97.6 MiB (102,340,000 bytes)`. Below 1 KiB in
+/// bytes only.
 pub(crate) fn size_exact(bytes: u64) -> String {
     match bytes {
         1 => "1 byte".to_string(),
@@ -42,12 +45,12 @@ pub(crate) fn size_exact(bytes: u64) -> String {
     }
 }
 
-/// Bytes a second: `1.00 MiB/s`.
+/// Returns a rate in bytes per second: `1.00 MiB/s`.
 pub(crate) fn rate(bytes: u64) -> String {
     size(bytes) + "/s"
 }
 
-/// A number with a comma between thousands.
+/// Returns a number with a comma between thousands.
 pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
@@ -60,7 +63,7 @@ pub(crate) fn grouped(number: u64) -> String {
     text
 }
 
-/// A time in its two largest units, whole seconds: `7 s`, `2 min 5 s`, `3 h 0 min`,
+/// Returns a time in its two largest units, in whole seconds: `7 s`, `2 min 5 s`, `3 h 0 min`,
 /// `12 d 4 h`.
 pub(crate) fn duration(time: Duration) -> String {
     let seconds = time.as_secs();
@@ -74,9 +77,9 @@ pub(crate) fn duration(time: Duration) -> String {
     }
 }
 
-/// Seconds since 1970 as `2013-08-19 13:05:00 UTC`. From the year 5138 on the number
-/// is taken for milliseconds, as some makers of torrents write them; a number that is
-/// no date even so stays as it is.
+/// Returns seconds since 1970 as `2013-08-19 13:05:00 UTC`. Some makers of torrents write
+/// milliseconds, so a number beyond the year 5138 is read as milliseconds. A number that is
+/// still no date is returned as it is.
 pub(crate) fn date(number: i64) -> String {
     let seconds = match number {
         0..100_000_000_000 => number,
@@ -84,20 +87,20 @@ pub(crate) fn date(number: i64) -> String {
         _ => return number.to_string(),
     };
     let (days, second) = (seconds / 86400, seconds % 86400);
-    // A year that begins in March ends in its leap day, which makes the months regular.
+    // A year that begins in March ends with its leap day, so its months follow a formula.
     let days = days + 719_468; // since 0000-03-01
-    let era = days / 146_097; // 400 years always have as many days
+    let era = days / 146_097; // every 400 years have the same number of days
     let day = days % 146_097;
     let year = (day - day / 1460 + day / 36524 - day / 146_096) / 365;
     let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153; // 0: March
+    let month = (5 * day + 2) / 153; // 0 is March
     let (day, month) = (day - (153 * month + 2) / 5 + 1, (month + 2) % 12 + 1);
     let year = 400 * era + year + i64::from(month <= 2);
     let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
     format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
 }
 
-/// How much of `whole` is `part`, rounded down, so that 100.0% means all of it.
+/// Returns the share of `part` in `whole`, rounded down, so 100.0% means all of it.
 pub(crate) fn percent(part: u64, whole: u64) -> String {
     let tenths = match whole {
         0 => 1000,
@@ -106,14 +109,14 @@ pub(crate) fn percent(part: u64, whole: u64) -> String {
     format!("{}.{}%", tenths / 10, tenths % 10)
 }
 
-/// `1 peer`, `2 peers`.
+/// Returns `1 peer` or `2 peers`.
 pub(crate) fn count(number: u64, one: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{} {one}{plural}", grouped(number))
 }
 
-/// Foreign text made safe to print: one line, no control characters, and none of
-/// those that turn the direction of writing, which can hide what a name ends in.
+/// Returns foreign text that is safe to print: one line, without control characters, and
+/// without characters that change the direction of writing, which can hide how a name ends.
 pub fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
@@ -131,11 +134,11 @@ fn is_unsafe(c: char) -> bool {
         || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// The same for a JSON text: what [`escaped`] would change is written as `\u` and
-/// four hex digits, so that a reader gets the exact text back and a terminal nothing to obey.
+/// Like [`escaped`], for a JSON text: each unsafe character becomes `\u` and four hex digits. A
+/// JSON reader gets the exact text back, and a terminal gets nothing to obey.
 ///
-/// (`serde_json` escapes only what JSON forbids; outside of strings none of these
-/// characters occurs.)
+/// (`serde_json` escapes only what JSON forbids. None of these characters occurs outside of a
+/// JSON string.)
 pub(crate) fn escaped_json(json: &str) -> String {
     let mut safe = String::with_capacity(json.len());
     for c in json.chars() {
@@ -148,7 +151,7 @@ pub(crate) fn escaped_json(json: &str) -> String {
     safe
 }
 
-/// `name` cut to at most `width` characters, the cut shown as `…`.
+/// Cuts `name` to at most `width` characters and marks the cut with `…`.
 pub fn shortened(name: &str, width: usize) -> String {
     if name.chars().count() <= width {
         return name.to_string();
@@ -158,8 +161,8 @@ pub fn shortened(name: &str, width: usize) -> String {
     short
 }
 
-/// An error and its causes, each after a colon; one that the text before it already
-/// ends in is not said twice.
+/// Returns an error and its causes, each after a colon. A cause that the text already ends with
+/// is left out.
 pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

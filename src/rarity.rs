@@ -1,20 +1,19 @@
-//! Which piece is rarest: the untouched pieces of a torrent, ordered by how many
-//! peers have them.
+//! The rarest pieces first: the untouched pieces of a torrent, ordered by how many peers have
+//! them. Only the picker uses it.
 //!
-//! If everybody fetched pieces in order, everybody would have the same ones, and the
-//! last pieces would leave with the only seed. So each peer fetches what fewest
-//! others have. To know that at once, among two million pieces, the pieces stand in
-//! one list sorted by availability, and the list is kept sorted by swaps:
+//! If all peers fetched the pieces in order, all would have the same ones, and the last pieces
+//! would leave with the only seed. So each peer fetches the pieces that the fewest others have.
+//! To find them at once among two million pieces, one list holds the pieces sorted by
+//! availability, and swaps keep it sorted:
 //!
 //! ```text
 //! order    [ 7 2 | 9 4 1 | 0 8 ... ]     pieces nobody has | one peer has | two have ...
 //! starts     0     2       5
 //! ```
 //!
-//! A piece whose availability grows by one changes places with the last of its bucket,
-//! and the border moves one to the left: one swap, whatever the size of the torrent.
-//! Seeds have every piece and so change no order: they are not counted here.
-//! The picker is the only user.
+//! When one more peer has a piece, the piece changes places with the last one of its bucket,
+//! and the border moves one to the left: one swap, whatever the size of the torrent. Seeds are
+//! not counted here: they have every piece, so they change no order.
 
 use crate::layout::PieceIndex;
 
@@ -23,18 +22,18 @@ const ABSENT: u32 = u32::MAX;
 /// The untouched pieces by availability.
 #[derive(Debug)]
 pub(crate) struct Rarity {
-    /// How many peers that are no seeds have each piece, also of pieces not listed.
+    /// How many peers, without seeds, have each piece of the torrent, untouched or not.
     available: Vec<u32>,
     order: Vec<u32>,
-    /// Where each piece stands in `order`; [`ABSENT`] if it does not.
+    /// The index of each piece in `order`; [`ABSENT`] if it is not listed.
     place: Vec<u32>,
-    /// Where the bucket of each availability begins in `order`.
+    /// The index in `order` where the bucket of each availability begins.
     starts: Vec<u32>,
 }
 
 impl Rarity {
-    /// All of `listed`, in random order within the (empty) first bucket. `pieces` is
-    /// their number in the whole torrent.
+    /// Lists all pieces of `listed`, in random order, with no peers yet. `pieces` is the number
+    /// of pieces in the torrent.
     pub(crate) fn new(
         pieces: u32,
         listed: impl Iterator<Item = PieceIndex>,
@@ -54,22 +53,22 @@ impl Rarity {
         }
     }
 
-    /// How many peers that are no seeds have `piece`.
+    /// Returns how many peers, without seeds, have `piece`.
     pub(crate) fn available(&self, piece: PieceIndex) -> u32 {
         self.available[piece.index()]
     }
 
-    /// Whether `piece` is listed, that is: untouched.
+    /// Whether `piece` is listed, which means untouched.
     pub(crate) fn contains(&self, piece: PieceIndex) -> bool {
         self.place[piece.index()] != ABSENT
     }
 
-    /// The listed pieces, rarest first.
+    /// Returns the listed pieces, rarest first.
     pub(crate) fn iter(&self) -> impl Iterator<Item = PieceIndex> + '_ {
         self.order.iter().map(|piece| PieceIndex::unchecked(*piece))
     }
 
-    /// How many pieces are listed.
+    /// Returns how many pieces are listed.
     pub(crate) fn len(&self) -> usize {
         self.order.len()
     }
@@ -79,14 +78,14 @@ impl Rarity {
         self.order.is_empty()
     }
 
-    /// The listed piece at `at`, counted from the rarest.
+    /// Returns the listed piece at `at`, counted from the rarest.
     pub(crate) fn nth(&self, at: usize) -> Option<PieceIndex> {
         self.order
             .get(at)
             .map(|piece| PieceIndex::unchecked(*piece))
     }
 
-    /// One more peer has `piece`.
+    /// Counts one more peer that has `piece`.
     pub(crate) fn more(&mut self, piece: PieceIndex) {
         let bucket = self.available[piece.index()];
         self.available[piece.index()] += 1;
@@ -99,7 +98,7 @@ impl Rarity {
         }
     }
 
-    /// One peer less has `piece`.
+    /// Counts one fewer peer that has `piece`.
     pub(crate) fn fewer(&mut self, piece: PieceIndex) {
         let bucket = self.available[piece.index()];
         debug_assert!(bucket > 0, "a peer took away what nobody had");
@@ -112,13 +111,13 @@ impl Rarity {
         }
     }
 
-    /// Takes `piece` off the list: somebody began to fetch it.
+    /// Takes `piece` off the list, because a peer began to fetch it.
     pub(crate) fn remove(&mut self, piece: PieceIndex) {
         let mut hole = self.place[piece.index()];
         if hole == ABSENT {
             return;
         }
-        // The hole wanders to the end: in each bucket its last piece fills it.
+        // The hole moves to the end: in each bucket, the last piece fills it.
         for bucket in self.available[piece.index()]..self.starts.len() as u32 {
             let last = self.end_of(bucket) - 1;
             self.swap(hole, last);
@@ -131,7 +130,7 @@ impl Rarity {
         self.place[piece.index()] = ABSENT;
     }
 
-    /// Puts `piece` back on the list: what was fetched of it is gone.
+    /// Puts `piece` back on the list, because none of it is here any more.
     pub(crate) fn insert(&mut self, piece: PieceIndex) {
         if self.contains(piece) {
             return;
@@ -141,7 +140,8 @@ impl Rarity {
         let mut at = self.order.len() as u32;
         self.order.push(piece.get());
         self.place[piece.index()] = at;
-        // The place wanders to its bucket: of each bucket on the way, the first goes last.
+        // The piece moves from the end to its bucket: in each bucket on the way, the first
+        // piece goes to the back.
         for later in (bucket as usize + 1..self.starts.len()).rev() {
             let first = self.starts[later];
             self.swap(at, first);
@@ -150,8 +150,8 @@ impl Rarity {
         }
     }
 
-    /// Panics if the list is not sorted, not whole, or its borders are not where the
-    /// buckets begin. For tests.
+    /// Panics if the list is unsorted or incomplete, or if a border is not where its bucket
+    /// begins. For tests.
     #[cfg(any(test, debug_assertions))]
     pub(crate) fn check(&self) {
         for (at, piece) in (0..).zip(&self.order) {
@@ -181,7 +181,7 @@ impl Rarity {
             .unwrap_or(self.order.len() as u32)
     }
 
-    /// Makes buckets (empty ones) up to `bucket`.
+    /// Adds empty buckets up to `bucket`.
     fn reach(&mut self, bucket: u32) {
         let end = self.order.len() as u32;
         self.starts
@@ -201,7 +201,8 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        /// However peers come and go: the list stays sorted, whole and without doubles.
+        /// However peers come and go, the list stays sorted, complete and without doubled
+        /// pieces.
         #[test]
         fn stays_sorted(ops in prop::collection::vec((0u8..4, 0u32..40), 0..400)) {
             let all = (0..40).map(PieceIndex::unchecked);

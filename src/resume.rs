@@ -1,18 +1,20 @@
-//! Going on where an earlier run stopped, without hashing everything again. The engine asks
-//! what can be believed when a torrent begins; the checker's thread writes the state when a
-//! torrent ends. No BEP describes it: the record is for storrent alone.
+//! Resuming a download without hashing everything again. When a torrent begins, the engine asks
+//! which pieces of the last run can be trusted; when it ends, the checker's thread writes the
+//! state. No BEP describes this: the record is for storrent alone.
 //!
-//! While a download is incomplete, its [record](crate::storage::record) stands beside it. A
-//! run that leaves in order writes down its state there: the pieces that it had and, for each
-//! file, the size and time of last change. The next run believes what the state says of a
-//! piece only if every file of that piece is still as listed; else it hashes the piece. So
-//! after a kill, the files written to since the last state are hashed, the others not.
+//! While a download is incomplete, its [record](crate::storage::record) is beside it. A run
+//! that ends in order writes its state there: the pieces that it had, and the size and
+//! modification time of each file. The next run trusts the state on a piece only if every file
+//! of this piece still has the recorded size and time. Otherwise it hashes the piece. So after
+//! a kill, only the files that were written to since the last state are hashed.
 //!
-//! A disk can go away without a word: the power fails, a stick is pulled. So before the state
-//! says that a piece is there, the system has written it to the disk ([`save`] waits for
-//! that). What the state says of a file that nobody changed since is then true after any
-//! crash, because we never write again to a piece that we have. A piece of which the record
-//! keeps a part is always hashed: the record has no time of change for each part.
+//! A disk can go away without warning: the power fails, or a stick is pulled. So the system
+//! must have written a piece to the disk before the state says that we have it ([`save`] waits
+//! for this). We never write again to a piece that we have. So what the state says about an
+//! unchanged file is true after any crash.
+//!
+//! A piece is always hashed if the record itself keeps a part of it, because the record has no
+//! modification time for each part.
 
 use crate::bitfield::Bitfield;
 use crate::storage::record::State;
@@ -20,22 +22,23 @@ use crate::storage::{FileState, Storage, StorageError, Survey};
 use serde_bytes::ByteBuf;
 use std::sync::Arc;
 
-/// How a file is listed that was not looked at: no file is ever like that.
+/// The entry of a file that was not looked at. No file has this size and time.
 const NOT_LOOKED_AT: (u64, i64) = (0, -1);
 
-/// What can be known of the pieces without hashing.
+/// What is known about the pieces without hashing.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Trusted {
-    /// We have these.
+    /// Pieces that we have.
     pub have: Bitfield,
-    /// These must be hashed: all are wanted, but for a few that the state says we have.
+    /// Pieces that must be hashed: all are wanted, except for a few that we have according to
+    /// the state.
     pub unknown: Bitfield,
-    /// These belong to files that an earlier run began and this one does not ask for; they
-    /// would have to be hashed.
+    /// Pieces of files that an earlier run began and this run does not ask for. They would have
+    /// to be hashed.
     pub passed_over: Bitfield,
 }
 
-/// What of the record can be believed, the files being as in `survey`.
+/// Returns what can be trusted in the record, if the files are as in `survey`.
 pub fn trusted(storage: &Storage, survey: &Survey) -> Trusted {
     let (layout, plan) = (storage.layout(), storage.plan());
     let mut unchanged: Vec<bool> = (0..layout.files())
@@ -61,15 +64,15 @@ pub fn trusted(storage: &Storage, survey: &Survey) -> Trusted {
     };
     for piece in plan.pieces_of_ours().iter() {
         let mut parts = layout.parts(layout.piece_range(piece));
-        // A file that is missing, or ends before, was so when the state was written: whatever
-        // that says, nothing is there.
+        // An unchanged file that is missing or too short was so when the state was written. If
+        // the state claims a piece there all the same, the claim is not trusted.
         let size = |file: usize| survey[file].map_or(0, |state| state.size);
         let unchanged = parts.all(|part| {
             let there = part.pad || part.offset + part.len <= size(part.file);
             unchanged[part.file] && (there || !had.has(piece)) || !plan.ours()[part.file]
         });
         if unchanged && storage.is_partly_kept(piece) {
-            // Kept parts have no time of change. Few pieces have any.
+            // Kept parts have no modification time. Few pieces have any.
             if had.has(piece) || wanted.has(piece) {
                 trusted.unknown.insert(piece);
             }
@@ -86,13 +89,13 @@ pub fn trusted(storage: &Storage, survey: &Survey) -> Trusted {
     trusted
 }
 
-/// Writes down the state, after all that it says has reached the disk: these are the pieces
-/// that we `have`; those `passed_over` were not looked at, and the files `changed` are not as
-/// they were left: the next run hashes them. `metadata`: the bytes of `info`, to be kept for
-/// a user who has a magnet link only.
+/// Writes the state, after the system has written to the disk all pieces that we `have`. The
+/// next run hashes the pieces `passed_over`, which nobody looked at, and the files `changed`,
+/// which are not as we left them. `metadata` holds the bytes of `info`, to be kept for a user
+/// who only has a magnet link.
 ///
 /// # Errors
-/// [`StorageError`], if the disk fails, or a file cannot be looked at.
+/// [`StorageError`], if the disk fails, or if a file cannot be looked at.
 pub(crate) fn save(
     storage: &Arc<Storage>,
     have: &Bitfield,
@@ -118,19 +121,19 @@ pub(crate) fn save(
         files: storage.listed().into_iter().map(state).collect(),
         had: ByteBuf::from(have.as_bytes()),
     };
-    // What an earlier run kept for a magnet link goes on being kept.
+    // The record keeps what an earlier run kept for a magnet link.
     let kept = storage.says().info;
     storage.write_state(metadata.or(kept.as_deref()), state)
 }
 
-/// Whether `have` completes all that is ours: what this run asks for, and what an earlier one
-/// began.
+/// Whether `have` completes all files of ours: those that this run asks for, and those that an
+/// earlier run began.
 pub(crate) fn is_all(storage: &Storage, have: &Bitfield) -> bool {
     let pieces = storage.plan().pieces_of_ours();
     pieces.iter().all(|piece| have.has(piece))
 }
 
-/// A file's size and time as the state lists them: zeros if it is missing.
+/// Returns a file's size and time as the state lists them: zeros if it is missing.
 fn as_it_is(file: Option<FileState>) -> (u64, i64) {
     file.map_or((0, 0), |file| (file.size, file.modified))
 }
@@ -147,7 +150,7 @@ mod tests {
     use std::path::Path;
     use std::time::{Duration, SystemTime};
 
-    /// Pieces 0 and 1 are in file 0, piece 2 in both, 3 and 4 in file 1.
+    /// Pieces 0 and 1 are in file 0, piece 2 is in both files, 3 and 4 are in file 1.
     fn saved(dir: &Path, had: &[u32]) -> (Torrent, Arc<Storage>) {
         let torrent = Torrent::new(20, &[(50, false), (50, false)]);
         let storage = torrent.begun_all(dir);
@@ -164,7 +167,7 @@ mod tests {
         pieces.iter().map(PieceIndex::get).collect()
     }
 
-    /// Whether the files are ours, pieces trusted and pieces to hash.
+    /// Returns whether the files are ours, the trusted pieces, and the pieces to hash.
     fn load(torrent: &Torrent, dir: &Path, wanted: [bool; 2]) -> (bool, Vec<u32>, Vec<u32>) {
         let storage = torrent.wanting(dir, &wanted);
         let survey = storage.survey().unwrap();
@@ -216,8 +219,8 @@ mod tests {
         }
     }
 
-    /// One byte or bit wrong, or the end missing: at worst all is hashed. And the record goes
-    /// on being ours as long as it says so.
+    /// With one byte or bit wrong, or the end missing, everything is hashed at worst. The
+    /// record stays ours while it still names this torrent.
     #[test]
     fn a_damaged_record_is_not_believed() {
         let temp = tempfile::tempdir().unwrap();
@@ -234,7 +237,7 @@ mod tests {
             for bytes in [&bytes[..], &good[..at]] {
                 fs::write(&path, bytes).unwrap();
                 let (marked, have, rest) = load(&torrent, temp.path(), [true; 2]);
-                // What closes the dictionary says nothing.
+                // The `e` that closes the dictionary holds no information.
                 let whole = at == good.len() - 1 && bytes.len() == good.len() && have == [0];
                 assert!(whole || (have, rest) == unknown, "{at}");
                 assert_eq!(marked, at >= ours, "{at}");
@@ -266,7 +269,7 @@ mod tests {
         assert!(!load(&torrent, temp.path(), [true; 2]).0);
     }
 
-    /// `-f 1` is interrupted, `-f 2` goes to its end: then `-f 1` goes on where it was.
+    /// `-f 1` is interrupted, and `-f 2` completes. Then `-f 1` resumes where it was.
     #[test]
     fn an_earlier_selection_stays_in_the_record() {
         let temp = tempfile::tempdir().unwrap();
@@ -304,13 +307,13 @@ mod tests {
             "piece 1 is missing, and known to be"
         );
 
-        // One that was begun and whose file is gone is nothing to go on with.
+        // A file that was begun and is now gone cannot be resumed.
         fs::remove_file(temp.path().join("t/0")).unwrap();
         let second = torrent.wanting(temp.path(), &[false, true]);
         assert_eq!(second.plan().ours(), [false, true]);
     }
 
-    /// Pieces that a run did not look at are not called missing.
+    /// Pieces that a run did not look at do not count as missing.
     #[test]
     fn what_was_passed_over_is_hashed_later() {
         let temp = tempfile::tempdir().unwrap();

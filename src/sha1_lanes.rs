@@ -1,30 +1,29 @@
 //! SHA-1 of several messages of the same length at the same time.
 //!
-//! BitTorrent proves every piece by its SHA-1, so this is where a download spends its
-//! processor time. SHA-1 is a chain of 80 rounds for each 64 bytes, and each round needs
-//! the result of the one before: whatever else a processor could do at the same time is
-//! idle. Several messages are several chains that have nothing to do with one another.
-//! Each is a *lane*; there are two ways to drive them side by side:
+//! BitTorrent checks every piece by its SHA-1, so a download spends most of its processor time
+//! here. SHA-1 is a chain of 80 rounds for each 64 bytes, and each round needs the result of
+//! the round before. Meanwhile the rest of the processor is idle. Several messages are several
+//! independent chains, or *lanes*. There are two ways to run lanes side by side:
 //!
-//! - **wide**: a register of 512 bits holds the same word of sixteen messages, and one
-//!   instruction does for all of them what it would do for one (AVX-512);
-//! - **interleaved**: processors with instructions for SHA-1 itself can begin the next
-//!   before the last one is done, so the rounds of four messages take turns.
+//! - **wide**: a register of 512 bits holds the same word of sixteen messages, and each
+//!   instruction works on all sixteen (AVX-512);
+//! - **interleaved**: processors with SHA-1 instructions can begin one instruction before the
+//!   previous one is done, so the rounds of four messages take turns.
 //!
-//! Measured, GB a second of one core:
+//! Measured in GB per second of one core:
 //!
 //! | | one message | interleaved, 4 | wide, 16 |
 //! | --- | --- | --- | --- |
 //! | AMD EPYC | 1.9 | 4.4 | |
 //! | Intel Xeon with AVX-512 | 1.7 | 1.9 | 5.3 |
 //!
-//! The [`checker`](crate::checker) and `storrent create` use it. They ask [`lanes_for`] how many of
-//! the pieces that wait should go together. One alone, or any number on a processor with
-//! neither kind of instructions, is hashed by the `sha1` crate.
+//! Used by the [`checker`](crate::checker) and `storrent create`. They ask [`lanes_for`] how
+//! many of the waiting pieces to hash together. The `sha1` crate hashes a single piece, and all
+//! pieces on a processor that has neither kind of instructions.
 
 use sha1::{Digest, Sha1};
 
-/// The bytes that SHA-1 takes at a time.
+/// The bytes that SHA-1 takes in one step.
 pub(crate) const SHA1_BLOCK: usize = 64;
 
 /// The most messages that are hashed together.
@@ -33,16 +32,16 @@ pub(crate) const MAX_LANES: usize = 16;
 /// How many messages are interleaved.
 const INTERLEAVED: usize = 4;
 
-/// How many lanes must be in use for wide to be worth it: empty ones cost as much.
+/// How many lanes must be in use for wide to pay off: unused lanes take as much time.
 const MIN_WIDE: usize = 8;
 
-/// How many for interleaved.
+/// How many lanes must be in use for interleaving to pay off.
 const MIN_INTERLEAVED: usize = 3;
 
-/// What SHA-1 remembers between two blocks of a message.
+/// The state of SHA-1 between two blocks of a message.
 type State = [u32; 5];
 
-/// Where SHA-1 begins (FIPS 180-4, 5.3.1).
+/// The initial state of SHA-1 (FIPS 180-4, 5.3.1).
 const START: State = [
     0x6745_2301,
     0xefcd_ab89,
@@ -51,7 +50,7 @@ const START: State = [
     0xc3d2_e1f0,
 ];
 
-/// The SHA-1 of `len` bytes that are all `value`.
+/// Returns the SHA-1 of `len` bytes that are all `value`.
 pub(crate) fn sha1_of_equal(value: u8, len: u32) -> [u8; 20] {
     const STRETCH: u32 = 32 * 1024;
     let stretch = [value; STRETCH as usize];
@@ -62,7 +61,8 @@ pub(crate) fn sha1_of_equal(value: u8, len: u32) -> [u8; 20] {
     hasher.finalize().into()
 }
 
-/// How many messages make the best use of this processor: more do no better.
+/// Returns how many messages make the best use of this processor. Larger batches are not
+/// faster.
 pub fn full_batch() -> usize {
     match (has_wide(), has_interleaved()) {
         (true, _) => MAX_LANES,
@@ -71,8 +71,8 @@ pub fn full_batch() -> usize {
     }
 }
 
-/// Of `waiting` messages (at least 1), how many are best hashed together next: 1 to
-/// [`MAX_LANES`], by what this processor can do.
+/// Returns how many of `waiting` messages (at least 1) to hash together next: 1 to
+/// [`MAX_LANES`], depending on this processor.
 pub(crate) fn lanes_for(waiting: usize) -> usize {
     if waiting >= MIN_WIDE && has_wide() {
         waiting.min(MAX_LANES)
@@ -83,12 +83,12 @@ pub(crate) fn lanes_for(waiting: usize) -> usize {
     }
 }
 
-/// SHA-1 hashers in step. Give them the messages with [`update`](Self::update), a stretch
-/// of each at a time, then take the hashes with [`finish`](Self::finish).
+/// SHA-1 hashers that run in step. Call [`update`](Self::update) with a stretch of each message
+/// at a time, then [`finish`](Self::finish) for the hashes.
 pub struct Sha1Lanes {
-    /// How many messages there are; lanes beyond are not used.
+    /// How many messages there are; the other lanes are unused.
     count: usize,
-    /// Bytes so far, of each message.
+    /// Length of each message so far, in bytes.
     len: u64,
     engine: Engine,
 }
@@ -100,7 +100,7 @@ enum Engine {
 }
 
 impl Sha1Lanes {
-    /// `count` empty messages, at most [`MAX_LANES`].
+    /// Starts `count` empty messages, at most [`MAX_LANES`].
     pub fn new(count: usize) -> Self {
         let engine = match count {
             2..=INTERLEAVED if has_interleaved() => Engine::Interleaved([START; _]),
@@ -114,11 +114,11 @@ impl Sha1Lanes {
         }
     }
 
-    /// Appends to each message its next stretch.
+    /// Appends the next stretch of each message.
     ///
     /// # Panics
-    /// If there is not one stretch for each message, or if they differ in length or,
-    /// with more than one message, are no multiple of [`SHA1_BLOCK`] bytes.
+    /// If the number of stretches is not that of the messages, or if their lengths differ. With
+    /// more than one message, also if the length is not a multiple of [`SHA1_BLOCK`] bytes.
     pub fn update(&mut self, stretches: &[&[u8]]) {
         let len = stretches[0].len();
         assert_eq!(stretches.len(), self.count);
@@ -134,9 +134,9 @@ impl Sha1Lanes {
         }
     }
 
-    /// The hashes of the messages, in order.
+    /// Returns the hashes of the messages, in order.
     pub fn finish(mut self) -> Vec<[u8; 20]> {
-        // SHA-1 ends every message with a one bit, zeros, and its length in bits.
+        // SHA-1 ends every message with a one bit, zeros, and the length in bits.
         let mut end = [0; SHA1_BLOCK];
         end[0] = 0x80;
         end[SHA1_BLOCK - 8..].copy_from_slice(&(self.len * 8).to_be_bytes());
@@ -159,21 +159,22 @@ impl Sha1Lanes {
         states.iter().map(hash).collect()
     }
 
-    /// Takes whole blocks into the states. (The hashers of the crate have their own.)
+    /// Adds whole blocks to the states. Does nothing for the hashers of the crate, which keep
+    /// their own state.
     ///
-    /// Here are two of the three unsafe calls of the program. They cut the processor
-    /// time of hashing to 43 and 32 per cent, see the head of this file.
+    /// These are two of the three unsafe calls of the program. They cut the processor time of
+    /// hashing to 43 and 32 per cent: see the head of this file.
     #[cfg(target_arch = "x86_64")]
     fn compress(&mut self, stretches: &[&[u8]]) {
-        // A lane without a message hashes the first one once more, to no effect.
+        // A lane without a message hashes the first message again, without effect.
         let blocks = |lane| {
             let stretch = stretches.get(lane).unwrap_or(&stretches[0]);
             stretch.as_chunks().0
         };
         match &mut self.engine {
-            // SAFETY (both): `compress` is safe code but for one thing: the processor must
-            // have the instructions that it is compiled to. `new`, the only maker of these
-            // engines, asked it before.
+            // SAFETY (both): the only danger is that the processor lacks the instructions that
+            // `compress` is compiled to. `new`, the only maker of these engines, has asked the
+            // processor.
             #[allow(unsafe_code)]
             Engine::Wide(states) => unsafe {
                 wide::compress(states, std::array::from_fn(blocks));
@@ -212,14 +213,14 @@ fn has_interleaved() -> bool {
     false
 }
 
-/// SHA-1 as it stands in the standard, but each word is that of sixteen messages.
+/// SHA-1 as in the standard, but each word stands for sixteen messages.
 #[cfg(target_arch = "x86_64")]
 mod wide {
     use super::{MAX_LANES, SHA1_BLOCK, State};
     use std::arch::x86_64::*;
     use std::array::from_fn;
 
-    /// The word of lane 0 in the lowest place.
+    /// Packs the words, that of lane 0 in the lowest place.
     #[inline]
     #[target_feature(enable = "avx512f")]
     fn pack(words: [u32; MAX_LANES]) -> __m512i {
@@ -227,9 +228,9 @@ mod wide {
         _mm512_set_epi32(p, o, n, m, l, k, j, i, h, g, f, e, d, c, b, a)
     }
 
-    /// From a row for each message to a row for each word. Like a pack of cards: four
-    /// perfect riffles, each of which takes a word of the upper and one of the lower half
-    /// in turns, bring word w of message m to place m of row w.
+    /// Turns a row per message into a row per word. As with a pack of cards, four perfect
+    /// riffles, which take words of the upper and the lower half in turns, bring word w of
+    /// message m to place m of row w.
     #[inline]
     #[target_feature(enable = "avx512f")]
     fn transpose(mut rows: [__m512i; MAX_LANES]) -> [__m512i; MAX_LANES] {
@@ -245,7 +246,7 @@ mod wide {
         rows
     }
 
-    /// Takes all `blocks` into the `states`. All lanes have equally many.
+    /// Adds all `blocks` to the `states`. All lanes have the same number of blocks.
     #[target_feature(enable = "avx512f,avx512bw")]
     pub(super) fn compress(
         states: &mut [State; MAX_LANES],
@@ -259,7 +260,7 @@ mod wide {
                 pack(from_fn(|word| u32::from_be_bytes(words[word])))
             }));
             let [mut a, mut b, mut c, mut d, mut e] = state;
-            // `$f` is a function of three bits as the table of its eight results.
+            // `$f` is a function of three bits, written as the table of its eight results.
             macro_rules! rounds {
                 ($k:literal, $f:literal, $($t:literal)*) => { $(
                     if $t >= 16 {
@@ -288,7 +289,7 @@ mod wide {
     }
 }
 
-/// The rounds of four messages in turns, by the SHA instructions of x86-64 (Intel's "SHA
+/// The rounds of four messages in turns, with the SHA instructions of x86-64 (Intel's "SHA
 /// Extensions", 2013).
 #[cfg(target_arch = "x86_64")]
 mod interleaved {
@@ -296,25 +297,26 @@ mod interleaved {
     use std::arch::x86_64::*;
     use std::array::from_fn;
 
-    /// Bytes 16 * `quarter` on of a block as four words, the first one in the highest place.
+    /// Returns the 16 bytes from byte 16 * `quarter` of a block as four words, the first one in
+    /// the highest place.
     #[inline]
     #[target_feature(enable = "sse2,ssse3")]
     fn words(block: &[u8; SHA1_BLOCK], quarter: usize) -> __m128i {
         let half = |i| i64::from_le_bytes(block.as_chunks().0[2 * quarter + i]);
-        // The compiler makes one load of the two halves.
+        // The compiler turns the two halves into one load.
         _mm_shuffle_epi8(
             _mm_set_epi64x(half(1), half(0)),
             _mm_set_epi64x(0x0001_0203_0405_0607, 0x0809_0a0b_0c0d_0e0f),
         )
     }
 
-    /// Takes all `blocks` into the `states`. All lanes have equally many.
+    /// Adds all `blocks` to the `states`. All lanes have the same number of blocks.
     #[target_feature(enable = "sha,sse2,ssse3,sse4.1")]
     pub(super) fn compress(
         states: &mut [State; INTERLEAVED],
         blocks: [&[[u8; SHA1_BLOCK]]; INTERLEAVED],
     ) {
-        // The instructions want a, b, c, d in one register and e on top of another.
+        // The instructions need a, b, c, d in one register and e at the top of another.
         let (mut abcd, mut e) = (
             [_mm_setzero_si128(); INTERLEAVED],
             [_mm_setzero_si128(); INTERLEAVED],
@@ -326,12 +328,12 @@ mod interleaved {
         #[allow(clippy::needless_range_loop, reason = "four slices in step")]
         for block in 0..blocks[0].len() {
             let before = (abcd, e);
-            // The message schedule: the last 16 words, four a register.
+            // The message schedule: the last 16 words, four per register.
             let mut w = [[_mm_setzero_si128(); INTERLEAVED]; 4];
-            // e of this quad of rounds and of the next: they change roles every time.
+            // e of these four rounds, and of the next four. They swap roles every time.
             let mut es = [e, e];
-            // Four of the 80 rounds, for all lanes. A macro, so that `$quad` is a constant
-            // and everything stays in registers; the innermost loop is the interleaving.
+            // Four of the 80 rounds, for all lanes. A macro makes `$quad` a constant, so that
+            // everything stays in registers. The innermost loop is the interleaving.
             macro_rules! quads {
                 ($($quad:literal)*) => { $(
                     for lane in 0..INTERLEAVED {
@@ -377,7 +379,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// All the ways that this processor has to hash `count` messages.
+    /// All the ways in which this processor can hash `count` messages.
     fn ways(count: usize) -> Vec<Sha1Lanes> {
         let mut engines = vec![Engine::Apart(vec![Sha1::new(); count])];
         if has_wide() {

@@ -5,10 +5,9 @@
 //! scheme  authority        path          query fragment
 //! ```
 //!
-//! Torrents are full of URLs that are not quite right, and of names that would mean
-//! something else in a URL than they say: `a/b?.txt` can be a file's name. So text from
-//! outside becomes part of a request only by way of this file. Who asks trackers and web
-//! seeds uses it. Pure.
+//! Torrents are full of URLs that are not quite right, and of file names such as `a/b?.txt`
+//! that mean something else in a URL. So text from outside becomes part of a request only
+//! through this module. Used by the tracker and web seed clients. No I/O.
 //!
 //! [RFC 3986]: https://www.rfc-editor.org/rfc/rfc3986
 
@@ -17,14 +16,14 @@ use crate::reach::{Reach, Teller};
 use std::fmt::Write;
 use ureq::http::Uri;
 
-/// The longest URL that a server is asked for, in bytes; most take no longer ones.
+/// The longest URL that we request, in bytes. Most servers refuse longer ones.
 pub(crate) const MAX_LEN: usize = 8 << 10;
 
-/// The most characters of a URL that are shown: more than the longest name of a host has.
+/// The most characters of a URL that are shown: the longest host name has fewer.
 const MAX_SHOWN: usize = 300;
 
-/// `bytes` as one part of a path, or a value of a query: letters, digits and `-._~` as
-/// they are, all others as `%XX`.
+/// Returns `bytes` as one part of a path, or as a value in a query. Letters, digits and `-._~`
+/// stay, and all other bytes become `%XX`.
 pub(crate) fn escaped(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for &byte in bytes {
@@ -38,8 +37,8 @@ pub(crate) fn escaped(bytes: &[u8]) -> String {
     text
 }
 
-/// The bytes that `%` and two hex digits stand for put back in place; a `%` with something
-/// else behind it stands for itself.
+/// Replaces each `%` and its two hex digits by the byte that they stand for. A `%` before
+/// anything else stays.
 pub(crate) fn unescaped(text: &str) -> Vec<u8> {
     let digit = |byte: u8| char::from(byte).to_digit(16);
     let mut bytes = Vec::with_capacity(text.len());
@@ -55,7 +54,7 @@ pub(crate) fn unescaped(text: &str) -> Vec<u8> {
     bytes
 }
 
-/// The scheme that a URL begins with, as it is written: `https`. `None` if it has none.
+/// Returns the scheme of a URL as written, such as `https`. `None` if it has none.
 pub(crate) fn scheme(url: &str) -> Option<&str> {
     let (scheme, _) = url.split_once(':')?;
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
@@ -64,8 +63,8 @@ pub(crate) fn scheme(url: &str) -> Option<&str> {
     is_scheme.then_some(scheme)
 }
 
-/// The web address that somebody may have meant who typed `example.org/x.torrent`: it
-/// begins with the name of a host, and a path follows. `None` if it does not look so.
+/// Returns the web address that a user probably meant by `example.org/x.torrent`: the name of a
+/// host, then a path. `None` if `text` does not look like this.
 pub(crate) fn meant(text: &str) -> Option<String> {
     let (authority, path) = text.split_once('/')?;
     let (host, port) = authority.split_once(':').unwrap_or((authority, "443"));
@@ -81,20 +80,20 @@ pub(crate) fn meant(text: &str) -> Option<String> {
     fits.then(|| format!("https://{text}"))
 }
 
-/// A path of these names: each of them escaped, `/` between them.
+/// Returns the path of these names: each escaped, with `/` between them.
 pub(crate) fn path<N: AsRef<[u8]>>(names: &[N]) -> String {
     let names: Vec<String> = names.iter().map(|name| escaped(name.as_ref())).collect();
     names.join("/")
 }
 
-/// The URL without its fragment, and with what HTTP does not take (blanks, letters beyond
-/// ASCII) as `%XX`.
+/// Returns the URL without its fragment, and with `%XX` for what HTTP does not accept (blanks,
+/// letters beyond ASCII).
 pub fn requestable(url: &str) -> String {
     without_oddities(url.split('#').next().unwrap_or_default().as_bytes())
 }
 
-/// A URL with what no URL may have (blanks, control characters, letters beyond ASCII in
-/// whatever encoding) as `%XX`, byte by byte.
+/// Returns a URL with `%XX` for each byte that no URL may have: blanks, control characters, and
+/// letters beyond ASCII in any encoding.
 pub(crate) fn without_oddities(url: &[u8]) -> String {
     let mut text = String::with_capacity(url.len());
     for &byte in url {
@@ -106,8 +105,8 @@ pub(crate) fn without_oddities(url: &[u8]) -> String {
     text
 }
 
-/// Whether it can be asked for over HTTP: it begins with `http://` or `https://` and names
-/// a host.
+/// Whether we can request the URL over HTTP: it begins with `http://` or `https://` and names a
+/// host.
 pub fn is_http(url: &str) -> bool {
     requestable(url).parse::<Uri>().is_ok_and(|uri| {
         let host = uri.host().is_some_and(|host| !host.is_empty());
@@ -115,8 +114,9 @@ pub fn is_http(url: &str) -> bool {
     })
 }
 
-/// Where a server at `base` sends us with `Location: to`, which may leave out what stays
-/// the same. `None` if it is no HTTP URL: a file of ours, say, is none of its business.
+/// Returns the URL to which a server at `base` redirects us with `Location: to`. `to` may leave
+/// out the parts that stay the same. `None` if the result is not an HTTP URL: a server must not
+/// make us read our own files, for example.
 pub fn redirected(base: &str, to: &str) -> Option<String> {
     let to = to.trim();
     let (base_scheme, rest) = base.split_once("://")?;
@@ -139,9 +139,10 @@ pub fn redirected(base: &str, to: &str) -> Option<String> {
     (is_http(&url) && url.len() <= MAX_LEN).then_some(url)
 }
 
-/// A URL as it may be shown: scheme, host and port, then `/…` if there is more. Users paste
-/// what they see, and passwords stand before the host, passkeys in the path or the query.
-/// Of a magnet link the info hash is shown, which is no secret. What is no URL stays.
+/// Returns a URL in a form that is safe to show: scheme, host and port, then `/…` if more
+/// follows. Users paste what they see, but passwords stand before the host, and passkeys in the
+/// path or the query. Of a magnet link, the info hash is shown, which is not secret. A text
+/// that is not a URL stays.
 pub(crate) fn shown(url: &str) -> String {
     let Some(scheme) = scheme(url) else {
         return human::escaped(url);
@@ -167,13 +168,13 @@ pub(crate) fn shown(url: &str) -> String {
     human::escaped(&text.chars().take(MAX_SHOWN).collect::<String>())
 }
 
-/// What ends the part of a URL that says which server it is.
+/// The characters that end the part of a URL that names the server.
 const ENDS_HOST: [char; 3] = ['/', '?', '#'];
 
 /// A name and a password.
 pub(crate) type Login = (Vec<u8>, Vec<u8>);
 
-/// A URL without the name and the password in it; and these two, decoded, if it has any.
+/// Returns a URL without its user name and password, and these two, decoded, if it has them.
 pub(crate) fn without_login(url: &str) -> (String, Option<Login>) {
     let Some((scheme, rest)) = url.split_once("://") else {
         return (url.to_owned(), None);
@@ -187,7 +188,7 @@ pub(crate) fn without_login(url: &str) -> (String, Option<Login>) {
     (format!("{scheme}://{host}{path}"), Some(login))
 }
 
-/// Whether two URLs are of the same server: scheme, host and port.
+/// Whether both URLs have the same scheme, host and port.
 pub(crate) fn is_same_server(one: &str, other: &str) -> bool {
     let server = |url: &str| {
         let uri: Uri = without_login(url).0.parse().ok()?;
@@ -202,9 +203,10 @@ pub(crate) fn is_same_server(one: &str, other: &str) -> bool {
     server(one).is_some_and(|one| server(other) == Some(one))
 }
 
-/// The nearest address that may be dialled for a tracker's URL which `teller` named. One
-/// unknown may name a tracker in a network: many are. On this machine it has to look like
-/// one, lest we ask some other program here for what its web page alone should ask.
+/// Returns how near the address of a tracker may be whose URL came from `teller`. An unknown
+/// source may name a tracker in the local network, because many are there. It may name one on
+/// this machine only if the URL looks like a tracker's. Otherwise a torrent could make us send
+/// requests to other programs here that only their own web pages should send.
 pub(crate) fn nearest_tracker(url: &str, teller: Teller) -> Reach {
     let rest = url.split_once("://").map_or("", |(_, rest)| rest);
     let rest = rest.split(['?', '#']).next().unwrap_or_default();
@@ -217,8 +219,9 @@ pub(crate) fn nearest_tracker(url: &str, teller: Teller) -> Reach {
     })
 }
 
-/// The nearest address that may be dialled for a web seed's URL which `teller` named. One
-/// unknown may name a folder anywhere, but nothing that looks like a command.
+/// Returns how near the address of a web seed may be whose URL came from `teller`. An unknown
+/// source may name a folder anywhere, but a URL with a query may be a command, so it must lead
+/// to the world.
 pub(crate) fn nearest_web_seed(url: &str, teller: Teller) -> Reach {
     teller.nearest(match url.contains('?') {
         true => Reach::World,

@@ -1,15 +1,15 @@
-//! How a torrent's trackers do, in one line for the user.
+//! One line for the user about a torrent's trackers.
 
 use crate::announce::Trouble;
 use std::fmt;
 
-/// How an announce ended.
+/// The outcome of an announce.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Outcome {
     Answered,
     Refused,
     TimedOut,
-    /// The tracker said no, in words.
+    /// The tracker answered with a reason why it refuses.
     Failure,
     Other,
 }
@@ -25,26 +25,23 @@ impl From<&Trouble> for Outcome {
     }
 }
 
-/// How the last announces to a torrent's trackers ended. Trackers that we can't speak
-/// to are not counted, and those that were not asked yet are in none of the parts.
+/// The outcomes of the last announces to a torrent's trackers. Trackers whose protocol we do
+/// not speak are not counted. A tracker that was not asked yet counts only in `trackers`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct TrackerSummary {
-    /// All of them.
     pub trackers: usize,
-    /// They gave a reply.
     pub answered: usize,
-    /// Nothing listens there.
+    /// Nothing listens at the address.
     pub refused: usize,
-    /// No answer came.
     pub timed_out: usize,
-    /// They said no, in words.
+    /// The tracker answered with a reason why it refuses.
     pub failures: usize,
     /// Name unknown, HTTP status, garbage, ...
     pub other: usize,
 }
 
 impl fmt::Display for TrackerSummary {
-    /// "0 of 4 trackers answered".
+    /// Writes "0 of 4 trackers answered".
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plural = if self.trackers == 1 { "" } else { "s" };
         let Self {

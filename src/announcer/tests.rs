@@ -6,7 +6,7 @@ use crate::announce::Trouble;
 use crate::url::shown;
 
 impl Announcer {
-    /// When to call [`Announcer::due`] again if nothing happens before; `None`: not.
+    /// When to call [`Announcer::due`] again if nothing happens before; `None` if never.
     fn next_wakeup(&self, now: Instant) -> Option<Instant> {
         self.on_turn(now)
             .into_iter()
@@ -16,7 +16,7 @@ impl Announcer {
     }
 }
 
-/// A torrent's trackers in virtual time: `at` is seconds since the start.
+/// A torrent's trackers in virtual time. `at` is in seconds since the start.
 struct Sim {
     announcer: Announcer,
     start: Instant,
@@ -45,7 +45,7 @@ impl Sim {
         self.start + Duration::from_secs(self.at)
     }
 
-    /// Goes to the next time when something happens; says when, and what.
+    /// Goes to the next time when something is due. Returns this time and the announces.
     fn step(&mut self) -> (u64, Vec<(u32, AnnounceEvent)>) {
         let now = self.now();
         let when = self.announcer.next_wakeup(now).expect("something to come");
@@ -230,7 +230,7 @@ fn trackers_of_browsers_are_none_of_ours() {
     let ws = (0..1_000).map(|i| format!("{}://{i}/", ["ws", "WSS"][i % 2]));
     let ws: Vec<String> = ws.collect();
     let mut many: Vec<&str> = ws.iter().map(String::as_str).collect();
-    // The same host by other protocols is another tracker each time.
+    // The same host under another protocol is another tracker.
     many.extend(["udp://h:1/", "http://h:1/", "https://h:1/", "wss", "ws:/h"]);
     for private in [false, true] {
         let mut sim = Sim::new(&[&["wss://a/"], &many], private, false);
@@ -274,7 +274,7 @@ fn trackers_come_and_go() {
         &["http://b/", "http://c/", "http://a/", "http://c/"]
     ));
     assert_eq!(sim.due(), [(2, Started)], "the others go on as they were");
-    // Now only c is left, and the torrent is private.
+    // Now only `c` is left, and the torrent is private.
     sim.announcer.set_private();
     assert!(set(&mut sim, &["http://c/"]));
     assert_eq!(sim.due(), [(0, Stopped)]);
@@ -290,7 +290,7 @@ fn trackers_come_and_go() {
     assert_eq!(sim.due(), [(2, Stopped)]);
 }
 
-/// For want of a thread or a file `stopped` is tried again, as ours will soon be free.
+/// If there is no thread or file for `stopped`, it is sent again, because ours are soon free.
 #[test]
 fn stopped_waits_for_what_it_takes() {
     let mut sim = Sim::new(&[&["a"]], false, false);
@@ -311,7 +311,7 @@ fn stopped_waits_for_what_it_takes() {
     assert!(sim.announcer.has_left());
 }
 
-/// The same, when we go on but the torrent no longer names the tracker.
+/// The same, if we go on and only the torrent no longer names the tracker.
 #[test]
 fn stopped_waits_also_while_we_go_on() {
     let mut sim = Sim::new(&[&["a"]], false, false);
@@ -327,7 +327,7 @@ fn stopped_waits_also_while_we_go_on() {
     assert_eq!(sim.due(), [(0, Stopped)]);
     sim.fail(0, Trouble::NoThread(std::io::ErrorKind::WouldBlock.into()));
     assert_eq!(sim.due(), [], "not at once");
-    // Named again, and then we leave: what was not said then says nothing of now.
+    // The tracker is named again, and then we leave: the old shortage has no effect any more.
     set(&mut sim, &["a"]);
     assert_eq!(sim.step(), (0, vec![]), "in a tenth of a second");
     sim.at += 1;

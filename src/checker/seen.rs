@@ -1,11 +1,10 @@
-//! Which of the disk's files the verified pieces lie in.
+//! Remembers in which file of the disk the verified pieces of each torrent file are.
 //!
-//! A path says little: whoever moves a file away while we write to it leaves us writing to
-//! the file elsewhere, and when its path is opened again, a new file is made. So the checker
-//! remembers, for each file of the torrent, which file of the disk it read the first verified
-//! piece from, and looks whether that is still what stands at the path: before the torrent is
-//! called complete, and before a peer is blamed for a false piece. Owned by the checker's
-//! thread.
+//! A path is not enough. If somebody moves a file away while we write to it, we go on writing
+//! to the file at its new place. When its path is opened again, a new file is made. So for each
+//! file of the torrent, the checker remembers from which file of the disk it read the first
+//! verified piece. It checks that this file is still at the path before the torrent is called
+//! complete, and before a peer is blamed for a false piece. The checker's thread owns this.
 
 use crate::bitfield::Bitfield;
 use crate::layout::PieceIndex;
@@ -13,20 +12,20 @@ use crate::storage::{FileId, FileState, Storage, Survey};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Where the pieces of one file were seen.
+/// In which file of the disk the pieces of one torrent file were seen.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Where {
     Nowhere,
     In(FileId),
-    /// In two files of the disk, one after the other: at most one of them is at the path.
+    /// In two files of the disk, one after the other. At most one of them is at the path.
     Torn,
 }
 
-/// The disk's file of each file of the layout.
+/// One entry for each file of the layout.
 pub(super) struct Seen(Vec<Where>);
 
 impl Seen {
-    /// Notes the files as they were when the pieces in them were checked.
+    /// Starts from the files as they were when their pieces were checked.
     pub(super) fn new(survey: &Survey) -> Self {
         let seen = |state: &Option<FileState>| match state {
             Some(state) => Where::In(state.id),
@@ -35,7 +34,7 @@ impl Seen {
         Self(survey.iter().map(seen).collect())
     }
 
-    /// Pieces of `file` were read from the disk's file `id`.
+    /// Notes that pieces of `file` were read from the disk's file `id`.
     pub(super) fn note(&mut self, file: usize, id: FileId) {
         self.0[file] = match self.0[file] {
             Where::Nowhere => Where::In(id),
@@ -44,12 +43,12 @@ impl Seen {
         };
     }
 
-    /// The pieces of `file` are about to be read again: where they were before counts no more.
+    /// Forgets `file`, whose pieces are about to be read again.
     pub(super) fn forget(&mut self, file: usize) {
         self.0[file] = Where::Nowhere;
     }
 
-    /// Whether bytes of `piece`, all of which were stored, are no longer where they were.
+    /// Whether bytes of `piece`, which were all stored, are no longer where they were.
     pub(super) fn was_moved(&self, storage: &Arc<Storage>, piece: PieceIndex) -> bool {
         let range = storage.layout().piece_range(piece);
         let mut look = storage.looks();
@@ -62,7 +61,7 @@ impl Seen {
                 (Some(_), Where::Nowhere) => false,
             }
         });
-        // Where a file was made anew, what was stored in the one before is a hole.
+        // If a file was made anew, the bytes stored in the old one are a hole in the new one.
         moved
             || storage
                 .files(1)
@@ -70,8 +69,9 @@ impl Seen {
                 .map_or(true, |runs| runs != [range])
     }
 
-    /// The wanted files that are not as they were left, of the pieces that we `have`: missing,
-    /// cut, too long, another file of the disk, or the same one as another file of the torrent.
+    /// Returns the wanted files that are no longer as we left them, judged by the pieces that
+    /// we `have`: missing, cut, too long, another file of the disk, or the same one as another
+    /// file of the torrent.
     pub(super) fn changed(&self, storage: &Arc<Storage>, have: &Bitfield) -> Vec<usize> {
         let layout = storage.layout();
         let mut paths: HashMap<FileId, usize> = HashMap::new();
@@ -85,7 +85,7 @@ impl Seen {
                 continue; // nothing of it is there yet
             }
             let range = layout.file_range(file);
-            // Up to there, something was stored.
+            // Something was stored up to here.
             let end = had.map_or(range.end, |piece| {
                 layout.piece_range(piece).end.min(range.end)
             });
@@ -93,8 +93,8 @@ impl Seen {
                 let twice = paths.insert(state.id, file);
                 changed.extend(twice);
                 let size = match missing {
-                    // A file that was removed and made anew may even have the old one's
-                    // number; but what was in the old one is then a hole.
+                    // A file that was removed and made anew may even have the old one's number.
+                    // But what was stored in the old one is then a hole.
                     0 if state.allocated < state.size && storage.has_hole(file) => false,
                     0 => state.size == range.end - range.start,
                     _ => state.size >= end - range.start,

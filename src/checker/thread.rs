@@ -1,12 +1,12 @@
-//! The checker's thread: what main asks of it, what it answers, and what it must remember.
+//! The checker's thread: its requests, its reports, and its notes.
 //!
-//! It looks after one torrent's files. Under load pieces queue up and are hashed many at a
-//! time; else a piece waits up to [`GATHER`] for others. When somebody waits for the verdict,
-//! the user at the end of the download or a peer that lacks the piece, main says
-//! [`CheckRequest::Hurry`], and it waits no longer.
+//! It checks the files of one torrent. Under load, pieces queue up and are hashed many at a
+//! time. Otherwise a piece waits up to [`GATHER`] for others. If the user at the end of the
+//! download, or a peer that lacks the piece, waits for the verdict, main sends
+//! [`CheckRequest::Hurry`], and the thread hashes at once.
 //!
-//! The thread also looks whether the files are still those that it read ([`super::seen`]),
-//! and writes the record ([`crate::resume`]): both may wait for the disk, and main must not.
+//! The thread also checks that the files are still those that it read ([`super::seen`]), and
+//! writes the record ([`crate::resume`]). Both may wait for the disk, which main must not.
 
 use super::seen::Seen;
 use super::{Checker, PAUSE};
@@ -24,68 +24,66 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// How long finished pieces wait for others to be hashed together with: a full batch costs
-/// less than half. Where somebody minds the delay, main says [`CheckRequest::Hurry`].
+/// How long a finished piece waits for others, because hashing a full batch costs less than
+/// half as much. [`CheckRequest::Hurry`] ends the wait.
 const GATHER: Duration = Duration::from_millis(150);
 
-/// After so long without a request a checker's thread ends: others may need it more, and
-/// its files.
+/// A checker's thread ends after this long without a request, because others may need the
+/// thread and its files more.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// What a checker's thread is for.
 pub(crate) const PURPOSE: &str = "check pieces";
 
-/// What a checker thread is asked.
+/// A request to the checker's thread.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum CheckRequest {
-    /// Whether these pieces, all blocks of which were written, are right.
+    /// Check these pieces, whose blocks were all written.
     Pieces(Vec<PieceIndex>),
-    /// The SHA-1 of each block of this piece.
+    /// Hash each block of this piece.
     Blocks(PieceIndex),
-    /// Somebody waits for the verdicts: don't wait for a fuller batch.
+    /// Somebody waits for the verdicts: do not wait for a fuller batch.
     Hurry,
-    /// Whether all files are where and as they were left, of the pieces that we have. If so,
-    /// and these are all, the record goes.
+    /// Check that all files are where and as we left them, judged by these pieces, which we
+    /// have. If they are, and the pieces are all of ours, the record is removed.
     Survey(Bitfield),
-    /// We have these pieces: the record is to say so, or to go if they are all that an earlier
-    /// run or this one began.
+    /// Write into the record that we have these pieces, or remove the record if they are all
+    /// pieces of the files that an earlier run or this one began.
     Record(Bitfield),
 }
 
-/// What a checker thread answers.
+/// A report of the checker's thread.
 #[derive(Debug)]
 pub(crate) enum CheckReport {
-    /// What each of these pieces is.
+    /// The verdict on each of these pieces.
     Verdicts(Vec<(PieceIndex, Verdict)>),
-    /// The SHA-1 of each 16 KiB block of the piece in order; empty if it is missing.
+    /// The SHA-1 of each 16 KiB block of the piece, in order; empty if the piece is missing.
     Blocks(PieceIndex, Vec<[u8; 20]>),
-    /// What the look at all files found.
+    /// The result of [`CheckRequest::Survey`].
     Surveyed(Surveyed),
-    /// The record was removed or written, or why not.
+    /// The record was removed or written, or this failed.
     Recorded(Result<(), StorageError>),
-    /// There was nothing to do for a while, and the thread ends. Requests that came since
-    /// are still in the channel, for another one.
+    /// No request came for [`IDLE`], and the thread ends. Requests that have come since are
+    /// still in the channel for the next thread.
     Idle,
-    /// The process has as many files and connections open as it may. The checker waits, and
-    /// says so every [`PAUSE`], until it can go on.
+    /// The process has as many files and connections open as it may. The checker reports this
+    /// every [`PAUSE`] until it can go on.
     OutOfFiles(StorageError),
-    /// The disk failed; of the pieces asked for, some will get no verdict.
+    /// The disk failed. Some of the requested pieces will get no verdict.
     Failed(StorageError),
 }
 
-/// What the checker of a torrent must know of the past. One thread after another has them.
+/// What the checker must remember. It passes from one thread to the next.
 pub(crate) struct Notes {
     storage: Arc<Storage>,
-    /// Which of the disk's files the verified pieces lie in.
     seen: Seen,
     /// Pieces that were not looked at: see [`resume::Trusted`].
     passed_over: Bitfield,
-    /// The bytes of `info`, if the record is to keep them.
+    /// The bytes of `info`, if the record must keep them.
     metadata: Option<Arc<[u8]>>,
 }
 
 impl Notes {
-    /// `survey`: the files as they were when what is there was checked.
+    /// `survey` shows the files as they were when the existing pieces were checked.
     pub(crate) fn new(
         storage: Arc<Storage>,
         survey: &Survey,
@@ -102,12 +100,11 @@ impl Notes {
     }
 }
 
-/// Where the notes lie while no thread has them.
+/// Holds the notes while no thread has them.
 #[derive(Clone)]
 pub(crate) struct Desk(Sender<Notes>, Receiver<Notes>);
 
 impl Desk {
-    /// One where these lie.
     pub(crate) fn with(notes: Notes) -> Self {
         let (put, take) = bounded(1);
         let _ = put.send(notes); // there is room for one
@@ -115,9 +112,9 @@ impl Desk {
     }
 }
 
-/// Starts the thread that checks pieces of one torrent until `requests` closes, or there are
-/// none for [`IDLE`]. It takes its notes from `desk`, and lays them back. `report` is called
-/// on that thread, and so is `lost`, if it panics.
+/// Starts the thread that checks pieces of one torrent. It ends when `requests` closes, or
+/// after [`IDLE`] without a request. It takes its notes from `desk` and puts them back. The
+/// thread calls `report`, and `lost` if it panics.
 ///
 /// # Errors
 /// If the system starts no more threads.
@@ -144,17 +141,16 @@ pub(crate) fn spawn(
     threads::spawn(thread, PURPOSE, work, lost)
 }
 
-/// The state of the checker's thread.
 struct Work<H> {
     checker: Checker<H>,
     notes: Notes,
 }
 
-/// What a checker thread was asked and has not answered yet.
+/// Requests that the thread has not answered yet.
 #[derive(Default)]
 struct Todo {
     pieces: Vec<PieceIndex>,
-    /// All other requests. They are done before the pieces.
+    /// All other requests. They are answered before the pieces are checked.
     others: VecDeque<CheckRequest>,
 }
 
@@ -165,7 +161,7 @@ impl Todo {
 }
 
 impl<H: Fn(PieceIndex) -> PieceHash> Work<H> {
-    /// Does what is asked. True if there is nothing to do, false if main has gone.
+    /// Answers requests. Returns true after [`IDLE`] without one, false if main has gone.
     fn run(&mut self, requests: &Receiver<CheckRequest>, report: &dyn Fn(CheckReport)) -> bool {
         let full = full_batch();
         let mut todo = Todo::default();
@@ -178,7 +174,8 @@ impl<H: Fn(PieceIndex) -> PieceHash> Work<H> {
             let mut hurry = false;
             let mut deadline = Instant::now() + GATHER;
             while next.is_some() || !todo.is_empty() {
-                // All that wait are taken before each batch, so that it is as full as can be.
+                // Takes all waiting requests before each batch, so that the batch is as full as
+                // possible.
                 for request in next.take().into_iter().chain(requests.try_iter()) {
                     match request {
                         CheckRequest::Pieces(pieces) => todo.pieces.extend(pieces),
@@ -195,7 +192,7 @@ impl<H: Fn(PieceIndex) -> PieceHash> Work<H> {
                 }
                 match self.perform(&mut todo, full, report) {
                     Ok(()) => {}
-                    // Main gives some back; and it may close the channel meanwhile.
+                    // Meanwhile main closes some connections, or it may close the channel.
                     Err(error) if error.is_out_of_files() => {
                         report(CheckReport::OutOfFiles(error));
                         match requests.recv_timeout(PAUSE) {
@@ -213,7 +210,8 @@ impl<H: Fn(PieceIndex) -> PieceHash> Work<H> {
         }
     }
 
-    /// Does all that is no check of pieces, then checks up to `full` pieces. What fails stays.
+    /// Answers all other requests, then checks up to `full` pieces. A request that fails stays
+    /// in `todo`.
     fn perform(
         &mut self,
         todo: &mut Todo,
@@ -244,7 +242,7 @@ impl<H: Fn(PieceIndex) -> PieceHash> Work<H> {
         result
     }
 
-    /// Does what is no check of pieces.
+    /// Answers a request that is not [`CheckRequest::Pieces`].
     fn answer(&mut self, request: &CheckRequest) -> Result<CheckReport, StorageError> {
         let Notes {
             storage,
@@ -272,8 +270,8 @@ impl<H: Fn(PieceIndex) -> PieceHash> Work<H> {
         }
     }
 
-    /// Looks at all files in which there is something of the pieces that we `have`. What
-    /// lies in those that are not as they were left is hashed again.
+    /// Checks all files that hold anything of the pieces that we `have`. The pieces in files
+    /// that are not as we left them are hashed again.
     fn survey(&mut self, have: &Bitfield) -> Result<Surveyed, StorageError> {
         let storage = Arc::clone(&self.notes.storage);
         if !storage.is_in_place()? {
@@ -301,8 +299,8 @@ impl<H: Fn(PieceIndex) -> PieceHash> Work<H> {
             self.note_opened();
             storage.mend(&changed)?;
         }
-        // All files are as they should be: if that is all, nothing needs to be remembered. If
-        // the record can't be removed, the user hears of it at the end.
+        // All files are as they should be. If all pieces are here, nothing needs to be
+        // remembered. If the record cannot be removed, the user hears about it at the end.
         if lost.is_empty() && resume::is_all(&storage, have) {
             let _ = storage.remove_record();
         }
@@ -397,7 +395,7 @@ mod tests {
             let expected = |_| PieceHash::default();
             let report = move |report| {
                 if dies {
-                    // As a panic, but without its message on the terminal.
+                    // Like a panic, but without the message on the terminal.
                     std::panic::resume_unwind(Box::new("a fault"));
                 }
                 answers.send(report).unwrap();
@@ -413,7 +411,7 @@ mod tests {
                 reports.iter().filter(|r| idle(r)).count(),
                 usize::from(!dies)
             );
-            // What comes now is there for the next thread, and the notes are, too.
+            // The next thread finds both the new requests and the notes.
             assert!(next.1.try_recv().is_ok());
             requests.send(CheckRequest::Hurry).unwrap();
             assert_eq!(asked.try_recv(), Ok(CheckRequest::Hurry));
