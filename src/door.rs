@@ -1,10 +1,9 @@
 //! The door to the network: the only module that opens sockets and HTTP agents.
 //!
-//! All traffic of this program goes through it: peers, trackers, the DHT, local discovery, web
-//! seeds, and a SOURCE that is a URL. The command line's options make the door once, and it
-//! never changes. For each connection it answers three questions: may we connect there, from
-//! which local address, and through which proxy? So no other module can forget `--bind` or
-//! `--proxy`.
+//! All traffic goes through it: peers, trackers, the DHT, local discovery, web seeds, and a
+//! SOURCE that is a URL. It is made once from the command line's options and never changes. For
+//! each connection it answers three questions: may we connect there, from which local address,
+//! and through which proxy? So no other module can forget `--bind` or `--proxy`.
 //!
 //! This file holds the settings. [`sockets`] opens the sockets, [`tunnel`] connects through the
 //! proxy, and [`http`] is the HTTP client.
@@ -52,7 +51,7 @@ impl Door {
         }
     }
 
-    /// A door without a proxy whose sockets are bound to `ip`.
+    /// A door without a proxy, with all sockets bound to `ip`.
     pub fn at(ip: impl Into<IpAddr>) -> Self {
         Self {
             bind: Some(ip.into()),

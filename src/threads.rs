@@ -44,8 +44,7 @@ pub(crate) fn spawn(
     thread.spawn(body).map_err(refused)
 }
 
-/// Calls the function that it holds when it is dropped. Only a panic drops it before the
-/// function was taken out.
+/// Calls its function if it is dropped with it, which only a panic does.
 struct Farewell<F: FnOnce()>(Option<F>);
 
 impl<F: FnOnce()> Drop for Farewell<F> {

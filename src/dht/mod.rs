@@ -2,15 +2,15 @@
 //!
 //! Millions of clients together remember which peers have which torrent; [`node`] explains how
 //! to ask them. There are two separate networks, one for IPv4 and one for IPv6, and we ask
-//! both. Each has a thread that owns a UDP socket and a [`Node`]. The thread decides nothing:
-//! it hands datagrams and requests to the node, sends the node's datagrams, and reports
-//! [`DhtNews`]. While an answer may come it sleeps in its socket, otherwise in its channels, so
-//! between two look-ups it costs nothing.
+//! both. Each has a thread that owns a UDP socket and a [`Node`]. It decides nothing: it hands
+//! datagrams and requests to the node, sends the node's datagrams, and reports [`DhtNews`].
+//! While an answer may come it sleeps in its socket, otherwise in its channels, so between two
+//! look-ups it costs nothing.
 //!
-//! To enter a network we must know one of its nodes. We learn of nodes in three ways: the user
-//! names them, or else we use the public [`ROUTERS`], which exist for this purpose; a torrent
-//! names them; and peers that we meet tell us the port of theirs. Host names are looked up on
-//! separate threads, because that may take long. A failed look-up is repeated after a pause.
+//! To enter a network, we must know one of its nodes. The user names nodes, or else we use the
+//! public [`ROUTERS`], which exist for this; torrents name nodes; and the peers that we meet
+//! tell us the ports of theirs. Host names are looked up on separate threads, because that may
+//! take long, and again after a pause if it fails.
 //!
 //! The engine starts the DHT at the first look-up, and ends it by dropping the [`Dht`]: each
 //! thread finds its channel closed. Nobody waits for the threads, because a look-up of a name
@@ -79,7 +79,7 @@ const PURPOSE: &str = "ask the DHT";
 pub(crate) struct DhtSettings {
     /// Opens the sockets, one for each address family that it allows.
     pub door: Door,
-    /// The UDP port to try first. If it is taken any other will do, because we tell it to
+    /// The UDP port to try first. If it is taken, any other will do, because we tell it to
     /// nobody.
     pub port: u16,
     /// Nodes to enter by, as `HOST:PORT`. If there are none, the [`ROUTERS`].
@@ -94,26 +94,19 @@ pub(crate) enum DhtNews {
     /// A look-up in one of the networks is over.
     Ended {
         info_hash: InfoHash,
-        /// Whether it was in the IPv6 network.
         v6: bool,
-        /// How many peers it found.
         peers: usize,
         /// How many nodes we announced ourselves to.
         announced: usize,
     },
     /// The number of known nodes has changed. All of them have answered us.
-    Known {
-        /// Whether in the IPv6 network.
-        v6: bool,
-        nodes: usize,
-    },
+    Known { v6: bool, nodes: usize },
     /// A thread died: all of them must be started again.
     Lost,
     /// The name of a node can't be looked up. Reported once per name; the look-up is repeated.
     Unresolved {
         /// `HOST:PORT`.
         name: String,
-        /// Whether the user named it.
         by_user: bool,
         error: io::Error,
     },
@@ -142,7 +135,8 @@ pub(crate) struct Dht {
     names: HashSet<String>,
     /// Names that wait for a thread, because the system allowed no more.
     waiting: Vec<(String, NamedBy)>,
-    /// Carries no messages: it closes, and so ends the threads that look names up.
+    /// Carries no messages. It closes with the [`Dht`], which ends the threads that look names
+    /// up.
     alive: (Sender<Infallible>, Receiver<Infallible>),
     door: Door,
     report: Report,
@@ -248,7 +242,8 @@ impl Dht {
     }
 }
 
-/// Hands an entrance to all threads. A thread at which [`MAX_WAITING`] wait needs no more.
+/// Hands an entrance to all threads. If [`MAX_WAITING`] already wait for a thread, it needs no
+/// more.
 fn deliver(to: &[Sender<Entrance>], entrance: Entrance) {
     for entrances in to {
         let _ = entrances.try_send(entrance);

@@ -34,7 +34,7 @@ use std::time::{Duration, Instant};
 /// How many look-ups run at a time; the others wait.
 const MAX_SEARCHES: usize = 8;
 
-/// How many addresses we keep at which the network can be entered.
+/// How many entrances, addresses to begin at, we keep.
 const MAX_ENTRANCES: usize = 32;
 
 /// The pause between two queries at the steady rate: 50 queries a second, about 6 kB.
@@ -76,7 +76,7 @@ struct Asked {
     at: Instant,
 }
 
-/// A look-up that is in progress, or waits for its time.
+/// A look-up that is in progress, or paused until `begin_at`.
 #[derive(Debug)]
 struct Running {
     search: Search,
@@ -132,15 +132,15 @@ impl Node {
         running.any(|running| running.begin_at.is_none())
     }
 
-    /// When the next look-up that waits for its time begins.
+    /// When the next paused look-up begins.
     pub fn next_begin(&self) -> Option<Instant> {
         let running = self.running.iter();
         running.filter_map(|running| running.begin_at).min()
     }
 
     /// Looks up the peers of a torrent. With a `port`, then announces that we have the torrent
-    /// and accept peers on this TCP port. If its look-up is in progress or waits, that one goes
-    /// on with the new port, and a pause ends at once.
+    /// and accept peers on this TCP port. If this look-up is in progress or waits, it goes on
+    /// with the new port, and a pause ends at once.
     pub fn search(&mut self, info_hash: InfoHash, port: Option<u16>, now: Instant) {
         let mut running = self.running.iter_mut();
         let mut waiting = self.waiting.iter_mut();
@@ -155,15 +155,15 @@ impl Node {
     }
 
     /// Takes an address at which the network can be entered. A `router` only helps newcomers to
-    /// find others: once others are known we don't ask it, and we announce nothing to it.
+    /// find others: once others are known, we don't ask it, and we announce nothing to it.
     pub fn enter(&mut self, addr: SocketAddr, router: bool, now: Instant) {
         let known = self.entrances.iter().any(|(known, _)| *known == addr);
         if addr.is_ipv6() != self.v6 || addr.port() == 0 || known {
             return;
         }
         if self.entrances.len() >= MAX_ENTRANCES {
-            // The newest entrance of the host with the most goes. Those of the user came first
-            // and those of peers later, and a peer can name as many ports as it likes.
+            // We drop the newest entrance of the host that has the most. Those of the user came
+            // first and those of peers later, and a peer can name as many ports as it likes.
             let hosts = self.entrances.iter().map(|(addr, _)| Host::of(addr.ip()));
             let of = |host| hosts.clone().filter(|other| *other == host).count();
             let crowd = hosts.clone().enumerate();
@@ -261,7 +261,7 @@ impl Node {
         }
     }
 
-    /// Begins waiting look-ups. While fewer than [`NEAREST`] nodes are known one at a time is
+    /// Begins waiting look-ups. While fewer than [`NEAREST`] nodes are known, one at a time is
     /// enough: it finds nodes for the others, which would all ask the same few.
     fn begin(&mut self, now: Instant) {
         let most = match self.table.count() {
@@ -332,8 +332,8 @@ impl Node {
         out.push(Output::Send(to, query));
     }
 
-    /// Ends a look-up: announces us to the nearest nodes. Their answers don't matter, because
-    /// they are eight, and one is enough.
+    /// Ends a look-up: announces us to the nearest nodes. We wait for no answers: they are
+    /// eight, and one is enough.
     fn end(&mut self, running: &Running, now: Instant, out: &mut Vec<Output>) {
         let search = &running.search;
         let info_hash = search.info_hash();

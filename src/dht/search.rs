@@ -31,11 +31,11 @@ pub(crate) const NEAREST: usize = 8;
 /// How many queries may be out at a time.
 const AT_A_TIME: usize = 4;
 
-/// After this long without an answer a query no longer holds up others. Its answer is still
+/// After this long without an answer, a query no longer holds up others. Its answer is still
 /// welcome.
 const SLOW: Duration = Duration::from_secs(1);
 
-/// After this long a query or its answer counts as lost.
+/// After this long, a query or its answer counts as lost.
 pub(crate) const LOST: Duration = Duration::from_secs(5);
 
 /// The most queries of one look-up. An honest network takes 20 to 60.
@@ -85,7 +85,6 @@ impl Candidate {
     }
 }
 
-/// The state of one look-up.
 #[derive(Debug)]
 pub(crate) struct Search {
     info_hash: InfoHash,
@@ -260,8 +259,8 @@ fn may_name(teller: IpAddr, named: SocketAddr) -> bool {
     reach::may_name(teller, named) && named.port() >= LOWEST_PORT
 }
 
-/// The host of an address. Over IPv6 it is a network of 2^64 addresses, because everybody has
-/// one.
+/// The host of an address. Over IPv6, where everybody has 2^64 addresses, it is the network
+/// (/64).
 fn host(ip: IpAddr) -> IpAddr {
     match ip {
         IpAddr::V4(_) => ip,

@@ -39,7 +39,6 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// How many nodes it holds.
     pub(crate) fn count(&self) -> usize {
         self.known.len()
     }

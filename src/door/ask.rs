@@ -96,8 +96,7 @@ impl<'a> Asking<'a> {
         }
     }
 
-    /// Whether the proxy has been told the target. From then on the proxy itself waits for the
-    /// target.
+    /// Whether the proxy has been told the target, and may itself be waiting for it.
     pub fn is_about_target(&self) -> bool {
         self.target.is_some() && matches!(self.stage, Stage::Connected | Stage::Head)
     }

@@ -2,9 +2,9 @@
 //! address.
 //!
 //! A magnet link may give peers by name, but the rest of this program identifies peers by
-//! address. So each name gets a stand-in: an address from a block that no machine uses ([RFC
-//! 6666], `100::/64`). The engine creates it, and asks here for the name when it dials. We
-//! never pass a stand-in to other peers, and accept none from outside.
+//! address. So each name gets a stand-in: an address from a block that no machine uses
+//! ([RFC 6666], `100::/64`). The engine creates it, and asks here for the name when it dials.
+//! We never pass a stand-in to other peers and accept none from outside.
 //!
 //! [RFC 6666]: https://www.rfc-editor.org/rfc/rfc6666
 

@@ -23,7 +23,8 @@ const QUIET: Duration = Duration::from_secs(20);
 /// The pause between two probes.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
 
-/// How many unanswered probes end a connection. A dead end is thus noticed after 35 s.
+/// How many unanswered probes end a connection. A peer that vanished is thus noticed after 35
+/// s.
 const QUESTIONS: u32 = 3;
 
 /// While sent data is unacknowledged, the system does not probe but resends, for about 15

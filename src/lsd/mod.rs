@@ -1,10 +1,10 @@
 //! Finds peers on the same network ([BEP 14], local service discovery), with one thread.
 //!
-//! A machine in the next room may have the same torrent. It is fast to reach and uses no
-//! internet connection, but a tracker that sees both machines behind one address can't
-//! introduce them. So each client sends the info hashes of its torrents, in a small UDP packet,
-//! to a *multicast* group: an address that stands for all machines that joined it. A client
-//! that finds one of its own torrents in a packet connects to the sender.
+//! A machine in the next room may have the same torrent, and is fast to reach, but a tracker
+//! that sees both machines behind one address can't introduce them. So each client sends the
+//! info hashes of its torrents, in a small UDP packet, to a *multicast* group: an address that
+//! stands for all machines that joined it. A client that finds one of its own torrents in a
+//! packet connects to the sender.
 //!
 //! The thread announces the torrents that main names, when [`schedule`] says so, and reports to
 //! main who else has them. It never hears about private torrents. [`message`] defines the
@@ -57,7 +57,7 @@ pub(crate) const PURPOSE: &str = "look for peers on the local network";
 pub(crate) enum Order {
     /// Announce this torrent, and report who else has it.
     Announce(InfoHash),
-    /// Stop that.
+    /// Stop announcing it.
     Leave(InfoHash),
 }
 
@@ -87,8 +87,9 @@ pub(crate) fn open(door: &Door) -> io::Result<Groups> {
 }
 
 /// Starts the thread, which sends and listens through `groups`. `port` is where we accept
-/// peers. `found` is called for each peer and torrent, of at most ten announces a second;
-/// `lost` is called if the thread panics. The thread ends when the channel of `orders` closes.
+/// peers. `found` is called with each of our torrents in an announce and its sender, for at
+/// most ten announces a second; `lost` is called if the thread panics. The thread ends when the
+/// channel of `orders` closes.
 ///
 /// # Errors
 /// If the system starts no more threads.

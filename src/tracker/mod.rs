@@ -1,5 +1,5 @@
-//! The thread of one tracker: it waits for announces, sends them, and reports the answers ([BEP
-//! 3], [BEP 15]). The engine starts it.
+//! The thread of one tracker: it waits for announces, sends them and reports the answers
+//! ([BEP 3], [BEP 15]). The engine starts it.
 //!
 //! A *tracker* is a server that knows the peers of a torrent. We tell it that we are there (an
 //! *announce*), and it answers with the addresses of others.
@@ -54,8 +54,7 @@ pub(crate) struct TrackerSettings {
     /// How long a whole HTTP announce may take, redirects included.
     pub http_timeout: Duration,
     /// How long each attempt waits for a UDP tracker's answer. After each but the last, the
-    /// packet is sent again. The waits of BEP 15 (15 s to an hour) are too long for a user who
-    /// waits.
+    /// packet is sent again. BEP 15's waits (15 s to an hour) are too long for a waiting user.
     pub udp_waits: Vec<Duration>,
     /// How long an announce may take that must not hold others up, over HTTP or UDP: `stopped`
     /// (the user waits), and one over the second address family after the first was answered
@@ -104,7 +103,6 @@ impl Family {
     }
 }
 
-/// A tracker, by the protocol that it speaks.
 enum Tracker {
     Http(Box<http::HttpTracker>),
     Udp(Box<udp::UdpTracker>),
@@ -135,12 +133,12 @@ impl Tracker {
 }
 
 /// Starts the thread of the tracker at `url`. It performs the `requests` in turn and ends when
-/// their channel closes. Nobody need wait for it: an announce that is unfinished when the
-/// program exits is lost with it.
+/// their channel closes. Nobody need wait for it: an announce still unfinished when the program
+/// exits is dropped.
 ///
 /// The thread reports one error for each request, or one or two replies, the second with
-/// [`AnnounceReply::further`] set. If it panics it reports an error, too. It then takes no more
-/// requests, and the next one needs a new thread.
+/// [`AnnounceReply::further`] set. If it panics, it reports an error, too. It then takes no
+/// more requests, and the next one needs a new thread.
 ///
 /// # Errors
 /// If the system starts no more threads.
@@ -227,8 +225,8 @@ impl Families {
     /// must not delay the peers that we got over IPv4. `announce` hears whether another family
     /// was answered before.
     ///
-    /// Without any reply, returns the error that tells most: it matters little that the name
-    /// has no address of one family if the other family failed for a different reason.
+    /// Without any reply, returns the error that tells most: a name without an address of one
+    /// family is reported only if nothing else went wrong.
     fn over_each(
         &mut self,
         mut announce: impl FnMut(Family, bool) -> Result<AnnounceReply, Trouble>,

@@ -40,7 +40,6 @@ pub(crate) struct Asked {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum WebSeedError {
-    /// A status other than success.
     #[error("the server answered {0}")]
     Status(u16),
     /// The server is too busy.
@@ -54,14 +53,8 @@ pub(crate) enum WebSeedError {
         /// How long we should wait, if the server says so.
         pause: Option<Duration>,
     },
-    /// The server has a file of this name, but of another length.
     #[error("the file there has {there} bytes and should have {expected}")]
-    WrongLength {
-        /// Its length, in bytes.
-        there: u64,
-        /// The length that the torrent states, in bytes.
-        expected: u64,
-    },
+    WrongLength { there: u64, expected: u64 },
     /// The server sends whole files only, and we would skip too much of this one.
     #[error("the server gives whole files only")]
     NoRanges,
@@ -71,22 +64,17 @@ pub(crate) enum WebSeedError {
     /// The server compresses, although we told it not to.
     #[error("the server compresses what it sends ({0})")]
     Encoded(String),
-    /// The server redirects more often than we follow.
     #[error("the server redirects too many times")]
     Redirects,
-    /// The server redirects to what is no HTTP URL.
     #[error("the server redirects to {0:?}, which is no HTTP URL")]
     BadRedirect(String),
-    /// Our own rules forbid the request.
     #[error(transparent)]
     Barred(Barred),
-    /// The file's URL can't be asked for.
     #[error("the URL makes no sense: {0}")]
     BadUrl(String),
     /// Too many files in a row are missing.
     #[error("none of the files is there")]
     NothingHere,
-    /// The answer ended before one block was complete.
     #[error("the answer ended too early")]
     Short,
     /// The server sends too little to be worth the wait.
@@ -95,10 +83,8 @@ pub(crate) enum WebSeedError {
     /// There is no connection to the server, or it broke.
     #[error("{0}")]
     Connection(String),
-    /// The system starts no more threads.
     #[error(transparent)]
     NoThread(#[from] NoThread),
-    /// The request's thread panicked.
     #[error("{}", threads::fault(PURPOSE))]
     Fault,
     /// Our own disk failed.

@@ -62,12 +62,10 @@ impl Backlog {
         }
     }
 
-    /// Whether nothing is to be fetched.
     pub(crate) fn is_empty(&self) -> bool {
         self.blocks.is_empty()
     }
 
-    /// How many blocks are to be fetched.
     pub(crate) fn len(&self) -> u32 {
         self.blocks.len() as u32
     }

@@ -9,17 +9,17 @@
 //! asked for       GET /pub/album/disc%201/a.flac    Range: bytes=1048576-5242879
 //! ```
 //!
-//! To main a web seed is one more peer that has every piece and chokes nobody: it asks for work
-//! with [`PeerEvent::Want`], reports what it stored, and obeys [`Command::Cancel`]. What it
-//! sends is verified like anything else.
+//! To main, a web seed is one more peer that has every piece and chokes nobody: it asks for
+//! work with [`PeerEvent::Want`], reports what it stored, and obeys [`Command::Cancel`]. What
+//! it sends is verified like anything else.
 //!
 //! Its thread sleeps in two channels at once: main's, and that of the [request] in progress. So
 //! it hears main at once, whatever the server does, and a silent server delays nobody. The
 //! [backlog] decides what to ask for, [answer] what an answer is worth, and [pace] how long to
 //! wait.
 //!
-//! The engine starts it ([`spawn`]). Any server can be hostile, or just odd. So we keep no byte
-//! beyond those that we asked for, and hold at most a few hundred KiB in memory. If the server
+//! The engine starts it ([`spawn`]). Servers may be hostile, or just odd, so we keep no byte
+//! beyond those that we asked for and hold at most a few hundred KiB in memory. If the server
 //! lacks a file, or has it in another length, we stop asking it for that file only.
 //!
 //! [BEP 19]: https://www.bittorrent.org/beps/bep_0019.html
@@ -53,14 +53,14 @@ use std::time::{Duration, Instant};
 /// How often traffic is reported to main, and the pace checked.
 const TICK: Duration = Duration::from_millis(500);
 
-/// Once this many blocks are stored main hears of them, even while more arrive.
+/// Once this many blocks are stored, main hears of them, even while more arrive.
 const TELL_AT: usize = 16;
 
 /// If more bytes than this would be skipped within an answer, because they were cancelled, a
 /// new request is cheaper.
 const MAX_GAP: u64 = 256 << 10;
 
-/// After this many missing files in a row we look for none of the others.
+/// After this many missing files in a row, we look for none of the others.
 const MAX_MISSES: u32 = 8;
 
 /// The thread's stack, in bytes. It holds no large value.
@@ -162,7 +162,6 @@ impl Underway {
     }
 }
 
-/// What the thread of a web seed owns.
 struct Thread {
     seed: WebSeed,
     to_main: ToMain,
@@ -372,10 +371,9 @@ impl Thread {
         WebSeedError::Disk(text)
     }
 
-    /// Handles the end of an answer, or its failure. If a block arrived whole we ask again for
-    /// the rest, so a server that cuts every answer short still works. We also ask again if a
-    /// connection failed after a success: the server may have closed a kept one just when we
-    /// reused it.
+    /// Handles the end of an answer, or its failure. If a block arrived whole, we ask again for
+    /// the rest, because some servers cut every answer short. We also ask again if a connection
+    /// fails after a success: the server may have closed a kept one just when we reused it.
     fn on_end(&mut self, error: Option<WebSeedError>) -> Result<(), WebSeedError> {
         let Some(underway) = self.underway.take() else {
             return Ok(());

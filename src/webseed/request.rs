@@ -54,7 +54,6 @@ pub(crate) enum Answer {
         /// Where redirects led, if there were any.
         moved: Option<Hop>,
     },
-    /// The next bytes.
     Bytes(Vec<u8>),
     /// The answer has ended.
     Over,
@@ -70,7 +69,6 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// Makes a client that connects through `door`.
     pub(crate) fn new(door: Door) -> Self {
         let client = client(&door);
         Self { client, door }
@@ -94,7 +92,7 @@ impl Client {
         let thread = std::thread::Builder::new()
             .name("web request".into())
             .stack_size(STACK);
-        // If it panics the web seed's thread finds the channel closed.
+        // If it panics, the web seed's thread finds the channel closed.
         threads::spawn(thread, PURPOSE, request, || ())?;
         Ok(answers)
     }

@@ -23,7 +23,7 @@ impl<In: Transport> Connector<In> for Mending {
         chained: Option<In>,
     ) -> Result<Option<Mended<In>>, Error> {
         // The farthest of the addresses that we may be connected to. If a proxy looks the name
-        // up we know none: then only an address or `localhost` in the URL counts as near.
+        // up, we know none: then only an address or `localhost` in the URL counts as near.
         let farthest = details.addrs.iter().map(|to| Reach::of(to.ip())).max();
         let unseen = || Reach::of_host(details.uri.host().unwrap_or_default());
         let sender = farthest.or_else(unseen).unwrap_or(Reach::World);
@@ -146,8 +146,8 @@ mod tests {
     use std::thread;
     use ureq::Agent;
 
-    /// Sends as many requests, over one connection, to a server that sends `answers` one after
-    /// the other and byte by byte. Returns the status, the header `x` and the body of each.
+    /// Sends one request for each of `answers`, over one connection, to a server that sends
+    /// them one after the other, byte by byte. Returns each status, header `x` and body.
     fn asked(answers: Vec<Vec<u8>>) -> Vec<(u16, String, String)> {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());

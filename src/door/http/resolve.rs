@@ -5,7 +5,7 @@
 //! panics if the system has no thread left. This module looks up:
 //!
 //! - on the calling thread, if the host is an address already or there is no time limit;
-//! - otherwise on a separate thread. If the time runs out we abandon that thread, and it ends
+//! - otherwise on a separate thread. If the time runs out, we abandon that thread, and it ends
 //!   with the look-up;
 //! - on the calling thread after all, if the system refuses a thread. A silent DNS server then
 //!   breaks the time limit, but only a tracker's or a request's thread waits, and main waits

@@ -180,10 +180,10 @@ impl Transport for Wire {
         Ok(read > 0)
     }
 
-    /// Whether a kept connection can serve one more request: it is still open, and nothing has
-    /// arrived that nobody asked for. A connection on which an HTTP proxy answers is never
-    /// reused: some proxies (tinyproxy) drop a server's `Connection: close`, and hang up a
-    /// moment after the answer.
+    /// Whether a kept connection can serve one more request: it is open, and nothing has
+    /// arrived unasked. A connection on which an HTTP proxy answers is never reused: some
+    /// proxies (tinyproxy) drop a server's `Connection: close`, and hang up a moment after the
+    /// answer.
     fn is_open(&mut self) -> bool {
         if self.preface.is_some() {
             return false;
