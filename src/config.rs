@@ -133,6 +133,22 @@ pub struct Job {
     pub also: Vec<(Subject, Teller)>,
 }
 
+/// All files of a torrent, or those that a magnet link asks for; peers and trackers that it
+/// names itself, and nothing is known of who names it.
+impl From<Subject> for Job {
+    fn from(subject: Subject) -> Self {
+        Self {
+            source: subject.name(),
+            subject,
+            teller: Teller::Unknown,
+            files: None,
+            peers: Vec::new(),
+            trackers: Vec::new(),
+            also: Vec::new(),
+        }
+    }
+}
+
 /// The trackers, web seeds and peers that all SOURCEs of a torrent name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Named {
@@ -261,6 +277,14 @@ impl Subject {
             Self::Link(magnet) => magnet.info_hash,
         }
     }
+
+    /// What to call it.
+    fn name(&self) -> String {
+        match self {
+            Self::Torrent(metainfo) => metainfo.name.clone(),
+            Self::Link(magnet) => magnet.name.clone().unwrap_or(magnet.info_hash.to_string()),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -269,14 +293,10 @@ mod tests {
     use crate::metainfo;
 
     fn job(subject: Subject) -> Job {
+        let trackers = vec!["http://user".into()];
         Job {
-            source: String::new(),
-            subject,
-            teller: Teller::Unknown,
-            files: None,
-            peers: Vec::new(),
-            trackers: vec!["http://user".into()],
-            also: Vec::new(),
+            trackers,
+            ..subject.into()
         }
     }
 

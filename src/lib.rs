@@ -251,6 +251,42 @@
 //! never ends the program. `unsafe` code is denied, but for two calls in [`sha1_lanes`]
 //! and one of the system in [`peer::socket`].
 
+//! # As a library
+//! [`engine::run`] works on torrents until they are done, and tells a
+//! [`Reporter`](report::Reporter) how it goes. Here a file is checked that is there already;
+//! without `seed_only` what it lacks would be downloaded.
+//!
+//! ```
+//! use std::{fs, time::Duration};
+//! use storrent::config::{Afterwards, Config, Job, Sources, Subject};
+//! use storrent::report::{Report, Reporter};
+//! use storrent::{door::Door, engine, metainfo};
+//!
+//! struct Log(Vec<Report>);
+//! impl Reporter for Log {
+//!     fn report(&mut self, report: Report) {
+//!         self.0.push(report);
+//!     }
+//! }
+//!
+//! let mut torrent = metainfo::parse(&fs::read("fixtures/letter.torrent")?)?;
+//! torrent.trackers.clear(); // nobody is to hear of it
+//! let config = Config {
+//!     dir: "fixtures/content".into(),
+//!     seed_only: true,
+//!     afterwards: Afterwards::Seed { ratio: None, time: Some(Duration::ZERO) },
+//!     sources: Sources { dht: false, pex: false, lsd: false, webseeds: false },
+//!     door: Door::at([127, 0, 0, 1]),
+//!     port: Some(0),
+//!     ..Config::default()
+//! };
+//! let jobs = vec![Job::from(Subject::Torrent(Box::new(torrent)))];
+//! let (mut log, no_signals) = (Log(Vec::new()), crossbeam_channel::never());
+//! assert!(engine::run(config, jobs, &mut log, no_signals).is_good());
+//! assert!(log.0.iter().any(|report| matches!(report, Report::Complete { .. })));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
 // The documentation is for people who read the source: it shows private items, too.
 #![allow(rustdoc::private_intra_doc_links)]
 

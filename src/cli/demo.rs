@@ -189,13 +189,9 @@ fn play(
         };
         let files = ROLES[who].files;
         let job = Job {
-            source: metainfo.name.clone(),
-            subject: Subject::Torrent(Box::new(metainfo.clone())),
             teller: Teller::User,
             files: (!files.is_empty()).then(|| files.iter().map(|file| *file as u32 + 1).collect()),
-            peers: Vec::new(),
-            trackers: Vec::new(),
-            also: Vec::new(),
+            ..Subject::Torrent(Box::new(metainfo.clone())).into()
         };
         cast.enter(who, config, job, tell.clone())
     };

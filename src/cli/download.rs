@@ -114,12 +114,11 @@ impl Blank {
         match source::given(&self.source, &self.door) {
             Ok((given, teller)) => Arrival::Job(Box::new(Job {
                 source: self.source.to_string(),
-                subject: given.into(),
                 teller,
                 files: self.files,
                 peers: self.peers,
                 trackers: self.trackers,
-                also: Vec::new(),
+                ..Subject::from(given).into()
             })),
             Err(error) => unreadable(&self.source, chain(&error)),
         }

@@ -46,12 +46,10 @@ pub fn fetch(
 ) -> Result<Result<Torrent, u8>, Failure> {
     let job = Job {
         source: options.source.to_string(),
-        subject: Subject::Link(magnet.clone()),
         teller,
-        files: None,
         peers: options.peer.clone(),
         trackers: options.tracker.clone(),
-        also: Vec::new(),
+        ..Subject::Link(magnet.clone()).into()
     };
     let mut finder = Finder {
         display: Display::new(Style {

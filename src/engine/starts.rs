@@ -384,7 +384,6 @@ mod tests {
     use crate::config::{Config, Job, Subject};
     use crate::door::Door;
     use crate::metainfo;
-    use crate::reach::Teller;
     use crate::report::Reporter;
     use crossbeam_channel::{Receiver, bounded};
     use std::net::TcpStream;
@@ -410,15 +409,7 @@ mod tests {
         let hash = "x".repeat(20);
         let info = format!("d6:lengthi1e4:name1:n12:piece lengthi16384e6:pieces20:{hash}e");
         let metainfo = metainfo::from_info(info.as_bytes()).unwrap();
-        let job = Job {
-            source: "n".into(),
-            subject: Subject::Torrent(Box::new(metainfo)),
-            teller: Teller::Unknown,
-            files: None,
-            peers: Vec::new(),
-            trackers: Vec::new(),
-            also: Vec::new(),
-        };
+        let job = Job::from(Subject::Torrent(Box::new(metainfo)));
         let socket = listener::open(Some(0), &Door::at([127, 0, 0, 1])).unwrap();
         let port = socket.local_addr().unwrap().port();
         let (news_tx, news) = bounded(9);

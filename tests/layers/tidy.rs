@@ -1,0 +1,322 @@
+//! Holds what a reader should not have to look for: decisions and formats are pure, functions
+//! are short, words say how much, nothing is dead. Each check is tried on a small text below.
+
+use crate::source::{MAP, code, files, modules, our_floors, room_of};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The floors that have neither clock nor I/O nor thread: what happens there follows from
+/// what goes in.
+const PURE: [&str; 3] = ["Decisions", "Formats", "Vocabulary"];
+
+/// What no pure module says.
+const IMPURE: [&str; 18] = [
+    // The clock.
+    "Instant::now",
+    ".elapsed()",
+    "SystemTime",
+    // Files and sockets; addresses are only values.
+    "fs::",
+    "File::open",
+    "File::create",
+    "TcpStream",
+    "TcpListener",
+    "UdpSocket",
+    "UnixStream",
+    "socket2",
+    "print!",
+    "println!",
+    "eprint!",
+    "eprintln!",
+    // Others that run.
+    "thread::",
+    "mpsc",
+    "crossbeam_channel",
+];
+
+/// A function is read at a glance, in this many lines, from `fn` to its last brace.
+const LONGEST: usize = 60;
+
+/// Those that are still longer, with no reason given. This list only shrinks.
+const STILL_LONG: [&str; 16] = [
+    "bencode::value_end",
+    "checker::check_all",
+    "cli/demo::play",
+    "cli/show::page",
+    "engine/begin::start",
+    "engine/prepare::prepare",
+    "engine/starts::start_thread",
+    "metainfo::read_info",
+    "peer::connect",
+    "peer/session::on_message",
+    "picker/take_over::take_over",
+    "progress/json::of",
+    "progress/row::take",
+    "storage/claim::try_claim",
+    "torrent/peers::on_greeted",
+    "torrent/peers::on_peer",
+];
+
+/// How many comments still say `so long`, `so many` or `so often`, from which nobody learns
+/// how long. This number only shrinks.
+const STILL_VAGUE: usize = 111;
+
+/// The most public modules of the library.
+const PUBLIC_MODULES: usize = 12;
+
+/// The most fields of the torrent as a whole: what belongs together is a type of its own.
+const TORRENT_FIELDS: usize = 39;
+
+/// The words of `words` that are in `code`, each as a word of its own.
+fn said<'a>(code: &str, words: &[&'a str]) -> Vec<&'a str> {
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let says = |word: &&str| {
+        code.match_indices(*word).any(|(at, _)| {
+            let after = &code[at + word.len()..];
+            let starts = !word.starts_with(is_word) || !code[..at].ends_with(is_word);
+            starts && (!word.ends_with(is_word) || !after.starts_with(is_word))
+        })
+    };
+    words.iter().copied().filter(says).collect()
+}
+
+#[test]
+fn decisions_and_formats_are_pure() {
+    let (floors, mut impure, mut looked) = (our_floors(), Vec::new(), 0);
+    for (module, text) in modules() {
+        let floor = room_of(&floors, &module).map(|(floor, _)| &*floors[floor].name);
+        if floor.is_some_and(|floor| PURE.contains(&floor)) {
+            looked += 1;
+            let words = said(&code(&text), &IMPURE);
+            impure.extend(words.iter().map(|word| format!("{module}: {word}")));
+        }
+    }
+    assert!(looked > 30, "the pure floors have other names now");
+    assert!(impure.is_empty(), "{impure:#?}");
+}
+
+/// The functions in `code` with the line at which they begin, from 0, and their length. The
+/// code is as rustfmt leaves it: the last brace is right below the `fn`.
+fn functions(code: &str) -> Vec<(&str, usize, usize)> {
+    let lines: Vec<&str> = code.lines().map(str::trim_end).collect();
+    let mut found = Vec::new();
+    for (at, line) in lines.iter().enumerate() {
+        let start = line.trim_start();
+        let indent = &line[..line.len() - start.len()];
+        let Some((before, name)) = start.split_once("fn ") else {
+            continue;
+        };
+        let is_head = |word: &str| {
+            let word = word.split('(').next().unwrap_or_default();
+            ["pub", "const", "unsafe"].contains(&word)
+        };
+        if !before.split_whitespace().all(is_head) || line.ends_with(['}', ';']) {
+            continue;
+        }
+        let name = name.split(['(', '<']).next().unwrap_or_default();
+        let beside = |line: &&str| {
+            let rest = line.strip_prefix(indent);
+            rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with(' '))
+        };
+        let mut after = (at + 1..).zip(&lines[at + 1..]);
+        let end = after.find(|(_, line)| beside(line) && line.ends_with(['}', ';']));
+        found.push((name, at, end.map_or(lines.len(), |(end, _)| end) - at + 1));
+    }
+    found
+}
+
+/// The functions of `text`, a module, that are too long and give no reason.
+fn too_long(text: &str) -> Vec<(&str, usize)> {
+    let text = &text[..text.find("#[cfg(test)]\nmod tests").unwrap_or(text.len())];
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    let excused = |at: usize| {
+        let above = lines[..at].iter().rev();
+        let mut notes = above.take_while(|line| line.starts_with("//") || line.starts_with("#["));
+        notes.any(|line| line.strip_prefix("// Long: ").is_some())
+    };
+    let long = functions(text).into_iter();
+    long.filter(|(_, at, length)| *length > LONGEST && !excused(*at))
+        .map(|(name, _, length)| (name, length))
+        .collect()
+}
+
+#[test]
+fn functions_are_short() {
+    let mut long = BTreeMap::new();
+    for (module, text) in &modules() {
+        let found = too_long(text).into_iter();
+        long.extend(found.map(|(name, length)| (format!("{module}::{name}"), length)));
+    }
+    let still: BTreeSet<String> = STILL_LONG.map(String::from).into();
+    let short_now: Vec<_> = still
+        .iter()
+        .filter(|name| !long.contains_key(*name))
+        .collect();
+    assert!(
+        short_now.is_empty(),
+        "strike off STILL_LONG: {short_now:#?}"
+    );
+    long.retain(|name, _| !still.contains(name));
+    let advice = "cut them, or say why not in a line `// Long: ...` above";
+    assert!(long.is_empty(), "{advice}: {long:#?}");
+}
+
+/// How often the comments of `text` say how long, how many or how often without saying it.
+fn vague(text: &str) -> usize {
+    let comments = text.lines().filter_map(|line| line.split_once("//"));
+    let words: Vec<String> = comments
+        .flat_map(|(_, comment)| comment.trim_start_matches(['/', '!']).split_whitespace())
+        .map(|word| {
+            word.trim_matches(|c: char| !c.is_alphanumeric())
+                .to_lowercase()
+        })
+        .collect();
+    let vague = words.windows(2).enumerate().filter(|(at, pair)| {
+        let is_vague = pair[0] == "so" && ["long", "many", "often"].contains(&&*pair[1]);
+        is_vague && (*at == 0 || words[at - 1] != "as")
+    });
+    vague.count()
+}
+
+#[test]
+fn words_say_how_much() {
+    let mut all: BTreeMap<String, String> = files("src");
+    let tests = files("tests").into_iter();
+    all.extend(tests.map(|(name, text)| (format!("tests/{name}"), text)));
+    all.remove("tests/layers/tidy");
+    let counts = all.into_iter().map(|(name, text)| (name, vague(&text)));
+    let found: Vec<_> = counts.filter(|(_, count)| *count > 0).collect();
+    let total: usize = found.iter().map(|(_, count)| count).sum();
+    assert!(total <= STILL_VAGUE, "{total} > {STILL_VAGUE}: {found:#?}");
+}
+
+/// The names of `all` that no file declares as a module.
+fn undeclared(all: &BTreeMap<String, String>) -> Vec<&str> {
+    let mut declared = BTreeSet::from(["lib".to_string(), "main".into()]);
+    for (name, text) in all {
+        let folder = name.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let inside = if name == "lib" { "" } else { name };
+        for line in text.lines().map(str::trim) {
+            let module = line.strip_suffix(';').and_then(|l| l.split_once("mod "));
+            let path = line.strip_prefix("#[path = \"");
+            let path = path.and_then(|path| path.strip_suffix(".rs\"]"));
+            let child = module.map(|(_, module)| format!("{inside}/{module}"));
+            let beside = path.map(|path| format!("{folder}/{path}"));
+            let found = child.into_iter().chain(beside);
+            declared.extend(found.map(|name| name.trim_start_matches('/').to_string()));
+        }
+    }
+    let names = all.keys().filter(|name| !declared.contains(*name));
+    names.map(String::as_str).collect()
+}
+
+/// Whether `text` tells the compiler not to say what is dead.
+fn silences(text: &str) -> bool {
+    ["dead_code", "unused"].iter().any(|lint| {
+        let said = ["allow", "expect"].map(|word| text.contains(&format!("{word}({lint}")));
+        said.contains(&true)
+    })
+}
+
+#[test]
+fn nothing_is_dead() {
+    let all = files("src");
+    assert_eq!(undeclared(&all), [""; 0], "these are no modules");
+    let silent = all.iter().filter(|(_, text)| silences(text));
+    let names: Vec<_> = silent.map(|(name, _)| name).collect();
+    assert!(names.is_empty(), "the compiler is silenced: {names:?}");
+}
+
+#[test]
+fn the_face_is_small() {
+    let public = MAP.lines().filter(|line| line.starts_with("pub mod "));
+    assert!((1..=PUBLIC_MODULES).contains(&public.count()));
+}
+
+/// How many fields the struct `name` has in `text`.
+fn fields(text: &str, name: &str) -> usize {
+    let head = format!("struct {name} {{");
+    let Some((_, body)) = text.split_once(&head) else {
+        return 0;
+    };
+    let lines = body.lines().take_while(|line| *line != "}");
+    let is_field = |line: &&str| {
+        let field = line.strip_prefix("    ").unwrap_or_default();
+        field.starts_with(char::is_alphabetic) && field.contains(": ")
+    };
+    lines.filter(is_field).count()
+}
+
+#[test]
+fn the_torrent_is_made_of_parts() {
+    let fields = fields(&modules()["torrent"], "Torrent");
+    assert!((1..=TORRENT_FIELDS).contains(&fields), "{fields} fields");
+}
+
+#[test]
+fn a_word_is_found_as_a_word() {
+    let words = ["fs::", "Instant::now", ".elapsed()"];
+    assert_eq!(said("let now = Instant::now();", &words), ["Instant::now"]);
+    assert_eq!(
+        said("std::fs::read(start.elapsed())", &words),
+        ["fs::", ".elapsed()"]
+    );
+    assert_eq!(said("use offs::x; Instant::nowhere", &words), [""; 0]);
+}
+
+#[test]
+fn a_long_function_is_found() {
+    let body = "        step();\n".repeat(LONGEST - 1);
+    let long = format!("    pub(crate) fn long<T>(\n    ) -> T\n    {{\n{body}    }}\n");
+    let short = format!("    fn short() {{\n{}    }}\n", &body[..body.len() - 16]);
+    let declared = "    fn declared(\n        &self,\n    ) -> T;\n    fn empty() {}\n";
+    let text = format!("impl X {{\n{declared}{short}{long}}}\n");
+    let lengths = functions(&text).into_iter().map(|(name, _, n)| (name, n));
+    let expected = [("declared", 3), ("short", LONGEST), ("long", LONGEST + 3)];
+    assert_eq!(lengths.collect::<Vec<_>>(), expected);
+    assert_eq!(too_long(&text), [("long", LONGEST + 3)]);
+    let excused = format!("    // Long: a table.\n    /// Words.\n    #[must_use]\n{long}");
+    assert_eq!(too_long(&excused), []);
+    let elsewhere = format!("    // Long: a table.\n    let x = 1;\n{long}");
+    assert_eq!(too_long(&elsewhere).len(), 1);
+    assert_eq!(
+        too_long(&format!("#[cfg(test)]\nmod tests {{\n{long}}}\n")),
+        []
+    );
+}
+
+#[test]
+fn vague_words_are_found() {
+    assert_eq!(vague("/// So long, and so\n/// often: so many."), 3);
+    assert_eq!(vague("// as so often, so longs\nlet so = many; // so"), 0);
+}
+
+#[test]
+fn dead_files_are_found() {
+    let file = |(name, text): (&str, &str)| (name.to_string(), text.to_string());
+    let all = [
+        ("lib", "pub mod a;\nmod b;"),
+        (
+            "a",
+            "pub(crate) mod c;\n#[path = \"a_tests.rs\"]\nmod tests;",
+        ),
+        ("a_tests", ""),
+        ("a/c", "mod d {}"),
+        ("a/d", ""),
+        ("b", ""),
+        ("c", ""),
+        ("main", ""),
+    ];
+    assert_eq!(undeclared(&all.map(file).into()), ["a/d", "c"]);
+    assert!(silences("#![allow(dead_code)]") && silences("#[expect(unused_mut)]"));
+    assert!(!silences("#[allow(deprecated)] // unused"));
+}
+
+#[test]
+fn fields_are_counted() {
+    let text = "/// A.\npub struct A {\n    /// b: c\n    pub(super) b: C,\n    #[x(y: 1)]\n    \
+                d: Vec<(u8, E)>,\n}\nstruct F {\n    g: H,\n}\n";
+    assert_eq!(
+        (fields(text, "A"), fields(text, "F"), fields(text, "X")),
+        (2, 1, 0)
+    );
+}

@@ -1,0 +1,101 @@
+//! The line that says why nothing comes, as a user reads it who gave up.
+
+use crate::support::content::Spec;
+use crate::support::network::isolated;
+use crate::support::peer::Seed;
+use crate::support::place::Place;
+use crate::support::program::Storrent;
+use crate::support::tracker::{FakeTracker, Reply, dead_url};
+use crate::support::{Gate, nobody};
+use rustix::process::Signal;
+use std::process::Command;
+
+fn spec() -> Spec {
+    Spec::single("x", 500_000)
+}
+
+/// The reason that a download gives when nothing came for three seconds.
+fn why(place: &Place, change: impl FnOnce(Storrent) -> Storrent) -> String {
+    let download = place.download().args(["--stall-timeout", "3"]);
+    let end = change(download).run().expect(3);
+    let line = end.stderr.lines().find(|line| line.contains("gave up"));
+    let line = line.unwrap_or_else(|| panic!("{end:#?}"));
+    line.split_once("--stall-timeout: ").unwrap().1.to_owned()
+}
+
+#[test]
+fn nobody_to_ask() {
+    let place = Place::new(spec());
+    let said = why(&place, |download| download);
+    assert!(
+        said.contains("names no tracker that can be asked"),
+        "{said}"
+    );
+    assert!(said.contains("--peer"), "{said}");
+    // A tracker that serves only browsers is none.
+    let place = Place::new(spec().tracker("wss://127.0.0.1:1/"));
+    assert_eq!(why(&place, |download| download), said);
+}
+
+#[test]
+fn trackers_that_fail() {
+    let dead = dead_url();
+    let place = Place::new(spec().tracker(&dead).tracker("ws://127.0.0.1:1/"));
+    let said = why(&place, |download| download);
+    let expected = "no peers: 0 of 1 tracker answered (tracker http://127.0.0.1:";
+    assert!(said.starts_with(expected), "{said}");
+    assert!(said.ends_with(" refused the connection)"), "{said}");
+
+    let gate = Gate::new();
+    let silence = gate.clone();
+    let silent = FakeTracker::start(move |_| Reply::Silence(silence.clone()));
+    let rude = FakeTracker::start(|_| Reply::Failure("unregistered torrent".into()));
+    let spec = spec().tracker(&dead).tracker(&silent.url);
+    let place = Place::new(spec.tracker(&rude.url));
+    let said = why(&place, |download| download);
+    let expected = "no peers: 0 of 3 trackers answered (1 refused, 1 said no)";
+    assert_eq!(said, expected);
+    gate.open();
+}
+
+#[test]
+fn peers_that_refuse_choke_or_have_nothing() {
+    let torrent = spec().build();
+    let gate = Gate::new();
+    let miser = Seed::of(&torrent).hold(&gate).start();
+    let pauper = Seed::of(&torrent).having(|_| false).start();
+    let tracker = FakeTracker::naming(vec![nobody(), miser.addr, nobody(), pauper.addr]);
+    let place = Place::new(spec().tracker(&tracker.url));
+    let said = why(&place, |download| download);
+    let expected = "1 peer chokes us, 1 has nothing that is missing; 4 known: 2 refused";
+    assert_eq!(said, expected);
+
+    let tracker = FakeTracker::naming(vec![nobody()]);
+    let place = Place::new(spec().tracker(&tracker.url));
+    let said = why(&place, |download| download.peers(&[nobody()]));
+    let expected = "no peers of 2 known: 2 refused; 1 of 1 tracker answered";
+    assert_eq!(said, expected);
+    gate.open();
+}
+
+/// The other end loses power or its network in full flow: not a packet comes any more, what
+/// we sent is never acknowledged, and nobody says so. The line does, and the peer is let go.
+#[test]
+fn a_peer_that_is_gone_without_a_word() {
+    isolated("idle::a_peer_that_is_gone_without_a_word", &["nft"], || {
+        let place = Place::new(Spec::single("x", 50_000_000));
+        let seed = Seed::of(&place.torrent).start();
+        let download = place
+            .download()
+            .args(["--json", "--download-limit", "500K"]);
+        let mut run = download.peers(&[seed.addr]).start();
+        run.event_where("progress", |now| now["have_bytes"] != 0);
+        let cut = "add table inet t; add chain inet t i { type filter hook input priority 0; policy drop; }";
+        assert!(Command::new("nft").arg(cut).status().unwrap().success());
+        let silent = run.event_where("progress", |now| now["reason"].is_string());
+        assert_eq!(silent["peers"], 1);
+        run.event_where("progress", |now| now["peers"] == 0);
+        run.kill(Signal::INT);
+        run.wait().expect(130);
+    });
+}

@@ -1,0 +1,38 @@
+//! Whole-program tests: each runs the program `storrent` and looks at what it says, what it
+//! writes to the disk, and what it says to others.
+//!
+//! They are modules of one program, so that what they share ([`support`]) is compiled once,
+//! and all is linked once. `cargo test --test whole download::` runs the module `download`.
+//!
+//! Nothing here changes what belongs to the whole process (its environment, its limits, its
+//! folder, its signals), because the tests run at the same time. A test that needs a network,
+//! a mount or a limit of its own has it in a process of its own.
+
+mod support;
+
+mod cli;
+mod dht;
+mod disk;
+mod download;
+mod fakes;
+mod hostile_leechers;
+mod hostile_peers;
+mod hostile_torrents;
+mod idle;
+mod interop;
+mod lsd;
+mod magnet;
+mod odd_answers;
+mod one_way_out;
+mod output;
+mod pex;
+mod promises;
+mod proxy;
+mod resume;
+mod seeding;
+mod shortage;
+mod signals;
+mod sources;
+mod trackers;
+mod web;
+mod webseeds;

@@ -1,0 +1,56 @@
+//! What storrent promises of the disk: "complete" is said of what is there, nothing of the
+//! user's own is touched, nothing that was verified is lost, whatever the disk, the user and
+//! the power do meanwhile.
+
+mod crash;
+mod disks;
+mod moved;
+mod record;
+
+use crate::support::content::Torrent;
+use crate::support::peer::FakePeer;
+use crate::support::program::Running;
+use crate::support::wire::Note;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Waits until `seed` has served so many blocks.
+fn served(seed: &FakePeer, blocks: usize) {
+    for _ in 0..blocks {
+        seed.wait(|note| matches!(note, Note::Served(_)).then_some(()));
+    }
+}
+
+/// Waits until `run` says that it has at least so many bytes.
+fn has(run: &mut Running, bytes: u64) {
+    run.event_where("progress", |event| {
+        event["have_bytes"].as_u64() >= Some(bytes)
+    });
+}
+
+/// Waits until `done`, for what nobody tells; with no pause, so that a kill comes at once.
+fn until(what: &str, done: impl Fn() -> bool) {
+    let deadline = Instant::now() + crate::support::PATIENCE;
+    while !done() {
+        assert!(Instant::now() < deadline, "never: {what}");
+        std::thread::yield_now();
+    }
+}
+
+/// The bytes of all files of the torrent are below `dir`, by whatever name.
+fn all_bytes_below(torrent: &Arc<Torrent>, dir: &Path) {
+    let found: Vec<Vec<u8>> = crate::support::content::tree(dir)
+        .iter()
+        .map(|path| fs::read(dir.join(path)).unwrap())
+        .collect();
+    for file in torrent.real_files() {
+        let bytes = &torrent.data[file.range.clone()];
+        assert!(
+            found.iter().any(|found| found == bytes),
+            "{}",
+            file.path.display()
+        );
+    }
+}

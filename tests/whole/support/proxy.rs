@@ -1,0 +1,255 @@
+//! Proxies on loopback that do what a test's script says, and remember what they were asked:
+//! SOCKS 5 ([RFC 1928], [RFC 1929]) and HTTP's `CONNECT`.
+//!
+//! [RFC 1928]: https://www.rfc-editor.org/rfc/rfc1928
+//! [RFC 1929]: https://www.rfc-editor.org/rfc/rfc1929
+
+use crossbeam_channel::{Receiver, unbounded};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::thread;
+
+/// How a proxy is spoken to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Kind {
+    /// SOCKS 5.
+    Socks,
+    /// HTTP.
+    Http,
+}
+
+/// What it does with somebody who wants to be connected.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Answer {
+    /// Connects to this address, whatever was asked for.
+    To(SocketAddr),
+    /// Connects to the address that was asked for.
+    Where,
+    /// Refuses: the reply of SOCKS, the status of HTTP.
+    No(u16),
+    /// Says nothing of the protocol.
+    Garbage,
+    /// Ends the connection.
+    HangUp,
+}
+
+/// A proxy; lives as long as the test's process.
+pub(crate) struct FakeProxy {
+    /// Where it listens.
+    pub addr: SocketAddr,
+    kind: Kind,
+    asked: Receiver<String>,
+    refused: Receiver<()>,
+}
+
+impl FakeProxy {
+    /// One that takes anybody, or only who has this name and password. `answer` is asked for
+    /// each target, `HOST:PORT`.
+    pub(crate) fn start(
+        kind: Kind,
+        login: Option<(&'static str, &'static str)>,
+        answer: impl Fn(&str) -> Answer + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        let (ask, asked) = unbounded();
+        let (refuse, refused) = unbounded();
+        let answer = Arc::new(move |target: &str| {
+            let answer = answer(target);
+            let _ = ask.send(target.to_owned());
+            answer
+        });
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (answer, refuse) = (answer.clone(), refuse.clone());
+                thread::spawn(move || {
+                    // An error is the client's going away: its right.
+                    let let_in = match kind {
+                        Kind::Socks => socks(stream, login, &*answer),
+                        Kind::Http => http(stream, login, &*answer),
+                    };
+                    if let Ok(false) = let_in {
+                        let _ = refuse.send(());
+                    }
+                });
+            }
+        });
+        Self {
+            addr,
+            kind,
+            asked,
+            refused,
+        }
+    }
+
+    /// Its URL, with this before the host: `user:password@`.
+    pub(crate) fn url(&self, login: &str) -> String {
+        match self.kind {
+            Kind::Socks => format!("socks5://{login}{}", self.addr),
+            Kind::Http => format!("http://{login}{}", self.addr),
+        }
+    }
+
+    /// All targets that it was asked for and that nobody took yet.
+    pub(crate) fn taken(&self) -> Vec<String> {
+        self.asked.try_iter().collect()
+    }
+
+    /// How many it did not let in.
+    pub(crate) fn turned_away(&self) -> usize {
+        self.refused.len()
+    }
+}
+
+/// Serves one client; false: it was not let in.
+fn socks(
+    mut stream: TcpStream,
+    login: Option<(&str, &str)>,
+    answer: &dyn Fn(&str) -> Answer,
+) -> io::Result<bool> {
+    let [_, count] = read(&mut stream)?;
+    let methods = read_some(&mut stream, count.into())?;
+    let method = if login.is_some() { 2 } else { 0 };
+    if !methods.contains(&method) {
+        stream.write_all(&[5, 0xff])?;
+        return Ok(false);
+    }
+    stream.write_all(&[5, method])?;
+    if let Some((user, password)) = login {
+        let [_, len] = read(&mut stream)?;
+        let theirs = read_some(&mut stream, len.into())?;
+        let [len] = read(&mut stream)?;
+        let word = read_some(&mut stream, len.into())?;
+        let right = theirs == user.as_bytes() && word == password.as_bytes();
+        stream.write_all(&[1, u8::from(!right)])?;
+        if !right {
+            return Ok(false);
+        }
+    }
+    let Ok([_, 1, _, kind]) = read(&mut stream) else {
+        return Ok(true); // it only looked
+    };
+    let host = match kind {
+        1 => Ipv4Addr::from(read::<4>(&mut stream)?).to_string(),
+        4 => format!("[{}]", Ipv6Addr::from(read::<16>(&mut stream)?)),
+        _ => {
+            let [len] = read(&mut stream)?;
+            String::from_utf8_lossy(&read_some(&mut stream, len.into())?).into_owned()
+        }
+    };
+    let target = format!("{host}:{}", u16::from_be_bytes(read(&mut stream)?));
+    match answer(&target) {
+        Answer::No(reply) => stream.write_all(&[5, reply as u8, 0, 1, 0, 0, 0, 0, 0, 0])?,
+        Answer::Garbage => stream.write_all(b"what is that?")?,
+        Answer::HangUp => {}
+        to => {
+            let there = connect(to, &target)?;
+            // In two parts, and from an address of another kind.
+            stream.write_all(&[5, 0, 0])?;
+            stream.write_all(b"\x03\x05proxy\x00\x50")?;
+            join(stream, there);
+        }
+    }
+    Ok(true)
+}
+
+/// Serves one client; false: it was not let in.
+fn http(
+    mut stream: TcpStream,
+    login: Option<(&str, &str)>,
+    answer: &dyn Fn(&str) -> Answer,
+) -> io::Result<bool> {
+    // Nothing may be read beyond the head.
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.extend(read::<1>(&mut stream)?);
+    }
+    let lines: Vec<String> = BufReader::new(&head[..])
+        .lines()
+        .collect::<Result<_, _>>()?;
+    let wanted = login.map(|(user, password)| basic(&format!("{user}:{password}")));
+    let given = lines.iter().find_map(|line| {
+        let (name, value) = line.split_once(": ")?;
+        (name.eq_ignore_ascii_case("proxy-authorization")).then_some(value)
+    });
+    if wanted.is_some() && wanted.as_deref() != given {
+        stream.write_all(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n")?;
+        return Ok(false);
+    }
+    let mut words = lines[0].split(' ');
+    let (method, target) = (words.next(), words.next().unwrap_or_default());
+    if method != Some("CONNECT") {
+        stream.write_all(b"HTTP/1.1 501 Not Implemented\r\nContent-Length: 0\r\n\r\n")?;
+        return Ok(true);
+    }
+    match answer(target) {
+        Answer::No(status) => {
+            let head = format!("HTTP/1.1 {status} Refused\r\nContent-Length: 0\r\n\r\n");
+            stream.write_all(head.as_bytes())?;
+        }
+        Answer::Garbage => stream.write_all(b"what is that?\r\n\r\n")?,
+        Answer::HangUp => {}
+        to => {
+            let there = connect(to, target)?;
+            stream.write_all(b"HTTP/1.1 200 Conn")?;
+            stream.write_all(b"ection established\r\nVia: a test\r\n\r\n")?;
+            join(stream, there);
+        }
+    }
+    Ok(true)
+}
+
+fn connect(to: Answer, target: &str) -> io::Result<TcpStream> {
+    match to {
+        Answer::To(addr) => TcpStream::connect(addr),
+        _ => {
+            let addr: SocketAddr = target.parse().map_err(io::Error::other)?;
+            let ip: IpAddr = addr.ip();
+            assert!(ip.is_loopback(), "a test goes to {ip}");
+            TcpStream::connect(addr)
+        }
+    }
+}
+
+/// Passes all bytes on, both ways, until both have ended.
+pub(crate) fn join(here: TcpStream, there: TcpStream) {
+    let pass = |mut from: TcpStream, mut to: TcpStream| {
+        let _ = io::copy(&mut from, &mut to);
+        let _ = to.shutdown(Shutdown::Write);
+    };
+    let (back_from, back_to) = (there.try_clone().unwrap(), here.try_clone().unwrap());
+    thread::spawn(move || pass(back_from, back_to));
+    pass(here, there);
+}
+
+fn read<const N: usize>(stream: &mut TcpStream) -> io::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    stream.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn read_some(stream: &mut TcpStream, len: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; len];
+    stream.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// `Basic`, and `text` in base 64.
+fn basic(text: &str) -> String {
+    let digits: Vec<char> = ('A'..='Z')
+        .chain('a'..='z')
+        .chain('0'..='9')
+        .chain(['+', '/'])
+        .collect();
+    let bits: String = text.bytes().map(|byte| format!("{byte:08b}")).collect();
+    let mut coded = String::from("Basic ");
+    for at in (0..bits.len()).step_by(6) {
+        let six = format!("{:0<6}", &bits[at..bits.len().min(at + 6)]);
+        coded.push(digits[usize::from_str_radix(&six, 2).unwrap()]);
+    }
+    while (coded.len() - 6) % 4 != 0 {
+        coded.push('=');
+    }
+    coded
+}
