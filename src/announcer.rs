@@ -5,10 +5,8 @@
 //! many are dead and each knows other peers. A private torrent ([BEP 27]) is announced to one
 //! at a time, in the order of the tiers, and to the next one only when that one fails.
 //!
-//! This is a pure state machine: the main loop tells it what happened and the time, and passes
-//! the announces from [`Announcer::due`] to the tracker threads.
-//!
-//! The announces to one tracker ([BEP 3]):
+//! A pure state machine: the main loop says what happened and what time it is, and passes the
+//! announces of [`Announcer::due`] to the tracker threads. Those to one tracker are ([BEP 3]):
 //!
 //! ```text
 //! started --ok--> (every interval: periodic) --download complete: completed--> ... --> stopped
@@ -32,8 +30,8 @@ use summary::Outcome;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct TrackerIndex(pub u32);
 
-/// The most trackers of one torrent that we use, because each takes a thread, and a hostile
-/// torrent could name a million.
+/// The most trackers of one torrent that we use. Each takes a thread, and a hostile torrent
+/// could name a million.
 pub(crate) const MAX_TRACKERS: usize = 100;
 
 /// The pause after the first failure in a row, the second, ...; the last value repeats.
@@ -44,12 +42,12 @@ const BACK_OFF: [Duration; 4] = [
     Duration::from_secs(15 * 60),
 ];
 
-/// The pause before we send a `stopped` again that failed for want of a thread or a file.
+/// The pause before the next try of a `stopped` that failed for want of a thread or a file.
 const AGAIN: Duration = Duration::from_millis(100);
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Phase {
-    /// We have not joined the swarm, so nobody hears anything.
+    /// We have not joined the swarm yet.
     Waiting,
     Running,
     Stopping,
@@ -58,14 +56,14 @@ enum Phase {
 #[derive(Debug)]
 struct Tracker {
     url: String,
-    /// We can never ask it, for example because we do not speak its scheme.
+    /// We can never ask it, for example because of its scheme.
     useless: bool,
-    /// The torrent no longer names it: it hears `stopped`, and nothing after that.
+    /// The torrent no longer names it: it hears `stopped`, and nothing more.
     retired: bool,
     in_flight: Option<AnnounceEvent>,
-    /// It answered our `started`, and has not answered a `stopped` since.
+    /// It answered our `started`, and no `stopped` has succeeded or been given up since.
     joined: bool,
-    /// There was no thread or no file for our `stopped`, which is sent again when `due`.
+    /// There was no thread or file for our `stopped`, which is sent again when `due`.
     unsaid: bool,
     /// It must still hear `completed`.
     owed_completed: bool,
@@ -99,9 +97,9 @@ pub(crate) struct Announcer {
 }
 
 impl Announcer {
-    /// Takes the tiers of a torrent. Skips empty and doubled URLs, trackers for web browsers,
-    /// and everything beyond [`MAX_TRACKERS`]. Each tier is shuffled, as BEP 12 asks, to share
-    /// the load among its trackers.
+    /// Takes the tiers of a torrent, without empty and doubled URLs, trackers for web browsers,
+    /// and everything beyond [`MAX_TRACKERS`]. Shuffles each tier, as BEP 12 asks, to share the
+    /// load.
     pub(crate) fn new(
         tiers: Vec<Vec<String>>,
         private: bool,
@@ -122,9 +120,9 @@ impl Announcer {
         announcer
     }
 
-    /// Replaces the torrent's trackers, as in [`Announcer::new`]; those that it already has go
-    /// on as they were. Returns whether a tracker is no longer named. If such a tracker has
-    /// heard that we joined, it will hear `stopped`.
+    /// Replaces the torrent's trackers, as in [`Announcer::new`]; known ones go on as they
+    /// were. Returns whether a tracker is no longer named. If it has heard `started`, it will
+    /// hear `stopped`.
     pub(crate) fn set_trackers(
         &mut self,
         tiers: Vec<Vec<String>>,
@@ -167,14 +165,13 @@ impl Announcer {
         self.trackers.iter().any(|tracker| tracker.retired)
     }
 
-    /// Returns the trackers and their URLs.
     pub(crate) fn trackers(&self) -> impl Iterator<Item = (TrackerIndex, &str)> {
         (0..)
             .map(TrackerIndex)
             .zip(self.trackers.iter().map(|tracker| tracker.url.as_str()))
     }
 
-    /// Returns how many trackers were skipped because they serve only web browsers.
+    /// How many trackers were skipped because they serve only web browsers.
     pub(crate) fn skipped(&self) -> usize {
         self.skipped
     }
@@ -193,13 +190,13 @@ impl Announcer {
         self.joined_complete = complete;
     }
 
-    /// Makes the torrent private, once this is known: we announce to one tracker at a time.
+    /// Makes the torrent private, once this is known.
     pub(crate) fn set_private(&mut self) {
         self.private = true;
     }
 
-    /// Notes that the download is complete. Each tracker that hears of us hears `completed`
-    /// once, but none does if we joined as a seed.
+    /// Notes that the download is complete: every tracker that hears of us hears `completed`
+    /// once, unless we joined as a seed.
     pub(crate) fn complete(&mut self, now: Instant) {
         if self.joined_complete {
             return;
@@ -213,7 +210,7 @@ impl Announcer {
         }
     }
 
-    /// Leaves the swarm: from now on [`Announcer::due`] lists only `stopped`.
+    /// Leaves the swarm: [`Announcer::due`] now lists only `stopped`.
     pub(crate) fn stop(&mut self) {
         self.phase = Phase::Stopping;
     }
@@ -223,8 +220,7 @@ impl Announcer {
         self.trackers.iter().all(|tracker| !tracker.joined)
     }
 
-    /// Whether a `started` is under way. If a tracker answers it, that tracker must hear
-    /// `stopped`.
+    /// Whether a `started` is under way, whose tracker may have to hear `stopped`.
     pub(crate) fn is_joining(&self) -> bool {
         let started = Some(AnnounceEvent::Started);
         self.trackers
@@ -232,9 +228,9 @@ impl Announcer {
             .any(|tracker| tracker.in_flight == started)
     }
 
-    /// Sets whether we have no peers and want some. While this holds, trackers are asked before
-    /// their interval is over: one minute after the last reply, then two minutes, four, ..., or
-    /// from the tracker's own `min interval` on if that is longer.
+    /// Sets whether we have no peers and want some. Meanwhile trackers are asked before their
+    /// interval is over: 1 minute (or their `min interval`) after the last reply, then 2, 4,
+    /// ... times that.
     pub(crate) fn set_hungry(&mut self, hungry: bool) {
         self.hungry = hungry;
         if !hungry {
@@ -244,10 +240,8 @@ impl Announcer {
         }
     }
 
-    /// Takes in the outcome of an announce.
-    ///
-    /// Returns true if a private torrent changed its tracker. BEP 27 wants all its peers
-    /// dropped then, because they came from the other tracker.
+    /// Takes in the outcome of an announce. Returns true if a private torrent changed its
+    /// tracker: BEP 27 wants its peers dropped then, because they came from the other tracker.
     pub(crate) fn on_outcome(
         &mut self,
         index: TrackerIndex,
@@ -281,8 +275,8 @@ impl Announcer {
             .is_some_and(|before| before != index)
     }
 
-    /// Returns the announces to send now. Each of them counts as sent: its outcome must come
-    /// back through [`Announcer::on_outcome`] before this tracker is listed again.
+    /// Returns the announces to send now. Their outcome must come back through
+    /// [`Announcer::on_outcome`] before this tracker is listed again.
     pub(crate) fn due(&mut self, now: Instant) -> Vec<(TrackerIndex, AnnounceEvent)> {
         let mut due = Vec::new();
         for index in self.on_turn(now) {
@@ -298,10 +292,10 @@ impl Announcer {
         due
     }
 
-    /// Returns the trackers that we may announce to. A public torrent, or one that we leave,
-    /// may use all. A private torrent uses one: the one that is answering, else its current
-    /// tracker while that works, else the first in order whose pause is over, else the one
-    /// whose pause ends first. Trackers that the torrent no longer names come in addition.
+    /// Returns the trackers that we may announce to: all, but only one for a private torrent
+    /// that goes on. This is the one that we are waiting for, else the current one while it
+    /// works, else the first in order whose pause is over, else the one whose pause ends first.
+    /// Trackers that are no longer named come in addition.
     fn on_turn(&self, now: Instant) -> Vec<usize> {
         if !self.private || self.phase == Phase::Stopping {
             return (0..self.trackers.len()).collect();
@@ -319,12 +313,11 @@ impl Announcer {
         one.into_iter().chain(retired).collect()
     }
 
-    /// Returns how the trackers do, for the user, without those that can never be asked.
     pub(crate) fn summary(&self) -> TrackerSummary {
         self.usable().map(|tracker| tracker.outcome).collect()
     }
 
-    /// Returns why the last announces failed: a sentence for each tracker that failed.
+    /// Returns a sentence for each tracker whose last announce failed.
     pub(crate) fn last_errors(&self) -> impl Iterator<Item = &str> {
         self.usable()
             .filter_map(|tracker| tracker.last_error.as_deref())
@@ -336,9 +329,8 @@ impl Announcer {
     }
 }
 
-/// Whether a tracker serves peers in web browsers, which cannot open plain connections. It
-/// speaks WebSocket and knows only peers that we cannot reach. Many torrents name such trackers
-/// beside others, so they must not count as failed.
+/// Whether a tracker serves peers in web browsers, which we cannot reach: it speaks WebSocket.
+/// Many torrents name such trackers beside others, so they must not count as failed.
 fn is_for_browsers(url: &str) -> bool {
     let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
     ["ws", "wss"]
@@ -365,7 +357,7 @@ impl Tracker {
         }
     }
 
-    /// Returns the next announce to this tracker, and its time.
+    /// Returns the next announce, and its time.
     fn next(&self, phase: Phase, hungry: bool, now: Instant) -> Option<(AnnounceEvent, Instant)> {
         if self.in_flight.is_some() || self.useless || phase == Phase::Waiting {
             return None;
@@ -414,8 +406,8 @@ impl Tracker {
         self.due = now + BACK_OFF[self.failures.min(BACK_OFF.len() - 1)];
         self.unsaid = event == AnnounceEvent::Stopped && error.trouble.is_shortage();
         if event == AnnounceEvent::Stopped {
-            // After a shortage, a second try makes sense, because our connections are ending
-            // now. After any other failure, nobody waits for a second try.
+            // After a shortage we try again, because our connections are ending now. After any
+            // other failure, nobody waits for a second try.
             self.joined = self.unsaid;
             self.due = now + AGAIN;
         }

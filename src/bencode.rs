@@ -8,32 +8,30 @@
 //! li1ei2ee       a list: 1, 2             d3:cow3:mooe       a dictionary: cow is moo
 //! ```
 //!
-//! Bencode can be used as a weapon: a million `l`s are a million nested lists, on which a
-//! recursive parser overflows its stack, and a stack overflow ends the whole program. So
-//! [`scan`] walks everything from outside once, without recursion, before `serde_bencode` sees
-//! it. [`scan`] accepts a value only if
+//! Bencode can be a weapon: a million `l`s are a million nested lists, which overflow the stack
+//! of a recursive parser and so end the whole program. So [`scan`] walks everything from
+//! outside once, without recursion, before `serde_bencode` sees it. It accepts a value only if
 //!
 //! - it nests no deeper than the caller allows, and has at most [`MAX_TOKENS`] values;
 //! - every number and length is written in the one canonical way (no `i007e`, no `-0`);
 //! - nothing is missing at the end.
 //!
-//! Three faults are tolerated, because real torrents have them and other clients read them:
+//! It tolerates three faults, because real torrents have them and other clients read them:
 //!
 //! - bytes after the end of the value (a line feed, zeros, a comment);
 //! - a key that a dictionary has twice: [the first counts](Raw::dict);
-//! - keys out of order, though BEP 3 forbids them. The info hash is taken over the bytes as
-//!   they are, so every client computes the same one.
+//! - keys out of order, which BEP 3 forbids. The info hash is taken over the bytes as they are,
+//!   so every client computes the same one.
 //!
-//! The first two are refused where two readers must not understand different things. Within
-//! `info`, a doubled key would make the torrent hold one thing for us and another for others
-//! ([`scan_torrent`]). Where the bytes must be exactly one value, both are refused
-//! ([`scan_exact`]).
+//! Where two readers must not understand different things, the first two faults are refused:
+//! [`scan_torrent`] allows no doubled key within `info`, where a torrent would hold one thing
+//! for us and another for others, and [`scan_exact`] accepts exactly one value.
 //!
 //! Sound bencode can be read in two ways. [`decode`] fills a struct, which suits small
 //! messages. [`Raw`] walks the bytes where they lie and copies nothing, which suits torrent
-//! files. They are large, the info hash needs the exact bytes of one value, and an unknown part
-//! must never hinder the known parts, whatever it contains. (`serde_bencode` gives up on any
-//! number above 2^63-1, used or not.) To write, use [`encode`].
+//! files: they are large, the info hash needs the exact bytes of one value, and no unknown part
+//! may hinder the known parts. (`serde_bencode` gives up on any number above 2^63-1, used or
+//! not.) To write, use [`encode`].
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 
@@ -56,8 +54,8 @@ pub(crate) const MAX_TOKENS: usize = 3_000_000;
 /// more than 64 bits, which are 20 characters.
 const MAX_NUMBER_LEN: usize = 40;
 
-/// Returns `value` as bencode. For structs of strings, numbers and lists, whose fields are declared in
-/// the order of their keys as bytes.
+/// Returns `value` as bencode. For structs of strings, numbers and lists, whose fields are
+/// declared in the order of their keys as bytes.
 pub(crate) fn encode(value: &impl Serialize) -> Vec<u8> {
     serde_bencode::to_bytes(value).expect("strings, numbers and lists can always be written")
 }
@@ -71,7 +69,6 @@ pub enum BencodeError {
     Unsound {
         /// The offending byte, counted from 0.
         at: usize,
-        /// What is wrong there.
         problem: Problem,
     },
     /// Sound bencode, but a value is missing or of another kind than expected.
@@ -86,31 +83,26 @@ pub enum Problem {
     /// No value begins with this byte, or an `e` has nothing to end.
     #[error("a value should begin")]
     NoValue,
-    /// The bytes end in the middle of a value.
     #[error("cut short")]
     CutShort,
-    /// The text between `i` and `e` is not a number in its shortest form.
+    /// Not a number in its shortest form between `i` and `e`.
     #[error("a badly written number")]
     Number,
-    /// The length of a string is not a number in its shortest form.
+    /// Not a number in its shortest form before a `:`.
     #[error("a badly written string length")]
     Length,
     /// A key that is a number, a list or a dictionary.
     #[error("a key that is not a string")]
     Key,
-    /// A key without a value.
     #[error("a key without a value")]
     LoneKey,
-    /// A key that its dictionary already has.
     #[error("a key for the second time")]
     DoubledKey,
-    /// More nested lists and dictionaries than the limit allows.
     #[error("too many nested lists")]
     Depth,
     /// More than [`MAX_TOKENS`] values and keys.
     #[error("too many values")]
     Tokens,
-    /// Bytes after the end of the value.
     #[error("something left over")]
     LeftOver,
 }
@@ -130,8 +122,7 @@ enum OneOfEach {
     Everywhere,
 }
 
-/// Checks that `bytes` begin with a sound value, nested at most `max_depth` deep. Tolerates
-/// bytes after it and doubled keys.
+/// Checks that `bytes` begin with a sound value, nested at most `max_depth` deep.
 ///
 /// # Errors
 /// [`BencodeError::Unsound`] says which byte offends, and how.
@@ -140,8 +131,8 @@ pub fn scan(bytes: &[u8], max_depth: usize) -> Result<Raw<'_>, BencodeError> {
 }
 
 /// Like [`scan`], and also returns the bytes after the value. A peer's metadata message is a
-/// dictionary and then the payload, with no length between them ([BEP
-/// 9](https://www.bittorrent.org/beps/bep_0009.html)).
+/// dictionary and then the payload, with no length between
+/// ([BEP 9](https://www.bittorrent.org/beps/bep_0009.html)).
 ///
 /// # Errors
 /// As for [`scan`].
@@ -174,9 +165,9 @@ pub(crate) fn scan_exact(bytes: &[u8], max_depth: usize) -> Result<Raw<'_>, Benc
     }
 }
 
-/// Reads `bytes`, which must be one sound value and nothing else, into a `T`.
+/// Reads `bytes`, which must be exactly one sound value, into a `T`.
 ///
-/// Keys that `T` does not have are skipped. Two traps of `serde_bencode`: byte strings need
+/// Keys that `T` lacks are skipped. Two traps of `serde_bencode`: byte strings need
 /// `serde_bytes`, and a struct cannot be read from a dictionary that has a key outside UTF-8
 /// (use a map of `ByteBuf`).
 ///
@@ -190,7 +181,7 @@ pub(crate) fn decode<T: DeserializeOwned>(
     serde_bencode::from_bytes(bytes).map_err(BencodeError::Unexpected)
 }
 
-/// A list or dictionary whose end has not been reached.
+/// A list or dictionary whose end has not come yet.
 struct Open {
     is_dict: bool,
     /// Whether a key comes next: a dictionary's keys and values take turns.
@@ -330,14 +321,14 @@ fn until(end: u8, bytes: &[u8], problem: Problem, at: usize) -> Result<&[u8], Be
     }
 }
 
-/// Whether `digits` are a number without sign and without leading zeros.
+/// Whether `digits` are a number without sign and leading zeros.
 fn is_canonical(digits: &[u8]) -> bool {
     digits.iter().all(u8::is_ascii_digit)
         && !digits.is_empty()
         && (digits == b"0" || !digits.starts_with(b"0"))
 }
 
-/// A sound value, as its bytes exactly as they came.
+/// The exact bytes of a sound value.
 ///
 /// Only the `scan` functions make one, so walking it cannot fail. Each accessor reads the bytes
 /// anew, which is quick (over 500 MB per second) and takes no memory.
@@ -345,7 +336,7 @@ fn is_canonical(digits: &[u8]) -> bool {
 pub struct Raw<'a>(&'a [u8]);
 
 impl<'a> Raw<'a> {
-    /// The bytes of the value itself. The info hash is taken over these.
+    /// The bytes of the value itself, over which the info hash is taken.
     pub fn bytes(self) -> &'a [u8] {
         self.0
     }
@@ -371,13 +362,13 @@ impl<'a> Raw<'a> {
         }
     }
 
-    /// Returns the values of a list in order; `None` if the value is not a list.
+    /// Returns the values of a list, in order.
     pub fn list(self) -> Option<impl Iterator<Item = Raw<'a>> + use<'a>> {
         self.inside(b'l')
     }
 
-    /// Returns the keys and values of a dictionary in order; `None` if the value is not a
-    /// dictionary. Each key comes once: the first counts.
+    /// Returns the keys and values of a dictionary, in order. Of a doubled key the first
+    /// counts.
     pub fn dict(self) -> Option<impl Iterator<Item = (&'a [u8], Raw<'a>)> + use<'a>> {
         let mut entries = self.entries()?;
         let mut seen = Seen::default();
@@ -405,9 +396,8 @@ impl<'a> Raw<'a> {
     }
 }
 
-/// The keys of a dictionary that have been read. While they come in ascending order, as BEP 3
-/// wants them, the last one tells whether the next is new. The first key out of order makes us
-/// collect them all.
+/// The keys that have been read of a dictionary. While they ascend, as BEP 3 wants, the last
+/// one tells whether the next is new. At the first key out of order, we collect them all.
 #[derive(Default)]
 struct Seen<'a> {
     last: Option<&'a [u8]>,

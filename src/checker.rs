@@ -1,13 +1,12 @@
 //! Reads pieces back from disk and compares their SHA-1 with the torrent's ([BEP 3]).
 //!
-//! This happens twice. At the start, [`check_all`] checks the files that are there already, on
-//! all cores. During the download, a thread per torrent checks each piece after its last block
-//! was written ([`spawn`]). The thread exists while there is something to check.
+//! At the start, [`check_all`] checks the files that are there already, on all cores. During
+//! the download, a thread per torrent checks each piece after its last block was written
+//! ([`spawn`]). The thread exists while there is something to check.
 //!
 //! The peer threads do not hash: they write each block to its place and go on. The checker
-//! reads a finished piece back from memory, because the system still has it there. It takes
-//! several pieces at a time, because hashing them together takes less time
-//! ([`crate::sha1_lanes`]).
+//! reads a finished piece back from memory, because the system still has it there. It hashes
+//! several pieces at a time, which takes less time ([`crate::sha1_lanes`]).
 //!
 //! Memory does not depend on the piece length: [`BUFFER_LEN`] for each of [`MAX_LANES`].
 //!
@@ -28,20 +27,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-/// How many bytes of each piece are read at a time. Less costs more system calls. More would
-/// fall out of the processor's cache between reading and hashing.
+/// How many bytes of each piece are read at a time. Less costs system calls. More would fall
+/// out of the processor's cache before it is hashed.
 pub(crate) const BUFFER_LEN: usize = 32 * 1024;
 
-/// How long to wait before the next try, when the process has too many files open.
+/// The pause before the next try, if the process has too many files open.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// [`check_all`] gives up after this many pauses. It runs at the start, when perhaps no other
-/// thread has a file to give back.
+/// [`check_all`] gives up after this many pauses: at the start, perhaps no other thread has a
+/// file to give back.
 const PAUSES: u32 = 50;
 
 /// How many bytes of each piece the system is told to read ahead, a multiple of [`BUFFER_LEN`].
-/// By itself the system hardly reads ahead for a program that reads sixteen pieces in turns,
-/// and a spinning disk would seek for every buffer.
+/// By itself it hardly does so for sixteen pieces in turns, and a spinning disk would seek for
+/// every buffer.
 const AHEAD_LEN: u32 = 4 << 20;
 
 /// Hashes pieces of one torrent. Each hashing thread has its own.
@@ -49,19 +48,18 @@ pub(crate) struct Checker<H> {
     storage: Arc<Storage>,
     /// Returns the hash that a piece must have.
     expected: H,
-    /// As many lanes as were ever needed at a time.
     lanes: Vec<Lane>,
-    /// How many lanes may be used at a time. Drops to 1 when the process runs out of files, and
-    /// doubles with each batch after that.
+    /// How many lanes may be used at a time: 1 after the process ran out of files, then twice
+    /// as many with each batch.
     most: usize,
-    /// Whether the data may be on the disk only. A piece just written is in memory.
+    /// Whether the data may be only on the disk. A piece just written is in memory.
     cold: bool,
     /// The hash of a piece of full length that is all zeros, once it was needed.
     zeros: Option<PieceHash>,
 }
 
-/// Reads one of the pieces that are hashed together. Each lane has its own open file: if the
-/// files are small, the one that ends in the next buffer is still open then.
+/// Reads one of the pieces that are hashed together. It has its own open file: of small files,
+/// the one that ends in the next buffer is still open then.
 struct Lane {
     files: Files,
     buffer: Pages,
@@ -84,7 +82,7 @@ impl<H: Fn(PieceIndex) -> PieceHash> Checker<H> {
         self.lanes.iter_mut().for_each(|lane| lane.files.close());
     }
 
-    /// Reads and hashes `pieces`. Calls `verdict` with whether each piece is right; a missing
+    /// Reads and hashes `pieces`. Calls `verdict` with whether each is right, which a missing
     /// or short one is not.
     ///
     /// # Errors
@@ -123,8 +121,8 @@ impl<H: Fn(PieceIndex) -> PieceHash> Checker<H> {
         Ok(())
     }
 
-    /// Like [`check`](Self::check), for pieces that may never have been written. A piece that
-    /// is known to be missing, or to be a hole, is not read.
+    /// Like [`check`](Self::check), but does not read pieces that are known to be missing, or
+    /// to be holes.
     ///
     /// # Errors
     /// As for `check`.
@@ -147,7 +145,7 @@ impl<H: Fn(PieceIndex) -> PieceHash> Checker<H> {
     }
 
     /// Returns the SHA-1 of each 16 KiB block of `piece`, to find out later which peer sent a
-    /// bad one; empty if the piece is missing.
+    /// bad one; nothing if the piece is missing.
     ///
     /// # Errors
     /// As for [`check`](Self::check).
@@ -196,7 +194,6 @@ impl<H: Fn(PieceIndex) -> PieceHash> Checker<H> {
         Ok(hashes.map(|(hash, there)| there.then_some(hash)).collect())
     }
 
-    /// Makes sure that there are at least this many lanes.
     fn provide(&mut self, lanes: usize) {
         let count = self.lanes.len().max(lanes);
         self.lanes.resize_with(count, || {
@@ -220,7 +217,7 @@ impl<H: Fn(PieceIndex) -> PieceHash> Checker<H> {
     }
 }
 
-/// Whether a read found its bytes. An error only if they are there but cannot be read.
+/// Whether a read found its bytes. An error if they are there but cannot be read.
 fn is_there(read: Result<(), StorageError>) -> Result<bool, StorageError> {
     match read {
         Ok(()) => Ok(true),
@@ -229,10 +226,9 @@ fn is_there(read: Result<(), StorageError>) -> Result<bool, StorageError> {
     }
 }
 
-/// Checks all `candidates` with `threads` threads and returns the right ones; `None` if `stop`
-/// became true meanwhile. Other pieces are not looked at.
-///
-/// The threads call `progress` with the number of pieces checked so far.
+/// Checks all `candidates`, and nothing else, with `threads` threads, and returns the right
+/// ones; `None` if `stop` became true meanwhile. The threads call `progress` with the number of
+/// pieces checked so far.
 ///
 /// # Errors
 /// [`StorageError`], if something is there but cannot be read.
@@ -245,9 +241,8 @@ pub(crate) fn check_all(
     stop: &AtomicBool,
 ) -> Result<Option<Bitfield>, StorageError> {
     let todo: Vec<PieceIndex> = candidates.iter().collect();
-    // Each thread takes the next run of pieces. A run is long enough to read the disk in order
-    // and to hash in full batches, and short enough that all threads end at about the same
-    // time.
+    // Each thread takes the next run of pieces: long enough to read the disk in order and to
+    // hash in full batches, short enough that all threads end at about the same time.
     let piece_length = storage.layout().piece_length();
     let run = (RUN_LEN / piece_length).max(1) as usize;
     let run = run.next_multiple_of(MAX_LANES);
@@ -288,7 +283,7 @@ pub(crate) fn check_all(
     };
     let threads = threads.clamp(1, runs.max(1));
     let results: Vec<_> = std::thread::scope(|scope| {
-        // If the system refuses some of the threads, the check is only slower.
+        // If the system refuses some threads, the check is only slower.
         let spawn = |_| std::thread::Builder::new().spawn_scoped(scope, work).ok();
         let others: Vec<_> = (1..threads).filter_map(spawn).collect();
         let mut results = vec![work()];

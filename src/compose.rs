@@ -2,12 +2,11 @@
 //! `.torrent`.
 //!
 //! This is the pure part of `storrent create` ([BEP 3]; [BEP 12] for several trackers, [BEP 19]
-//! for web seeds, [BEP 27] for `private`). The caller has listed and hashed the files already.
-//! [`crate::metainfo`] shows the format and reads it.
+//! for web seeds, [BEP 27] for `private`). [`crate::metainfo`] shows the format and reads it.
 //!
 //! The info hash is taken over `info`, so nothing that changes from run to run may be in there:
-//! no date, no version of the program. Bencode has only one way to write a value, with sorted
-//! keys, so the same files get the same hash everywhere.
+//! no date, no version of the program. Bencode has only one way to write a value, so the same
+//! files get the same hash everywhere.
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 //! [BEP 12]: https://www.bittorrent.org/beps/bep_0012.html
@@ -19,11 +18,11 @@ use serde::Serialize;
 use serde_bytes::Bytes;
 use std::collections::BTreeMap;
 
-/// The smallest piece length that [`choose_piece_length`] returns, in bytes: one block.
+/// The smallest piece length that [`choose_piece_length`] returns: one block.
 const MIN_PIECE_LENGTH: u64 = 16 << 10;
 
-/// The largest piece length that [`choose_piece_length`] returns, in bytes. A peer can share a
-/// piece only when it has all of it, so larger pieces make a swarm slow to start.
+/// The largest piece length that [`choose_piece_length`] returns. A peer can share a piece only
+/// when it has all of it, so larger pieces make a swarm slow to start.
 const MAX_PIECE_LENGTH: u64 = 16 << 20;
 
 /// The contents of `info`, which decide the info hash.
@@ -46,12 +45,11 @@ pub struct Info<'a> {
 pub enum Content<'a> {
     /// The size of the one file, in bytes.
     File(u64),
-    /// The path below the folder and the size in bytes of each file, in the order in which the
-    /// files were hashed.
+    /// The path below the folder and the bytes of each file, in the order of hashing.
     Folder(&'a [(Vec<String>, u64)]),
 }
 
-/// The keys around `info`, which can change without changing the info hash.
+/// The keys around `info`, which do not affect the info hash.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Outside<'a> {
     /// Trackers by tier.
@@ -60,14 +58,14 @@ pub struct Outside<'a> {
     pub webseeds: &'a [String],
     /// A remark of the torrent's maker.
     pub comment: Option<&'a str>,
-    /// When the torrent was made, in seconds since 1970.
+    /// Seconds since 1970.
     pub creation_date: Option<i64>,
 }
 
-/// Returns the piece length for a torrent of `total` bytes: the power of two from 16 KiB to 16
-/// MiB that makes 1,000 to 2,000 pieces, or comes nearest to that.
+/// Returns the piece length for a torrent of `total` bytes: a power of two from 16 KiB to 16
+/// MiB that makes 1,000 to 2,000 pieces, if one does.
 ///
-/// With fewer pieces, peers wait long until they have one to share. More pieces make a large
+/// With fewer pieces, peers wait long until they have one to share. More make a large
 /// `.torrent`.
 pub(crate) fn choose_piece_length(total: u64) -> u32 {
     let length = total
@@ -117,8 +115,8 @@ pub fn torrent(info: &Info, outside: Outside) -> Vec<u8> {
     rewrap(&info, outside)
 }
 
-/// Returns the bytes of a `.torrent` around an existing `info` dictionary, such as the one that
-/// peers sent us for a magnet link. `info` is copied byte by byte, so the info hash stays.
+/// Returns the bytes of a `.torrent` around an existing `info` dictionary, such as one from
+/// peers. `info` is copied byte by byte, so the info hash stays.
 pub fn rewrap(info: &[u8], outside: Outside) -> Vec<u8> {
     // A `BTreeMap` sorts by key, as bencode demands.
     let mut keys = BTreeMap::from([("info", info.to_vec())]);

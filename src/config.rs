@@ -1,4 +1,4 @@
-//! What the user asked for, as the engine needs it: the command line's options, checked.
+//! The command line's options, checked, as the engine needs them.
 //!
 //! The command line makes one [`Config`] for the process and one [`Job`] for each torrent.
 //! After that, nobody changes them.
@@ -24,17 +24,17 @@ pub struct Config {
     pub door: Door,
     /// The most connections per torrent, incoming and outgoing together.
     pub max_peers: usize,
-    /// Payload bytes received per second, for the whole process; 0: no limit.
+    /// Payload bytes received per second by the whole process; 0: no limit.
     pub download_limit: u64,
-    /// Payload bytes sent per second, for the whole process; 0: no limit.
+    /// Payload bytes sent per second by the whole process; 0: no limit.
     pub upload_limit: u64,
-    /// Whether to fetch pieces in order instead of rarest first.
+    /// Fetch pieces in order instead of rarest first.
     pub sequential: bool,
     /// What to do with a complete torrent.
     pub afterwards: Afterwards,
     /// Gives up after this long without payload; `None`: never.
     pub stall_timeout: Option<Duration>,
-    /// Whether to replace files that do not belong to this torrent.
+    /// Replace files that do not belong to this torrent.
     pub overwrite: bool,
     /// The job is `storrent seed`: incomplete data is an error, and nothing is fetched.
     pub seed_only: bool,
@@ -129,7 +129,7 @@ pub struct Job {
     pub peers: Vec<String>,
     /// Trackers named on the command line, in addition to the torrent's own.
     pub trackers: Vec<String>,
-    /// What other SOURCEs say about the same torrent, and where that comes from.
+    /// What other SOURCEs say about the same torrent, and where this comes from.
     pub also: Vec<(Subject, Teller)>,
 }
 
@@ -161,8 +161,8 @@ pub struct Named {
 }
 
 impl Job {
-    /// Adds what another SOURCE says about the same torrent. A `.torrent` takes the place of a
-    /// magnet link, because it describes the torrent's files.
+    /// Adds what another SOURCE says about the same torrent. A `.torrent` replaces a magnet
+    /// link as the subject, because it describes the files.
     pub fn absorb(&mut self, mut other: Self) {
         if let (Subject::Link(_), Subject::Torrent(_)) = (&self.subject, &other.subject) {
             std::mem::swap(&mut self.subject, &mut other.subject);
@@ -181,8 +181,8 @@ impl Job {
         self.told().map(|(subject, _)| subject)
     }
 
-    /// Returns how near the address of a tracker may be. If several name its URL, the most
-    /// trusted of them counts.
+    /// Returns how near the address of a tracker may be: of all who name its URL, the most
+    /// trusted counts.
     pub fn nearest_tracker(&self, url: &str) -> Reach {
         let names = |subject: &Subject| match subject {
             Subject::Torrent(metainfo) => metainfo.trackers.iter().flatten().any(|it| it == url),
@@ -208,8 +208,8 @@ impl Job {
     }
 
     /// Returns where the torrent can be had. The peers of a `private` torrent come from its own
-    /// trackers only (BEP 27), so a magnet link cannot add any. The trackers of a link count
-    /// only if no `.torrent` names them.
+    /// trackers only (BEP 27). So a magnet link adds none, and its trackers count only if there
+    /// is no `.torrent`.
     pub fn named(&self, private: bool) -> Named {
         let has_torrent = matches!(self.subject, Subject::Torrent(_));
         let mut named = Named::default();
@@ -242,7 +242,7 @@ impl Job {
         named
     }
 
-    /// Returns the nodes from which to enter the DHT that the torrent names.
+    /// Returns the DHT nodes that the torrent names.
     pub fn dht_nodes(&self) -> impl Iterator<Item = &(String, u16)> {
         self.subjects().flat_map(|subject| match subject {
             Subject::Torrent(metainfo) => &metainfo.nodes[..],

@@ -1,19 +1,16 @@
 //! The extension handshake ([BEP 10]): what peers say about themselves beyond BEP 3.
 //!
-//! It is a bencoded dictionary, sent as extended message 0 right after the handshake. All of
-//! its keys are optional:
+//! It is a bencoded dictionary, sent as extended message 0 right after the handshake. Every key
+//! is optional, and a key of the wrong type is skipped:
 //!
 //! ```text
-//! m            the extensions that the sender knows, each with the number that the
-//!              sender wants in messages of this extension
+//! m            the known extensions, each with the message number that the sender wants for it
 //! reqq         how many requests the sender queues
 //! v            the sender's name and version
 //! p            the port on which the sender listens
 //! yourip       our address, as the sender sees it
 //! upload_only  1: the sender wants no pieces (BEP 21)
 //! ```
-//!
-//! A key of the wrong type is skipped, and the connection stays.
 //!
 //! Used by the peer's thread, its session and its learner; by the torrent, for the flags of
 //! PEX.
@@ -32,10 +29,10 @@ pub(crate) mod pex;
 /// How many requests we queue for a peer: as many as libtorrent and transmission.
 pub(crate) const OUR_QUEUE: u32 = 2000;
 
-/// The extended message number that peers use when they send us [`metadata`].
+/// The message number that peers use to send us [`metadata`].
 pub(crate) const OUR_METADATA: u8 = 1;
 
-/// The extended message number that peers use when they send us [`pex`].
+/// The message number that peers use to send us [`pex`].
 pub(crate) const OUR_PEX: u8 = 2;
 
 /// The longest client name that is kept, in bytes.
@@ -44,17 +41,15 @@ const MAX_NAME: usize = 64;
 /// What we say about ourselves.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ourselves {
-    /// The port on which we listen.
     pub port: Option<u16>,
     /// Whether we want no more pieces.
     pub seeding: bool,
-    /// The peer's address as we see it, if we know it.
+    /// The peer's address as we see it.
     pub their_ip: Option<IpAddr>,
     /// Whether we have the metadata to give, or still need it.
     pub metadata: bool,
-    /// Size of the metadata in bytes, if we have it and give it.
+    /// Bytes of the metadata that we can give.
     pub metadata_size: Option<u32>,
-    /// Whether we exchange the addresses of other peers.
     pub pex: bool,
 }
 
@@ -69,7 +64,6 @@ struct Keys<'a> {
     yourip: Option<&'a serde_bytes::Bytes>,
 }
 
-/// Returns our extension handshake.
 pub(crate) fn encode(ourselves: &Ourselves) -> Vec<u8> {
     let ip = ourselves.their_ip.map(|ip| match ip.to_canonical() {
         IpAddr::V4(v4) => v4.octets().to_vec(),
@@ -95,26 +89,23 @@ pub(crate) fn encode(ourselves: &Ourselves) -> Vec<u8> {
 /// What a peer says about itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ExtensionHandshake {
-    /// How many requests the peer queues.
     pub reqq: Option<u32>,
-    /// The peer's name and version.
     pub name: Option<String>,
-    /// The port on which the peer listens.
     pub port: Option<u16>,
     /// Whether the peer wants no pieces.
     pub upload_only: bool,
-    /// The number that the peer wants in [`metadata`] messages; 0 if it no longer wants any.
+    /// The number that the peer wants for [`metadata`] messages; 0 if it wants no more.
     pub metadata: Option<u8>,
-    /// Size of the metadata in bytes, as the peer claims.
+    /// Bytes of the metadata, as the peer claims.
     pub metadata_size: Option<u32>,
-    /// The number that the peer wants in [`pex`] messages; 0 if it no longer wants any.
+    /// The number that the peer wants for [`pex`] messages; 0 if it wants no more.
     pub pex: Option<u8>,
 }
 
 /// Reads a peer's extension handshake.
 ///
 /// # Errors
-/// If it is not bencode, or nests deeper than that of any client.
+/// If it is not bencode, or nests deeper than [`bencode::MESSAGE_DEPTH`].
 pub fn decode(payload: &[u8]) -> Result<ExtensionHandshake, BencodeError> {
     let mut told = ExtensionHandshake::default();
     for (key, value) in bencode::scan(payload, bencode::MESSAGE_DEPTH)?

@@ -1,10 +1,10 @@
-//! Sizes, rates, times and foreign text for people.
+//! Sizes, rates, times and foreign text for people. Used by everything that prints, and by
+//! every error for the user.
 //!
-//! Used by everything that prints, and by every error for the user. Text in, text out. Two
-//! functions are there for safety, not comfort:
+//! Two functions are there for safety, not comfort:
 //!
 //! - [`escaped`] must see everything from a torrent, a tracker or a peer before a terminal
-//!   does. Control characters move the cursor, change the title, or make a line say something
+//!   does.   Control characters move the cursor, change the title, or make a line say something
 //!   else.
 //! - [`chain`] prints an error with all its causes, because "cannot read x" without
 //!   "permission denied" helps nobody.
@@ -13,8 +13,8 @@ use std::error::Error;
 use std::fmt::Write;
 use std::time::Duration;
 
-/// Returns a number of bytes with three digits, in the largest binary unit that keeps it at 1
-/// or more: `0 B`, `1023 B`, `1.00 KiB`, `97.6 MiB`.
+/// Returns a number of bytes with three digits, in the largest binary unit in which it is at
+/// least 1: `0 B`, `1023 B`, `1.00 KiB`, `97.6 MiB`.
 pub(crate) fn size(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     if bytes < 1024 {
@@ -35,8 +35,7 @@ pub(crate) fn size(bytes: u64) -> String {
     format!("{value:.digits$} {}", UNITS[unit])
 }
 
-/// Returns a number of bytes in both units: `97.6 MiB (102,340,000 bytes)`. Below 1 KiB in
-/// bytes only.
+/// Returns a number of bytes in both units: `97.6 MiB (102,340,000 bytes)`, or `7 bytes`.
 pub(crate) fn size_exact(bytes: u64) -> String {
     match bytes {
         1 => "1 byte".to_string(),
@@ -45,7 +44,7 @@ pub(crate) fn size_exact(bytes: u64) -> String {
     }
 }
 
-/// Returns a rate in bytes per second: `1.00 MiB/s`.
+/// Returns bytes per second: `1.00 MiB/s`.
 pub(crate) fn rate(bytes: u64) -> String {
     size(bytes) + "/s"
 }
@@ -63,8 +62,8 @@ pub(crate) fn grouped(number: u64) -> String {
     text
 }
 
-/// Returns a time in its two largest units, in whole seconds: `7 s`, `2 min 5 s`, `3 h 0 min`,
-/// `12 d 4 h`.
+/// Returns whole seconds in their two largest units: `7 s`, `2 min 5 s`, `3 h 0 min`, `12 d 4
+/// h`.
 pub(crate) fn duration(time: Duration) -> String {
     let seconds = time.as_secs();
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
@@ -78,8 +77,8 @@ pub(crate) fn duration(time: Duration) -> String {
 }
 
 /// Returns seconds since 1970 as `2013-08-19 13:05:00 UTC`. Some makers of torrents write
-/// milliseconds, so a number beyond the year 5138 is read as milliseconds. A number that is
-/// still no date is returned as it is.
+/// milliseconds, so a number beyond the year 5138 is read as such. What is still no date stays
+/// a number.
 pub(crate) fn date(number: i64) -> String {
     let seconds = match number {
         0..100_000_000_000 => number,
@@ -100,7 +99,7 @@ pub(crate) fn date(number: i64) -> String {
     format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
 }
 
-/// Returns the share of `part` in `whole`, rounded down, so 100.0% means all of it.
+/// Returns a share, rounded down, so that 100.0% means all of it.
 pub(crate) fn percent(part: u64, whole: u64) -> String {
     let tenths = match whole {
         0 => 1000,
@@ -115,8 +114,8 @@ pub(crate) fn count(number: u64, one: &str) -> String {
     format!("{} {one}{plural}", grouped(number))
 }
 
-/// Returns foreign text that is safe to print: one line, without control characters, and
-/// without characters that change the direction of writing, which can hide how a name ends.
+/// Makes foreign text safe to print: one line, without control characters, and without those
+/// that change the direction of writing, which can hide how a name ends.
 pub fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
@@ -134,8 +133,8 @@ fn is_unsafe(c: char) -> bool {
         || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Like [`escaped`], for a JSON text: each unsafe character becomes `\u` and four hex digits. A
-/// JSON reader gets the exact text back, and a terminal gets nothing to obey.
+/// Like [`escaped`], for a JSON text: unsafe characters become `\u` and four hex digits, so a
+/// reader gets the exact text back and a terminal nothing to obey.
 ///
 /// (`serde_json` escapes only what JSON forbids. None of these characters occurs outside of a
 /// JSON string.)
@@ -161,8 +160,7 @@ pub fn shortened(name: &str, width: usize) -> String {
     short
 }
 
-/// Returns an error and its causes, each after a colon. A cause that the text already ends with
-/// is left out.
+/// Returns an error and its causes after colons, except those that the text already ends with.
 pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -10,13 +10,13 @@
 //!        &so=0,2,4-6                  only these files, numbered from 0, padding counted
 //! ```
 //!
-//! The link has no files and no pieces: we fetch the `info` dictionary from peers, and the info
-//! hash proves it right. Everything else in the link is a hint and is ignored if it makes no
-//! sense. The command line reads links; `storrent show` and `storrent create` print them.
+//! We fetch the `info` dictionary from peers, and the info hash proves it right. Everything
+//! else in the link is a hint and is ignored if it makes no sense. The command line reads
+//! links; `storrent show` and `storrent create` print them.
 //!
-//! A link travels through web pages, feeds and other links. They write `&` as `&amp;` and other
-//! characters as `%XX`, and do not always undo this. So `&amp;` is read as `&`. A text that is
-//! no link as it stands is read again with its `%XX` undone.
+//! Web pages, feeds and other links write `&` as `&amp;` and other characters as `%XX`, and do
+//! not always undo this. So `&amp;` is read as `&`, and a text that is no link as it stands is
+//! read again with its `%XX` undone.
 //!
 //! [BEP 9]: https://www.bittorrent.org/beps/bep_0009.html
 //! [BEP 53]: https://www.bittorrent.org/beps/bep_0053.html
@@ -30,25 +30,25 @@ use std::str::FromStr;
 /// The longest link that is read, in bytes.
 pub const MAX_LINK_LEN: usize = 256 << 10;
 
-/// How many superfluous layers of `%XX` are undone at most.
+/// The most superfluous layers of `%XX` that are undone.
 const MAX_UNPACKED: usize = 3;
 
 /// A magnet link that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Magnet {
-    /// The info hash of the torrent.
+    /// The torrent's info hash.
     pub info_hash: InfoHash,
-    /// The name to show until the metadata is here. Not safe as a file name.
+    /// The name until the metadata is here. Not safe as a file name.
     pub name: Option<String>,
     /// The size of the files in bytes. Nobody has checked it.
     pub length: Option<u64>,
-    /// The trackers, without doubled ones. A link has no tiers.
+    /// The trackers, without doubled ones and without tiers.
     pub trackers: Vec<String>,
     /// Web servers that have the files, too (BEP 19).
     pub webseeds: Vec<String>,
     /// The addresses of peers, as `HOST:PORT`.
     pub peers: Vec<String>,
-    /// The wanted files: first and last of each range, numbered from 0. Empty: all files.
+    /// The wanted files: first and last of each range, from 0. Empty: all.
     pub only: Vec<(usize, usize)>,
 }
 
@@ -119,7 +119,7 @@ fn read(link: &str) -> Result<Magnet, MagnetError> {
                     None => version_2 |= after_prefix(&topic, "urn:btmh:").is_some(),
                 }
             }
-            // Only in the name are spaces written as `+`, as in web forms.
+            // Only the name has its spaces written as `+`, as in web forms.
             "dn" => name = text(&value.replace('+', " ")),
             "xl" => magnet.length = value.parse().ok(),
             "tr" => too_often = too_often.max(add(&mut magnet.trackers, value)),
@@ -132,8 +132,8 @@ fn read(link: &str) -> Result<Magnet, MagnetError> {
             _ => {}
         }
     }
-    // A name does not show whether it was escaped too often, but an address does. So the name
-    // is unescaped as many times as the addresses needed.
+    // Only an address shows whether it was escaped too often. The name is unescaped as many
+    // times as the addresses.
     magnet.name = (0..too_often).fold(name, |name: Option<String>, _| {
         text(&name?.replace('+', " "))
     });
@@ -189,14 +189,14 @@ impl fmt::Display for Magnet {
 }
 
 impl Magnet {
-    /// Returns the link for a bare info hash, written as 40 hex digits or 32 characters of base
-    /// 32. `None` if `text` is not an info hash.
+    /// Returns the link for a bare info hash: 40 hex digits, or 32 characters of base 32.
+    /// `None` if `text` is not one.
     pub fn bare(text: &str) -> Option<Self> {
         read_hash(text).ok().map(Self::from)
     }
 
-    /// Returns the files that `so=` asks for, as indices into the torrent's files; `None` if
-    /// the link has no `so=`. Padding and numbers past the end are left out.
+    /// Returns the files that `so=` asks for, as indices, without padding and numbers past the
+    /// end; `None` without a `so=`.
     pub fn wanted(&self, metainfo: &Metainfo) -> Option<Vec<usize>> {
         if self.only.is_empty() {
             return None;
@@ -226,7 +226,7 @@ pub fn link(metainfo: &Metainfo) -> String {
 /// The most ranges of `so=` that are used.
 const MAX_RANGES: usize = 1_000;
 
-/// Returns the text after `prefix`, whose letters may be of either case.
+/// Returns the text after `prefix`, in upper or lower case.
 fn after_prefix<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
     let (start, rest) = text.split_at_checked(prefix.len())?;
     start.eq_ignore_ascii_case(prefix).then_some(rest)
@@ -267,8 +267,8 @@ fn range(text: &str) -> Option<(usize, usize)> {
     (first <= last).then_some((first, last))
 }
 
-/// Adds the unescaped address of `value`, unless the list has it already or it makes no sense.
-/// Returns how many superfluous layers of `%XX` it had: an address without any has a `:`.
+/// Adds the unescaped address of `value`, unless it is there already or makes no sense. Returns
+/// how many superfluous layers of `%XX` it had: an address without any has a `:`.
 fn add(list: &mut Vec<String>, value: &str) -> usize {
     let forms = std::iter::successors(text(value), |form| text(form));
     let forms: Vec<String> = forms.take(MAX_UNPACKED + 1).collect();
@@ -283,14 +283,13 @@ fn add(list: &mut Vec<String>, value: &str) -> usize {
     times
 }
 
-/// Replaces each `%` and its two hex digits by the byte that they stand for; `None` if the
-/// result is not UTF-8.
+/// Undoes `%XX`; `None` if the result is not UTF-8.
 fn text(escaped: &str) -> Option<String> {
     String::from_utf8(url::unescaped(escaped)).ok()
 }
 
-/// Returns the link with a plain `&` for each `&amp;`, `&#38;` or `&#x26;` of a web page, even
-/// if it was escaped more than once.
+/// Returns the link with a plain `&` for each `&amp;`, `&#38;` or `&#x26;`, even if it was
+/// escaped more than once.
 fn without_entities(link: &str) -> String {
     let mut plain = String::with_capacity(link.len());
     let mut parts = link.split('&');
@@ -320,8 +319,7 @@ fn after_entity(text: &str) -> Option<&str> {
     stands_for_and.then_some(rest)
 }
 
-/// Escapes a value for a link: keeps the characters that never have a meaning in a URL, and
-/// writes the others as `%` and two hex digits.
+/// Writes what never has a meaning in a URL as it is, and the rest as `%XX`.
 struct Escaped<'a>(&'a str);
 
 impl fmt::Display for Escaped<'_> {

@@ -14,17 +14,15 @@
 //!   private       1: take peers from the torrent's trackers only (BEP 27)
 //! ```
 //!
-//! A torrent read from a `.torrent` and one fetched for a magnet link become the same
-//! [`Metainfo`].
+//! A `.torrent` and a magnet link lead to the same [`Metainfo`].
 //!
-//! The bytes may come from anyone. The keys that we need must be there and fit together, or the
-//! torrent is refused. The other keys are used if they make sense and ignored if not, because
-//! many good torrents carry a broken comment. File names go through [`crate::names`]. The guard
-//! of [`crate::bencode`] and the limits below bound time and memory.
+//! The bytes may come from anyone. A torrent is refused if a key that we need is missing, or if
+//! the keys do not fit together. The other keys are ignored if they make no sense, because many
+//! good torrents have a broken comment. File names go through [`crate::names`]. The guard of
+//! [`crate::bencode`] and the limits below bound time and memory.
 //!
 //! Padding files ([BEP 47]) are known by their attribute, or by the name that BitComet gave
-//! them before there was an attribute. Of a hybrid torrent ([BEP 52]) the version 1 part is
-//! read.
+//! them before there was one. Of a hybrid torrent ([BEP 52]) the version 1 part is read.
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 //! [BEP 47]: https://www.bittorrent.org/beps/bep_0047.html
@@ -42,17 +40,16 @@ use std::sync::Arc;
 /// The largest `.torrent` that is read, in bytes.
 pub const MAX_TORRENT_LEN: usize = 32 << 20;
 
-/// The most trackers, web seeds or DHT nodes that one torrent can name; more are ignored,
-/// because each tracker has a thread.
+/// The most trackers, web seeds or DHT nodes that a torrent can name. More are ignored, because
+/// each tracker has a thread.
 pub const MAX_URLS: usize = 100;
 
-/// The longest URL or comment that is used, in bytes; longer ones are ignored.
+/// The longest URL or comment, in bytes; longer ones are ignored.
 pub const MAX_TEXT_LEN: usize = 8 << 10;
 
-/// Bytes of a SHA-1.
 const HASH_LEN: usize = 20;
 
-/// How the name of BitComet's padding began before BEP 47.
+/// The beginning of the name of BitComet's padding before BEP 47.
 const BITCOMET_PADDING: &[u8] = b"_____padding_file_";
 
 /// A checked torrent. Cheap to clone: the large parts are shared.
@@ -66,11 +63,11 @@ pub struct Metainfo {
     pub url_name: String,
     /// How the torrent's bytes divide into pieces and files.
     pub layout: Arc<Layout>,
-    /// The files in the torrent's order, padding included; as many as `layout` has.
+    /// The files in order, padding included; as many as `layout` has.
     pub files: Arc<[FileEntry]>,
     /// Whether the files are in a folder called `name`.
     pub multi_file: bool,
-    /// Whether peers may come from the torrent's own trackers only (BEP 27).
+    /// Whether peers may come only from the torrent's own trackers (BEP 27).
     pub private: bool,
     /// Trackers by tier, without doubled URLs.
     pub trackers: Vec<Vec<String>>,
@@ -82,7 +79,7 @@ pub struct Metainfo {
     pub comment: Option<String>,
     /// The program that made the torrent.
     pub created_by: Option<String>,
-    /// When the torrent was made, in seconds since 1970; some programs write milliseconds.
+    /// Seconds since 1970; some programs write milliseconds.
     pub creation_date: Option<i64>,
     /// What was changed or left out, for the user, one line each.
     pub warnings: Vec<String>,
@@ -93,11 +90,10 @@ pub struct Metainfo {
 /// One file of a torrent. Its size is in the [`Layout`], under the same index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileEntry {
-    /// Where the file is saved below the user's folder: safe names, the torrent's own first.
-    /// Empty for padding.
+    /// Where the file is saved below the user's folder: safe names. Empty for padding.
     pub path: Vec<String>,
     /// Where web servers have the file below the torrent's folder, escaped for a URL. `None` if
-    /// this follows from `path`, because no name had to be changed.
+    /// no name had to be changed, so that this follows from `path`.
     pub url_path: Option<String>,
     /// Whether it is never on disk: padding, which is zeros (BEP 47), or a symbolic link.
     pub pad: bool,
@@ -123,7 +119,7 @@ pub enum MetainfoError {
          what it holds; get the torrent from elsewhere"
     )]
     DoubledKey(usize),
-    /// A key that is needed is missing, or its value is of the wrong kind.
+    /// A needed key is missing, or its value is of the wrong kind.
     #[error("it is not a usable torrent: `{key}` is missing or not {needed}")]
     Needs {
         /// The key in the metainfo.
@@ -204,8 +200,8 @@ pub fn parse(bytes: &[u8]) -> Result<Metainfo, MetainfoError> {
     })
 }
 
-/// Reads the bare `info` dictionary, which a client that began with a magnet link gets from
-/// peers. The result has no trackers. The caller has checked the info hash.
+/// Reads the bare `info` dictionary, which peers send to a client that began with a magnet
+/// link. The result has no trackers. The caller has checked the info hash.
 ///
 /// # Errors
 /// [`MetainfoError`], as for [`parse`].
@@ -219,7 +215,7 @@ impl Metainfo {
         &self.info
     }
 
-    /// Returns the SHA-1 that `piece`, which must be one of this torrent's, should have.
+    /// Returns the SHA-1 that `piece`, one of this torrent's, must have.
     pub fn hash(&self, piece: PieceIndex) -> PieceHash {
         let mut hash = PieceHash::default();
         hash.copy_from_slice(&self.hashes[piece.index() * HASH_LEN..][..HASH_LEN]);
@@ -259,7 +255,6 @@ struct Keys<'a> {
 }
 
 impl<'a> Keys<'a> {
-    /// Reads the dictionary once, and skips unknown keys.
     fn of(dict: Raw<'a>) -> Option<Self> {
         let mut keys = Self::default();
         for (key, value) in dict.dict()? {
@@ -290,15 +285,14 @@ impl<'a> Keys<'a> {
         Some(keys)
     }
 
-    /// Whether the file has this attribute of BEP 47: a letter in a string of letters.
+    /// Whether the file has this attribute of BEP 47, a letter.
     fn has_attr(&self, letter: u8) -> bool {
         self.attr
             .and_then(Raw::string)
             .is_some_and(|attr| attr.contains(&letter))
     }
 
-    /// Returns the names from the torrent's folder to the file. Prefers `path.utf-8`, if it is
-    /// UTF-8 indeed.
+    /// Returns the names from the torrent's folder to the file; from `path.utf-8` if possible.
     fn path(&self) -> Option<Vec<&'a [u8]>> {
         let names = |path: Raw<'a>| path.list()?.map(Raw::string).collect::<Option<Vec<_>>>();
         let utf8 = self.path_utf8.and_then(names);
@@ -316,7 +310,6 @@ fn size(value: Option<Raw>) -> Option<u64> {
     value?.number().and_then(|size| size.try_into().ok())
 }
 
-/// The files that have been read so far.
 struct Files {
     names: Names,
     /// The length of each file, and whether it is never on disk.
@@ -326,15 +319,14 @@ struct Files {
 }
 
 impl Files {
-    /// Adds the next file. `below` is its number from 1 in a torrent of many files, and `None`
-    /// in a torrent of one.
+    /// Adds the next file. `below`: its number from 1, or `None` in a torrent of one file.
     fn add(&mut self, keys: &Keys, below: Option<usize>) -> Result<(), MetainfoError> {
         let needs = |key, needed| match below {
             Some(file) => MetainfoError::FileNeeds { file, key, needed },
             None => MetainfoError::Needs { key, needed },
         };
-        // A link could lead out of the user's folder, so none is made. A link has no bytes of
-        // its own (BEP 47), so no other file moves when it is left out.
+        // A link could lead out of the user's folder, so none is made. It has no bytes of its
+        // own (BEP 47), so no other file moves.
         let is_link = below.is_some() && keys.has_attr(b'l');
         let length = match is_link {
             true => 0,
@@ -360,7 +352,6 @@ impl Files {
     }
 }
 
-/// Reads a sound `info` dictionary.
 fn read_info(raw: Raw) -> Result<Metainfo, MetainfoError> {
     let needs = |key, needed| MetainfoError::Needs { key, needed };
     let keys = Keys::of(raw).ok_or(needs("info", "a dictionary"))?;
@@ -397,7 +388,7 @@ fn read_info(raw: Raw) -> Result<Metainfo, MetainfoError> {
     }
 
     let layout = Layout::new(piece_length, &files.sizes)?;
-    // A torrent of empty files needs no hash, but some programs write one all the same.
+    // A torrent of empty files needs no hash, but some programs write one.
     if hashes.len() != layout.pieces() as usize * HASH_LEN && layout.total() > 0 {
         return Err(MetainfoError::Hashes {
             len: hashes.len(),
@@ -463,7 +454,7 @@ fn tiers(list: Option<Raw>, announce: Option<Raw>) -> Vec<Vec<String>> {
     tiers
 }
 
-/// Returns the URLs of a list, or of a string that is one URL, without those in `seen`.
+/// Returns the URLs of a list, or of a string that is one, without those in `seen`.
 fn urls<'a>(value: Option<Raw<'a>>, seen: &mut HashSet<&'a str>) -> Vec<String> {
     let one = value.and_then(Raw::text);
     let many = value
@@ -481,7 +472,7 @@ fn urls<'a>(value: Option<Raw<'a>>, seen: &mut HashSet<&'a str>) -> Vec<String> 
         .collect()
 }
 
-/// Returns the DHT nodes, which are a list of pairs of host and port.
+/// Returns the DHT nodes of a list of pairs: host, port.
 fn nodes(value: Option<Raw>) -> Vec<(String, u16)> {
     let node = |pair: Raw| {
         let mut pair = pair.list()?;

@@ -1,9 +1,9 @@
 //! Obfuscated connections, "message stream encryption" (MSE). Some networks slow down
 //! everything that looks like BitTorrent, so some peers accept only such connections.
 //!
-//! Both sides agree on a secret over the open connection (a Diffie-Hellman exchange) and mix it
-//! with the info hash, which an onlooker does not know. From then on they send everything
-//! through the cipher RC4. There is no BEP. This is what clients do; A has dialled B:
+//! Both sides agree on a secret in public (a Diffie-Hellman exchange) and mix it with the info
+//! hash, which an onlooker does not know. Then they send everything through the cipher RC4.
+//! There is no BEP. This is what clients do; A has dialled B:
 //!
 //! ```text
 //! A -> B   Ya (96 bytes), 0 to 512 bytes of noise
@@ -14,29 +14,28 @@
 //! after that the stream: sealed if RC4 (2) was chosen, as it is if not (1)
 //! ```
 //!
-//! `Ya = 2^a mod P` and `Yb = 2^b mod P`, with the secret numbers `a` and `b`. So both sides
-//! can compute `S = 2^(ab) mod P`. The RC4 key is the SHA-1 of `"keyA" S torrent` for what A
-//! sends, and of `"keyB" S torrent` for what B sends. The noise has no length field: the
-//! receiver looks for the first bytes of the next part, which nobody else can make.
+//! `Ya = 2^a mod P` and `Yb = 2^b mod P`, with secret `a` and `b`, so both sides can compute `S
+//! = 2^(ab) mod P`. The RC4 key is the SHA-1 of `"keyA" S torrent` for what A sends, and of
+//! `"keyB" S torrent` for what B sends. The noise has no length field: the receiver looks for
+//! the first bytes of the next part, which nobody else can make.
 //!
-//! RC4 and SHA-1 are broken. MSE protects against a glance, not against an attack.
-//!
-//! The peer threads use this module and pass their socket as a [`Line`].
+//! RC4 and SHA-1 are broken: MSE stops a glance, not an attack. The peer threads pass their
+//! socket as a [`Line`].
 
 use crate::types::InfoHash;
 use num_bigint::BigUint;
 use sha1::{Digest, Sha1};
 
-/// Size of a public key, in bytes.
+/// Bytes of a public key.
 const KEY_LEN: usize = 96;
 
 /// The most noise between two parts, in bytes.
 const MAX_NOISE: usize = 512;
 
-/// The flag for a stream that goes on in plain.
+/// Flag: the stream goes on in plain.
 const PLAIN: u32 = 1;
 
-/// The flag for a stream that goes on through RC4.
+/// Flag: the stream goes on through RC4.
 const RC4: u32 = 2;
 
 /// The prime `P` of 768 bits that all clients use.
@@ -58,8 +57,8 @@ pub enum MseError {
     NothingInCommon,
 }
 
-/// The RC4 cipher makes a stream of bytes from a key. Sealing adds this stream to the data by
-/// xor; adding it again opens the data.
+/// The RC4 cipher: a stream of bytes made from a key. Adding it to the data by xor seals the
+/// data, and adding it again opens them.
 #[derive(Clone)]
 pub struct Rc4 {
     state: [u8; 256],
@@ -84,8 +83,8 @@ impl Rc4 {
         Self { state, i: 0, j: 0 }
     }
 
-    /// Makes the cipher for one direction of a connection. The first 1,024 bytes of RC4 reveal
-    /// parts of the key, so all clients skip them.
+    /// Makes the cipher of one direction. The first 1,024 bytes reveal parts of the key, so all
+    /// clients skip them.
     fn of(name: &[u8], secret: &[u8], torrent: InfoHash) -> Self {
         let mut cipher = Self::new(&sha1(&[name, secret, &torrent.0]));
         cipher.apply(&mut [0; 1024]);
@@ -106,21 +105,21 @@ impl Rc4 {
     }
 }
 
-/// The two ciphers of a connection whose stream is sealed.
+/// The ciphers of a sealed stream.
 #[derive(Clone, Debug)]
 pub struct Ciphers {
-    /// The cipher for the bytes that we send.
+    /// For the bytes that we send.
     pub ours: Rc4,
-    /// The cipher for the bytes that the peer sends.
+    /// For the bytes that the peer sends.
     pub theirs: Rc4,
 }
 
 /// The result of a successful handshake.
 #[derive(Debug)]
 pub struct Agreed {
-    /// The ciphers for the rest of the stream; `None` if it goes on in plain.
+    /// For the rest of the stream; `None` if it goes on in plain.
     pub ciphers: Option<Ciphers>,
-    /// Bytes of the stream that have come already, opened.
+    /// The bytes of the stream that have come already, opened.
     pub received: Vec<u8>,
 }
 
@@ -143,7 +142,7 @@ pub trait Line {
 /// What we allow on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Terms {
-    /// Whether the stream may go on in plain after the handshake.
+    /// Whether the stream may go on in plain.
     pub plain_too: bool,
 }
 
@@ -153,8 +152,8 @@ impl Terms {
     }
 }
 
-/// Runs the handshake as A: we have dialled a peer for `torrent`. `first` is the beginning of
-/// the stream, our BitTorrent handshake.
+/// Runs the handshake as A: we have dialled a peer for `torrent`. `first` begins the stream:
+/// our BitTorrent handshake.
 ///
 /// # Errors
 /// The line's own, or [`MseError`].
@@ -202,8 +201,8 @@ pub fn begin<L: Line>(
     }
 }
 
-/// Runs the handshake as B: a peer has dialled us and sent `came` so far. `torrents` are those
-/// that the peer may ask for.
+/// Runs the handshake as B: a peer has dialled us and sent `came` so far. It may ask for one of
+/// `torrents`.
 ///
 /// # Errors
 /// The line's own, or [`MseError`].
@@ -241,8 +240,7 @@ pub fn answer<L: Line>(
     open(line, &mut came, &mut at, &mut theirs, padding)?;
     let length = open(line, &mut came, &mut at, &mut theirs, 2)?;
     let mut received = open(line, &mut came, &mut at, &mut theirs, be16(&length))?;
-    // Without RC4, blocks go from the file to the network without a copy. So plain is better,
-    // where both sides allow it.
+    // Plain is better, if both allow it: blocks go from the file to the network without a copy.
     let chosen = match offered & terms.offer() {
         0 => return Err(MseError::NothingInCommon.into()),
         common if common & PLAIN != 0 => PLAIN,
@@ -275,8 +273,7 @@ fn receive<L: Line>(line: &mut L, came: &mut Vec<u8>, len: usize) -> Result<(), 
     Ok(())
 }
 
-/// Waits until `sign` comes after at most [`MAX_NOISE`] bytes. Returns the bytes from `sign`
-/// on.
+/// Waits for `sign` after at most [`MAX_NOISE`] bytes; returns the bytes from `sign` on.
 fn find<L: Line>(line: &mut L, mut came: Vec<u8>, sign: &[u8]) -> Result<Vec<u8>, L::Error> {
     loop {
         let within = &came[..came.len().min(MAX_NOISE + sign.len())];
@@ -313,13 +310,13 @@ struct Keys {
 
 impl Keys {
     fn new(rng: &mut fastrand::Rng) -> Self {
-        // 160 bits, as in all clients. With this prime, more bits would not make it safer.
+        // 160 bits, as in all clients: with this prime, more would not be safer.
         let private = BigUint::from_bytes_be(&std::array::from_fn::<u8, 20, _>(|_| rng.u8(..)));
         let public = padded(&BigUint::from(2u8).modpow(&private, &prime()));
         Self { private, public }
     }
 
-    /// Returns the secret `S`, which only the two sides can compute.
+    /// Returns `S`.
     fn secret(&self, theirs: &[u8]) -> Vec<u8> {
         padded(&BigUint::from_bytes_be(theirs).modpow(&self.private, &prime()))
     }
@@ -329,7 +326,7 @@ fn prime() -> BigUint {
     BigUint::parse_bytes(PRIME, 16).unwrap_or_default()
 }
 
-/// Returns the number as 96 bytes, big-endian.
+/// Returns 96 bytes, big-endian.
 fn padded(number: &BigUint) -> Vec<u8> {
     let bytes = number.to_bytes_be();
     [vec![0; KEY_LEN.saturating_sub(bytes.len())], bytes].concat()
@@ -340,7 +337,7 @@ fn noise(rng: &mut fastrand::Rng) -> Vec<u8> {
     std::iter::repeat_with(|| rng.u8(..)).take(len).collect()
 }
 
-/// Appends the length of `bytes` in two bytes, and then `bytes`.
+/// Appends two bytes with the length of `bytes`, then `bytes`.
 fn put(to: &mut Vec<u8>, bytes: &[u8]) {
     to.extend((bytes.len() as u16).to_be_bytes());
     to.extend(bytes);
@@ -424,8 +421,7 @@ mod tests {
     const ANY: Terms = Terms { plain_too: true };
     const SEALED: Terms = Terms { plain_too: false };
 
-    /// Runs both ends of the handshake, one of them on a thread. `first` is the beginning of
-    /// A's stream.
+    /// Runs both ends of the handshake.
     fn meet(
         a: Terms,
         b: Terms,

@@ -1,22 +1,22 @@
 //! Makes the file names of a torrent safe to use on disk.
 //!
-//! A stranger wrote the names in a torrent. `../../.bashrc` would leave the folder that the
-//! user chose, an empty name is no file, and two files of one name would overwrite each other.
-//! So each name goes through this module once, when the torrent is read, and all other code may
-//! use it as it is:
+//! A stranger wrote these names. `../../.bashrc` would leave the folder that the user chose, an
+//! empty name is no file, and two files of one name would overwrite each other. So each name
+//! goes through this module once, when the torrent is read, and all other code may use it as it
+//! is:
 //!
 //! - a name is 1 to 255 bytes of UTF-8, is not `.` or `..`, and has no `/`, no NUL and no
 //!   other control character (and nothing that Windows refuses, on Windows);
 //! - a path has at most [`MAX_COMPONENTS`] names and [`MAX_PATH_LEN`] bytes;
 //! - no two files have the same path, and no file has the path of a folder.
 //!
-//! The same torrent always gets the same names, or a download could not be resumed: the names
-//! follow from the torrent's bytes alone, never from what is on disk. Each change adds a
-//! warning for the user. Only [`crate::metainfo`] calls this.
+//! The names follow from the torrent's bytes alone, never from what is on disk. Otherwise a
+//! download could not be resumed. Each change adds a warning for the user. Only
+//! [`crate::metainfo`] calls this.
 //!
-//! Some disks accept less: no `:` on NTFS, no name longer than 143 bytes on eCryptfs. [`plain`]
-//! turns a safe name into one that every disk accepts. [`crate::storage`] finds out whether
-//! this is needed when it creates the file.
+//! Some disks accept less: no `:` on NTFS, no name longer than 143 bytes on eCryptfs. When
+//! [`crate::storage`] meets such a disk, [`plain`] turns a safe name into one that every disk
+//! accepts.
 
 use crate::url;
 use std::borrow::Cow;
@@ -30,21 +30,21 @@ pub(crate) const MAX_NAME_LEN: usize = 255;
 /// The most names in a path, the torrent's own included. This is libtorrent's limit.
 pub(crate) const MAX_COMPONENTS: usize = 100;
 
-/// The longest path below the user's folder, in bytes. Linux allows 4,095 in all, so about
-/// 1,000 are left for the folder itself.
+/// The longest path below the user's folder, in bytes. Linux allows 4,095 in all, which leaves
+/// about 1,000 for the folder itself.
 pub(crate) const MAX_PATH_LEN: usize = 3_000;
 
-/// The most memory, in bytes, that all paths of a torrent may take. A path of three names takes
-/// about 200 bytes, so 400,000 files fit.
+/// The most memory that all paths of a torrent may take, in bytes. A path of three names takes
+/// about 200, so 400,000 files fit.
 const MAX_COST: usize = 80 << 20;
 
-/// How many changed names are listed one by one in the warnings.
+/// How many changed names the warnings list one by one.
 const MAX_TOLD: usize = 10;
 
-/// Whether `A` and `a` are the same name on disk, which is the default on these systems.
+/// Whether `A` and `a` are the same name on disk, the default on these systems.
 const FOLDS_CASE: bool = cfg!(any(windows, target_os = "macos"));
 
-/// The paths would take more than [`MAX_COST`]. Only a hostile torrent has such names.
+/// The paths would take more than [`MAX_COST`], which only a hostile torrent's do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("its file names would take more than {} MiB of memory", MAX_COST >> 20)]
 pub struct TooManyNames;
@@ -60,8 +60,7 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    /// Starts with the torrent's `name`: the name of its one file, or of the folder that holds
-    /// all files.
+    /// Starts with the name of the one file, or of the folder that holds all files.
     pub(crate) fn new(name: &[u8]) -> Self {
         let mut changes = Changes::default();
         let root = safe_name(name);
@@ -82,7 +81,7 @@ impl Names {
     }
 
     /// Adds the next file, by its path below the torrent's folder. `None` in a torrent of one
-    /// file, which has no folder: the file has the torrent's name.
+    /// file, whose file has the torrent's name.
     ///
     /// # Errors
     /// [`TooManyNames`], if the names would take too much memory.
@@ -94,7 +93,7 @@ impl Names {
                 [folders @ .., file] => (folders, *file),
                 [] => (below, &b""[..]),
             };
-            // If the path is too long, its outer folders and the file's name are kept.
+            // Of a path that is too long, the outer folders and the file's name are kept.
             let mut room = MAX_PATH_LEN - MAX_NAME_LEN - self.root.len() - 1;
             for folder in folders.iter().take(MAX_COMPONENTS - 2) {
                 let folder = safe_name(folder);
@@ -123,7 +122,7 @@ impl Names {
         Ok(())
     }
 
-    /// Adds the next file, which is never on disk and needs no path.
+    /// Adds a file that is never on disk and needs no path.
     pub(crate) fn no_file(&mut self) {
         self.paths.push(Vec::new());
     }
@@ -158,21 +157,21 @@ impl Names {
 pub(crate) struct SafeNames {
     /// One path for each file in order, each beginning with the torrent's name.
     pub paths: Vec<Vec<String>>,
-    /// The original path of each file that was renamed, by the file's index: below the
-    /// torrent's folder, escaped for a URL. Web servers have the file under this path.
+    /// The original paths of the renamed files, by the file's index: below the torrent's
+    /// folder, escaped for a URL. Web servers use them.
     pub originals: HashMap<usize, String>,
     /// The changes, one line each.
     pub warnings: Vec<String>,
 }
 
 /// The paths in use, each as a 64-bit hash: a few bytes per file instead of a copy of its path.
-/// If two paths ever have the same hash, a file gets a number that it did not need. Two files
+/// If two hashes are ever the same, a file gets a number that it did not need, but two files
 /// never share a path.
 #[derive(Default)]
 struct Taken {
     paths: HashSet<u64>,
-    /// The next number to try for a name that is taken. Without it, the last of 100,000 files
-    /// of one name would try 100,000 numbers.
+    /// The next number to try for a taken name. Without it, the last of 100,000 files of one
+    /// name would try 100,000 numbers.
     numbers: HashMap<u64, u32>,
 }
 
@@ -185,8 +184,7 @@ impl Taken {
         }
     }
 
-    /// Takes the path for a file. If the path is taken, takes a similar one and returns the
-    /// last name of it.
+    /// Takes the path for a file, or a similar one, whose last name it returns.
     fn take_file(&mut self, path: &[String]) -> Option<String> {
         let (name, folders) = path.split_last()?;
         let mut above = DefaultHasher::new();
@@ -194,9 +192,9 @@ impl Taken {
         if self.paths.insert(within(&above, name)) {
             return None;
         }
-        // Every stem is cut to leave room for any number, and has its own count. If only long
-        // stems were cut, at the moment when their number needs room, a torrent could make
-        // thousands of stems that differ at the end all try the same numbers in vain.
+        // Every stem is cut to leave room for any number, and has its own count. If stems were
+        // cut only when their number needs the room, a torrent could make thousands of stems
+        // that differ at the end try the same numbers in vain.
         let (stem, extension) = split_extension(name);
         let stem = cut(stem, MAX_NAME_LEN - extension.len() - " (4294967295)".len());
         let count = within(&above, &format!("{stem}/{extension}"));
@@ -231,8 +229,7 @@ fn as_the_disk_sees(name: &str) -> Cow<'_, str> {
     }
 }
 
-/// Returns the nearest safe name: bad characters become `_`, and a long name is cut before its
-/// extension.
+/// Returns the nearest safe name: `_` for bad characters, and a long name cut.
 fn safe_name(name: &[u8]) -> String {
     let mut safe = String::with_capacity(name.len());
     for chunk in name.utf8_chunks() {
@@ -256,9 +253,9 @@ fn safe_name(name: &[u8]) -> String {
     shortened(&safe, MAX_NAME_LEN)
 }
 
-/// Replaces what Windows reserves: more characters and some whole names. Windows also drops
-/// dots and spaces at the end. Elsewhere all of these are good names that must stay: the source
-/// of a Linux kernel has an `aux.c`, and a seed has the file on disk under this name.
+/// Replaces what Windows reserves: more characters, some whole names, and dots and spaces at
+/// the end. Elsewhere these are good names that must stay: the source of a Linux kernel has an
+/// `aux.c`, and a seed has it on disk under this name.
 fn safe_on_windows(name: &str) -> String {
     let name = name.replace(ODD, "_");
     let end = if name.ends_with(['.', ' ']) { "_" } else { "" };
@@ -271,7 +268,7 @@ const ODD: [char; 8] = ['<', '>', ':', '"', '\\', '|', '?', '*'];
 /// The longest name that every disk accepts, in bytes: the limit of eCryptfs.
 const SHORT_NAME_LEN: usize = 143;
 
-/// Whether `name` is a device of Windows, with or without an extension.
+/// Whether `name` is a device of Windows, with any extension or none.
 fn is_device(name: &str) -> bool {
     let device = name.split('.').next().unwrap_or_default().trim_end();
     let (letters, number) = device.split_at_checked(3).unwrap_or((device, ""));
@@ -315,8 +312,8 @@ fn shortened(name: &str, max: usize) -> String {
     format!("{}{extension}", cut(stem, max - extension.len()))
 }
 
-/// Splits `"a.tar"` into `("a", ".tar")`. More than 16 letters and digits after the dot are not
-/// an extension but part of a sentence.
+/// Splits `"a.tar"` into `("a", ".tar")`. More than 16 letters and digits after the dot belong
+/// to a sentence, not to an extension.
 fn split_extension(name: &str) -> (&str, &str) {
     match name.rfind('.') {
         Some(dot)

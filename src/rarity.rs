@@ -3,8 +3,7 @@
 //!
 //! If all peers fetched the pieces in order, all would have the same ones, and the last pieces
 //! would leave with the only seed. So each peer fetches the pieces that the fewest others have.
-//! To find them at once among two million pieces, one list holds the pieces sorted by
-//! availability, and swaps keep it sorted:
+//! To find them at once among two million pieces, one list is kept sorted by availability:
 //!
 //! ```text
 //! order    [ 7 2 | 9 4 1 | 0 8 ... ]     pieces nobody has | one peer has | two have ...
@@ -13,27 +12,26 @@
 //!
 //! When one more peer has a piece, the piece changes places with the last one of its bucket,
 //! and the border moves one to the left: one swap, whatever the size of the torrent. Seeds are
-//! not counted here: they have every piece, so they change no order.
+//! not counted: they have every piece, so they change no order.
 
 use crate::layout::PieceIndex;
 
 const ABSENT: u32 = u32::MAX;
 
-/// The untouched pieces by availability.
 #[derive(Debug)]
 pub(crate) struct Rarity {
-    /// How many peers, without seeds, have each piece of the torrent, untouched or not.
+    /// How many peers, without seeds, have each piece, untouched or not.
     available: Vec<u32>,
     order: Vec<u32>,
-    /// The index of each piece in `order`; [`ABSENT`] if it is not listed.
+    /// The index of each piece in `order`, or [`ABSENT`].
     place: Vec<u32>,
-    /// The index in `order` where the bucket of each availability begins.
+    /// Where the bucket of each availability begins in `order`.
     starts: Vec<u32>,
 }
 
 impl Rarity {
-    /// Lists all pieces of `listed`, in random order, with no peers yet. `pieces` is the number
-    /// of pieces in the torrent.
+    /// Lists the pieces of `listed` in random order, with no peers yet. The torrent has
+    /// `pieces`.
     pub(crate) fn new(
         pieces: u32,
         listed: impl Iterator<Item = PieceIndex>,
@@ -53,7 +51,7 @@ impl Rarity {
         }
     }
 
-    /// Returns how many peers, without seeds, have `piece`.
+    /// How many peers, without seeds, have `piece`.
     pub(crate) fn available(&self, piece: PieceIndex) -> u32 {
         self.available[piece.index()]
     }
@@ -63,22 +61,21 @@ impl Rarity {
         self.place[piece.index()] != ABSENT
     }
 
-    /// Returns the listed pieces, rarest first.
+    /// The listed pieces, rarest first.
     pub(crate) fn iter(&self) -> impl Iterator<Item = PieceIndex> + '_ {
         self.order.iter().map(|piece| PieceIndex::unchecked(*piece))
     }
 
-    /// Returns how many pieces are listed.
+    /// How many pieces are listed.
     pub(crate) fn len(&self) -> usize {
         self.order.len()
     }
 
-    /// Whether no piece is listed.
     pub(crate) fn is_empty(&self) -> bool {
         self.order.is_empty()
     }
 
-    /// Returns the listed piece at `at`, counted from the rarest.
+    /// The listed piece at `at`, counted from the rarest.
     pub(crate) fn nth(&self, at: usize) -> Option<PieceIndex> {
         self.order
             .get(at)
@@ -111,7 +108,7 @@ impl Rarity {
         }
     }
 
-    /// Takes `piece` off the list, because a peer began to fetch it.
+    /// Takes `piece` off the list: a peer begins to fetch it.
     pub(crate) fn remove(&mut self, piece: PieceIndex) {
         let mut hole = self.place[piece.index()];
         if hole == ABSENT {
@@ -130,7 +127,7 @@ impl Rarity {
         self.place[piece.index()] = ABSENT;
     }
 
-    /// Puts `piece` back on the list, because none of it is here any more.
+    /// Puts `piece` back on the list: none of it is here any more.
     pub(crate) fn insert(&mut self, piece: PieceIndex) {
         if self.contains(piece) {
             return;
@@ -140,8 +137,8 @@ impl Rarity {
         let mut at = self.order.len() as u32;
         self.order.push(piece.get());
         self.place[piece.index()] = at;
-        // The piece moves from the end to its bucket: in each bucket on the way, the first
-        // piece goes to the back.
+        // The piece moves from the end to its bucket: in each bucket passed, the first goes
+        // last.
         for later in (bucket as usize + 1..self.starts.len()).rev() {
             let first = self.starts[later];
             self.swap(at, first);
@@ -150,8 +147,7 @@ impl Rarity {
         }
     }
 
-    /// Panics if the list is unsorted or incomplete, or if a border is not where its bucket
-    /// begins. For tests.
+    /// Panics if the list is unsorted or incomplete, or a border is wrong. For tests.
     #[cfg(any(test, debug_assertions))]
     pub(crate) fn check(&self) {
         for (at, piece) in (0..).zip(&self.order) {

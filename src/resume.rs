@@ -1,17 +1,16 @@
 //! Resuming a download without hashing everything again. When a torrent begins, the engine asks
-//! which pieces of the last run can be trusted; when it ends, the checker's thread writes the
+//! which pieces of the last run can be trusted. When it ends, the checker's thread writes the
 //! state. No BEP describes this: the record is for storrent alone.
 //!
 //! While a download is incomplete, its [record](crate::storage::record) is beside it. A run
 //! that ends in order writes its state there: the pieces that it had, and the size and
 //! modification time of each file. The next run trusts the state on a piece only if every file
-//! of this piece still has the recorded size and time. Otherwise it hashes the piece. So after
-//! a kill, only the files that were written to since the last state are hashed.
+//! of the piece still has this size and time. Otherwise it hashes the piece. So after a kill,
+//! only the files that were written to since the last state are hashed.
 //!
-//! A disk can go away without warning: the power fails, or a stick is pulled. So the system
-//! must have written a piece to the disk before the state says that we have it ([`save`] waits
-//! for this). We never write again to a piece that we have. So what the state says about an
-//! unchanged file is true after any crash.
+//! A disk can go away without warning: the power fails, or a stick is pulled. So a piece must
+//! be on the disk before the state says that we have it ([`save`] waits for this). We never
+//! write to it again. So what the state says about an unchanged file is true after any crash.
 //!
 //! A piece is always hashed if the record itself keeps a part of it, because the record has no
 //! modification time for each part.
@@ -28,13 +27,12 @@ const NOT_LOOKED_AT: (u64, i64) = (0, -1);
 /// What is known about the pieces without hashing.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Trusted {
-    /// Pieces that we have.
     pub have: Bitfield,
-    /// Pieces that must be hashed: all are wanted, except for a few that we have according to
-    /// the state.
+    /// Pieces that must be hashed. All are wanted, except for a few that the state says we
+    /// have.
     pub unknown: Bitfield,
-    /// Pieces of files that an earlier run began and this run does not ask for. They would have
-    /// to be hashed.
+    /// Pieces of files that an earlier run began and this one does not ask for. To be known,
+    /// they would have to be hashed.
     pub passed_over: Bitfield,
 }
 
@@ -64,8 +62,8 @@ pub fn trusted(storage: &Storage, survey: &Survey) -> Trusted {
     };
     for piece in plan.pieces_of_ours().iter() {
         let mut parts = layout.parts(layout.piece_range(piece));
-        // An unchanged file that is missing or too short was so when the state was written. If
-        // the state claims a piece there all the same, the claim is not trusted.
+        // An unchanged file that is missing or too short was so when the state was written, so
+        // a claim that a piece is there is not trusted.
         let size = |file: usize| survey[file].map_or(0, |state| state.size);
         let unchanged = parts.all(|part| {
             let there = part.pad || part.offset + part.len <= size(part.file);
@@ -89,13 +87,13 @@ pub fn trusted(storage: &Storage, survey: &Survey) -> Trusted {
     trusted
 }
 
-/// Writes the state, after the system has written to the disk all pieces that we `have`. The
-/// next run hashes the pieces `passed_over`, which nobody looked at, and the files `changed`,
-/// which are not as we left them. `metadata` holds the bytes of `info`, to be kept for a user
-/// who only has a magnet link.
+/// Writes the state, after all pieces that we `have` are on the disk. The next run hashes the
+/// pieces `passed_over`, which nobody looked at, and the files `changed`, which are not as we
+/// left them. `metadata`: the bytes of `info`, to be kept for a user who has only a magnet
+/// link.
 ///
 /// # Errors
-/// [`StorageError`], if the disk fails, or if a file cannot be looked at.
+/// [`StorageError`], if the disk fails, or a file cannot be looked at.
 pub(crate) fn save(
     storage: &Arc<Storage>,
     have: &Bitfield,
@@ -126,14 +124,14 @@ pub(crate) fn save(
     storage.write_state(metadata.or(kept.as_deref()), state)
 }
 
-/// Whether `have` completes all files of ours: those that this run asks for, and those that an
-/// earlier run began.
+/// Whether `have` completes all files of ours: those of this run, and those that an earlier one
+/// began.
 pub(crate) fn is_all(storage: &Storage, have: &Bitfield) -> bool {
     let pieces = storage.plan().pieces_of_ours();
     pieces.iter().all(|piece| have.has(piece))
 }
 
-/// Returns a file's size and time as the state lists them: zeros if it is missing.
+/// Returns a file's size and time as in the state: zeros if it is missing.
 fn as_it_is(file: Option<FileState>) -> (u64, i64) {
     file.map_or((0, 0), |file| (file.size, file.modified))
 }

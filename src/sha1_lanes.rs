@@ -2,8 +2,8 @@
 //!
 //! BitTorrent checks every piece by its SHA-1, so a download spends most of its processor time
 //! here. SHA-1 is a chain of 80 rounds for each 64 bytes, and each round needs the result of
-//! the round before. Meanwhile the rest of the processor is idle. Several messages are several
-//! independent chains, or *lanes*. There are two ways to run lanes side by side:
+//! the one before, while the rest of the processor is idle. Several messages are independent
+//! chains, or *lanes*. There are two ways to run lanes side by side:
 //!
 //! - **wide**: a register of 512 bits holds the same word of sixteen messages, and each
 //!   instruction works on all sixteen (AVX-512);
@@ -17,9 +17,9 @@
 //! | AMD EPYC | 1.9 | 4.4 | |
 //! | Intel Xeon with AVX-512 | 1.7 | 1.9 | 5.3 |
 //!
-//! Used by the [`checker`](crate::checker) and `storrent create`. They ask [`lanes_for`] how
-//! many of the waiting pieces to hash together. The `sha1` crate hashes a single piece, and all
-//! pieces on a processor that has neither kind of instructions.
+//! The [`checker`](crate::checker) and `storrent create` ask [`lanes_for`] how many of the
+//! waiting pieces to hash together. The `sha1` crate hashes a single piece, and every piece on
+//! a processor with neither kind of instructions.
 
 use sha1::{Digest, Sha1};
 
@@ -61,8 +61,7 @@ pub(crate) fn sha1_of_equal(value: u8, len: u32) -> [u8; 20] {
     hasher.finalize().into()
 }
 
-/// Returns how many messages make the best use of this processor. Larger batches are not
-/// faster.
+/// Returns how many messages make the best use of this processor: more are not faster.
 pub fn full_batch() -> usize {
     match (has_wide(), has_interleaved()) {
         (true, _) => MAX_LANES,
@@ -72,7 +71,7 @@ pub fn full_batch() -> usize {
 }
 
 /// Returns how many of `waiting` messages (at least 1) to hash together next: 1 to
-/// [`MAX_LANES`], depending on this processor.
+/// [`MAX_LANES`].
 pub(crate) fn lanes_for(waiting: usize) -> usize {
     if waiting >= MIN_WIDE && has_wide() {
         waiting.min(MAX_LANES)
@@ -117,8 +116,8 @@ impl Sha1Lanes {
     /// Appends the next stretch of each message.
     ///
     /// # Panics
-    /// If the number of stretches is not that of the messages, or if their lengths differ. With
-    /// more than one message, also if the length is not a multiple of [`SHA1_BLOCK`] bytes.
+    /// Unless there is one stretch per message and all have the same length, with several
+    /// messages a multiple of [`SHA1_BLOCK`] bytes.
     pub fn update(&mut self, stretches: &[&[u8]]) {
         let len = stretches[0].len();
         assert_eq!(stretches.len(), self.count);
@@ -159,11 +158,10 @@ impl Sha1Lanes {
         states.iter().map(hash).collect()
     }
 
-    /// Adds whole blocks to the states. Does nothing for the hashers of the crate, which keep
-    /// their own state.
+    /// Adds whole blocks to the states. (The hashers of the crate have their own.)
     ///
-    /// These are two of the three unsafe calls of the program. They cut the processor time of
-    /// hashing to 43 and 32 per cent: see the head of this file.
+    /// Here are two of the three unsafe calls of the program. They cut the processor time of
+    /// hashing to 43 and 32 per cent, see the head of this file.
     #[cfg(target_arch = "x86_64")]
     fn compress(&mut self, stretches: &[&[u8]]) {
         // A lane without a message hashes the first message again, without effect.
@@ -228,9 +226,9 @@ mod wide {
         _mm512_set_epi32(p, o, n, m, l, k, j, i, h, g, f, e, d, c, b, a)
     }
 
-    /// Turns a row per message into a row per word. As with a pack of cards, four perfect
-    /// riffles, which take words of the upper and the lower half in turns, bring word w of
-    /// message m to place m of row w.
+    /// Turns a row per message into a row per word. As with a pack of cards: four perfect
+    /// riffles, each of which takes a word of the upper and one of the lower half in turns,
+    /// bring word w of message m to place m of row w.
     #[inline]
     #[target_feature(enable = "avx512f")]
     fn transpose(mut rows: [__m512i; MAX_LANES]) -> [__m512i; MAX_LANES] {
@@ -297,8 +295,8 @@ mod interleaved {
     use std::arch::x86_64::*;
     use std::array::from_fn;
 
-    /// Returns the 16 bytes from byte 16 * `quarter` of a block as four words, the first one in
-    /// the highest place.
+    /// Returns bytes 16 * `quarter` on of a block as four words, the first in the highest
+    /// place.
     #[inline]
     #[target_feature(enable = "sse2,ssse3")]
     fn words(block: &[u8; SHA1_BLOCK], quarter: usize) -> __m128i {

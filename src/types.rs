@@ -2,8 +2,7 @@
 //! torrents.
 //!
 //! Each is a newtype, so the compiler refuses a peer's number in place of a torrent's, and a
-//! 20-byte peer id in place of a 20-byte info hash. All modules may use this one, and it uses
-//! none.
+//! peer id in place of an info hash. All modules may use this one, and it uses none.
 
 use std::fmt;
 use std::str::FromStr;
@@ -59,8 +58,8 @@ pub type PieceHash = [u8; 20];
 
 /// The name that a client gives itself for one run: 20 bytes ([BEP 20]).
 ///
-/// Ours begin with `-SR0100-`: two letters and a version between dashes. By this convention,
-/// clients recognize each other. (Another client uses `-ST`.)
+/// Ours begin with `-SR0100-`: two letters and a version between dashes, by which clients
+/// recognize each other. (Another client uses `-ST`.)
 ///
 /// [BEP 20]: https://www.bittorrent.org/beps/bep_0020.html
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -85,8 +84,8 @@ impl fmt::Debug for PeerId {
     }
 }
 
-/// Our number for one connection, never used twice in a run. A peer that comes back gets a new
-/// number, so a late message is never mistaken for one of the new connection.
+/// Our number for one connection. A peer that comes back gets a new number, so a late message
+/// is never mistaken for one of the new connection.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct PeerKey(pub u32);
 

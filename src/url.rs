@@ -19,11 +19,11 @@ use ureq::http::Uri;
 /// The longest URL that we request, in bytes. Most servers refuse longer ones.
 pub(crate) const MAX_LEN: usize = 8 << 10;
 
-/// The most characters of a URL that are shown: the longest host name has fewer.
+/// The most characters of a URL that are shown. The longest host name has fewer.
 const MAX_SHOWN: usize = 300;
 
-/// Returns `bytes` as one part of a path, or as a value in a query. Letters, digits and `-._~`
-/// stay, and all other bytes become `%XX`.
+/// Escapes a part of a path, or a value in a query: letters, digits and `-._~` stay, and all
+/// other bytes become `%XX`.
 pub(crate) fn escaped(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for &byte in bytes {
@@ -37,8 +37,7 @@ pub(crate) fn escaped(bytes: &[u8]) -> String {
     text
 }
 
-/// Replaces each `%` and its two hex digits by the byte that they stand for. A `%` before
-/// anything else stays.
+/// Undoes `%XX`. A `%` before anything else stays.
 pub(crate) fn unescaped(text: &str) -> Vec<u8> {
     let digit = |byte: u8| char::from(byte).to_digit(16);
     let mut bytes = Vec::with_capacity(text.len());
@@ -54,7 +53,7 @@ pub(crate) fn unescaped(text: &str) -> Vec<u8> {
     bytes
 }
 
-/// Returns the scheme of a URL as written, such as `https`. `None` if it has none.
+/// Returns the scheme of a URL as written, such as `https`.
 pub(crate) fn scheme(url: &str) -> Option<&str> {
     let (scheme, _) = url.split_once(':')?;
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
@@ -63,8 +62,8 @@ pub(crate) fn scheme(url: &str) -> Option<&str> {
     is_scheme.then_some(scheme)
 }
 
-/// Returns the web address that a user probably meant by `example.org/x.torrent`: the name of a
-/// host, then a path. `None` if `text` does not look like this.
+/// Returns the URL that a user probably meant by `example.org/x.torrent`, if `text` looks like
+/// the name of a host and a path.
 pub(crate) fn meant(text: &str) -> Option<String> {
     let (authority, path) = text.split_once('/')?;
     let (host, port) = authority.split_once(':').unwrap_or((authority, "443"));
@@ -80,19 +79,18 @@ pub(crate) fn meant(text: &str) -> Option<String> {
     fits.then(|| format!("https://{text}"))
 }
 
-/// Returns the path of these names: each escaped, with `/` between them.
+/// Escapes each of the names and puts `/` between them.
 pub(crate) fn path<N: AsRef<[u8]>>(names: &[N]) -> String {
     let names: Vec<String> = names.iter().map(|name| escaped(name.as_ref())).collect();
     names.join("/")
 }
 
-/// Returns the URL without its fragment, and with `%XX` for what HTTP does not accept (blanks,
-/// letters beyond ASCII).
+/// Returns the URL without its fragment, and with `%XX` for what HTTP does not accept.
 pub fn requestable(url: &str) -> String {
     without_oddities(url.split('#').next().unwrap_or_default().as_bytes())
 }
 
-/// Returns a URL with `%XX` for each byte that no URL may have: blanks, control characters, and
+/// Returns a URL with `%XX` for the bytes that no URL may have: blanks, control characters, and
 /// letters beyond ASCII in any encoding.
 pub(crate) fn without_oddities(url: &[u8]) -> String {
     let mut text = String::with_capacity(url.len());
@@ -105,8 +103,7 @@ pub(crate) fn without_oddities(url: &[u8]) -> String {
     text
 }
 
-/// Whether we can request the URL over HTTP: it begins with `http://` or `https://` and names a
-/// host.
+/// Whether the URL begins with `http://` or `https://` and names a host.
 pub fn is_http(url: &str) -> bool {
     requestable(url).parse::<Uri>().is_ok_and(|uri| {
         let host = uri.host().is_some_and(|host| !host.is_empty());
@@ -114,9 +111,9 @@ pub fn is_http(url: &str) -> bool {
     })
 }
 
-/// Returns the URL to which a server at `base` redirects us with `Location: to`. `to` may leave
-/// out the parts that stay the same. `None` if the result is not an HTTP URL: a server must not
-/// make us read our own files, for example.
+/// Returns where a server at `base` redirects us with `Location: to`, which may leave out the
+/// parts that stay the same. `None` if this is not an HTTP URL: a server must not make us read
+/// our own files, for example.
 pub fn redirected(base: &str, to: &str) -> Option<String> {
     let to = to.trim();
     let (base_scheme, rest) = base.split_once("://")?;
@@ -139,10 +136,10 @@ pub fn redirected(base: &str, to: &str) -> Option<String> {
     (is_http(&url) && url.len() <= MAX_LEN).then_some(url)
 }
 
-/// Returns a URL in a form that is safe to show: scheme, host and port, then `/…` if more
-/// follows. Users paste what they see, but passwords stand before the host, and passkeys in the
-/// path or the query. Of a magnet link, the info hash is shown, which is not secret. A text
-/// that is not a URL stays.
+/// Returns a URL that is safe to show: scheme, host and port, then `/…` if more follows. Users
+/// paste what they see, but passwords stand before the host, and passkeys in the path or the
+/// query. A magnet link keeps its info hash, which is not secret. A text that is not a URL
+/// stays.
 pub(crate) fn shown(url: &str) -> String {
     let Some(scheme) = scheme(url) else {
         return human::escaped(url);
@@ -168,7 +165,7 @@ pub(crate) fn shown(url: &str) -> String {
     human::escaped(&text.chars().take(MAX_SHOWN).collect::<String>())
 }
 
-/// The characters that end the part of a URL that names the server.
+/// The end of the part of a URL that names the server.
 const ENDS_HOST: [char; 3] = ['/', '?', '#'];
 
 /// A name and a password.
@@ -203,10 +200,10 @@ pub(crate) fn is_same_server(one: &str, other: &str) -> bool {
     server(one).is_some_and(|one| server(other) == Some(one))
 }
 
-/// Returns how near the address of a tracker may be whose URL came from `teller`. An unknown
-/// source may name a tracker in the local network, because many are there. It may name one on
-/// this machine only if the URL looks like a tracker's. Otherwise a torrent could make us send
-/// requests to other programs here that only their own web pages should send.
+/// Returns how near a tracker's address may be, if its URL came from `teller`. An unknown
+/// source may name any tracker in the local network, because many are there. On this machine,
+/// the URL must look like a tracker's. Otherwise a torrent could make us send requests that
+/// only the web pages of other programs here should send.
 pub(crate) fn nearest_tracker(url: &str, teller: Teller) -> Reach {
     let rest = url.split_once("://").map_or("", |(_, rest)| rest);
     let rest = rest.split(['?', '#']).next().unwrap_or_default();
@@ -219,8 +216,8 @@ pub(crate) fn nearest_tracker(url: &str, teller: Teller) -> Reach {
     })
 }
 
-/// Returns how near the address of a web seed may be whose URL came from `teller`. An unknown
-/// source may name a folder anywhere, but a URL with a query may be a command, so it must lead
+/// Returns how near a web seed's address may be, if its URL came from `teller`. An unknown
+/// source may name a folder anywhere. A URL with a query may be a command, so it may only lead
 /// to the world.
 pub(crate) fn nearest_web_seed(url: &str, teller: Teller) -> Reach {
     teller.nearest(match url.contains('?') {

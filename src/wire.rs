@@ -1,5 +1,5 @@
-//! The peer wire protocol: the bytes of the messages between peers ([BEP 3], [BEP 6], [BEP
-//! 10]).
+//! The peer wire protocol: the bytes of the messages between peers ([BEP 3], [BEP 6],
+//! [BEP 10]).
 //!
 //! After a 68-byte handshake, each side sends messages of this shape at any time:
 //!
@@ -17,8 +17,7 @@
 //! 15 have none        -                                    fast                    BEP 6
 //! ```
 //!
-//! No I/O and no decisions: bytes become messages that borrow from the receive buffer, and
-//! messages become bytes. The peer's session acts on them.
+//! No I/O and no decisions: the peer's session acts on the messages.
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 //! [BEP 6]: https://www.bittorrent.org/beps/bep_0006.html
@@ -27,7 +26,7 @@
 use crate::layout::{MAX_SERVED_LEN, RawBlock};
 use crate::types::{InfoHash, PeerId};
 
-/// The length of a handshake in bytes.
+/// Bytes of a handshake.
 pub const HANDSHAKE_LEN: usize = 68;
 
 const PROTOCOL: &[u8; 20] = b"\x13BitTorrent protocol";
@@ -36,8 +35,8 @@ const PROTOCOL: &[u8; 20] = b"\x13BitTorrent protocol";
 /// hash> <20: peer id>`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Handshake {
-    /// Flags for the extensions that the sender knows: 0x10 in byte 5 is BEP 10, 0x04 in byte 7
-    /// is BEP 6, and 0x01 in byte 7 is BEP 5.
+    /// The sender's extensions: 0x10 in byte 5 is BEP 10, 0x04 in byte 7 is BEP 6, 0x01 in byte
+    /// 7 is BEP 5.
     pub reserved: [u8; 8],
     /// The torrent that the connection is for.
     pub info_hash: InfoHash,
@@ -46,8 +45,7 @@ pub struct Handshake {
 }
 
 impl Handshake {
-    /// Returns our handshake, with the fast extension (BEP 6) and the extension protocol (BEP
-    /// 10).
+    /// Returns our handshake, with the flags of BEP 6 and BEP 10.
     pub fn new(info_hash: InfoHash, peer_id: PeerId) -> Self {
         Self {
             reserved: [0, 0, 0, 0, 0, 0x10, 0, 0x04],
@@ -56,7 +54,7 @@ impl Handshake {
         }
     }
 
-    /// Adds the flag that we use the DHT, so that the peer may send PORT messages (BEP 5).
+    /// Adds the flag of the DHT, so that the peer may send PORT messages (BEP 5).
     pub fn with_dht(mut self) -> Self {
         self.reserved[7] |= 0x01;
         self
@@ -82,8 +80,8 @@ impl Handshake {
         bytes
     }
 
-    /// Reads a handshake; `None` if it does not begin with the protocol's name.
-    /// [`Handshake::plausible`] recognizes nonsense before all 68 bytes are here.
+    /// Reads a handshake; `None` if it does not begin with the protocol's name, which
+    /// [`Handshake::plausible`] can tell before all 68 bytes are here.
     pub fn decode(bytes: &[u8; HANDSHAKE_LEN]) -> Option<Self> {
         let (reserved, rest) = bytes.strip_prefix(PROTOCOL)?.split_first_chunk::<8>()?;
         let (info_hash, peer_id) = rest.split_first_chunk::<20>()?;
@@ -94,15 +92,15 @@ impl Handshake {
         })
     }
 
-    /// Whether `bytes` can be the beginning of a handshake. Anything else (HTTP, an encrypted
-    /// handshake) is recognized by its first bytes, usually by the first one.
+    /// Whether `bytes` can begin a handshake. HTTP and encrypted handshakes show themselves in
+    /// the first bytes, usually in the first one.
     pub fn plausible(bytes: &[u8]) -> bool {
         let n = bytes.len().min(PROTOCOL.len());
         bytes[..n] == PROTOCOL[..n]
     }
 }
 
-/// A message that borrows its data from the receive buffer, so that nothing is copied.
+/// A message that borrows its data from the receive buffer: nothing is copied.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Message<'a> {
     /// "I am still here." Sent after a minute or two of silence.
@@ -159,7 +157,7 @@ pub enum Message<'a> {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WireError {
-    /// The length prefix is over the limit. The body is never stored.
+    /// The length prefix is over the limit, so the body is never stored.
     #[error("a message of {len} bytes; at most {max_len} make sense here")]
     TooLong {
         /// The length in the prefix, in bytes.
@@ -170,23 +168,22 @@ pub enum WireError {
     /// A known id with a length that its kind of message never has.
     #[error("message {id} with a length of {len}")]
     BadLength {
-        /// The message's id.
         id: u8,
-        /// The message's length in bytes, id included.
+        /// In bytes, id included.
         len: usize,
     },
 }
 
-/// Returns the length of the longest message that a peer may send, in bytes, for a torrent of
-/// `pieces` pieces: a bitfield, or a block of the largest size that any client sends.
+/// Returns the longest message that a peer may send, in bytes, if the torrent has `pieces`
+/// pieces: a bitfield, or a block of the largest size that any client sends.
 pub fn max_message_len(pieces: u32) -> usize {
     (MAX_SERVED_LEN as usize + 13).max(pieces.div_ceil(8) as usize + 1)
 }
 
 /// Reads the first whole message of `buf`; returns it and how many bytes it took.
 ///
-/// `Ok(None)` means that the message is incomplete: keep the bytes, append more, and call
-/// again. So a read that times out in the middle of a message loses nothing.
+/// `Ok(None)`: the message is incomplete. Keep the bytes, append more, and call again. So a
+/// read that times out within a message loses nothing.
 ///
 /// # Errors
 /// [`WireError`], if the bytes can never become a message.
@@ -281,11 +278,10 @@ impl Message<'_> {
     }
 }
 
-/// The length of a piece message before its data: length, id, piece and begin.
+/// Bytes of a piece message before its data: length, id, piece and begin.
 pub(crate) const PIECE_HEAD_LEN: usize = 13;
 
-/// Appends the head of a piece message. Its `len` bytes of data are sent separately, straight
-/// from the file.
+/// Appends the head of a piece message, whose `len` bytes of data go straight from the file.
 pub fn encode_piece_head(out: &mut Vec<u8>, index: u32, begin: u32, len: u32) {
     head(out, 7, 8 + len as usize);
     out.extend(index.to_be_bytes());

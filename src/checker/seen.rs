@@ -1,10 +1,10 @@
 //! Remembers in which file of the disk the verified pieces of each torrent file are.
 //!
 //! A path is not enough. If somebody moves a file away while we write to it, we go on writing
-//! to the file at its new place. When its path is opened again, a new file is made. So for each
-//! file of the torrent, the checker remembers from which file of the disk it read the first
-//! verified piece. It checks that this file is still at the path before the torrent is called
-//! complete, and before a peer is blamed for a false piece. The checker's thread owns this.
+//! to it elsewhere, and the next time that its path is opened, a new file is made. So for each
+//! file of the torrent, the checker's thread remembers from which file of the disk it read the
+//! first verified piece. It checks that this file is still at the path before the torrent is
+//! called complete, and before a peer is blamed for a false piece.
 
 use crate::bitfield::Bitfield;
 use crate::layout::PieceIndex;
@@ -21,7 +21,6 @@ enum Where {
     Torn,
 }
 
-/// One entry for each file of the layout.
 pub(super) struct Seen(Vec<Where>);
 
 impl Seen {
@@ -69,9 +68,9 @@ impl Seen {
                 .map_or(true, |runs| runs != [range])
     }
 
-    /// Returns the wanted files that are no longer as we left them, judged by the pieces that
-    /// we `have`: missing, cut, too long, another file of the disk, or the same one as another
-    /// file of the torrent.
+    /// Returns the wanted files that are not as we left them, given the pieces that we `have`:
+    /// missing, cut, too long, another file of the disk, or the same one as another file of the
+    /// torrent.
     pub(super) fn changed(&self, storage: &Arc<Storage>, have: &Bitfield) -> Vec<usize> {
         let layout = storage.layout();
         let mut paths: HashMap<FileId, usize> = HashMap::new();

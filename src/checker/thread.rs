@@ -24,12 +24,11 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// How long a finished piece waits for others, because hashing a full batch costs less than
-/// half as much. [`CheckRequest::Hurry`] ends the wait.
+/// How long a finished piece waits for others: in a full batch, it costs less than half.
+/// [`CheckRequest::Hurry`] ends the wait.
 const GATHER: Duration = Duration::from_millis(150);
 
-/// A checker's thread ends after this long without a request, because others may need the
-/// thread and its files more.
+/// The thread ends after this long without a request: others may need it and its files more.
 const IDLE: Duration = Duration::from_secs(1);
 
 pub(crate) const PURPOSE: &str = "check pieces";
@@ -43,11 +42,11 @@ pub(crate) enum CheckRequest {
     Blocks(PieceIndex),
     /// Somebody waits for the verdicts: do not wait for a fuller batch.
     Hurry,
-    /// Check that all files are where and as we left them, judged by these pieces, which we
-    /// have. If they are, and the pieces are all of ours, the record is removed.
+    /// Check that all files are where and as we left them, given that we have these pieces. If
+    /// so, and these are all of ours, the record is removed.
     Survey(Bitfield),
-    /// Write into the record that we have these pieces, or remove the record if they are all
-    /// pieces of the files that an earlier run or this one began.
+    /// Write into the record that we have these pieces. If they are all that an earlier run or
+    /// this one began, remove it.
     Record(Bitfield),
 }
 
@@ -65,14 +64,14 @@ pub(crate) enum CheckReport {
     /// No request came for [`IDLE`], and the thread ends. Requests that have come since are
     /// still in the channel for the next thread.
     Idle,
-    /// The process has as many files and connections open as it may. The checker reports this
-    /// every [`PAUSE`] until it can go on.
+    /// The process has as many files and connections open as it may. Repeated every [`PAUSE`]
+    /// until the checker can go on.
     OutOfFiles(StorageError),
     /// The disk failed. Some of the requested pieces will get no verdict.
     Failed(StorageError),
 }
 
-/// What the checker must remember. It passes from one thread to the next.
+/// What the checker must remember, passed from one thread to the next.
 pub(crate) struct Notes {
     storage: Arc<Storage>,
     seen: Seen,
@@ -83,7 +82,7 @@ pub(crate) struct Notes {
 }
 
 impl Notes {
-    /// `survey` shows the files as they were when the existing pieces were checked.
+    /// `survey`: the files as they were when the existing pieces were checked.
     pub(crate) fn new(
         storage: Arc<Storage>,
         survey: &Survey,
@@ -113,8 +112,8 @@ impl Desk {
 }
 
 /// Starts the thread that checks pieces of one torrent. It ends when `requests` closes, or
-/// after [`IDLE`] without a request. It takes its notes from `desk` and puts them back. The
-/// thread calls `report`, and `lost` if it panics.
+/// after [`IDLE`] without a request. It takes its notes from `desk` and puts them back. It
+/// calls `report`, and `lost` if it panics.
 ///
 /// # Errors
 /// If the system starts no more threads.
@@ -146,11 +145,10 @@ struct Work<H> {
     notes: Notes,
 }
 
-/// Requests that the thread has not answered yet.
 #[derive(Default)]
 struct Todo {
     pieces: Vec<PieceIndex>,
-    /// All other requests. They are answered before the pieces are checked.
+    /// All other requests, which come before the pieces.
     others: VecDeque<CheckRequest>,
 }
 
@@ -174,8 +172,7 @@ impl<H: Fn(PieceIndex) -> PieceHash> Work<H> {
             let mut hurry = false;
             let mut deadline = Instant::now() + GATHER;
             while next.is_some() || !todo.is_empty() {
-                // Takes all waiting requests before each batch, so that the batch is as full as
-                // possible.
+                // All waiting requests are taken before each batch, to fill it.
                 for request in next.take().into_iter().chain(requests.try_iter()) {
                     match request {
                         CheckRequest::Pieces(pieces) => todo.pieces.extend(pieces),
@@ -210,8 +207,7 @@ impl<H: Fn(PieceIndex) -> PieceHash> Work<H> {
         }
     }
 
-    /// Answers all other requests, then checks up to `full` pieces. A request that fails stays
-    /// in `todo`.
+    /// Answers all other requests, then checks up to `full` pieces. What fails stays in `todo`.
     fn perform(
         &mut self,
         todo: &mut Todo,
@@ -270,8 +266,8 @@ impl<H: Fn(PieceIndex) -> PieceHash> Work<H> {
         }
     }
 
-    /// Checks all files that hold anything of the pieces that we `have`. The pieces in files
-    /// that are not as we left them are hashed again.
+    /// Checks all files that hold anything of the pieces that we `have`, and hashes again what
+    /// is in files that are not as we left them.
     fn survey(&mut self, have: &Bitfield) -> Result<Surveyed, StorageError> {
         let storage = Arc::clone(&self.notes.storage);
         if !storage.is_in_place()? {
@@ -299,7 +295,7 @@ impl<H: Fn(PieceIndex) -> PieceHash> Work<H> {
             self.note_opened();
             storage.mend(&changed)?;
         }
-        // All files are as they should be. If all pieces are here, nothing needs to be
+        // All files are as they should be, so if all pieces are here, nothing needs to be
         // remembered. If the record cannot be removed, the user hears about it at the end.
         if lost.is_empty() && resume::is_all(&storage, have) {
             let _ = storage.remove_record();

@@ -1,9 +1,8 @@
-//! The messages that carry metadata, `ut_metadata` ([BEP 9]). Peers send each other the `info`
+//! The messages that carry metadata, `ut_metadata` ([BEP 9]): peers send each other the `info`
 //! dictionary of a torrent, so a client can begin with a magnet link alone.
 //!
-//! The dictionary is cut into pieces of 16 KiB, which have nothing to do with the torrent's
-//! pieces. Each message is a bencoded dictionary. The bytes of a piece follow right after the
-//! dictionary, without a length of their own:
+//! The dictionary is cut into pieces of 16 KiB, which are not the torrent's pieces. Each
+//! message is a bencoded dictionary. The bytes of a piece follow it directly, without a length:
 //!
 //! ```text
 //! request   d 8:msg_type i0e 5:piece i3e e
@@ -16,7 +15,7 @@
 use crate::bencode;
 use serde::Serialize;
 
-/// Size of each metadata piece but the last, in bytes.
+/// Bytes of each metadata piece but the last.
 pub(crate) const PIECE_LEN: usize = 16 << 10;
 
 /// The largest metadata that we fetch, in bytes, because a peer can claim any size.
@@ -41,8 +40,8 @@ struct Keys {
 }
 
 impl<'a> Message<'a> {
-    /// Reads the payload of an extended message. Returns `None` for nonsense and for kinds that
-    /// do not exist yet: BEP 9 wants both ignored.
+    /// Reads the payload of an extended message; `None` for nonsense and unknown kinds, which
+    /// BEP 9 wants ignored.
     pub fn decode(payload: &'a [u8]) -> Option<Self> {
         let (keys, data) = bencode::scan_prefix(payload, bencode::MESSAGE_DEPTH).ok()?;
         let (mut kind, mut piece) = (None, None);
@@ -62,8 +61,7 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// Returns the payload to send. `total` is the metadata's size in bytes, sent with data
-    /// only.
+    /// Returns the payload to send. `total`, the bytes of the metadata, goes with data only.
     pub fn encode(self, total: usize) -> Vec<u8> {
         let (msg_type, piece, data) = match self {
             Self::Request(piece) => (0, piece, None),

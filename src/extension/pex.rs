@@ -1,8 +1,8 @@
 //! The messages of peer exchange, `ut_pex` ([BEP 11]): peers tell each other about peers.
 //!
-//! A peer may send one such message per minute. It lists the peers that the sender has
-//! connected to since its last message, and the peers that have gone. Addresses are packed as
-//! in a tracker's reply. Each added address has a byte of flags:
+//! Once a minute, a peer may list the peers that it has connected to since its last message,
+//! and those that have gone. Addresses are packed as in a tracker's reply. Each added one has a
+//! byte of flags:
 //!
 //! ```text
 //! d 5:added   <6 bytes each: IPv4, port>     7:added.f   <1 byte each>
@@ -11,8 +11,7 @@
 //! e
 //! ```
 //!
-//! The peer's session writes and reads the messages. [`crate::torrent`] decides which peers to
-//! list. No I/O.
+//! Used by the peer's session; [`crate::torrent`] decides which peers to list. No I/O.
 //!
 //! [BEP 11]: https://www.bittorrent.org/beps/bep_0011.html
 
@@ -22,16 +21,16 @@ use serde::Serialize;
 use serde_bytes::ByteBuf;
 use std::net::SocketAddr;
 
-/// The most peers that we use from one message. BEP 11 allows 50.
+/// The most peers that we use of one message. BEP 11 allows 50.
 pub const MAX_TAKEN: usize = 100;
 
-/// The most peers that our message adds, and the most that it drops.
+/// The most peers that one of our messages adds, and the most that it drops.
 pub const MAX_TOLD: usize = 50;
 
 /// A flag: the peer is a seed, or wants no more pieces.
 pub(crate) const SEED: u8 = 0x02;
 
-/// A flag: the peer accepts connections, because we dialled it successfully.
+/// A flag: the peer accepts connections. We have dialled it successfully.
 pub(crate) const REACHABLE: u8 = 0x10;
 
 /// The fields are in the byte order of their keys, as bencode demands.
@@ -47,7 +46,7 @@ struct Keys {
     dropped6: ByteBuf,
 }
 
-/// Returns the payload that lists new peers (address and flags) and dropped peers.
+/// Returns the payload that lists added peers (address, flags) and dropped peers.
 pub fn encode(added: &[(SocketAddr, u8)], dropped: &[SocketAddr]) -> Vec<u8> {
     let mut keys = Keys::default();
     for &(addr, flags) in added {
@@ -75,8 +74,8 @@ fn pack(addr: SocketAddr, list: &mut Vec<u8>) {
     list.extend(addr.port().to_be_bytes());
 }
 
-/// Returns the peers that a payload adds, at most [`MAX_TAKEN`]. Dropped peers are ignored,
-/// because we may still reach a peer that the sender has lost. Nonsense makes an empty list.
+/// Returns the peers that a payload adds, at most [`MAX_TAKEN`]; none for nonsense. Dropped
+/// peers are ignored, because we may still reach a peer that the sender has lost.
 pub fn decode(payload: &[u8]) -> Vec<SocketAddr> {
     let mut peers = Vec::new();
     let scanned = bencode::scan(payload, bencode::MESSAGE_DEPTH).ok();
