@@ -150,7 +150,7 @@ fn read_apart(blank: Blank, tell: Sender<Arrival>) -> Result<(), NoThread> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::args::{Command, parse};
+    use crate::cli::parse::{Command, parse};
     use std::fs;
     use std::net::TcpListener;
 

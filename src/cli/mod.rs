@@ -1,8 +1,8 @@
 //! The program as the user meets it: from the command line to the exit status.
 //!
 //! Each job has a file: [`download`] (which seeds, too), [`show`], [`check`],
-//! [`create`], [`demo`]. [`args`] reads the command line, [`source`] the torrents that
-//! it names. Here is what the jobs share: how they print, fail, and are interrupted.
+//! [`create`], [`demo`]. [`parse`] reads the command line, [`source`] the torrents
+//! that it names. Here is what the jobs share: how they print, fail, and are interrupted.
 
 pub mod args;
 pub mod check;
@@ -12,6 +12,7 @@ pub mod download;
 pub mod hashing;
 pub mod help;
 pub mod metadata;
+pub mod parse;
 pub mod save;
 pub mod show;
 pub mod signals;
@@ -23,7 +24,8 @@ pub mod values;
 use crate::engine;
 use crate::human;
 use crate::progress::complain;
-use args::{Command, NoCommand};
+use parse::Command;
+use split::NoCommand;
 use std::error::Error;
 use std::io::{self, Write};
 
@@ -43,9 +45,9 @@ impl<E: Error> From<E> for Failure {
     }
 }
 
-/// Runs the program and returns its exit status, as `cli.md` has them.
+/// Runs the program and returns its exit status, one of those that `--help` lists.
 pub fn main() -> u8 {
-    let done = match args::parse(std::env::args_os().skip(1)) {
+    let done = match parse::parse(std::env::args_os().skip(1)) {
         Ok(command) => run(command),
         Err(NoCommand::Print(text)) => print(text).map(|()| 0),
         Err(NoCommand::Mistake(mistake)) => Err(Failure::Usage(mistake)),

@@ -4,12 +4,21 @@
 //! and a file called `show` would start a job wherever it stands. What the options are
 //! called and which of them take a value is asked of argh, so nothing is said twice.
 
-use super::args::{NoCommand, options_of};
+use super::args::options_of;
 use super::values::{encode, shown};
 use crate::url;
 use argh::{FlagInfo, FlagInfoKind};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
+
+/// Why there is no job.
+#[derive(Debug, PartialEq)]
+pub enum NoCommand {
+    /// It was asked for this text: to stdout, status 0.
+    Print(&'static str),
+    /// The command line is wrong: what about it, for stderr, status 2.
+    Mistake(String),
+}
 
 /// A command line, taken apart. Arguments are as [`encode`] writes them.
 #[derive(Default)]

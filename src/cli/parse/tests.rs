@@ -1,8 +1,12 @@
 //! Command lines and what comes of them, one a line.
 
 use super::*;
+use crate::cli::args::options_of;
 use crate::cli::split::{known, takes_value};
+use crate::config::{Afterwards, Config};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+use std::time::Duration;
 
 /// Arguments separated by blanks; `''` is an empty one.
 fn line(text: &str) -> Result<Command, NoCommand> {
