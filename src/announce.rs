@@ -20,11 +20,12 @@ mod error;
 
 pub(crate) use error::{TrackerError, Trouble};
 
+use crate::address::{unpack_all, usable};
 use crate::bencode::{self, Raw};
 use crate::types::{InfoHash, PeerId};
 use crate::url;
 use std::fmt::Write;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// The most peers that we take from one reply. Trackers send 50 to 200.
@@ -193,11 +194,11 @@ impl AnnounceReply {
             match (key, value.string()) {
                 (b"failure reason", Some(words)) => return Err(Trouble::Failure(message(words))),
                 (b"warning message", Some(words)) => reply.warning = Some(message(words)),
-                (b"peers", Some(compact)) => take_compact_v4(compact, &mut reply.peers),
-                (b"peers6", Some(compact)) => take_compact_v6(compact, &mut reply.peers),
+                (b"peers", Some(list)) => take(unpack_all(list, false), &mut reply.peers),
+                (b"peers6", Some(list)) => take(unpack_all(list, true), &mut reply.peers),
                 (b"peers", None) => {
                     let dicts = value.list().into_iter().flatten();
-                    take_usable(dicts.filter_map(peer_of_dict), &mut reply.peers);
+                    take(dicts.filter_map(peer_of_dict), &mut reply.peers);
                 }
                 (b"interval", _) => {
                     reply.interval = value
@@ -234,57 +235,13 @@ fn peer_of_dict(peer: Raw) -> Option<SocketAddr> {
             _ => {}
         }
     }
-    Some(SocketAddr::new(ip?, port?))
+    usable(SocketAddr::new(ip?, port?))
 }
 
-/// An address of 4 or 16 bytes, IPv4 in IPv6 unmapped; `None` for any other length.
-pub(crate) fn raw_ip(bytes: &[u8]) -> Option<IpAddr> {
-    if let Ok(v4) = <[u8; 4]>::try_from(bytes) {
-        return Some(v4.into());
-    }
-    let v6 = <[u8; 16]>::try_from(bytes).ok()?;
-    Some(IpAddr::from(v6).to_canonical())
-}
-
-/// Takes IPv4 peers of 6 bytes each: address, then port, both big-endian (BEP 23).
-/// Bytes left over at the end are passed over.
-pub(crate) fn take_compact_v4(compact: &[u8], peers: &mut Vec<SocketAddr>) {
-    let (entries, _ragged) = compact.as_chunks::<6>();
-    let addresses = entries.iter().map(|&[a, b, c, d, high, low]| {
-        let port = u16::from_be_bytes([high, low]);
-        SocketAddr::from((Ipv4Addr::new(a, b, c, d), port))
-    });
-    take_usable(addresses, peers);
-}
-
-/// Takes IPv6 peers of 18 bytes each: address, then port, both big-endian (BEP 7).
-/// Bytes left over at the end are passed over.
-pub(crate) fn take_compact_v6(compact: &[u8], peers: &mut Vec<SocketAddr>) {
-    let (entries, _ragged) = compact.as_chunks::<18>();
-    let addresses = entries.iter().map(|entry| {
-        let [ip @ .., high, low] = entry;
-        let port = u16::from_be_bytes([*high, *low]);
-        SocketAddr::from((Ipv6Addr::from(*ip), port))
-    });
-    take_usable(addresses, peers);
-}
-
-/// Adds the addresses that a peer can have, up to [`MAX_PEERS`] in all.
-fn take_usable(addresses: impl Iterator<Item = SocketAddr>, peers: &mut Vec<SocketAddr>) {
+/// Adds addresses to `peers`, up to [`MAX_PEERS`] in all.
+fn take(addresses: impl Iterator<Item = SocketAddr>, peers: &mut Vec<SocketAddr>) {
     let room = MAX_PEERS.saturating_sub(peers.len());
-    peers.extend(addresses.filter_map(usable).take(room));
-}
-
-/// Unmaps IPv4 in IPv6; `None` for what nobody can be reached at. Private and loopback
-/// addresses stay: trackers of a local network hand them out.
-pub fn usable(address: SocketAddr) -> Option<SocketAddr> {
-    let ip = address.ip().to_canonical();
-    let reachable = match ip {
-        IpAddr::V4(v4) => v4.octets()[0] != 0 && !v4.is_multicast() && !v4.is_broadcast(),
-        // A link-local address means nothing without the name of the link.
-        IpAddr::V6(v6) => !v6.is_unspecified() && !v6.is_multicast() && !v6.is_unicast_link_local(),
-    };
-    (reachable && address.port() != 0).then_some(SocketAddr::new(ip, address.port()))
+    peers.extend(addresses.take(room));
 }
 
 /// A tracker's words as one short line without control characters.
@@ -396,8 +353,8 @@ mod tests {
             assert_eq!(peers, *expected, "{name}");
         }
         let mut peers = Vec::new();
-        take_compact_v4(&[9; 6 * (MAX_PEERS + 1)], &mut peers);
-        take_compact_v6(&[0x20; 18], &mut peers);
+        take(unpack_all(&[9; 6 * (MAX_PEERS + 1)], false), &mut peers);
+        take(unpack_all(&[0x20; 18], true), &mut peers);
         assert_eq!(peers.len(), MAX_PEERS, "bounded");
     }
 

@@ -3,10 +3,10 @@
 //! The command line makes one [`Config`] for the process and one [`Job`] for each torrent.
 //! After that, nobody changes them.
 
+use crate::address::{Reach, Teller};
 use crate::door::Door;
 use crate::magnet::Magnet;
 use crate::metainfo::Metainfo;
-use crate::reach::{Reach, Teller};
 use crate::selection::FileNumbers;
 use crate::types::InfoHash;
 use crate::url;

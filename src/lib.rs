@@ -237,8 +237,7 @@
 //! | [`layout`] | pieces, blocks, files: all arithmetic of sizes, in one place |
 //! | [`bitfield`] | which pieces somebody has |
 //! | [`types`] | info hash, peer id, and the numbers of torrents and peers |
-//! | [`host`] | what of an address nobody chooses for himself |
-//! | [`reach`] | from how far an address can be reached, so who can know of it, and name it |
+//! | [`address`] | addresses as bytes; [what of one nobody chooses](address::Host); [from how far it is reached](address::Reach), so who can know of it, and name it |
 //! | [`shortage`] | what the system lets a user have only so much of: threads and files |
 //! | [`sha1_lanes`] | SHA-1 of several messages at once |
 //! | [`human`] | sizes, rates, times and foreign text for people |
@@ -290,6 +289,7 @@
 // The documentation is for people who read the source: it shows private items, too.
 #![allow(rustdoc::private_intra_doc_links)]
 
+mod address;
 mod announce;
 mod announcer;
 mod bencode;
@@ -303,7 +303,6 @@ mod dht;
 pub mod door;
 pub mod engine;
 mod extension;
-mod host;
 mod human;
 mod layout;
 mod lsd;
@@ -319,7 +318,6 @@ mod pipeline;
 mod progress;
 mod proxy;
 mod rarity;
-mod reach;
 pub mod report;
 mod resume;
 pub mod selection;

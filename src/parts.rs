@@ -5,11 +5,14 @@
 //! documented. Everything that outside code can reach is listed here, so the compiler knows
 //! whether anything else is unused.
 
+/// The addresses of peers.
+pub mod address {
+    pub use crate::address::usable;
+}
+
 /// Requests to trackers, and their answers (BEP 3, 7 and 23).
 pub mod announce {
-    pub use crate::announce::{
-        AnnounceReply, LONGEST_INTERVAL, MAX_PEERS, SHORTEST_INTERVAL, usable,
-    };
+    pub use crate::announce::{AnnounceReply, LONGEST_INTERVAL, MAX_PEERS, SHORTEST_INTERVAL};
 }
 
 /// The notation of torrents, answers and extension messages (BEP 3).

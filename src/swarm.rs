@@ -7,11 +7,12 @@
 
 mod shunned;
 
+use crate::address::{LOWEST_PORT, usable};
 use crate::door::{Door, names};
 use crate::messages::EndKind;
 use shunned::Shunned;
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 /// Addresses kept; beyond it the worst are forgotten.
@@ -141,14 +142,11 @@ impl Swarm {
 
     /// Somebody named an address. Returns whether it is new and of use.
     pub(crate) fn add(&mut self, addr: SocketAddr, source: Source) -> bool {
-        let addr = match addr.ip().to_canonical() {
-            IpAddr::V4(ip) => SocketAddr::new(ip.into(), addr.port()),
-            IpAddr::V6(_) => addr, // with the interface, which some need
+        let Some(addr) = usable(addr) else {
+            return false;
         };
-        if !plausible(addr, source)
-            || !self.lets_through(addr, source)
-            || self.shunned.is_never_dialled(addr)
-        {
+        let is_client = source == Source::User || addr.port() >= LOWEST_PORT;
+        if !is_client || !self.lets_through(addr, source) || self.shunned.is_never_dialled(addr) {
             return false;
         }
         if let Some(known) = self.known.get_mut(&addr) {
@@ -329,21 +327,6 @@ impl Swarm {
         }
         counts
     }
-}
-
-/// Whether a connection to `addr` can make sense. Ports below 1024 are no clients'
-/// but other services': a false tracker could aim a swarm at somebody's mail server.
-fn plausible(addr: SocketAddr, source: Source) -> bool {
-    let routable = match addr {
-        // 240.0.0.0/4 was never given out; its last address is for broadcasts.
-        SocketAddr::V4(v4) => !matches!(v4.ip().octets()[0], 0 | 224..),
-        SocketAddr::V6(v6) => {
-            let ip = v6.ip();
-            let unclear = ip.is_unicast_link_local() && v6.scope_id() == 0;
-            !ip.is_unspecified() && !ip.is_multicast() && !unclear
-        }
-    };
-    routable && (addr.port() >= 1024 || addr.port() > 0 && source == Source::User)
 }
 
 #[cfg(test)]

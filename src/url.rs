@@ -11,8 +11,8 @@
 //!
 //! [RFC 3986]: https://www.rfc-editor.org/rfc/rfc3986
 
+use crate::address::{Reach, Teller};
 use crate::human;
-use crate::reach::{Reach, Teller};
 use std::fmt::Write;
 use ureq::http::Uri;
 

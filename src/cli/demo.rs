@@ -17,13 +17,13 @@ mod tracker;
 
 use super::Failure;
 use super::signals::{self, Interrupts};
+use crate::address::Teller;
 use crate::config::{Afterwards, Config, Job, Sources, Subject};
 use crate::door::Door;
 use crate::engine::GOODBYE;
 use crate::human::{count, grouped, size};
 use crate::metainfo;
 use crate::progress::{Display, Style};
-use crate::reach::Teller;
 use cast::{Cast, LEECHES, News, ROLES, SEEDS, Who, YOU};
 use content::Content;
 use crossbeam_channel::{Receiver, after, select, unbounded};

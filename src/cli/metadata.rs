@@ -8,13 +8,13 @@ use super::args::Show;
 use super::download::status;
 use super::signals::Interrupts;
 use super::source::Torrent;
+use crate::address::Teller;
 use crate::compose::{self, Outside};
 use crate::config::{Config, Job, Sources, Subject};
 use crate::engine;
 use crate::magnet::Magnet;
 use crate::metainfo;
 use crate::progress::{Display, Style};
-use crate::reach::Teller;
 use crate::report::{Report, Reporter};
 use std::sync::Arc;
 

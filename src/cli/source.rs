@@ -8,12 +8,12 @@
 //! read whole.
 
 use super::values::Source;
+use crate::address::{Reach, Teller};
 use crate::config::Subject;
 use crate::door::Door;
 use crate::door::http::{self, Barred, Client, Hop, MAX_REDIRECTS, Redirect, barred};
 use crate::magnet::{Magnet, MagnetError};
 use crate::metainfo::{self, MAX_TORRENT_LEN, Metainfo, MetainfoError};
-use crate::reach::{Reach, Teller};
 use crate::url;
 use std::ffi::OsString;
 use std::fs::File;

@@ -29,7 +29,7 @@
 //! [BEP 32]: https://www.bittorrent.org/beps/bep_0032.html
 //! [BEP 43]: https://www.bittorrent.org/beps/bep_0043.html
 
-use crate::announce::{raw_ip, usable};
+use crate::address::unpack;
 use crate::bencode::{self, MESSAGE_DEPTH, Raw};
 use crate::types::InfoHash;
 use std::net::SocketAddr;
@@ -172,7 +172,7 @@ fn reply(body: Raw, v6: bool) -> Option<Reply> {
     let nodes = get(body, key).and_then(Raw::string).unwrap_or_default();
     let contact = |node: &[u8]| {
         let (id, compact) = node.split_first_chunk::<20>()?;
-        let addr = address(compact).filter(|addr| addr.is_ipv6() == v6)?;
+        let addr = unpack(compact).filter(|addr| addr.is_ipv6() == v6)?;
         let id = NodeId(*id);
         Some(Contact { id, addr })
     };
@@ -184,21 +184,13 @@ fn reply(body: Raw, v6: bool) -> Option<Reply> {
             .and_then(Raw::string)
             .filter(|token| token.len() <= MAX_TOKEN)
             .map(<[u8]>::to_vec),
-        peers: values
-            .filter_map(|value| address(value.string()?))
-            .collect(),
+        peers: values.filter_map(|value| unpack(value.string()?)).collect(),
         nodes: nodes
             .chunks_exact(len)
             .take(MAX_NODES)
             .filter_map(contact)
             .collect(),
     })
-}
-
-/// Reads an address and a port. `None` if nobody can be reached there.
-fn address(compact: &[u8]) -> Option<SocketAddr> {
-    let (ip, port) = compact.split_last_chunk::<2>()?;
-    usable(SocketAddr::new(raw_ip(ip)?, u16::from_be_bytes(*port)))
 }
 
 fn get<'a>(dict: Raw<'a>, key: &[u8]) -> Option<Raw<'a>> {

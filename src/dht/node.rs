@@ -25,7 +25,7 @@
 use super::krpc::{self, Contact, NodeId, Reply, Transaction};
 use super::search::{LOST, NEAREST, Search};
 use super::table::Table;
-use crate::host::Host;
+use crate::address::Host;
 use crate::types::InfoHash;
 use std::collections::VecDeque;
 use std::net::SocketAddr;

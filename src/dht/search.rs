@@ -19,10 +19,10 @@
 //! argument.
 
 use super::krpc::{Contact, Distance, Reply};
-use crate::reach::{self, Reach};
+use crate::address::{Host, Reach, may_name};
 use crate::types::InfoHash;
 use std::collections::HashSet;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 /// How many of the nearest nodes must answer, and receive our announce: `k` of BEP 5.
@@ -50,9 +50,6 @@ const PER_HOST: usize = 2;
 
 /// The most peers that one look-up returns.
 const MAX_PEERS: usize = 1000;
-
-/// Ports below this belong to other services.
-const LOWEST_PORT: u16 = 1024;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum State {
@@ -140,13 +137,13 @@ impl Search {
     }
 
     fn add_candidate(&mut self, addr: SocketAddr, distance: Option<Distance>, router: bool) {
-        let host = host(addr.ip());
+        let host = Host::of(addr.ip());
         let mut of_host = 0;
         for candidate in &self.candidates {
             if candidate.addr == addr {
                 return;
             }
-            of_host += usize::from(self::host(candidate.addr.ip()) == host);
+            of_host += usize::from(Host::of(candidate.addr.ip()) == host);
         }
         if of_host >= PER_HOST && Reach::of(addr.ip()) == Reach::World {
             return;
@@ -253,21 +250,6 @@ impl Search {
     }
 }
 
-/// Whether a node at `teller` can know of somebody at `named`. Neither nodes nor peers use
-/// ports below 1024.
-fn may_name(teller: IpAddr, named: SocketAddr) -> bool {
-    reach::may_name(teller, named) && named.port() >= LOWEST_PORT
-}
-
-/// The host of an address. Over IPv6, where everybody has 2^64 addresses, it is the network
-/// (/64).
-fn host(ip: IpAddr) -> IpAddr {
-    match ip {
-        IpAddr::V4(_) => ip,
-        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::krpc::NodeId;
@@ -316,24 +298,6 @@ mod tests {
             count(|n| format!("127.0.0.1:{}", 2000 + u16::from(n))),
             MAX_CANDIDATES
         );
-    }
-
-    #[test]
-    fn who_may_name_whom() {
-        let tellers = ["8.8.8.8", "192.168.0.1", "127.0.0.1"];
-        let cases = [
-            ("5.5.5.5:6881", [true, true, true]),
-            ("10.1.2.3:6881", [false, true, true]),
-            ("[fd00::1]:6881", [false, true, true]),
-            ("127.0.0.1:6881", [false, false, true]),
-            ("[::1]:6881", [false, false, true]),
-            ("5.5.5.5:53", [false, false, false]),
-        ];
-        for (named, expected) in cases {
-            let may =
-                tellers.map(|teller| may_name(teller.parse().unwrap(), named.parse().unwrap()));
-            assert_eq!(may, expected, "{named}");
-        }
     }
 
     #[test]

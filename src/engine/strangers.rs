@@ -6,7 +6,7 @@
 //! of the host that has most connections in the table, the one goes that has waited longest.
 //! No sockets, no clock; the engine owns one table for strangers, and one for each torrent.
 
-use crate::host::Host;
+use crate::address::Host;
 use crate::types::PeerKey;
 use std::collections::BTreeMap;
 use std::net::IpAddr;

@@ -15,7 +15,7 @@
 //!
 //! [BEP 11]: https://www.bittorrent.org/beps/bep_0011.html
 
-use crate::announce::{take_compact_v4, take_compact_v6};
+use crate::address::{pack, unpack_all};
 use crate::bencode;
 use serde::Serialize;
 use serde_bytes::ByteBuf;
@@ -66,14 +66,6 @@ pub fn encode(added: &[(SocketAddr, u8)], dropped: &[SocketAddr]) -> Vec<u8> {
     bencode::encode(&keys)
 }
 
-fn pack(addr: SocketAddr, list: &mut Vec<u8>) {
-    match addr {
-        SocketAddr::V4(v4) => list.extend(v4.ip().octets()),
-        SocketAddr::V6(v6) => list.extend(v6.ip().octets()),
-    }
-    list.extend(addr.port().to_be_bytes());
-}
-
 /// Returns the peers that a payload adds, at most [`MAX_TAKEN`]; none for nonsense. Dropped
 /// peers are ignored, because we may still reach a peer that the sender has lost.
 pub fn decode(payload: &[u8]) -> Vec<SocketAddr> {
@@ -81,13 +73,13 @@ pub fn decode(payload: &[u8]) -> Vec<SocketAddr> {
     let scanned = bencode::scan(payload, bencode::MESSAGE_DEPTH).ok();
     let entries = scanned.and_then(|raw| raw.dict());
     for (key, value) in entries.into_iter().flatten() {
+        let room = MAX_TAKEN - peers.len();
         match (key, value.string()) {
-            (b"added", Some(compact)) => take_compact_v4(compact, &mut peers),
-            (b"added6", Some(compact)) => take_compact_v6(compact, &mut peers),
+            (b"added", Some(list)) => peers.extend(unpack_all(list, false).take(room)),
+            (b"added6", Some(list)) => peers.extend(unpack_all(list, true).take(room)),
             _ => {}
         }
     }
-    peers.truncate(MAX_TAKEN);
     peers
 }
 

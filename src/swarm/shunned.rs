@@ -7,7 +7,7 @@
 //! Loopback is spared there: half a swarm may live on it.
 
 use super::Source;
-use crate::host::Host;
+use crate::address::Host;
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::{IpAddr, SocketAddr};

@@ -18,7 +18,7 @@
 use super::rate::Budgets;
 use super::webseeds::WebSeedIndex;
 use super::{Action, Phase, Torrent, detail};
-use crate::host::Host;
+use crate::address::Host;
 use crate::human::count;
 use crate::layout::PieceIndex;
 use crate::report::Report;

@@ -10,10 +10,10 @@
 
 use super::peers::Peer;
 use super::{Action, Torrent, detail};
+use crate::address::may_name;
 use crate::door::names;
 use crate::extension::pex::{MAX_TOLD, REACHABLE, SEED};
 use crate::messages::Command;
-use crate::reach::may_name;
 use crate::swarm::Source;
 use crate::types::PeerKey;
 use std::collections::{BTreeMap, BTreeSet};

@@ -9,8 +9,8 @@
 use super::learning::Offer;
 use super::peers::Peer;
 use super::{Action, IDLE, MAX_DIALS, NO_WAY_PAUSE, Phase, Torrent};
+use crate::address::Host;
 use crate::choker::{Candidate, Choker};
-use crate::host::Host;
 use crate::messages::Command;
 use crate::shortage::Shortage;
 use crate::swarm::SHORT_PAUSE;

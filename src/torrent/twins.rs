@@ -2,7 +2,7 @@
 //!
 //! A peer chooses its peer id, the 20 bytes in its handshake ([BEP 3]), so that alone says
 //! nothing: a stranger may come with the peer id of a seed that we are connected to. Only the
-//! same peer id at the same [host](crate::host::Host) is the same peer, connected twice: because
+//! same peer id at the same [host](crate::address::Host) is the same peer, connected twice: because
 //! both dialled at once, or because it lost the first connection and we have not noticed. We
 //! keep one of the two, and never drop the one over which the peer gives us data.
 //!

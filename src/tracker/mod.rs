@@ -20,11 +20,11 @@ mod http;
 mod udp;
 pub(crate) mod udp_packets;
 
+use crate::address::Reach;
 use crate::announce::{AnnounceEvent, AnnounceReply, AnnounceRequest, TrackerError, Trouble};
 use crate::announcer::TrackerIndex;
 use crate::door::Door;
 use crate::door::http::Barred;
-use crate::reach::Reach;
 use crate::threads::{self, NoThread};
 use crate::url::{self, shown};
 use crossbeam_channel::Receiver;

@@ -6,9 +6,9 @@
 
 use super::udp_packets::{self as packets, Answer};
 use super::{Family, TrackerSettings, trouble_of};
+use crate::address::Reach;
 use crate::announce::{AnnounceReply, AnnounceRequest, Trouble};
 use crate::door::http::Barred;
-use crate::reach::Reach;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};

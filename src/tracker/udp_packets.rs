@@ -18,8 +18,9 @@
 //! [BEP 15]: https://www.bittorrent.org/beps/bep_0015.html
 //! [BEP 41]: https://www.bittorrent.org/beps/bep_0041.html
 
+use crate::address::unpack_all;
 use crate::announce::{
-    self, AnnounceEvent, AnnounceReply, AnnounceRequest, DEFAULT_INTERVAL, Trouble,
+    self, AnnounceEvent, AnnounceReply, AnnounceRequest, DEFAULT_INTERVAL, MAX_PEERS, Trouble,
 };
 
 const PROTOCOL_ID: u64 = 0x0417_2710_1980;
@@ -113,11 +114,7 @@ pub fn answer(packet: &[u8], transaction: u32, v6: bool) -> Option<Answer> {
             // How many leeches and seeds it knows is of no use to us.
             let (_, rest) = take_u32(rest)?;
             let (_, rest) = take_u32(rest)?;
-            let mut peers = Vec::new();
-            match v6 {
-                true => announce::take_compact_v6(rest, &mut peers),
-                false => announce::take_compact_v4(rest, &mut peers),
-            }
+            let peers = unpack_all(rest, v6).take(MAX_PEERS).collect();
             Some(Answer::Announced(AnnounceReply {
                 peers,
                 // Signed on the wire; a negative interval counts as none.

@@ -171,7 +171,7 @@ mod tests {
             .iter()
             .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()));
         let asked = Asked {
-            hop: Hop::new("", crate::reach::Reach::World),
+            hop: Hop::new("", crate::address::Reach::World),
             offset,
             len: 10,
             file_len: 10 << 20,

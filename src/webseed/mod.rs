@@ -29,13 +29,13 @@ pub(crate) mod backlog;
 pub(crate) mod pace;
 pub(crate) mod request;
 
+use crate::address::Reach;
 use crate::door::Door;
 use crate::door::http::Hop;
 use crate::human;
 use crate::layout::{Layout, PieceIndex, spans_of};
 use crate::messages::{Asking, Command, PeerEvent, Web};
 use crate::peer::{Order, ToMain, spawn_link};
-use crate::reach::Reach;
 use crate::storage::{Files, Storage, StorageError};
 use crate::threads::NoThread;
 use crate::types::PeerKey;

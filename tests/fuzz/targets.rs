@@ -12,9 +12,8 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use storrent::magnet::{self, Magnet};
 use storrent::metainfo::{self, Metainfo};
-use storrent::parts::announce::{
-    AnnounceReply, LONGEST_INTERVAL, MAX_PEERS, SHORTEST_INTERVAL, usable,
-};
+use storrent::parts::address::usable;
+use storrent::parts::announce::{AnnounceReply, LONGEST_INTERVAL, MAX_PEERS, SHORTEST_INTERVAL};
 use storrent::parts::compose::{self, Outside};
 use storrent::parts::extension::{self, metadata, pex};
 use storrent::parts::lsd;

@@ -20,7 +20,7 @@
 //!
 //! [RFC 9112]: https://www.rfc-editor.org/rfc/rfc9112
 
-use crate::reach::Reach;
+use crate::address::Reach;
 use crate::url;
 
 /// The header that we add: how far away the sender is. A server's own line of this name is

@@ -6,7 +6,7 @@
 //! is complete. All other bytes pass without being examined or copied.
 
 use super::head::{Collected, Collector, MAX_HEAD, TooLong, add_sender};
-use crate::reach::Reach;
+use crate::address::Reach;
 use ureq::Error;
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport};
 
@@ -138,9 +138,9 @@ impl<T: Transport> Transport for Mended<T> {
 
 #[cfg(test)]
 mod tests {
+    use crate::address::Reach;
     use crate::door::Door;
     use crate::door::http::{self, Hop};
-    use crate::reach::Reach;
     use std::io::{BufRead, BufReader, Write};
     use std::net::TcpListener;
     use std::thread;

@@ -113,8 +113,8 @@ fn names_an_address(uri: &Uri) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::address::Reach;
     use crate::door::Door;
-    use crate::reach::Reach;
 
     /// Resolves `url`, with a time limit or without.
     fn resolve(url: &str, family: IpFamily, limited: bool) -> Result<Vec<String>, Error> {

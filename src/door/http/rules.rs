@@ -1,10 +1,10 @@
 //! The rules for one HTTP request: which proxy it uses, and how near its server may be. The
 //! [look-up](super::resolve) of names and the [connector](super::wire) consult them.
 
+use crate::address::Reach;
 use crate::door::Door;
 use crate::door::http::Barred;
 use crate::proxy::Proxy;
-use crate::reach::Reach;
 use std::net::SocketAddr;
 use ureq::Error;
 use ureq::http::Uri;

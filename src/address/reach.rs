@@ -3,14 +3,14 @@
 //!
 //! Peers and nodes of the DHT tell us of others. Somebody out in the internet can't know
 //! of anybody in our own network; if he names such an address he aims us at our own
-//! printer. A peer in our network, or on this machine, may well know of others there.
-//! Peer exchange and the look-ups of the DHT use it.
+//! printer. A peer in our network, or on this machine, may well know of others there:
+//! [`may_name`](super::may_name).
 //!
 //! The same holds for URLs, of trackers, web seeds and redirects: a web server in the
 //! world could have us ask the user's router to do something. [`Teller`] says who named a
 //! URL; the nearest address that may be dialled for it follows from that.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// How far an address reaches, the narrowest first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -103,14 +103,11 @@ impl Teller {
     }
 }
 
-/// Whether somebody at `teller` can know of somebody at `named`.
-pub(crate) fn may_name(teller: IpAddr, named: SocketAddr) -> bool {
-    Reach::of(named.ip()) >= Reach::of(teller)
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::may_name;
     use super::*;
+    use std::net::SocketAddr;
 
     #[test]
     fn nobody_names_what_is_nearer_than_himself() {
