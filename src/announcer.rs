@@ -363,7 +363,7 @@ impl Tracker {
             return None;
         }
         if phase == Phase::Stopping || self.retired {
-            // A tracker that has not heard `started` need not hear `stopped`.
+            // A tracker that has not heard `started` does not have to hear `stopped`.
             let when = if self.unsaid { self.due } else { now };
             return self.joined.then_some((AnnounceEvent::Stopped, when));
         }

@@ -122,7 +122,8 @@ enum OneOfEach {
     Everywhere,
 }
 
-/// Checks that `bytes` begin with a sound value, nested at most `max_depth` deep.
+/// Checks that `bytes` begin with a sound value, nested at most `max_depth` deep. Tolerates
+/// doubled keys and bytes after the value.
 ///
 /// # Errors
 /// [`BencodeError::Unsound`] says which byte offends, and how.
@@ -186,7 +187,7 @@ struct Open {
     is_dict: bool,
     /// Whether a key comes next: a dictionary's keys and values take turns.
     key_next: bool,
-    /// Where its keys begin in `keys`, which holds those of all open dictionaries.
+    /// Where its keys begin in `keys`, which holds the keys of all open dictionaries.
     first_key: usize,
     /// Whether its keys came in ascending order so far: then none is doubled.
     sorted: bool,
@@ -396,7 +397,7 @@ impl<'a> Raw<'a> {
     }
 }
 
-/// The keys that have been read of a dictionary. While they ascend, as BEP 3 wants, the last
+/// The keys of a dictionary that have been read. While they ascend, as BEP 3 wants, the last
 /// one tells whether the next is new. At the first key out of order, we collect them all.
 #[derive(Default)]
 struct Seen<'a> {

@@ -54,7 +54,7 @@ pub enum Content<'a> {
 pub struct Outside<'a> {
     /// Trackers by tier.
     pub trackers: &'a [Vec<String>],
-    /// Web servers that have the files, too.
+    /// Web servers that also have the files.
     pub webseeds: &'a [String],
     /// A remark of the torrent's maker.
     pub comment: Option<&'a str>,

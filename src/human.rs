@@ -62,8 +62,8 @@ pub(crate) fn grouped(number: u64) -> String {
     text
 }
 
-/// Returns whole seconds in their two largest units: `7 s`, `2 min 5 s`, `3 h 0 min`, `12 d 4
-/// h`.
+/// Returns whole seconds in their two largest units: `7 s`, `2 min 5 s`, `3 h 0 min`,
+/// `12 d 4 h`.
 pub(crate) fn duration(time: Duration) -> String {
     let seconds = time.as_secs();
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);

@@ -44,7 +44,7 @@ pub struct Magnet {
     pub length: Option<u64>,
     /// The trackers, without doubled ones and without tiers.
     pub trackers: Vec<String>,
-    /// Web servers that have the files, too (BEP 19).
+    /// Web servers that also have the files (BEP 19).
     pub webseeds: Vec<String>,
     /// The addresses of peers, as `HOST:PORT`.
     pub peers: Vec<String>,

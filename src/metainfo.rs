@@ -71,7 +71,7 @@ pub struct Metainfo {
     pub private: bool,
     /// Trackers by tier, without doubled URLs.
     pub trackers: Vec<Vec<String>>,
-    /// Web servers that have the files, too (BEP 19).
+    /// Web servers that also have the files (BEP 19).
     pub webseeds: Vec<String>,
     /// DHT nodes to start from: host and port (BEP 5).
     pub nodes: Vec<(String, u16)>,

@@ -193,8 +193,8 @@ impl Taken {
             return None;
         }
         // Every stem is cut to leave room for any number, and has its own count. If stems were
-        // cut only when their number needs the room, a torrent could make thousands of stems
-        // that differ at the end try the same numbers in vain.
+        // cut only when their number needs the room, a torrent could make us try the same taken
+        // numbers for thousands of stems that differ at the end.
         let (stem, extension) = split_extension(name);
         let stem = cut(stem, MAX_NAME_LEN - extension.len() - " (4294967295)".len());
         let count = within(&above, &format!("{stem}/{extension}"));

@@ -2,8 +2,8 @@
 //! fuzz targets. A program that wants to download uses [`engine`](crate::engine).
 //!
 //! Each module here is named after the module that its items come from, where they are
-//! documented. Everything that outside code can reach is listed here, so the compiler knows
-//! whether anything else is unused.
+//! documented. Outside code reaches nothing else in those modules, so the compiler notices when
+//! anything else there is unused.
 
 /// The addresses of peers.
 pub mod address {

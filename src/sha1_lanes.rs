@@ -218,7 +218,7 @@ mod wide {
     use std::arch::x86_64::*;
     use std::array::from_fn;
 
-    /// Packs the words, that of lane 0 in the lowest place.
+    /// Packs one word per lane, lane 0 in the lowest place.
     #[inline]
     #[target_feature(enable = "avx512f")]
     fn pack(words: [u32; MAX_LANES]) -> __m512i {

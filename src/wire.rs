@@ -31,8 +31,8 @@ pub const HANDSHAKE_LEN: usize = 68;
 
 const PROTOCOL: &[u8; 20] = b"\x13BitTorrent protocol";
 
-/// The first message of each side: `<1: 19> <19: "BitTorrent protocol"> <8: reserved> <20: info
-/// hash> <20: peer id>`.
+/// The first message of each side, as
+/// `<1: 19> <19: "BitTorrent protocol"> <8: reserved> <20: info hash> <20: peer id>`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Handshake {
     /// The sender's extensions: 0x10 in byte 5 is BEP 10, 0x04 in byte 7 is BEP 6, 0x01 in byte
