@@ -1,13 +1,13 @@
-//! Shows the user how the torrents go: the [`Reporter`] of a run from the command line.
+//! Shows the user how the torrents are doing: the [`Reporter`] of a run from the command line.
 //!
-//! There are three ways, and [`Display::new`] chooses: JSON lines on stdout for
-//! programs ([`json`]), a line a torrent that changes in place for somebody at a
-//! terminal ([`live`]), and a plain line now and then for logs ([`lines`]). Errors and
-//! warnings go to stderr in all of them, an error always as `storrent: …`.
+//! [`Display::new`] chooses one of three ways: JSON lines on stdout for programs ([`json`]), one
+//! line per torrent that changes in place on a terminal ([`live`]), or plain lines now and then
+//! for logs ([`lines`]). In all of them errors and warnings go to stderr, an error always as
+//! `storrent: …`.
 //!
-//! A stdout or stderr that nobody reads never holds up a download: threads of their own
-//! write to them ([`output`]), and what nobody reads waits in a [`backlog`] that stays
-//! small. Nor does a stream that was closed end it: what can't be written is dropped.
+//! If nobody reads stdout or stderr, the download still goes on: separate threads write to them
+//! ([`output`]), and unread reports wait in a [`backlog`] that stays small. If a stream is
+//! closed, what can't be written is dropped.
 
 pub(crate) mod backlog;
 pub(crate) mod json;
@@ -29,19 +29,19 @@ use std::io::{self, IsTerminal, Stderr};
 use std::time::{Duration, Instant};
 use written::Written;
 
-/// At the end of a run that had no goodbye, what nobody reads is given up after so long.
+/// At the end of a run without a goodbye, unread output is dropped after this long.
 const UNREAD_FOR: Duration = Duration::from_secs(3);
 
-/// But so long it has in any case: the goodbye may have taken all of its time, and whoever
-/// reads gets the last line.
+/// Unread output waits at least this long, even if the goodbye used up all of its time: a reader
+/// must get the last line.
 const LAST_LINES: Duration = Duration::from_millis(500);
 
-/// Nothing can be shown.
+/// No thread could be started that shows anything.
 #[derive(Debug, thiserror::Error)]
 #[error("{}; {ADVICE}", human::chain(.0))]
 pub(crate) struct OutputError(NoThread);
 
-/// How much is said, and how: `--json`, `-q`, `-v`.
+/// What the user hears, and in which form: `--json`, `-q`, `-v`.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Style {
     /// JSON lines on stdout instead of a display.
@@ -52,18 +52,15 @@ pub(crate) struct Style {
     pub verbose: u8,
 }
 
-/// Shows the reports of one run. It passes them on to the threads that write.
+/// Passes the reports of one run to the threads that write.
 pub(crate) struct Display {
     output: Output,
-    /// When what was not read is given up; `None`: [`UNREAD_FOR`] from the end.
+    /// When unread output is dropped. `None`: [`UNREAD_FOR`] after the end.
     deadline: Option<Instant>,
 }
 
 impl Display {
-    /// The display that suits what the user asked for and what stderr is.
-    ///
-    /// # Errors
-    /// [`OutputError`], if the system has no room for its threads.
+    /// The display that suits the user's options and the kind of stderr.
     pub(crate) fn new(style: Style) -> Result<Self, OutputError> {
         let rows = match () {
             () if style.json || style.quiet => Rows::Hidden,
@@ -83,16 +80,16 @@ impl Display {
         Ok(Self { output, deadline })
     }
 
-    /// Says how things stand for those torrents that are not complete, and leaves the
-    /// terminal tidy. Waits until that is written, but not much beyond `deadline`, if there
-    /// is one, and a few seconds at most: whoever does not read must not hold us up.
+    /// Shows the state of each torrent that is not complete, and leaves the terminal tidy. Waits
+    /// until this is written, but at most until `deadline` (`None`: for 3 s), or for 0.5 s if
+    /// that is later: somebody who does not read must not hold us up.
     pub(crate) fn end(mut self, deadline: Option<Instant>) {
         self.deadline = deadline;
     }
 }
 
 impl Drop for Display {
-    /// Whoever writes next comes after what waits here.
+    /// Waits, so that later output comes after what is still unread here.
     fn drop(&mut self) {
         let now = Instant::now();
         let deadline = self.deadline.unwrap_or(now + UNREAD_FOR);
@@ -107,13 +104,12 @@ impl Reporter for Display {
     }
 }
 
-/// What people see on stderr: messages, and how the torrents go.
+/// What people see on stderr: messages, and the state of the torrents.
 struct People {
     style: Style,
     rows: Rows,
 }
 
-/// How the torrents are shown.
 enum Rows {
     Live(Live),
     Lines(Lines<Written<Stderr>>),
@@ -134,7 +130,7 @@ impl People {
         }
     }
 
-    /// Lets `write` print something, with what changes in place out of its way.
+    /// Calls `write`, which prints something, while the live display is hidden.
     fn aside(&self, write: impl FnOnce()) {
         match &self.rows {
             Rows::Live(live) => live.aside(write),
@@ -149,7 +145,7 @@ impl Screen for People {
             self.aside(|| complain(&line));
         }
         match report {
-            // On stdout, but from here: the rows must be out of the way.
+            // On stdout, but from this thread, because the live display must be hidden.
             Report::Said(text) => self.aside(|| Written(io::stdout()).line(text)),
             Report::Over => match &mut self.rows {
                 Rows::Live(live) => live.end().iter().for_each(|line| complain(line)),
@@ -165,13 +161,13 @@ impl Screen for People {
     }
 }
 
-/// Whether stderr is something on which a line can change in place.
+/// Whether stderr can show a line that changes in place.
 fn is_terminal() -> bool {
     io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
-/// One line that changes in place, for a job that is no download: whatever its message
-/// is. It shows nothing if it is not `wanted` or stderr is no terminal.
+/// A line that changes in place, for a job that is no download; its caller sets the message.
+/// Hidden if it is not `wanted` or stderr is no terminal.
 pub(crate) fn bar(wanted: bool) -> indicatif::ProgressBar {
     match wanted && is_terminal() {
         true => live::line(),
@@ -179,12 +175,12 @@ pub(crate) fn bar(wanted: bool) -> indicatif::ProgressBar {
     }
 }
 
-/// A line on stderr. `eprintln!` would panic if nobody reads it.
+/// Writes a line to stderr. `eprintln!` would panic if nobody reads it.
 pub(crate) fn complain(line: &str) {
     Written(io::stderr()).line(line);
 }
 
-/// The line on stderr that a report gives in every way of showing, if one.
+/// Returns the line that a report puts on stderr whatever the display, if any.
 fn message(report: &Report, style: Style) -> Option<String> {
     match report {
         Report::Error { message, .. } => Some(format!("storrent: {}", human::escaped(message))),
@@ -201,7 +197,7 @@ fn message(report: &Report, style: Style) -> Option<String> {
     }
 }
 
-/// The torrent that a report is about, if it is about one.
+/// Returns the torrent that a report is about, if any.
 fn about(report: &Report) -> Option<InfoHash> {
     match report {
         Report::Linked { info_hash, .. }
@@ -221,7 +217,7 @@ mod tests {
     use super::*;
     use crate::report::Progress;
 
-    /// Something of everything, for the tests of the three ways.
+    /// Samples of reports, for the tests of all three displays.
     pub(super) const HASH: InfoHash = InfoHash([0xab; 20]);
 
     pub(super) fn added(name: &str) -> Report {

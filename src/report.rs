@@ -1,139 +1,139 @@
-//! What the engine tells the outside about a download, one [`Report`] at a time.
+//! What the engine tells the user about a run, one [`Report`] at a time.
 //!
-//! The main loop makes them; a [`Reporter`] shows them: as JSON lines, as a progress
-//! display, as plain lines, or (`storrent demo`) as a story. The engine itself never
-//! prints.
+//! The main loop makes the reports, because the engine itself never prints. A [`Reporter`] shows
+//! them: as JSON lines, as a progress display, as plain lines, or as the story of `storrent
+//! demo`.
 
 use crate::types::InfoHash;
 use std::sync::Arc;
 
-/// One thing worth telling. Sizes are bytes, rates bytes a second.
+/// One piece of news. Sizes are in bytes, rates in bytes per second.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Report {
-    /// Peers can reach us here.
+    /// Peers can reach us at this port.
     Listening {
         /// The TCP port.
         port: u16,
     },
-    /// A magnet link was taken on: its metadata is to be found first.
+    /// A magnet link was accepted. Its metadata must be found first.
     Linked {
-        /// Which torrent.
+        /// The torrent.
         info_hash: InfoHash,
-        /// What the link calls it.
+        /// The name that the link gives.
         name: Option<String>,
     },
-    /// A torrent is known and will be worked on.
+    /// A torrent is known, and work on it begins.
     Added {
-        /// Which torrent.
+        /// The torrent.
         info_hash: InfoHash,
         /// The safe name that it is saved under.
         name: String,
         /// Size of all files, without padding.
         total_bytes: u64,
-        /// Size of the files asked for, without padding.
+        /// Size of the wanted files, without padding.
         wanted_bytes: u64,
-        /// Bytes of a piece.
+        /// Bytes per piece.
         piece_length: u32,
-        /// How many pieces.
+        /// Pieces of the torrent.
         pieces: u32,
-        /// How many files, without padding.
+        /// Files, without padding.
         files: usize,
     },
-    /// The metadata of a magnet link came, and only that was asked for.
+    /// The metadata of a magnet link has arrived, and the user wanted only that.
     Metadata {
-        /// Which torrent.
+        /// The torrent.
         info_hash: InfoHash,
         /// The bytes of its `info` dictionary.
         info: Arc<[u8]>,
     },
-    /// The data on disk is being hashed; comes a few times a second meanwhile.
+    /// The data on disk is being hashed. Sent a few times per second.
     Checking {
-        /// Which torrent.
+        /// The torrent.
         info_hash: InfoHash,
-        /// Pieces looked at so far.
+        /// Pieces checked so far.
         done: u32,
-        /// Pieces to look at.
+        /// Pieces to check.
         pieces: u32,
     },
-    /// What was on disk is known: the download (or seeding) begins.
+    /// The check is over: the download or the seeding begins.
     Checked {
-        /// Which torrent.
+        /// The torrent.
         info_hash: InfoHash,
-        /// Pieces that are there and whole.
+        /// Pieces that are there and right.
         have_pieces: u32,
         /// Pieces of the torrent.
         pieces: u32,
-        /// Bytes of the files asked for that are there.
+        /// Bytes of the wanted files that are there.
         have_bytes: u64,
     },
-    /// How it goes; each second, and once at the end, when nobody is connected any more.
+    /// Sent every second, and once at the end, when no peer is connected any more.
     Progress(Progress),
-    /// All that was asked for is on disk and verified.
+    /// All wanted files are on disk and verified.
     Complete {
-        /// Which torrent.
+        /// The torrent.
         info_hash: InfoHash,
         /// Seconds since the torrent was added.
         seconds: f64,
-        /// Payload received in this run, bytes, wasted ones too.
+        /// Payload received in this run, including wasted blocks.
         downloaded_bytes: u64,
-        /// Payload sent in this run, bytes.
+        /// Payload sent in this run.
         uploaded_bytes: u64,
     },
-    /// Something that the user should know but that does not end anything.
+    /// The user should know this, but nothing ends because of it.
     Warning {
-        /// Which torrent, if one.
+        /// The torrent, if the warning is about one.
         info_hash: Option<InfoHash>,
-        /// What, on what, why, what to do.
+        /// What happened, why, and what to do.
         message: String,
     },
     /// Something failed for good.
     Error {
-        /// Which torrent, if one.
+        /// The torrent, if the error is about one.
         info_hash: Option<InfoHash>,
-        /// The SOURCE of the command line that could not be read, if that is it.
+        /// The SOURCE of the command line that could not be read, if the error is about one.
         source: Option<String>,
-        /// What, on what, why, what to do.
+        /// What happened, why, and what to do.
         message: String,
     },
-    /// What a thread does; shown with `-v` (1) and `-vv` (2).
+    /// What a thread does. Shown with `-v` (level 1) or `-vv` (level 2).
     Detail {
-        /// From how many `-v` on it is shown.
+        /// How many `-v` it takes.
         level: u8,
         /// One line.
         message: String,
     },
-    /// A piece of the story that `storrent demo` tells: for stdout, as it stands.
+    /// A part of the story of `storrent demo`, for stdout, word for word.
     Said(String),
-    /// Nothing more comes about the torrents: a display shows a last time how they are.
+    /// No more reports about torrents follow. A display shows each for the last time.
     Over,
 }
 
-/// How one torrent goes.
+/// How one torrent is doing. Sizes are in bytes, rates in bytes per second.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Progress {
-    /// Which torrent.
+    /// The torrent.
     pub info_hash: InfoHash,
-    /// Bytes of the files asked for that are verified.
+    /// Bytes of the wanted files that are verified.
     pub have_bytes: u64,
-    /// Bytes of the files asked for.
+    /// Bytes of the wanted files.
     pub wanted_bytes: u64,
-    /// Payload coming in, bytes a second.
+    /// Payload coming in.
     pub download_rate: u64,
-    /// Payload going out, bytes a second.
+    /// Payload going out.
     pub upload_rate: u64,
     /// Connected peers.
     pub peers: usize,
-    /// Those of them that have everything.
+    /// Connected peers that have all pieces.
     pub seeds: usize,
-    /// Web seeds in use. They are no peers.
+    /// Web seeds in use. They do not count as peers.
     pub web_seeds: usize,
     /// Payload received in this run.
     pub downloaded_bytes: u64,
     /// Payload sent in this run.
     pub uploaded_bytes: u64,
-    /// It has all and stays to serve others.
+    /// Whether the torrent has all wanted pieces and stays to serve others.
     pub seeding: bool,
-    /// Why nothing comes, if nothing comes.
+    /// Why no data arrives, if none does.
     pub idle: Option<String>,
 }
 

@@ -1,6 +1,5 @@
-//! Whether the picker's books agree with one another: all that its documentation says of
-//! them, looked at from scratch. For tests and the simulator, which ask after each event;
-//! a release build has none of it.
+//! Checks from scratch that the picker's books agree with each other as its documentation says.
+//! Tests and the simulator call it after each event; a release build does not contain it.
 
 use super::take_over::MAX_HOLDERS;
 use super::{Picker, RANDOM_FIRST, Started, State};
@@ -8,8 +7,8 @@ use crate::layout::PieceIndex;
 use std::collections::BTreeMap;
 
 impl Picker {
-    /// Panics if anything is not as it must be between two events. Takes time in proportion
-    /// to the number of pieces.
+    /// Panics if anything is not as it must be between two events. Takes time in proportion to
+    /// the number of pieces.
     pub fn check(&self) {
         self.rarity.check();
         let count = |state| self.states.iter().filter(|s| **s == state).count();
@@ -51,7 +50,7 @@ impl Picker {
         assert!(rank < shares && self.random_left <= RANDOM_FIRST);
     }
 
-    /// `holders`: how many peers hold each block; those of `piece` are taken out.
+    /// `holders`: how many peers hold each block. Entries of `piece` are removed.
     fn check_started(
         &self,
         piece: PieceIndex,

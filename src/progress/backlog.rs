@@ -1,36 +1,34 @@
-//! The reports that wait while whoever reads stdout or stderr is slow, or does not read at
-//! all. [`output`](super::output) has a backlog for each of the two.
+//! The reports that wait while the reader of stdout or stderr is slow, or does not read at all.
+//! [`output`](super::output) has one backlog for each of the two.
 //!
-//! It stays small however long that lasts. How far a torrent was is left out once a newer
-//! report says how far it is; of warnings and the lines of `-v`, [`MAX_REMARKS`] wait, and
-//! the user is told how many more there were.
+//! It stays small however long this lasts. Of the reports on a torrent's state only the newest
+//! waits. Of warnings and `-v` lines at most [`MAX_REMARKS`] wait, and the user then learns how
+//! many were left out.
 
 use crate::human;
 use crate::report::Report;
 use crate::types::InfoHash;
 use std::collections::VecDeque;
 
-/// So many lines of `-v` and warnings wait at most.
+/// How many warnings and `-v` lines wait at most.
 pub(crate) const MAX_REMARKS: usize = 1000;
 
-/// Reports in the order in which they are to be shown.
+/// Reports in the order in which to show them.
 #[derive(Debug, Default)]
 pub(crate) struct Backlog {
     waiting: VecDeque<Report>,
-    /// How many of those that wait are remarks.
     remarks: usize,
-    /// Remarks that found no room. Until all those before them are shown, and this is told,
-    /// no other finds room, either: so what is missing is missing in one place.
+    /// How many remarks found no room. Later remarks find none either until all earlier ones and
+    /// this number were shown, so that all the missing lines are missing in one place.
     left_out: u64,
 }
 
-/// What may become of a report that waits.
 enum Kind {
     /// It waits until it is shown.
     Fact,
-    /// How far a torrent is: the next of the same kind makes it worthless.
+    /// The torrent's state: the next report of this kind replaces it.
     State(InfoHash),
-    /// A line among many.
+    /// One line of many. May be left out.
     Remark,
 }
 
@@ -44,7 +42,6 @@ fn kind(report: &Report) -> Kind {
 }
 
 impl Backlog {
-    /// Adds a report behind the others.
     pub(crate) fn push(&mut self, report: Report) {
         match kind(&report) {
             Kind::Fact => {}
@@ -64,7 +61,6 @@ impl Backlog {
         self.waiting.push_back(report);
     }
 
-    /// Takes what is to be shown next.
     pub(crate) fn pop(&mut self) -> Option<Report> {
         if self.remarks == 0 && self.left_out > 0 {
             let lines = human::count(std::mem::take(&mut self.left_out), "line");
@@ -177,7 +173,7 @@ mod tests {
             Report::Progress(progress(2 * MAX_REMARKS as u64 - 1))
         );
         assert_eq!(*failed, error());
-        // From here on it is as it was.
+        // The missing lines were told, so there is room again.
         backlog.push(remark(1));
         assert_eq!(shown(&mut backlog), [remark(1)]);
     }

@@ -1,4 +1,4 @@
-//! `--json`: one JSON object a line on stdout, as `cli.md` names its keys.
+//! `--json`: one JSON object per line on stdout. `cli.md` lists the keys.
 
 use super::output::Screen;
 use crate::human;
@@ -6,12 +6,12 @@ use crate::report::Report;
 use serde::Serialize;
 use std::io::Write;
 
-/// Writes reports as lines.
+/// Writes reports as JSON lines.
 pub struct Json<W> {
     out: W,
 }
 
-/// The lines. Keys are only ever added.
+/// The lines. Keys may be added, but never removed or renamed.
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
 enum Line<'a> {
@@ -66,7 +66,7 @@ struct Message<'a> {
 }
 
 impl<'a> Line<'a> {
-    /// `None`: a report that is for people only.
+    /// Returns `None` for a report that is for people only.
     fn of(report: &'a Report) -> Option<Self> {
         Some(match report {
             Report::Listening { port } => Self::Listening { port: *port },
@@ -145,21 +145,20 @@ impl<'a> Line<'a> {
     }
 }
 
-/// Whether a report gives a line.
+/// Whether a report becomes a line.
 pub(crate) fn has_line(report: &Report) -> bool {
     Line::of(report).is_some()
 }
 
 impl<W: Write> Json<W> {
-    /// Lines for `out`, which has no buffer: a reader sees each at once.
+    /// Writes to `out`, which must have no buffer, so that a reader sees each line at once.
     pub fn new(out: W) -> Self {
         Self { out }
     }
 }
 
 impl<W: Write + Send> Screen for Json<W> {
-    /// Writes one report. A reader that has gone away is no error: the download is what
-    /// matters.
+    /// Writes one report. A closed stream is no error: the download matters more.
     fn show(&mut self, report: &Report) {
         if let Some(Ok(json)) = Line::of(report).map(|line| serde_json::to_string(&line)) {
             let line = human::escaped_json(&json) + "\n";

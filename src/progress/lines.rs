@@ -1,5 +1,5 @@
-//! Plain lines with no control codes, for a stderr that is a log and no terminal: each
-//! torrent has one at the start, one a minute, and one at the end.
+//! Plain lines without control codes, for a stderr that is a log. Each torrent has a line at the
+//! start, one per minute, and one at the end.
 
 use super::about;
 use super::row::Row;
@@ -7,24 +7,24 @@ use crate::report::Report;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-/// How often a torrent says how it goes.
+/// How long a torrent waits between two lines about its progress.
 const INTERVAL: Duration = Duration::from_secs(60);
 
 /// Writes the lines.
 pub struct Lines<W> {
     out: W,
-    /// Each torrent, and when it last said something.
+    /// Each torrent, and the time of its last line.
     rows: Vec<(Row, Instant)>,
 }
 
 impl<W: Write> Lines<W> {
-    /// Lines for `out`.
+    /// Writes to `out`.
     pub fn new(out: W) -> Self {
         let rows = Vec::new();
         Self { out, rows }
     }
 
-    /// Takes a report that comes at `now`.
+    /// Takes a report that arrived at `now`.
     pub fn report(&mut self, report: &Report, now: Instant) {
         let hash = about(report);
         let known = self.rows.iter().any(|(row, _)| Some(row.info_hash) == hash);
@@ -39,7 +39,7 @@ impl<W: Write> Lines<W> {
             .find(|(row, _)| Some(row.info_hash) == hash);
         let Some((row, said)) = row else { return };
         let changed = row.take(report);
-        // A failure was told as an error already.
+        // A failure was already shown as an error.
         let turns = matches!(report, Report::Added { .. } | Report::Complete { .. });
         if changed && (turns || now.duration_since(*said) >= INTERVAL) {
             say(&mut self.out, row, &row.now());
@@ -47,7 +47,7 @@ impl<W: Write> Lines<W> {
         }
     }
 
-    /// The last line of those that were not complete.
+    /// Writes the last line of each torrent that has more to say.
     pub fn end(&mut self) {
         for (row, _) in self.rows.drain(..) {
             if let Some(ending) = row.ending() {
@@ -57,7 +57,7 @@ impl<W: Write> Lines<W> {
     }
 }
 
-/// Writes a line at once, so that nobody else's gets between.
+/// Writes a line with one call, so that no other output gets between.
 fn say(out: &mut impl Write, row: &Row, text: &str) {
     let line = format!("{}: {text}\n", row.name);
     let _ = out.write_all(line.as_bytes());

@@ -1,4 +1,4 @@
-//! The display on a terminal: for each torrent one line, which changes in place.
+//! The display on a terminal: one line per torrent, which changes in place.
 
 use super::about;
 use super::row::Row;
@@ -6,17 +6,15 @@ use crate::human::shortened;
 use crate::report::Report;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
 
-/// The lines on the terminal.
 pub(crate) struct Live {
     screen: MultiProgress,
     rows: Vec<(Row, ProgressBar)>,
 }
 
-/// Longer names are cut, so that there is room for what changes.
+/// Longer names are cut to this many characters, to leave room for the rest.
 const NAME_WIDTH: usize = 24;
 
 impl Live {
-    /// A display on stderr.
     pub(crate) fn on_stderr() -> Self {
         Self::on(ProgressDrawTarget::stderr())
     }
@@ -28,7 +26,6 @@ impl Live {
         }
     }
 
-    /// Takes a report.
     pub(crate) fn report(&mut self, report: &Report) {
         let hash = about(report);
         let known = self.rows.iter().any(|(row, _)| Some(row.info_hash) == hash);
@@ -46,12 +43,12 @@ impl Live {
         }
     }
 
-    /// Lets `write` print something above the display.
+    /// Calls `write`, which prints something above the display.
     pub(crate) fn aside(&self, write: impl FnOnce()) {
         self.screen.suspend(write);
     }
 
-    /// Ends the display; returns a last line for each torrent, which stays.
+    /// Ends the display. Returns a last line for each torrent, which stays on the terminal.
     pub(crate) fn end(&mut self) -> Vec<String> {
         let last = |(row, bar): (Row, ProgressBar)| {
             bar.finish_and_clear();
@@ -73,7 +70,7 @@ fn draw(row: &Row, bar: &ProgressBar) {
     ));
 }
 
-/// One line of the display: whatever its message is, cut to the window's width.
+/// A line of the display: its message, cut to the width of the window.
 pub(crate) fn line() -> ProgressBar {
     let style = ProgressStyle::with_template("{wide_msg}");
     ProgressBar::no_length()

@@ -1,9 +1,9 @@
 //! The threads that write to stdout and stderr, so that no other thread waits for a reader.
 //!
-//! A pipe that nobody reads, a stopped pager, a terminal after Ctrl-S: whoever writes there
-//! sleeps until somebody reads on. So each stream has a *writer*, a thread that does nothing
-//! but show one report after the other on its [`Screen`], and one more thread, the *keeper*,
-//! hands them out. Writers may sleep; the keeper never does anything but hear its channel:
+//! If nobody reads a pipe, a pager is stopped, or the user presses Ctrl-S, a thread that writes
+//! there sleeps until somebody reads on. So each stream has a *writer*, a thread that only shows
+//! one report after another on its [`Screen`]. One more thread, the *keeper*, hands out the
+//! reports. Writers may sleep; the keeper sleeps only in its channel:
 //!
 //! ```text
 //!  main --Report--> keeper (a Backlog a stream) --Report--> writer: stdout
@@ -11,9 +11,8 @@
 //!                     \------- Ready ------------------------/
 //! ```
 //!
-//! A writer gets the next report when it has shown the last one. What waits until then lies
-//! in the [`Backlog`], which stays small; and one stream that is stuck does not hold up the
-//! other.
+//! A writer gets the next report when it has shown the last one. Until then reports wait in the
+//! [`Backlog`], which stays small. A stream that is stuck does not hold up the other.
 
 use super::backlog::Backlog;
 use crate::report::Report;
@@ -28,41 +27,33 @@ const PURPOSE: &str = "show how it goes";
 
 /// Shows reports on one stream.
 pub trait Screen: Send {
-    /// Shows one. May take for ever.
+    /// Shows one report. May wait for ever.
     fn show(&mut self, report: &Report);
 }
 
-/// A stream that is written to.
 pub(crate) struct Stream {
-    /// What its thread is called.
     pub name: &'static str,
     /// Whether a report is for this stream at all.
     pub shows: Box<dyn Fn(&Report) -> bool + Send>,
-    /// Shows it.
     pub screen: Box<dyn Screen>,
 }
 
-/// What the keeper is told.
 enum Letter {
     Report(Report),
-    /// This writer, by its number, has shown all that it was given.
+    /// The writer with this number has shown all reports that it got.
     Ready(usize),
-    /// No more reports come.
     End,
 }
 
-/// The threads, as main reaches them.
+/// Main's handle of the threads.
 pub(crate) struct Output {
     keeper: Sender<Letter>,
-    /// Its end says that all is written: each writer holds a sender, which sends nothing.
+    /// Disconnected when all is written: each writer holds a sender, and sends nothing.
     unwritten: Receiver<Infallible>,
 }
 
 impl Output {
     /// Starts a writer for each of `streams`, and the keeper.
-    ///
-    /// # Errors
-    /// If the system has no room for another thread.
     pub(crate) fn start(streams: Vec<Stream>) -> Result<Self, NoThread> {
         let (keeper, letters) = unbounded();
         let (writing, unwritten) = unbounded();
@@ -85,7 +76,7 @@ impl Output {
                 }
                 drop((screen, writing));
             };
-            // Whoever waits for one of these sees its channels end with it.
+            // The keeper and main see the channels end with a lost thread.
             let lost = || ();
             threads::spawn(Builder::new().name(name.into()), PURPOSE, write, lost)?;
             writers.push(Writer {
@@ -100,24 +91,23 @@ impl Output {
         Ok(Self { keeper, unwritten })
     }
 
-    /// Has a report shown. Never waits.
+    /// Shows a report. Never waits.
     pub(crate) fn report(&self, report: Report) {
         let _ = self.keeper.send(Letter::Report(report));
     }
 
-    /// Waits until all is written, but not beyond `deadline`: what nobody read until then,
-    /// nobody will.
+    /// Waits until all is written, but not beyond `deadline`. What is unread by then is dropped.
     pub(crate) fn end(&self, deadline: Instant) {
         let _ = self.keeper.send(Letter::End);
         let _ = self.unwritten.recv_deadline(deadline);
     }
 }
 
-/// A writer, as the keeper knows it.
+/// A writer, as the keeper sees it.
 struct Writer {
     shows: Box<dyn Fn(&Report) -> bool + Send>,
     backlog: Backlog,
-    /// `None` once it was told that no more comes.
+    /// `None` after the writer was told that no more reports come.
     reports: Option<Sender<Report>>,
     ready: bool,
 }
@@ -129,7 +119,8 @@ impl Writer {
         }
     }
 
-    /// Gives it the next report, if it waits for one; at the `end`, sends it away.
+    /// Sends the next report, if the writer is ready. At the `end`, closes its channel instead
+    /// once nothing is left.
     fn hand_out(&mut self, end: bool) {
         if !self.ready {
             return;
@@ -142,7 +133,7 @@ impl Writer {
     }
 }
 
-/// The keeper's life: until all writers were sent away.
+/// Runs the keeper until all writers' channels are closed.
 fn keep(letters: &Receiver<Letter>, mut writers: Vec<Writer>) {
     let mut end = false;
     for letter in letters {
@@ -171,7 +162,7 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(40);
 
-    /// Tells what it shows; and shows nothing before it is let.
+    /// Reports what it shows. Shows nothing until its gate lets it.
     struct Gated {
         shown: Sender<Report>,
         gate: Receiver<()>,
@@ -179,13 +170,13 @@ mod tests {
 
     impl Screen for Gated {
         fn show(&mut self, report: &Report) {
-            // A gate that is open for good is closed as a channel.
+            // Dropping the other end opens the gate for good.
             let _ = self.gate.recv();
             let _ = self.shown.send(report.clone());
         }
     }
 
-    /// A stream, what it shows, and its gate: dropped, it is open for good.
+    /// Returns a stream, what it shows, and its gate, which opens for good when dropped.
     fn gated() -> (Stream, Receiver<Report>, Sender<()>) {
         let ((shown, seen), (key, gate)) = (unbounded(), unbounded());
         let stream = Stream {
@@ -212,7 +203,7 @@ mod tests {
         for number in 0..3 * MAX_REMARKS {
             output.report(Report::Progress(progress(number as u64)));
             output.report(remark(number));
-            // Whatever the other does, here is each remark in its turn.
+            // Whatever the other stream does, this one shows each remark in its turn.
             let next = || seen.recv_timeout(PATIENCE).unwrap();
             while next() != remark(number) {}
         }

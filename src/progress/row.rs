@@ -1,29 +1,26 @@
-//! What the user is told about one torrent, in words: on a terminal ([`super::live`]) as in a
-//! log ([`super::lines`]).
+//! What the user learns about one torrent, in words: the same on a terminal ([`super::live`]) and
+//! in a log ([`super::lines`]).
 
 use crate::human;
 use crate::report::{Progress, Report};
 use crate::types::InfoHash;
 use std::time::Duration;
 
-/// One torrent.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Row {
-    /// Which one.
     pub info_hash: InfoHash,
-    /// Its name, safe to print.
+    /// Safe to print.
     pub name: String,
     wanted: u64,
     files: usize,
     stage: Stage,
 }
 
-/// How far a torrent is.
 #[derive(Debug, PartialEq)]
 enum Stage {
-    /// Only a magnet link is known; and why there is no more yet.
+    /// Only a magnet link is known. With the reason why there is no metadata yet.
     Linked(Option<String>),
-    /// The metadata was all that was wanted, and it came.
+    /// The user wanted only the metadata, and it has arrived.
     Found,
     Added,
     Checking {
@@ -35,16 +32,16 @@ enum Stage {
         downloaded: u64,
         uploaded: u64,
         seconds: f64,
-        /// More came or went since it was told.
+        /// More was received or sent since the user last saw the numbers.
         more: bool,
     },
-    /// Complete before, and goes on serving.
+    /// Was complete before, and goes on serving.
     Seeding(Progress),
     Failed,
 }
 
 impl Row {
-    /// The row that a report begins, if it begins one.
+    /// Returns the row that a report begins, if it begins one.
     pub(crate) fn begun_by(report: &Report) -> Option<Self> {
         let (info_hash, name) = match report {
             Report::Added { info_hash, .. } => (info_hash, None),
@@ -63,7 +60,7 @@ impl Row {
         Some(row)
     }
 
-    /// Takes a report about this torrent; false if it changes nothing here.
+    /// Takes a report about this torrent. Returns false if it changes nothing here.
     pub(crate) fn take(&mut self, report: &Report) -> bool {
         self.stage = match report {
             Report::Added {
@@ -97,7 +94,7 @@ impl Row {
             }),
             Report::Progress(progress) => match self.stage {
                 Stage::Linked(_) => Stage::Linked(progress.idle.clone()),
-                // It leaves: the last figures.
+                // The torrent leaves: these are the last numbers.
                 Stage::Complete {
                     downloaded,
                     uploaded,
@@ -131,7 +128,6 @@ impl Row {
         true
     }
 
-    /// How it goes.
     pub(crate) fn now(&self) -> String {
         match &self.stage {
             Stage::Found => "its metadata is here".to_string(),
@@ -160,7 +156,7 @@ impl Row {
         }
     }
 
-    /// What is left to say when the program leaves; nothing, if all is said.
+    /// Returns what is left to say when the program leaves, if anything is.
     pub(crate) fn ending(&self) -> Option<String> {
         match &self.stage {
             Stage::Complete { more: true, .. } => Some(self.now()),
@@ -182,7 +178,7 @@ impl Row {
     }
 }
 
-/// What matters most comes first: a narrow window cuts the rest.
+/// The most important part comes first, because a narrow window cuts the end.
 fn running(p: &Progress) -> String {
     let mut text = format!(
         "{} of {}",

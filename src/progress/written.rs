@@ -1,15 +1,14 @@
-//! Writes to stdout and stderr, for the threads of [`super::output`] and for whatever is
-//! printed without them.
+//! Writes to stdout and stderr, for the threads of [`super::output`] and for all other output.
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 
-/// Writes without a buffer, so a line that is written is a line that can be read.
+/// Writes without a buffer, so a written line can be read at once.
 ///
-/// Another program that has the stream, too, may have switched it to non-blocking. Then
-/// "would block" would cut lines in two, so this waits for the reader all the same.
+/// Another program that shares the stream may have made it non-blocking. Then "would block" would
+/// cut lines in two, so this waits for the reader all the same.
 pub(crate) struct Written<F>(pub F);
 
 impl<F: AsFd> Write for Written<F> {
@@ -28,8 +27,8 @@ impl<F: AsFd> Write for Written<F> {
 }
 
 impl<F: AsFd> Written<F> {
-    /// Writes a line at once, so that other writers of the same stream do not get between.
-    /// A reader that is gone is no error: the download is what matters.
+    /// Writes a line with one call, so that no other writer of the stream gets between. A closed
+    /// stream is no error: the download matters more.
     pub(crate) fn line(&mut self, text: &str) {
         let _ = self.write_all(format!("{text}\n").as_bytes());
     }

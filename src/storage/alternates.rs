@@ -1,11 +1,10 @@
-//! Other names for files whose own name a disk may refuse. Pure.
+//! Second names for files whose first name a disk may refuse. No I/O.
 //!
-//! A torrent made on Linux may call a file `a: what?.txt`, which NTFS and exFAT refuse; a
-//! name of 200 bytes is too long for eCryptfs; and a disk that takes `Song.mp3` and
-//! `song.mp3` for one name would put two files into one. Such files have a second path
-//! here, made of names that every disk takes. It follows from the torrent alone, so that a
-//! later run finds the file again; which of the two paths a file has, follows from the disk
-//! ([`super::naming`]).
+//! NTFS and exFAT refuse a file `a: what?.txt`, which Linux allows. A name of 200 bytes is too
+//! long for eCryptfs. A disk to which `Song.mp3` and `song.mp3` are the same name would put two
+//! files into one. Such files get a second path here, made of names that every disk takes. It
+//! follows from the torrent alone, so a later run finds the file again. Which of the two paths a
+//! file has depends on the disk ([`super::naming`]).
 
 use crate::metainfo::FileEntry;
 use crate::names::{is_plain, marked, plain};
@@ -16,8 +15,8 @@ use std::hash::Hasher;
 /// The second path of each file that has one, by the file's index.
 pub(super) type Alternates = BTreeMap<usize, Vec<String>>;
 
-/// The second paths of `files`. No two files have a path in common, first or second, on any
-/// disk, and no file has the path of a folder.
+/// Returns the second paths of `files`. On no disk do two files share a path, first or second,
+/// and no file has the path of a folder.
 pub(super) fn alternates(files: &[FileEntry]) -> Alternates {
     let mut taken = Taken::default();
     let mut odd: Vec<usize> = Vec::new();
@@ -27,7 +26,7 @@ pub(super) fn alternates(files: &[FileEntry]) -> Alternates {
             odd.push(index);
         }
     }
-    // The first of several that one disk may take for the same.
+    // The earlier ones of files that one disk may take for the same.
     let mut shared: Vec<usize> = taken.shared.iter().copied().collect();
     // A file where a folder may be.
     let in_the_way = |index: &usize| taken.folders.contains(&path_key(&files[*index].path));
@@ -45,25 +44,25 @@ pub(super) fn alternates(files: &[FileEntry]) -> Alternates {
     paths.collect()
 }
 
-/// The paths in use. Of each there is a hash only, made by [`enter`]: two paths that some
-/// disk takes for the same have the same hash.
+/// The paths in use, as hashes made by [`enter`]: two paths that some disk takes for the same
+/// have the same hash.
 #[derive(Default)]
 struct Taken {
-    /// Paths of files, and the file that came first.
+    /// For each path, the first file that has it.
     files: HashMap<u64, usize>,
     folders: HashSet<u64>,
     /// Paths of several files.
     crowded: HashSet<u64>,
     /// Files that share a path with a later one.
     shared: HashSet<usize>,
-    /// How many numbers were given to names.
+    /// How many numbers were appended to names.
     numbers: u32,
-    /// The folder of the file that came last, and its hash: neighbours share it.
+    /// The last file's folder, and its hash: neighbouring files share it.
     last: (Vec<String>, DefaultHasher),
 }
 
 impl Taken {
-    /// Takes the path for the file `index`; false if an earlier file has it.
+    /// Takes the path for the file `index`. Returns false if an earlier file has it.
     fn insert(&mut self, path: &[String], index: usize) -> bool {
         let Some((name, folders)) = path.split_last() else {
             return true;
@@ -87,7 +86,8 @@ impl Taken {
         first == index
     }
 
-    /// A path of names that every disk takes, and that nobody else has, for the file `index`.
+    /// Returns a path for the file `index` that nobody else has, made of names that every disk
+    /// takes.
     fn second(&mut self, path: &[String], index: usize) -> Vec<String> {
         let mut second: Vec<String> = Vec::with_capacity(path.len());
         for folder in path.iter().take(path.len().saturating_sub(1)) {
@@ -106,8 +106,8 @@ impl Taken {
         second
     }
 
-    /// Gives the last of the names, which is `name`, the next number. Each number is tried
-    /// once, so that a torrent whose names are made to clash does not make us try for ever.
+    /// Appends the next number to the last name of `path`, which is `name`. Each number is tried
+    /// once, so that a torrent whose names are made to clash can't make us try for ever.
     fn number(&mut self, path: &mut [String], name: &str) {
         self.numbers += 1;
         if let Some(last) = path.last_mut() {
@@ -115,7 +115,7 @@ impl Taken {
         }
     }
 
-    /// Whether another file than `index`, or a folder, may have the path.
+    /// Whether a folder, or another file than `index`, may have the path.
     fn is_taken(&self, path: &[String], index: usize) -> bool {
         let key = path_key(path);
         let others = self.files.get(&key).is_some_and(|first| *first != index);
@@ -129,9 +129,8 @@ fn path_key(path: &[String]) -> u64 {
     hasher.finish()
 }
 
-/// Adds `name` to the hash of a path, in the form in which the least careful disk sees it:
-/// one that takes `A` for `a`, drops dots and blanks at the end, and knows no name that is
-/// not [`plain`].
+/// Adds `name` to the hash of a path, in the form that the least careful disk sees. To that disk
+/// `A` is `a`, dots and blanks at the end are nothing, and all names are [`plain`].
 fn enter(hasher: &mut DefaultHasher, name: &str) {
     let folded = match is_plain(name) {
         true => name.to_lowercase(),
@@ -174,7 +173,7 @@ mod tests {
                 &[(0, "t/Live at ..._/x"), (1, "t/_con")],
             ),
             (&[&long], &[(0, &cut)]),
-            // Both, as it depends on the disk which of them stands there.
+            // Both have one, as it depends on the disk which of them is there.
             (
                 &["Song.mp3", "song.mp3"],
                 &[(0, "Song (2).mp3"), (1, "song (3).mp3")],
@@ -210,7 +209,7 @@ mod tests {
         );
     }
 
-    /// What once was an endless loop, and a number less than nothing.
+    /// Such names once caused an endless loop, and a number below zero.
     #[test]
     fn names_made_to_clash_have_other_names_too() {
         let a = "a".repeat(142);

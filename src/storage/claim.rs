@@ -1,9 +1,9 @@
-//! Making ready to write: whose are the files that are there, and is there room?
+//! Prepares for writing: whose are the files that exist, and is there room?
 //!
-//! The engine asks before the first write. Then this run takes the torrent's record for
-//! itself alone, and finds out three things: whether what stands at the files' paths is this
-//! torrent's ([`super::ownership`]), whether the disk has room, and which of a file's two
-//! names the disk accepts ([`super::naming`]).
+//! Before the first write, the engine takes the torrent's record for this run alone. Then it
+//! finds out three things: whether the files at the torrent's paths are this torrent's
+//! ([`super::ownership`]), whether the disk has room, and which of a file's two names the disk
+//! accepts ([`super::naming`]).
 
 use super::ownership::Judge;
 use super::plan::{self, Place, Plan, kept_at};
@@ -19,42 +19,38 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Bytes of kept parts that are moved at a time. Those of them that are all zeros are taken
-/// for never written, and left out.
+/// How many bytes of kept parts are moved at a time. If they are all zeros, they count as never
+/// written and are left out.
 const CHUNK: u64 = 4096;
 
-/// What a run that is going to write knows.
+/// What [`Storage::claim`] needs to know.
 pub struct Claim<'a> {
-    /// The pieces that a check found.
     pub have: &'a Bitfield,
-    /// The hash that a piece must have.
     pub expected: &'a dyn Fn(PieceIndex) -> PieceHash,
-    /// The user's own files are to be cut rather than refused.
+    /// Whether to cut the user's own files instead of refusing them.
     pub overwrite: bool,
     /// The bytes of `info`, if the record is to keep them.
     pub metadata: Option<&'a [u8]>,
 }
 
-/// A storage that can be written to.
 pub struct Claimed {
-    /// The storage to go on with.
     pub storage: Arc<Storage>,
-    /// Parts of these pieces were moved out of the record to where they belong now: they
+    /// Pieces of which parts were moved out of the record to where they belong now. These pieces
     /// may be whole.
     pub moved: Bitfield,
-    /// What the user should know.
     pub warnings: Vec<String>,
 }
 
 impl Storage {
-    /// Takes the torrent's record for this run alone, before anything is believed that could
-    /// change under our eyes; makes DIR and the record if they are missing. Returns the
-    /// storage as it is with that record, and what the user should know.
+    /// Takes the torrent's record for this run alone, before we trust anything that another run
+    /// could still change. Makes DIR and the record if they are missing. Returns the storage with
+    /// that record, and warnings for the user.
     ///
-    /// `survey`: what was there before. `metadata`: to be kept in a new record.
+    /// `survey`: the files that existed before. `metadata`: what a new record keeps.
     ///
     /// # Errors
-    /// [`StorageError::InUse`], if another run has it; any other if the system refuses.
+    /// [`StorageError::InUse`], if another run has the record. Any other error, if the system
+    /// refuses.
     pub fn lock(
         &self,
         survey: &Survey,
@@ -71,7 +67,7 @@ impl Storage {
             made: false,
             locked: true,
         };
-        // Where there are files, it is first to be found out whose they are.
+        // If files exist, we must first find out whose they are.
         let nothing_there = survey.iter().flatten().all(|state| state.size == 0);
         let head = match nothing_there {
             true => self.head(),
@@ -98,7 +94,7 @@ impl Storage {
         Ok((Arc::new(locked), warnings))
     }
 
-    /// How the record of this selection begins.
+    /// Returns the beginning of a record for this selection.
     fn head(&self) -> Head {
         Head {
             info_hash: self.plan.contents.info_hash,
@@ -107,14 +103,15 @@ impl Storage {
         }
     }
 
-    /// Makes ready to write, with the record [locked](Self::lock): judges what is there, then
-    /// makes the empty files and those whose names the disk might refuse, and says in the
-    /// record that all wanted files are ours.
+    /// Prepares for writing, with the record [locked](Self::lock). Judges the files that exist,
+    /// makes the empty files and those whose names the disk might refuse, and names all wanted
+    /// files as ours in the record.
     ///
     /// # Errors
-    /// [`StorageError::NotOurs`] for a file that is the user's own; no file was changed then.
-    /// With `overwrite` it is cut instead. [`StorageError::NoSpace`]; any other if the
-    /// system refuses. A record that [`lock`](Self::lock) made is removed then.
+    /// [`StorageError::NotOurs`] for a file of the user's own; no file was changed then. With
+    /// `overwrite` it is cut instead. [`StorageError::NoSpace`], if the disk has no room. Any
+    /// other error, if the system refuses. A record that [`lock`](Self::lock) made is removed
+    /// then.
     pub fn claim(self: &Arc<Self>, claim: &Claim<'_>) -> Result<Claimed, StorageError> {
         let claimed = self.try_claim(claim);
         if claimed.is_err() {
@@ -186,11 +183,11 @@ impl Storage {
         })
     }
 
-    /// Makes those of `files` again that are empty and gone: no piece brings them.
+    /// Makes those of `files` again that are empty and gone, because no piece restores them.
     ///
     /// # Errors
-    /// [`StorageError::TooLong`] for one that somebody made longer; any other if the system
-    /// refuses.
+    /// [`StorageError::TooLong`] for a file that somebody made longer. Any other error, if the
+    /// system refuses.
     pub fn mend(&self, files: &[usize]) -> Result<(), StorageError> {
         let mut folder = Folder::default();
         for &file in files {
@@ -206,8 +203,8 @@ impl Storage {
         Ok(())
     }
 
-    /// Cuts a file that was not ours: to its right length if it holds pieces that we `have`,
-    /// else to nothing.
+    /// Cuts a file that was not ours: to its right length if it holds pieces that we `have`, else
+    /// to zero bytes.
     fn cut(&self, file: usize, have: &Bitfield) -> Result<(), StorageError> {
         let holds_any = self.pieces_of(file).any(|piece| have.has(piece));
         let len = if holds_any { self.len(file) } else { 0 };
@@ -216,9 +213,9 @@ impl Storage {
             .map_err(|errno| StorageError::io("cut", self.plan.path(file), errno))
     }
 
-    /// The record as `claimed` needs it, and the pieces of which parts were moved. What is
-    /// kept in the record is moved along, or into the file where it belongs now, before the
-    /// old record goes.
+    /// Returns the record that `claimed` needs, and the pieces of which parts were moved. Before
+    /// the old record goes, its kept parts are moved to the new record, or into the file where
+    /// they belong now.
     fn record_for(
         &self,
         claimed: &Self,
@@ -270,7 +267,8 @@ impl Storage {
         Ok((Some(new), moved))
     }
 
-    /// The stretches that `record` keeps, if it keeps as much as it should.
+    /// Returns the stretches that `record` keeps, or none if their length is not what it should
+    /// be.
     fn kept_in(&self, record: &Record) -> plan::Kept {
         let kept = plan::kept(self.layout(), &record.ours(self.layout().files()));
         match plan::kept_len(&kept) == record.kept() {
@@ -279,8 +277,8 @@ impl Storage {
         }
     }
 
-    /// Moves the kept bytes `range` of the torrent, the first of them at `at` in the old
-    /// record, to where `to` has them: a file, or the `new` record.
+    /// Moves the kept bytes `range` of the torrent, which begin at `at` in the old record, to
+    /// where `to` keeps them: a file, or the `new` record.
     fn carry(
         &self,
         (old, at): (&Record, u64),
@@ -291,7 +289,7 @@ impl Storage {
     ) -> Result<(), StorageError> {
         let mut files = to.files(1);
         let mut from = range.start;
-        // Never across the end of a file: of two neighbours, one may be kept on.
+        // No step crosses the end of a file: of two neighbours, only one may stay in the record.
         let parts: Vec<FilePart> = self.layout().parts(range.clone()).collect();
         for part in parts {
             let end = from + part.len;
@@ -320,12 +318,13 @@ impl Storage {
         Ok(())
     }
 
-    /// The bytes of files that `survey` and the pieces we `have` leave to be written.
+    /// Returns how many bytes of files are still to be written, by `survey` and the pieces we
+    /// `have`.
     pub fn space_needed(&self, survey: &Survey, have: &Bitfield) -> u64 {
         let missing = |file: usize| {
             let range = self.layout().file_range(file);
-            // Both are only an upper bound: not every file system tells what it has
-            // allocated, and not every allocated byte is of a piece that we have.
+            // Neither number is exact: some file systems don't tell what they have allocated, and
+            // not every allocated byte is of a piece that we have.
             let allocated = survey[file].map_or(0, |state| state.allocated);
             let verified: u64 = self
                 .pieces_of(file)
@@ -340,7 +339,7 @@ impl Storage {
         self.plan.wanted_files().map(missing).sum()
     }
 
-    /// The bytes that the disk has left for us; `None` if it doesn't tell.
+    /// Returns how many bytes the disk has left for us. `None` if it doesn't tell.
     pub(super) fn free_space(&self) -> Option<u64> {
         let disk = rustix::fs::fstatvfs(self.dir.as_ref()?).ok()?;
         // Some network file systems answer zero to everything.
@@ -358,7 +357,7 @@ impl Storage {
         }
     }
 
-    /// Opens `file` for writing, made if missing, and says what the system knows of it.
+    /// Opens `file` for reading and writing, and makes it if it is missing.
     pub(super) fn create(
         &self,
         file: usize,

@@ -1,9 +1,9 @@
-//! One thread's own open files of a torrent.
+//! One thread's open files of a torrent.
 //!
-//! A torrent may have 20,000 files and a process often no more than 1,024 descriptors
-//! for 50 peers and everything else. So each thread keeps only the few files open that
-//! it used last. Reopening one costs a few µs, the 64 KiB or more that are then moved
-//! cost more. Nothing is shared, so there is nothing to lock.
+//! A torrent may have 20,000 files, but a process often has only 1,024 descriptors, for 50 peers
+//! and everything else. So each thread keeps only the few files open that it used last. To reopen
+//! one costs a few µs, less than moving the 64 KiB or more that follow. Threads share no files,
+//! so nothing needs a lock.
 
 use super::plan::Place;
 use super::walk::{Access, Folder};
@@ -21,11 +21,11 @@ use std::sync::Arc;
 pub struct Files {
     storage: Arc<Storage>,
     max_open: usize,
-    /// The file used last comes first.
+    /// Most recently used first.
     open: Vec<OpenFile>,
-    /// Where the last of them was opened.
+    /// The folder in which a file was opened last.
     folder: Folder,
-    /// Which files of the disk were opened, if somebody asks for that.
+    /// Which of the disk's files were opened, if the caller wants to know.
     opened: Option<Vec<(usize, FileId)>>,
 }
 
@@ -35,14 +35,14 @@ struct OpenFile {
     fd: OwnedFd,
 }
 
-/// What there is on disk of a run of bytes.
+/// What the disk has of a range of bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Presence {
     /// At least some of it was written.
     Data,
     /// The files are long enough, but nothing was ever written there: it reads as zeros.
     Hole,
-    /// A file is missing or ends before.
+    /// A file is missing or ends before the range does.
     Missing,
 }
 
@@ -57,31 +57,30 @@ impl Files {
         }
     }
 
-    /// From now on, remembers which files of the disk are opened: see [`Files::opened`].
+    /// From now on, remembers which of the disk's files are opened: see [`Files::opened`].
     pub fn remember_opened(&mut self) {
         self.opened.get_or_insert_default();
     }
 
-    /// The files that were opened since the last time, and which of the disk's files each was.
+    /// Returns the files that were opened since the last call, and which of the disk's files each
+    /// was.
     pub fn opened(&mut self) -> Vec<(usize, FileId)> {
         self.opened.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
-    /// Closes all files: at their paths, there may be others by now.
+    /// Closes all files, because other files may be at their paths by now.
     pub fn close(&mut self) {
         self.open.clear();
         self.folder = Folder::default();
     }
 
-    /// Writes `bufs`, one after the other, from byte `offset` of the torrent on. Padding
-    /// is dropped. As few system calls as possible: one a file, unless the disk takes
-    /// less at a time. The slices are used up on the way.
+    /// Writes `bufs`, one after the other, from byte `offset` of the torrent on. Drops padding.
+    /// Makes one system call a file, unless the disk takes less at a time. Uses up the slices.
     ///
-    /// Only bytes of wanted pieces, of one piece at a time, may be written; the storage
-    /// must be claimed.
+    /// The storage must be claimed, and the bytes must be of one wanted piece.
     ///
     /// # Errors
-    /// [`StorageError`], if the system refuses. Then part may have been written.
+    /// Part may have been written then.
     pub fn write(&mut self, offset: u64, mut bufs: &mut [IoSlice<'_>]) -> Result<(), StorageError> {
         let storage = Arc::clone(&self.storage);
         let len: u64 = bufs.iter().map(|buf| buf.len() as u64).sum();
@@ -106,8 +105,8 @@ impl Files {
     /// Fills `buf` from byte `offset` of the torrent on. Padding and holes are zeros.
     ///
     /// # Errors
-    /// [`StorageError::Missing`] if a file is missing or ends too early, or bytes are
-    /// asked for that are not wanted and so kept nowhere; any other if the system refuses.
+    /// [`StorageError::Missing`], if a file is missing or too short, or if the bytes are not
+    /// wanted and so kept nowhere.
     pub fn read(&mut self, offset: u64, mut buf: &mut [u8]) -> Result<(), StorageError> {
         let storage = Arc::clone(&self.storage);
         let end = offset.saturating_add(buf.len() as u64);
@@ -128,10 +127,8 @@ impl Files {
         Ok(())
     }
 
-    /// What there is of `range` of the torrent, as far as the system knows without reading it. In doubt it is [`Presence::Data`].
-    ///
-    /// # Errors
-    /// [`StorageError`], if the system refuses.
+    /// Returns what the disk has of `range` of the torrent, as far as the system knows without
+    /// reading: in doubt, [`Presence::Data`].
     pub fn presence(&mut self, range: Range<u64>) -> Result<Presence, StorageError> {
         let storage = Arc::clone(&self.storage);
         let mut presence = Presence::Hole;
@@ -151,7 +148,7 @@ impl Files {
             let end = at + part.len;
             match rustix::fs::seek(fd, SeekFrom::Data(at)) {
                 Ok(data) if data >= end => {}
-                // Nothing but a hole from here on, or not even that.
+                // From here on there is only a hole, or not even that.
                 Err(Errno::NXIO) => {
                     let stat = rustix::fs::fstat(fd);
                     let stat = stat.map_err(|errno| storage.error("look at", part, errno))?;
@@ -159,19 +156,16 @@ impl Files {
                         return Ok(Presence::Missing);
                     }
                 }
-                // Data, or a file system that knows of no holes.
+                // Data, or a file system that knows no holes.
                 Ok(_) | Err(_) => presence = Presence::Data,
             }
         }
         Ok(presence)
     }
 
-    /// The runs of bytes of `range` of the torrent that were written, as far as the system
-    /// knows without reading them: padding, and what is no hole of its file. On a disk that
-    /// knows of no holes that is all that lies before the end of a file.
-    ///
-    /// # Errors
-    /// [`StorageError`], if the system refuses.
+    /// Returns which parts of `range` of the torrent were written, as far as the system knows
+    /// without reading: padding, and all of a file but its holes. On a disk that knows no holes,
+    /// a file counts as written up to its end.
     pub fn written(&mut self, range: Range<u64>) -> Result<Vec<Range<u64>>, StorageError> {
         let storage = Arc::clone(&self.storage);
         let mut runs: Vec<Range<u64>> = Vec::new();
@@ -194,7 +188,7 @@ impl Files {
             let mut from = at;
             while from < end {
                 let Ok(data) = rustix::fs::seek(fd, SeekFrom::Data(from)) else {
-                    break; // nothing but a hole from here on, or not even that
+                    break; // from here on there is only a hole, or not even that
                 };
                 let hole = rustix::fs::seek(fd, SeekFrom::Hole(data)).unwrap_or(data);
                 if data >= end || hole <= data {
@@ -211,10 +205,7 @@ impl Files {
         Ok(runs)
     }
 
-    /// The byte that all bytes of `range` of the torrent have on disk, if there is one.
-    ///
-    /// # Errors
-    /// As for [`read`](Self::read).
+    /// Returns the byte value that fills all of `range` of the torrent on disk, if only one does.
     pub fn constant(&mut self, range: Range<u64>) -> Result<Option<u8>, StorageError> {
         let mut buf = vec![0; 64 * 1024];
         let mut constant = None;
@@ -231,10 +222,7 @@ impl Files {
         Ok(constant)
     }
 
-    /// Has the system write `file` to the disk, if it is there.
-    ///
-    /// # Errors
-    /// [`StorageError`], if the disk fails.
+    /// Makes the system write `file` to the disk, if the file exists.
     pub fn flush(&mut self, file: usize) -> Result<(), StorageError> {
         let names = self.storage.plan.names(file);
         let opened = self
@@ -245,8 +233,8 @@ impl Files {
         flushed.map_err(|errno| StorageError::io("write", self.storage.plan.path(file), errno))
     }
 
-    /// Tells the system that `len` bytes from byte `offset` of the torrent on will be
-    /// read soon. Only a hint: if it can't be given, the read will tell why.
+    /// Tells the system that `len` bytes from byte `offset` of the torrent on will be read soon.
+    /// An error is ignored, because the read will meet it again.
     pub fn prefetch(&mut self, offset: u64, len: u64) {
         let storage = Arc::clone(&self.storage);
         for part in storage.layout().parts(offset..offset.saturating_add(len)) {
@@ -258,7 +246,7 @@ impl Files {
         }
     }
 
-    /// Where `part` (no padding) is kept: an open file, and the offset in it.
+    /// Returns where `part`, which is no padding, is kept: an open file and an offset in it.
     fn fd_for(
         &mut self,
         part: FilePart,
@@ -274,13 +262,15 @@ impl Files {
         }
     }
 
-    /// The file of `part`, opened (and, to write, made) if it isn't open yet.
+    /// Returns the file of `part`. Opens it if it isn't open yet; if it is missing, `write` makes
+    /// it.
     fn open(&mut self, part: FilePart, write: bool) -> Result<BorrowedFd<'_>, StorageError> {
         let file = part.file;
         match self.open.iter().position(|open| open.file == file) {
             Some(i) if self.open[i].writable || !write => self.open[..=i].rotate_right(1),
             found => {
-                // Close before opening, so that the bound holds at every moment.
+                // Close before opening, so that at most `max_open` files are open at every
+                // moment.
                 match found {
                     Some(i) => drop(self.open.remove(i)),
                     None => self.open.truncate(self.max_open - 1),
@@ -320,7 +310,7 @@ impl Storage {
         StorageError::io(action, path, errno)
     }
 
-    /// A full disk gets an error that says how much is still to come.
+    /// The error for a full disk says how many bytes are still to come.
     fn write_error(&self, part: FilePart, errno: Errno) -> StorageError {
         let path = self.plan.path(part.file);
         match (errno, self.free_space(), self.survey()) {
@@ -334,7 +324,7 @@ impl Storage {
     }
 }
 
-/// Adds `run` to the `runs` before it, or makes the last of them longer.
+/// Appends `run` to `runs`, or extends the last of them if `run` follows it directly.
 pub(super) fn join(runs: &mut Vec<Range<u64>>, run: Range<u64>) {
     match runs.last_mut() {
         Some(last) if last.end == run.start => last.end = run.end,
@@ -342,7 +332,7 @@ pub(super) fn join(runs: &mut Vec<Range<u64>>, run: Range<u64>) {
     }
 }
 
-/// Writes of `bufs` up to `max` bytes (at least one), as far as one call goes.
+/// Writes up to `max` bytes (at least one) of `bufs`, as many as one call takes.
 fn write_some(fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>], max: u64, at: u64) -> Result<usize, Errno> {
     let mut left = max;
     let mut whole = 0;
@@ -350,7 +340,7 @@ fn write_some(fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>], max: u64, at: u64) -> Re
         left -= buf.len() as u64;
         whole += 1;
     }
-    // Of the next one only a part may be of this file.
+    // The next buffer may belong to this file only in part.
     let part = bufs.get(whole).map_or(&[][..], |buf| &buf[..left as usize]);
     let cut;
     let bufs = match part.is_empty() {
@@ -361,7 +351,7 @@ fn write_some(fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>], max: u64, at: u64) -> Re
         }
     };
     let written = retry(|| rustix::io::pwritev(fd, bufs, at))?;
-    // A disk that takes nothing and says nothing: never seen, but must not loop.
+    // A disk that takes nothing and reports no error was never seen, but must not make us loop.
     if written == 0 {
         Err(Errno::IO)
     } else {
@@ -369,7 +359,6 @@ fn write_some(fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>], max: u64, at: u64) -> Re
     }
 }
 
-/// Writes all of `buf` at `at`.
 pub(super) fn write_all(fd: impl AsFd, mut buf: &[u8], mut at: u64) -> Result<(), Errno> {
     while !buf.is_empty() {
         let written = write_some(fd.as_fd(), &[IoSlice::new(buf)], u64::MAX, at)?;
@@ -379,7 +368,7 @@ pub(super) fn write_all(fd: impl AsFd, mut buf: &[u8], mut at: u64) -> Result<()
     Ok(())
 }
 
-/// Reads from `at` on until `buf` is full or the file ends; returns how many bytes.
+/// Reads from byte `at` on until `buf` is full or the file ends. Returns how many bytes it read.
 pub(super) fn read_up_to(fd: impl AsFd, buf: &mut [u8], at: u64) -> Result<usize, Errno> {
     let mut done = 0;
     while done < buf.len() {
@@ -400,7 +389,7 @@ fn advise(fd: BorrowedFd<'_>, at: u64, len: u64) {
 #[cfg(not(target_os = "linux"))]
 fn advise(_: BorrowedFd<'_>, _: u64, _: u64) {}
 
-/// Again, as long as a signal interrupts it.
+/// Repeats `call` while a signal interrupts it.
 pub(super) fn retry<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
     loop {
         match call() {
@@ -434,7 +423,7 @@ mod tests {
             let mut handle = storage.files(max_open);
             let pieces = storage.plan().wanted_pieces();
             for piece in pieces.iter() {
-                // The piece in two halves, the second first, each in several buffers.
+                // The second half of the piece first, each half in several buffers.
                 let bytes = torrent.bytes(piece);
                 let half = bytes.len() / 2;
                 for (begin, mut rest) in [(half, &bytes[half..]), (0, &bytes[..half])] {
@@ -473,7 +462,7 @@ mod tests {
         }
     }
 
-    /// Descriptors of this process that lead to a file below `dir`.
+    /// Counts this process's descriptors of files below `dir`.
     #[cfg(target_os = "linux")]
     fn open_below(dir: &std::path::Path) -> usize {
         let fds = std::fs::read_dir("/proc/self/fd").unwrap();
@@ -534,7 +523,7 @@ mod tests {
             assert!(matches!(error, StorageError::Missing { .. }), "{error}");
         }
         let presence = [0, 10, 20].map(|start| files.presence(start..start + 10).unwrap());
-        // Of the second piece, some is there: only reading tells that it ends too early.
+        // Some of the second piece is there: only reading shows that the file ends too early.
         assert_eq!(
             presence,
             [Presence::Data, Presence::Data, Presence::Missing]

@@ -1,23 +1,23 @@
-//! A torrent's data on disk: from bytes of the torrent to bytes of files, and back.
+//! The files of a torrent on disk: maps bytes of the torrent to bytes of files.
 //!
-//! To everyone else a torrent is one run of bytes. Here that run is cut into files
-//! (and what of it is kept elsewhere, see [`Plan`]), which are sparse: they grow where
-//! blocks arrive and are never allocated ahead. All reading and writing is positioned,
-//! there is no cursor and so nothing to lock: a [`Storage`] is shared by all threads
-//! and never changes, and each thread opens files for itself ([`Files`]).
+//! All other code sees a torrent as one run of bytes. Here that run is cut into files in DIR, the
+//! folder that the user chose. The [`Plan`] says where each byte is kept. The files are sparse: a
+//! file grows where a block arrives, and no space is allocated ahead. Every read and write names
+//! its offset, so there is no cursor to lock. All threads share one [`Storage`], which never
+//! changes, and each thread opens files for itself ([`Files`]).
 //!
-//! A torrent begins in three steps, because the first must not touch what it finds:
+//! No file may be changed before we know whose it is, so a torrent starts in three steps:
 //!
-//! 1. [`Storage::open`] makes and changes nothing. What is there can be checked
+//! 1. [`Storage::open`] makes and changes nothing. The files that it finds can be checked
 //!    ([`crate::checker`]) and served.
-//! 2. [`Storage::lock`], if something is to be written, takes the torrent's [`record`] for
-//!    this run alone.
-//! 3. [`Storage::claim`], before the first write, judges with the outcome of the check
-//!    whether the files there are this torrent's or the user's own, whether the disk
-//!    has room, and gives the `Storage` that can be written to.
+//! 2. [`Storage::lock`] takes the torrent's [`record`] for this run alone, if something is to be
+//!    written.
+//! 3. [`Storage::claim`] runs after the check and before the first write. It judges whether the
+//!    files are this torrent's or the user's own, checks that the disk has room, and returns the
+//!    `Storage` that can be written to.
 //!
-//! Files that are not empty are made when their first byte arrives; the empty ones, for
-//! which none does, and those whose names the disk might refuse, by `claim`.
+//! A file is made when its first byte arrives. `claim` makes the empty files, which no byte
+//! arrives for, and the files whose names the disk might refuse.
 
 mod alternates;
 mod claim;
@@ -49,29 +49,27 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use walk::{Access, Folder, Root};
 
-/// One torrent's place on disk. Shared by all threads, never changed.
+/// One torrent's place on disk.
 pub struct Storage {
     plan: Arc<Plan>,
-    /// DIR, open; `None` if there is no such folder (yet).
+    /// DIR, open. `None` if it does not exist (yet).
     dir: Option<OwnedFd>,
-    /// The record, if this torrent has one. It is read until the end of the run, also when
-    /// it has been removed, as the download is complete.
+    /// Can be read until the end of the run, even after the complete download removed the file.
     record: Option<Record>,
-    /// The record keeps the parts that this selection needs, where it needs them.
+    /// Whether the record keeps exactly the parts that this selection needs, where it needs them.
     keeps: bool,
-    /// The record was made by this run.
     made: bool,
-    /// This run alone may write: it has the record's lock, or the disk knows of none.
+    /// Whether only this run may write: it holds the record's lock, or the disk knows no locks.
     locked: bool,
 }
 
-/// Of more files than this, all that waits to be written to their disk is written, rather
-/// than file by file: each of those calls may wait for the disk once.
+/// If more files than this are to be flushed, one call flushes their whole disk: a call per file
+/// could wait for the disk each time.
 const FLUSHED_SINGLY: usize = 64;
 
 impl Storage {
-    /// Opens what there is of `contents` below `dir`. Makes and changes nothing; `dir`
-    /// need not exist. `wanted`: for each file of the layout whether the user wants it.
+    /// Opens what exists of `contents` below `dir`. Makes and changes nothing; `dir` may be
+    /// missing. `wanted` says for each file of the layout whether the user wants it.
     ///
     /// # Errors
     /// [`StorageError`], if `dir` or the record cannot be read.
@@ -104,7 +102,7 @@ impl Storage {
         Ok(Arc::new(storage))
     }
 
-    /// Goes on with `record`: it says which files an earlier run began.
+    /// Adopts `record`, which says which files an earlier run began.
     fn take_record(&mut self, record: Option<Record>) -> Result<(), StorageError> {
         let mut plan = Plan::clone(&self.plan);
         if let Some(root) = self.root() {
@@ -118,8 +116,8 @@ impl Storage {
                 if !*ours || plan.is_wanted(file) || plan.layout().is_pad(file) {
                     continue;
                 }
-                // Of one that is gone, nothing is left to go on with; and what is longer, or no
-                // file, is the user's.
+                // A file that is gone leaves nothing to go on with. One that is too long, or no
+                // plain file, is the user's.
                 let stat = root.stat(plan.names(file), &mut folder).ok().flatten();
                 let size = stat.map(|stat| FileState::from(stat).size);
                 *ours = size.is_some_and(|size| size <= plan.layout().file_len(file));
@@ -135,29 +133,29 @@ impl Storage {
         Ok(())
     }
 
-    /// A handle for one thread to read and write by, with at most `max_open` files
+    /// Returns a handle with which one thread reads and writes. It has at most `max_open` files
     /// (at least 1) open at a time.
     pub fn files(self: &Arc<Self>, max_open: usize) -> Files {
         Files::new(Arc::clone(self), max_open)
     }
 
-    /// How the torrent divides.
+    /// Returns the sizes of pieces, blocks and files.
     pub fn layout(&self) -> &Layout {
         self.plan.layout()
     }
 
-    /// What is kept where.
+    /// Returns where each byte is kept.
     pub fn plan(&self) -> &Plan {
         &self.plan
     }
 
-    /// What the record says, if there is one that can be read.
+    /// Returns what the record says: nothing, if it is missing or cannot be read.
     pub fn says(&self) -> Says {
         let says = self.record.as_ref().and_then(|record| record.says().ok());
         says.unwrap_or_default()
     }
 
-    /// The files that the record's state lists, in order.
+    /// Returns the files that the record names as ours, in the order of its state.
     pub fn listed(&self) -> Vec<usize> {
         let ours = self
             .record
@@ -166,8 +164,8 @@ impl Storage {
         (0..ours.len()).filter(|file| ours[*file]).collect()
     }
 
-    /// The same storage for a run that has nothing to write: whoever has the record now,
-    /// removes it.
+    /// Returns this storage for a run that has nothing to write. It never removes the record:
+    /// that is up to the run that holds the lock.
     ///
     /// # Errors
     /// [`StorageError`], if the process may open no more files.
@@ -183,8 +181,8 @@ impl Storage {
         }))
     }
 
-    /// Removes the record if this run made it and has not said in it that any file is ours,
-    /// or found it so: then it is of no use to anybody.
+    /// Removes the record if this run made it, or if it names no file as ours: then it is of no
+    /// use to anybody.
     pub fn withdraw(&self) {
         let empty = |record: &Record| {
             record
@@ -201,18 +199,18 @@ impl Storage {
         self.record.is_some()
     }
 
-    /// Whether it has one that is for this run to write.
+    /// Whether this run may write the record.
     pub fn may_record(&self) -> bool {
         self.record.is_some() && self.locked
     }
 
-    /// Has the system write to the disk what was written to the wanted files and the record.
+    /// Makes the system write our files and the record to the disk.
     ///
     /// # Errors
     /// [`StorageError`], if the disk fails.
     pub fn flush(self: &Arc<Self>) -> Result<(), StorageError> {
         let failed = |errno| StorageError::io("write to the disk of", self.plan.dir.clone(), errno);
-        // Also what is ours only: pieces that such a file shares with a wanted one.
+        // Files that are ours but not wanted count, too: they share pieces with wanted ones.
         let many = self.plan.files_of_ours().count() > FLUSHED_SINGLY;
         if let (Some(dir), true) = (&self.dir, many) {
             return rustix::fs::syncfs(dir).map_err(failed);
@@ -226,7 +224,7 @@ impl Storage {
         }
     }
 
-    /// Writes into the record how far the download is; `info`: the metadata, to be kept.
+    /// Writes `state` into the record, and `info`, the metadata, if it is to be kept.
     ///
     /// # Errors
     /// [`StorageError`], if the system refuses.
@@ -238,8 +236,8 @@ impl Storage {
         written.map_err(|errno| self.record_failed("write", errno))
     }
 
-    /// Removes the record, if it is for this run to do; what is kept in it can still be read
-    /// until the end of the run.
+    /// Removes the record if only this run may write it. Its kept parts can be read until the end
+    /// of the run.
     ///
     /// # Errors
     /// [`StorageError`], if the system refuses.
@@ -277,7 +275,7 @@ impl Storage {
         })
     }
 
-    /// DIR once more, for another storage of the same torrent.
+    /// Duplicates the handle of DIR, for another storage of the same torrent.
     fn dir_again(&self) -> Result<Option<OwnedFd>, StorageError> {
         let again = self.dir.as_ref().map(|dir| dir.try_clone()).transpose();
         again.map_err(|error| StorageError::io("open the folder", self.plan.dir.clone(), error))
@@ -293,7 +291,7 @@ impl Storage {
         })
     }
 
-    /// Opens `names` below DIR; `None` if there is none, or no DIR.
+    /// Opens `names` below DIR. Returns `None` if the file or DIR is missing.
     fn open_at(
         &self,
         names: &[String],
@@ -352,7 +350,7 @@ mod tests {
         assert!(!temp.path().join("t.storrent").exists() && read(&storage));
     }
 
-    /// What was kept for one selection of files goes where the next one has it.
+    /// Kept parts move to where the next selection of files has them.
     #[test]
     fn kept_parts_follow_the_selection() {
         // Pieces of 100: file 0 is 0..150, file 1 150..350, file 2 350..600.

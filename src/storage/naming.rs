@@ -1,11 +1,11 @@
-//! Which of its two names a file has on this disk.
+//! Decides which of its two names a file has on this disk.
 //!
-//! Most files have one name only. One that a disk may refuse, or take for another, has a
-//! second one ([`super::alternates`]). It has the first if its folder lists exactly that
-//! name, else the second if that is there. So every run that looks at the same disk comes to
-//! the same answer, and needs no record for it. A file that is not there yet is made by its
-//! first name, to see whether the disk takes it. What stands at a second name and was not
-//! made by us does not count: the first one is tried then, too.
+//! Most files have only one name. A file has a second one ([`super::alternates`]) if a disk may
+//! refuse its first name, or confuse it with another. It has its first name if its folder lists
+//! exactly that name, otherwise the second, if a file is there. So every run on the same disk
+//! comes to the same answer, without a record. A file that does not exist yet is made under its
+//! first name, to see whether the disk accepts it. A file at the second name that is not ours
+//! does not count: then, too, the first name is tried.
 
 use super::error::StorageError;
 use super::plan::Plan;
@@ -14,13 +14,10 @@ use super::{FileId, FileState};
 use rustix::io::Errno;
 use std::collections::{BTreeSet, HashSet};
 
-/// How many changes are told one by one.
+/// How many renamed files the user hears about one by one.
 const MAX_TOLD: usize = 10;
 
-/// The files that have their second name. Looks only.
-///
-/// # Errors
-/// [`StorageError::Io`], if a folder cannot be listed.
+/// Returns the files that have their second name on this disk. Changes nothing.
 pub(super) fn resolve(root: &Root<'_>, plan: &Plan) -> Result<BTreeSet<usize>, StorageError> {
     let mut listings = Listings::new();
     let mut renamed = BTreeSet::new();
@@ -33,13 +30,12 @@ pub(super) fn resolve(root: &Root<'_>, plan: &Plan) -> Result<BTreeSet<usize>, S
     Ok(renamed)
 }
 
-/// Makes those of the wanted files that have two names and are not there by either, and
-/// returns all that have their second name. `strange`: what stands at the second name of
-/// these files is the user's own.
+/// Makes each wanted file that has two names and exists under neither. Returns all files that
+/// have their second name. `strange`: files whose second name belongs to a file of the user's.
 ///
 /// # Errors
-/// [`StorageError`], if the disk takes neither name, or takes the second one only, and that
-/// is the user's.
+/// [`StorageError`], if the disk takes neither name, or takes only the second and that belongs to
+/// the user.
 pub(super) fn settle(
     root: &Root<'_>,
     plan: &Plan,
@@ -57,8 +53,8 @@ pub(super) fn settle(
         let before = id(root, first).is_some();
         made.push((file, before, make(root, plan, file, first)));
     }
-    // One look at each folder, after all are made: of two names that the disk takes for one,
-    // it lists only that which it has.
+    // Each folder is listed once, after all files are made. Of two names that are one to the
+    // disk, it lists only the one that the file really has.
     listings.clear();
     let mut listed = HashSet::new();
     let mut refused = Vec::new();
@@ -76,7 +72,7 @@ pub(super) fn settle(
             .as_ref()
             .is_ok_and(|id| !before && !listed.contains(id))
         {
-            root.remove(first)?; // by the name that the disk made of it
+            root.remove(first)?; // under the name that the disk gave it
         }
         let second = plan.alternates().get(&file).map_or(&first[..], |path| path);
         if strange.contains(&file) {
@@ -87,15 +83,15 @@ pub(super) fn settle(
         }
         match (make(root, plan, file, second), made) {
             (Ok(_), _) => _ = renamed.insert(file),
-            // Neither goes: what is wrong with the first is what the user knows.
+            // If both names fail, the user hears about the first, which is the torrent's own.
             (Err(_), Err(error)) | (Err(error), Ok(_)) => return Err(error),
         }
     }
     Ok(renamed)
 }
 
-/// Makes `file` at `names`, unless it is there; which of the disk's files it is. It is not
-/// kept open: a torrent may have more odd names than a process may have files.
+/// Makes `file` at `names` unless it exists. Returns its id and closes it again: a torrent may
+/// have more odd names than a process may have open files.
 fn make(
     root: &Root<'_>,
     plan: &Plan,
@@ -112,7 +108,7 @@ fn make(
         .ok_or_else(no_name)
 }
 
-/// The lines that say which wanted files have their second name.
+/// Returns the lines that tell the user which wanted files have their second name.
 pub(super) fn warnings(plan: &Plan) -> Vec<String> {
     let renamed = plan
         .wanted_files()
@@ -135,7 +131,7 @@ pub(super) fn warnings(plan: &Plan) -> Vec<String> {
     lines
 }
 
-/// Whether a file stands at `names`, and its folders list these names to the letter.
+/// Whether a file is at `names` and its folders list exactly these names.
 fn has_exactly(
     root: &Root<'_>,
     names: &[String],
@@ -149,8 +145,8 @@ fn id(root: &Root<'_>, names: &[String]) -> Option<FileId> {
     Some(FileState::from(stat).id)
 }
 
-/// Whether it may be the name that the disk refuses: each system says it in its own way. A
-/// folder in the way may be there by another name, which this disk takes for the same.
+/// Whether the disk may have refused the name: each system has its own error for it. A folder in
+/// the way may have another name that is the same to this disk.
 fn is_refusal(error: &StorageError) -> bool {
     match error {
         StorageError::Io { source, .. } => matches!(

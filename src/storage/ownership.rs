@@ -1,11 +1,11 @@
-//! Whose is a file that is there already: this torrent's, from an earlier run, or the user's
-//! own? [`super::claim`] asks for each file before the first write.
+//! Decides whose a file is that exists before the first write: this torrent's, from an earlier
+//! run, or the user's own. [`super::claim`] asks for each file.
 //!
-//! Nothing but evidence makes it ours: a record of this torrent that stands beside it and
-//! names it, or a piece of it that has the right hash. A piece whose bytes are all alike is
-//! no evidence, for any disk image has one of zeros, unless the file has only such pieces.
-//! A file of which no piece can be checked, because each also has bytes of other files that
-//! are not there, has the benefit of the doubt.
+//! A file is ours only on evidence: a record of this torrent beside it names it, or one of its
+//! pieces has the right hash. A piece whose bytes are all equal is no evidence, because any disk
+//! image has one of zeros. It counts only if the file has no other pieces. If no piece of a file
+//! can be checked, because each also has bytes of other files that are missing, the file has the
+//! benefit of the doubt.
 
 use super::{Storage, StorageError, Survey};
 use crate::bitfield::Bitfield;
@@ -15,23 +15,24 @@ use crate::types::PieceHash;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Finds out whose a file is.
+/// Decides for one file after another. Remembers what it read of a piece that they share.
 pub(super) struct Judge<'a> {
     storage: &'a Arc<Storage>,
     have: &'a Bitfield,
     expected: &'a dyn Fn(PieceIndex) -> PieceHash,
-    /// Which files a record names as ours.
+    /// By file: whether the record names it as ours.
     marked: Vec<bool>,
-    /// The hash of so many bytes of this value.
+    /// The hash of a piece that consists of one byte value only, by that value and its length.
     constants: HashMap<(u8, u32), PieceHash>,
-    /// The piece that was read last, and the byte that all its bytes are.
+    /// The piece that was read last, and its byte value, if it has only one.
     last_constant: (Option<PieceIndex>, Option<u8>),
-    /// The piece that was looked through last, and two files of which bytes are missing.
+    /// The piece that was searched for gaps last, and up to two of its files that lack bytes.
     last_gaps: (Option<PieceIndex>, Vec<usize>),
 }
 
 impl<'a> Judge<'a> {
-    /// `have`: the pieces that a check found; `expected`: the hash that a piece must have.
+    /// `have`: the pieces that a check found; `expected`: returns the hash that a piece must
+    /// have.
     pub(super) fn new(
         storage: &'a Arc<Storage>,
         have: &'a Bitfield,
@@ -56,10 +57,7 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// Whether what stands at the path of `file` must be the user's own.
-    ///
-    /// # Errors
-    /// [`StorageError`], if it cannot be read.
+    /// Whether the file at the path of `file` must be the user's own.
     pub(super) fn is_foreign(
         &mut self,
         file: usize,
@@ -72,13 +70,13 @@ impl<'a> Judge<'a> {
         if size == 0 || self.marked[file] || self.is_evident(file)? {
             return Ok(false);
         }
-        // By a second name, nothing but evidence counts: the first may be free.
+        // At a second name only evidence counts: the first name may be free.
         let renamed = self.storage.plan.renamed().contains(&file);
         let mut pieces = self.storage.pieces_of(file);
         Ok(renamed || pieces.any(|piece| self.others_are_there(piece, file, survey)))
     }
 
-    /// Whether a piece that matches shows that `file` is the torrent's.
+    /// Whether a piece that we have shows that `file` is the torrent's.
     fn is_evident(&mut self, file: usize) -> Result<bool, StorageError> {
         let storage = self.storage;
         let mut values = Vec::new();
@@ -93,13 +91,13 @@ impl<'a> Judge<'a> {
                 Err(error) => return Err(error),
             }
         }
-        // Nothing but pieces like these: then there can be no better evidence.
+        // If all pieces are like these, there can be no better evidence.
         let only_such = |piece| values.iter().any(|value| self.is_constant(piece, *value));
         Ok(!values.is_empty() && storage.pieces_of(file).all(only_such))
     }
 
-    /// The byte that all bytes of `piece`, which is right, are. Found out once a piece: a
-    /// thousand files may share one.
+    /// Returns the only byte value in `piece`, which we have, or `None`. Found out once a piece:
+    /// a thousand files may share one.
     fn constant(&mut self, piece: PieceIndex) -> Result<Option<u8>, StorageError> {
         if self.last_constant.0 == Some(piece) {
             return Ok(self.last_constant.1);
@@ -110,8 +108,8 @@ impl<'a> Judge<'a> {
         Ok(constant)
     }
 
-    /// Whether all bytes of `piece` that are not `file`'s are in wanted files as they are. The
-    /// piece is looked through once for all its files.
+    /// Whether `survey` has all bytes of `piece` that belong to other files than `file`. A piece
+    /// is searched once for all its files.
     fn others_are_there(&mut self, piece: PieceIndex, file: usize, survey: &Survey) -> bool {
         if self.last_gaps.0 != Some(piece) {
             let layout = self.storage.layout();
@@ -125,7 +123,7 @@ impl<'a> Judge<'a> {
         self.last_gaps.1.iter().all(|gap| *gap == file)
     }
 
-    /// Whether all bytes of `piece`, as it should be, are `value`.
+    /// Whether `piece`, by its hash, consists of `value` only.
     fn is_constant(&mut self, piece: PieceIndex, value: u8) -> bool {
         let len = self.storage.layout().piece_len(piece);
         let hash = self.constants.entry((value, len));
@@ -139,15 +137,15 @@ mod tests {
     use super::*;
     use std::fs;
 
-    /// What happens to a file `t/0` of 20 bytes (two pieces) that stands there before.
+    /// What happens to a file `t/0` of 20 bytes (two pieces) that exists before the download.
     #[test]
     fn whose_file_it_is() {
         let torrent = Torrent::new(10, &[(20, false), (20, false)]);
         let ours = &torrent.data[..20];
         let long = [ours, b"more"].concat();
         let half = [&ours[..10], b"garbage!!!"].concat();
-        // what stands there, pieces found, a record beside it; accepted?; with --overwrite it
-        // becomes
+        // The file's bytes, pieces found, whether a record is beside it; whether it is accepted,
+        // and its bytes after --overwrite.
         type Case<'a> = (&'a str, &'a [u8], &'a [u32], bool, bool, &'a [u8]);
         let cases: [Case; 8] = [
             ("empty", b"", &[], false, true, b""),
@@ -189,7 +187,7 @@ mod tests {
         }
     }
 
-    /// Pieces whose bytes are all alike are in any disk image.
+    /// Any disk image has pieces whose bytes are all equal.
     #[test]
     fn constant_pieces_are_no_evidence_unless_there_are_no_others() {
         let mut mixed = Torrent::new(10, &[(45, false)]);
@@ -225,15 +223,15 @@ mod tests {
         }
     }
 
-    /// A small file that shares its only piece with a file that is not there: nobody can tell
-    /// whose it is. With that file there, the piece could be checked, and was not right.
+    /// A small file shares its only piece with a missing file: nobody can tell whose it is. If
+    /// the other file exists, the piece can be checked, and is wrong.
     #[test]
     fn what_cannot_be_judged_has_the_benefit_of_doubt() {
         let torrent = Torrent::new(100, &[(20, false), (20, false)]);
         for (wanted, sizes, accepted) in [
             ([true, false], [20, 0], true),
             ([true, false], [19, 0], true),
-            ([true, false], [19, 20], true), // not looked at
+            ([true, false], [19, 20], true), // not wanted, so not looked at
             ([true, true], [20, 0], true),
             ([true, true], [19, 19], true),
             ([true, true], [19, 20], false),

@@ -1,24 +1,24 @@
-//! A buffer to read files into that begins a page of memory: for the checker, and for
-//! blocks on their way to a peer.
+//! A buffer that begins at a page of memory: the checker and blocks on their way to a peer are
+//! read into it.
 
 use std::ops::{Deref, DerefMut, Range};
 
-/// The size of a page of memory, in bytes.
+/// In bytes.
 const PAGE: usize = 4096;
 
-/// Bytes to read files into, zeros at first. The first one begins a page of memory, as what
-/// the system copies from does: some processors copy from like to like four times as fast (an
-/// AMD EPYC read and hashed 4 GiB in 0.74 s and 1.5 s of CPU, and in 1.39 s and 2.8 s into
-/// bytes that lay anywhere). Of many, only those that were used take memory.
+/// Bytes to read files into, zeros at first. They begin at a page of memory, like the page cache
+/// that the system copies from. With equal alignment some processors copy four times as fast: an
+/// AMD EPYC read and hashed 4 GiB in 0.74 s and 1.5 s of CPU, and with any other alignment in
+/// 1.39 s and 2.8 s. Only pages that were used take memory.
 #[derive(Debug, Default)]
 pub(crate) struct Pages {
-    /// Never grows, so it stays where it is.
+    /// Never grows, so it never moves.
     bytes: Vec<u8>,
     aligned: Range<usize>,
 }
 
 impl Pages {
-    /// `len` bytes.
+    /// A buffer of `len` bytes.
     pub(crate) fn new(len: usize) -> Self {
         let bytes = vec![0; len + PAGE];
         let start = bytes.as_ptr().align_offset(PAGE).min(PAGE);

@@ -1,30 +1,32 @@
 //! The record, `DIR/NAME.storrent`: a small file beside an incomplete download.
 //!
-//! It says two things. First, which files are *ours*. That stands in its first bytes, and is
-//! there from the moment when the record has its name, because it is written under another
-//! name and then renamed. Second, how far the download is: its *state*, under a checksum
-//! ([`crate::resume`] makes it, and decides what of it to believe). Between the two, the
-//! record keeps the parts of wanted pieces that belong to files not wanted. As long as a run
-//! writes to the files it holds a lock on the record, so that no second run does.
+//! It says two things:
 //!
-//! It is one bencoded dictionary. The length of what stands before the kept parts follows
-//! from the torrent, so these can be written while a state is there, or none:
+//! - Which files are *ours*. Its first bytes say so from the moment when it has its name, because
+//!   it is written under another name and then renamed.
+//! - How far the download is: its *state*, under a checksum. [`crate::resume`] makes the state
+//!   and decides what of it to trust.
+//!
+//! Between the two, the record keeps the parts of wanted pieces that belong to files not wanted.
+//! While a run writes to the files it holds a lock on the record, so that no second run does.
+//!
+//! The record is one bencoded dictionary. The length of what comes before the kept parts follows
+//! from the torrent, so the parts can be written whether a state follows or not:
 //!
 //! ```text
 //! d 18:!a storrent record 20:…    the info hash
 //!   6:!files 1:.                  which files are ours, a bit each
 //!   6:!parts 11:…                 the kept parts (see [`super::plan`])
 //!   4:info 99:d4:name…e           the metadata, if the user has a magnet link only
-//!   5:state d                     what the last run left, if it left in order
+//!   5:state d                     from the last run, if it ended in order
 //!     5:files lli1048576ei17…eee  of each file that is ours: size, time (ns since 1970)
-//!     3:had 4:….                  the pieces, a bit each
+//!     3:had 4:….                  the pieces that we have, a bit each
 //!   e
 //!   9:state sum 20:…              SHA-1 of all before the kept parts, and of the state
 //! e
 //! ```
 //!
-//! What stands at the name of the record and is not this torrent's is left alone, and the
-//! record is `DIR/.INFOHASH.storrent`.
+//! If something else has that name, it is left alone, and the record is `DIR/.INFOHASH.storrent`.
 
 mod old;
 mod shelf;
@@ -43,41 +45,38 @@ use sha1::{Digest, Sha1};
 pub(crate) use shelf::{Drawer, Lock, Shelf};
 use std::path::Path;
 
-/// How a record begins; the info hash follows.
+/// The first bytes of a record. The info hash follows.
 const MAGIC: &[u8] = b"d18:!a storrent record20:";
 
-/// What stands between the info hash and the number of the bytes of the files' bits.
+/// What comes between the info hash and the length of the files' bits.
 const FILES: &[u8] = b"6:!files";
 
-/// What stands between the files' bits and the number of the kept bytes.
+/// What comes between the files' bits and the number of kept bytes.
 const PARTS: &[u8] = b"6:!parts";
 
-/// How the name of each record ends.
 const SUFFIX: &[u8] = b".storrent";
 
-/// The most that is read of what a record says, the kept parts aside: enough for the longest
-/// metadata, and the state of a million files.
+/// How many bytes of a record are read at most, without the kept parts: enough for the longest
+/// metadata and the state of a million files.
 const MAX_LEN: u64 = 64 << 20;
 
-/// How deep a record nests: the list of files is a list of lists in a dictionary in one.
+/// How deep a record nests: the record, its state, the list of files, a list for each file.
 const MAX_DEPTH: usize = 5;
 
-/// Digits of the largest number before a colon, and the colon.
+/// The length of the longest number before a colon, with the colon.
 const NUMBER: usize = 21;
 
 /// A record's beginning, up to the kept parts.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Head {
-    /// Which torrent it is of.
     pub info_hash: InfoHash,
-    /// Which files are ours.
+    /// By file: whether it is ours.
     pub files: Vec<bool>,
-    /// How many bytes are kept.
+    /// How many bytes it keeps.
     pub kept: u64,
 }
 
 impl Head {
-    /// Its bytes.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut bits = vec![0u8; self.files.len().div_ceil(8)];
         for file in (0..self.files.len()).filter(|file| self.files[*file]) {
@@ -98,8 +97,8 @@ impl Head {
         .concat()
     }
 
-    /// What follows on magic and info hash: for a torrent of so many files. `None` if it is
-    /// damaged.
+    /// Reads what follows the magic and the info hash, for a torrent of `files` files. Returns
+    /// `None` if it is damaged.
     fn decode(info_hash: InfoHash, after_hash: &[u8], files: usize) -> Option<Self> {
         let (len, rest) = number(after_hash.strip_prefix(FILES)?)?;
         let (bits, rest) = rest.split_at_checked(usize::try_from(len).ok()?)?;
@@ -112,19 +111,19 @@ impl Head {
             files: (0..files).map(|file| is_set(bits, file)).collect(),
             kept,
         };
-        // Whatever else is written there, we did not write it.
+        // If we would write the head differently, it is not from us.
         let ours = [MAGIC, &info_hash.0, after_hash].concat();
         ours.starts_with(&head.encode()).then_some(head)
     }
 }
 
-/// Whether `bits`, the first of a byte being its highest, have the one of `file` set.
+/// Whether the bit of `file` is set. The first bit of a byte is its highest.
 fn is_set(bits: &[u8], file: usize) -> bool {
     let byte = bits.get(file / 8);
     byte.is_some_and(|byte| byte & (0x80 >> (file % 8)) != 0)
 }
 
-/// The number before the colon at the start of `bytes`, and what follows.
+/// Returns the number before the colon at the start of `bytes`, and what follows the colon.
 fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let len = bytes.iter().take(NUMBER).position(|byte| *byte == b':')?;
     let digits = std::str::from_utf8(&bytes[..len]).ok()?;
@@ -134,13 +133,13 @@ fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {
 /// How far a download is.
 #[derive(Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
 pub struct State {
-    /// Of each file that is ours, in order: size, and time of last change in ns since 1970.
+    /// Of each file that is ours, in order: size in bytes, time of last change in ns since 1970.
     pub files: Vec<(u64, i64)>,
-    /// The pieces that are there and right.
+    /// The pieces that we have, a bit each.
     pub had: ByteBuf,
 }
 
-/// What follows on the kept parts.
+/// What follows the kept parts.
 #[derive(Serialize, Deserialize, Default)]
 struct Rest {
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -156,13 +155,13 @@ impl Rest {
         bencode::decode(&[b"d", bytes].concat(), MAX_DEPTH).ok()
     }
 
-    /// A dictionary without its beginning.
+    /// Returns a dictionary without its first byte, which [`MAGIC`] has.
     fn encode(&self) -> Vec<u8> {
         bencode::encode(self).split_off(1)
     }
 }
 
-/// The checksum of `state` after `head`.
+/// Returns the checksum of `state` after `head`.
 fn sum_of(head: &Head, state: &State) -> [u8; 20] {
     let sum = Sha1::new().chain_update(head.encode());
     sum.chain_update(bencode::encode(state)).finalize().into()
@@ -177,35 +176,34 @@ pub struct Says {
     pub state: Option<State>,
 }
 
-/// A record of this torrent, open.
 pub(crate) struct Record {
-    /// The file. If it is locked, then through this descriptor.
+    /// If the record is locked, then through this descriptor.
     pub fd: OwnedFd,
     /// Its name in DIR.
     pub name: String,
     form: Form,
 }
 
-/// What was found in a record of this torrent.
+/// What was found in a record.
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Form {
-    /// A sound one.
+    /// All of its beginning is right.
     Sound(Head),
-    /// Its magic and info hash are there, what follows is damaged.
+    /// Magic and info hash are right, the rest is damaged.
     Damaged,
-    /// As earlier versions wrote it; its kept parts begin here.
+    /// As earlier versions wrote it. Its kept parts begin at byte `kept_at`.
     Old { kept_at: u64, state: Box<OldState> },
-    /// Nothing of anybody's: an empty file, or an old record that says nothing yet.
+    /// An empty file, or an old record that says nothing yet.
     Blank,
 }
 
 impl Record {
-    /// Whether there is nothing of anybody's in it: it says nothing, and marks no file.
+    /// Whether it says nothing and names no file.
     pub(crate) fn is_blank(&self) -> bool {
         self.form == Form::Blank
     }
 
-    /// Its beginning, if that is sound.
+    /// Returns its beginning, if that is sound.
     pub(crate) fn head(&self) -> Option<&Head> {
         match &self.form {
             Form::Sound(head) => Some(head),
@@ -213,10 +211,7 @@ impl Record {
         }
     }
 
-    /// The same record, open once more. A lock is one for both.
-    ///
-    /// # Errors
-    /// If the process may open no more files.
+    /// Duplicates the handle. Both share one lock.
     pub(crate) fn try_clone(&self) -> Result<Self, Errno> {
         let fd = rustix::io::fcntl_dupfd_cloexec(&self.fd, 0)?;
         Ok(Self {
@@ -226,14 +221,14 @@ impl Record {
         })
     }
 
-    /// Whether the files that are asked for are ours, whatever it says of them: it is
-    /// damaged, but whose it is stands before what is damaged.
+    /// Whether all wanted files count as ours: the record is damaged, but its info hash, which
+    /// comes before the damage, is this torrent's.
     pub(crate) fn marks_wanted(&self) -> bool {
         self.form == Form::Damaged
     }
 
-    /// Which of `files` files are ours by its word. One that is damaged says it of none that
-    /// is not asked for anyway: see [`Record::marks_wanted`].
+    /// Returns which of `files` files it names as ours. A damaged record names none; see
+    /// [`Record::marks_wanted`].
     pub(crate) fn ours(&self, files: usize) -> Vec<bool> {
         match &self.form {
             Form::Sound(head) => head.files.clone(),
@@ -242,7 +237,7 @@ impl Record {
         }
     }
 
-    /// Where in the file the byte `at` of the kept parts lies.
+    /// Returns where byte `at` of the kept parts is in the file.
     pub(crate) fn offset(&self, at: u64) -> u64 {
         at + match &self.form {
             Form::Sound(head) => head.encode().len() as u64,
@@ -251,7 +246,6 @@ impl Record {
         }
     }
 
-    /// How many bytes are kept in it.
     pub(crate) fn kept(&self) -> u64 {
         match &self.form {
             Form::Sound(head) => head.kept,
@@ -260,10 +254,6 @@ impl Record {
         }
     }
 
-    /// What it says.
-    ///
-    /// # Errors
-    /// If it cannot be read.
     pub(crate) fn says(&self) -> Result<Says, Errno> {
         match &self.form {
             Form::Sound(head) => {
@@ -284,12 +274,9 @@ impl Record {
         }
     }
 
-    /// Puts `state` after the kept parts, in place: the file stays the same one, for other
-    /// threads have it open, and it is locked. If we are stopped midway, the next run finds
-    /// the checksum false, which costs a check, while the kept parts stay.
-    ///
-    /// # Errors
-    /// If the system refuses.
+    /// Writes `state` after the kept parts, in place, because other threads have the file open
+    /// and it is locked. If we are killed midway, the next run finds the checksum wrong: that
+    /// costs a check, and the kept parts stay.
     pub(crate) fn write_state(&self, info: Option<&[u8]>, state: State) -> Result<(), Errno> {
         let Form::Sound(head) = &self.form else {
             return Ok(());
@@ -305,7 +292,7 @@ impl Record {
     }
 }
 
-/// All bytes of a fresh record but the kept parts: those before and those after.
+/// Returns all bytes of a fresh record but the kept parts: those before and those after.
 fn fresh(head: &Head, info: Option<&[u8]>) -> (Vec<u8>, Vec<u8>) {
     let rest = Rest {
         info: info.map(ByteBuf::from),
@@ -314,7 +301,7 @@ fn fresh(head: &Head, info: Option<&[u8]>) -> (Vec<u8>, Vec<u8>) {
     (head.encode(), rest.encode())
 }
 
-/// What stands in `fd` from `start` on, at most [`MAX_LEN`] bytes.
+/// Reads `fd` from byte `start` on, at most [`MAX_LEN`] bytes.
 fn tail(fd: &OwnedFd, start: u64) -> Result<Vec<u8>, Errno> {
     let size = FileState::from(fstat(fd)?).size;
     let mut bytes = vec![0; size.saturating_sub(start).min(MAX_LEN) as usize];
@@ -323,8 +310,8 @@ fn tail(fd: &OwnedFd, start: u64) -> Result<Vec<u8>, Errno> {
     Ok(bytes)
 }
 
-/// The form of what is in `fd`, a file of `size` bytes, for the torrent `info_hash` of so
-/// many `files`; `None` if it is not this torrent's record.
+/// Returns the form of `fd`, a file of `size` bytes, as a record of the torrent `info_hash` with
+/// `files` files. `None` if it is not this torrent's record.
 fn form_of(
     fd: &OwnedFd,
     size: u64,
@@ -346,15 +333,15 @@ fn form_of(
     old::form_of(fd, &begin, info_hash)
 }
 
-/// The metadata of the torrent `info_hash` that a record in the folder `dir` keeps; its hash
-/// is right. What cannot be read is passed over, symlinks are not followed.
+/// Returns the metadata that a record in the folder `dir` keeps of the torrent `info_hash`, if
+/// its hash is right. Skips what cannot be read, and follows no symlinks.
 pub fn recall(dir: &Path, info_hash: InfoHash) -> Option<Vec<u8>> {
     let mut entries = std::fs::read_dir(dir).ok()?.flatten();
     entries.find_map(|entry| {
         if !entry.file_name().as_encoded_bytes().ends_with(SUFFIX) {
             return None;
         }
-        // A pipe of that name must not hold us up.
+        // Without `NONBLOCK`, opening a pipe of that name would wait for its other end.
         let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let fd = rustix::fs::open(entry.path(), flags, Mode::empty()).ok()?;
         let stat = fstat(&fd).ok()?;
@@ -366,8 +353,8 @@ pub fn recall(dir: &Path, info_hash: InfoHash) -> Option<Vec<u8>> {
     })
 }
 
-/// The metadata in a record of the torrent `info_hash`, of which we do not know how many
-/// files it has.
+/// Returns the metadata in a record of the torrent `info_hash`, whose number of files we don't
+/// know.
 fn info_in(fd: &OwnedFd, info_hash: InfoHash) -> Option<Vec<u8>> {
     let ours = [MAGIC, &info_hash.0, FILES].concat();
     let mut begin = vec![0; ours.len() + NUMBER];
@@ -389,7 +376,6 @@ fn info_in(fd: &OwnedFd, info_hash: InfoHash) -> Option<Vec<u8>> {
     rest.info.map(ByteBuf::into_vec)
 }
 
-/// What went wrong with the record `name` in the folder `dir`.
 fn failed(action: &'static str, dir: &Path, name: &str, errno: Errno) -> StorageError {
     StorageError::io(action, dir.join(name), errno)
 }

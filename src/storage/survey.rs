@@ -1,6 +1,6 @@
-//! What the system says of a torrent's files without reading them: which are there, how long
-//! they are, and which of their bytes were ever written. So the checker ([`crate::checker`])
-//! reads only what could be there, and a later run sees what changed meanwhile.
+//! What the system knows of a torrent's files without reading them: which exist, how long they
+//! are, and which of their bytes were ever written. So the checker ([`crate::checker`]) reads
+//! only what can be there, and a later run sees what has changed.
 
 use super::files;
 use super::plan::Place;
@@ -15,34 +15,33 @@ use rustix::io::Errno;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Which file it is, whatever it is called: the disk's number, and the file's on that disk.
+/// Identifies a file under any name: the number of its disk, and its number on that disk.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct FileId {
     device: u64,
     inode: u64,
 }
 
-/// What the system says about a file of ours.
+/// What the system knows of one file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FileState {
-    /// Which file it is.
     pub id: FileId,
-    /// Bytes, holes included.
+    /// In bytes, holes included.
     pub size: u64,
-    /// Bytes that it takes on the disk; fewer if it has holes.
+    /// Bytes that it takes on the disk; fewer than `size` if it has holes.
     pub allocated: u64,
     /// When it was last written to, in nanoseconds since 1970.
     pub modified: i64,
 }
 
-/// The state of each file of the layout; `None` for those missing or not ours.
+/// The state of each file of the layout. `None` if it is missing or not ours.
 pub(crate) type Survey = Vec<Option<FileState>>;
 
 impl Storage {
-    /// Looks at every file that is ours, wanted or begun by an earlier run.
+    /// Looks at every file that is ours: wanted, or begun by an earlier run.
     ///
     /// # Errors
-    /// [`StorageError`], if something else than a plain file stands at a path of ours.
+    /// [`StorageError`], if something else than a plain file is at one of their paths.
     pub fn survey(&self) -> Result<Survey, StorageError> {
         let mut survey = vec![None; self.layout().files()];
         let mut folder = Folder::default();
@@ -52,7 +51,8 @@ impl Storage {
         Ok(survey)
     }
 
-    /// Looks at `file`; `None` if nothing is at its path. `last`: where the last look was.
+    /// Looks at `file`. Returns `None` if nothing is at its path. `last`: where the last look
+    /// was.
     pub(super) fn look(
         &self,
         file: usize,
@@ -63,21 +63,21 @@ impl Storage {
         Ok(stat.transpose()?.flatten().map(FileState::from))
     }
 
-    /// Looks at files, one after the other, by a walk from DIR; whatever else stands at the
-    /// path of one, it is not our file.
+    /// Returns a function that looks at one file at a time, by a walk from DIR. It returns `None`
+    /// if no plain file is there.
     pub fn looks(&self) -> impl FnMut(usize) -> Option<FileState> {
         let mut folder = Folder::default();
         move |file| self.look(file, &mut folder).ok().flatten()
     }
 
-    /// Whether some of `file` was never written.
+    /// Whether some bytes of `file` were never written.
     pub fn has_hole(self: &Arc<Self>, file: usize) -> bool {
         let range = self.layout().file_range(file);
         let written = self.files(1).written(range.clone());
         written.is_ok_and(|runs| runs != [range])
     }
 
-    /// Whether DIR is still the folder at its path.
+    /// Whether the folder at DIR's path is still the one that we opened.
     ///
     /// # Errors
     /// [`StorageError::Io`], if the process may open no more files.
@@ -94,14 +94,13 @@ impl Storage {
         })
     }
 
-    /// Whether a wanted file is missing or too short, the files being as in `survey`: then
-    /// something is to be written.
+    /// Whether something is to be written: a wanted file is missing from `survey`, or too short.
     pub fn lacks(&self, survey: &Survey) -> bool {
         let is_short = |file: usize| survey[file].is_none_or(|state| state.size < self.len(file));
         self.plan.wanted_files().any(is_short)
     }
 
-    /// Whether each wanted file is there with its length, the files being as in `survey`.
+    /// Whether `survey` has each wanted file with its right length.
     pub fn has_all_lengths(&self, survey: &Survey) -> bool {
         let len = |file: usize| survey[file].map(|state| state.size);
         self.plan
@@ -109,7 +108,7 @@ impl Storage {
             .all(|file| len(file) == Some(self.len(file)))
     }
 
-    /// Those of `pieces` of which all bytes could be there, the files being as in `survey`.
+    /// Returns those of `pieces` whose bytes can all be there, by the lengths in `survey`.
     pub fn possible(&self, pieces: &Bitfield, survey: &Survey) -> Bitfield {
         let mut possible = Bitfield::none(self.layout().pieces());
         for piece in pieces.iter() {
@@ -129,8 +128,8 @@ impl Storage {
         possible
     }
 
-    /// The runs of the torrent's bytes that were written, in order, the files being as in
-    /// `survey`: see [`Files::written`](super::Files::written).
+    /// Returns the ranges of the torrent that were written, in order, for the files in `survey`.
+    /// See [`Files::written`](super::Files::written).
     ///
     /// # Errors
     /// [`StorageError`], if the system refuses.
@@ -155,7 +154,7 @@ impl Storage {
         Ok(joined)
     }
 
-    /// Whether a part of `piece` is kept in the record.
+    /// Whether the record keeps a part of `piece`.
     pub fn is_partly_kept(&self, piece: PieceIndex) -> bool {
         if self.plan.kept_len() == 0 {
             return false;
@@ -176,7 +175,7 @@ impl From<Stat> for FileState {
                 inode: stat.st_ino as u64,
             },
             size: u64::try_from(stat.st_size).unwrap_or(0),
-            // POSIX leaves the unit open, but everybody counts in 512 bytes.
+            // POSIX leaves the unit open, but every system counts blocks of 512 bytes.
             allocated: u64::try_from(stat.st_blocks)
                 .unwrap_or(0)
                 .saturating_mul(512),
@@ -194,7 +193,7 @@ mod tests {
     use super::*;
     use std::fs;
 
-    /// What lies beyond the end of a file need not be looked for.
+    /// What lies past the end of a file is not looked for.
     #[test]
     fn what_could_be_there() {
         let torrent = Torrent::new(10, &[(20, false), (15, false), (25, false)]);

@@ -18,8 +18,8 @@ pub(crate) struct Torrent {
 }
 
 impl Torrent {
-    /// Files `t/0`, `t/folder1/1`, `t/2`, ... of these lengths (and whether padding),
-    /// with data that differs everywhere.
+    /// Files `t/0`, `t/folder1/1`, `t/2`, ... of these lengths in bytes (`true`: padding), with
+    /// random data.
     pub(crate) fn new(piece_length: u64, files: &[(u64, bool)]) -> Self {
         let layout = Arc::new(Layout::new(piece_length, files).unwrap());
         let mut rng = fastrand::Rng::with_seed(layout.total());
@@ -66,7 +66,7 @@ impl Torrent {
         self.wanting(dir, &vec![true; self.layout.files()])
     }
 
-    /// Those files in `dir`, ready to be written to by a run that has nothing of them yet.
+    /// Claims the files in `dir` for a run that has no pieces yet.
     pub(crate) fn begun(&self, dir: &Path, wanted: &[bool]) -> Arc<Storage> {
         let none = Bitfield::none(self.layout.pieces());
         self.claim(&self.wanting(dir, wanted), &none, false)
@@ -78,7 +78,7 @@ impl Torrent {
         self.begun(dir, &vec![true; self.layout.files()])
     }
 
-    /// Takes the record and makes ready to write, of the pieces that we `have`.
+    /// Takes the record and claims the files, for a run that has the pieces `have`.
     pub(crate) fn claim(
         &self,
         storage: &Arc<Storage>,

@@ -1,15 +1,14 @@
-//! Opening files below a folder, and never outside it.
+//! Opens files below DIR, and never outside it.
 //!
-//! The names of a torrent's files are safe (no `..`, no `/`), but a path can still lead
-//! out of the folder: if `DIR/name` is a symlink to `/etc`, then `DIR/name/passwd` is
-//! not in DIR. So no path is ever given to the system whole. Each folder on the way is
-//! opened by itself, within the one before, and a symlink is refused; DIR itself may
-//! be one, for DIR is the user's word. What is opened in the end must be a plain file:
-//! writing to a device or waiting on a FIFO is nothing that a torrent should make us do.
+//! The names of a torrent's files are safe (no `..`, no `/`), but a path can still lead out of
+//! DIR: if `DIR/name` is a symlink to `/etc`, then `DIR/name/passwd` is not in DIR. So we never
+//! give the system a whole path. We open each folder on the way by itself, within the one before,
+//! and refuse symlinks. Only DIR itself may be one, because the user named it. At the end there
+//! must be a plain file: no torrent may make us write to a device or wait on a FIFO.
 //!
-//! A walk begins at DIR, or where the last one ended: a torrent's files lie together, and
-//! with 20,000 of them a third of a download's processor time went into walking to the same
-//! folders. Who goes to many files one after another keeps a [`Folder`] for that.
+//! A walk begins at DIR, or where the last walk ended, because neighbouring files share folders.
+//! In a torrent of 20,000 files, walking to the same folders took a third of a download's
+//! processor time. A caller that goes to many files keeps a [`Folder`] for this.
 
 use super::error::StorageError;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -18,57 +17,53 @@ use rustix::io::Errno;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-/// What a file is opened for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Access {
-    /// Reading; it must be there.
+    /// The file must exist.
     Read,
-    /// Reading and writing; it and its folders are made if missing.
+    /// For reading, too. The file and its folders are made if missing.
     Write {
-        /// If it is made, then as a program that may be run (BEP 47, attribute `x`).
+        /// Whether a new file may be run as a program (BEP 47, attribute `x`).
         executable: bool,
     },
 }
 
-/// A folder and what may be reached in it.
+/// The folder that no walk leaves.
 pub(super) struct Root<'a> {
-    /// The folder, open.
     pub dir: BorrowedFd<'a>,
-    /// Its path, for error messages only.
+    /// For error messages only.
     pub path: &'a Path,
 }
 
-/// Where the last walk ended: that folder is still open. It may have been removed
-/// meanwhile, so whatever fails there is tried once more by a walk from DIR.
+/// The folder where the last walk ended, still open. It may have been removed meanwhile, so
+/// whatever fails there is tried once more by a walk from DIR.
 #[derive(Debug, Default)]
 pub(super) struct Folder {
     open: Option<(Vec<String>, OwnedFd)>,
-    /// A folder that was not there.
+    /// A folder that did not exist.
     missing: Vec<String>,
 }
 
-/// What stands in folders, by their path below DIR: see [`Root::is_listed`].
+/// The names in folders, by the folders' paths below DIR: see [`Root::is_listed`].
 pub(super) type Listings = HashMap<Vec<String>, HashSet<Vec<u8>>>;
 
-/// How a folder is opened.
 const FOLDER: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)
     .union(OFlags::NOFOLLOW)
     .union(OFlags::CLOEXEC);
 
-/// Opens DIR itself: the one place where symlinks are followed.
+/// Opens DIR itself, the only folder that may be a symlink.
 pub(super) fn open_dir(path: &Path) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     rustix::fs::open(path, flags, Mode::empty())
 }
 
 impl Root<'_> {
-    /// Opens the plain file at `names` (folders, then the file's own name), and says what
-    /// the system knows of it. `None`: there is none, and it was to be read.
+    /// Opens the plain file at `names` (folders, then the file's own name), and returns what the
+    /// system knows of it. `None`: it is missing, and `access` is to read.
     ///
     /// # Errors
-    /// [`StorageError::WrongKind`] if a symlink or anything else stands in the way,
-    /// [`StorageError::Io`] if the system refuses.
+    /// [`StorageError::WrongKind`], if a symlink or anything else is in the way.
     pub(super) fn open(
         &self,
         names: &[String],
@@ -76,7 +71,7 @@ impl Root<'_> {
         last: &mut Folder,
     ) -> Result<Option<(OwnedFd, Stat)>, StorageError> {
         let mut flags = OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NOCTTY;
-        // Without this, opening a FIFO would wait for somebody at its other end.
+        // Without this, opening a FIFO would wait for its other end.
         flags |= OFlags::NONBLOCK;
         let mut mode = Mode::empty();
         match access {
@@ -92,17 +87,14 @@ impl Root<'_> {
             let stat = fstat(&file)?;
             match FileType::from_raw_mode(stat.st_mode) {
                 FileType::RegularFile => Ok((file, stat)),
-                // Whatever it is, `explain` finds out and names it.
+                // `explain` finds out what it is.
                 _ => Err(Errno::LOOP),
             }
         })
     }
 
-    /// Looks at the plain file at `names` without opening it. `None`: there is none. What
-    /// would be in a folder that the `last` look did not find is not looked for.
-    ///
-    /// # Errors
-    /// As for [`open`](Self::open).
+    /// Looks at the plain file at `names` without opening it. Returns `None` if it is missing, or
+    /// if it is in the folder that the `last` look found missing.
     pub(super) fn stat(
         &self,
         names: &[String],
@@ -120,12 +112,9 @@ impl Root<'_> {
         })
     }
 
-    /// Whether each of `names` stands in its folder to the letter. A disk that takes `A` for
-    /// `a`, or drops a dot at the end, finds a file under names that it does not have.
-    /// `listings`: what was read of folders so far.
-    ///
-    /// # Errors
-    /// [`StorageError::Io`], if a folder cannot be read. One that is not there lists nothing.
+    /// Whether each folder lists exactly the next of `names`. A disk that takes `A` for `a`, or
+    /// drops a dot at the end, finds a file under names that it does not have. `listings`: the
+    /// folders that were read so far. A missing folder lists nothing.
     pub(super) fn is_listed(
         &self,
         names: &[String],
@@ -156,7 +145,6 @@ impl Root<'_> {
         Ok(true)
     }
 
-    /// The names in the folder that `folders` lead to.
     fn list(&self, folders: &[String]) -> Result<HashSet<Vec<u8>>, Errno> {
         let mut at = openat(self.dir, ".", FOLDER, Mode::empty())?;
         for name in folders {
@@ -168,10 +156,7 @@ impl Root<'_> {
             .collect()
     }
 
-    /// Removes the file at `names`; no error if there is none.
-    ///
-    /// # Errors
-    /// [`StorageError::Io`] if the system refuses.
+    /// Removes the file, if it exists.
     pub(super) fn remove(&self, names: &[String]) -> Result<(), StorageError> {
         self.within(names, false, &mut Folder::default(), |folder, name| {
             rustix::fs::unlinkat(folder, name, AtFlags::empty())
@@ -179,7 +164,7 @@ impl Root<'_> {
         .map(drop)
     }
 
-    /// Walks to the folder that `names` lead to and does `then` there with the last name.
+    /// Walks to the folder of `names`, and calls `then` there with the last name.
     fn within<T>(
         &self,
         names: &[String],
@@ -219,7 +204,8 @@ impl Root<'_> {
         result
     }
 
-    /// Makes an error of what `errno` says about the last of `names`, which is in `folder`.
+    /// Turns `errno`, about the last of `names`, which is in `folder`, into an error for the
+    /// user.
     fn explain(
         &self,
         folder: BorrowedFd<'_>,
@@ -257,7 +243,7 @@ impl Root<'_> {
     }
 }
 
-/// Opens the folder `name` in `here`, made first if it is missing and `make` says so.
+/// Opens the folder `name` in `here`. If it is missing, `make` makes it.
 fn open_folder(here: BorrowedFd<'_>, name: &str, make: bool) -> Result<OwnedFd, Errno> {
     let open = || openat(here, name, FOLDER, Mode::empty());
     match open() {
@@ -353,7 +339,7 @@ mod tests {
         assert!(root.stat(&path, &mut last).unwrap().is_none());
     }
 
-    /// A folder that is kept open and was removed is made anew.
+    /// If the folder that we keep open was removed, it is made anew.
     #[test]
     fn the_last_folder_may_be_gone() {
         let temp = tempfile::tempdir().unwrap();

@@ -1,16 +1,16 @@
-//! The record as earlier versions wrote it. It is read once more, then written anew.
+//! The record as earlier versions wrote it. It is read once, then written in the new form.
 //!
 //! ```text
 //! d 6:!parts 11:…                   the kept parts
-//!   7:boot id 36:8b0c…              this start of the system
+//!   7:boot id 36:8b0c…              names this start of the system
 //!   5:files lli1048576ei17…eee      of each wanted file: size, time
 //!   3:had 4:….   4:info 9:d4:name…e   9:info hash 20:…   6:wanted 1:.
 //! e
 //! ```
 //!
-//! Nothing was flushed before it was written, so it is believed only while the system has not
-//! been started anew. At the start of a run its first line alone was written, which does not
-//! say of which torrent it is: then it marks no file as ours.
+//! Its data was not flushed to the disk before it was written, so it is trusted only until the
+//! system restarts. At the start of a run only its first line was written, which does not name
+//! the torrent. Such a record marks no file as ours.
 
 use super::{Form, MAX_DEPTH, Says, State, is_set, number, tail};
 use crate::bencode;
@@ -20,13 +20,10 @@ use rustix::io::Errno;
 use serde::Deserialize;
 use serde_bytes::ByteBuf;
 
-/// How it begins.
 const KEY: &[u8] = b"d6:!parts";
 
-/// What it says.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct OldState {
-    /// How many bytes are kept in it.
     pub kept: u64,
     rest: Rest,
 }
@@ -44,7 +41,6 @@ struct Rest {
 }
 
 impl OldState {
-    /// Which of `files` files were wanted.
     pub(crate) fn wanted(&self, files: usize) -> Vec<bool> {
         let wanted = &self.rest.wanted;
         (0..files).map(|file| is_set(wanted, file)).collect()
@@ -65,7 +61,7 @@ impl OldState {
     }
 }
 
-/// The form of a file that begins with `begin`, if it is an old record and can be ours.
+/// Returns the form of a file that begins with `begin`, if it is an old record and may be ours.
 pub(super) fn form_of(
     fd: &OwnedFd,
     begin: &[u8],
@@ -88,7 +84,7 @@ pub(super) fn form_of(
     }))
 }
 
-/// A name for this start of the system; `None` where the system has none to give.
+/// Returns the id of this start of the system. `None` where the system has none.
 fn boot_id() -> Option<String> {
     let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     Some(id.trim().to_owned()).filter(|id| !id.is_empty())

@@ -1,10 +1,10 @@
 //! Finds the record in DIR, makes it if it is missing, and locks it, for
 //! [`super::super::Storage`].
 //!
-//! Its first name is `NAME.storrent`. What stands there may be the user's own or another
-//! torrent's; then, and where the disk refuses that name, it has its second one,
-//! `.INFOHASH.storrent`. A run that is going to write to the files locks the record first,
-//! with `flock`, which ends with the process, however that ends.
+//! The record's first name is `NAME.storrent`. If a file of the user's or another torrent's
+//! record has that name, or the disk refuses it, the record has its second name,
+//! `.INFOHASH.storrent`. A run that will write to the files first locks the record with `flock`.
+//! That lock ends with the process, however the process ends.
 
 use super::{Form, Head, MAGIC, Record, failed, form_of, fresh};
 use crate::storage::files::{read_up_to, write_all};
@@ -18,62 +18,57 @@ use rustix::fs::{
 use rustix::io::Errno;
 use std::path::Path;
 
-/// How often the record is looked for anew, because another run removed it meanwhile.
+/// How many times to look for the record, if other runs keep removing it.
 const TRIES: usize = 20;
 
-/// DIR, and what the record of one torrent may be called there.
+/// DIR, and the names that the record of one torrent may have there.
 pub(crate) struct Shelf<'a> {
-    /// DIR, open.
     pub dir: BorrowedFd<'a>,
-    /// Its path, for messages.
+    /// For messages.
     pub path: &'a Path,
-    /// The names, the best first; the last is the hidden one.
+    /// The best name first. The last one is hidden.
     pub names: &'a [String],
-    /// Which torrent.
     pub info_hash: InfoHash,
-    /// How many files it has.
+    /// How many files the torrent has.
     pub files: usize,
 }
 
-/// What was found on the shelf.
 pub(crate) enum Drawer {
     /// The torrent's record, or a file that may become it.
     Taken(Record),
-    /// None; it can be made by this name.
+    /// There is none; it can be made under this name.
     Free(String),
 }
 
-/// What became of making a record.
 enum Made {
     Record(Record),
-    /// Somebody else just made one.
+    /// Somebody else has just made one.
     Taken,
     /// The disk takes no such name.
     Refused,
 }
 
-/// What stands at one name.
 enum Look {
     Absent,
     /// The disk takes no such name.
     Refused,
     Ours(Record),
-    /// Somebody else's: left alone.
+    /// A file of somebody else, which is left alone.
     Foreign,
 }
 
-/// Whether nobody else can write to the torrent's files now.
+/// Whether another run can still write to the torrent's files.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Lock {
-    /// Nobody can.
+    /// No other run can.
     Sure,
-    /// This disk knows of no locks.
+    /// This disk knows no locks.
     Unknown,
 }
 
 impl Lock {
-    /// What the system's answer means. Some network disks know of no locks, or of none for a
-    /// file that may only be read.
+    /// Interprets the answer of `flock`. Some network disks know no locks, or none for a file
+    /// that is open for reading only.
     fn of(answer: Result<(), Errno>) -> Result<Self, Errno> {
         match answer {
             Ok(()) => Ok(Self::Sure),
@@ -89,11 +84,11 @@ impl Shelf<'_> {
     /// Looks for the record. Changes nothing.
     ///
     /// # Errors
-    /// [`StorageError`], if something cannot be read, or all names are taken.
+    /// [`StorageError::NoRecord`], if other files have all names.
     pub(crate) fn find(&self) -> Result<Drawer, StorageError> {
         let mut free = None;
         let mut blank = None;
-        // The last name first: there, nothing but this torrent's record stands.
+        // The last name first: only this torrent's record can be there.
         for name in self.names.iter().rev() {
             match self.look(name)? {
                 Look::Ours(record) if record.form == Form::Blank => blank = Some(record),
@@ -103,7 +98,8 @@ impl Shelf<'_> {
             }
         }
         match (blank, free) {
-            // Of two, the better name: `free` and `blank` were overwritten by it.
+            // The better name wins. The loop ended with the best one, so each of the two is
+            // the best of its kind.
             (Some(record), Some(name)) if self.is_better(name, &record.name) => {
                 Ok(Drawer::Free(name.clone()))
             }
@@ -123,7 +119,7 @@ impl Shelf<'_> {
     }
 
     fn look(&self, name: &str) -> Result<Look, StorageError> {
-        // A pipe of that name must not hold us up.
+        // Without `NONBLOCK`, opening a pipe of that name would wait for its other end.
         let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
         let open = |access| openat(self.dir, name, access | flags, Mode::empty());
         let fd = match open(OFlags::RDONLY) {
@@ -152,7 +148,7 @@ impl Shelf<'_> {
         let Some(form) = form else {
             return Ok(Look::Foreign);
         };
-        // It is ours to write, if the disk lets us.
+        // We may write it, if the disk lets us.
         let fd = open(OFlags::RDWR)
             .ok()
             .filter(|again| is_same(again, &fd))
@@ -161,11 +157,11 @@ impl Shelf<'_> {
         Ok(Look::Ours(Record { fd, name, form }))
     }
 
-    /// Locks the record, and makes it first if there is none, with `head` and `info`. Also
-    /// whether it was made.
+    /// Locks the record. If there is none, makes it first, with `head` and `info`. The `bool`
+    /// says whether it was made.
     ///
     /// # Errors
-    /// [`StorageError::InUse`] if another run has it; any other if the system refuses.
+    /// [`StorageError::InUse`], if another run has it.
     pub(crate) fn lock(
         &self,
         head: &Head,
@@ -188,7 +184,8 @@ impl Shelf<'_> {
                 },
             };
             let lock = self.take(&record.fd, &record.name)?;
-            // Whoever had it may have removed it just before, or another one stand there now.
+            // The run that held the lock may have removed the record just before, or made
+            // another.
             let Drawer::Taken(again) = self.find()? else {
                 continue;
             };
@@ -216,7 +213,8 @@ impl Shelf<'_> {
         })
     }
 
-    /// Another torrent that is being downloaded to the same place has its record there.
+    /// Returns an error if another torrent that is being downloaded to the same place has its
+    /// record at our first name.
     fn look_for_others(&self) -> Result<(), StorageError> {
         let Some(name) = self.names.first() else {
             return Ok(());
@@ -240,7 +238,7 @@ impl Shelf<'_> {
         }
     }
 
-    /// Makes the record, complete and locked from the moment when it has its name.
+    /// Makes the record. It is complete and locked from the moment when it has its name.
     fn make(&self, name: &str, head: &Head, info: Option<&[u8]>) -> Result<Made, StorageError> {
         let new = self.new_name();
         let failed = |errno| failed("make", self.path, name, errno);
@@ -256,7 +254,8 @@ impl Shelf<'_> {
             Errno::NAMETOOLONG | Errno::ILSEQ => return Ok(Made::Refused),
             errno => return Err(failed(errno)),
         }
-        // This disk cannot rename without replacing. Whoever finds the file empty may use it.
+        // This disk cannot rename without replacing. Any run that finds the file empty may use
+        // it.
         let flags =
             OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         record.fd = match openat(self.dir, name, flags, Mode::from_raw_mode(0o666)) {
@@ -270,11 +269,8 @@ impl Shelf<'_> {
         Ok(Made::Record(record))
     }
 
-    /// Writes the record anew, and puts it in the place of `old`, which we have locked.
-    /// `fill` writes what is to be kept in it.
-    ///
-    /// # Errors
-    /// [`StorageError`], if the system refuses; then `old` stands as it stood.
+    /// Writes the record anew, in the place of `old`, which we have locked. `fill` writes the
+    /// kept parts. If the system refuses, `old` is unchanged.
     pub(crate) fn replace(
         &self,
         old: &Record,
@@ -292,7 +288,7 @@ impl Shelf<'_> {
         }
     }
 
-    /// A new record, locked, that has not got its name yet.
+    /// Makes a new, locked record that does not have its name yet.
     fn draft(
         &self,
         name: &str,
@@ -305,7 +301,7 @@ impl Shelf<'_> {
         let new = self.new_name();
         let open = || openat(self.dir, &new, flags, Mode::from_raw_mode(0o666));
         let opened = match open() {
-            // Left by a process of the same number, which was killed.
+            // A killed process with our process id left it.
             Err(Errno::EXIST) => {
                 let _ = unlinkat(self.dir, &new, AtFlags::empty());
                 open()
@@ -328,7 +324,6 @@ impl Shelf<'_> {
         written.map(|()| record)
     }
 
-    /// Puts a fresh record into an open file.
     fn write_fresh(
         &self,
         record: &mut Record,
@@ -337,7 +332,7 @@ impl Shelf<'_> {
     ) -> Result<(), StorageError> {
         let (begin, end) = fresh(head, info);
         let end_at = begin.len() as u64 + head.kept;
-        // With nothing kept it is one write: no record is ever seen half written.
+        // With nothing kept this is one write, so nobody ever sees a half-written record.
         let written = match head.kept {
             0 => write_all(&record.fd, &[begin, end.clone()].concat(), 0),
             _ => {
@@ -351,10 +346,7 @@ impl Shelf<'_> {
         Ok(())
     }
 
-    /// Removes the record, which we have locked.
-    ///
-    /// # Errors
-    /// [`StorageError`], if the system refuses.
+    /// Removes the record, which we must have locked.
     pub(crate) fn remove(&self, record: &Record) -> Result<(), StorageError> {
         match unlinkat(self.dir, record.name.as_str(), AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
@@ -362,7 +354,7 @@ impl Shelf<'_> {
         }
     }
 
-    /// What a record is called until it is complete: another name in each process.
+    /// Returns the name of a record that is not complete yet. Each process has its own.
     fn new_name(&self) -> String {
         format!(".{}.{}.storrent.new", self.info_hash, std::process::id())
     }
