@@ -69,7 +69,8 @@
 //! 1. **Main never waits for a thread.** It sends to unbounded channels only, and does no
 //!    I/O that can block for long. So a question to main is always answered.
 //! 2. **No peer thread sleeps longer than [`peer::TICK`], 100 ms, on anything** while it
-//!    converses. So a wrong guess about who moves next costs a tenth of a second.
+//!    converses. So a wrong guess about who moves next costs a tenth of a second: see
+//!    [`peer::turn`].
 //!
 //! The other direction, from a peer thread to main, is bounded: a peer that is faster than
 //! main waits for main. That bounds memory, and rule 1 makes it safe.
@@ -208,7 +209,7 @@
 //! | [`torrent::blame`], [`torrent::rate`] | who sent false data; how fast lately |
 //! | [`peer::session`], [`pipeline`] | one conversation; how many requests to have out |
 //! | [`peer::learner`] | a conversation before the metadata is known |
-//! | [`peer::patience`], [`peer::error`] | how long to wait for a peer; why a connection ends |
+//! | [`peer::turn`], [`peer::error`] | where a peer's thread sleeps, and how long; why a connection ends |
 //!
 //! **Formats**: bytes to values and back. Pure functions; whatever comes in is hostile.
 //!

@@ -10,6 +10,60 @@
 //! at once, with [`Command::Interest`], [`Command::Fetch`], [`Command::Choke`] and
 //! [`Command::FetchMetadata`]: so the thread may sleep on its channel until then, and
 //! starts its work the moment it is there.
+//!
+//! # The question for work
+//! Who fetches what is agreed in a protocol of two halves: the thread keeps three flags in
+//! [`Asking`], and main keeps two numbers for each peer, `wants` and `cancels`. Messages in
+//! the two directions cross each other; each flag is there for one way in which they do.
+//!
+//! | message | the thread | main |
+//! | --- | --- | --- |
+//! | [`Want(n)`](PeerEvent::Want) → | `pending`; not `overtaken` | `wants = n` |
+//! | ← [`Fetch`](Command::Fetch) with spans | not `pending`; gives them back if the peer chokes us by now | leases them to the thread; `wants = 0` |
+//! | ← [`Fetch`](Command::Fetch) with none | not `pending`; `hungry`, unless `overtaken` (story 1) | keeps `wants`: spans follow unasked, once there are some |
+//! | [`Have`](PeerEvent::Have), [`Pieces`](PeerEvent::Pieces) → | `overtaken`, not `hungry`: there may be work now | looks again after a `Have` |
+//! | [`Choked(false)`](PeerEvent::Choked) → | the same | `wants = 0` |
+//! | [`Choked(true)`](PeerEvent::Choked) → | asks nothing before it is unchoked | `wants = 0` |
+//! | [`Released`](PeerEvent::Released) → | `overtaken`, not `hungry` | `wants = 0` (story 2); the lease ends |
+//! | ← [`Cancel`](Command::Cancel) | drops what is not written yet, and answers | `cancels + 1`: no work for this thread until it is 0 (story 4) |
+//! | [`Cancelled`](PeerEvent::Cancelled) → | | `cancels - 1`; the lease ends (story 3) |
+//! | [`Stored`](PeerEvent::Stored) → | | the lease ends, the block is there |
+//!
+//! The thread asks only if it is neither `pending` nor `hungry`. One question too many costs
+//! two messages, and one too few costs the peer: nobody would ever move again. So when in
+//! doubt the thread asks.
+//!
+//! **Story 1: an answer that was overtaken** (`overtaken`).
+//! 1. The thread sends `Want(40)`. Main has nothing for it, answers `Fetch` with no spans,
+//!    and keeps `wants = 40`.
+//! 2. The peer refuses a block, and the thread sends `Released`, before it hears that answer.
+//! 3. Main hears `Released` and forgets the question: `wants = 0`.
+//! 4. The thread hears the answer of step 1. If that made it `hungry`, it would wait for main
+//!    to send work, and main would wait to be asked: for ever. But the question was
+//!    overtaken in step 2. So the answer says nothing, and the thread asks again.
+//!
+//! **Story 2: work that comes back to who gave it back** (`wants = 0` on `Released`).
+//! 1. A peer is asked for all that there is to fetch, so its thread is `hungry`; main keeps
+//!    `wants = 40`.
+//! 2. The peer stalls. The thread gives its blocks back by `Released`.
+//! 3. Main gives what came free to those who want work. If this thread were still among them,
+//!    it would get the same blocks for the peer that just failed to send them. It has to ask
+//!    anew, and others come first.
+//!
+//! **Story 3: a write into a verified piece** (why `Cancel` has an answer).
+//! 1. At the end of a download two threads fetch the same block. The first stores it, and the
+//!    piece is complete. Main sends `Cancel` to the second.
+//! 2. The second has just received the block, and writes it. Perhaps its peer lies.
+//! 3. If main let the piece be verified before step 2, what was verified would not be what
+//!    stays on the disk. So it waits until the second thread says `Stored` or `Cancelled`.
+//!
+//! **Story 4: an answer that is taken for a later one** (`cancels`).
+//! 1. Main sends `Cancel` of a span to a thread, as another peer is to bring it. That peer
+//!    leaves, so the span is free again.
+//! 2. If main gave it to the first thread now, that would hear `Cancel`, answer `Cancelled`,
+//!    then hear `Fetch`, and fetch the span.
+//! 3. Main would hear `Cancelled` and end the lease, the new one: and story 3 could happen.
+//!    So a thread gets no work until all of its cancels are answered.
 
 use crate::bitfield::Bitfield;
 use crate::layout::{PieceIndex, Span};
@@ -26,9 +80,7 @@ pub enum Command {
     /// now. May also come later, unasked, to a peer whose answer was empty.
     Fetch(Vec<Span>),
     /// Somebody else has these, or takes them over. To be answered by
-    /// [`PeerEvent::Cancelled`], so that main knows that nothing more will be written.
-    /// Until then the peer is given no new work: it could be the same again, and the
-    /// answer would be taken for the new.
+    /// [`PeerEvent::Cancelled`]: see stories 3 and 4 [above](self).
     Cancel(Vec<Span>),
     /// We have these pieces now, verified: they may be served, and the peer is to hear of them,
     /// also of those that it has. Not sent to a peer that said in its greeting that it has all.
@@ -101,7 +153,8 @@ pub enum PeerEvent {
     /// These are on disk (not verified).
     Stored(Vec<Span>),
     /// These will not come from it (it choked us, refused, stalled, or is too slow);
-    /// nothing of them will be written any more. What it asked for before is void.
+    /// nothing of them will be written any more. A question that is not answered yet, or was
+    /// answered with nothing, is withdrawn: see story 2 [above](self).
     Released(Vec<Span>),
     /// A [`Command::Cancel`] of these was obeyed; nothing of them will be written any more.
     Cancelled(Vec<Span>),
@@ -184,15 +237,15 @@ pub enum Web {
     ComeBack(Duration),
 }
 
-/// Where a thread stands with its question for work, [`PeerEvent::Want`]: one at a time, and
-/// none after the answer that there is nothing, until there may be something.
+/// Where a thread stands with its question for work, [`PeerEvent::Want`]: the thread's half of
+/// the protocol that is told [above](self).
 #[derive(Debug, Default)]
 pub(crate) struct Asking {
     /// The question is not answered yet.
     pending: bool,
     /// It was answered with nothing: main will send work when there is some.
     hungry: bool,
-    /// Something changed since the question that calls for another one.
+    /// Since the question something changed that calls for another one: see story 1.
     overtaken: bool,
 }
 
@@ -217,8 +270,7 @@ impl Asking {
         (self.pending, self.overtaken) = (true, false);
     }
 
-    /// Work came, or the answer that there is none. To a question that has been overtaken
-    /// that says nothing.
+    /// Work came, or the answer that there is none.
     pub(crate) fn on_fetch(&mut self, spans: &[Span]) {
         self.pending = false;
         self.hungry = spans.is_empty() && !self.overtaken;
@@ -266,5 +318,28 @@ impl<T: Into<String>> From<T> for End {
             kind: EndKind::Other,
             text: text.into(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_was_overtaken_says_nothing() {
+        let mut work = Asking::default();
+        work.ask();
+        assert!(work.is_pending() && !work.may_ask());
+        work.on_fetch(&[]);
+        assert!(work.is_hungry() && !work.may_ask(), "main will send work");
+        work.wake();
+        assert!(work.may_ask());
+        work.ask();
+        work.wake(); // as in story 1
+        work.on_fetch(&[]);
+        assert!(
+            !work.is_hungry() && work.may_ask(),
+            "nobody else would move"
+        );
     }
 }

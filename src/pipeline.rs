@@ -35,7 +35,7 @@ pub(crate) const MAX_WINDOW: u32 = 4096;
 pub(crate) const DEFAULT_QUEUE: u32 = 500;
 
 /// With so many blocks on order (512 KiB) a peer has enough to do until the next
-/// [`BULK`](crate::peer::patience::BULK) has come.
+/// [`BULK`](crate::peer::turn::BULK) has come.
 pub(crate) const ENOUGH: u32 = 32;
 
 /// Besides the line's own delay, order for so long ahead: a peer's disk, its choking

@@ -11,8 +11,8 @@
 
 use super::error::PeerError;
 use super::intake::Intake;
-use super::patience::Patience;
 use super::socket::{PeerSocket, Wait};
+use super::turn::Patience;
 use super::{Order, Us};
 use crate::config::Encryption;
 use crate::door::{Door, Target};

@@ -8,13 +8,13 @@
 use super::error::PeerError;
 use super::intake::Intake;
 use super::learner::{Learner, MAX_MESSAGE};
-use super::patience::{Patience, TICK};
 use super::socket::{PeerSocket, Wait};
+use super::turn::{self, Sleep, TICK};
 use super::{Order, ToMain, Welcome};
 use crate::messages::PeerEvent;
 use crate::wire;
-use crossbeam_channel::{Receiver, RecvTimeoutError};
-use std::time::{Duration, Instant};
+use crossbeam_channel::{Receiver, TryRecvError};
+use std::time::Instant;
 
 /// Converses until main welcomes the peer to the torrent that is known then. `None`: main
 /// hung up. With the welcome comes what is on its way to the peer already.
@@ -30,42 +30,63 @@ pub(super) fn converse(
         let end = hear(intake, &mut learner);
         tell(&mut learner.events, to_main);
         end?;
-        let patience = if learner.waits_for_main() {
-            TICK
-        } else {
-            Duration::ZERO
+        let heard = match sleep(socket, intake, &mut learner, &mut outgoing, orders)? {
+            Some(order) => Ok(order),
+            None => orders.try_recv(),
         };
-        match orders.recv_timeout(patience) {
+        match heard {
             Ok(Order::Welcome(welcome)) => return Ok(Some((welcome, learner, outgoing))),
             Ok(Order::Do(command)) => learner.on_command(&command, Instant::now()),
-            Ok(Order::Learn(_)) | Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return Ok(None),
+            Ok(Order::Learn(_)) | Err(TryRecvError::Empty) => {}
+            Err(TryRecvError::Disconnected) => return Ok(None),
         }
-        if outgoing.is_empty() {
-            outgoing = std::mem::take(&mut learner.out);
-            socket.seal(&mut outgoing);
-        }
-        if !outgoing.is_empty() {
-            let wait = if learner.waits_for_main() {
-                Wait::No
-            } else {
-                Wait::Tick
-            };
-            let taken = socket.write(&outgoing, wait)?;
-            outgoing.drain(..taken);
-            if taken > 0 {
-                learner.on_sent(Instant::now());
-            }
-        }
-        if intake.is_full() {
-            intake.compact(MAX_MESSAGE, false);
-        }
-        let waits = learner.waits_for_main();
-        intake.fill(|buf| match waits {
-            true => socket.read_now(buf),
-            false => socket.read_wait(buf, Patience::Usual),
-        })?;
     }
+}
+
+/// Says what there is to say, and sleeps. Returns what main said, if that was slept for.
+fn sleep(
+    socket: &mut PeerSocket,
+    intake: &mut Intake,
+    learner: &mut Learner,
+    outgoing: &mut Vec<u8>,
+    orders: &Receiver<Order>,
+) -> Result<Option<Order>, PeerError> {
+    let stuck = send(socket, learner, outgoing, Wait::No)?;
+    let debts = learner.debts(stuck);
+    if intake.is_full() {
+        intake.compact(MAX_MESSAGE, false);
+    }
+    // Main may take its time with the metadata: meanwhile the peer is heard, too.
+    if (stuck || debts.answer) && intake.fill(|buf| socket.read_now(buf))? > 0 {
+        return Ok(None);
+    }
+    match turn::next(debts) {
+        Sleep::Channel => return Ok(orders.recv_timeout(TICK).ok()),
+        Sleep::Write => _ = send(socket, learner, outgoing, Wait::Tick)?,
+        Sleep::Read(patience) => _ = intake.fill(|buf| socket.read_wait(buf, patience))?,
+    }
+    Ok(None)
+}
+
+/// Hands the kernel what it takes; true if that is not all.
+fn send(
+    socket: &mut PeerSocket,
+    learner: &mut Learner,
+    outgoing: &mut Vec<u8>,
+    wait: Wait,
+) -> Result<bool, PeerError> {
+    if outgoing.is_empty() {
+        *outgoing = std::mem::take(&mut learner.out);
+        socket.seal(outgoing);
+    }
+    if !outgoing.is_empty() {
+        let taken = socket.write(outgoing, wait)?;
+        outgoing.drain(..taken);
+        if taken > 0 {
+            learner.on_sent(Instant::now());
+        }
+    }
+    Ok(!outgoing.is_empty())
 }
 
 /// Takes all whole messages in the buffer.

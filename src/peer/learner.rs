@@ -15,6 +15,7 @@
 //! [`Session`]: super::session::Session
 
 use super::error::PeerError;
+use super::turn::{Blocks, Debts};
 use crate::extension::metadata::{self, MAX_LEN, PIECE_LEN};
 use crate::extension::{self, OUR_METADATA};
 use crate::layout::RawBlock;
@@ -110,9 +111,20 @@ impl Learner {
         }
     }
 
-    /// Whether main owes us an answer, or will soon have news for us.
-    pub fn waits_for_main(&self) -> bool {
-        self.asked || self.done
+    /// Who owes whom what. `room`: whether the kernel owes us some.
+    pub(crate) fn debts(&self, room: bool) -> Debts {
+        let fetch = self.fetch.as_ref();
+        Debts {
+            answer: self.asked || self.done,
+            room,
+            blocks: match fetch.is_some_and(|fetch| !fetch.on_order.is_empty()) {
+                true => Blocks::Few,
+                false => Blocks::None,
+            },
+            uploads: false,
+            no_more_work: false,
+            news: false,
+        }
     }
 
     /// What the peer said that could not be judged: whole messages, in order.
@@ -299,6 +311,7 @@ impl Learner {
 mod tests {
     use super::*;
     use crate::extension::metadata::piece_of;
+    use crate::peer::turn::{self, Sleep};
     use crate::wire;
 
     const THEIR_ID: u8 = 3;
@@ -358,6 +371,10 @@ mod tests {
             self.say(OUR_METADATA, &payload)
         }
 
+        fn waits_for_main(&self) -> bool {
+            turn::next(self.learner.debts(false)) == Sleep::Channel
+        }
+
         fn events(&mut self) -> Vec<PeerEvent> {
             std::mem::take(&mut self.learner.events)
         }
@@ -371,9 +388,9 @@ mod tests {
             rig.events(),
             [PeerEvent::Learning(Learning::Offers(size as u32))]
         );
-        assert!(rig.learner.waits_for_main() && rig.requested().is_empty());
+        assert!(rig.waits_for_main() && rig.requested().is_empty());
         rig.command(false);
-        assert!(!rig.learner.waits_for_main() && rig.requested().is_empty());
+        assert!(!rig.waits_for_main() && rig.requested().is_empty());
         rig.command(true);
         let mut asked = rig.requested();
         assert_eq!(asked.len(), WINDOW);
@@ -385,7 +402,7 @@ mod tests {
             rig.events().last(),
             Some(&PeerEvent::Learning(Learning::Whole(rig.metadata.clone())))
         );
-        assert!(rig.learner.waits_for_main());
+        assert!(rig.waits_for_main());
         rig.give(0).unwrap();
         assert!(rig.events().is_empty(), "an answer too many");
     }

@@ -7,17 +7,9 @@
 //! between here and main.
 //!
 //! # Two masters, one sleep
-//! A thread can sleep in one place only, but it must hear its peer *and* main, and it
-//! must never be stuck in a write while its peer is stuck in one too. The answer is to
-//! **sleep on the side that owes us something**, and never longer than [`TICK`]:
-//!
-//! 1. main owes us an answer, and the peer owes us nothing → sleep in the channel;
-//! 2. the kernel took only part of our output, and the peer owes us no block → sleep
-//!    in a write;
-//! 3. else → sleep in a read, until anything comes or until much does ([`patience`]).
-//!
-//! Before each sleep all other things that can go on without waiting have gone on. A
-//! wrong guess costs one [`TICK`] and never a deadlock.
+//! A thread can sleep in one place only, but it must hear its peer *and* main. So it does
+//! without waiting whatever can be done so, sleeps on the side that owes it something, and
+//! never longer than [`TICK`]: [`turn`] tells why, and picks the side.
 
 pub(crate) mod error;
 pub(crate) mod greeting;
@@ -25,9 +17,9 @@ pub(crate) mod intake;
 mod learn;
 pub(crate) mod learner;
 pub(crate) mod outgoing;
-pub(crate) mod patience;
 pub(crate) mod session;
 pub(crate) mod socket;
+pub(crate) mod turn;
 
 use crate::bitfield::Bitfield;
 use crate::extension::{self, Ourselves};
@@ -44,12 +36,13 @@ pub(crate) use greeting::Link;
 use intake::Intake;
 use learner::Learner;
 use outgoing::Outgoing;
-pub(crate) use patience::TICK;
 use session::Session;
 use socket::{PeerSocket, Wait};
 use std::sync::Arc;
 use std::thread::Builder;
 use std::time::{Duration, Instant};
+use turn::Sleep;
+pub(crate) use turn::TICK;
 
 /// Blocks that lie in the receive buffer are written after so long at the latest.
 const HOLD_AT_MOST: Duration = Duration::from_millis(500);
@@ -336,38 +329,43 @@ impl Peer {
         let now = Instant::now();
         self.session.on_tick(now)?;
         self.session.request(now);
-        let drained = self.flush()?;
+        let stuck = !self.flush()?;
         self.tell(to_main);
-        if drained && self.session.waits_for_main() {
-            match orders.recv_timeout(TICK) {
+        let sleep = turn::next(self.session.debts(stuck));
+        // Stuck: what the peer sent meanwhile comes first.
+        if stuck && self.read(1, now, |socket, buf| socket.read_now(buf))? > 0 {
+            self.hear_peer(to_main)?;
+            return Ok(true);
+        }
+        match sleep {
+            Sleep::Channel => match orders.recv_timeout(TICK) {
                 Ok(order) => self.obey(order),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(false),
+            },
+            Sleep::Write => self.send(Wait::Tick)?,
+            Sleep::Read(patience) => {
+                self.read(patience.bytes(), now, |socket, buf| {
+                    socket.read_wait(buf, patience)
+                })?;
+                self.hear_peer(to_main)?;
             }
-            return Ok(true);
         }
-        if self.intake.is_full() {
+        Ok(true)
+    }
+
+    /// Reads once into the intake, which has room for so many bytes at least; returns how much
+    /// came.
+    fn read(
+        &mut self,
+        bytes: usize,
+        now: Instant,
+        read: impl FnOnce(&mut PeerSocket, &mut [u8]) -> Result<usize, PeerError>,
+    ) -> Result<usize, PeerError> {
+        if self.intake.is_full() || self.intake.room() < bytes {
             self.make_room(now)?;
         }
-        let mut came = 0;
-        if !drained {
-            // Stuck: take what the peer sent meanwhile, then wait where we are owed.
-            came = self.intake.fill(|buf| self.socket.read_now(buf))?;
-            if came == 0 && !self.session.is_owed() {
-                self.send(Wait::Tick)?;
-                return Ok(true);
-            }
-        }
-        if came == 0 {
-            let patience = self.session.patience();
-            if self.intake.room() < patience.bytes() {
-                self.make_room(now)?;
-            }
-            self.intake
-                .fill(|buf| self.socket.read_wait(buf, patience))?;
-        }
-        self.hear_peer(to_main)?;
-        Ok(true)
+        self.intake.fill(|buf| read(&mut self.socket, buf))
     }
 
     /// Parses all whole messages in the buffer.

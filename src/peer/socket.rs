@@ -8,7 +8,7 @@
 //! are never used on a peer's stream: every call here says how far it came.
 
 use super::error::PeerError;
-use super::patience::{Patience, TICK};
+use super::turn::{Patience, TICK};
 use crate::door::sockets;
 use crate::mse::Ciphers;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};

@@ -276,7 +276,7 @@ impl Torrent {
                 self.on_released(key, &spans, now, budgets, &mut actions);
             }
             PeerEvent::Released(spans) => {
-                // Others come first, when its work is given out again.
+                // See story 2 of `crate::messages`.
                 peer.wants = 0;
                 self.on_released(key, &spans, now, budgets, &mut actions);
             }

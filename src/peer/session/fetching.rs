@@ -186,7 +186,7 @@ impl Session {
 
     fn release(&mut self, blocks: &[Block]) {
         if !blocks.is_empty() {
-            // Others come first when main gives them out again: what we asked for it forgets.
+            // Main forgets the question: see story 2 of `crate::messages`.
             self.work.wake();
             let numbers = blocks
                 .iter()

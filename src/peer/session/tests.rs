@@ -3,7 +3,7 @@ use super::*;
 use crate::extension::OUR_QUEUE;
 use crate::layout::{BLOCK_LEN, PieceIndex, Span};
 use crate::messages::Client;
-use crate::peer::patience::Patience;
+use crate::peer::turn::{self, Patience, Sleep};
 use crate::pipeline::ENOUGH;
 use crate::wire;
 
@@ -53,13 +53,18 @@ fn request(index: u32, begin: u32, length: u32) -> Message<'static> {
     })
 }
 
+/// Where the thread would sleep, if the kernel took all.
+fn sleep(s: &Session) -> Sleep {
+    turn::next(s.debts(false))
+}
+
 /// A session that was unchoked and has been given all of piece 1 to fetch.
 fn fetching(fast: bool) -> (Session, Instant, Span) {
     let (mut s, now) = session(fast);
     s.on_command(Command::Interest(true));
     s.on_message(Message::Unchoke, now).unwrap();
     s.request(now);
-    assert!(s.waits_for_main());
+    assert_eq!(sleep(&s), Sleep::Channel);
     assert!(matches!(told(&mut s)[..], [PeerEvent::Choked(false), PeerEvent::Want(n)] if n >= 32));
     let work = span(&s, 1, 0..4);
     s.on_command(Command::Fetch(vec![work]));
@@ -85,7 +90,7 @@ fn blocks_that_were_asked_for_are_taken_once() {
         let block = s.on_message(piece(number), now).unwrap().unwrap();
         assert_eq!(block.number(), number);
     }
-    assert!(!s.is_owed());
+    assert!(s.owed.is_empty());
     assert!(matches!(
         s.on_message(piece(0), now),
         Err(PeerError::Unrequested(_))
@@ -280,9 +285,9 @@ fn serving() {
         "choked"
     );
     s.on_message(Message::Interested, now).unwrap();
-    assert!(s.waits_for_main());
+    assert_eq!(sleep(&s), Sleep::Channel);
     s.on_command(Command::Choke(false));
-    assert!(!s.waits_for_main());
+    assert_ne!(sleep(&s), Sleep::Channel);
     for n in 0..3 {
         s.on_message(request(0, n, 100), now).unwrap();
     }
@@ -550,19 +555,31 @@ fn blocks_may_come_in_bulk() {
     s.pipeline.set_distance(Duration::from_secs(1)); // far away, so that much goes on order
     let work = span(&s, 0, 0..2 * ENOUGH);
     s.on_command(Command::Fetch(vec![work]));
-    assert_eq!(s.patience(), Patience::Usual, "nothing is on order yet");
+    assert_eq!(
+        sleep(&s),
+        Sleep::Read(Patience::Usual),
+        "nothing is on order yet"
+    );
     s.request(now);
-    assert_eq!(s.patience(), Patience::Bulk);
+    assert_eq!(sleep(&s), Sleep::Read(Patience::Bulk));
     s.on_message(Message::Interested, now).unwrap();
-    assert_eq!(s.patience(), Patience::Usual);
+    assert_eq!(sleep(&s), Sleep::Read(Patience::Usual));
     s.on_message(Message::NotInterested, now).unwrap();
-    assert_eq!(s.patience(), Patience::Bulk);
+    assert_eq!(sleep(&s), Sleep::Read(Patience::Bulk));
     s.on_command(Command::Fetch(vec![]));
-    assert_eq!(s.patience(), Patience::LastBulk, "main has no more");
+    assert_eq!(
+        sleep(&s),
+        Sleep::Read(Patience::LastBulk),
+        "main has no more"
+    );
     s.owed.truncate(ENOUGH as usize - 1);
-    assert_eq!(s.patience(), Patience::Last, "the end waits for these");
+    assert_eq!(
+        sleep(&s),
+        Sleep::Read(Patience::Last),
+        "the end waits for these"
+    );
     s.work.wake();
-    assert_eq!(s.patience(), Patience::Usual);
+    assert_eq!(sleep(&s), Sleep::Read(Patience::Usual));
 }
 
 /// That its piece is right, and that we have it, a peer may be waiting to hear; but not for long.
@@ -572,11 +589,11 @@ fn news_of_what_was_stored_is_not_slept_through() {
     let news: Arc<[PieceIndex]> = [s.layout.piece(0).unwrap()].into();
     for arrives in [true, false] {
         s.on_stored(vec![(news[0], 0)]);
-        assert_eq!(s.patience(), Patience::Last);
+        assert_eq!(sleep(&s), Sleep::Read(Patience::Last));
         match arrives {
             true => s.on_command(Command::Had(news.clone())),
             false => s.on_tick(now + NEWS_WITHIN).unwrap(),
         }
-        assert_eq!(s.patience(), Patience::Usual);
+        assert_eq!(sleep(&s), Sleep::Read(Patience::Usual));
     }
 }

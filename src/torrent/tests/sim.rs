@@ -2,8 +2,8 @@
 //! with a rate and a delay. No socket, no thread, no clock, no sleep: an event queue
 //! and seeded chance, so each run is the same.
 //!
-//! What is played here instead of run: the peer threads ([`thread`] follows the turns
-//! of [`crate::peer`], also its naps, see [`crate::peer::patience`]), the disks (one byte for
+//! What is played here instead of run: the peer threads ([`thread`]; where they sleep and how
+//! long is the decision of [`crate::peer::turn`], as in life), the disks (one byte for
 //! each block: the truth or a lie) and the checker (it looks at those bytes). After each
 //! event [`books`] compares what the torrents believe with what is so.
 
@@ -18,13 +18,14 @@ use crate::extension::{self, Ourselves};
 use crate::layout::{Layout, Span};
 use crate::messages::{PeerEvent, Surveyed, Verdict};
 use crate::peer::session::Session;
+use crate::peer::turn::Sleep;
 use crate::swarm::Source;
 use crate::wire::{self, Handshake, Message};
 use queue::{Due, Event};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
-use thread::{Side, nap};
+use thread::Side;
 
 /// What a node is like.
 #[derive(Clone)]
@@ -444,11 +445,9 @@ impl World {
                         continue;
                     };
                     side.inbox.push_back(command);
-                    if side.waits_for_main {
-                        self.pending.push_back(Now::Turn(index, key));
-                    } else if let Some(session) = &side.session {
-                        let nap = nap(session);
-                        self.wake_within(index, key, nap);
+                    match side.sleep {
+                        Sleep::Channel => self.pending.push_back(Now::Turn(index, key)),
+                        sleep => self.wake_within(index, key, sleep.time()),
                     }
                 }
                 Action::HangUp(key) => self.close(index, key, "no longer needed"),

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::layout::{BLOCK_LEN, Block};
+use crate::peer::turn::{self, Blocks, Patience, Sleep};
 
 /// Bytes that a kernel takes for a connection before they are sent: what is among them
 /// can't be cancelled any more.
@@ -29,7 +30,7 @@ pub(super) struct Side {
     outgoing: VecDeque<Vec<u8>>,
     outgoing_bytes: usize,
     arriving: VecDeque<Option<Vec<u8>>>,
-    pub(super) waits_for_main: bool,
+    pub(super) sleep: Sleep,
     pub(super) wake_at: Option<Duration>,
 }
 
@@ -44,15 +45,10 @@ impl Side {
             outgoing: VecDeque::new(),
             outgoing_bytes: 0,
             arriving: VecDeque::new(),
-            waits_for_main: false,
+            sleep: Sleep::Read(Patience::Usual),
             wake_at: None,
         }
     }
-}
-
-/// How long a thread sleeps in a read.
-pub(super) fn nap(session: &Session) -> Duration {
-    session.patience().time()
 }
 
 impl World {
@@ -173,9 +169,10 @@ impl World {
         for event in session.events.drain(..) {
             self.pending.push_back(Now::ToMain(index, key, event));
         }
-        side.waits_for_main = drained && session.waits_for_main();
-        let busy = !drained || session.is_owed() || !side.held.is_empty();
-        let nap = if busy { nap(session) } else { IDLE };
+        let debts = session.debts(!drained);
+        side.sleep = turn::next(debts);
+        let busy = !drained || debts.blocks != Blocks::None || !side.held.is_empty();
+        let nap = if busy { side.sleep.time() } else { IDLE };
         self.wake_within(index, key, nap);
     }
 
@@ -249,7 +246,8 @@ impl World {
                 node.line.push_back(key);
             }
             let stuck = side.outgoing_bytes + bytes.len() >= SEND_BUFFER;
-            let owed = side.session.as_ref().is_some_and(Session::is_owed);
+            let debts = side.session.as_ref().map(|session| session.debts(stuck));
+            let in_write = debts.is_some_and(|debts| turn::next(debts) == Sleep::Write);
             let (other, their_key) = side.other;
             let mut takes = Duration::ZERO;
             // Small messages slip in for nothing: it halves the events.
@@ -262,8 +260,8 @@ impl World {
                 there.arriving.push_back(Some(bytes));
                 self.after(takes + self.delay, Event::Arrive(other, their_key));
             }
-            // A thread that is owed blocks sleeps in a read, else in the write.
-            if stuck && !owed {
+            // The thread slept in a write.
+            if in_write {
                 self.pending.push_back(Now::Turn(index, key));
             }
         }
