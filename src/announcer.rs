@@ -165,10 +165,10 @@ impl Announcer {
         self.trackers.iter().any(|tracker| tracker.retired)
     }
 
-    pub(crate) fn trackers(&self) -> impl Iterator<Item = (TrackerIndex, &str)> {
-        (0..)
-            .map(TrackerIndex)
-            .zip(self.trackers.iter().map(|tracker| tracker.url.as_str()))
+    /// Where a tracker is.
+    pub(crate) fn url(&self, index: TrackerIndex) -> &str {
+        let tracker = self.trackers.get(index.0 as usize);
+        tracker.map_or("", |tracker| &tracker.url)
     }
 
     /// How many trackers were skipped because they serve only web browsers.

@@ -6,7 +6,7 @@
 //! it once, and use the trackers, web seeds and peers of both, whichever of them we could read
 //! first. Part of the [`Engine`]'s loop.
 
-use super::{Engine, Stage};
+use super::Engine;
 use crate::config::{Job, Subject};
 use crate::report::Report;
 use crate::swarm::Source;
@@ -14,7 +14,6 @@ use crate::types::{InfoHash, TorrentId};
 use crossbeam_channel::{Receiver, never};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::time::Instant;
 
 /// The torrents of a run.
 #[derive(Debug)]
@@ -78,7 +77,7 @@ impl Engine<'_> {
         }
         self.awaited = arrival.as_ref().map_or(0, |_| self.awaited - 1);
         match arrival {
-            Some(Arrival::Job(job)) => match self.find(job.subject.info_hash()) {
+            Some(Arrival::Job(job)) => match self.works.by_hash(job.subject.info_hash()) {
                 Some(id) => self.join_sources(id, *job),
                 None => self.add(*job),
             },
@@ -100,8 +99,8 @@ impl Engine<'_> {
     /// Another SOURCE of a torrent that is being worked on.
     fn join_sources(&mut self, id: TorrentId, job: Job) {
         self.tell_same(&job);
-        let work = &mut self.works[id.0 as usize];
-        if matches!(work.stage, Stage::Leaving(..) | Stage::Over) {
+        let work = &mut self.works[id];
+        if work.stage.is_ending() {
             return;
         }
         work.job.absorb(job);
@@ -114,11 +113,11 @@ impl Engine<'_> {
             .or(news.as_ref())
             .is_some_and(|metainfo| metainfo.private);
         let named = self.named(id, private);
-        if let Some(running) = self.running(id) {
-            let (peers, now) = (named.peers.clone(), Instant::now());
-            let torrent = &mut running.torrent;
-            let actions = torrent.set_sources(named, news.is_some(), private, now);
-            self.perform(id, actions);
+        if self.works[id].stage.is_running() {
+            let (peers, known) = (named.peers.clone(), news.is_some());
+            self.tell(id, |torrent, turn| {
+                torrent.set_sources(named, known, private, turn);
+            });
             self.approach(id, peers, Source::Link);
             self.tell_ways(id, private);
         }

@@ -14,7 +14,8 @@
 use super::prepare::{Known, Prepared};
 use super::starts::Task;
 use super::strangers::Strangers;
-use super::{Engine, PeerName, Recording, Running, Stage, Stored, Work};
+use super::works::{Recording, Running, Stage, Stored, Work};
+use super::{Engine, PeerName};
 use crate::checker;
 use crate::config::{Job, Named, Subject};
 use crate::human::chain;
@@ -36,7 +37,6 @@ use std::time::Instant;
 impl Engine<'_> {
     /// Takes a job on.
     pub(super) fn add(&mut self, job: Job) {
-        let id = TorrentId(self.works.len() as u32);
         let info_hash = job.subject.info_hash();
         let us = Us {
             info_hash,
@@ -45,9 +45,8 @@ impl Engine<'_> {
             dht: self.config.sources.dht,
         };
         let subject = job.subject.clone();
-        self.works.push(Work {
+        let id = self.works.add(Work {
             job,
-            info_hash,
             us,
             known: None,
             added: Instant::now(),
@@ -72,7 +71,7 @@ impl Engine<'_> {
 
     /// A magnet link's metadata is known from an earlier run, or else to be asked for.
     pub(super) fn on_recalled(&mut self, id: TorrentId, metadata: Option<Vec<u8>>) {
-        let work = &self.works[id.0 as usize];
+        let work = &self.works[id];
         let (Subject::Link(_), Stage::Checking) = (&work.job.subject, &work.stage) else {
             return; // interrupted, or known by a `.torrent` meanwhile
         };
@@ -84,8 +83,8 @@ impl Engine<'_> {
 
     /// Peers gave us the metadata of a magnet link. Its hash was checked.
     pub(super) fn on_learnt(&mut self, id: TorrentId, info: &[u8]) {
-        let work = &self.works[id.0 as usize];
-        let info_hash = work.info_hash;
+        let work = &self.works[id];
+        let info_hash = work.us.info_hash;
         if work.known.is_some() {
             return; // by a `.torrent`
         }
@@ -112,7 +111,7 @@ impl Engine<'_> {
 
     /// What a torrent holds is known. Its data is checked by a thread of its own.
     pub(super) fn know(&mut self, id: TorrentId, metainfo: Metainfo) {
-        let work = &self.works[id.0 as usize];
+        let work = &self.works[id];
         let wanted = work.job.linked_files(&metainfo);
         let (info_hash, name) = (metainfo.info_hash, metainfo.name.clone());
         let wanted = match work.job.files.as_ref().map(|files| files.of(&metainfo)) {
@@ -156,7 +155,7 @@ impl Engine<'_> {
         for message in &metainfo.warnings {
             self.warn(Some(info_hash), format!("{name}: {message}"));
         }
-        let work = &mut self.works[id.0 as usize];
+        let work = &mut self.works[id];
         work.us.dht &= !metainfo.private;
         let is_link = matches!(work.job.subject, Subject::Link(_));
         let known = Arc::new(Known::new(metainfo, wanted, is_link));
@@ -171,7 +170,7 @@ impl Engine<'_> {
         id: TorrentId,
         outcome: Result<Option<Prepared>, StorageError>,
     ) {
-        self.works[id.0 as usize].looking = false;
+        self.works[id].looking = false;
         match outcome {
             Ok(Some(prepared)) if self.deadline.is_none() => self.start(id, prepared),
             Ok(_) => self.leave(id),
@@ -186,35 +185,17 @@ impl Engine<'_> {
     /// The data on disk is known: the torrent joins its swarm, or, if it has joined with
     /// a magnet link, begins to fetch.
     pub(super) fn start(&mut self, id: TorrentId, prepared: Prepared) {
-        let work = &self.works[id.0 as usize];
-        let us = work.us;
-        let wanted = matches!(work.stage, Stage::Checking | Stage::Running(_));
+        let work = &self.works[id];
+        let (us, wanted) = (work.us, !work.stage.is_ending());
         let Some(known) = work.known.clone().filter(|_| wanted) else {
             return;
         };
         let metainfo = &known.metainfo;
-        for message in prepared.warnings {
-            self.warn(
-                Some(metainfo.info_hash),
-                format!("{}: {message}", metainfo.name),
-            );
+        for message in &prepared.warnings {
+            let message = format!("{}: {message}", metainfo.name);
+            self.warn(Some(metainfo.info_hash), message);
         }
-        let content = Content {
-            layout: metainfo.layout.clone(),
-            have: prepared.have,
-            stored: prepared.stored,
-            wanted_files: known.wanted_files.clone(),
-            private: metainfo.private,
-        };
-        let connections = self.torrents() * (self.config.max_peers + 1);
-        let shared = Shared {
-            us,
-            layout: metainfo.layout.clone(),
-            storage: prepared.storage,
-            max_open: self.file_budget().files_each(connections),
-            upload_limited: self.config.upload_limit > 0,
-            pex: self.config.sources.pex && !metainfo.private,
-        };
+        let (content, stored) = self.opened(us, known.clone(), prepared);
         let (have, wanted) = (content.have_bytes(), content.wanted_bytes());
         self.reporter.report(Report::Checked {
             info_hash: metainfo.info_hash,
@@ -231,14 +212,45 @@ impl Engine<'_> {
             );
             return self.fail(id, message);
         }
-        let (checker, requests) = unbounded();
+        match self.works.running(id) {
+            Some(running) => {
+                running.stored = Some(stored);
+                let private = content.private;
+                self.tell(id, |torrent, turn| torrent.learn(content, turn));
+                self.tell_ways(id, private);
+            }
+            None => self.join(id, Some((content, stored))),
+        }
+    }
+
+    /// What was found on disk, as the torrent and as threads use it.
+    fn opened(&self, us: Us, known: Arc<Known>, prepared: Prepared) -> (Content, Stored) {
+        let metainfo = &known.metainfo;
+        let content = Content {
+            layout: metainfo.layout.clone(),
+            have: prepared.have,
+            stored: prepared.stored,
+            wanted_files: known.wanted_files.clone(),
+            private: metainfo.private,
+        };
+        let connections = self.torrents() * (self.config.max_peers + 1);
+        let shared = Shared {
+            us,
+            layout: metainfo.layout.clone(),
+            storage: prepared.storage,
+            max_open: self.file_budget().files_each(connections),
+            upload_limited: self.config.upload_limit > 0,
+            pex: self.config.sources.pex && !metainfo.private,
+        };
         let notes = checker::Notes::new(
             shared.storage.clone(),
             &prepared.survey,
             prepared.passed_over,
             known.keep_metadata.then(|| metainfo.info().clone()),
         );
+        let (checker, requests) = unbounded();
         let stored = Stored {
+            known,
             shared: Arc::new(shared),
             checker,
             requests,
@@ -246,69 +258,58 @@ impl Engine<'_> {
             notes: checker::Desk::with(notes),
             recording: Recording::NotAsked,
         };
-        match self.running(id) {
-            Some(running) => {
-                running.us = us;
-                running.stored = Some(stored);
-                let private = content.private;
-                let actions = running.torrent.learn(content, Instant::now());
-                self.perform(id, actions);
-                self.tell_ways(id, private);
-            }
-            None => self.join(id, Some((content, stored))),
-        }
+        (content, stored)
     }
 
     /// The torrent joins its swarm, with its content or to find out about it.
     fn join(&mut self, id: TorrentId, content: Option<(Content, Stored)>) {
-        let now = Instant::now();
         let (content, stored) = content.unzip();
         let private = content.as_ref().is_some_and(|content| content.private);
         let named = self.named(id, private);
-        let work = &mut self.works[id.0 as usize];
-        let torrent = Torrent::new(
-            Setup {
-                info_hash: work.info_hash,
-                peer_id: work.us.peer_id,
-                content,
-                trackers: named.trackers,
-                web_seeds: named.web_seeds,
-                door: self.config.door.clone(),
-                port: self.port,
-                max_peers: self.config.max_peers,
-                pex: self.config.sources.pex,
-                dht: self.config.sources.dht,
-                lsd: self.config.sources.lsd,
-                sequential: self.config.sequential,
-                afterwards: self.config.afterwards,
-                stall_timeout: self.config.stall_timeout,
-                added: work.added,
-                seed: self.rng.u64(..),
-            },
-            now,
-        );
-        let mut running = Box::new(Running {
-            torrent,
-            us: work.us,
+        let link_peers = named.peers.clone();
+        let setup = self.setup(id, content, named);
+        let work = &mut self.works[id];
+        work.stage = Stage::Running(Box::new(Running {
+            torrent: Torrent::new(setup, Instant::now()),
             stored,
             trackers: HashMap::new(),
-        });
-        let actions = running.torrent.start(now);
-        work.stage = Stage::Running(running);
+        }));
         let users = work.job.peers.clone();
         let early = work.early.take();
-        self.perform(id, actions);
+        self.tell(id, Torrent::start);
         self.approach(id, users, Source::User);
-        self.approach(id, named.peers, Source::Link);
+        self.approach(id, link_peers, Source::Link);
         self.tell_ways(id, private);
         for (key, handshake) in early {
             self.on_greeted(key, handshake);
         }
     }
 
+    fn setup(&mut self, id: TorrentId, content: Option<Content>, named: Named) -> Setup {
+        let (work, config) = (&self.works[id], &self.config);
+        Setup {
+            info_hash: work.us.info_hash,
+            peer_id: work.us.peer_id,
+            content,
+            trackers: named.trackers,
+            web_seeds: named.web_seeds,
+            door: config.door.clone(),
+            port: self.port,
+            max_peers: config.max_peers,
+            pex: config.sources.pex,
+            dht: config.sources.dht,
+            lsd: config.sources.lsd,
+            sequential: config.sequential,
+            afterwards: config.afterwards,
+            stall_timeout: config.stall_timeout,
+            added: work.added,
+            seed: self.rng.u64(..),
+        }
+    }
+
     /// Where the torrent can be had, as far as the user lets us look there.
     pub(super) fn named(&self, id: TorrentId, private: bool) -> Named {
-        let mut named = self.works[id.0 as usize].job.named(private);
+        let mut named = self.works[id].job.named(private);
         if !self.config.sources.webseeds || self.config.metadata_only {
             named.web_seeds.clear();
         }

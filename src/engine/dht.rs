@@ -10,7 +10,6 @@ use crate::human::count;
 use crate::report::Report;
 use crate::threads::fault;
 use crate::types::TorrentId;
-use std::time::Instant;
 
 /// Nodes that are taken of one torrent. It should name 8.
 const NODES_OF_A_TORRENT: usize = 16;
@@ -18,8 +17,8 @@ const NODES_OF_A_TORRENT: usize = 16;
 impl Engine<'_> {
     /// Looks up peers of a torrent. `announce`: others may find us there.
     pub(super) fn search_dht(&mut self, id: TorrentId, announce: bool) {
-        let work = &self.works[id.0 as usize];
-        let (info_hash, port) = (work.info_hash, announce.then_some(self.port));
+        let work = &self.works[id];
+        let (info_hash, port) = (work.us.info_hash, announce.then_some(self.port));
         let nodes = work.job.dht_nodes().take(NODES_OF_A_TORRENT);
         let nodes: Vec<(String, u16)> = nodes.cloned().collect();
         if let Some(dht) = self.dht() {
@@ -54,12 +53,9 @@ impl Engine<'_> {
         let detail = |message| Report::Detail { level: 1, message };
         match news {
             DhtNews::Peers(info_hash, peers) => {
-                let Some(id) = self.find(info_hash) else {
-                    return;
-                };
-                let torrent = self.running(id).map(|running| &mut running.torrent);
-                let actions = torrent.map(|torrent| torrent.on_dht_peers(peers, Instant::now()));
-                self.perform(id, actions.unwrap_or_default());
+                if let Some(id) = self.works.by_hash(info_hash) {
+                    self.tell_running(id, |torrent, turn| torrent.on_dht_peers(peers, turn));
+                }
             }
             DhtNews::Ended {
                 info_hash,
@@ -104,10 +100,8 @@ impl Engine<'_> {
 
     fn tell_dht_nodes(&mut self) {
         let nodes = self.dht_nodes.iter().sum();
-        for index in 0..self.works.len() {
-            if let Some(running) = self.running(TorrentId(index as u32)) {
-                running.torrent.on_dht_nodes(nodes);
-            }
+        for (_, running) in self.works.all_running() {
+            running.torrent.on_dht_nodes(nodes);
         }
     }
 }

@@ -1,22 +1,24 @@
 //! How a torrent ends: its peers are told to go, its trackers hear `stopped`, and what
 //! it has is written down for the next run. Part of the [`Engine`]'s loop.
 
-use super::{Engine, GOODBYE, HANG_UP, JOINING, RECORD, Recording, Running, Stage};
+use super::works::{Recording, Running, Stage};
+use super::{Engine, GOODBYE, HANG_UP, JOINING, RECORD};
 use crate::checker::CheckRequest;
 use crate::report::Report;
+use crate::torrent::Torrent;
 use crate::types::TorrentId;
 use std::time::Instant;
 
 impl Engine<'_> {
     /// Something that ends one torrent went wrong; the others go on.
     pub(super) fn fail(&mut self, id: TorrentId, message: String) {
-        let work = &mut self.works[id.0 as usize];
-        if matches!(work.stage, Stage::Leaving(..) | Stage::Over) {
+        let work = &self.works[id];
+        if work.stage.is_ending() {
             return;
         }
         self.ending.failed = true;
         self.reporter.report(Report::Error {
-            info_hash: Some(work.info_hash),
+            info_hash: Some(work.us.info_hash),
             source: None,
             message,
         });
@@ -26,24 +28,23 @@ impl Engine<'_> {
     /// The torrent leaves its swarm. Once all have left or are leaving, the goodbye may
     /// take only so long.
     pub(super) fn leave(&mut self, id: TorrentId) {
-        for (key, _) in self.works[id.0 as usize].early.take() {
+        for (key, _) in self.works[id].early.take() {
             self.hang_up(key);
         }
-        let work = &mut self.works[id.0 as usize];
-        let mut actions = Vec::new();
-        work.stage = match std::mem::replace(&mut work.stage, Stage::Over) {
-            Stage::Running(mut running) => {
-                actions = running.torrent.stop(Instant::now());
-                Stage::Leaving(running, Instant::now())
-            }
+        let stage = &mut self.works[id].stage;
+        let was_running = stage.is_running();
+        *stage = match std::mem::replace(stage, Stage::Over) {
+            Stage::Running(running) => Stage::Leaving(running, Instant::now()),
             Stage::Checking => Stage::Over,
             stage => stage,
         };
-        if let Some(stored) = self.alive(id).and_then(|running| running.stored.as_ref()) {
+        if let Some(stored) = self.works.stored(id) {
             let _ = stored.checker.send(CheckRequest::Hurry);
         }
-        self.leave_locally(self.works[id.0 as usize].info_hash);
-        self.perform(id, actions);
+        self.leave_locally(self.works[id].us.info_hash);
+        if was_running {
+            self.tell(id, Torrent::stop);
+        }
         self.begin_goodbye();
     }
 
@@ -51,7 +52,7 @@ impl Engine<'_> {
     /// take only so long.
     pub(super) fn begin_goodbye(&mut self) {
         let mut works = self.works.iter();
-        let is_last = works.all(|work| matches!(work.stage, Stage::Leaving(..) | Stage::Over));
+        let is_last = works.all(|work| work.stage.is_ending());
         if is_last && self.awaited == 0 {
             self.deadline.get_or_insert(Instant::now() + GOODBYE);
         }
@@ -61,17 +62,17 @@ impl Engine<'_> {
     pub(super) fn leave_all(&mut self) {
         self.awaited = 0;
         self.deadline.get_or_insert(Instant::now() + GOODBYE);
-        (0..self.works.len()).for_each(|index| self.leave(TorrentId(index as u32)));
+        self.works.ids().for_each(|id| self.leave(id));
     }
 
     /// The last figures of all that were not over in time.
     pub(super) fn conclude_all(&mut self) {
-        (0..self.works.len()).for_each(|index| self.conclude(index));
+        self.works.ids().for_each(|id| self.conclude(id));
     }
 
     /// The torrent is over: its last figures are told.
-    fn conclude(&mut self, index: usize) {
-        let stage = &mut self.works[index].stage;
+    fn conclude(&mut self, id: TorrentId) {
+        let stage = &mut self.works[id].stage;
         if let Stage::Running(running) | Stage::Leaving(running, _) =
             std::mem::replace(stage, Stage::Over)
         {
@@ -83,24 +84,24 @@ impl Engine<'_> {
     /// Whether nothing is left to wait for.
     pub(super) fn is_over(&mut self) -> bool {
         let now = Instant::now();
-        for index in 0..self.works.len() {
-            self.leave_record(TorrentId(index as u32), now);
-            if let Stage::Leaving(running, since) = &self.works[index].stage
+        for id in self.works.ids() {
+            self.leave_record(id, now);
+            if let Stage::Leaving(running, since) = &self.works[id].stage
                 && running.has_left(*since, now)
             {
-                self.conclude(index);
+                self.conclude(id);
                 self.begin_next_look();
             }
         }
         let mut works = self.works.iter();
-        let over = self.awaited == 0 && works.all(|work| matches!(work.stage, Stage::Over));
+        let over = self.awaited == 0 && works.all(|work| work.stage.is_over());
         over || self.deadline.is_some_and(|deadline| now >= deadline)
     }
 
     /// An incomplete torrent writes down what it has, once that changes no more, so that the
     /// next run need not hash it all.
     fn leave_record(&mut self, id: TorrentId, now: Instant) {
-        let Stage::Leaving(running, since) = &self.works[id.0 as usize].stage else {
+        let Stage::Leaving(running, since) = &self.works[id].stage else {
             return;
         };
         let torrent = &running.torrent;

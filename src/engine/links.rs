@@ -5,16 +5,17 @@
 //! about, and that torrent's orders go back. Part of the [`Engine`]'s loop.
 
 use super::strangers::{Entry, PLACES};
-use super::{Engine, PeerLink, Stage};
+use super::works::Stage;
+use super::{Engine, PeerLink};
 use crate::messages::PeerEvent;
 use crate::peer::{self, Link, Order};
 use crate::shortage::Shortage;
-use crate::torrent::webseeds::WebSeedIndex;
+use crate::threads::ADVICE;
 use crate::types::{PeerKey, TorrentId};
 use crate::webseed::{self, WebSeed};
 use crate::wire::Handshake;
-use crossbeam_channel::unbounded;
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use crossbeam_channel::{Sender, unbounded};
+use std::net::{SocketAddr, TcpStream};
 use std::time::Instant;
 
 impl Engine<'_> {
@@ -34,11 +35,12 @@ impl Engine<'_> {
         }
         let link = Link::Accepted {
             stream,
-            torrents: self.works.iter().map(|work| work.info_hash).collect(),
+            torrents: self.works.iter().map(|work| work.us.info_hash).collect(),
             encryption: self.config.encryption,
         };
+        let key = self.keys.take();
         // If that can't be, the peer finds its connection closed, and tries again.
-        if let Ok(key) = self.connect(None, addr, link) {
+        if let Ok(()) = self.connect(key, None, Some(addr), link) {
             self.strangers.add(key, addr.ip(), (), now);
         }
     }
@@ -72,79 +74,90 @@ impl Engine<'_> {
             .or(full.then_some(Shortage::Files))
     }
 
-    /// Starts a peer thread, or tells what is missing for it.
+    /// Starts a peer thread, or tells what is missing for it. `from`: where somebody is who
+    /// connected to us.
     pub(super) fn connect(
         &mut self,
+        key: PeerKey,
         torrent: Option<TorrentId>,
-        addr: SocketAddr,
+        from: Option<SocketAddr>,
         link: Link,
-    ) -> Result<PeerKey, Shortage> {
+    ) -> Result<(), Shortage> {
         if let Some(shortage) = self.lacks() {
             return Err(shortage);
         }
-        let key = PeerKey(self.next_key);
-        self.next_key += 1;
         let (orders, to_obey) = unbounded();
         let spawned = peer::spawn(key, link, to_obey, self.events.clone());
         spawned.map_err(|_| Shortage::Threads)?;
-        let incoming = torrent.is_none();
-        self.links.insert(
-            key,
-            PeerLink {
-                torrent,
-                addr,
-                incoming,
-                orders: Some(orders),
-            },
-        );
-        Ok(key)
+        self.link(key, torrent, from, orders);
+        Ok(())
+    }
+
+    /// From here on orders reach this thread.
+    fn link(
+        &mut self,
+        key: PeerKey,
+        torrent: Option<TorrentId>,
+        from: Option<SocketAddr>,
+        orders: Sender<Order>,
+    ) {
+        let link = PeerLink {
+            torrent,
+            from,
+            orders: Some(orders),
+        };
+        self.links.insert(key, link);
+    }
+
+    /// Connects to a peer of a torrent.
+    pub(super) fn dial(&mut self, id: TorrentId, key: PeerKey, addr: SocketAddr) {
+        let link = Link::Dial {
+            to: self.names.target(addr),
+            door: Box::new(self.config.door.clone()),
+            us: self.works[id].us,
+            encryption: self.config.encryption,
+        };
+        if let Err(shortage) = self.connect(key, Some(id), None, link) {
+            self.tell(id, |torrent, turn| {
+                torrent.on_dial_failed(key, shortage, turn);
+            });
+            let why = format!("cannot connect to any peer: {shortage}; {ADVICE}");
+            self.on_short(id, why, 0);
+        }
     }
 
     /// Starts the thread of a web seed, which is to main as a peer's.
-    pub(super) fn open_web_seed(&mut self, id: TorrentId, index: WebSeedIndex, url: String) {
-        let (key, events) = (PeerKey(self.next_key), self.events.clone());
-        let door = self.config.door.clone();
-        let nearest = self.works[id.0 as usize].job.nearest_web_seed(&url);
-        let known = self.works[id.0 as usize].known.clone();
-        let lacks = self.lacks();
-        let Some((running, known)) = self.alive(id).zip(known) else {
+    pub(super) fn open_web_seed(&mut self, id: TorrentId, key: PeerKey, url: String) {
+        let (lacks, door) = (self.lacks(), self.config.door.clone());
+        let nearest = self.works[id].job.nearest_web_seed(&url);
+        let Some(stored) = self.works.stored(id) else {
             return;
         };
-        let Some(stored) = &running.stored else {
-            return;
-        };
+        let metainfo = &stored.known.metainfo;
         let seed = WebSeed {
             url,
-            name: known.metainfo.url_name.clone(),
-            multi_file: known.metainfo.multi_file,
+            name: metainfo.url_name.clone(),
+            multi_file: metainfo.multi_file,
             storage: stored.shared.storage.clone(),
             max_open: stored.shared.max_open,
             door,
             nearest,
         };
         let (orders, to_obey) = unbounded();
-        let now = Instant::now();
-        if let Some(shortage) = lacks {
-            let error = shortage.to_string();
-            return running.torrent.on_web_seed_failed(index, &error, now);
-        }
-        if let Err(error) = webseed::spawn(key, seed, to_obey, events) {
-            let error = error.to_string();
-            return running.torrent.on_web_seed_failed(index, &error, now);
-        }
-        running.torrent.on_web_seed(key, index, now);
-        self.next_key += 1;
-        let link = PeerLink {
-            torrent: Some(id),
-            addr: (Ipv4Addr::UNSPECIFIED, 0).into(),
-            incoming: false,
-            orders: Some(orders),
+        let started = match lacks {
+            Some(shortage) => Err(shortage.to_string()),
+            None => webseed::spawn(key, seed, to_obey, self.events.clone())
+                .map_err(|error| error.to_string()),
         };
-        self.links.insert(key, link);
+        match started {
+            Ok(_) => self.link(key, Some(id), None, orders),
+            Err(error) => self.tell(id, |torrent, turn| {
+                torrent.on_web_seed_failed(key, &error, turn);
+            }),
+        }
     }
 
     pub(super) fn on_peer(&mut self, key: PeerKey, event: PeerEvent) {
-        let now = Instant::now();
         let Some(link) = self.links.get(&key) else {
             return;
         };
@@ -158,7 +171,7 @@ impl Engine<'_> {
             self.links.remove(&key);
             self.strangers.remove(key);
             if let Some(id) = about {
-                self.works[id.0 as usize].early.remove(key);
+                self.works[id].early.remove(key);
             }
         }
         let Some(id) = about else { return };
@@ -168,54 +181,53 @@ impl Engine<'_> {
             PeerEvent::OutOfFiles(ref why) => self.on_short(id, why.clone(), 1),
             _ => {}
         }
-        let mut budgets = self.budgets;
-        let actions = self
-            .alive(id)
-            .map(|running| running.torrent.on_peer(key, event, now, &mut budgets));
-        self.budgets = budgets;
-        self.perform(id, actions.unwrap_or_default());
+        self.tell(id, |torrent, turn| torrent.on_peer(key, event, turn));
     }
 
     /// A peer said who it is and which torrent it is about.
     pub(super) fn on_greeted(&mut self, key: PeerKey, handshake: Handshake) {
         self.strangers.remove(key);
-        let Some(link) = self.links.get_mut(&key) else {
+        let about = self.works.by_hash(handshake.info_hash);
+        let Some(link) = self.links.get_mut(&key).filter(|l| l.orders.is_some()) else {
+            return; // it has been told to go
+        };
+        let Some((id, work)) = about.map(|id| (id, &self.works[id])) else {
+            link.orders = None;
             return;
         };
-        if link.orders.is_none() {
-            return; // it has been told to go
-        }
-        let mut works = self.works.iter_mut().enumerate();
-        let about = works.find(|(_, work)| work.info_hash == handshake.info_hash);
-        match about {
-            Some((index, work)) if matches!(work.stage, Stage::Checking) => {
-                let (ip, now) = (link.addr.ip(), Instant::now());
-                link.torrent = Some(TorrentId(index as u32));
-                let loser = match work.early.entry(ip, now) {
-                    Entry::Free => None,
-                    Entry::InPlaceOf(other) => Some(other),
-                    Entry::Refused => Some(key),
-                };
-                if loser != Some(key) {
-                    work.early.add(key, ip, handshake, now);
-                }
-                if let Some(loser) = loser {
-                    work.early.remove(loser);
-                    self.show_out(loser);
-                }
-            }
-            Some((index, work)) if matches!(work.stage, Stage::Running(_)) => {
-                let id = TorrentId(index as u32);
+        match work.stage {
+            Stage::Checking => {
                 link.torrent = Some(id);
-                let (addr, incoming) = (link.addr, link.incoming);
-                if let Some(running) = self.running(id) {
-                    let now = Instant::now();
-                    let torrent = &mut running.torrent;
-                    let actions = torrent.on_greeted(key, addr, &handshake, incoming, now);
-                    self.perform(id, actions);
-                }
+                self.on_early(id, key, handshake);
             }
-            _ => link.orders = None,
+            Stage::Running(_) => {
+                link.torrent = Some(id);
+                let from = link.from;
+                self.tell(id, |torrent, turn| {
+                    torrent.on_greeted(key, from, &handshake, turn);
+                });
+            }
+            Stage::Leaving(..) | Stage::Over => link.orders = None,
+        }
+    }
+
+    /// A peer came before its torrent has begun. It waits, if there is room.
+    fn on_early(&mut self, id: TorrentId, key: PeerKey, handshake: Handshake) {
+        let Some(from) = self.links.get(&key).and_then(|link| link.from) else {
+            return;
+        };
+        let (early, now) = (&mut self.works[id].early, Instant::now());
+        let loser = match early.entry(from.ip(), now) {
+            Entry::Free => None,
+            Entry::InPlaceOf(other) => Some(other),
+            Entry::Refused => Some(key),
+        };
+        if loser != Some(key) {
+            early.add(key, from.ip(), handshake, now);
+        }
+        if let Some(loser) = loser {
+            early.remove(loser);
+            self.show_out(loser);
         }
     }
 

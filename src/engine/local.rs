@@ -5,7 +5,8 @@
 //! [BEP 14]: https://www.bittorrent.org/beps/bep_0014.html
 
 use super::starts::{Refused, Task};
-use super::{Engine, News, Stage};
+use super::works::Stage;
+use super::{Engine, News};
 use crate::lsd;
 use crate::swarm::Source;
 use crate::types::InfoHash;
@@ -34,11 +35,11 @@ impl Engine<'_> {
         let news = self.news.clone();
         let found = move |torrent, addr| _ = news.send(News::Local(torrent, addr));
         lsd::spawn(groups, self.port, to_obey, found, lost)?;
-        for work in &self.works {
+        for work in self.works.iter() {
             if let Stage::Running(running) = &work.stage
                 && running.torrent.asks_locally()
             {
-                let _ = orders.send(lsd::Order::Announce(work.info_hash));
+                let _ = orders.send(lsd::Order::Announce(work.us.info_hash));
             }
         }
         self.lsd = Some(orders);
@@ -54,7 +55,7 @@ impl Engine<'_> {
 
     /// Somebody on the local network has the torrent, too.
     pub(super) fn on_local_peer(&mut self, info_hash: InfoHash, addr: SocketAddr) {
-        if let Some(id) = self.find(info_hash) {
+        if let Some(id) = self.works.by_hash(info_hash) {
             self.on_addresses(id, vec![addr], Source::Lsd);
         }
     }

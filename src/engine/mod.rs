@@ -2,7 +2,7 @@
 //!
 //! Everything that can happen arrives here in turn: what peers' threads tell, what
 //! trackers answer, what the checker found, a new connection, the tick, a signal. Each
-//! is given to the [`Torrent`] that it concerns, and the [`Action`](crate::torrent::Action)s
+//! is given to the [`Torrent`] that it concerns, and the [`Action`]s
 //! that come back are performed: a message to a thread, a new thread, a line to the user. So
 //! torrents need no lock, and nobody ever waits for main but for this loop to come round.
 //!
@@ -24,35 +24,36 @@ mod perform;
 mod prepare;
 mod starts;
 mod strangers;
+mod works;
 
-use crate::announce::{AnnounceReply, AnnounceRequest, TrackerError};
+use crate::announce::{AnnounceReply, TrackerError};
 use crate::announcer::TrackerIndex;
-use crate::checker::{self, CheckReport, CheckRequest};
-use crate::config::{Config, Job, Sources};
+use crate::checker::CheckReport;
+use crate::config::{Config, Sources};
 use crate::dht::{Dht, DhtNews};
 use crate::door::names::Names;
 use crate::human::chain;
 use crate::lsd;
 use crate::messages::PeerEvent;
-use crate::peer::{Order, Shared, Us};
+use crate::peer::Order;
 use crate::report::{Report, Reporter};
 use crate::shortage::Shortage;
 use crate::storage::StorageError;
 use crate::swarm::Source;
-use crate::torrent::Torrent;
 use crate::torrent::rate::{Budget, Budgets};
+use crate::torrent::{Action, Keys, Torrent, Turn};
 use crate::types::{InfoHash, PeerKey, TorrentId};
-use crate::wire::Handshake;
 use claims::Claims;
 use crossbeam_channel::{Receiver, Sender, bounded, never, select, tick};
-use prepare::{Known, Prepared};
+use prepare::Prepared;
 use starts::Task;
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use strangers::Strangers;
+use works::{Recording, Works};
 
 pub use arrivals::{Arrival, Jobs};
 pub use budget::allow_many_files;
@@ -178,35 +179,6 @@ pub fn run(
     ending
 }
 
-/// A torrent that is being worked on.
-struct Running {
-    torrent: Torrent,
-    us: Us,
-    /// Its data; `None` while its metadata is not known.
-    stored: Option<Stored>,
-    trackers: HashMap<TrackerIndex, Sender<AnnounceRequest>>,
-}
-
-/// The data of a torrent, as threads reach it.
-struct Stored {
-    shared: Arc<Shared>,
-    checker: Sender<CheckRequest>,
-    /// Where the checker's thread takes them; they wait there while there is none.
-    requests: Receiver<CheckRequest>,
-    /// It runs, or will.
-    checking: bool,
-    notes: checker::Desk,
-    recording: Recording,
-}
-
-/// Whether the checker's thread has brought the record up to date, as the last thing.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Recording {
-    NotAsked,
-    Asked(Instant),
-    Done,
-}
-
 /// A peer that the user or a magnet link names.
 #[derive(Clone, Debug)]
 struct PeerName {
@@ -215,48 +187,12 @@ struct PeerName {
     source: Source,
 }
 
-/// What becomes of a job.
-enum Stage {
-    /// What is on disk is being looked at.
-    Checking,
-    Running(Box<Running>),
-    /// It is done, or failed, or given up: its peers are told to go, its trackers hear
-    /// `stopped`.
-    Leaving(Box<Running>, Instant),
-    Over,
-}
-
-impl Stage {
-    /// Whether it has nothing open.
-    fn is_idle(&self) -> bool {
-        matches!(self, Self::Checking | Self::Over)
-    }
-
-    fn is_running(&self) -> bool {
-        matches!(self, Self::Running(_))
-    }
-}
-
-struct Work {
-    job: Job,
-    info_hash: InfoHash,
-    us: Us,
-    /// What it holds, once that is known.
-    known: Option<Arc<Known>>,
-    added: Instant,
-    stage: Stage,
-    /// A thread looks at its data.
-    looking: bool,
-    /// Peers that came while the data was still being checked.
-    early: Strangers<Handshake>,
-}
-
 /// A peer thread, as main reaches it.
 struct PeerLink {
     /// `None` while it has not said which torrent it is about.
     torrent: Option<TorrentId>,
-    addr: SocketAddr,
-    incoming: bool,
+    /// Where somebody is who connected to us.
+    from: Option<SocketAddr>,
     /// Dropped to make the thread hang up.
     orders: Option<Sender<Order>>,
 }
@@ -290,7 +226,7 @@ struct Engine<'a> {
     /// Set at the end of the run: then the threads that check what is on disk stop.
     stop: Arc<AtomicBool>,
     claims: Claims,
-    works: Vec<Work>,
+    works: Works,
     /// SOURCEs that are still being read.
     awaited: usize,
     /// Started when it is first needed.
@@ -300,8 +236,12 @@ struct Engine<'a> {
     links: HashMap<PeerKey, PeerLink>,
     /// Those of them that connected to us and have not said yet which torrent they are about.
     strangers: Strangers<()>,
-    next_key: u32,
     budgets: Budgets,
+    keys: Keys,
+    /// What is decided and not done yet.
+    due: VecDeque<(TorrentId, Action)>,
+    /// It is being done.
+    performing: bool,
     /// The thread of local service discovery, once a torrent may use it.
     lsd: Option<Sender<lsd::Order>>,
     news: Sender<News>,
@@ -347,14 +287,16 @@ impl<'a> Engine<'a> {
             warned: HashSet::new(),
             stop: Arc::default(),
             claims: Claims::default(),
-            works: Vec::new(),
+            works: Works::default(),
             awaited: 0,
             dht: None,
             dht_nodes: [0; 2],
             links: HashMap::new(),
             strangers: Strangers::default(),
-            next_key: 0,
             budgets,
+            keys: Keys::default(),
+            due: VecDeque::new(),
+            performing: false,
             lsd: None,
             news,
             events,
@@ -415,42 +357,33 @@ impl<'a> Engine<'a> {
         self.begin_again(now);
         self.hurry_strangers(now);
         self.watch_address(now);
-        for index in 0..self.works.len() {
-            if let Stage::Running(running) | Stage::Leaving(running, _) =
-                &mut self.works[index].stage
-            {
-                let actions = running.torrent.on_tick(now, &mut self.budgets);
-                self.perform(TorrentId(index as u32), actions);
-            }
+        for id in self.works.ids() {
+            self.tell(id, |torrent, turn| torrent.on_tick(turn));
         }
     }
 
     fn on_news(&mut self, news: News) {
-        let now = Instant::now();
         match news {
             News::Incoming(stream, addr) => self.on_incoming(stream, addr),
             News::Resolved(id, PeerName { name, source }, found) => match found {
                 Ok(addrs) => self.on_addresses(id, addrs, source),
                 Err(error) => {
-                    let info_hash = self.works[id.0 as usize].info_hash;
+                    let info_hash = self.works[id].us.info_hash;
                     let message = format!("cannot look up the peer {name}: {error}");
                     self.warn(Some(info_hash), message);
                 }
             },
             News::Recalled(id, metadata) => {
-                self.works[id.0 as usize].looking = false;
+                self.works[id].looking = false;
                 self.begin_next_look();
                 self.on_recalled(id, metadata);
             }
             News::Tracker(id, index, result) => {
-                let actions = self
-                    .alive(id)
-                    .map(|running| running.torrent.on_tracker(index, result, now));
-                self.perform(id, actions.unwrap_or_default());
+                self.tell(id, |torrent, turn| torrent.on_tracker(index, result, turn));
             }
             News::Local(info_hash, addr) => self.on_local_peer(info_hash, addr),
             News::CheckProgress(id, done, pieces) => {
-                let info_hash = self.works[id.0 as usize].info_hash;
+                let info_hash = self.works[id].us.info_hash;
                 self.reporter.report(Report::Checking {
                     info_hash,
                     done,
@@ -467,72 +400,56 @@ impl<'a> Engine<'a> {
 
     /// Somebody named peers of a torrent.
     fn on_addresses(&mut self, id: TorrentId, addrs: Vec<SocketAddr>, source: Source) {
-        let mut actions = Vec::new();
-        if let Some(running) = self.running(id) {
-            let now = Instant::now();
-            running
-                .torrent
-                .on_addresses(addrs, source, now, &mut actions);
-        }
+        self.tell_running(id, |torrent, turn| {
+            torrent.on_addresses(addrs, source, turn)
+        });
+    }
+
+    /// Tells a torrent, also one that is leaving, what happened, and does what it decides.
+    fn tell(&mut self, id: TorrentId, event: impl FnOnce(&mut Torrent, &mut Turn<'_>)) {
+        let Some(running) = self.works.alive(id) else {
+            return;
+        };
+        let mut turn = Turn::new(Instant::now(), &mut self.budgets, &mut self.keys);
+        event(&mut running.torrent, &mut turn);
+        let actions = turn.done();
         self.perform(id, actions);
+    }
+
+    /// The same, but not one that is leaving.
+    fn tell_running(&mut self, id: TorrentId, event: impl FnOnce(&mut Torrent, &mut Turn<'_>)) {
+        if self.works[id].stage.is_running() {
+            self.tell(id, event);
+        }
     }
 
     fn on_check(&mut self, id: TorrentId, report: CheckReport) {
-        let now = Instant::now();
-        let mut budgets = self.budgets;
-        let Some(running) = self.alive(id) else {
-            return;
-        };
-        let actions = match report {
+        match report {
             CheckReport::Verdicts(verdicts) => {
-                running.torrent.on_verdicts(&verdicts, now, &mut budgets)
+                self.tell(id, |torrent, turn| torrent.on_verdicts(&verdicts, turn));
             }
             CheckReport::Surveyed(surveyed) => {
-                running.torrent.on_surveyed(&surveyed, now, &mut budgets)
-            }
-            CheckReport::Recorded(result) => {
-                if let Some(stored) = &mut running.stored {
-                    stored.recording = Recording::Done;
-                }
-                let info_hash = running.us.info_hash;
-                if let Err(error) = result {
-                    self.warn(Some(info_hash), chain(&error));
-                }
-                return;
+                self.tell(id, |torrent, turn| torrent.on_surveyed(&surveyed, turn));
             }
             CheckReport::Blocks(piece, hashes) => {
-                running
-                    .torrent
-                    .on_block_hashes(piece, &hashes, now, &mut budgets)
+                self.tell(id, |torrent, turn| {
+                    torrent.on_block_hashes(piece, &hashes, turn);
+                });
             }
-            CheckReport::Idle => return self.on_checker_idle(id),
-            CheckReport::OutOfFiles(error) => return self.on_checker_short(id, chain(&error)),
-            CheckReport::Failed(error) => return self.fail(id, chain(&error)),
-        };
-        self.budgets = budgets;
-        self.perform(id, actions);
-    }
-
-    /// The torrent of this info-hash, in whatever stage it is.
-    fn find(&self, info_hash: InfoHash) -> Option<TorrentId> {
-        let mut works = self.works.iter();
-        let index = works.position(|work| work.info_hash == info_hash)?;
-        Some(TorrentId(index as u32))
-    }
-
-    /// The torrent, if it is being worked on and not leaving.
-    fn running(&mut self, id: TorrentId) -> Option<&mut Running> {
-        match &mut self.works[id.0 as usize].stage {
-            Stage::Running(running) => Some(running),
-            _ => None,
+            CheckReport::Recorded(result) => self.on_recorded(id, result),
+            CheckReport::Idle => self.on_checker_idle(id),
+            CheckReport::OutOfFiles(error) => self.on_checker_short(id, chain(&error)),
+            CheckReport::Failed(error) => self.fail(id, chain(&error)),
         }
     }
 
-    /// The torrent, also if it is leaving.
-    fn alive(&mut self, id: TorrentId) -> Option<&mut Running> {
-        match &mut self.works[id.0 as usize].stage {
-            Stage::Running(running) | Stage::Leaving(running, _) => Some(running),
-            _ => None,
+    /// The record is as it should be, or can't be.
+    fn on_recorded(&mut self, id: TorrentId, result: Result<(), StorageError>) {
+        if let Some(stored) = self.works.stored(id) {
+            stored.recording = Recording::Done;
+            if let Err(error) = result {
+                self.warn(Some(self.works[id].us.info_hash), chain(&error));
+            }
         }
     }
 }

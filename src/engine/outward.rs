@@ -6,7 +6,7 @@
 //! are not asked at all. The user hears so once, and again in the line that says why nothing
 //! comes.
 
-use super::{Engine, PeerName, Stage, listener};
+use super::{Engine, PeerName, listener};
 use crate::config::{Config, Named};
 use crate::door::{DialError, Name};
 use crate::human::count;
@@ -71,9 +71,9 @@ impl Engine<'_> {
     /// asked because of it; of that the user hears once.
     pub(super) fn tell_ways(&mut self, id: TorrentId, private: bool) {
         let (gone, wished) = (self.address_gone.clone(), self.wished);
-        let all = self.works[id.0 as usize].job.named(private).trackers;
+        let all = self.works[id].job.named(private).trackers;
         let trackers = all.iter().flatten().filter(|url| is_udp(url)).count();
-        let Some(running) = self.running(id) else {
+        let Some(running) = self.works.running(id) else {
             return;
         };
         running.torrent.on_address(gone.as_deref(), Instant::now());
@@ -91,7 +91,7 @@ impl Engine<'_> {
             shut_out.push("the local network".to_owned());
         }
         let list = shut_out.join(", ");
-        if let Some(running) = self.running(id) {
+        if let Some(running) = self.works.running(id) {
             running.torrent.set_shut_out(list.clone());
         }
         if !list.is_empty() {
@@ -106,7 +106,7 @@ impl Engine<'_> {
     pub(super) fn on_proxy(&mut self, found: Result<(), String>) {
         if let Err(why) = found {
             self.no_proxy = Some(format!("{why}; give another --proxy, or try again later"));
-            (0..self.works.len()).for_each(|n| self.end_without_proxy(TorrentId(n as u32)));
+            self.works.ids().for_each(|id| self.end_without_proxy(id));
         }
     }
 
@@ -116,7 +116,10 @@ impl Engine<'_> {
         let Some(why) = self.no_proxy.clone() else {
             return;
         };
-        let phase = self.running(id).map(|running| running.torrent.phase());
+        let phase = self
+            .works
+            .running(id)
+            .map(|running| running.torrent.phase());
         if phase.is_some_and(|phase| phase != Phase::Done) {
             self.fail(id, why);
         }
@@ -135,10 +138,8 @@ impl Engine<'_> {
         if gone == self.address_gone {
             return;
         }
-        for work in &mut self.works {
-            if let Stage::Running(running) = &mut work.stage {
-                running.torrent.on_address(gone.as_deref(), now);
-            }
+        for (_, running) in self.works.all_running() {
+            running.torrent.on_address(gone.as_deref(), now);
         }
         self.address_gone = gone;
     }

@@ -2,14 +2,15 @@
 //! the user. Part of the [`Engine`]'s loop.
 
 use super::starts::Task;
-use super::{Engine, News, Recording};
+use super::works::Recording;
+use super::{Engine, News};
 use crate::announce::{AnnounceRequest, TrackerError, Trouble};
 use crate::announcer::TrackerIndex;
 use crate::checker::CheckRequest;
 use crate::human::chain;
-use crate::peer::{Link, Order, Welcome};
+use crate::peer::{Order, Welcome};
 use crate::threads::ADVICE;
-use crate::torrent::{Action, Phase};
+use crate::torrent::{Action, Entry};
 use crate::tracker::{self, TrackerSettings};
 use crate::types::{PeerKey, TorrentId};
 use crate::url::shown;
@@ -17,71 +18,58 @@ use crossbeam_channel::unbounded;
 use std::time::Instant;
 
 impl Engine<'_> {
-    /// Does what a torrent decided.
+    /// Does what a torrent decided. What follows from that at once, for this torrent or
+    /// another, waits until the rest is done.
     pub(super) fn perform(&mut self, id: TorrentId, actions: Vec<Action>) {
-        let now = Instant::now();
-        for action in actions {
-            let Some(running) = self.alive(id) else {
-                return;
-            };
-            match action {
-                Action::Dial(addr) => {
-                    let us = running.us;
-                    let link = Link::Dial {
-                        to: self.names.target(addr),
-                        door: Box::new(self.config.door.clone()),
-                        us,
-                        encryption: self.config.encryption,
-                    };
-                    let key = self.connect(Some(id), addr, link);
-                    let Some(running) = self.alive(id) else {
-                        return;
-                    };
-                    match key {
-                        Ok(key) => running.torrent.on_dial(key, addr, now),
-                        Err(shortage) => {
-                            running.torrent.on_dial_failed(addr, shortage, now);
-                            let why = format!("cannot connect to any peer: {shortage}; {ADVICE}");
-                            self.on_short(id, why, 0);
-                        }
-                    }
-                }
-                Action::OpenWebSeed(index, url) => self.open_web_seed(id, index, url),
-                Action::Welcome(key) => self.welcome(id, key),
-                Action::Send(key, command) => self.send(key, Order::Do(command)),
-                Action::HangUp(key) => self.hang_up(key),
-                Action::Verify(pieces) => {
-                    let hurry = running.torrent.awaits_verdicts();
-                    self.check(id, CheckRequest::Pieces(pieces));
-                    if hurry {
-                        self.check(id, CheckRequest::Hurry);
-                    }
-                }
-                Action::HashBlocks(piece) => self.check(id, CheckRequest::Blocks(piece)),
-                Action::Announce(index, request) => self.announce(id, index, request),
-                Action::SearchDht { announce } => self.search_dht(id, announce),
-                Action::EnterDht(addr) => {
-                    if let Some(dht) = self.dht() {
-                        dht.node(addr);
-                    }
-                }
-                Action::AnnounceLocally => {
-                    let info_hash = running.us.info_hash;
-                    self.announce_locally(info_hash);
-                }
-                Action::Tell(report) => self.reporter.report(report),
-                Action::Survey(have) => self.check(id, CheckRequest::Survey(have)),
-                Action::Complete => self.record(id),
-                Action::Fail(why) => return self.fail(id, why),
-                Action::Learnt(info) => self.on_learnt(id, &info),
-            }
+        self.due
+            .extend(actions.into_iter().map(|action| (id, action)));
+        if std::mem::replace(&mut self.performing, true) {
+            return;
         }
-        self.after(id);
+        while let Some((id, action)) = self.due.pop_front() {
+            self.act(id, action);
+        }
+        self.performing = false;
+    }
+
+    fn act(&mut self, id: TorrentId, action: Action) {
+        if self.works.alive(id).is_none() {
+            return;
+        }
+        match action {
+            Action::Dial(key, addr) => self.dial(id, key, addr),
+            Action::OpenWebSeed(key, _, url) => self.open_web_seed(id, key, url),
+            Action::Welcome(key, entry) => self.welcome(id, key, entry),
+            Action::Send(key, command) => self.send(key, Order::Do(command)),
+            Action::HangUp(key) => self.hang_up(key),
+            Action::Verify { pieces, hurry } => {
+                self.check(id, CheckRequest::Pieces(pieces));
+                if hurry {
+                    self.check(id, CheckRequest::Hurry);
+                }
+            }
+            Action::HashBlocks(piece) => self.check(id, CheckRequest::Blocks(piece)),
+            Action::Announce(index, url, request) => self.announce(id, index, url, request),
+            Action::SearchDht { announce } => self.search_dht(id, announce),
+            Action::EnterDht(addr) => {
+                if let Some(dht) = self.dht() {
+                    dht.node(addr);
+                }
+            }
+            Action::AnnounceLocally => self.announce_locally(self.works[id].us.info_hash),
+            Action::Tell(report) => self.reporter.report(report),
+            Action::Survey(have) => self.check(id, CheckRequest::Survey(have)),
+            Action::Complete => self.record(id),
+            Action::Done => self.leave(id),
+            Action::GiveUp(why) => self.give_up(id, &why),
+            Action::Fail(why) => self.fail(id, why),
+            Action::Learnt(info) => self.on_learnt(id, &info),
+        }
     }
 
     /// Has the record brought up to date with what is there.
     pub(super) fn record(&mut self, id: TorrentId) {
-        let Some(running) = self.alive(id) else {
+        let Some(running) = self.works.alive(id) else {
             return;
         };
         let have = running.torrent.have().clone();
@@ -93,8 +81,7 @@ impl Engine<'_> {
 
     /// Asks the checker, whose thread is started if there is none.
     fn check(&mut self, id: TorrentId, request: CheckRequest) {
-        let stored = self.alive(id).and_then(|running| running.stored.as_mut());
-        if let Some(stored) = stored {
+        if let Some(stored) = self.works.stored(id) {
             let _ = stored.checker.send(request); // we hold the other end, too
             if !std::mem::replace(&mut stored.checking, true) {
                 self.begin(Task::Check(id));
@@ -104,8 +91,7 @@ impl Engine<'_> {
 
     /// The checker's thread ended for want of work; some may have come since.
     pub(super) fn on_checker_idle(&mut self, id: TorrentId) {
-        let stored = self.alive(id).and_then(|running| running.stored.as_mut());
-        if let Some(stored) = stored {
+        if let Some(stored) = self.works.stored(id) {
             stored.checking = !stored.requests.is_empty();
             if stored.checking {
                 self.begin(Task::Check(id));
@@ -115,60 +101,45 @@ impl Engine<'_> {
 
     /// Lets a peer in: to the torrent or, while the metadata is not known, to be asked
     /// for it.
-    fn welcome(&mut self, id: TorrentId, key: PeerKey) {
-        let known = self.works[id.0 as usize].known.clone();
-        let incoming = self.links.get(&key).is_some_and(|link| link.incoming);
-        let Some(running) = self.alive(id) else {
-            return;
-        };
-        let order = match (&running.stored, known) {
-            (Some(stored), Some(known)) => {
-                let metainfo = &known.metainfo;
+    fn welcome(&mut self, id: TorrentId, key: PeerKey, entry: Option<Entry>) {
+        let incoming = self.links.get(&key).is_some_and(|link| link.from.is_some());
+        let us = self.works[id].us;
+        let order = match self.works.stored(id).zip(entry) {
+            Some((stored, Entry { have, complete })) => {
+                let metainfo = &stored.known.metainfo;
                 // The metadata of a private torrent is for those whom its tracker names.
                 let may_learn = !metainfo.private || !incoming;
                 Order::Welcome(Welcome {
                     torrent: stored.shared.clone(),
-                    have: running.torrent.have().clone(),
-                    complete: running.torrent.phase() != Phase::Downloading,
+                    have,
+                    complete,
                     metadata: may_learn.then(|| metainfo.info().clone()),
                 })
             }
-            _ => Order::Learn(running.us),
+            None => Order::Learn(us),
         };
         self.send(key, order);
     }
 
-    /// A torrent that has nothing left to do leaves.
-    pub(super) fn after(&mut self, id: TorrentId) {
-        let Some(running) = self.running(id) else {
-            return;
-        };
-        match running.torrent.phase() {
-            Phase::Learning | Phase::Downloading | Phase::Seeding => {}
-            Phase::Done => self.leave(id),
-            Phase::Stalled => {
-                let info_hash = running.us.info_hash;
-                let why = running.torrent.why_idle();
-                self.ending.stalled = true;
-                let message =
-                    format!("gave up, as nothing came for the time of --stall-timeout: {why}");
-                self.warn(Some(info_hash), message);
-                self.leave(id);
-            }
-        }
+    /// Nothing came for too long.
+    fn give_up(&mut self, id: TorrentId, why: &str) {
+        self.ending.stalled = true;
+        let message = format!("gave up, as nothing came for the time of --stall-timeout: {why}");
+        self.warn(Some(self.works[id].us.info_hash), message);
+        self.leave(id);
     }
 
     /// Tells a tracker, by its thread, which is started if there is none, or the last one
     /// died. If it can't be started, the announce has failed, as any other may.
-    pub(super) fn announce(
+    fn announce(
         &mut self,
         id: TorrentId,
         index: TrackerIndex,
+        url: String,
         mut request: AnnounceRequest,
     ) {
-        let door = self.config.door.clone();
-        let news = self.news.clone();
-        let Some(running) = self.alive(id) else {
+        let nearest = self.works[id].job.nearest_tracker(&url);
+        let Some(running) = self.works.alive(id) else {
             return;
         };
         if let Some(requests) = running.trackers.get(&index) {
@@ -178,22 +149,12 @@ impl Engine<'_> {
             }
         }
         let (requests, to_perform) = unbounded();
-        let urls = running.torrent.trackers();
-        let url = urls
-            .into_iter()
-            .find(|(i, _)| *i == index)
-            .map(|(_, url)| url)
-            .unwrap_or_default();
-        let tracker = shown(&url);
-        let nearest = self.works[id.0 as usize].job.nearest_tracker(&url);
-        let Some(running) = self.alive(id) else {
-            return;
-        };
         let settings = TrackerSettings {
-            door,
+            door: self.config.door.clone(),
             nearest,
             ..TrackerSettings::default()
         };
+        let (tracker, news) = (shown(&url), self.news.clone());
         let report = move |index, result| _ = news.send(News::Tracker(id, index, result));
         match tracker::spawn(url, index, settings, to_perform, report) {
             Ok(_) => {
@@ -201,12 +162,11 @@ impl Engine<'_> {
                 running.trackers.insert(index, requests);
             }
             Err(error) => {
+                let nobody_asked = running.trackers.is_empty();
                 let why = format!("{}; {ADVICE}", chain(&error));
                 let trouble = Trouble::NoThread(error.source);
                 let failed = Err(TrackerError { tracker, trouble });
-                let actions = running.torrent.on_tracker(index, failed, Instant::now());
-                let nobody_asked = running.trackers.is_empty();
-                self.perform(id, actions);
+                self.tell(id, |torrent, turn| torrent.on_tracker(index, failed, turn));
                 if nobody_asked {
                     self.on_short(id, why, 0);
                 }

@@ -11,7 +11,8 @@
 //! them: their failure is that of the dial, the announce, the look-up.
 
 use super::budget::FileBudget;
-use super::{Engine, News, PeerName, Running, Stage, Work, listener, outward, prepare};
+use super::works::{Running, Work};
+use super::{Engine, News, PeerName, listener, outward, prepare};
 use crate::checker;
 use crate::human::chain;
 use crate::lsd;
@@ -136,7 +137,7 @@ impl Engine<'_> {
         let (due, later): (Vec<_>, Vec<_>) = all.into_iter().partition(|(at, _)| *at <= now);
         self.later = later;
         for (_, task) in due {
-            let over = |id: TorrentId| matches!(self.works[id.0 as usize].stage, Stage::Over);
+            let over = |id: TorrentId| self.works[id].stage.is_over();
             if !task.needed_by().is_some_and(over) {
                 self.begin(task);
             }
@@ -175,7 +176,7 @@ impl Engine<'_> {
     /// for those that have; and pieces are checked many at a time, or at the end.
     fn is_urgent(&mut self, task: &Task) -> bool {
         let Task::Check(id) = task else { return false };
-        self.alive(*id).is_some_and(|running| {
+        self.works.alive(*id).is_some_and(|running| {
             let torrent = &running.torrent;
             torrent.waits_for_checker() || torrent.unchecked() >= MAX_LANES
         })
@@ -193,7 +194,7 @@ impl Engine<'_> {
                 self.later.push((Instant::now() + LONG_PAUSE, task));
             }
             Task::Recall(id) | Task::Prepare(id) | Task::Check(id) => {
-                self.works[id.0 as usize].looking = false;
+                self.works[*id].looking = false;
                 let message = format!("{why}; run the same command again");
                 self.fail(*id, message);
             }
@@ -224,7 +225,7 @@ impl Engine<'_> {
             Task::Local => self.start_lsd(lost)?,
             Task::Recall(id) => {
                 let dir = self.config.dir.clone();
-                let info_hash = self.works[id.0 as usize].info_hash;
+                let info_hash = self.works[id].us.info_hash;
                 let work = move || {
                     let metadata = storage::record::recall(&dir, info_hash);
                     let _ = news.send(News::Recalled(id, metadata));
@@ -232,7 +233,7 @@ impl Engine<'_> {
                 self.start_look(id, "recall", work, lost)?;
             }
             Task::Prepare(id) => {
-                let Some(known) = self.works[id.0 as usize].known.clone() else {
+                let Some(known) = self.works[id].known.clone() else {
                     return Ok(());
                 };
                 let (config, stop) = (self.config.clone(), self.stop.clone());
@@ -245,11 +246,10 @@ impl Engine<'_> {
                 self.start_look(id, "prepare", work, lost)?;
             }
             Task::Check(id) => {
-                let known = self.works[id.0 as usize].known.clone();
-                let stored = self.alive(id).and_then(|running| running.stored.as_ref());
-                let Some((stored, known)) = stored.zip(known) else {
+                let Some(stored) = self.works.stored(id) else {
                     return Ok(());
                 };
+                let known = stored.known.clone();
                 let hash = move |piece| known.metainfo.hash(piece);
                 let report = move |report| _ = news.send(News::Check(id, report));
                 let (notes, requests) = (stored.notes.clone(), stored.requests.clone());
@@ -279,7 +279,7 @@ impl Engine<'_> {
             return Err(Refused::Room);
         }
         threads::spawn(Builder::new().name(name.into()), LOOK, work, lost)?;
-        self.works[id.0 as usize].looking = true;
+        self.works[id].looking = true;
         Ok(())
     }
 
@@ -302,7 +302,7 @@ impl Engine<'_> {
     /// it has; `None` if something is. `failed`: connections that still count as there, but
     /// are about to end for want of something.
     fn stuck_for(&mut self, failed: usize) -> Option<Duration> {
-        let leaves = |work: &Work| matches!(work.stage, Stage::Leaving(..));
+        let leaves = |work: &Work| work.stage.is_leaving();
         let may_end = self.links.len() > failed || self.looks() > 0;
         if may_end || self.works.iter().any(leaves) {
             self.short_since = None;
@@ -320,10 +320,8 @@ impl Engine<'_> {
     /// The threads of trackers end once they have nothing to do; the next announce starts
     /// them again.
     fn dismiss_trackers(&mut self) {
-        for work in &mut self.works {
-            if let Stage::Running(running) = &mut work.stage {
-                running.trackers.clear();
-            }
+        for (_, running) in self.works.all_running() {
+            running.trackers.clear();
         }
     }
 
@@ -335,14 +333,10 @@ impl Engine<'_> {
             return;
         }
         self.stand_back = Some((now + STAND_BACK, shortage));
-        let torrents = self.works.iter_mut().enumerate();
-        let running = torrents.filter_map(|(n, work)| match &mut work.stage {
-            Stage::Running(running) => Some((n, running)),
-            _ => None,
-        });
+        let running = self.works.all_running();
         let most = running.max_by_key(|(_, running)| running.torrent.connections());
-        match most.map(|(n, running)| (n, running.torrent.shed(shortage, now))) {
-            Some((n, Some(action))) => self.perform(TorrentId(n as u32), vec![action]),
+        match most.map(|(id, running)| (id, running.torrent.shed(shortage, now))) {
+            Some((id, Some(action))) => self.perform(id, vec![action]),
             _ => self.dismiss_trackers(),
         }
     }
@@ -364,7 +358,7 @@ impl Engine<'_> {
             return;
         };
         let seeds = |running: &mut Running| running.torrent.phase() == Phase::Seeding;
-        if time >= GRACE && !self.running(id).is_some_and(seeds) {
+        if time >= GRACE && !self.works.running(id).is_some_and(seeds) {
             self.short_since = None; // the others have what this one leaves
             self.fail(id, why);
         }
@@ -458,7 +452,7 @@ mod tests {
             engine.put_off(Task::Check(id), Shortage::Threads, "no thread".into());
             assert!(!engine.is_over() && engine.later.len() == 1);
             let prepared = news.iter().find(|news| matches!(news, News::Prepared(..)));
-            engine.works[0].looking = false;
+            engine.works[id].looking = false;
             drop(prepared);
             // Nothing is left that could end, and no other torrent has begun.
             engine.put_off(Task::Prepare(id), Shortage::Files, "no file".into());

@@ -2,14 +2,12 @@
 //! is the [`Announcer`](crate::announcer::Announcer)'s to say.
 //! Part of the [`Torrent`], for its tick and for the trackers' threads' answers.
 
-use super::{Action, Torrent, detail};
+use super::{Action, Torrent, Turn};
 use crate::announce::{AnnounceEvent, AnnounceReply, AnnounceRequest, TrackerError, Trouble};
 use crate::announcer::TrackerIndex;
 use crate::human;
 use crate::layout::BLOCK_LEN;
-use crate::report::Report;
 use crate::swarm::Source;
-use std::time::Instant;
 
 /// What trackers are told of the bytes that we lack while we don't know: one block.
 const LEFT_UNKNOWN: u64 = BLOCK_LEN as u64;
@@ -26,44 +24,42 @@ impl Torrent {
         &mut self,
         index: TrackerIndex,
         result: Result<AnnounceReply, TrackerError>,
-        now: Instant,
-    ) -> Vec<Action> {
-        let mut actions = Vec::new();
-        if self.announcer.on_outcome(index, &result, now) {
+        turn: &mut Turn<'_>,
+    ) {
+        if self.announcer.on_outcome(index, &result, turn.now) {
             // A private torrent changed its tracker: its peers belong to the old one.
             let peers = self.peers.iter().filter(|(_, peer)| peer.web.is_none());
-            actions.extend(peers.map(|(key, _)| Action::HangUp(*key)));
+            peers.for_each(|(key, _)| turn.hang_up(*key));
         }
         match result {
             Ok(reply) => {
                 if let Some(warning) = reply.warning {
-                    self.warn_once(format!("a tracker warns: {warning}"), &mut actions);
+                    self.warn_once(format!("a tracker warns: {warning}"), turn);
                 }
                 let text = format!("a tracker named {} peers", reply.peers.len());
-                actions.push(detail(1, text));
-                self.on_addresses(reply.peers, Source::Tracker, now, &mut actions);
+                turn.detail(text);
+                self.on_addresses(reply.peers, Source::Tracker, turn);
             }
             // It knows us and wants us not, or we may not ask: that is for the user to solve.
             Err(error) if matches!(error.trouble, Trouble::Failure(_) | Trouble::Barred(_)) => {
-                self.warn_once(human::chain(&error), &mut actions);
+                self.warn_once(human::chain(&error), turn);
             }
-            Err(error) => actions.push(detail(1, human::chain(&error))),
+            Err(error) => turn.detail(human::chain(&error)),
         }
-        self.announce(now, &mut actions);
-        actions
+        self.announce(turn);
     }
 
     /// Warns the user; what a tracker says at each announce is said once.
-    pub(super) fn warn_once(&mut self, message: String, actions: &mut Vec<Action>) {
+    pub(super) fn warn_once(&mut self, message: String, turn: &mut Turn<'_>) {
         if self.warned.len() < MAX_WARNINGS && self.warned.insert(message.clone()) {
-            let info_hash = Some(self.setup.info_hash);
-            actions.push(Action::Tell(Report::Warning { info_hash, message }));
+            turn.warn(self.setup.info_hash, message);
         }
     }
 
-    pub(super) fn announce(&mut self, now: Instant, actions: &mut Vec<Action>) {
-        for (index, event) in self.announcer.due(now) {
-            actions.push(Action::Announce(index, self.request(event)));
+    pub(super) fn announce(&mut self, turn: &mut Turn<'_>) {
+        for (index, event) in self.announcer.due(turn.now) {
+            let url = self.announcer.url(index).to_owned();
+            turn.push(Action::Announce(index, url, self.request(event)));
         }
     }
 

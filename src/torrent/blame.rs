@@ -15,9 +15,8 @@
 //! Part of the [`Torrent`], which comes here when the checker found a false piece or has
 //! hashed the blocks of one.
 
-use super::rate::Budgets;
 use super::webseeds::WebSeedIndex;
-use super::{Action, Phase, Torrent, detail};
+use super::{Action, Phase, Torrent, Turn};
 use crate::address::Host;
 use crate::human::count;
 use crate::layout::PieceIndex;
@@ -25,7 +24,6 @@ use crate::report::Report;
 use crate::types::PeerKey;
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
-use std::time::Instant;
 
 /// Attempts remembered for a piece; more would only repeat.
 const MAX_ATTEMPTS: usize = 8;
@@ -143,46 +141,33 @@ impl Blame {
 
 impl Torrent {
     /// A piece whose bytes are not where they were stored, which is no peer's fault.
-    pub(super) fn on_moved_piece(
-        &mut self,
-        piece: PieceIndex,
-        now: Instant,
-        budgets: &mut Budgets,
-        actions: &mut Vec<Action>,
-    ) {
+    pub(super) fn on_moved_piece(&mut self, piece: PieceIndex, turn: &mut Turn<'_>) {
         let text = format!("piece {}: its file was moved or removed", piece.get());
-        actions.push(detail(1, text));
+        turn.detail(text);
         self.refetch(piece);
-        self.feed_hungry(now, budgets, actions);
+        self.feed_hungry(turn);
     }
 
     /// A piece whose hash is wrong: its blocks are hashed before they are fetched again, to
     /// find out who lied.
-    pub(super) fn on_bad_piece(
-        &mut self,
-        piece: PieceIndex,
-        now: Instant,
-        budgets: &mut Budgets,
-        actions: &mut Vec<Action>,
-    ) {
+    pub(super) fn on_bad_piece(&mut self, piece: PieceIndex, turn: &mut Turn<'_>) {
         let number = piece.get();
-        actions.push(detail(
-            1,
-            format!("piece {number} does not have the hash that it should"),
+        turn.detail(format!(
+            "piece {number} does not have the hash that it should"
         ));
         if self.content.layout.is_padding(piece) {
             // Nobody gives padding: it is zeros, whatever the torrent says.
-            return actions.push(Action::Fail(format!(
+            return turn.push(Action::Fail(format!(
                 "the torrent is damaged: piece {number} is nothing but padding and has not the \
                  hash of that; get the torrent from somewhere else"
             )));
         }
         if self.picker.is_unsure(piece) {
             self.refetch(piece);
-            return self.feed_hungry(now, budgets, actions);
+            return self.feed_hungry(turn);
         }
         self.blame.awaited.insert(piece);
-        actions.push(Action::HashBlocks(piece));
+        turn.push(Action::HashBlocks(piece));
     }
 
     /// The hashes of a bad attempt's blocks are known: whoever gave all of it lied, unless too
@@ -191,7 +176,7 @@ impl Torrent {
         &mut self,
         piece: PieceIndex,
         blocks: &[[u8; 20]],
-        actions: &mut Vec<Action>,
+        turn: &mut Turn<'_>,
     ) {
         let sole = self.picker.sole_giver(piece);
         let sole = sole.and_then(|key| self.givers.get(&key).copied());
@@ -207,7 +192,7 @@ impl Torrent {
         };
         let agreeing = self.blame.agreeing(piece, blocks);
         if agreeing.len() < AGREE || self.has_untried(piece, &agreeing) {
-            return self.ban(liar, piece, actions);
+            return self.ban(liar, piece, turn);
         }
         for giver in agreeing {
             match giver.web {
@@ -217,7 +202,7 @@ impl Torrent {
         }
         self.picker.give_up(piece);
         self.blame.damaged.insert(piece);
-        actions.push(Action::Tell(Report::Warning {
+        turn.push(Action::Tell(Report::Warning {
             info_hash: Some(self.setup.info_hash),
             message: format!(
                 "piece {} can never be right: {AGREE} peers gave the same bytes, which have not the \
@@ -237,14 +222,14 @@ impl Torrent {
     }
 
     /// All is there but pieces that can never be right.
-    pub(super) fn check_damaged(&mut self, actions: &mut Vec<Action>) {
+    pub(super) fn check_damaged(&mut self, turn: &mut Turn<'_>) {
         let damaged = &self.blame.damaged;
         let only = self.picker.missing() as usize == damaged.len();
         if let Some(piece) = damaged
             .first()
             .filter(|_| only && self.phase == Phase::Downloading)
         {
-            actions.push(Action::Fail(format!(
+            turn.push(Action::Fail(format!(
                 "all is there but {}, from piece {} on, which can never be right: the torrent is \
                  damaged, or all who gave it are; get the torrent from somewhere else",
                 count(damaged.len() as u64, "piece"),
@@ -263,7 +248,7 @@ impl Torrent {
             .collect()
     }
 
-    pub(super) fn ban(&mut self, liar: Giver, piece: PieceIndex, actions: &mut Vec<Action>) {
+    pub(super) fn ban(&mut self, liar: Giver, piece: PieceIndex, turn: &mut Turn<'_>) {
         match liar.web {
             None => self.swarm.ban(liar.addr, liar.incoming),
             Some(index) => self.web_seeds.ban(index),
@@ -274,14 +259,14 @@ impl Torrent {
         if let Some((key, peer)) = peers.find(|(key, peer)| is_liar(**key, peer.web)) {
             peer.useless = true;
             peer.wants = 0;
-            actions.push(Action::HangUp(*key));
+            turn.hang_up(*key);
         }
         let who = match liar.web {
             None => liar.addr.to_string(),
             Some(index) => self.web_seed_name(index),
         };
         let text = format!("{who}: gave false data for piece {}: banned", piece.get());
-        actions.push(detail(1, text));
+        turn.detail(text);
     }
 }
 

@@ -7,7 +7,7 @@
 //!
 //! [BEP 5]: https://www.bittorrent.org/beps/bep_0005.html
 
-use super::{Action, Torrent, detail};
+use super::{Action, Torrent, Turn};
 use crate::swarm::Source;
 use crate::types::PeerKey;
 use std::net::SocketAddr;
@@ -59,24 +59,22 @@ impl Torrent {
         self.setup.dht && !self.content.private
     }
 
-    pub(super) fn search_dht(&mut self, now: Instant, actions: &mut Vec<Action>) {
+    pub(super) fn search_dht(&mut self, turn: &mut Turn<'_>) {
         let lonely = self.peers.values().all(|peer| !peer.welcome);
         let announce = self.knows_content();
-        if self.uses_dht() && self.dht.begin(lonely, announce, now) {
-            actions.push(Action::SearchDht { announce });
+        if self.uses_dht() && self.dht.begin(lonely, announce, turn.now) {
+            turn.push(Action::SearchDht { announce });
         }
     }
 
     /// The DHT names peers.
-    pub fn on_dht_peers(&mut self, addrs: Vec<SocketAddr>, now: Instant) -> Vec<Action> {
-        let mut actions = Vec::new();
+    pub fn on_dht_peers(&mut self, addrs: Vec<SocketAddr>, turn: &mut Turn<'_>) {
         // It may have been asked before we knew that the torrent is private.
         if self.uses_dht() {
             let text = format!("the DHT named {} peers", addrs.len());
-            actions.push(detail(1, text));
-            self.on_addresses(addrs, Source::Dht, now, &mut actions);
+            turn.detail(text);
+            self.on_addresses(addrs, Source::Dht, turn);
         }
-        actions
     }
 
     /// So many nodes of the DHT are known.
@@ -85,9 +83,9 @@ impl Torrent {
     }
 
     /// A peer has a node of the DHT on this port.
-    pub(super) fn on_dht_port(&mut self, key: PeerKey, port: u16, actions: &mut Vec<Action>) {
+    pub(super) fn on_dht_port(&mut self, key: PeerKey, port: u16, turn: &mut Turn<'_>) {
         if let Some(peer) = self.peers.get(&key).filter(|_| self.uses_dht()) {
-            actions.push(Action::EnterDht(SocketAddr::new(peer.addr.ip(), port)));
+            turn.push(Action::EnterDht(SocketAddr::new(peer.addr.ip(), port)));
         }
     }
 }

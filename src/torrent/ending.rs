@@ -5,7 +5,7 @@
 //! for the time of `--stall-timeout`.
 
 use super::peers::Peer;
-use super::{Action, Phase, Torrent};
+use super::{Action, Phase, Torrent, Turn};
 use crate::config::Afterwards;
 use std::time::{Duration, Instant};
 
@@ -15,19 +15,18 @@ pub(super) const HANG_UP: Duration = Duration::from_millis(500);
 impl Torrent {
     /// Leaves the swarm: the peers are told to go. Once they are gone, and their last
     /// bytes counted, the trackers hear it, too.
-    pub fn stop(&mut self, now: Instant) -> Vec<Action> {
-        let mut actions: Vec<Action> = self.peers.keys().map(|key| Action::HangUp(*key)).collect();
-        self.leaving = Some(now);
-        self.say_goodbye(now, &mut actions);
-        actions
+    pub fn stop(&mut self, turn: &mut Turn<'_>) {
+        self.peers.keys().for_each(|key| turn.hang_up(*key));
+        self.leaving = Some(turn.now);
+        self.say_goodbye(turn);
     }
 
     /// Tells the trackers that we left, unless peers that were welcome are still going.
-    pub(crate) fn say_goodbye(&mut self, now: Instant, actions: &mut Vec<Action>) {
+    pub(crate) fn say_goodbye(&mut self, turn: &mut Turn<'_>) {
         let Some(since) = self.leaving else { return };
-        if self.no_giver_left() || now.duration_since(since) >= HANG_UP {
+        if self.no_giver_left() || turn.now.duration_since(since) >= HANG_UP {
             self.announcer.stop();
-            self.announce(now, actions);
+            self.announce(turn);
         }
     }
 
@@ -57,7 +56,8 @@ impl Torrent {
     }
 
     /// Whether a goal is reached, or nothing came for too long.
-    pub(super) fn check_goals(&mut self, now: Instant) {
+    pub(super) fn check_goals(&mut self, turn: &mut Turn<'_>) {
+        let now = turn.now;
         let stalled = self
             .setup
             .stall_timeout
@@ -68,6 +68,7 @@ impl Torrent {
             || self.phase == Phase::Learning && self.learnt;
         if self.is_incomplete() && stalled && !waits {
             self.phase = Phase::Stalled;
+            turn.push(Action::GiveUp(self.why_idle()));
         }
         let Afterwards::Seed { ratio, time } = self.setup.afterwards else {
             return;
@@ -80,6 +81,7 @@ impl Torrent {
             .is_some_and(|(since, time)| now.duration_since(since) >= time);
         if self.phase == Phase::Seeding && (enough || long) {
             self.phase = Phase::Done;
+            turn.push(Action::Done);
         }
     }
 }

@@ -7,7 +7,7 @@
 //!
 //! [BEP 9]: https://www.bittorrent.org/beps/bep_0009.html
 
-use super::{Action, Content, Phase, Torrent, detail};
+use super::{Action, Content, Phase, Torrent, Turn};
 use crate::bitfield::Bitfield;
 use crate::config::Named;
 use crate::human;
@@ -42,128 +42,114 @@ impl Torrent {
     /// What the metadata says, and what of it is on disk. The peers that we have are
     /// welcomed anew; if the torrent turns out to be private, only those may stay whom
     /// the user or a tracker named.
-    pub fn learn(&mut self, content: Content, now: Instant) -> Vec<Action> {
-        let mut actions = Vec::new();
+    pub fn learn(&mut self, content: Content, turn: &mut Turn<'_>) {
         let pieces = content.layout.pieces();
         let private = content.private;
         self.set_content(content);
         // Bytes of metadata until here, blocks from here on.
-        (self.best_level, self.best_at) = (0, now);
+        (self.best_level, self.best_at) = (0, turn.now);
         self.announcer.set_joined_complete(self.left() == 0);
         if private {
             self.announcer.set_private();
-            self.part_from_strangers(Source::Tracker, &mut actions);
+            self.part_from_strangers(Source::Tracker, turn);
         }
-        for (key, peer) in &mut self.peers {
+        for peer in self.peers.values_mut() {
             peer.have = Bitfield::none(pieces);
             peer.metadata = Offer::None;
-            if peer.welcome && !peer.useless {
-                actions.push(Action::Welcome(*key));
-            }
         }
         self.share();
-        self.begin(now, &mut actions);
-        actions
+        self.begin(turn);
+        let entry = self.entry();
+        for (key, _) in self.peers.iter().filter(|(_, p)| p.welcome && !p.useless) {
+            turn.push(Action::Welcome(*key, entry.clone()));
+        }
     }
 
     /// Another SOURCE of the user names the same torrent: these are now all its trackers and
     /// web seeds. `known`: it says what the torrent holds, so that peers need not be asked.
     /// `private`: that is known, too; nobody may then come from trackers that are not
     /// among these.
-    pub fn set_sources(
-        &mut self,
-        named: Named,
-        known: bool,
-        private: bool,
-        now: Instant,
-    ) -> Vec<Action> {
-        let mut actions = Vec::new();
+    pub fn set_sources(&mut self, named: Named, known: bool, private: bool, turn: &mut Turn<'_>) {
         self.learnt |= known;
         self.web_seeds.add(&named.web_seeds);
         let is_less = self
             .announcer
-            .set_trackers(named.trackers, &mut self.rng, now);
+            .set_trackers(named.trackers, &mut self.rng, turn.now);
         if private {
             (self.setup.dht, self.setup.pex, self.setup.lsd) = (false, false, false);
             if is_less {
-                self.part_from_strangers(Source::User, &mut actions);
+                self.part_from_strangers(Source::User, turn);
             }
         }
-        self.announce(now, &mut actions);
-        actions
+        self.announce(turn);
     }
 
     /// Forgets those of the peers that a worse source than `worst` named.
-    fn part_from_strangers(&mut self, worst: Source, actions: &mut Vec<Action>) {
+    fn part_from_strangers(&mut self, worst: Source, turn: &mut Turn<'_>) {
         let strangers = self.swarm.keep_private(worst);
         let peers = self.peers.iter_mut();
         for (key, peer) in peers.filter(|(_, peer)| strangers.contains(&peer.addr)) {
             peer.useless = true;
-            actions.push(Action::HangUp(*key));
+            turn.hang_up(*key);
         }
     }
 
     /// A peer has something to say about the metadata.
-    pub(super) fn on_metadata(
-        &mut self,
-        key: PeerKey,
-        event: Learning,
-        now: Instant,
-        actions: &mut Vec<Action>,
-    ) {
+    pub(super) fn on_metadata(&mut self, key: PeerKey, event: Learning, turn: &mut Turn<'_>) {
         let Some(peer) = self.peers.get_mut(&key) else {
             return;
         };
         match event {
             Learning::Offers(size) => {
-                peer.metadata = Offer::Open(now);
+                peer.metadata = Offer::Open(turn.now);
                 let text = format!("{}: offers {size} bytes of metadata", peer.addr);
-                actions.push(detail(1, text));
-                self.ask_for_metadata(now, actions);
+                turn.detail(text);
+                self.ask_for_metadata(turn);
                 let asked = self.peers.get(&key).map(|peer| peer.metadata);
                 if !matches!(asked, Some(Offer::Asked(_))) {
-                    actions.push(Action::Send(key, Command::FetchMetadata(false)));
+                    turn.send(key, Command::FetchMetadata(false));
                 }
             }
             Learning::Came(bytes) => {
                 peer.metadata = Offer::Asked(bytes);
                 // Here `level` counts bytes of the one who is furthest.
                 if u64::from(bytes) > self.best_level {
-                    (self.best_level, self.best_at) = (bytes.into(), now);
+                    (self.best_level, self.best_at) = (bytes.into(), turn.now);
                 }
             }
             Learning::Whole(bytes) if !self.learnt && self.phase == Phase::Learning => {
                 self.learnt = true;
-                actions.push(Action::Learnt(bytes));
+                turn.push(Action::Learnt(bytes));
             }
             Learning::Refused => {
-                peer.metadata = Offer::Open(now + ASK_AGAIN);
-                self.ask_for_metadata(now, actions);
+                peer.metadata = Offer::Open(turn.now + ASK_AGAIN);
+                self.ask_for_metadata(turn);
             }
             Learning::False => {
                 peer.useless = true;
                 self.swarm.ban(peer.addr, peer.incoming);
                 let text = format!("{}: gave false metadata: banned", peer.addr);
-                actions.push(detail(1, text));
+                turn.detail(text);
             }
             Learning::Whole(_) => {}
         }
     }
 
     /// Asks peers that offer the metadata, a few at a time.
-    pub(super) fn ask_for_metadata(&mut self, now: Instant, actions: &mut Vec<Action>) {
+    pub(super) fn ask_for_metadata(&mut self, turn: &mut Turn<'_>) {
         if self.phase != Phase::Learning || self.learnt {
             return;
         }
         let asked = self.peers.values();
         let asked = asked.filter(|peer| matches!(peer.metadata, Offer::Asked(_)));
         let room = MAX_ASKED.saturating_sub(asked.count());
+        let now = turn.now;
         let open = self.peers.iter_mut().filter(|(_, peer)| {
             matches!(peer.metadata, Offer::Open(from) if from <= now) && !peer.useless
         });
         for (key, peer) in open.take(room) {
             peer.metadata = Offer::Asked(0);
-            actions.push(Action::Send(*key, Command::FetchMetadata(true)));
+            turn.send(*key, Command::FetchMetadata(true));
         }
     }
 

@@ -24,6 +24,7 @@ mod places;
 pub(crate) mod rate;
 mod surveys;
 mod telling;
+mod turn;
 mod turnover;
 mod twins;
 mod verdicts;
@@ -48,11 +49,12 @@ use blame::{Blame, Giver};
 pub use content::Content;
 use dht::Lookups;
 use peers::Peer;
-use rate::{Budgets, Rate};
+use rate::Rate;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use surveys::Surveys;
+pub use turn::{Keys, Turn};
 use turnover::Turnover;
 use webseeds::{WebSeedIndex, WebSeeds};
 
@@ -71,26 +73,33 @@ const IDLE: Duration = Duration::from_secs(10);
 /// Something for the main loop to do.
 #[derive(Debug, PartialEq)]
 pub enum Action {
-    /// Start a peer thread that connects there; tell [`Torrent::on_dial`] its key.
-    Dial(SocketAddr),
-    /// Start the thread of the web seed at this URL; tell [`Torrent::on_web_seed`] its key.
-    OpenWebSeed(WebSeedIndex, String),
-    /// Welcome the peer, and tell it [what we have](Torrent::have), or that we are
+    /// Start a peer thread that connects there; if that can't be: [`Torrent::on_dial_failed`].
+    Dial(PeerKey, SocketAddr),
+    /// Start the thread of the web seed at this URL; if that can't be:
+    /// [`Torrent::on_web_seed_failed`].
+    OpenWebSeed(PeerKey, WebSeedIndex, String),
+    /// Welcome the peer, and tell it what we have; `None`: that we are
     /// [learning](Phase::Learning).
-    Welcome(PeerKey),
+    Welcome(PeerKey, Option<Entry>),
     /// Tell a peer's thread.
     Send(PeerKey, Command),
     /// Close the channel of a peer's thread.
     HangUp(PeerKey),
-    /// Read these pieces back and hash them: [`Torrent::on_verdicts`].
-    Verify(Vec<PieceIndex>),
+    /// Read these pieces back and hash them: [`Torrent::on_verdicts`]. `hurry`: somebody waits
+    /// for what the checker was asked so far.
+    Verify {
+        /// Which pieces.
+        pieces: Vec<PieceIndex>,
+        /// Whether the checker is not to wait for more.
+        hurry: bool,
+    },
     /// Hash each block of this piece: [`Torrent::on_block_hashes`].
     HashBlocks(PieceIndex),
     /// Look whether all files of these pieces, which we have, are where and as they were left:
     /// [`Torrent::on_surveyed`]. If nothing else is wanted, the record goes.
     Survey(Bitfield),
-    /// Tell a tracker: [`Torrent::on_tracker`].
-    Announce(TrackerIndex, AnnounceRequest),
+    /// Tell the tracker at this URL: [`Torrent::on_tracker`].
+    Announce(TrackerIndex, String, AnnounceRequest),
     /// Look its peers up in the DHT: [`Torrent::on_dht_peers`].
     SearchDht {
         /// Whether others may find us there.
@@ -107,8 +116,21 @@ pub enum Action {
     Tell(Report),
     /// All that was wanted is verified.
     Complete,
-    /// It cannot go on, for this reason.
+    /// Leave: nothing is left to do.
+    Done,
+    /// Leave: nothing came for too long, for this reason.
+    GiveUp(String),
+    /// Leave: it cannot go on, for this reason.
     Fail(String),
+}
+
+/// What a peer's thread is to know of us from the start.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Entry {
+    /// The pieces that are verified and on disk.
+    pub have: Bitfield,
+    /// Nothing that we want is missing.
+    pub complete: bool,
 }
 
 /// What a torrent is called and how it is to behave.
@@ -329,7 +351,7 @@ impl Torrent {
 
     /// Whether somebody waits for the next verdict: we, with all that is missing stored; or a
     /// peer that lacks pieces, as it hears of ours only when they are verified.
-    pub fn awaits_verdicts(&self) -> bool {
+    fn awaits_verdicts(&self) -> bool {
         let lacks = |peer: &Peer| peer.welcome && peer.web.is_none() && !peer.have.is_full();
         self.waits_for_checker() || self.peers.values().any(lacks)
     }
@@ -344,37 +366,27 @@ impl Torrent {
         self.wanted_bytes
     }
 
-    /// The trackers, for threads to be started.
-    pub fn trackers(&self) -> Vec<(TrackerIndex, String)> {
-        self.announcer
-            .trackers()
-            .map(|(index, url)| (index, url.to_owned()))
-            .collect()
-    }
-
     /// Joins the swarm.
-    pub fn start(&mut self, now: Instant) -> Vec<Action> {
-        let mut actions = Vec::new();
-        self.announcer.start(self.left() == 0, now);
-        self.begin(now, &mut actions);
-        self.tell_skipped(&mut actions);
+    pub fn start(&mut self, turn: &mut Turn<'_>) {
+        self.announcer.start(self.left() == 0, turn.now);
+        self.begin(turn);
+        self.tell_skipped(turn);
         if let Some(warning) = self.web_seeds.warning() {
-            self.warn_once(warning, &mut actions);
+            self.warn_once(warning, turn);
         }
-        actions
     }
 
     /// Looks at what is complete already, then announces and opens web seeds: on joining, and
     /// again once the metadata of a magnet link is known.
-    fn begin(&mut self, now: Instant, actions: &mut Vec<Action>) {
+    fn begin(&mut self, turn: &mut Turn<'_>) {
         let padding = self.picker.begin_padding();
-        self.verify(padding, actions);
-        self.check_complete(now, actions);
-        self.announce(now, actions);
+        self.verify(padding, turn);
+        self.check_complete(turn);
+        self.announce(turn);
         if self.asks_locally() && self.phase != Phase::Done {
-            actions.push(Action::AnnounceLocally);
+            turn.push(Action::AnnounceLocally);
         }
-        self.open_web_seeds(now, actions);
+        self.open_web_seeds(turn);
     }
 
     /// Whether the local network is asked for peers. A magnet link does not say whether
@@ -393,53 +405,46 @@ impl Torrent {
         &mut self,
         addrs: impl IntoIterator<Item = SocketAddr>,
         source: Source,
-        now: Instant,
-        actions: &mut Vec<Action>,
+        turn: &mut Turn<'_>,
     ) {
         for addr in addrs {
             self.swarm.add(addr, source);
         }
-        self.dial(now, actions);
+        self.dial(turn);
     }
 
     /// What time brings. To be called about every tenth of a second.
-    pub fn on_tick(&mut self, now: Instant, budgets: &mut Budgets) -> Vec<Action> {
-        let mut actions = Vec::new();
+    pub fn on_tick(&mut self, turn: &mut Turn<'_>) {
         if self.leaving.is_some() {
-            self.say_goodbye(now, &mut actions);
-            return actions;
+            self.say_goodbye(turn);
+            return;
         }
-        if now >= self.choke_at {
-            self.choke_at = now + choker::ROUND;
-            self.choke_round(now, &mut actions);
+        if turn.now >= self.choke_at {
+            self.choke_at = turn.now + choker::ROUND;
+            self.choke_round(turn);
         }
-        self.fill_places(now, &mut actions);
-        self.feed_hungry(now, budgets, &mut actions);
-        self.feed_uploads(now, budgets, &mut actions);
-        self.ask_for_metadata(now, &mut actions);
-        self.tell_peers(now, &mut actions);
+        self.fill_places(turn);
+        self.feed_hungry(turn);
+        self.feed_uploads(turn);
+        self.ask_for_metadata(turn);
+        self.tell_peers(turn);
         self.announcer
             .set_hungry(self.is_incomplete() && self.peers.values().all(|p| !p.welcome));
-        self.announce(now, &mut actions);
-        self.search_dht(now, &mut actions);
-        self.dial(now, &mut actions);
-        self.open_web_seeds(now, &mut actions);
-        if now >= self.report_at {
-            self.report_at = now + REPORT_EVERY;
-            actions.push(Action::Tell(Report::Progress(self.progress(now))));
+        self.announce(turn);
+        self.search_dht(turn);
+        self.dial(turn);
+        self.open_web_seeds(turn);
+        if turn.now >= self.report_at {
+            self.report_at = turn.now + REPORT_EVERY;
+            turn.push(Action::Tell(Report::Progress(self.progress(turn.now))));
         }
-        self.check_goals(now);
-        actions
+        self.check_goals(turn);
     }
 
     /// Whether data, or first of all the metadata, is still to come.
     fn is_incomplete(&self) -> bool {
         matches!(self.phase, Phase::Learning | Phase::Downloading)
     }
-}
-
-fn detail(level: u8, message: String) -> Action {
-    Action::Tell(Report::Detail { level, message })
 }
 
 #[cfg(test)]

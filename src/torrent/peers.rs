@@ -7,12 +7,13 @@
 
 use super::learning::Offer;
 use super::pex::Exchange;
-use super::rate::{Budgets, Rate};
+use super::rate::Rate;
 use super::webseeds::WebSeedIndex;
 use super::work::Look;
-use super::{Action, Phase, Torrent, detail};
+use super::{Action, Entry, Phase, Torrent, Turn};
 use crate::address::Host;
 use crate::bitfield::Bitfield;
+use crate::door::names;
 use crate::layout::{BLOCK_LEN, PieceIndex};
 use crate::messages::{Client, Command, End, EndKind, PeerEvent};
 use crate::shortage::Shortage;
@@ -114,8 +115,8 @@ impl Peer {
         self.welcome && !self.useless && counts
     }
 
-    /// It said who it is.
-    fn introduced(&mut self, client: Client) -> Action {
+    /// It said who it is: what to tell of that.
+    fn introduced(&mut self, client: Client) -> String {
         self.upload_only = client.upload_only;
         self.listens_on = client.port.or(self.listens_on);
         match client.pex {
@@ -123,12 +124,23 @@ impl Peer {
             false => self.pex = None,
         }
         let name = client.name.unwrap_or_default();
-        detail(1, format!("{}: calls itself {name:?}", self.addr))
+        format!("{}: calls itself {name:?}", self.addr)
     }
 
     /// Where it is.
     pub(super) fn host(&self) -> Host {
         Host::of(self.addr.ip())
+    }
+
+    /// Where others can connect to it, if we know.
+    pub(super) fn listens_at(&self) -> Option<SocketAddr> {
+        match self.incoming {
+            false => Some(self.addr).filter(|addr| !names::is_stand_in(addr.ip())),
+            true => Some(SocketAddr::new(
+                self.addr.ip().to_canonical(),
+                self.listens_on?,
+            )),
+        }
     }
 
     /// Whether it gave us data or took some.
@@ -160,105 +172,107 @@ impl Peer {
 }
 
 impl Torrent {
-    /// The thread that dials `addr` is `key`.
-    pub fn on_dial(&mut self, key: PeerKey, addr: SocketAddr, now: Instant) {
-        if self.short == Some(Shortage::Threads) {
-            self.short = None;
-        }
-        self.peers.insert(
-            key,
-            Peer::new(addr, false, self.content.layout.pieces(), now),
-        );
-    }
-
-    /// A peer answered with its handshake: dialled by us or, from `addr`, by itself.
+    /// A peer sent its handshake: one that we dialled or, `from` this address, one that
+    /// came by itself.
     pub fn on_greeted(
         &mut self,
         key: PeerKey,
-        addr: SocketAddr,
+        from: Option<SocketAddr>,
         handshake: &Handshake,
-        incoming: bool,
-        now: Instant,
-    ) -> Vec<Action> {
-        let pieces = self.content.layout.pieces();
-        let peer = self
-            .peers
-            .entry(key)
-            .or_insert_with(|| Peer::new(addr, incoming, pieces, now));
+        turn: &mut Turn<'_>,
+    ) {
+        if let Some(addr) = from {
+            let pieces = self.content.layout.pieces();
+            self.peers
+                .insert(key, Peer::new(addr, true, pieces, turn.now));
+        }
+        let Some(peer) = self.peers.get_mut(&key) else {
+            return;
+        };
         peer.id = handshake.peer_id;
+        let (addr, incoming) = (peer.addr, peer.incoming);
         if handshake.peer_id == self.setup.peer_id {
+            self.on_us(key, turn);
+        } else if self.swarm.is_banned(addr, incoming) {
             peer.useless = true;
-            if !incoming {
-                self.swarm.is_us(addr);
+            refuse(key, addr, "banned before", turn);
+        } else if !self.part_from_twins(key, turn) {
+            // The other connection stays.
+        } else if !self.has_room(addr, incoming, turn) {
+            refuse(key, addr, "no room", turn);
+        } else {
+            self.welcome(key, turn);
+        }
+    }
+
+    /// We have connected to ourselves: that is not to happen again.
+    fn on_us(&mut self, key: PeerKey, turn: &mut Turn<'_>) {
+        if let Some(peer) = self.peers.get_mut(&key) {
+            peer.useless = true;
+            if !peer.incoming {
+                self.swarm.is_us(peer.addr);
             }
-            return vec![
-                Action::HangUp(key),
-                detail(1, format!("{addr}: that is us")),
-            ];
+            refuse(key, peer.addr, "that is us", turn);
         }
-        if self.swarm.is_banned(addr, incoming) {
-            peer.useless = true;
-            return vec![
-                Action::HangUp(key),
-                detail(1, format!("{addr}: banned before")),
-            ];
-        }
-        let mut actions = Vec::new();
-        if !self.part_from_twins(key, now, &mut actions) {
-            return actions;
-        }
+    }
+
+    /// Whether there is a place for somebody at `addr`. If all are taken, others may have to go,
+    /// so that it finds one when it comes again.
+    fn has_room(&mut self, addr: SocketAddr, incoming: bool, turn: &mut Turn<'_>) -> bool {
         let connected = self.peers.values().filter(|peer| peer.welcome);
         let theirs = connected.clone().filter(|peer| peer.incoming).count();
         let full = connected.count() >= self.setup.max_peers
             || incoming && theirs >= self.places_for_one_side();
         if full {
-            self.make_room(false, now, &mut actions);
+            self.make_room(false, turn);
             if incoming {
-                self.part_crowd(Host::of(addr.ip()), &mut actions);
+                self.part_crowd(Host::of(addr.ip()), turn);
             }
         }
-        let rests = incoming && self.swarm.is_resting(addr, now);
-        if full || rests || matches!(self.phase, Phase::Done | Phase::Stalled) {
-            actions.extend([Action::HangUp(key), detail(1, format!("{addr}: no room"))]);
-            return actions;
-        }
-        if let Some(peer) = self.peers.get_mut(&key) {
-            peer.welcome = true;
-            peer.since = now;
-        }
+        let rests = incoming && self.swarm.is_resting(addr, turn.now);
+        !full && !rests && !matches!(self.phase, Phase::Done | Phase::Stalled)
+    }
+
+    /// From here on it counts as a peer.
+    fn welcome(&mut self, key: PeerKey, turn: &mut Turn<'_>) {
+        let entry = self.entry();
+        let Some(peer) = self.peers.get_mut(&key) else {
+            return;
+        };
+        (peer.welcome, peer.since) = (true, turn.now);
+        turn.push(Action::Welcome(key, entry));
+        turn.detail(format!("{}: connected", peer.addr));
         (self.short, self.no_way) = (None, None);
         self.share();
-        actions.extend([
-            Action::Welcome(key),
-            detail(1, format!("{addr}: connected")),
-        ]);
         // Somebody else may be dialled in its place.
-        self.dial(now, &mut actions);
-        actions
+        self.dial(turn);
+    }
+
+    /// What a peer's thread is to know of us when its peer is welcomed.
+    pub(super) fn entry(&self) -> Option<Entry> {
+        self.knows_content().then(|| Entry {
+            have: self.content.have.clone(),
+            complete: self.phase != Phase::Downloading,
+        })
     }
 
     /// Something happened in a conversation.
-    pub fn on_peer(
-        &mut self,
-        key: PeerKey,
-        event: PeerEvent,
-        now: Instant,
-        budgets: &mut Budgets,
-    ) -> Vec<Action> {
-        let mut actions = Vec::new();
+    pub fn on_peer(&mut self, key: PeerKey, event: PeerEvent, turn: &mut Turn<'_>) {
         let Some(peer) = self.peers.get_mut(&key) else {
-            return actions;
+            return;
         };
         match event {
-            PeerEvent::Pieces(pieces) => self.on_bitfield(key, &pieces, now, &mut actions),
+            PeerEvent::Pieces(pieces) => self.on_bitfield(key, &pieces, turn),
             PeerEvent::Have(piece) => {
                 if !peer.have.has(piece) {
-                    self.on_pieces(key, &[piece], now, &mut actions);
-                    self.serve(key, Some(&mut Look::new()), now, budgets, &mut actions);
+                    if self.on_pieces(key, &[piece], turn) {
+                        turn.send(key, Command::Interest(true));
+                    }
+                    self.serve(key, Some(&mut Look::new()), turn);
                 }
             }
             PeerEvent::Interested(interested) => {
-                self.on_interested(key, interested, now, &mut actions);
+                self.on_interested(key, interested, turn);
             }
             PeerEvent::Choked(chokes) => {
                 peer.peer_chokes = chokes;
@@ -266,85 +280,70 @@ impl Torrent {
             }
             PeerEvent::Want(blocks) => {
                 peer.wants = blocks;
-                if !self.serve(key, Some(&mut Look::new()), now, budgets, &mut actions) {
-                    actions.push(Action::Send(key, Command::Fetch(Vec::new())));
+                if !self.serve(key, Some(&mut Look::new()), turn) {
+                    turn.send(key, Command::Fetch(Vec::new()));
                 }
             }
-            PeerEvent::Stored(spans) => self.on_stored(key, &spans, now, &mut actions),
+            PeerEvent::Stored(spans) => self.on_stored(key, &spans, turn),
             PeerEvent::Cancelled(spans) => {
                 peer.cancels = peer.cancels.saturating_sub(1);
-                self.on_released(key, &spans, now, budgets, &mut actions);
+                self.on_released(key, &spans, turn);
             }
             PeerEvent::Released(spans) => {
                 // See story 2 of `crate::messages`.
                 peer.wants = 0;
-                self.on_released(key, &spans, now, budgets, &mut actions);
+                self.on_released(key, &spans, turn);
             }
             PeerEvent::Snubbed => {
                 peer.snubbed = true;
-                let text = format!("{}: owes us blocks and sends none", peer.addr);
-                actions.push(detail(1, text));
+                turn.detail(format!("{}: owes us blocks and sends none", peer.addr));
             }
             PeerEvent::WantUpload(bytes) => {
                 peer.wants_upload = bytes;
-                self.feed_uploads(now, budgets, &mut actions);
+                self.feed_uploads(turn);
             }
-            PeerEvent::Client(client) => actions.push(peer.introduced(client)),
-            PeerEvent::Traffic { down, up } => self.on_traffic(key, down, up, now),
-            PeerEvent::DhtPort(port) => self.on_dht_port(key, port, &mut actions),
-            PeerEvent::Peers(addrs) => self.on_exchanged(key, addrs, now, &mut actions),
-            PeerEvent::Learning(news) => self.on_metadata(key, news, now, &mut actions),
-            PeerEvent::Web(news) => self.on_web_seed_says(key, news, &mut actions),
-            PeerEvent::Missing(error) => self.on_missing(error, &mut actions),
-            PeerEvent::Closed(end) => self.on_closed(key, &end, now, budgets, &mut actions),
+            PeerEvent::Client(client) => turn.detail(peer.introduced(client)),
+            PeerEvent::Traffic { down, up } => self.on_traffic(key, down, up, turn.now),
+            PeerEvent::DhtPort(port) => self.on_dht_port(key, port, turn),
+            PeerEvent::Peers(addrs) => self.on_exchanged(key, addrs, turn),
+            PeerEvent::Learning(news) => self.on_metadata(key, news, turn),
+            PeerEvent::Web(news) => self.on_web_seed_says(key, news, turn),
+            PeerEvent::Missing(error) => self.on_missing(error, turn),
+            PeerEvent::Closed(end) => self.on_closed(key, &end, turn),
             // The engine's.
             PeerEvent::Spoke
             | PeerEvent::Greeted(_)
             | PeerEvent::DiskFailed(_)
             | PeerEvent::OutOfFiles(_) => {}
         }
-        actions
     }
 
     /// The peer says which pieces it has, and asks whether we want any.
-    fn on_bitfield(
-        &mut self,
-        key: PeerKey,
-        pieces: &Bitfield,
-        now: Instant,
-        actions: &mut Vec<Action>,
-    ) {
+    fn on_bitfield(&mut self, key: PeerKey, pieces: &Bitfield, turn: &mut Turn<'_>) {
         let Some(peer) = self.peers.get_mut(&key) else {
             return;
         };
         peer.came_whole |= peer.have.is_empty() && pieces.is_full();
         let fresh = pieces.iter().filter(|piece| !peer.have.has(*piece));
         let fresh: Vec<PieceIndex> = fresh.collect();
-        self.on_pieces(key, &fresh, now, actions);
+        self.on_pieces(key, &fresh, turn);
         self.share();
         let peer = self.peers.get(&key);
         let want = peer.is_some_and(|peer| peer.wanted_since.is_some());
-        if !actions.contains(&Action::Send(key, Command::Interest(true))) {
-            actions.push(Action::Send(key, Command::Interest(want)));
-        }
+        turn.send(key, Command::Interest(want));
     }
 
     /// The peer wants something of ours or wants no more, and asks whether we choke it.
-    fn on_interested(
-        &mut self,
-        key: PeerKey,
-        interested: bool,
-        now: Instant,
-        actions: &mut Vec<Action>,
-    ) {
-        if let Some(peer) = self.peers.get_mut(&key) {
-            peer.interested = interested;
-        }
-        self.fill_places(now, actions);
-        let choke = self.peers.get(&key).is_none_or(|peer| peer.we_choke);
-        let answer = Action::Send(key, Command::Choke(choke));
-        if !actions.contains(&answer) {
-            actions.push(answer);
+    fn on_interested(&mut self, key: PeerKey, interested: bool, turn: &mut Turn<'_>) {
+        let Some(peer) = self.peers.get_mut(&key) else {
+            return;
+        };
+        peer.interested = interested;
+        let before = peer.we_choke;
+        self.fill_places(turn);
+        let after = self.peers.get(&key).map(|peer| peer.we_choke);
+        if after == Some(before) {
+            turn.send(key, Command::Choke(before)); // else it has just been told
         }
     }
 
@@ -359,42 +358,33 @@ impl Torrent {
         self.up.add(up, now);
     }
 
-    /// The peer has more pieces than we knew.
-    fn on_pieces(
-        &mut self,
-        key: PeerKey,
-        fresh: &[PieceIndex],
-        now: Instant,
-        actions: &mut Vec<Action>,
-    ) {
-        let Some(peer) = self.peers.get_mut(&key) else {
-            return;
+    /// The peer has more pieces than we knew. Returns whether we want something of it, and did
+    /// not before.
+    fn on_pieces(&mut self, key: PeerKey, fresh: &[PieceIndex], turn: &mut Turn<'_>) -> bool {
+        let Some(peer) = self.peers.get_mut(&key).filter(|_| !fresh.is_empty()) else {
+            return false;
         };
-        if fresh.is_empty() {
-            return;
-        }
         for &piece in fresh {
             peer.have.insert(piece);
             peer.useful += u32::from(self.picker.wants(piece));
         }
-        if peer.have.is_full() {
+        let is_seed = peer.have.is_full();
+        let newly_wanted = peer.wanted_since.is_none() && peer.useful > 0;
+        if newly_wanted {
+            peer.wanted_since = Some(turn.now);
+        } else if is_seed && self.phase != Phase::Downloading {
+            turn.hang_up(key);
+        }
+        if is_seed {
             // Seeds are in no piece's count: they have them all.
             let mut before = peer.have.clone();
             fresh.iter().for_each(|piece| _ = before.remove(*piece));
             self.picker.peer_gone(&before);
+            self.share();
         } else {
             fresh.iter().for_each(|piece| self.picker.peer_has(*piece));
         }
-        let seed = peer.have.is_full();
-        if peer.wanted_since.is_none() && peer.useful > 0 {
-            peer.wanted_since = Some(now);
-            actions.push(Action::Send(key, Command::Interest(true)));
-        } else if self.phase != Phase::Downloading && peer.have.is_full() {
-            actions.push(Action::HangUp(key));
-        }
-        if seed {
-            self.share();
-        }
+        newly_wanted
     }
 
     /// Divides the pieces among ourselves and the peers that lack some, for each to
@@ -409,14 +399,7 @@ impl Torrent {
         self.picker.set_share(rank as u32, count as u32);
     }
 
-    fn on_closed(
-        &mut self,
-        key: PeerKey,
-        end: &End,
-        now: Instant,
-        budgets: &mut Budgets,
-        actions: &mut Vec<Action>,
-    ) {
+    fn on_closed(&mut self, key: PeerKey, end: &End, turn: &mut Turn<'_>) {
         let ready = self.picker.forget(key);
         let Some(peer) = self.peers.remove(&key) else {
             return;
@@ -427,18 +410,18 @@ impl Torrent {
         }
         let kind = peer.shed.map_or(end.kind, EndKind::Short);
         match kind {
-            EndKind::Short(shortage) => self.on_short(shortage, now),
-            EndKind::NoWay => self.on_no_way(&end.text, now),
+            EndKind::Short(shortage) => self.on_short(shortage, turn.now),
+            EndKind::NoWay => self.on_no_way(&end.text, turn.now),
             // A web seed's end does not say whether there is a way to it.
             _ if peer.web.is_some() => {}
             // Somebody was reached, or could have been.
             _ => self.no_way = None,
         }
         if let Some(index) = peer.web {
-            self.on_web_seed_closed(index, &peer, &end.text, now, actions);
-            self.verify(ready, actions);
-            self.feed_hungry(now, budgets, actions);
-            self.say_goodbye(now, actions);
+            self.on_web_seed_closed(index, &peer, &end.text, turn);
+            self.verify(ready, turn);
+            self.feed_hungry(turn);
+            self.say_goodbye(turn);
             return;
         }
         if !peer.have.is_full() {
@@ -450,21 +433,20 @@ impl Torrent {
             _ => Ending::Failed(kind),
         };
         if !peer.incoming {
-            self.swarm.ended(peer.addr, ending, now);
+            self.swarm.ended(peer.addr, ending, turn.now);
         }
-        actions.push(detail(1, format!("{}: {}", peer.addr, end.text)));
+        turn.detail(format!("{}: {}", peer.addr, end.text));
         self.share();
-        self.verify(ready, actions);
-        self.feed_hungry(now, budgets, actions);
-        self.ask_for_metadata(now, actions);
-        self.dial(now, actions);
-        self.say_goodbye(now, actions);
+        self.verify(ready, turn);
+        self.feed_hungry(turn);
+        self.ask_for_metadata(turn);
+        self.dial(turn);
+        self.say_goodbye(turn);
     }
+}
 
-    /// Its thread never came to be, for want of this.
-    pub fn on_dial_failed(&mut self, addr: SocketAddr, shortage: Shortage, now: Instant) {
-        let kind = EndKind::Short(shortage);
-        self.swarm.ended(addr, Ending::Failed(kind), now);
-        self.on_short(shortage, now);
-    }
+/// It has to go, for this reason.
+fn refuse(key: PeerKey, addr: SocketAddr, why: &str, turn: &mut Turn<'_>) {
+    turn.hang_up(key);
+    turn.detail(format!("{addr}: {why}"));
 }

@@ -8,16 +8,14 @@
 //!
 //! [BEP 11]: https://www.bittorrent.org/beps/bep_0011.html
 
-use super::peers::Peer;
-use super::{Action, Torrent, detail};
+use super::{Torrent, Turn};
 use crate::address::may_name;
-use crate::door::names;
 use crate::extension::pex::{MAX_TOLD, REACHABLE, SEED};
 use crate::messages::Command;
 use crate::swarm::Source;
 use crate::types::PeerKey;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 /// How often a peer is told: BEP 11 forbids more.
@@ -32,9 +30,45 @@ pub(super) struct Exchange {
     at: Option<Instant>,
 }
 
+/// Who came, each with its flags, and who went.
+type News = (Vec<(SocketAddr, u8)>, Vec<SocketAddr>);
+
+impl Exchange {
+    /// Whether it may be told something.
+    fn is_due(&self, now: Instant) -> bool {
+        self.at.is_none_or(|at| now.duration_since(at) >= EVERY)
+    }
+
+    /// What a peer at `host` is told, that takes connections at `itself`, when these are
+    /// `there`; `None`: it knows all that already.
+    fn news(
+        &mut self,
+        there: &BTreeMap<SocketAddr, u8>,
+        host: IpAddr,
+        itself: Option<SocketAddr>,
+        now: Instant,
+    ) -> Option<News> {
+        let fresh = there.iter().filter(|(addr, _)| {
+            let of_use = Some(**addr) != itself && may_name(host, **addr);
+            of_use && !self.told.contains(addr)
+        });
+        let fresh = fresh.take(MAX_TOLD).map(|(addr, flags)| (*addr, *flags));
+        let added: Vec<(SocketAddr, u8)> = fresh.collect();
+        let gone = self.told.iter().filter(|addr| !there.contains_key(addr));
+        let dropped: Vec<SocketAddr> = gone.take(MAX_TOLD).copied().collect();
+        if added.is_empty() && dropped.is_empty() {
+            return None;
+        }
+        self.at = Some(now);
+        self.told.extend(added.iter().map(|(addr, _)| addr));
+        dropped.iter().for_each(|addr| _ = self.told.remove(addr));
+        Some((added, dropped))
+    }
+}
+
 impl Torrent {
     /// Whether addresses are exchanged.
-    pub fn exchanges_peers(&self) -> bool {
+    fn exchanges_peers(&self) -> bool {
         self.setup.pex && self.knows_content() && !self.content.private
     }
 
@@ -43,78 +77,85 @@ impl Torrent {
         &mut self,
         key: PeerKey,
         addrs: Vec<SocketAddr>,
-        now: Instant,
-        actions: &mut Vec<Action>,
+        turn: &mut Turn<'_>,
     ) {
         if let Some(peer) = self.peers.get(&key).filter(|_| self.exchanges_peers()) {
-            let text = format!("{}: knows {} peers", peer.addr, addrs.len());
+            turn.detail(format!("{}: knows {} peers", peer.addr, addrs.len()));
             let teller = peer.addr.ip();
             let addrs = addrs.into_iter().filter(|addr| may_name(teller, *addr));
-            actions.push(detail(1, text));
-            self.on_addresses(addrs, Source::Pex, now, actions);
+            self.on_addresses(addrs, Source::Pex, turn);
         }
     }
 
     /// Tells those who take it, once a minute each, who came and who went.
-    pub(super) fn tell_peers(&mut self, now: Instant, actions: &mut Vec<Action>) {
+    pub(super) fn tell_peers(&mut self, turn: &mut Turn<'_>) {
         if !self.exchanges_peers() {
             return;
         }
-        let due = |peer: &Peer| {
-            let told = peer.pex.as_ref().filter(|_| peer.welcome);
-            told.is_some_and(|told| told.at.is_none_or(|at| now.duration_since(at) >= EVERY))
-        };
-        if !self.peers.values().any(due) {
+        let now = turn.now;
+        let takers = self.peers.iter_mut().filter(|(_, peer)| peer.welcome);
+        let takers = takers.filter(|(_, p)| p.pex.as_ref().is_some_and(|told| told.is_due(now)));
+        let due: Vec<PeerKey> = takers.map(|(key, _)| *key).collect();
+        if due.is_empty() {
             return;
         }
         let connected = self.peers.values().filter(|peer| peer.welcome);
         let there: BTreeMap<SocketAddr, u8> = connected
-            .filter_map(|peer| Some((listens_at(peer)?, flags(peer))))
+            .filter_map(|peer| {
+                let seed = peer.upload_only || peer.have.is_full();
+                let flags = (u8::from(seed) * SEED) | (u8::from(!peer.incoming) * REACHABLE);
+                Some((peer.listens_at()?, flags))
+            })
             .collect();
-        for (key, peer) in self.peers.iter_mut().filter(|(_, peer)| due(peer)) {
-            let (itself, host) = (listens_at(peer), peer.addr.ip());
-            let Some(exchange) = &mut peer.pex else {
+        for key in due {
+            let Some(peer) = self.peers.get_mut(&key) else {
                 continue;
             };
-            let fresh = there.iter().filter(|(addr, _)| {
-                let of_use = Some(**addr) != itself && may_name(host, **addr);
-                of_use && !exchange.told.contains(addr)
-            });
-            let added: Vec<(SocketAddr, u8)> = fresh
-                .take(MAX_TOLD)
-                .map(|(addr, flags)| (*addr, *flags))
-                .collect();
-            let gone = exchange
-                .told
-                .iter()
-                .filter(|addr| !there.contains_key(addr));
-            let dropped: Vec<SocketAddr> = gone.take(MAX_TOLD).copied().collect();
-            if added.is_empty() && dropped.is_empty() {
-                continue;
+            let (itself, host) = (peer.listens_at(), peer.addr.ip());
+            let told = peer.pex.as_mut();
+            if let Some((added, dropped)) = told.and_then(|t| t.news(&there, host, itself, now)) {
+                turn.send(key, Command::TellPeers { added, dropped });
             }
-            exchange.at = Some(now);
-            exchange.told.extend(added.iter().map(|(addr, _)| addr));
-            dropped
-                .iter()
-                .for_each(|addr| _ = exchange.told.remove(addr));
-            actions.push(Action::Send(*key, Command::TellPeers { added, dropped }));
         }
     }
 }
 
-/// Where others can connect to the peer, if we know.
-fn listens_at(peer: &Peer) -> Option<SocketAddr> {
-    match peer.incoming {
-        false => Some(peer.addr).filter(|addr| !names::is_stand_in(addr.ip())),
-        true => Some(SocketAddr::new(
-            peer.addr.ip().to_canonical(),
-            peer.listens_on?,
-        )),
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn flags(peer: &Peer) -> u8 {
-    let seed = peer.upload_only || peer.have.is_full();
-    let reachable = !peer.incoming;
-    (u8::from(seed) * SEED) | (u8::from(reachable) * REACHABLE)
+    fn addr(n: u8) -> SocketAddr {
+        SocketAddr::from(([10, 0, 0, n], 6881))
+    }
+
+    fn there(ns: &[u8]) -> BTreeMap<SocketAddr, u8> {
+        ns.iter().map(|n| (addr(*n), *n)).collect()
+    }
+
+    #[test]
+    fn each_is_told_once_that_it_came_and_once_that_it_went() {
+        let (mut exchange, start) = (Exchange::default(), Instant::now());
+        let mut news = |ns: &[u8], seconds| {
+            let now = start + Duration::from_secs(seconds);
+            let due = exchange.is_due(now);
+            let news = exchange.news(&there(ns), addr(1).ip(), Some(addr(1)), now);
+            (due, news)
+        };
+        assert_eq!(news(&[1], 0), (true, None), "it knows itself");
+        assert_eq!(news(&[1, 2], 1), (true, Some((vec![(addr(2), 2)], vec![]))));
+        assert_eq!(news(&[1, 2], 60), (false, None));
+        let (due, both) = news(&[1, 3], 61);
+        assert!(due);
+        assert_eq!(both, Some((vec![(addr(3), 3)], vec![addr(2)])));
+    }
+
+    #[test]
+    fn what_does_not_fit_comes_later() {
+        let (mut exchange, now) = (Exchange::default(), Instant::now());
+        let all: Vec<u8> = (2..=MAX_TOLD as u8 + 3).collect();
+        let mut told = || exchange.news(&there(&all), addr(1).ip(), None, now);
+        assert_eq!(told().unwrap().0.len(), MAX_TOLD);
+        assert_eq!(told().unwrap().0.len(), all.len() - MAX_TOLD);
+        assert_eq!(told(), None);
+    }
 }

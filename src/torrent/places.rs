@@ -8,12 +8,13 @@
 
 use super::learning::Offer;
 use super::peers::Peer;
-use super::{Action, IDLE, MAX_DIALS, NO_WAY_PAUSE, Phase, Torrent};
+use super::{Action, IDLE, MAX_DIALS, NO_WAY_PAUSE, Phase, Torrent, Turn};
 use crate::address::Host;
 use crate::choker::{Candidate, Choker};
-use crate::messages::Command;
+use crate::messages::{Command, EndKind};
 use crate::shortage::Shortage;
-use crate::swarm::SHORT_PAUSE;
+use crate::swarm::{Ending, SHORT_PAUSE};
+use crate::types::PeerKey;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -25,33 +26,34 @@ const NEWCOMER: Duration = Duration::from_secs(60);
 
 impl Torrent {
     /// Connects to more peers, if there is room and use for them.
-    pub(super) fn dial(&mut self, now: Instant, actions: &mut Vec<Action>) {
+    pub(super) fn dial(&mut self, turn: &mut Turn<'_>) {
         let over = self.leaving.is_some() || matches!(self.phase, Phase::Done | Phase::Stalled);
-        if over || now < self.dial_at || self.address_gone.is_some() {
+        if over || turn.now < self.dial_at || self.address_gone.is_some() {
             return;
         }
-        let asked = actions.iter().filter(|a| matches!(a, Action::Dial(_)));
-        let asked = asked.count();
         let peers = self.peers.values().filter(|peer| peer.web.is_none());
-        let mut dialling = peers.clone().filter(|peer| !peer.welcome).count() + asked;
-        let mut all = peers.clone().count() + asked;
-        let mut ours = peers.filter(|peer| !peer.incoming).count() + asked;
+        let mut dialling = peers.clone().filter(|peer| !peer.welcome).count();
+        let mut all = peers.clone().count();
+        let mut ours = peers.filter(|peer| !peer.incoming).count();
         let room = self.places_for_one_side();
         // Where there is no way out, one finds out when there is again.
         let most = self.no_way.as_ref().map_or(MAX_DIALS, |_| 1);
         while dialling < most && ours < room && all < self.setup.max_peers {
-            let Some(addr) = self.swarm.next(now) else {
+            let Some(addr) = self.swarm.next(turn.now) else {
                 return;
             };
-            actions.push(Action::Dial(addr));
+            let (key, pieces) = (turn.keys.take(), self.content.layout.pieces());
+            let peer = Peer::new(addr, false, pieces, turn.now);
+            self.peers.insert(key, peer);
+            turn.push(Action::Dial(key, addr));
             dialling += 1;
             all += 1;
             ours += 1;
         }
         let all_taken = all >= self.setup.max_peers;
-        if (all_taken || ours >= room) && self.swarm.is_anyone_due(now) {
-            self.make_room(!all_taken, now, actions);
-            self.turn_over(!all_taken, now, actions);
+        if (all_taken || ours >= room) && self.swarm.is_anyone_due(turn.now) {
+            self.make_room(!all_taken, turn);
+            self.turn_over(!all_taken, turn);
         }
     }
 
@@ -63,26 +65,21 @@ impl Torrent {
     /// All places are taken, and somebody else could be of use: a peer that for a while
     /// has neither wanted nor had anything goes. `dialled_only`: of those that dialled us nobody
     /// need go.
-    pub(crate) fn make_room(
-        &mut self,
-        dialled_only: bool,
-        now: Instant,
-        actions: &mut Vec<Action>,
-    ) {
+    pub(crate) fn make_room(&mut self, dialled_only: bool, turn: &mut Turn<'_>) {
         let idle = self.peers.iter_mut().find(|(_, peer)| {
             let of_use = peer.useful > 0 || peer.interested || peer.metadata != Offer::None;
-            peer.holds_place(dialled_only) && !of_use && now.duration_since(peer.since) >= IDLE
+            peer.holds_place(dialled_only) && !of_use && turn.now.duration_since(peer.since) >= IDLE
         });
         if let Some((key, peer)) = idle {
             peer.useless = true;
-            actions.push(Action::HangUp(*key));
+            turn.hang_up(*key);
         }
     }
 
     /// No place is left for a peer from `newcomer` that dialled us. If some host has more than
     /// [`PER_HOST`] of these places, one of its peers goes that gave nothing, so that the
     /// newcomer finds a place when it comes again.
-    pub(super) fn part_crowd(&mut self, newcomer: Host, actions: &mut Vec<Action>) {
+    pub(super) fn part_crowd(&mut self, newcomer: Host, turn: &mut Turn<'_>) {
         let mut crowds: BTreeMap<Host, usize> = BTreeMap::new();
         let there = |peer: &&Peer| peer.welcome && peer.incoming && !peer.useless;
         for peer in self.peers.values().filter(there) {
@@ -95,7 +92,16 @@ impl Torrent {
         let its = peers.filter(|(_, p)| there(&&**p) && p.host() == crowd && p.gave == 0);
         if let Some((key, peer)) = its.min_by_key(|(_, peer)| peer.took) {
             peer.useless = true;
-            actions.push(Action::HangUp(*key));
+            turn.hang_up(*key);
+        }
+    }
+
+    /// The thread that was to dial never came to be, for want of this.
+    pub fn on_dial_failed(&mut self, key: PeerKey, shortage: Shortage, turn: &Turn<'_>) {
+        if let Some(peer) = self.peers.remove(&key) {
+            let ending = Ending::Failed(EndKind::Short(shortage));
+            self.swarm.ended(peer.addr, ending, turn.now);
+            self.on_short(shortage, turn.now);
         }
     }
 
@@ -157,19 +163,19 @@ impl Torrent {
 
     /// Places that are free need not wait for the next round: somebody went or wants
     /// nothing more, or the line turns out to be faster.
-    pub(super) fn fill_places(&mut self, now: Instant, actions: &mut Vec<Action>) {
-        let free = self.slots(now).saturating_sub(self.served());
+    pub(super) fn fill_places(&mut self, turn: &mut Turn<'_>) {
+        let free = self.slots(turn.now).saturating_sub(self.served());
         let waiting = self.peers.iter_mut();
         let waiting = waiting.filter(|(_, p)| p.welcome && p.interested && p.we_choke);
         for (key, peer) in waiting.take(free) {
-            self.up.begin(now);
+            self.up.begin(turn.now);
             peer.we_choke = false;
-            actions.push(Action::Send(*key, Command::Choke(false)));
+            turn.send(*key, Command::Choke(false));
         }
     }
 
     /// Every [`choker::ROUND`](crate::choker::ROUND): chooses anew whom we unchoke.
-    pub(super) fn choke_round(&mut self, now: Instant, actions: &mut Vec<Action>) {
+    pub(super) fn choke_round(&mut self, turn: &mut Turn<'_>) {
         let seeding = self.phase != Phase::Downloading;
         let candidates: Vec<Candidate> = self
             .peers
@@ -179,20 +185,20 @@ impl Torrent {
                 peer: *key,
                 interested: peer.interested,
                 rate: if seeding {
-                    peer.up.get(now)
+                    peer.up.get(turn.now)
                 } else {
-                    peer.down.get(now)
+                    peer.down.get(turn.now)
                 } as u64,
-                newcomer: now.duration_since(peer.since) < NEWCOMER,
+                newcomer: turn.now.duration_since(peer.since) < NEWCOMER,
             })
             .collect();
-        let slots = self.slots(now);
+        let slots = self.slots(turn.now);
         let chosen = self.choker.round(&candidates, slots, &mut self.rng);
         for (key, peer) in self.peers.iter_mut().filter(|(_, peer)| peer.welcome) {
             let choke = !chosen.contains(key);
             if peer.we_choke != choke {
                 peer.we_choke = choke;
-                actions.push(Action::Send(*key, Command::Choke(choke)));
+                turn.send(*key, Command::Choke(choke));
             }
         }
     }

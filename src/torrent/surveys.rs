@@ -5,15 +5,13 @@
 //! we write to them. The checker's thread looks at the disk ([`crate::checker`]); here is
 //! decided when it is to look, and what follows. Part of the [`Torrent`].
 
-use super::rate::Budgets;
-use super::{Action, Phase, Torrent, detail};
+use super::{Action, Phase, Torrent, Turn};
 use crate::human::count;
 use crate::layout::PieceIndex;
 use crate::messages::{Command, Surveyed};
 use crate::report::Report;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Instant;
 
 /// The looks at all files of one torrent.
 #[derive(Debug, Default)]
@@ -35,50 +33,38 @@ impl Surveys {
 
 impl Torrent {
     /// Has the disk looked at, unless it is being looked at.
-    pub(super) fn survey(&mut self, actions: &mut Vec<Action>) {
+    pub(super) fn survey(&mut self, turn: &mut Turn<'_>) {
         if !self.surveys.is_asked() && self.leaving.is_none() {
             self.surveys.asked = Some(self.content.have.count());
-            actions.push(Action::Survey(self.content.have.clone()));
+            turn.push(Action::Survey(self.content.have.clone()));
         }
     }
 
     /// The blocks of `piece` were stored, and are not where they were. True if that is nobody's
     /// fault; a second time it would be too strange.
-    pub(super) fn is_excused(&mut self, piece: PieceIndex, actions: &mut Vec<Action>) -> bool {
+    pub(super) fn is_excused(&mut self, piece: PieceIndex, turn: &mut Turn<'_>) -> bool {
         let excused = self.surveys.excused.insert(piece);
         if excused {
-            self.survey(actions);
+            self.survey(turn);
         }
         excused
     }
 
     /// What the look at all files found.
-    pub fn on_surveyed(
-        &mut self,
-        surveyed: &Surveyed,
-        now: Instant,
-        budgets: &mut Budgets,
-    ) -> Vec<Action> {
-        let mut actions = Vec::new();
+    pub fn on_surveyed(&mut self, surveyed: &Surveyed, turn: &mut Turn<'_>) {
         let asked = self.surveys.asked.take();
         if !surveyed.changed.is_empty() {
-            self.on_changed(surveyed, now, &mut actions);
+            self.on_changed(surveyed, turn);
         }
         if surveyed.lost.is_empty() && asked == Some(self.content.have.count()) {
-            self.complete(now, &mut actions);
+            self.complete(turn);
         }
-        self.check_complete(now, &mut actions);
-        self.feed_hungry(now, budgets, &mut actions);
-        actions
+        self.check_complete(turn);
+        self.feed_hungry(turn);
     }
 
     /// Files are not as they were left: what is lost of them is to be fetched again.
-    fn on_changed(
-        &mut self,
-        Surveyed { changed, lost }: &Surveyed,
-        now: Instant,
-        actions: &mut Vec<Action>,
-    ) {
+    fn on_changed(&mut self, Surveyed { changed, lost }: &Surveyed, turn: &mut Turn<'_>) {
         for piece in lost {
             if self.content.have.remove(*piece) {
                 self.have_bytes -= self.content.wanted_bytes_in(*piece);
@@ -91,11 +77,11 @@ impl Torrent {
         self.level = self.level.saturating_sub(forgotten);
         let gone: Arc<[PieceIndex]> = lost.as_slice().into();
         for (key, peer) in self.peers.iter_mut().filter(|(_, peer)| peer.gives()) {
-            actions.push(Action::Send(*key, Command::Moved(gone.clone())));
+            turn.send(*key, Command::Moved(gone.clone()));
             peer.useful += lost.iter().filter(|piece| peer.have.has(**piece)).count() as u32;
             if peer.welcome && peer.wanted_since.is_none() && peer.useful > 0 {
-                peer.wanted_since = Some(now);
-                actions.push(Action::Send(*key, Command::Interest(true)));
+                peer.wanted_since = Some(turn.now);
+                turn.send(*key, Command::Interest(true));
             }
         }
         let paths = changed.iter().map(|(_, path)| path.as_str());
@@ -106,13 +92,13 @@ impl Torrent {
         };
         if lost.is_empty() {
             let text = format!("another file than before, with the right data: {paths}");
-            return actions.push(detail(1, text));
+            return turn.detail(text);
         }
         let again = changed
             .iter()
             .find(|(file, _)| self.surveys.lost_before.contains(file));
         if let Some((_, path)) = again {
-            return actions.push(Action::Fail(format!(
+            return turn.push(Action::Fail(format!(
                 "{path} was moved, removed or changed again while storrent was writing to it; stop \
                  what does that, then run the same command again"
             )));
@@ -120,7 +106,7 @@ impl Torrent {
         self.surveys
             .lost_before
             .extend(changed.iter().map(|(file, _)| *file));
-        actions.push(Action::Tell(Report::Warning {
+        turn.push(Action::Tell(Report::Warning {
             info_hash: Some(self.setup.info_hash),
             message: format!(
                 "moved, removed or changed while storrent was writing to it: {paths}; {} fetched again",
@@ -133,10 +119,10 @@ impl Torrent {
     }
 
     /// A block that we have is not on the disk: what else is gone?
-    pub(super) fn on_missing(&mut self, error: String, actions: &mut Vec<Action>) {
+    pub(super) fn on_missing(&mut self, error: String, turn: &mut Turn<'_>) {
         match self.phase {
-            Phase::Downloading => self.survey(actions),
-            _ => actions.push(Action::Fail(error)),
+            Phase::Downloading => self.survey(turn),
+            _ => turn.push(Action::Fail(error)),
         }
     }
 }

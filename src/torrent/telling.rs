@@ -2,7 +2,7 @@
 //! Part of the [`Torrent`], for its tick; the engine hands on what it tells.
 
 use super::idle::Idle;
-use super::{Action, Phase, Torrent, detail};
+use super::{Phase, Torrent, Turn};
 use crate::human;
 use crate::report::Progress;
 use std::time::Instant;
@@ -43,11 +43,11 @@ impl Torrent {
     }
 
     /// Trackers that are passed over without being asked.
-    pub(super) fn tell_skipped(&self, actions: &mut Vec<Action>) {
+    pub(super) fn tell_skipped(&self, turn: &mut Turn<'_>) {
         if let skipped @ 1.. = self.announcer.skipped() {
             let trackers = human::count(skipped as u64, "tracker");
             let text = format!("{trackers} not asked: for browsers only (ws://, wss://)");
-            actions.push(detail(1, text));
+            turn.detail(text);
         }
     }
 

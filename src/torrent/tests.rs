@@ -2,7 +2,8 @@
 //! below, whole swarms in [`swarm`] (played by [`sim`]).
 
 use super::ending::HANG_UP;
-use super::rate::Budget;
+use super::peers::Peer;
+use super::rate::{Budget, Budgets};
 use super::*;
 use crate::announce::{AnnounceEvent, TrackerError};
 use crate::layout::{BLOCK_LEN, Layout, Span};
@@ -62,6 +63,8 @@ struct Rig {
     layout: Arc<Layout>,
     now: Instant,
     budgets: Budgets,
+    /// What the torrent gives to connections that it begins itself.
+    keys: Keys,
 }
 
 impl Rig {
@@ -87,12 +90,30 @@ impl Rig {
                 down: Budget::new(0, now),
                 up: Budget::new(0, now),
             },
+            keys: Keys::after(1000),
         }
+    }
+
+    /// Something happens: what the torrent decides.
+    fn turn(&mut self, event: impl FnOnce(&mut Torrent, &mut Turn<'_>)) -> Vec<Action> {
+        let mut turn = Turn::new(self.now, &mut self.budgets, &mut self.keys);
+        event(&mut self.torrent, &mut turn);
+        turn.done()
+    }
+
+    /// The connection that was begun to `addr` is `key`, whatever it was to be.
+    fn dialled(&mut self, key: PeerKey, addr: SocketAddr) {
+        let begun = |(_, peer): &(&PeerKey, &Peer)| peer.addr == addr && !peer.welcome;
+        let begun = self.torrent.peers.iter().find(begun).map(|(key, _)| *key);
+        let begun = begun.and_then(|begun| self.torrent.peers.remove(&begun));
+        let pieces = self.torrent.content.layout.pieces();
+        let peer = begun.unwrap_or_else(|| Peer::new(addr, false, pieces, self.now));
+        self.torrent.peers.insert(key, peer);
     }
 
     fn pass(&mut self, time: Duration) -> Vec<Action> {
         self.now += time;
-        self.torrent.on_tick(self.now, &mut self.budgets)
+        self.turn(Torrent::on_tick)
     }
 
     fn greet(&mut self, n: u8, incoming: bool) -> Vec<Action> {
@@ -102,8 +123,11 @@ impl Rig {
     /// Somebody greets under the name of peer `n`, by connection `key` from this address.
     fn greet_as(&mut self, n: u8, key: PeerKey, from: SocketAddr, incoming: bool) -> Vec<Action> {
         let handshake = Handshake::new(InfoHash([7; 20]), PeerId([n; 20]));
-        self.torrent
-            .on_greeted(key, from, &handshake, incoming, self.now)
+        if !incoming && !self.torrent.peers.contains_key(&key) {
+            self.dialled(key, from);
+        }
+        let from = incoming.then_some(from);
+        self.turn(|torrent, turn| torrent.on_greeted(key, from, &handshake, turn))
     }
 
     fn event(&mut self, n: u8, event: PeerEvent) -> Vec<Action> {
@@ -111,13 +135,12 @@ impl Rig {
     }
 
     fn event_of(&mut self, key: PeerKey, event: PeerEvent) -> Vec<Action> {
-        self.torrent
-            .on_peer(key, event, self.now, &mut self.budgets)
+        self.turn(|torrent, turn| torrent.on_peer(key, event, turn))
     }
 
     /// Peer `n` joins with `pieces` and serves us.
     fn join(&mut self, n: u8, pieces: Bitfield) {
-        assert!(self.greet(n, true).contains(&Action::Welcome(key(n))));
+        assert!(welcomes(&self.greet(n, true), key(n)));
         self.event(n, PeerEvent::Pieces(pieces));
         self.event(n, PeerEvent::Choked(false));
     }
@@ -150,13 +173,11 @@ impl Rig {
 
     fn found(&mut self, piece: u32, verdict: Verdict) -> Vec<Action> {
         let verdicts = [(self.piece(piece), verdict)];
-        self.torrent
-            .on_verdicts(&verdicts, self.now, &mut self.budgets)
+        self.turn(|torrent, turn| torrent.on_verdicts(&verdicts, turn))
     }
 
     fn surveyed(&mut self, surveyed: Surveyed) -> Vec<Action> {
-        self.torrent
-            .on_surveyed(&surveyed, self.now, &mut self.budgets)
+        self.turn(|torrent, turn| torrent.on_surveyed(&surveyed, turn))
     }
 
     fn hashes(&mut self, piece: u32, hashes: [u8; 4]) -> Vec<Action> {
@@ -164,8 +185,7 @@ impl Rig {
     }
 
     fn block_hashes(&mut self, piece: PieceIndex, hashes: &[[u8; 20]]) -> Vec<Action> {
-        self.torrent
-            .on_block_hashes(piece, hashes, self.now, &mut self.budgets)
+        self.turn(|torrent, turn| torrent.on_block_hashes(piece, hashes, turn))
     }
 
     fn piece(&self, index: u32) -> PieceIndex {
@@ -187,6 +207,16 @@ fn key(n: u8) -> PeerKey {
 
 fn addr(n: u8) -> SocketAddr {
     SocketAddr::from(([10, 0, 0, n], 6881))
+}
+
+fn welcomes(actions: &[Action], key: PeerKey) -> bool {
+    let is_it = |action: &Action| matches!(action, Action::Welcome(who, _) if *who == key);
+    actions.iter().any(is_it)
+}
+
+fn dials(actions: &[Action], addr: SocketAddr) -> bool {
+    let is_it = |action: &Action| matches!(action, Action::Dial(_, to) if *to == addr);
+    actions.iter().any(is_it)
 }
 
 fn hung_up(actions: &[Action]) -> Vec<PeerKey> {
@@ -220,7 +250,7 @@ fn blocks(spans: &[Span]) -> u32 {
 
 fn announced(actions: &[Action]) -> Vec<&AnnounceRequest> {
     let requests = actions.iter().filter_map(|action| match action {
-        Action::Announce(_, request) => Some(request),
+        Action::Announce(_, _, request) => Some(request),
         _ => None,
     });
     requests.collect()

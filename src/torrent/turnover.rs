@@ -12,7 +12,7 @@
 
 use super::learning::Offer;
 use super::peers::Peer;
-use super::{Action, Torrent};
+use super::{Torrent, Turn};
 use crate::types::PeerKey;
 use std::time::{Duration, Instant};
 
@@ -101,34 +101,29 @@ impl Turnover {
 impl Torrent {
     /// All places are taken, or all of those for peers that we dial (`dialled_only`): some go,
     /// if addresses are known that were never tried and could be of more use.
-    pub(super) fn turn_over(
-        &mut self,
-        dialled_only: bool,
-        now: Instant,
-        actions: &mut Vec<Action>,
-    ) {
+    pub(super) fn turn_over(&mut self, dialled_only: bool, turn: &mut Turn<'_>) {
         // Nothing can come while the disk is looked at.
         let waits = self.learnt && !self.knows_content() || self.waits_for_checker();
         if !self.is_incomplete() || waits {
             return;
         }
         let places = self.setup.max_peers;
-        let Some(mut terms) = self.turnover.terms(places, self.best_at, now) else {
+        let Some(mut terms) = self.turnover.terms(places, self.best_at, turn.now) else {
             return;
         };
-        terms.most = terms.most.min(self.swarm.untried(now));
+        terms.most = terms.most.min(self.swarm.untried(turn.now));
         let holders = self
             .peers
             .iter()
             .filter(|(_, peer)| peer.holds_place(dialled_only) && !peer.is_spared());
         let holders = holders.map(|(key, peer)| peer.as_holder(*key)).collect();
-        for key in self.turnover.choose(terms, holders, now) {
+        for key in self.turnover.choose(terms, holders, turn.now) {
             if let Some(peer) = self.peers.get_mut(&key) {
                 peer.useless = true;
                 if peer.incoming {
-                    self.swarm.rest(peer.addr, now);
+                    self.swarm.rest(peer.addr, turn.now);
                 }
-                actions.push(Action::HangUp(key));
+                turn.hang_up(key);
             }
         }
     }

@@ -11,7 +11,7 @@
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 
 use super::peers::Peer;
-use super::{Action, Torrent, detail};
+use super::{Torrent, Turn};
 use crate::types::PeerKey;
 use std::time::{Duration, Instant};
 
@@ -56,12 +56,7 @@ fn judge(old: Old, incoming: bool, we_are_lower: bool) -> Stays {
 impl Torrent {
     /// A connection was greeted: those go that are the same peer's, or it does. Returns whether
     /// it stays.
-    pub(super) fn part_from_twins(
-        &mut self,
-        key: PeerKey,
-        now: Instant,
-        actions: &mut Vec<Action>,
-    ) -> bool {
+    pub(super) fn part_from_twins(&mut self, key: PeerKey, turn: &mut Turn<'_>) -> bool {
         let Some(new) = self.peers.get(&key) else {
             return false;
         };
@@ -71,7 +66,7 @@ impl Torrent {
             |peer: &Peer| peer.welcome && !peer.useless && peer.id == id && peer.host() == host;
         let twins = self.peers.iter().filter(|(_, peer)| is_twin(peer));
         let judged: Vec<(PeerKey, Stays)> = twins
-            .map(|(key, peer)| (*key, judge(peer.as_old(now), incoming, we_are_lower)))
+            .map(|(key, peer)| (*key, judge(peer.as_old(turn.now), incoming, we_are_lower)))
             .collect();
         let goes = judged.iter().any(|(_, stays)| *stays == Stays::Old);
         let losers: Vec<PeerKey> = match goes {
@@ -87,7 +82,8 @@ impl Torrent {
                 peer.useless = !peer.is_used();
             }
             let text = format!("{addr}: connected already");
-            actions.extend([Action::HangUp(loser), detail(1, text)]);
+            turn.hang_up(loser);
+            turn.detail(text);
         }
         !goes
     }

@@ -9,53 +9,51 @@
 
 use super::peers::Peer;
 use super::webseeds::WebSeedIndex;
-use super::{Action, Phase, Torrent, detail};
+use super::{Action, Phase, Torrent, Turn};
 use crate::messages::Web;
 use crate::types::PeerKey;
 use crate::url::shown;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::time::Instant;
 
 /// A web seed's address is known to nobody here: its name may have many.
 const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 impl Torrent {
     /// Uses more web seeds, if there is room and use for them.
-    pub(super) fn open_web_seeds(&mut self, now: Instant, actions: &mut Vec<Action>) {
+    pub(super) fn open_web_seeds(&mut self, turn: &mut Turn<'_>) {
         if self.leaving.is_some() || self.phase != Phase::Downloading {
             return;
         }
         let (picker, layout) = (&self.picker, &self.content.layout);
-        while let Some(index) = self.web_seeds.next(layout, |p| picker.wants(p), now) {
+        while let Some(index) = self.web_seeds.next(layout, |p| picker.wants(p), turn.now) {
             let url = self.web_seeds.url(index).to_owned();
-            actions.push(Action::OpenWebSeed(index, url));
+            let mut seed = Peer::new(NOWHERE, false, layout.pieces(), turn.now);
+            seed.web = Some(index);
+            seed.have = self.web_seeds.pieces(index, layout);
+            let key = turn.keys.take();
+            self.peers.insert(key, seed);
+            turn.push(Action::OpenWebSeed(key, index, url));
         }
     }
 
-    /// The thread of a web seed is `key`.
-    pub fn on_web_seed(&mut self, key: PeerKey, index: WebSeedIndex, now: Instant) {
-        let layout = &self.content.layout;
-        let mut seed = Peer::new(NOWHERE, false, layout.pieces(), now);
-        seed.web = Some(index);
-        seed.have = self.web_seeds.pieces(index, layout);
-        self.peers.insert(key, seed);
-    }
-
     /// The thread of a web seed never came to be.
-    pub fn on_web_seed_failed(&mut self, index: WebSeedIndex, error: &str, now: Instant) {
-        self.web_seeds.ended(index, Some(error), false, now);
+    pub fn on_web_seed_failed(&mut self, key: PeerKey, error: &str, turn: &Turn<'_>) {
+        let seed = self.peers.remove(&key);
+        if let Some(index) = seed.and_then(|seed| seed.web) {
+            self.web_seeds.ended(index, Some(error), false, turn.now);
+        }
     }
 
     /// The thread of a web seed has news of it.
-    pub(super) fn on_web_seed_says(&mut self, key: PeerKey, news: Web, actions: &mut Vec<Action>) {
+    pub(super) fn on_web_seed_says(&mut self, key: PeerKey, news: Web, turn: &mut Turn<'_>) {
         let Some(index) = self.peers.get(&key).and_then(|peer| peer.web) else {
             return;
         };
         match news {
-            Web::Lacks { file, why } => self.on_lack(key, index, file, why, actions),
+            Web::Lacks { file, why } => self.on_lack(key, index, file, why, turn),
             Web::Barred(why) => {
                 let message = format!("{}: {why}", self.web_seed_name(index));
-                self.warn_once(message, actions);
+                self.warn_once(message, turn);
             }
             Web::ComeBack(pause) => self.web_seeds.come_back(index, pause),
         }
@@ -68,20 +66,20 @@ impl Torrent {
         index: WebSeedIndex,
         file: usize,
         why: String,
-        actions: &mut Vec<Action>,
+        turn: &mut Turn<'_>,
     ) {
         let name = self.web_seed_name(index);
         let Some(peer) = self.peers.get_mut(&key) else {
             return;
         };
         let text = format!("{name}: does not give file {}: {why}", file + 1);
-        actions.push(detail(1, text));
+        turn.detail(text);
         self.web_seeds.lacks(index, file, why);
         peer.have = self.web_seeds.pieces(index, &self.content.layout);
         if !peer.have.iter().any(|piece| self.picker.wants(piece)) {
             peer.useless = true;
             peer.wants = 0;
-            actions.push(Action::HangUp(key));
+            turn.hang_up(key);
         }
     }
 
@@ -91,14 +89,13 @@ impl Torrent {
         index: WebSeedIndex,
         seed: &Peer,
         why: &str,
-        now: Instant,
-        actions: &mut Vec<Action>,
+        turn: &mut Turn<'_>,
     ) {
         let error = (!seed.useless).then_some(why);
-        self.web_seeds.ended(index, error, seed.gave > 0, now);
+        self.web_seeds.ended(index, error, seed.gave > 0, turn.now);
         let name = self.web_seed_name(index);
-        actions.push(detail(1, format!("{name}: {why}")));
-        self.open_web_seeds(now, actions);
+        turn.detail(format!("{name}: {why}"));
+        self.open_web_seeds(turn);
     }
 
     /// What the user is told that it is.

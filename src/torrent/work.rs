@@ -6,15 +6,14 @@
 //! threads tell and for the tick.
 
 use super::blame::Giver;
-use super::rate::Budgets;
-use super::{Action, Torrent};
+use super::{Action, Torrent, Turn};
 use crate::layout::{BLOCK_LEN, PieceIndex, Span, spans_of};
 use crate::messages::Command;
 use crate::picker::{Outcome, Rivals};
 use crate::types::PeerKey;
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How those with work get on at the moment: looked at when first asked for, once for all
 /// that are served together, and again after one of them took work over.
@@ -32,9 +31,7 @@ impl Torrent {
         &mut self,
         key: PeerKey,
         look: Option<&mut Look>,
-        now: Instant,
-        budgets: &mut Budgets,
-        actions: &mut Vec<Action>,
+        turn: &mut Turn<'_>,
     ) -> bool {
         let Some(peer) = self
             .peers
@@ -44,7 +41,7 @@ impl Torrent {
             return false;
         };
         let block = u64::from(BLOCK_LEN);
-        let affordable = budgets.down.available(now) / block;
+        let affordable = turn.budgets.down.available(turn.now) / block;
         let most = u32::try_from(affordable)
             .unwrap_or(u32::MAX)
             .min(peer.wants);
@@ -58,7 +55,7 @@ impl Torrent {
             };
             let rivals = look.get_or_init(|| {
                 let peers = self.peers.iter();
-                let paces = peers.filter_map(|(key, peer)| Some((*key, peer.pace(now)?)));
+                let paces = peers.filter_map(|(key, peer)| Some((*key, peer.pace(turn.now)?)));
                 self.picker.rivals(paces.collect())
             });
             let (taken, cancel) = self.picker.take_over(key, &peer.have, most, rivals);
@@ -66,56 +63,45 @@ impl Torrent {
                 look.take();
             }
             spans = taken;
-            self.cancel(cancel, actions);
+            self.cancel(cancel, turn);
         }
         let blocks: u32 = spans.iter().map(|span| span.count()).sum();
         let Some(peer) = self.peers.get_mut(&key).filter(|_| blocks > 0) else {
             return false;
         };
-        budgets.down.spend(u64::from(blocks) * block);
+        turn.budgets.down.spend(u64::from(blocks) * block);
         peer.wants = 0;
-        peer.first_asked.get_or_insert(now);
-        peer.down.begin(now);
-        actions.push(Action::Send(key, Command::Fetch(spans)));
+        peer.first_asked.get_or_insert(turn.now);
+        peer.down.begin(turn.now);
+        turn.send(key, Command::Fetch(spans));
         true
     }
 
     /// Work came free: those who had none may take it.
-    pub(super) fn feed_hungry(
-        &mut self,
-        now: Instant,
-        budgets: &mut Budgets,
-        actions: &mut Vec<Action>,
-    ) {
+    pub(super) fn feed_hungry(&mut self, turn: &mut Turn<'_>) {
         let hungry = self
             .peers
             .iter()
             .filter(|(_, peer)| peer.wants > 0)
             .map(|(key, _)| *key);
         let hungry: Vec<PeerKey> = hungry.collect();
-        let mut look = (now >= self.look_at).then(Look::new);
+        let mut look = (turn.now >= self.look_at).then(Look::new);
         if hungry.is_empty() || look.is_none() && self.picker.all_granted() {
             return;
         }
         if look.is_some() {
-            self.look_at = now + LOOK_EVERY;
+            self.look_at = turn.now + LOOK_EVERY;
         }
         for key in hungry {
-            self.serve(key, look.as_mut(), now, budgets, actions);
+            self.serve(key, look.as_mut(), turn);
         }
     }
 
-    pub(super) fn on_stored(
-        &mut self,
-        key: PeerKey,
-        spans: &[Span],
-        now: Instant,
-        actions: &mut Vec<Action>,
-    ) {
+    pub(super) fn on_stored(&mut self, key: PeerKey, spans: &[Span], turn: &mut Turn<'_>) {
         let blocks: u64 = spans.iter().map(|span| u64::from(span.count())).sum();
         if let Some(peer) = self.peers.get_mut(&key) {
             peer.gave += blocks * u64::from(BLOCK_LEN);
-            peer.down.add(blocks * u64::from(BLOCK_LEN), now);
+            peer.down.add(blocks * u64::from(BLOCK_LEN), turn.now);
             peer.snubbed = false;
             let giver = Giver {
                 key,
@@ -127,7 +113,7 @@ impl Torrent {
         }
         self.level += blocks;
         if self.level > self.best_level {
-            (self.best_level, self.best_at) = (self.level, now);
+            (self.best_level, self.best_at) = (self.level, turn.now);
         }
         let mut all = Outcome::default();
         for span in spans {
@@ -135,27 +121,20 @@ impl Torrent {
             all.cancel.extend(outcome.cancel);
             all.ready.extend(outcome.ready);
         }
-        self.cancel(all.cancel, actions);
-        self.verify(all.ready, actions);
+        self.cancel(all.cancel, turn);
+        self.verify(all.ready, turn);
     }
 
     /// The peer will not write these any more.
-    pub(super) fn on_released(
-        &mut self,
-        key: PeerKey,
-        spans: &[Span],
-        now: Instant,
-        budgets: &mut Budgets,
-        actions: &mut Vec<Action>,
-    ) {
+    pub(super) fn on_released(&mut self, key: PeerKey, spans: &[Span], turn: &mut Turn<'_>) {
         let released = |span: &Span| self.picker.released(key, *span);
         let ready = spans.iter().filter_map(released).collect();
-        self.verify(ready, actions);
-        self.feed_hungry(now, budgets, actions);
+        self.verify(ready, turn);
+        self.feed_hungry(turn);
     }
 
     /// Tells peers that others have, or take over, what they fetch: one command each.
-    fn cancel(&mut self, cancels: Vec<(PeerKey, Span)>, actions: &mut Vec<Action>) {
+    fn cancel(&mut self, cancels: Vec<(PeerKey, Span)>, turn: &mut Turn<'_>) {
         let mut blocks: BTreeMap<PeerKey, Vec<(PieceIndex, u32)>> = BTreeMap::new();
         for (peer, span) in cancels {
             let numbers = span.numbers().map(|number| (span.piece(), number));
@@ -164,27 +143,26 @@ impl Torrent {
         for (key, blocks) in blocks {
             if let Some(peer) = self.peers.get_mut(&key) {
                 peer.cancels += 1;
-                actions.push(Action::Send(key, Command::Cancel(spans_of(blocks))));
+                turn.send(key, Command::Cancel(spans_of(blocks)));
             }
         }
     }
 
-    pub(super) fn verify(&mut self, mut ready: Vec<PieceIndex>, actions: &mut Vec<Action>) {
+    pub(super) fn verify(&mut self, mut ready: Vec<PieceIndex>, turn: &mut Turn<'_>) {
         ready.sort_unstable();
         ready.dedup();
         if !ready.is_empty() {
             self.unchecked += ready.len();
-            actions.push(Action::Verify(ready));
+            let hurry = self.awaits_verdicts();
+            turn.push(Action::Verify {
+                pieces: ready,
+                hurry,
+            });
         }
     }
 
     /// Under an upload limit: lets those send who wait, in turn, as far as it reaches.
-    pub(super) fn feed_uploads(
-        &mut self,
-        now: Instant,
-        budgets: &mut Budgets,
-        actions: &mut Vec<Action>,
-    ) {
+    pub(super) fn feed_uploads(&mut self, turn: &mut Turn<'_>) {
         let waiting = self
             .peers
             .iter()
@@ -196,14 +174,14 @@ impl Torrent {
             let Some(peer) = self.peers.get_mut(&key) else {
                 continue;
             };
-            let bytes = budgets.up.available(now).min(peer.wants_upload);
+            let bytes = turn.budgets.up.available(turn.now).min(peer.wants_upload);
             // A part of a block is no use to anybody.
             if bytes < peer.wants_upload.min(u64::from(BLOCK_LEN)) {
                 break;
             }
             peer.wants_upload = 0;
-            budgets.up.spend(bytes);
-            actions.push(Action::Send(key, Command::MayUpload(bytes)));
+            turn.budgets.up.spend(bytes);
+            turn.send(key, Command::MayUpload(bytes));
         }
     }
 }

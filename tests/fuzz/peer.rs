@@ -14,11 +14,12 @@ use storrent::parts::messages::{Command, Learning, PeerEvent, Surveyed, Verdict}
 use storrent::parts::peer::Session;
 use storrent::parts::peer::{Learner, MAX_MESSAGE};
 use storrent::parts::torrent::{Action, Content, Setup, Torrent};
-use storrent::parts::torrent::{Budget, Budgets};
+use storrent::parts::torrent::{Budget, Budgets, Keys, Turn};
 use storrent::parts::wire::{self, Handshake, Message};
 use storrent::types::{PeerId, PeerKey};
 
-const PEER: PeerKey = PeerKey(1);
+/// Keys that the torrent gives begin at 1.
+const PEER: PeerKey = PeerKey(0);
 
 /// A conversation, and the torrent that it is about.
 struct Rig {
@@ -26,6 +27,7 @@ struct Rig {
     session: Session,
     layout: Arc<Layout>,
     budgets: Budgets,
+    keys: Keys,
     now: Instant,
     /// What we asked the peer for: only that may be stored.
     asked: HashSet<RawBlock>,
@@ -121,6 +123,7 @@ impl Rig {
                 down: Budget::new(0, now),
                 up: Budget::new(if limited { 1000 } else { 0 }, now),
             },
+            keys: Keys::default(),
             now,
             asked: HashSet::new(),
             owed: VecDeque::new(),
@@ -128,15 +131,19 @@ impl Rig {
             rng: fastrand::Rng::with_seed(seed.into()),
             over: false,
         };
-        let actions = rig.torrent.start(now);
-        rig.perform(actions);
+        rig.happen(Torrent::start);
         let handshake = Handshake::new(super::HASH, PeerId([2; 20]));
         let addr = SocketAddr::from(([10, 0, 0, 2], 6881));
-        let actions = rig
-            .torrent
-            .on_greeted(PEER, addr, &handshake, mode & 128 == 0, now);
-        rig.perform(actions);
+        rig.happen(|torrent, turn| torrent.on_greeted(PEER, Some(addr), &handshake, turn));
         rig
+    }
+
+    /// Something happens to the torrent, and it answers.
+    fn happen(&mut self, event: impl FnOnce(&mut Torrent, &mut Turn<'_>)) {
+        let mut turn = Turn::new(self.now, &mut self.budgets, &mut self.keys);
+        event(&mut self.torrent, &mut turn);
+        let actions = turn.done();
+        self.perform(actions);
     }
 
     /// Takes the whole messages from `came`.
@@ -199,8 +206,7 @@ impl Rig {
         for event in std::mem::take(&mut self.session.events) {
             self.tell(event);
         }
-        let actions = self.torrent.on_tick(self.now, &mut self.budgets);
-        self.perform(actions);
+        self.happen(Torrent::on_tick);
         #[cfg(debug_assertions)]
         self.torrent.check();
     }
@@ -226,10 +232,7 @@ impl Rig {
     }
 
     fn tell(&mut self, event: PeerEvent) {
-        let actions = self
-            .torrent
-            .on_peer(PEER, event, self.now, &mut self.budgets);
-        self.perform(actions);
+        self.happen(|torrent, turn| torrent.on_peer(PEER, event, turn));
     }
 
     fn perform(&mut self, actions: Vec<Action>) {
@@ -237,7 +240,7 @@ impl Rig {
             match action {
                 Action::Send(PEER, command) => self.session.on_command(command),
                 Action::HangUp(PEER) => self.over = true,
-                Action::Verify(pieces) => {
+                Action::Verify { pieces, .. } => {
                     let verdict = |rng: &mut fastrand::Rng| match rng.u8(..8) {
                         0..5 => Verdict::Right,
                         5..7 => Verdict::False,
@@ -247,24 +250,17 @@ impl Rig {
                     let verdicts: Vec<(PieceIndex, Verdict)> = pieces
                         .map(|piece| (piece, verdict(&mut self.rng)))
                         .collect();
-                    let budgets = &mut self.budgets;
-                    let actions = self.torrent.on_verdicts(&verdicts, self.now, budgets);
-                    self.perform(actions);
+                    self.happen(|torrent, turn| torrent.on_verdicts(&verdicts, turn));
                 }
                 Action::Survey(_) => {
-                    let (found, budgets) = (Surveyed::default(), &mut self.budgets);
-                    let actions = self.torrent.on_surveyed(&found, self.now, budgets);
-                    self.perform(actions);
+                    let found = Surveyed::default();
+                    self.happen(|torrent, turn| torrent.on_surveyed(&found, turn));
                 }
                 Action::Fail(_) => self.over = true,
                 Action::HashBlocks(piece) => {
                     let blocks = 0..self.layout.blocks_in(piece);
                     let hashes: Vec<[u8; 20]> = blocks.map(|_| [self.rng.u8(..2); 20]).collect();
-                    let budgets = &mut self.budgets;
-                    let actions = self
-                        .torrent
-                        .on_block_hashes(piece, &hashes, self.now, budgets);
-                    self.perform(actions);
+                    self.happen(|torrent, turn| torrent.on_block_hashes(piece, &hashes, turn));
                 }
                 _ => {}
             }
@@ -274,8 +270,7 @@ impl Rig {
     /// The peer hangs up: nothing is left on order at it.
     fn end(&mut self) {
         self.tell(PeerEvent::Closed("the end".into()));
-        let actions = self.torrent.stop(self.now);
-        self.perform(actions);
+        self.happen(Torrent::stop);
         assert!(self.torrent.no_giver_left());
     }
 }

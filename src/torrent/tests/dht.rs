@@ -24,7 +24,7 @@ fn content_of(rig: &Rig, private: bool) -> Content {
 }
 
 fn named(rig: &mut Rig) -> Vec<Action> {
-    rig.torrent.on_dht_peers(vec![addr(9)], rig.now)
+    rig.turn(|torrent, turn| torrent.on_dht_peers(vec![addr(9)], turn))
 }
 
 const TICK: Duration = Duration::from_millis(100);
@@ -35,10 +35,10 @@ fn looks_for_peers_and_dials_them() {
     assert_eq!(searched(&rig.pass(TICK)), Some(true));
     assert_eq!(searched(&rig.pass(TICK)), None);
     assert_eq!(searched(&rig.pass(Duration::from_secs(5))), Some(true));
-    assert!(named(&mut rig).contains(&Action::Dial(addr(9))));
+    assert!(dials(&named(&mut rig), addr(9)));
     rig.join_seed(1);
     assert_eq!(searched(&rig.pass(Duration::from_secs(60))), None);
-    rig.torrent.stop(rig.now);
+    rig.turn(Torrent::stop);
     assert_eq!(searched(&rig.pass(Duration::from_secs(3600))), None);
 }
 
@@ -66,13 +66,14 @@ fn nobody_is_told_of_us_before_the_torrent_is_known_to_be_public() {
             setup.dht = true;
         });
         assert_eq!(searched(&rig.pass(TICK)), Some(false));
-        assert!(named(&mut rig).contains(&Action::Dial(addr(9))));
-        rig.torrent.learn(content_of(&rig, private), rig.now);
+        assert!(dials(&named(&mut rig), addr(9)));
+        let content = content_of(&rig, private);
+        rig.turn(|torrent, turn| torrent.learn(content, turn));
         let then = searched(&rig.pass(TICK));
         assert_eq!(then, (!private).then_some(true));
         assert_eq!(searched(&rig.pass(TICK)), None);
-        let late = rig.torrent.on_dht_peers(vec![addr(10)], rig.now);
-        assert_eq!(late.contains(&Action::Dial(addr(10))), !private);
+        let late = rig.turn(|torrent, turn| torrent.on_dht_peers(vec![addr(10)], turn));
+        assert_eq!(dials(&late, addr(10)), !private);
     }
 }
 

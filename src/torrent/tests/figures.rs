@@ -26,7 +26,7 @@ fn without_anybody_connected_nothing_flows() {
     gone(&mut rig, 1);
     assert_eq!(rates(&rig), (true, true), "a web seed is connected");
     gone(&mut rig, 101);
-    rig.torrent.on_dial(key(2), addr(2), rig.now);
+    rig.dialled(key(2), addr(2));
     assert_eq!(rates(&rig), (false, false), "a dial brings nothing");
     // Who comes next begins at zero.
     rig.join_seed(3);
@@ -49,11 +49,11 @@ fn the_last_words_count() {
         };
         content(setup).have = Bitfield::all(2);
     });
-    rig.torrent.start(rig.now);
+    rig.turn(Torrent::start);
     let answer = Ok(crate::announce::AnnounceReply::default());
-    rig.torrent.on_tracker(TrackerIndex(0), answer, rig.now);
+    rig.turn(|torrent, turn| torrent.on_tracker(TrackerIndex(0), answer, turn));
     rig.join(1, Bitfield::none(2));
-    assert!(announced(&rig.torrent.stop(rig.now)).is_empty());
+    assert!(announced(&rig.turn(Torrent::stop)).is_empty());
     assert!(!rig.torrent.is_settled(rig.now));
     traffic(&mut rig, 1, 0, 57 << 20);
     let actions = gone(&mut rig, 1);
@@ -74,7 +74,7 @@ fn the_last_words_count() {
 fn a_finished_download_waits_for_those_who_took() {
     for takes in [false, true] {
         let mut rig = Rig::new(1, |_| {});
-        rig.torrent.start(rig.now);
+        rig.turn(Torrent::start);
         rig.join_seed(1);
         rig.join(2, Bitfield::none(1));
         if takes {
@@ -84,7 +84,7 @@ fn a_finished_download_waits_for_those_who_took() {
         rig.store(1, &work);
         let actions = rig.verdict(0, true);
         assert!(actions.contains(&Action::Complete));
-        rig.torrent.stop(rig.now);
+        rig.turn(Torrent::stop);
         assert_eq!(rig.torrent.is_settled(rig.now), !takes);
         let last = rig.torrent.last_progress(rig.now);
         assert_eq!((last.peers, last.seeds, last.download_rate), (0, 0, 0));

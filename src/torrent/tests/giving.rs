@@ -36,7 +36,7 @@ fn the_upload_limit_holds_over_time_and_for_all() {
         ratio: None,
         time: None,
     };
-    rig.torrent.start(rig.now);
+    rig.turn(Torrent::start);
     rig.budgets.up = Budget::new(200_000, rig.now);
     let mut given = BTreeMap::new();
     for n in 1..=3 {
@@ -75,7 +75,7 @@ fn free_places_are_given_at_once_and_the_rest_by_rounds() {
         ratio: None,
         time: None,
     };
-    rig.torrent.start(rig.now);
+    rig.turn(Torrent::start);
     let slots = Choker::slots(true, 0) as u8;
     for n in 1..=slots + 4 {
         let open = rig

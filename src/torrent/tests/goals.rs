@@ -11,14 +11,15 @@ fn tracked(pieces: u64, change: impl FnOnce(&mut Setup)) -> Rig {
 }
 
 fn answer(rig: &mut Rig, tracker: u32) -> Vec<Action> {
-    rig.torrent
-        .on_tracker(TrackerIndex(tracker), Ok(AnnounceReply::default()), rig.now)
+    rig.turn(|torrent, turn| {
+        torrent.on_tracker(TrackerIndex(tracker), Ok(AnnounceReply::default()), turn)
+    })
 }
 
 #[test]
 fn a_download_is_started_completed_and_stopped() {
     let mut rig = tracked(2, |_| {});
-    let actions = rig.torrent.start(rig.now);
+    let actions = rig.turn(Torrent::start);
     let [started] = announced(&actions)[..] else {
         panic!("{actions:?}")
     };
@@ -48,8 +49,8 @@ fn a_download_is_started_completed_and_stopped() {
     );
     assert_eq!((completed.downloaded, completed.uploaded), (140_000, 3));
     answer(&mut rig, 0);
-    rig.torrent.on_dial(key(2), addr(2), rig.now);
-    let actions = rig.torrent.stop(rig.now);
+    rig.dialled(key(2), addr(2));
+    let actions = rig.turn(Torrent::stop);
     assert_eq!(hung_up(&actions), [key(1), key(2)]);
     assert!(announced(&actions).is_empty(), "its last bytes count, too");
     assert!(!rig.torrent.no_giver_left());
@@ -67,7 +68,7 @@ fn a_download_is_started_completed_and_stopped() {
 #[test]
 fn who_joins_complete_never_says_completed() {
     let mut rig = tracked(2, |setup| content(setup).have = Bitfield::all(2));
-    let mut actions = rig.torrent.start(rig.now);
+    let mut actions = rig.turn(Torrent::start);
     actions.extend(answer(&mut rig, 0));
     actions.extend(rig.pass(Duration::from_secs(1)));
     let events: Vec<_> = announced(&actions).iter().map(|r| r.event).collect();
@@ -83,7 +84,7 @@ fn left_counts_the_whole_torrent() {
         setup.trackers = vec![vec!["http://10.9.9.9/announce".into()]];
         content(setup).wanted_files = vec![true, false];
     });
-    let actions = rig.torrent.start(rig.now);
+    let actions = rig.turn(Torrent::start);
     assert_eq!(announced(&actions)[0].left, 2 * piece + 100);
     answer(&mut rig, 0);
     rig.join_seed(1);
@@ -97,7 +98,7 @@ fn left_counts_the_whole_torrent() {
         Vec::<&AnnounceRequest>::new(),
         "not all of it"
     );
-    rig.torrent.stop(rig.now);
+    rig.turn(Torrent::stop);
     let actions = rig.event(1, PeerEvent::Closed("no longer needed".into()));
     assert_eq!(announced(&actions)[0].left, piece + 100);
 }
@@ -116,7 +117,7 @@ fn the_local_network_hears_of_public_torrents_with_work_left() {
                 content(setup).have = Bitfield::all(2);
             }
         });
-        let actions = rig.torrent.start(rig.now);
+        let actions = rig.turn(Torrent::start);
         let told = actions.contains(&Action::AnnounceLocally);
         assert_eq!(told, expected, "private: {private}, complete: {complete}");
     }
@@ -131,7 +132,7 @@ fn a_private_torrent_that_changes_its_tracker_drops_its_peers() {
             vec!["http://10.9.9.2/announce".into()],
         ];
     });
-    rig.torrent.start(rig.now);
+    rig.turn(Torrent::start);
     answer(&mut rig, 0);
     rig.join_seed(1);
     rig.now += Duration::from_secs(3600);
@@ -141,7 +142,7 @@ fn a_private_torrent_that_changes_its_tracker_drops_its_peers() {
         tracker: "http://10.9.9.1".into(),
         trouble: Trouble::Refused,
     };
-    actions = rig.torrent.on_tracker(TrackerIndex(0), Err(error), rig.now);
+    actions = rig.turn(|torrent, turn| torrent.on_tracker(TrackerIndex(0), Err(error), turn));
     assert_eq!(announced(&actions).len(), 1, "the next one's turn");
     assert_eq!(hung_up(&answer(&mut rig, 1)), [key(1)]);
 }
@@ -178,7 +179,7 @@ fn what_is_stored_holds_off_the_stall_timeout() {
         assert_eq!(rig.torrent.phase(), Phase::Downloading);
         let work = rig.want(1, 1);
         for action in rig.store(1, &work) {
-            if let Action::Verify(pieces) = action {
+            if let Action::Verify { pieces, .. } = action {
                 pieces
                     .iter()
                     .for_each(|piece| _ = rig.verdict(piece.get(), true));
@@ -196,7 +197,7 @@ fn seeding_ends_with_its_goal() {
             content(setup).have = Bitfield::all(2);
             setup.afterwards = Afterwards::Seed { ratio, time };
         });
-        rig.torrent.start(rig.now);
+        rig.turn(Torrent::start);
         assert_eq!(rig.torrent.phase(), Phase::Seeding);
         rig.join(1, Bitfield::none(2));
         rig

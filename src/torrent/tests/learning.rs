@@ -79,10 +79,10 @@ fn the_first_copy_counts() {
     let more = offer(&mut rig, 3);
     assert!(more.contains(&answer(3, false)), "{more:?}");
 
-    let (content, now) = (content(&rig, &[], false), rig.now);
-    let actions = rig.torrent.learn(content, now);
+    let content = content(&rig, &[], false);
+    let actions = rig.turn(|torrent, turn| torrent.learn(content, turn));
     for n in 1..=3 {
-        assert!(actions.contains(&Action::Welcome(key(n))), "{actions:?}");
+        assert!(welcomes(&actions, key(n)), "{actions:?}");
     }
     assert_eq!(rig.torrent.phase(), Phase::Downloading);
     // From here on all is as always.
@@ -94,10 +94,10 @@ fn the_first_copy_counts() {
 #[test]
 fn all_is_there_already() {
     let mut rig = link(|setup| setup.trackers = vec![vec!["http://t/".into()]]);
-    let start = rig.torrent.start(rig.now);
+    let start = rig.turn(Torrent::start);
     let request = |actions: &[Action]| {
         actions.iter().find_map(|action| match action {
-            Action::Announce(_, request) => Some(request.clone()),
+            Action::Announce(_, _, request) => Some(request.clone()),
             _ => None,
         })
     };
@@ -107,9 +107,9 @@ fn all_is_there_already() {
         "{first:?}"
     );
     let reply = AnnounceReply::from_http_body(b"d8:intervali60ee").unwrap();
-    rig.torrent.on_tracker(TrackerIndex(0), Ok(reply), rig.now);
-    let (content, now) = (content(&rig, &[0, 1], false), rig.now);
-    let actions = rig.torrent.learn(content, now);
+    rig.turn(|torrent, turn| torrent.on_tracker(TrackerIndex(0), Ok(reply), turn));
+    let content = content(&rig, &[0, 1], false);
+    let actions = rig.turn(|torrent, turn| torrent.learn(content, turn));
     assert!(actions.contains(&Action::Complete), "{actions:?}");
     // Nothing was downloaded, so trackers are not told that it was.
     assert_eq!(request(&actions), None);
@@ -119,21 +119,18 @@ fn all_is_there_already() {
 #[test]
 fn it_turns_out_to_be_private() {
     let mut rig = link(|_| {});
-    let now = rig.now;
     for (n, source) in [(1, Source::User), (2, Source::Link), (3, Source::Dht)] {
-        let mut actions = Vec::new();
-        rig.torrent
-            .on_addresses([addr(n)], source, now, &mut actions);
-        assert!(actions.contains(&Action::Dial(addr(n))));
-        rig.torrent.on_dial(key(n), addr(n), now);
+        let actions = rig.turn(|torrent, turn| torrent.on_addresses([addr(n)], source, turn));
+        assert!(dials(&actions, addr(n)));
+        rig.dialled(key(n), addr(n));
         rig.greet(n, false);
     }
     let content = content(&rig, &[], true);
-    let actions = rig.torrent.learn(content, now);
-    assert!(actions.contains(&Action::Welcome(key(1))));
+    let actions = rig.turn(|torrent, turn| torrent.learn(content, turn));
+    assert!(welcomes(&actions, key(1)));
     for stranger in [2, 3] {
         assert!(actions.contains(&Action::HangUp(key(stranger))));
-        assert!(!actions.contains(&Action::Welcome(key(stranger))));
+        assert!(!welcomes(&actions, key(stranger)));
     }
 }
 
@@ -161,8 +158,8 @@ fn looking_at_the_disk_is_no_stall() {
     rig.event(1, PeerEvent::Learning(Learning::Whole(Vec::new())));
     rig.pass(2 * limit);
     assert_eq!(rig.torrent.phase(), Phase::Learning);
-    let (content, now) = (content(&rig, &[], false), rig.now);
-    rig.torrent.learn(content, now);
+    let content = content(&rig, &[], false);
+    rig.turn(|torrent, turn| torrent.learn(content, turn));
     rig.pass(limit / 2);
     assert_eq!(rig.torrent.phase(), Phase::Downloading);
 }
@@ -175,8 +172,8 @@ fn blocks_are_progress_after_much_metadata() {
     offer(&mut rig, 1);
     rig.event(1, PeerEvent::Learning(Learning::Came(100_000)));
     rig.event(1, PeerEvent::Learning(Learning::Whole(Vec::new())));
-    let (content, now) = (content(&rig, &[], false), rig.now);
-    rig.torrent.learn(content, now);
+    let content = content(&rig, &[], false);
+    rig.turn(|torrent, turn| torrent.learn(content, turn));
     rig.event(1, PeerEvent::Pieces(Bitfield::all(rig.layout.pieces())));
     rig.event(1, PeerEvent::Choked(false));
     for _ in 0..3 {
@@ -196,10 +193,10 @@ fn blocks_are_progress_after_much_metadata() {
 fn the_local_network_hears_of_it_once_it_is_known_to_be_public() {
     for private in [false, true] {
         let mut rig = link(|_| {});
-        let started = rig.torrent.start(rig.now);
+        let started = rig.turn(Torrent::start);
         assert!(!started.contains(&Action::AnnounceLocally));
         let content = content(&rig, &[], private);
-        let learnt = rig.torrent.learn(content, rig.now);
+        let learnt = rig.turn(|torrent, turn| torrent.learn(content, turn));
         assert_eq!(learnt.contains(&Action::AnnounceLocally), !private);
     }
 }
@@ -213,22 +210,22 @@ fn another_source_knows_it() {
             setup.trackers = vec![vec!["http://link/".into()]];
             setup.dht = true;
         });
-        rig.torrent.start(rig.now);
+        rig.turn(Torrent::start);
         let named = Ok(AnnounceReply {
             peers: vec![addr(1)],
             ..AnnounceReply::default()
         });
-        rig.torrent.on_tracker(TrackerIndex(0), named, rig.now);
+        rig.turn(|torrent, turn| torrent.on_tracker(TrackerIndex(0), named, turn));
         rig.greet(1, true);
         let both = ["http://link/", "http://own/"].map(String::from);
         let sources = Named {
             trackers: vec![both[usize::from(private)..].to_vec()],
             ..Named::default()
         };
-        let actions = rig.torrent.set_sources(sources, true, private, rig.now);
+        let actions = rig.turn(|torrent, turn| torrent.set_sources(sources, true, private, turn));
         assert_eq!(actions.contains(&Action::HangUp(key(1))), private);
         let told = actions.iter().filter_map(|action| match action {
-            Action::Announce(index, request) => Some((index.0, request.event)),
+            Action::Announce(index, _, request) => Some((index.0, request.event)),
             _ => None,
         });
         let told: Vec<_> = told.collect();

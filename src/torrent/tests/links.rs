@@ -6,13 +6,12 @@ use crate::messages::EndKind;
 #[test]
 fn we_do_not_talk_to_ourselves() {
     let mut rig = Rig::new(2, |_| {});
-    rig.torrent.on_dial(key(200), addr(200), rig.now);
+    rig.dialled(key(200), addr(200));
     let actions = rig.greet(200, false);
     assert_eq!(hung_up(&actions), [key(200)], "our own peer id answered");
     rig.event(200, PeerEvent::Closed("no longer needed".into()));
-    let mut actions = Vec::new();
-    rig.torrent
-        .on_addresses([addr(200)], Source::Tracker, rig.now, &mut actions);
+    let actions =
+        rig.turn(|torrent, turn| torrent.on_addresses([addr(200)], Source::Tracker, turn));
     assert_eq!(actions, [], "nor do we dial ourselves again");
 }
 
@@ -29,7 +28,7 @@ fn a_stranger_under_a_peers_name_is_a_stranger() {
         rig.join_seed(1);
         let actions = greet_as_1(&mut rig, "10.0.0.9:6881", incoming);
         assert_eq!(hung_up(&actions), []);
-        assert!(actions.contains(&Action::Welcome(key(99))));
+        assert!(welcomes(&actions, key(99)));
         // It lies: that is held against its host, not against the name.
         rig.event(99, PeerEvent::Learning(Learning::False));
         assert!(rig.torrent.swarm.is_banned(addr(9), incoming) && !rig.banned(1));
@@ -71,7 +70,7 @@ fn of_two_connections_of_one_peer_the_one_that_gives_stays() {
              {is_aged}, silent {silent}"
         );
         assert_eq!(gone, expected, "{what}");
-        let stays = actions.contains(&Action::Welcome(new));
+        let stays = welcomes(&actions, new);
         assert_eq!(stays, !gone.contains(&new), "{what}");
         assert!(!gave || silent || !gone.contains(&old), "{what}");
     }
@@ -81,10 +80,8 @@ fn of_two_connections_of_one_peer_the_one_that_gives_stays() {
 #[test]
 fn who_comes_anew_is_taken_in_place_of_the_silent_connection() {
     let mut rig = Rig::new(1, |_| {});
-    let mut actions = Vec::new();
-    rig.torrent
-        .on_addresses([addr(1)], Source::Tracker, rig.now, &mut actions);
-    rig.torrent.on_dial(key(1), addr(1), rig.now);
+    rig.turn(|torrent, turn| torrent.on_addresses([addr(1)], Source::Tracker, turn));
+    rig.dialled(key(1), addr(1));
     rig.greet(1, false);
     rig.event(1, PeerEvent::Pieces(Bitfield::all(1)));
     rig.event(1, PeerEvent::Choked(false));
@@ -95,7 +92,7 @@ fn who_comes_anew_is_taken_in_place_of_the_silent_connection() {
     rig.event(1, PeerEvent::Released(vec![rig.span(0, 1..4)]));
     let actions = greet_as_1(&mut rig, "10.0.0.1:50001", true);
     assert_eq!(hung_up(&actions), [key(1)]);
-    assert!(actions.contains(&Action::Welcome(key(99))));
+    assert!(welcomes(&actions, key(99)));
     rig.event(1, PeerEvent::Closed("no longer needed".into()));
     rig.event(99, PeerEvent::Pieces(Bitfield::all(1)));
     rig.event(99, PeerEvent::Choked(false));
@@ -103,7 +100,7 @@ fn who_comes_anew_is_taken_in_place_of_the_silent_connection() {
     // It gave: if the new connection ends, too, it is dialled again.
     rig.event(99, PeerEvent::Closed("the peer hung up".into()));
     let actions = rig.pass(Duration::from_secs(5));
-    assert!(actions.contains(&Action::Dial(addr(1))), "{actions:?}");
+    assert!(dials(&actions, addr(1)), "{actions:?}");
 }
 
 /// Both dial at once: whatever the order of the handshakes, both keep the same link.
@@ -117,7 +114,7 @@ fn of_two_crossing_connections_the_same_one_survives_on_both_sides() {
             for link in [first, 1 - first] {
                 let incoming = (link == 0) != (us == 1);
                 let actions = rig.greet_as(them, PeerKey(link), addr(them), incoming);
-                if actions.contains(&Action::Welcome(PeerKey(link))) {
+                if welcomes(&actions, PeerKey(link)) {
                     open.push(PeerKey(link));
                 }
                 let gone = hung_up(&actions);
@@ -133,20 +130,19 @@ fn of_two_crossing_connections_the_same_one_survives_on_both_sides() {
 #[test]
 fn some_places_are_kept_for_those_who_come() {
     let mut rig = Rig::new(2, |setup| setup.max_peers = 20);
-    let mut actions = Vec::new();
-    rig.torrent
-        .on_addresses((1..=40).map(addr), Source::Tracker, rig.now, &mut actions);
+    let actions =
+        rig.turn(|torrent, turn| torrent.on_addresses((1..=40).map(addr), Source::Tracker, turn));
     let dialled = actions
         .iter()
-        .filter(|a| matches!(a, Action::Dial(_)))
+        .filter(|a| matches!(a, Action::Dial(..)))
         .count();
     assert_eq!(dialled, 18, "nine tenths of the places");
     for n in 1..=18 {
-        rig.torrent.on_dial(key(n), addr(n), rig.now);
-        assert!(rig.greet(n, false).contains(&Action::Welcome(key(n))));
+        rig.dialled(key(n), addr(n));
+        assert!(welcomes(&rig.greet(n, false), key(n)));
     }
     for n in 101..=102 {
-        assert!(rig.greet(n, true).contains(&Action::Welcome(key(n))));
+        assert!(welcomes(&rig.greet(n, true), key(n)));
     }
     assert_eq!(
         hung_up(&rig.greet(103, true)),
@@ -163,7 +159,7 @@ fn a_crowd_makes_room_for_somebody_else() {
         |rig: &mut Rig, n: u8, from: &str| rig.greet_as(n, key(n), from.parse().unwrap(), true);
     for n in 1..=18 {
         let actions = come(&mut rig, n, &format!("10.9.9.9:{}", 50_000 + u16::from(n)));
-        assert!(actions.contains(&Action::Welcome(key(n))));
+        assert!(welcomes(&actions, key(n)));
         rig.event(n, PeerEvent::Interested(true));
     }
     rig.event(1, PeerEvent::Traffic { down: 0, up: 9 });
@@ -175,37 +171,38 @@ fn a_crowd_makes_room_for_somebody_else() {
         rig.event(n, PeerEvent::Closed("no longer needed".into()));
     }
     let actions = come(&mut rig, 21, "10.8.8.8:6882");
-    assert!(actions.contains(&Action::Welcome(key(21))), "{actions:?}");
+    assert!(welcomes(&actions, key(21)), "{actions:?}");
 }
 
 #[test]
 fn no_dial_storm() {
     let mut rig = Rig::new(2, |_| {});
-    let mut actions = Vec::new();
-    rig.torrent
-        .on_addresses((1..=60).map(addr), Source::Tracker, rig.now, &mut actions);
-    let dials: Vec<SocketAddr> = actions
+    let actions =
+        rig.turn(|torrent, turn| torrent.on_addresses((1..=60).map(addr), Source::Tracker, turn));
+    let dials: Vec<PeerKey> = actions
         .iter()
         .filter_map(|action| match action {
-            Action::Dial(addr) => Some(*addr),
+            Action::Dial(key, _) => Some(*key),
             _ => None,
         })
         .collect();
     assert_eq!(dials.len(), MAX_DIALS);
-    for (n, to) in (1..).zip(&dials) {
-        rig.torrent.on_dial(key(n), *to, rig.now);
-    }
     let more = rig.pass(Duration::from_millis(100));
     assert!(
-        !more.iter().any(|a| matches!(a, Action::Dial(_))),
+        !more.iter().any(|a| matches!(a, Action::Dial(..))),
         "all lines are busy"
     );
-    let next = rig.event(1, PeerEvent::Closed("refused".into()));
-    let next = next.iter().filter(|a| matches!(a, Action::Dial(_))).count();
+    let next = rig.event_of(dials[0], PeerEvent::Closed("refused".into()));
+    let next = next
+        .iter()
+        .filter(|a| matches!(a, Action::Dial(..)))
+        .count();
     assert_eq!(next, 1, "one came free");
-    rig.torrent.on_dial(key(21), addr(21), rig.now);
-    let next = rig.greet(2, false);
-    let next = next.iter().filter(|a| matches!(a, Action::Dial(_))).count();
+    let next = rig.greet_as(2, dials[1], addr(2), false);
+    let next = next
+        .iter()
+        .filter(|a| matches!(a, Action::Dial(..)))
+        .count();
     assert_eq!(next, 1, "one is connected");
 }
 
@@ -255,7 +252,7 @@ fn two_seeds_part() {
         ratio: None,
         time: None,
     };
-    rig.torrent.start(rig.now);
+    rig.turn(Torrent::start);
     rig.greet(1, true);
     let actions = rig.event(1, PeerEvent::Pieces(Bitfield::all(2)));
     assert_eq!(hung_up(&actions), [key(1)]);
@@ -290,16 +287,15 @@ fn who_did_not_come_whole_hears_of_every_piece() {
 fn without_the_address_nobody_is_dialled() {
     let mut rig = Rig::new(2, |_| {});
     rig.torrent.on_address(Some("it is gone"), rig.now);
-    let mut actions = Vec::new();
-    rig.torrent
-        .on_addresses([addr(1)], Source::Tracker, rig.now, &mut actions);
+    let mut actions =
+        rig.turn(|torrent, turn| torrent.on_addresses([addr(1)], Source::Tracker, turn));
     actions.extend(rig.pass(Duration::from_secs(60)));
-    assert!(!actions.contains(&Action::Dial(addr(1))), "{actions:?}");
+    assert!(!dials(&actions, addr(1)), "{actions:?}");
     let why = rig.torrent.why_idle();
     assert!(why.starts_with("it is gone; no peers"), "{why}");
     rig.torrent.on_address(None, rig.now);
     let actions = rig.pass(Duration::from_millis(100));
-    assert!(actions.contains(&Action::Dial(addr(1))), "{actions:?}");
+    assert!(dials(&actions, addr(1)), "{actions:?}");
     assert!(rig.torrent.why_idle().starts_with("no peers"));
 }
 
@@ -308,7 +304,7 @@ fn without_the_address_nobody_is_dialled() {
 #[test]
 fn without_a_way_out_one_dial_finds_out() {
     let dialled = |actions: &[Action]| {
-        let dials = actions.iter().filter(|a| matches!(a, Action::Dial(_)));
+        let dials = actions.iter().filter(|a| matches!(a, Action::Dial(..)));
         dials.count()
     };
     let end = |kind| {
@@ -317,12 +313,11 @@ fn without_a_way_out_one_dial_finds_out() {
     };
     let mut rig = Rig::new(2, |setup| setup.web_seeds = vec!["http://10.9.9.9/".into()]);
     rig.start_web();
-    let mut actions = Vec::new();
-    rig.torrent
-        .on_addresses((1..9).map(addr), Source::Tracker, rig.now, &mut actions);
+    let actions =
+        rig.turn(|torrent, turn| torrent.on_addresses((1..9).map(addr), Source::Tracker, turn));
     assert_eq!(dialled(&actions), 8);
     for n in 1..9 {
-        rig.torrent.on_dial(key(n), addr(n), rig.now);
+        rig.dialled(key(n), addr(n));
     }
     for n in 1..9 {
         let actions = rig.event(n, end(EndKind::NoWay));
@@ -334,11 +329,11 @@ fn without_a_way_out_one_dial_finds_out() {
     assert_eq!(dialled(&rig.pass(NO_WAY_PAUSE / 2)), 0);
     let actions = rig.pass(NO_WAY_PAUSE);
     assert_eq!(dialled(&actions), 1);
-    let Some(Action::Dial(to)) = actions.into_iter().find(|a| matches!(a, Action::Dial(_))) else {
+    let Some(Action::Dial(key, _)) = actions.into_iter().find(|a| matches!(a, Action::Dial(..)))
+    else {
         panic!("it was counted");
     };
-    rig.torrent.on_dial(key(9), to, rig.now);
-    let actions = rig.event(9, end(EndKind::Refused));
+    let actions = rig.event_of(key, end(EndKind::Refused));
     assert_eq!(dialled(&actions), 7, "there is a way again");
     assert!(!rig.torrent.why_idle().contains("the proxy is gone"));
 }

@@ -2,13 +2,20 @@
 
 use super::*;
 
+fn verify(piece: PieceIndex, hurry: bool) -> Action {
+    Action::Verify {
+        pieces: vec![piece],
+        hurry,
+    }
+}
+
 #[test]
 fn a_sole_giver_of_a_false_piece_is_banned_at_once() {
     let mut rig = Rig::new(1, |_| {});
     rig.join_seed(1);
     rig.join_seed(2);
     let work = rig.want(1, 4);
-    assert_eq!(rig.store(1, &work), [Action::Verify(vec![rig.piece(0)])]);
+    assert_eq!(rig.store(1, &work), [verify(rig.piece(0), true)]);
     assert_eq!(rig.want(2, 4), [], "all is done");
     let actions = rig.verdict(0, false);
     assert_eq!(actions.last(), Some(&Action::HashBlocks(rig.piece(0))));
@@ -68,7 +75,7 @@ fn the_liar_among_several_is_found() {
 #[test]
 fn what_three_agree_on_is_the_torrents_fault() {
     let mut rig = Rig::new(2, |_| {});
-    rig.torrent.start(rig.now);
+    rig.turn(Torrent::start);
     let hopeless = |n: u8, rig: &mut Rig, bytes: [u8; 4]| {
         rig.join_seed(n);
         let work = rig.want(n, 4);
@@ -111,8 +118,8 @@ fn padding_with_a_false_hash_ends_it_at_once() {
     let piece = 4 * u64::from(BLOCK_LEN);
     let files = [(piece, false), (piece, true), (piece, false)];
     let mut rig = Rig::of(Layout::new(piece, &files).unwrap(), |_| {});
-    let actions = rig.torrent.start(rig.now);
-    assert!(actions.contains(&Action::Verify(vec![rig.piece(1)])));
+    let actions = rig.turn(Torrent::start);
+    assert!(actions.contains(&verify(rig.piece(1), false)));
     let actions = rig.verdict(1, false);
     let failed = |action: &Action| matches!(action, Action::Fail(why) if why.contains("piece 1 "));
     assert!(actions.iter().any(failed), "{actions:?}");
@@ -125,11 +132,11 @@ fn what_an_earlier_run_stored_is_kept_and_nobodys() {
         let content = content(setup);
         content.stored = vec![(content.layout.piece(0).unwrap(), vec![0, 2])];
     });
-    rig.torrent.start(rig.now);
+    rig.turn(Torrent::start);
     rig.join_seed(1);
     let work = rig.want(1, 9);
     assert_eq!(work, [rig.span(0, 1..2), rig.span(0, 3..4)]);
-    assert_eq!(rig.store(1, &work), [Action::Verify(vec![rig.piece(0)])]);
+    assert_eq!(rig.store(1, &work), [verify(rig.piece(0), true)]);
     let actions = rig.verdict(0, false);
     assert_eq!(hung_up(&actions), []);
     assert!(!rig.banned(1));
@@ -147,7 +154,7 @@ fn what_an_earlier_run_stored_is_kept_and_nobodys() {
 #[test]
 fn verdicts_are_awaited_by_those_who_lack_pieces() {
     let mut rig = Rig::new(3, |_| {});
-    rig.torrent.start(rig.now);
+    rig.turn(Torrent::start);
     rig.join_seed(1);
     let work = rig.want(1, 8);
     rig.store(1, &work);
@@ -166,7 +173,7 @@ fn verdicts_are_awaited_by_those_who_lack_pieces() {
 #[test]
 fn files_that_were_moved_are_nobodys_fault() {
     let mut rig = Rig::new(3, |_| {});
-    rig.torrent.start(rig.now);
+    rig.turn(Torrent::start);
     rig.join_seed(1);
     let work = rig.want(1, 12);
     let of = |rig: &Rig, piece| rig.span(piece, 0..4);
@@ -218,7 +225,7 @@ fn files_that_were_moved_are_nobodys_fault() {
 #[test]
 fn a_copy_in_its_place_is_as_good() {
     let mut rig = Rig::new(1, |_| {});
-    rig.torrent.start(rig.now);
+    rig.turn(Torrent::start);
     rig.join_seed(1);
     let work = rig.want(1, 4);
     rig.store(1, &work);
@@ -265,11 +272,11 @@ fn in_the_endgame_the_slower_one_is_cancelled() {
     let rest = rig.store(2, &[rig.span(0, 2..4)]);
     assert_eq!(cancelled(&rest, 1), [rig.span(0, 2..4)]);
     assert!(
-        !rest.iter().any(|a| matches!(a, Action::Verify(_))),
+        !rest.iter().any(|a| matches!(a, Action::Verify { .. })),
         "1 may still write"
     );
     let released = rig.event(1, PeerEvent::Released(work));
-    assert_eq!(released, [Action::Verify(vec![rig.piece(0)])]);
+    assert_eq!(released, [verify(rig.piece(0), true)]);
 }
 
 /// Peer 1 holds all the work; then it fails in some way, and peer 2, which found
@@ -313,7 +320,7 @@ fn the_work_of_who_fails_goes_to_a_hungry_one_at_once() {
 #[test]
 fn it_completes_exactly_once() {
     let mut rig = Rig::new(2, |_| {});
-    rig.torrent.start(rig.now);
+    rig.turn(Torrent::start);
     rig.join_seed(1);
     let work = rig.want(1, 8);
     rig.event(
@@ -342,7 +349,7 @@ fn it_completes_exactly_once() {
 #[test]
 fn what_is_complete_at_the_start_says_so_once() {
     let mut rig = Rig::new(2, |setup| content(setup).have = Bitfield::all(2));
-    let actions = rig.torrent.start(rig.now);
+    let actions = rig.turn(Torrent::start);
     assert_eq!(
         actions.iter().filter(|a| **a == Action::Complete).count(),
         1
@@ -367,7 +374,7 @@ fn padding_is_not_asked_for() {
             content.have.insert(content.layout.piece(padding).unwrap());
         }
     });
-    rig.torrent.start(rig.now);
+    rig.turn(Torrent::start);
     rig.join_seed(1);
     let mut work = rig.want(1, 100);
     work.sort();

@@ -54,7 +54,7 @@ pub(super) struct Node {
     /// For each block of the torrent: nothing yet, the truth, or a lie.
     disk: Vec<Option<bool>>,
     sides: BTreeMap<PeerKey, Side>,
-    keys: u32,
+    keys: Keys,
     /// Whose turn it is to use the line; a connection is listed once.
     line: VecDeque<PeerKey>,
     line_busy: bool,
@@ -81,6 +81,16 @@ pub(super) struct Node {
 }
 
 impl Node {
+    fn tell(
+        &mut self,
+        at: Instant,
+        event: impl FnOnce(&mut Torrent, &mut Turn<'_>),
+    ) -> Vec<Action> {
+        let mut turn = Turn::new(at, &mut self.budgets, &mut self.keys);
+        event(&mut self.torrent, &mut turn);
+        turn.done()
+    }
+
     /// Whether it has found out that `other` lies.
     pub(super) fn bans(&self, other: usize) -> bool {
         let (swarm, addr) = (&self.torrent.swarm, World::addr(other));
@@ -174,7 +184,7 @@ impl World {
                 up: Budget::new(0, at),
             },
             sides: BTreeMap::new(),
-            keys: 0,
+            keys: Keys::default(),
             line: VecDeque::new(),
             line_busy: false,
             orders: HashMap::new(),
@@ -209,18 +219,18 @@ impl World {
 
     fn join(&mut self, index: usize) {
         let at = self.at();
-        let actions = self.nodes[index].torrent.start(at);
+        let actions = self.nodes[index].tell(at, Torrent::start);
         self.nodes[index].completions = 0;
         self.perform(index, actions);
     }
 
     /// Somebody tells `node` of others.
     pub(super) fn introduce(&mut self, node: usize, others: &[usize]) {
-        let (at, mut actions) = (self.at(), Vec::new());
+        let at = self.at();
         let addrs = others.iter().map(|other| Self::addr(*other));
-        self.nodes[node]
-            .torrent
-            .on_addresses(addrs, Source::Tracker, at, &mut actions);
+        let actions = self.nodes[node].tell(at, |torrent, turn| {
+            torrent.on_addresses(addrs, Source::Tracker, turn);
+        });
         self.perform(node, actions);
     }
 
@@ -276,7 +286,7 @@ impl World {
                 if node.dead {
                     return;
                 }
-                let mut actions = node.torrent.on_tick(at, &mut node.budgets);
+                let mut actions = node.tell(at, Torrent::on_tick);
                 let lets_ask = (node.role.lets_ask)(index, self.now);
                 if std::mem::replace(&mut node.let_ask, lets_ask) != lets_ask {
                     let all = node.sides.iter().filter(|(_, side)| side.session.is_some());
@@ -306,7 +316,7 @@ impl World {
                         (*piece, verdict)
                     })
                     .collect();
-                let actions = node.torrent.on_verdicts(&verdicts, at, &mut node.budgets);
+                let actions = node.tell(at, |torrent, turn| torrent.on_verdicts(&verdicts, turn));
                 let (have, came) = (node.torrent.have_bytes, node.torrent.downloaded);
                 // Of an earlier life it has what was on the disk then.
                 let fresh = !node.role.seed && life == 0;
@@ -319,7 +329,7 @@ impl World {
                     return;
                 }
                 let found = Surveyed::default();
-                let actions = node.torrent.on_surveyed(&found, at, &mut node.budgets);
+                let actions = node.tell(at, |torrent, turn| torrent.on_surveyed(&found, turn));
                 self.perform(index, actions);
             }
             Event::Hashes(index, life, piece) => {
@@ -334,9 +344,9 @@ impl World {
                             20]
                     })
                     .collect();
-                let actions = node
-                    .torrent
-                    .on_block_hashes(piece, &hashes, at, &mut node.budgets);
+                let actions = node.tell(at, |torrent, turn| {
+                    torrent.on_block_hashes(piece, &hashes, turn);
+                });
                 self.perform(index, actions);
             }
             Event::Refused(node, key) => {
@@ -377,7 +387,7 @@ impl World {
                 }
             }
         }
-        let actions = node.torrent.on_peer(key, event, at, &mut node.budgets);
+        let actions = node.tell(at, |torrent, turn| torrent.on_peer(key, event, turn));
         self.perform(index, actions);
     }
 
@@ -387,34 +397,29 @@ impl World {
         for action in actions {
             let node = &mut self.nodes[index];
             match action {
-                Action::Dial(addr) => {
-                    node.keys += 1;
-                    let key = PeerKey(node.keys);
-                    node.torrent.on_dial(key, addr, at);
+                Action::Dial(key, addr) => {
                     let target = Self::node_at(addr);
                     let there = self.nodes.get_mut(target);
                     let Some(there) = there.filter(|there| !there.dead) else {
                         self.after(self.delay, Event::Refused(index, key));
                         continue;
                     };
-                    there.keys += 1;
-                    let their_key = PeerKey(there.keys);
+                    let their_key = there.keys.take();
                     there.sides.insert(their_key, Side::new((index, key)));
                     let ours = Side::new((target, their_key));
                     self.nodes[index].sides.insert(key, ours);
                     self.after(self.delay * 3, Event::Greet(target, their_key, false));
                 }
-                Action::Welcome(key) => {
+                Action::Welcome(key, entry) => {
                     let Some(side) = node.sides.get_mut(&key) else {
                         continue;
                     };
                     let layout = self.layout.clone();
-                    let have = node.torrent.have().clone();
+                    let Entry { have, complete } = entry.expect("content that is known");
                     let mut session = Session::new(layout, have, true, false, at);
                     if !node.torrent.peers[&key].incoming {
                         session.on_greeted(self.delay * 2);
                     }
-                    let complete = node.torrent.phase() != Phase::Downloading;
                     let ip = Self::addr(index).ip();
                     session.greet(Some(&extension::encode(&Ourselves {
                         port: Some(6881),
@@ -451,7 +456,7 @@ impl World {
                     }
                 }
                 Action::HangUp(key) => self.close(index, key, "no longer needed"),
-                Action::Verify(pieces) => {
+                Action::Verify { pieces, .. } => {
                     let verdicts = Event::Verdicts(index, node.life, pieces);
                     self.after(Duration::from_millis(2), verdicts);
                 }
@@ -474,6 +479,8 @@ impl World {
                 | Action::AnnounceLocally
                 | Action::OpenWebSeed(..)
                 | Action::Learnt(_)
+                | Action::Done
+                | Action::GiveUp(_)
                 | Action::Tell(_) => {}
             }
         }
@@ -486,18 +493,15 @@ impl World {
         let Some(other) = node.sides.get(&key).map(|side| side.other) else {
             return;
         };
-        let addr = if dialled {
-            Self::addr(other.0)
-        } else {
-            // Whoever connects does so from any port.
-            SocketAddr::new(
-                Self::addr(other.0).ip(),
-                50_000 + (other.1.0 % 10_000) as u16,
-            )
-        };
+        // Whoever connects does so from any port.
+        let port = 50_000 + (other.1.0 % 10_000) as u16;
+        let from = SocketAddr::new(Self::addr(other.0).ip(), port);
+        let from = (!dialled).then_some(from);
         let handshake = Handshake::new(InfoHash([7; 20]), Self::peer_id(other.0));
-        let actions = node.torrent.on_greeted(key, addr, &handshake, !dialled, at);
-        let welcome = actions.contains(&Action::Welcome(key));
+        let actions = node.tell(at, |torrent, turn| {
+            torrent.on_greeted(key, from, &handshake, turn);
+        });
+        let welcome = super::welcomes(&actions, key);
         if welcome && !dialled {
             self.after(self.delay, Event::Greet(other.0, other.1, true));
         }

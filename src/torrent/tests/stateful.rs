@@ -8,7 +8,6 @@
 
 mod thread;
 
-use super::super::webseeds::WebSeedIndex;
 use super::*;
 use crate::layout::spans_of;
 use crate::messages::Web;
@@ -23,7 +22,6 @@ struct Chaos {
     rig: Rig,
     rng: fastrand::Rng,
     threads: BTreeMap<PeerKey, Thread>,
-    keys: u32,
     unverified: Vec<PieceIndex>,
     to_hash: Vec<PieceIndex>,
     /// The pieces that we had when a look at the disk was asked for.
@@ -77,7 +75,6 @@ impl Chaos {
         let mut chaos = Self {
             rig,
             threads: BTreeMap::new(),
-            keys: 0,
             unverified: Vec::new(),
             to_hash: Vec::new(),
             to_survey: None,
@@ -87,30 +84,27 @@ impl Chaos {
             stopped: false,
             rng,
         };
-        let actions = chaos.rig.torrent.start(chaos.rig.now);
+        let actions = chaos.rig.turn(Torrent::start);
         chaos.perform(actions);
         chaos
     }
 
     fn new_key(&mut self) -> PeerKey {
-        self.keys += 1;
-        PeerKey(self.keys)
+        self.rig.keys.take()
     }
 
     fn perform(&mut self, actions: Vec<Action>) {
-        let now = self.rig.now;
         for action in actions {
             match action {
-                Action::Dial(addr) if self.rng.u32(..5) > 0 => {
-                    let key = self.new_key();
-                    self.rig.torrent.on_dial(key, addr, now);
+                Action::Dial(key, _) if self.rng.u32(..5) > 0 => {
                     self.threads.insert(key, Thread::default());
                 }
-                Action::Dial(addr) => {
-                    let torrent = &mut self.rig.torrent;
-                    torrent.on_dial_failed(addr, Shortage::Threads, now);
+                Action::Dial(key, _) => {
+                    self.rig.turn(|torrent, turn| {
+                        torrent.on_dial_failed(key, Shortage::Threads, turn);
+                    });
                 }
-                Action::OpenWebSeed(index, _) => self.open_web_seed(index),
+                Action::OpenWebSeed(key, ..) => self.open_web_seed(key),
                 Action::Send(key, command) => {
                     if let Some(thread) = self.threads.get_mut(&key) {
                         thread.inbox.push_back(Some(command));
@@ -121,7 +115,7 @@ impl Chaos {
                         thread.inbox.push_back(None);
                     }
                 }
-                Action::Welcome(key) => {
+                Action::Welcome(key, _) => {
                     let all = Bitfield::all(self.rig.layout.pieces());
                     let thread = self.threads.get_mut(&key).expect("who greeted");
                     (thread.greeted, thread.chokes) = (true, true);
@@ -133,7 +127,7 @@ impl Chaos {
                         thread.say(PeerEvent::Choked(false));
                     }
                 }
-                Action::Verify(pieces) => {
+                Action::Verify { pieces, .. } => {
                     for piece in &pieces {
                         assert!(!self.unverified.contains(piece), "verified twice");
                         assert!(!self.rig.torrent.have().has(*piece), "verified again");
@@ -147,7 +141,7 @@ impl Chaos {
                     self.to_survey = Some(have);
                 }
                 Action::Fail(_) => self.failed = true,
-                Action::Announce(_, request) => {
+                Action::Announce(_, _, request) => {
                     let left = request.event == AnnounceEvent::Stopped;
                     assert!(!left || self.stopped, "says goodbye too early");
                 }
@@ -156,18 +150,19 @@ impl Chaos {
                 | Action::AnnounceLocally
                 | Action::Learnt(_)
                 | Action::Tell(_)
+                | Action::Done
+                | Action::GiveUp(_)
                 | Action::Complete => {}
             }
         }
     }
 
-    fn open_web_seed(&mut self, index: WebSeedIndex) {
+    fn open_web_seed(&mut self, key: PeerKey) {
         if self.rng.u32(..5) == 0 {
-            let now = self.rig.now;
-            return self.rig.torrent.on_web_seed_failed(index, "no", now);
+            self.rig
+                .turn(|torrent, turn| torrent.on_web_seed_failed(key, "no", turn));
+            return;
         }
-        let key = self.new_key();
-        self.rig.torrent.on_web_seed(key, index, self.rig.now);
         let thread = Thread {
             greeted: true,
             is_web: true,
@@ -190,11 +185,9 @@ impl Chaos {
             0 => self.arrive(),
             1 => {
                 let addrs = [addr(self.rng.u8(1..40)), addr(self.rng.u8(1..40))];
-                let mut actions = Vec::new();
-                let now = self.rig.now;
-                self.rig
-                    .torrent
-                    .on_addresses(addrs, Source::Tracker, now, &mut actions);
+                let actions = self.rig.turn(|torrent, turn| {
+                    torrent.on_addresses(addrs, Source::Tracker, turn);
+                });
                 self.perform(actions);
             }
             2 | 3 => {
@@ -467,7 +460,7 @@ impl Chaos {
         assert_ne!(torrent.phase(), Phase::Downloading, "{:?}", torrent.picker);
         assert_eq!(self.rig.torrent.picker.missing(), 0);
         self.stopped = true;
-        let actions = self.rig.torrent.stop(self.rig.now);
+        let actions = self.rig.turn(Torrent::stop);
         self.perform(actions);
         self.settle();
         self.check();
@@ -482,7 +475,7 @@ impl Chaos {
         let key = self.new_key();
         self.threads.insert(key, Thread::default());
         // No address and no name that was ever banned.
-        let n = 100 + (self.keys % 100) as u8;
+        let n = 100 + (key.0 % 100) as u8;
         let actions = self.rig.greet_as(n, key, addr(n), true);
         self.perform(actions);
         let have = Bitfield::all(self.rig.layout.pieces());

@@ -1,6 +1,5 @@
 //! Web seeds: opened, given work beside the peers, let go, and banned.
 
-use super::super::webseeds::WebSeedIndex;
 use super::*;
 use crate::messages::Web;
 
@@ -20,9 +19,9 @@ fn rig(pieces: u64, web_seeds: usize) -> Rig {
     })
 }
 
-fn opened(actions: &[Action]) -> Vec<(WebSeedIndex, &str)> {
+fn opened(actions: &[Action]) -> Vec<(PeerKey, &str)> {
     let opened = actions.iter().filter_map(|action| match action {
-        Action::OpenWebSeed(index, url) => Some((*index, url.as_str())),
+        Action::OpenWebSeed(key, _, url) => Some((*key, url.as_str())),
         _ => None,
     });
     opened.collect()
@@ -31,12 +30,17 @@ fn opened(actions: &[Action]) -> Vec<(WebSeedIndex, &str)> {
 impl Rig {
     /// Starts, and makes the web seeds that are opened the peers 101, 102, ...
     pub(super) fn start_web(&mut self) -> Vec<String> {
-        let actions = self.torrent.start(self.now);
-        for (n, (index, _)) in (101..).zip(opened(&actions)) {
-            self.torrent.on_web_seed(key(n), index, self.now);
+        let actions = self.turn(Torrent::start);
+        for (n, (begun, _)) in (101..).zip(opened(&actions)) {
+            self.rekey(begun, key(n));
         }
         let urls = opened(&actions).into_iter();
         urls.map(|(_, url)| url.to_owned()).collect()
+    }
+
+    fn rekey(&mut self, begun: PeerKey, key: PeerKey) {
+        let seed = self.torrent.peers.remove(&begun).unwrap();
+        self.torrent.peers.insert(key, seed);
     }
 
     fn close(&mut self, n: u8, why: &str) -> Vec<Action> {
@@ -67,7 +71,7 @@ fn a_torrent_with_web_seeds_alone_completes() {
     );
     let all: Vec<Span> = (0..8).map(|piece| rig.span(piece, 0..4)).collect();
     let stored = rig.store(101, &all);
-    assert!(matches!(&stored[..], [Action::Verify(pieces)] if pieces.len() == 8));
+    assert!(matches!(&stored[..], [Action::Verify { pieces, .. }] if pieces.len() == 8));
     let done: Vec<Action> = (0..8).flat_map(|piece| rig.verdict(piece, true)).collect();
     assert!(done.contains(&Action::Complete));
     assert_eq!(hung_up(&done), [key(101)]);
@@ -100,14 +104,13 @@ fn they_take_no_place_and_are_told_to_nobody() {
         setup.max_peers = 10;
     });
     rig.start_web();
-    let mut actions = Vec::new();
-    rig.torrent
-        .on_addresses((1..=20).map(addr), Source::Tracker, rig.now, &mut actions);
-    let dials = actions.iter().filter(|a| matches!(a, Action::Dial(_)));
+    let actions =
+        rig.turn(|torrent, turn| torrent.on_addresses((1..=20).map(addr), Source::Tracker, turn));
+    let dials = actions.iter().filter(|a| matches!(a, Action::Dial(..)));
     assert_eq!(dials.count(), 9, "nine tenths of the places, as always");
     for n in 1..=9 {
-        rig.torrent.on_dial(key(n), addr(n), rig.now);
-        assert!(rig.greet(n, false).contains(&Action::Welcome(key(n))));
+        rig.dialled(key(n), addr(n));
+        assert!(welcomes(&rig.greet(n, false), key(n)));
     }
     let progress = rig.torrent.progress(rig.now);
     assert_eq!((progress.peers, progress.web_seeds), (9, 4));
@@ -136,12 +139,14 @@ fn what_is_had_elsewhere_is_cancelled() {
     let stored = rig.store(1, late);
     assert_eq!(cancelled(&stored, 101), late, "it may still write there");
     let verified = |actions: &[Action]| {
-        let mut verify = actions.iter().filter(|a| matches!(a, Action::Verify(_)));
+        let mut verify = actions
+            .iter()
+            .filter(|a| matches!(a, Action::Verify { .. }));
         verify.next().is_some()
     };
     assert!(!verified(&stored));
     let actions = rig.event(101, PeerEvent::Cancelled(taken.clone()));
-    assert!(matches!(&actions[0], Action::Verify(pieces) if pieces.len() == 4));
+    assert!(matches!(&actions[0], Action::Verify { pieces, .. } if pieces.len() == 4));
     rig.event(101, PeerEvent::Cancelled(late.to_vec()));
     rig.event(1, PeerEvent::Choked(true));
     let actions = rig.event(1, PeerEvent::Released(early.to_vec()));
@@ -163,8 +168,8 @@ fn who_gives_false_data_is_banned_by_url() {
     assert_eq!(rig.reopened(9999), [""; 0], "for good");
     // The other one failed and is back under another key when it is found out.
     rig.close(102, "refused");
-    let index = opened(&rig.pass(Duration::from_secs(9999)))[0].0;
-    rig.torrent.on_web_seed(key(103), index, rig.now);
+    let begun = opened(&rig.pass(Duration::from_secs(9999)))[0].0;
+    rig.rekey(begun, key(103));
     rig.verdict(b[0].piece().get(), false);
     let actions = rig.hashes(b[0].piece().get(), [2; 4]);
     assert_eq!(hung_up(&actions), [key(103)]);
@@ -238,7 +243,7 @@ fn none_without_a_use() {
     let mut rig = Rig::new(4, |setup| {
         setup.web_seeds = vec!["/12/items/".into(), "ftp://h/".into()];
     });
-    let actions = rig.torrent.start(rig.now);
+    let actions = rig.turn(Torrent::start);
     let warnings = actions
         .iter()
         .filter(|a| matches!(a, Action::Tell(Report::Warning { .. })));
@@ -246,8 +251,8 @@ fn none_without_a_use() {
     assert!(rig.torrent.why_idle().contains("--peer"));
 
     let mut rig = self::rig(4, 1);
-    rig.torrent.start(rig.now);
-    let leaving = rig.torrent.stop(rig.now);
+    rig.turn(Torrent::start);
+    let leaving = rig.turn(Torrent::stop);
     assert_eq!(
         (opened(&leaving).len(), rig.reopened(99)),
         (0, nothing.map(String::from).into())
@@ -266,6 +271,6 @@ fn none_without_a_use() {
         layout,
         private: true,
     };
-    let actions = rig.torrent.learn(content, rig.now);
+    let actions = rig.turn(|torrent, turn| torrent.learn(content, turn));
     assert_eq!(opened(&actions).len(), 1, "also if it is private");
 }

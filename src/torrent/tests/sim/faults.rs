@@ -48,8 +48,10 @@ impl World {
 
     /// Nothing that was on its way to this life of the node arrives in the next.
     fn hang_up(&mut self, index: usize) {
-        let keys: Vec<PeerKey> = self.nodes[index].sides.keys().copied().collect();
-        keys.into_iter().for_each(|key| self.sever(index, key));
+        // Whoever is dialled in another's place goes, too.
+        while let Some(key) = self.nodes[index].sides.keys().next().copied() {
+            self.sever(index, key);
+        }
         self.nodes[index].life += 1;
     }
 }
