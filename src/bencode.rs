@@ -194,6 +194,7 @@ struct Open {
 }
 
 /// Checks the value at the start of `bytes`; returns where it ends.
+// Long: one loop, all of whose branches work on the stack of what is open.
 fn value_end(bytes: &[u8], max_depth: usize, once: OneOfEach) -> Result<usize, BencodeError> {
     let mut is_strict = once == OneOfEach::Everywhere;
     let mut at = 0;

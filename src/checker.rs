@@ -144,6 +144,31 @@ impl<H: Fn(PieceIndex) -> PieceHash> Checker<H> {
         self.check(&written, verdict)
     }
 
+    /// Like [`check_sparse`](Self::check_sparse), but where the process has too many files
+    /// open it pauses and tries again, up to [`PAUSES`] times, or until `stop`.
+    ///
+    /// # Errors
+    /// As for [`check`](Self::check).
+    fn check_at_start(
+        &mut self,
+        pieces: &[PieceIndex],
+        stop: &AtomicBool,
+        verdict: &mut impl FnMut(PieceIndex, bool),
+    ) -> Result<(), StorageError> {
+        let mut checked = self.check_sparse(pieces, verdict);
+        for _ in 0..PAUSES {
+            let short = matches!(&checked, Err(error) if error.is_out_of_files());
+            if !short || stop.load(Ordering::Relaxed) {
+                break;
+            }
+            self.lanes.clear();
+            std::thread::sleep(PAUSE);
+            // Verdicts that came already come again, which does no harm.
+            checked = self.check_sparse(pieces, verdict);
+        }
+        checked
+    }
+
     /// Returns the SHA-1 of each 16 KiB block of `piece`, to find out later which peer sent a
     /// bad one; nothing if the piece is missing.
     ///
@@ -261,18 +286,7 @@ pub(crate) fn check_all(
                     right.push(piece);
                 }
             };
-            let mut checked = checker.check_sparse(pieces, &mut verdict);
-            for _ in 0..PAUSES {
-                let short = matches!(&checked, Err(error) if error.is_out_of_files());
-                if !short || stop.load(Ordering::Relaxed) {
-                    break;
-                }
-                checker.lanes.clear();
-                std::thread::sleep(PAUSE);
-                // Verdicts that came already come again, which does no harm.
-                checked = checker.check_sparse(pieces, &mut verdict);
-            }
-            if let Err(error) = checked {
+            if let Err(error) = checker.check_at_start(pieces, stop, &mut verdict) {
                 next.store(runs as u32, Ordering::Relaxed); // leaves nothing to the others
                 return Err(error);
             }
@@ -281,9 +295,19 @@ pub(crate) fn check_all(
         }
         Ok(right)
     };
-    let threads = threads.clamp(1, runs.max(1));
-    let results: Vec<_> = std::thread::scope(|scope| {
-        // If the system refuses some threads, the check is only slower.
+    let mut have = Bitfield::none(candidates.len());
+    for right in on_threads(threads.clamp(1, runs.max(1)), work) {
+        for piece in right? {
+            have.insert(piece);
+        }
+    }
+    Ok((!stop.load(Ordering::Relaxed)).then_some(have))
+}
+
+/// Does `work` on `threads` threads, of which this is one, and returns what came of it.
+fn on_threads<T: Send>(threads: usize, work: impl Fn() -> T + Copy + Send) -> Vec<T> {
+    std::thread::scope(|scope| {
+        // If the system refuses some threads, the work only takes longer.
         let spawn = |_| std::thread::Builder::new().spawn_scoped(scope, work).ok();
         let others: Vec<_> = (1..threads).filter_map(spawn).collect();
         let mut results = vec![work()];
@@ -294,14 +318,7 @@ pub(crate) fn check_all(
             });
         }
         results
-    });
-    let mut have = Bitfield::none(candidates.len());
-    for right in results {
-        for piece in right? {
-            have.insert(piece);
-        }
-    }
-    Ok((!stop.load(Ordering::Relaxed)).then_some(have))
+    })
 }
 
 /// How many bytes a thread of [`check_all`] takes at a time, rounded up to a multiple of

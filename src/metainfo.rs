@@ -319,6 +319,55 @@ struct Files {
 }
 
 impl Files {
+    /// Those of the `info` dictionary that has `keys` and calls the torrent `name`.
+    fn read(name: &[u8], keys: &Keys) -> Result<Self, MetainfoError> {
+        let mut files = Self {
+            names: Names::new(name),
+            sizes: Vec::new(),
+            executable: Vec::new(),
+            links: 0,
+        };
+        if let Some(list) = keys.files {
+            let needs = MetainfoError::Needs {
+                key: "files",
+                needed: "a list",
+            };
+            for (file, number) in list.list().ok_or(needs)?.zip(1..) {
+                files.add(&Keys::of(file).unwrap_or_default(), Some(number))?;
+            }
+        } else {
+            files.add(keys, None)?;
+        }
+        if files.sizes.is_empty() {
+            return Err(MetainfoError::NoFiles);
+        }
+        Ok(files)
+    }
+
+    /// All of them, with safe names, and what the user should know of that.
+    fn finish(self) -> (Arc<[FileEntry]>, Vec<String>) {
+        let SafeNames {
+            paths,
+            mut originals,
+            mut warnings,
+        } = self.names.finish();
+        if self.links > 0 {
+            warnings.push(format!("{} symbolic links are left out", self.links));
+        }
+        let mut numbers = 1..;
+        let entries = paths.into_iter().zip(self.sizes).zip(self.executable);
+        let entries = entries
+            .enumerate()
+            .map(|(file, ((path, (_, pad)), executable))| FileEntry {
+                path,
+                url_path: originals.remove(&file),
+                pad,
+                executable,
+                number: if pad { None } else { numbers.next() },
+            });
+        (entries.collect(), warnings)
+    }
+
     /// Adds the next file. `below`: its number from 1, or `None` in a torrent of one file.
     fn add(&mut self, keys: &Keys, below: Option<usize>) -> Result<(), MetainfoError> {
         let needs = |key, needed| match below {
@@ -363,30 +412,7 @@ fn read_info(raw: Raw) -> Result<Metainfo, MetainfoError> {
     let piece_length = size(keys.piece_length).ok_or(needs("piece length", SIZE))?;
     let hashes = pieces.ok_or(needs("pieces", "a string"))?;
 
-    let mut files = Files {
-        names: Names::new(name),
-        sizes: Vec::new(),
-        executable: Vec::new(),
-        links: 0,
-    };
-    let list = keys
-        .files
-        .map(|list| list.list().ok_or(needs("files", "a list")));
-    let list = list.transpose()?;
-    let multi_file = list.is_some();
-    match list {
-        Some(list) => {
-            for (file, number) in list.zip(1..) {
-                let keys = Keys::of(file).unwrap_or_default();
-                files.add(&keys, Some(number))?;
-            }
-        }
-        None => files.add(&keys, None)?,
-    }
-    if files.sizes.is_empty() {
-        return Err(MetainfoError::NoFiles);
-    }
-
+    let files = Files::read(name, &keys)?;
     let layout = Layout::new(piece_length, &files.sizes)?;
     // A torrent of empty files needs no hash, but some programs write one.
     if hashes.len() != layout.pieces() as usize * HASH_LEN && layout.total() > 0 {
@@ -396,32 +422,14 @@ fn read_info(raw: Raw) -> Result<Metainfo, MetainfoError> {
         });
     }
     let (name, url_name) = (files.names.root().to_owned(), url::escaped(name));
-    let SafeNames {
-        paths,
-        mut originals,
-        mut warnings,
-    } = files.names.finish();
-    if files.links > 0 {
-        warnings.push(format!("{} symbolic links are left out", files.links));
-    }
-    let mut numbers = 1..;
-    let entries = paths.into_iter().zip(files.sizes).zip(files.executable);
-    let files = entries
-        .enumerate()
-        .map(|(file, ((path, (_, pad)), executable))| FileEntry {
-            path,
-            url_path: originals.remove(&file),
-            pad,
-            executable,
-            number: if pad { None } else { numbers.next() },
-        });
+    let (files, warnings) = files.finish();
     Ok(Metainfo {
         info_hash: InfoHash(Sha1::digest(raw.bytes()).into()),
         name,
         url_name,
         layout: Arc::new(layout),
-        files: files.collect(),
-        multi_file,
+        files,
+        multi_file: keys.files.is_some(),
         // BEP 27 defines 1 only, but nobody writes 2 and means "public".
         private: keys
             .private

@@ -22,16 +22,16 @@ use crate::config::{Afterwards, Config, Job, Sources, Subject};
 use crate::door::Door;
 use crate::engine::GOODBYE;
 use crate::human::{count, grouped, size};
-use crate::metainfo;
+use crate::metainfo::{self, Metainfo};
 use crate::progress::{Display, Style};
 use cast::{Cast, LEECHES, News, ROLES, SEEDS, Who, YOU};
 use content::Content;
-use crossbeam_channel::{Receiver, after, select, unbounded};
+use crossbeam_channel::{Receiver, Sender, after, select, unbounded};
 use folder::Folder;
 use std::error::Error;
 use std::io;
 use std::net::Ipv4Addr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use story::Story;
 use tracker::Tracker;
@@ -66,6 +66,16 @@ impl Scale {
     /// Bytes on disk: two copies of each file at the seeds, one at each that fetches.
     fn needs(&self) -> u64 {
         5 * self.content.lengths.iter().sum::<u64>()
+    }
+
+    /// The system refused to do `what` in `parent`.
+    fn no_room(&self, parent: &Path, what: &str, error: io::Error) -> Cut {
+        let message = format!(
+            "the demo cannot {what} in {}: {error}; it needs {} there, or in the folder that TMPDIR names",
+            parent.display(),
+            size(self.needs())
+        );
+        Cut::Failed(Failure::Failed(message))
     }
 }
 
@@ -119,14 +129,7 @@ fn play(
     story: &mut Story,
     signals: &Receiver<i32>,
 ) -> Result<(), Cut> {
-    let failed = |what: &str, error: io::Error| {
-        let message = format!(
-            "the demo cannot {what} in {}: {error}; it needs {} there, or in the folder that TMPDIR names",
-            parent.display(),
-            size(scale.needs())
-        );
-        Cut::Failed(Failure::Failed(message))
-    };
+    let failed = |what, error| scale.no_room(parent, what, error);
     let folder = Folder::new(parent).map_err(|error| failed("make a folder", error))?;
     let dirs = ROLES.map(|role| folder.path().join(role.name));
     for who in SEEDS {
@@ -151,7 +154,36 @@ fn play(
         .torrent(originals, &tracker.url())
         .map_err(Cut::Failed)?;
     let metainfo = metainfo::parse(&torrent)?;
+    story.say(&introduction(
+        &metainfo,
+        torrent.len(),
+        &tracker.url(),
+        folder.path(),
+    ));
+    // Its engines end before the tracker and the folder go.
+    Scene {
+        story,
+        news,
+        signals,
+        deadline: after(PATIENCE),
+    }
+    .play(scale, &dirs, &metainfo, &tell)?;
+    drop(tracker);
+    folder
+        .remove()
+        .map_err(|error| failed("remove its folder", error))?;
     story.say(&format!(
+        "\nThe {} that you, dan and eva fetched were compared with the originals, byte by byte:\n\
+         they are the same. The folder is removed.\n\
+         For a swarm of your own: `storrent create`, `storrent seed`.",
+        count(metainfo.files.len() as u64, "file")
+    ));
+    Ok(())
+}
+
+/// What is there before anybody comes: the torrent, of so many bytes, and who knows of it.
+fn introduction(metainfo: &Metainfo, torrent: usize, tracker: &str, folder: &Path) -> String {
+    format!(
         "A swarm on this computer: all of it is real, but no byte leaves the machine.\n\n\
          \x20 content    {}: {} in {} of random bytes\n\
          \x20 torrent    {} bytes: names, sizes, and a hash of each of {} of {}\n\
@@ -161,100 +193,44 @@ fn play(
         content::NAME,
         size(metainfo.total_bytes()),
         count(metainfo.files.len() as u64, "file"),
-        grouped(torrent.len() as u64),
+        grouped(torrent as u64),
         count(metainfo.layout.pieces().into(), "piece"),
         size(metainfo.layout.piece_length().into()),
         metainfo.info_hash,
-        tracker.url(),
-        folder.path().display(),
-    ));
+        tracker,
+        folder.display(),
+    )
+}
 
-    // Declared last, so that it goes first: all engines end before the tracker and the
-    // folder go.
-    let mut cast = Cast::default();
-    let mut enter = |who: Who, upload_limit, afterwards| {
-        let config = Config {
-            dir: dirs[who].clone(),
-            port: Some(0),
-            door: Door::at(Ipv4Addr::LOCALHOST),
-            upload_limit,
-            afterwards,
-            // Nobody outside of this process is to be asked.
-            sources: Sources {
-                dht: false,
-                lsd: false,
-                ..Config::default().sources
-            },
-            ..Config::default()
-        };
-        let files = ROLES[who].files;
-        let job = Job {
-            teller: Teller::User,
-            files: (!files.is_empty()).then(|| files.iter().map(|file| *file as u32 + 1).collect()),
-            ..Subject::Torrent(Box::new(metainfo.clone())).into()
-        };
-        cast.enter(who, config, job, tell.clone())
+/// What `who` is asked to do, in `dir`.
+fn part(
+    who: Who,
+    dir: &Path,
+    metainfo: &Metainfo,
+    upload_limit: u64,
+    afterwards: Afterwards,
+) -> (Config, Job) {
+    let config = Config {
+        dir: dir.to_owned(),
+        port: Some(0),
+        door: Door::at(Ipv4Addr::LOCALHOST),
+        upload_limit,
+        afterwards,
+        // Nobody outside of this process is to be asked.
+        sources: Sources {
+            dht: false,
+            lsd: false,
+            ..Config::default().sources
+        },
+        ..Config::default()
     };
-    let stay = Afterwards::Seed {
-        ratio: None,
-        time: None,
+    let files = ROLES[who].files;
+    let job = Job {
+        teller: Teller::User,
+        files: (!files.is_empty()).then(|| files.iter().map(|file| *file as u32 + 1).collect()),
+        ..Subject::Torrent(Box::new(metainfo.clone())).into()
     };
-    let mut scene = Scene {
-        story,
-        news,
-        signals,
-        deadline: after(PATIENCE),
-    };
-
-    scene.story.say(
-        "Three seeds come, to give. Each has two of the files: none has all, together they do.",
-    );
-    for who in SEEDS {
-        enter(who, scale.seed_limit, stay)?;
-    }
-    scene.until(|story| story.listed(SEEDS))?;
-
-    scene.story.say("\nTwo leeches come, to fetch. They have nothing, but each piece that they get they give, too.");
-    for who in LEECHES {
-        enter(who, scale.leech_limit, stay)?;
-    }
-    scene.until(|story| story.listed(LEECHES))?;
-
-    scene
-        .story
-        .say("\nNow you come. This is what `storrent library.torrent` does:");
-    enter(YOU, 0, Afterwards::Leave)?;
-    scene.until(|story| story.ending().is_some())?;
-    scene.story.end_display();
-    if !scene.story.ending().is_some_and(|ending| ending.is_good()) {
-        let message = "the demo failed: the download ended incomplete".to_string();
-        return Err(Cut::Failed(Failure::Failed(message)));
-    }
-    scene.until(|story| story.all_complete())?;
-    cast.leave();
-    // What they told the tracker at the last.
-    while let Ok(last) = scene.news.try_recv() {
-        scene.story.hear(last);
-    }
-    for who in LEECHES.chain([YOU]) {
-        if !scale.content.is_in(&dirs[who])? {
-            let name = ROLES[who].name;
-            let message = format!("the demo failed: what {name} fetched is not what was shared");
-            return Err(Cut::Failed(Failure::Failed(message)));
-        }
-    }
-    scene.story.sum_up();
-    drop(tracker);
-    folder
-        .remove()
-        .map_err(|error| failed("remove its folder", error))?;
-    scene.story.say(&format!(
-        "\nThe {} that you, dan and eva fetched were compared with the originals, byte by byte:\n\
-         they are the same. The folder is removed.\n\
-         For a swarm of your own: `storrent create`, `storrent seed`.",
-        count(metainfo.files.len() as u64, "file")
-    ));
-    Ok(())
+    (config, job)
 }
 
 /// Where the narrator waits for what comes next.
@@ -266,6 +242,64 @@ struct Scene<'a, 'b> {
 }
 
 impl Scene<'_, '_> {
+    /// The seeds come, then the leeches, then the user, whose download is the last word.
+    fn play(
+        mut self,
+        scale: &Scale,
+        dirs: &[PathBuf],
+        metainfo: &Metainfo,
+        tell: &Sender<News>,
+    ) -> Result<(), Cut> {
+        let mut cast = Cast::default();
+        let mut enter = |who: Who, upload_limit, afterwards| {
+            let (config, job) = part(who, &dirs[who], metainfo, upload_limit, afterwards);
+            cast.enter(who, config, job, tell.clone())
+        };
+        let stay = Afterwards::Seed {
+            ratio: None,
+            time: None,
+        };
+        self.story.say(
+            "Three seeds come, to give. Each has two of the files: none has all, together they do.",
+        );
+        for who in SEEDS {
+            enter(who, scale.seed_limit, stay)?;
+        }
+        self.until(|story| story.listed(SEEDS))?;
+
+        self.story.say("\nTwo leeches come, to fetch. They have nothing, but each piece that they get they give, too.");
+        for who in LEECHES {
+            enter(who, scale.leech_limit, stay)?;
+        }
+        self.until(|story| story.listed(LEECHES))?;
+
+        self.story
+            .say("\nNow you come. This is what `storrent library.torrent` does:");
+        enter(YOU, 0, Afterwards::Leave)?;
+        self.until(|story| story.ending().is_some())?;
+        self.story.end_display();
+        if !self.story.ending().is_some_and(|ending| ending.is_good()) {
+            let message = "the demo failed: the download ended incomplete".to_string();
+            return Err(Cut::Failed(Failure::Failed(message)));
+        }
+        self.until(|story| story.all_complete())?;
+        cast.leave();
+        // What they told the tracker at the last.
+        while let Ok(last) = self.news.try_recv() {
+            self.story.hear(last);
+        }
+        for who in LEECHES.chain([YOU]) {
+            if !scale.content.is_in(&dirs[who])? {
+                let name = ROLES[who].name;
+                let message =
+                    format!("the demo failed: what {name} fetched is not what was shared");
+                return Err(Cut::Failed(Failure::Failed(message)));
+            }
+        }
+        self.story.sum_up();
+        Ok(())
+    }
+
     /// Tells the news, until `done`.
     fn until(&mut self, done: impl Fn(&Story) -> bool) -> Result<(), Cut> {
         while !done(self.story) {

@@ -103,6 +103,19 @@ impl<'a> Object<'a> {
 /// What people see: first the facts, a line each, then the files.
 fn page(metainfo: &Metainfo) -> String {
     let files: Vec<File> = files(metainfo).map(|(_, file)| file).collect();
+    let mut page = String::new();
+    let mut before = "";
+    for (label, fact) in facts(metainfo, files.len()) {
+        // Of several of a kind, the first alone has the label.
+        let shown = if label == before { "" } else { label };
+        before = label;
+        page += &format!("{shown:<13}{}\n", escaped(&fact));
+    }
+    page + &table(&files)
+}
+
+/// What is known of the torrent as a whole, line by line, each with its label.
+fn facts(metainfo: &Metainfo, files: usize) -> Vec<(&'static str, String)> {
     let layout = &metainfo.layout;
     let total = size_exact(metainfo.total_bytes());
     let mut facts = vec![
@@ -111,7 +124,7 @@ fn page(metainfo: &Metainfo) -> String {
         ("Magnet link", magnet::link(metainfo)),
         (
             "Size",
-            format!("{total} in {}", count(files.len() as u64, "file")),
+            format!("{total} in {}", count(files as u64, "file")),
         ),
         (
             "Pieces",
@@ -143,15 +156,11 @@ fn page(metainfo: &Metainfo) -> String {
         also.into_iter()
             .filter_map(|(label, fact)| Some((label, fact?))),
     );
+    facts
+}
 
-    let mut page = String::new();
-    let mut before = "";
-    for (label, fact) in &facts {
-        // Of several of a kind, the first alone has the label.
-        let shown = if *label == before { "" } else { label };
-        before = label;
-        page += &format!("{shown:<13}{}\n", escaped(fact));
-    }
+/// The files, one a line.
+fn table(files: &[File]) -> String {
     let numbers = files
         .last()
         .map_or(1, |file| file.number.to_string().len())
@@ -162,7 +171,7 @@ fn page(metainfo: &Metainfo) -> String {
         .max()
         .unwrap_or(0)
         .max(5);
-    page += &format!(
+    let mut table = format!(
         "\n{:>numbers$}  {:>lengths$}  {:>9}  File\n",
         "No.", "Bytes", ""
     );
@@ -170,12 +179,12 @@ fn page(metainfo: &Metainfo) -> String {
         number,
         path,
         length,
-    } in &files
+    } in files
     {
         let (bytes, size, path) = (grouped(*length), size(*length), escaped(path));
-        page += &format!("{number:>numbers$}  {bytes:>lengths$}  {size:>9}  {path}\n");
+        table += &format!("{number:>numbers$}  {bytes:>lengths$}  {size:>9}  {path}\n");
     }
-    page
+    table
 }
 
 #[cfg(test)]

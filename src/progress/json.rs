@@ -67,6 +67,7 @@ struct Message<'a> {
 
 impl<'a> Line<'a> {
     /// Returns `None` for a report that is for people only.
+    // Long: a table of the reports and their keys.
     fn of(report: &'a Report) -> Option<Self> {
         Some(match report {
             Report::Listening { port } => Self::Listening { port: *port },

@@ -40,6 +40,31 @@ enum Stage {
     Failed,
 }
 
+impl Stage {
+    /// Returns the stage that `progress` makes of this one, if it changes anything.
+    fn after(&self, progress: &Progress) -> Option<Self> {
+        Some(match *self {
+            Self::Linked(_) => Self::Linked(progress.idle.clone()),
+            // The torrent leaves: these are the last numbers.
+            Self::Complete {
+                downloaded,
+                uploaded,
+                seconds,
+                ..
+            } if !progress.seeding => Self::Complete {
+                downloaded: progress.downloaded_bytes,
+                uploaded: progress.uploaded_bytes,
+                seconds,
+                more: (downloaded, uploaded)
+                    != (progress.downloaded_bytes, progress.uploaded_bytes),
+            },
+            Self::Complete { .. } | Self::Seeding(_) => Self::Seeding(progress.clone()),
+            Self::Found | Self::Failed => return None,
+            _ => Self::Running(progress.clone()),
+        })
+    }
+}
+
 impl Row {
     /// Returns the row that a report begins, if it begins one.
     pub(crate) fn begun_by(report: &Report) -> Option<Self> {
@@ -92,24 +117,9 @@ impl Row {
                 seeding: false,
                 idle: None,
             }),
-            Report::Progress(progress) => match self.stage {
-                Stage::Linked(_) => Stage::Linked(progress.idle.clone()),
-                // The torrent leaves: these are the last numbers.
-                Stage::Complete {
-                    downloaded,
-                    uploaded,
-                    seconds,
-                    ..
-                } if !progress.seeding => Stage::Complete {
-                    downloaded: progress.downloaded_bytes,
-                    uploaded: progress.uploaded_bytes,
-                    seconds,
-                    more: (downloaded, uploaded)
-                        != (progress.downloaded_bytes, progress.uploaded_bytes),
-                },
-                Stage::Complete { .. } | Stage::Seeding(_) => Stage::Seeding(progress.clone()),
-                Stage::Found | Stage::Failed => return false,
-                _ => Stage::Running(progress.clone()),
+            Report::Progress(progress) => match self.stage.after(progress) {
+                Some(stage) => stage,
+                None => return false,
             },
             Report::Complete {
                 seconds,

@@ -120,19 +120,32 @@ impl Storage {
         claimed
     }
 
+    /// The wanted files that hold something else than this torrent: those that have their
+    /// other path, then those at their own.
+    fn foreign(
+        self: &Arc<Self>,
+        claim: &Claim<'_>,
+        survey: &Survey,
+    ) -> Result<(BTreeSet<usize>, Vec<usize>), StorageError> {
+        let mut judge = Judge::new(self, claim.have, claim.expected);
+        let (mut renamed, mut others) = (BTreeSet::new(), Vec::new());
+        for file in self.plan.wanted_files() {
+            if !judge.is_foreign(file, survey)? {
+                continue;
+            }
+            if self.plan.renamed().contains(&file) {
+                renamed.insert(file);
+            } else {
+                others.push(file);
+            }
+        }
+        Ok((renamed, others))
+    }
+
     fn try_claim(self: &Arc<Self>, claim: &Claim<'_>) -> Result<Claimed, StorageError> {
         let have = claim.have;
         let survey = self.survey()?;
-        let mut judge = Judge::new(self, have, claim.expected);
-        let (mut foreign, mut strange) = (Vec::new(), BTreeSet::new());
-        for file in self.plan.wanted_files() {
-            if judge.is_foreign(file, &survey)? {
-                match self.plan.renamed().contains(&file) {
-                    true => _ = strange.insert(file),
-                    false => foreign.push(file),
-                }
-            }
-        }
+        let (strange, foreign) = self.foreign(claim, &survey)?;
         if let Some(file) = foreign.first().filter(|_| !claim.overwrite) {
             let path = self.plan.path(*file);
             return Err(StorageError::NotOurs { path });
