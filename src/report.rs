@@ -1,8 +1,7 @@
 //! What the engine tells the user about a run, one [`Report`] at a time.
 //!
 //! The main loop makes the reports, because the engine itself never prints. A [`Reporter`] shows
-//! them: as JSON lines, as a progress display, as plain lines, or as the story of `storrent
-//! demo`.
+//! them: as JSON lines, as a progress display, as plain lines, or as a story (`storrent demo`).
 
 use crate::types::InfoHash;
 use std::sync::Arc;

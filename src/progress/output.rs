@@ -3,7 +3,7 @@
 //! If nobody reads a pipe, a pager is stopped, or the user presses Ctrl-S, a thread that writes
 //! there sleeps until somebody reads on. So each stream has a *writer*, a thread that only shows
 //! one report after another on its [`Screen`]. One more thread, the *keeper*, hands out the
-//! reports. Writers may sleep; the keeper sleeps only in its channel:
+//! reports. Writers may sleep; the keeper waits for nothing but its channel:
 //!
 //! ```text
 //!  main --Report--> keeper (a Backlog a stream) --Report--> writer: stdout

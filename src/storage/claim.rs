@@ -120,8 +120,8 @@ impl Storage {
         claimed
     }
 
-    /// The wanted files that hold something else than this torrent: those that have their
-    /// other path, then those at their own.
+    /// Returns the wanted files whose place is taken by the user's own: at their second path, and
+    /// at their first.
     fn foreign(
         self: &Arc<Self>,
         claim: &Claim<'_>,

@@ -1,5 +1,4 @@
-//! What can go wrong between us and the disk, said so that the user can act on it. All that
-//! reads or writes a torrent's files returns this error, and the user sees its text.
+//! The errors of reading and writing a torrent's files. Their texts tell the user what to do.
 
 use crate::shortage::is_out_of_files;
 use rustix::io::Errno;
@@ -7,22 +6,20 @@ use rustix::process::{Resource, getrlimit};
 use std::io;
 use std::path::PathBuf;
 
-/// Why a torrent's data cannot be read or written. It fails that torrent.
+/// Why a torrent's data cannot be read or written. It stops this torrent.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StorageError {
     /// The system refused something.
     #[error("cannot {action} {}: {}", path.display(), advice(source))]
     Io {
-        /// What was tried, as it follows on "cannot".
+        /// What was tried: follows the word "cannot".
         action: &'static str,
-        /// On what.
         path: PathBuf,
-        /// What the system says.
         source: io::Error,
     },
-    /// Data that should be there is not: no such file, or it ends too early. A check
-    /// takes this for "not had", so the user sees it only if a file goes away later.
+    /// Data is missing: there is no such file, or it ends too early. A check counts the piece as
+    /// not had, so the user sees this error only if a file goes away later.
     #[error(
         "{} is missing or has become shorter; was it moved? run the same command again to fetch it",
         path.display()
@@ -31,27 +28,26 @@ pub enum StorageError {
         /// The file.
         path: PathBuf,
     },
-    /// Something that is no plain file or folder stands where one should be. It is
-    /// left alone: through a symlink, we could be made to write anywhere.
+    /// Something else than a plain file or folder is in the way. It is left alone: a symlink
+    /// could make us write anywhere.
     #[error(
         "{} is {kind}, not a {expected}; move it away or choose another --dir",
         path.display()
     )]
     WrongKind {
-        /// Where.
         path: PathBuf,
         /// What is there.
         kind: &'static str,
         /// What belongs there.
         expected: &'static str,
     },
-    /// A file of the same name holds something else, so it must be the user's own.
+    /// A file of this name has other content, so it must be the user's own.
     #[error(
         "{} is there already and is not from this torrent: choose another --dir, or give --overwrite to replace it",
         path.display()
     )]
     NotOurs {
-        /// The file, untouched.
+        /// The file, unchanged.
         path: PathBuf,
     },
     /// Another run writes to the torrent's files.
@@ -73,7 +69,7 @@ pub enum StorageError {
         /// That torrent's record.
         path: PathBuf,
     },
-    /// What the record could be called is taken by something else.
+    /// All names that the record could have belong to other files.
     #[error(
         "{} is there already and is no record of this torrent's: move it away or choose another --dir",
         path.display()
@@ -82,7 +78,7 @@ pub enum StorageError {
         /// The last name that was tried.
         path: PathBuf,
     },
-    /// Somebody wrote more into a file than belongs there.
+    /// Somebody made a file longer than the torrent says.
     #[error(
         "{} has become longer than the torrent says; stop what writes to it, then run the same \
          command again",
@@ -102,7 +98,7 @@ pub enum StorageError {
         /// DIR.
         path: PathBuf,
     },
-    /// The disk cannot take what is still to come.
+    /// The disk has no room for what is still to come.
     #[error(
         "not enough space in {}: {needed} more bytes are needed and {free} are free; \
          free {} bytes and run the same command again",
@@ -119,8 +115,7 @@ pub enum StorageError {
 }
 
 impl StorageError {
-    /// Whether the process has as many files and connections open as it may: one
-    /// connection less, and it works again.
+    /// Whether the process has too many files and connections open. Closing one connection helps.
     pub fn is_out_of_files(&self) -> bool {
         matches!(self, Self::Io { source, .. } if is_out_of_files(source))
     }
@@ -134,7 +129,7 @@ impl StorageError {
     }
 }
 
-/// Why it may have happened and what to do. The system's own words follow as the cause.
+/// Returns the likely cause and what to do. The system's own words follow as the cause.
 fn advice(error: &io::Error) -> &'static str {
     if is_out_of_files(error) {
         return "too many files are open: raise the limit (ulimit -n) and run the same command \

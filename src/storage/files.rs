@@ -205,7 +205,7 @@ impl Files {
         Ok(runs)
     }
 
-    /// Returns the byte value that fills all of `range` of the torrent on disk, if only one does.
+    /// Returns the value of all bytes of `range` of the torrent on disk, if they are equal.
     pub fn constant(&mut self, range: Range<u64>) -> Result<Option<u8>, StorageError> {
         let mut buf = vec![0; 64 * 1024];
         let mut constant = None;

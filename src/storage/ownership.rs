@@ -20,11 +20,11 @@ pub(super) struct Judge<'a> {
     storage: &'a Arc<Storage>,
     have: &'a Bitfield,
     expected: &'a dyn Fn(PieceIndex) -> PieceHash,
-    /// By file: whether the record names it as ours.
+    /// For each file, whether the record names it as ours.
     marked: Vec<bool>,
-    /// The hash of a piece that consists of one byte value only, by that value and its length.
+    /// Hashes of pieces whose bytes are all equal, by that value and the length in bytes.
     constants: HashMap<(u8, u32), PieceHash>,
-    /// The piece that was read last, and its byte value, if it has only one.
+    /// The piece that was read last, and the value of all its bytes, if they are equal.
     last_constant: (Option<PieceIndex>, Option<u8>),
     /// The piece that was searched for gaps last, and up to two of its files that lack bytes.
     last_gaps: (Option<PieceIndex>, Vec<usize>),
@@ -96,8 +96,8 @@ impl<'a> Judge<'a> {
         Ok(!values.is_empty() && storage.pieces_of(file).all(only_such))
     }
 
-    /// Returns the only byte value in `piece`, which we have, or `None`. Found out once a piece:
-    /// a thousand files may share one.
+    /// Returns the value of all bytes of `piece`, if they are equal. We have the piece.
+    /// Remembered, because a thousand files may share one.
     fn constant(&mut self, piece: PieceIndex) -> Result<Option<u8>, StorageError> {
         if self.last_constant.0 == Some(piece) {
             return Ok(self.last_constant.1);
@@ -123,7 +123,7 @@ impl<'a> Judge<'a> {
         self.last_gaps.1.iter().all(|gap| *gap == file)
     }
 
-    /// Whether `piece`, by its hash, consists of `value` only.
+    /// Whether all bytes of `piece` are `value`, by its hash.
     fn is_constant(&mut self, piece: PieceIndex, value: u8) -> bool {
         let len = self.storage.layout().piece_len(piece);
         let hash = self.constants.entry((value, len));

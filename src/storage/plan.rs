@@ -1,9 +1,9 @@
-//! Where each byte of a torrent is kept: in a file, in the record, or nowhere. Pure;
+//! Decides where each byte of a torrent is kept: in a file, in the record, or nowhere. No I/O;
 //! [`super::Storage`] and its [`super::Files`] read and write by it.
 //!
-//! With `-f` the user takes some files and leaves the others, but a piece can only be
-//! verified whole, and it may hold the end of a file not wanted. That file must not be
-//! made, so such bytes are kept in the *record*, `DIR/NAME.storrent`, one after another:
+//! With `-f` the user takes only some files. But a piece can only be verified whole, and it may
+//! also hold bytes of a file that is not wanted. That file must not be made, so such bytes are
+//! kept in the *record*, `DIR/NAME.storrent`, one after another:
 //!
 //! ```text
 //! files    |-- wanted --|--------- not wanted ---------|- wanted -|
@@ -11,9 +11,9 @@
 //! record                |------|                   |---|              the rest of pieces 1 and 4
 //! ```
 //!
-//! A file that an earlier run with another `-f` began, and did not complete, is *ours* as
-//! well: its bytes go on lying in it. So a file is in one of three states: wanted and ours,
-//! ours only, or neither.
+//! An earlier run with another `-f` may have begun a file and not completed it. Such a file is
+//! *ours*, too: its bytes stay in it. So a file is in one of three states: wanted and ours, ours
+//! only, or neither.
 
 use super::alternates::{Alternates, alternates};
 use crate::bitfield::Bitfield;
@@ -25,19 +25,17 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The longest name of a file, in bytes, that file systems take.
+/// The longest name of a file that file systems take, in bytes.
 const MAX_NAME_LEN: usize = 255;
 
-/// What a torrent holds, as far as the disk is concerned.
+/// What the disk must know of a torrent.
 #[derive(Clone, Debug)]
 pub struct Contents {
     /// The safe name that the torrent is saved under.
     pub name: String,
-    /// Which torrent.
     pub info_hash: InfoHash,
-    /// How it divides.
     pub layout: Arc<Layout>,
-    /// The files of the layout, in order.
+    /// In the order of the layout.
     pub files: Arc<[FileEntry]>,
 }
 
@@ -57,36 +55,33 @@ impl From<&Metainfo> for Contents {
 pub enum Place {
     /// Padding (BEP 47): zeros, kept nowhere.
     Padding,
-    /// In its file.
     File,
-    /// In the record, this many bytes after the first kept one.
+    /// In the record, this many bytes after its first kept byte.
     Kept(u64),
-    /// Nowhere: of a file not wanted, and in no piece that is wanted.
+    /// Nowhere: the file is not ours, and no piece of ours has this part.
     Nowhere,
 }
 
-/// What is kept where. Made once for a torrent and a selection, then only read.
+/// Where everything is kept. Made once for a torrent and a selection, then only read.
 #[derive(Clone)]
 pub struct Plan {
-    /// The folder to save in.
+    /// DIR, the folder to save in.
     pub dir: PathBuf,
-    /// What there is to be kept.
     pub contents: Contents,
-    /// Which files are wanted, padding never.
+    /// For each file, whether the user wants it. Padding is never wanted.
     wanted: Vec<bool>,
-    /// Which files have their bytes in a file: the wanted ones, and those that an earlier
-    /// run began.
+    /// For each file, whether its bytes are in a file, because it is wanted or an earlier run
+    /// began it.
     ours: Vec<bool>,
-    /// Bytes of the torrent that are kept in the record, in order, and the place of each.
     kept: Kept,
-    /// Paths for the disk that refuses the torrent's own.
+    /// The second path of each file that has one.
     alternates: Arc<Alternates>,
-    /// Files that have their other path here.
+    /// The files that have their second path on this disk.
     renamed: BTreeSet<usize>,
 }
 
-/// Stretches of the torrent that are kept in the record, in order, and where each begins
-/// there, counted from the first kept byte.
+/// The ranges of the torrent that are kept in the record, in order, each with its offset from the
+/// first kept byte.
 pub(super) type Kept = Vec<(Range<u64>, u64)>;
 
 impl Plan {
@@ -110,7 +105,7 @@ impl Plan {
         plan.with_earlier(&[])
     }
 
-    /// The same, with the files that an earlier run began: a bit a file.
+    /// Adds the files that an earlier run began: for each file, whether it did.
     pub fn with_earlier(mut self, earlier: &[bool]) -> Self {
         for (ours, earlier) in self.ours.iter_mut().zip(earlier) {
             *ours |= earlier;
@@ -119,92 +114,86 @@ impl Plan {
         self
     }
 
-    /// The same, where the files `renamed` have their other path.
+    /// Gives the files `renamed` their second path.
     pub fn with_renamed(mut self, renamed: BTreeSet<usize>) -> Self {
         self.renamed = renamed;
         self
     }
 
-    /// How the torrent divides.
     pub fn layout(&self) -> &Layout {
         &self.contents.layout
     }
 
-    /// The files that are wanted, in order.
     pub fn wanted_files(&self) -> impl Iterator<Item = usize> + '_ {
         (0..self.wanted.len()).filter(|file| self.wanted[*file])
     }
 
-    /// Whether `file` is wanted.
     pub fn is_wanted(&self, file: usize) -> bool {
         self.wanted[file]
     }
 
-    /// For each file whether its bytes lie in a file: see [`Plan::with_earlier`].
+    /// Returns for each file whether its bytes are in a file: see [`Plan::with_earlier`].
     pub fn ours(&self) -> &[bool] {
         &self.ours
     }
 
-    /// The files whose bytes lie in a file, in order.
+    /// Returns the files whose bytes are in a file, in order.
     pub fn files_of_ours(&self) -> impl Iterator<Item = usize> + '_ {
         (0..self.ours.len()).filter(|file| self.ours[*file])
     }
 
-    /// The pieces that hold at least one byte of a wanted file.
+    /// Returns the pieces that hold at least one byte of a wanted file.
     pub fn wanted_pieces(&self) -> Bitfield {
         pieces_of(self.layout(), &self.wanted)
     }
 
-    /// The pieces that hold at least one byte of a file that is ours.
+    /// Returns the pieces that hold at least one byte of a file that is ours.
     pub fn pieces_of_ours(&self) -> Bitfield {
         pieces_of(self.layout(), &self.ours)
     }
 
-    /// The names of `file` below DIR.
+    /// Returns the names of `file` below DIR: its folders, then its own name.
     pub fn names(&self, file: usize) -> &[String] {
         let renamed = self.renamed.contains(&file);
         let other = self.alternates.get(&file).filter(|_| renamed);
         other.unwrap_or(&self.contents.files[file].path)
     }
 
-    /// The files that have another path for a disk that refuses the first, and that path.
+    /// Returns the second paths of the files that have one, because a disk may refuse the first.
     pub fn alternates(&self) -> &Alternates {
         &self.alternates
     }
 
-    /// The files that have their other path.
+    /// Returns the files that have their second path on this disk.
     pub fn renamed(&self) -> &BTreeSet<usize> {
         &self.renamed
     }
 
-    /// Whether `file` is a program.
+    /// Whether `file` may be run as a program.
     pub fn is_executable(&self, file: usize) -> bool {
         self.contents.files[file].executable
     }
 
-    /// The full path of `file`, for messages.
+    /// Returns the full path of `file`, for messages.
     pub fn path(&self, file: usize) -> PathBuf {
         self.names(file)
             .iter()
             .fold(self.dir.clone(), |path, name| path.join(name))
     }
 
-    /// The names in DIR that the record may have, the best first.
     pub fn record_names(&self) -> Vec<String> {
         record_names(&self.contents)
     }
 
-    /// The stretches that are kept in the record.
     pub fn kept(&self) -> &Kept {
         &self.kept
     }
 
-    /// How many bytes are kept in the record.
     pub fn kept_len(&self) -> u64 {
         kept_len(&self.kept)
     }
 
-    /// Where `part` is kept, in one stretch.
+    /// Returns where `part` is kept. A part of which only some bytes are kept counts as nowhere.
     pub fn place(&self, part: FilePart) -> Place {
         if part.pad {
             return Place::Padding;
@@ -220,20 +209,20 @@ impl Plan {
     }
 }
 
-/// How many bytes the stretches `kept` have together.
+/// Returns how many bytes `kept` has in all.
 pub(super) fn kept_len(kept: &Kept) -> u64 {
     let last = kept.last();
     last.map_or(0, |(range, at)| at + (range.end - range.start))
 }
 
-/// Where `range` of the torrent begins among the kept parts, if all of it is kept.
+/// Returns the offset of `range` among the kept bytes, if all of it is kept in one stretch.
 pub(super) fn kept_at(kept: &Kept, range: Range<u64>) -> Option<u64> {
     let next = kept.partition_point(|(stretch, _)| stretch.start <= range.start);
     let (stretch, at) = kept.get(next.checked_sub(1)?)?;
     (range.end <= stretch.end).then(|| at + (range.start - stretch.start))
 }
 
-/// The pieces that hold at least one byte of the files `chosen`.
+/// Returns the pieces that hold at least one byte of the files `chosen`.
 fn pieces_of(layout: &Layout, chosen: &[bool]) -> Bitfield {
     let mut pieces = Bitfield::none(layout.pieces());
     for file in (0..chosen.len()).filter(|file| chosen[*file]) {
@@ -244,8 +233,8 @@ fn pieces_of(layout: &Layout, chosen: &[bool]) -> Bitfield {
     pieces
 }
 
-/// The stretches that are kept in the record if the files `ours` lie in files: those of
-/// the others that share a piece with one of them.
+/// Returns the ranges to keep in the record if the files `ours` have their bytes in files: the
+/// bytes of all other files that share a piece with one of `ours`.
 pub(super) fn kept(layout: &Layout, ours: &[bool]) -> Kept {
     let pieces = pieces_of(layout, ours);
     let mut kept = Kept::new();
@@ -263,7 +252,7 @@ pub(super) fn kept(layout: &Layout, ours: &[bool]) -> Kept {
             let stretch = bytes.start.max(range.start)..bytes.end.min(range.end);
             let len = stretch.end - stretch.start;
             match kept.last_mut() {
-                // Neighbours are one stretch: both may be written with one call.
+                // Neighbours become one stretch, so that one call can write both.
                 Some((last, _)) if last.end == stretch.start => last.end = stretch.end,
                 _ => kept.push((stretch, at)),
             }
@@ -273,8 +262,8 @@ pub(super) fn kept(layout: &Layout, ours: &[bool]) -> Kept {
     kept
 }
 
-/// The names that the record may have in DIR, the best first: `NAME.storrent`, unless that is
-/// too long or a file of the torrent has it, then `.INFOHASH.storrent`.
+/// Returns the names that the record may have in DIR, the best first: `NAME.storrent`, unless
+/// that is too long or a file of the torrent has it, then `.INFOHASH.storrent`.
 pub(crate) fn record_names(contents: &Contents) -> Vec<String> {
     let name = format!("{}.storrent", contents.name);
     let hidden = format!(".{}.storrent", contents.info_hash);

@@ -70,7 +70,7 @@ const NUMBER: usize = 21;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Head {
     pub info_hash: InfoHash,
-    /// By file: whether it is ours.
+    /// For each file, whether it is ours.
     pub files: Vec<bool>,
     /// How many bytes it keeps.
     pub kept: u64,
@@ -237,7 +237,7 @@ impl Record {
         }
     }
 
-    /// Returns where byte `at` of the kept parts is in the file.
+    /// Returns the offset in the file of byte `at` of the kept parts.
     pub(crate) fn offset(&self, at: u64) -> u64 {
         at + match &self.form {
             Form::Sound(head) => head.encode().len() as u64,

@@ -148,7 +148,7 @@ impl Shelf<'_> {
         let Some(form) = form else {
             return Ok(Look::Foreign);
         };
-        // We may write it, if the disk lets us.
+        // Open it for writing, too, if the disk lets us.
         let fd = open(OFlags::RDWR)
             .ok()
             .filter(|again| is_same(again, &fd))
