@@ -114,7 +114,7 @@ pub mod sha1_lanes {
 /// The decisions of one torrent, without its I/O.
 pub mod torrent {
     pub use crate::torrent::rate::{Budget, Budgets};
-    pub use crate::torrent::{Action, Content, Entry, Keys, Setup, Torrent, Turn};
+    pub use crate::torrent::{Action, Content, Entry, Keys, Phase, Setup, Torrent, Turn};
 }
 
 /// The answers of a UDP tracker (BEP 15).

@@ -21,7 +21,6 @@ use crate::sha1_lanes::MAX_LANES;
 use crate::shortage::Shortage;
 use crate::storage;
 use crate::threads::{self, ADVICE, NoThread, fault};
-use crate::torrent::Phase;
 use crate::types::TorrentId;
 use std::io;
 use std::thread::Builder;
@@ -357,7 +356,7 @@ impl Engine<'_> {
         let Some(time) = self.stuck_for(failed) else {
             return;
         };
-        let seeds = |running: &mut Running| running.torrent.phase() == Phase::Seeding;
+        let seeds = |running: &mut Running| running.torrent.phase().is_seeding();
         if time >= GRACE && !self.works.running(id).is_some_and(seeds) {
             self.short_since = None; // the others have what this one leaves
             self.fail(id, why);

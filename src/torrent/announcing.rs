@@ -28,8 +28,8 @@ impl Torrent {
     ) {
         if self.announcer.on_outcome(index, &result, turn.now) {
             // A private torrent changed its tracker: its peers belong to the old one.
-            let peers = self.peers.iter().filter(|(_, peer)| peer.web.is_none());
-            peers.for_each(|(key, _)| turn.hang_up(*key));
+            let peers = self.peers.places();
+            peers.for_each(|(key, _)| turn.hang_up(key));
         }
         match result {
             Ok(reply) => {
@@ -68,8 +68,8 @@ impl Torrent {
             info_hash: self.setup.info_hash,
             peer_id: self.setup.peer_id,
             port: self.setup.port,
-            uploaded: self.uploaded,
-            downloaded: self.downloaded,
+            uploaded: self.traffic.uploaded,
+            downloaded: self.traffic.downloaded,
             left: self.left(),
             event,
             key: self.tracker_key,

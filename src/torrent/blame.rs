@@ -16,13 +16,13 @@
 //! hashed the blocks of one.
 
 use super::webseeds::WebSeedIndex;
-use super::{Action, Phase, Torrent, Turn};
+use super::{Action, Torrent, Turn};
 use crate::address::Host;
 use crate::human::count;
 use crate::layout::PieceIndex;
 use crate::report::Report;
 use crate::types::PeerKey;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 
 /// Attempts remembered for a piece; more would only repeat.
@@ -73,6 +73,8 @@ pub(crate) struct Attempt {
 /// The bad attempts at all pieces that are not had yet.
 #[derive(Debug, Default)]
 pub(crate) struct Blame {
+    /// Everybody who gave us blocks in this run, also those who left.
+    givers: BTreeMap<PeerKey, Giver>,
     attempts: HashMap<PieceIndex, Vec<Attempt>>,
     /// Pieces whose hash was wrong, and whose blocks are being hashed.
     awaited: BTreeSet<PieceIndex>,
@@ -81,6 +83,16 @@ pub(crate) struct Blame {
 }
 
 impl Blame {
+    /// Somebody gave us blocks.
+    pub(crate) fn gave(&mut self, giver: Giver) {
+        self.givers.entry(giver.key).or_insert(giver);
+    }
+
+    /// Who the connection `key` is or was, if it gave anything.
+    fn giver(&self, key: PeerKey) -> Option<Giver> {
+        self.givers.get(&key).copied()
+    }
+
     /// Whether the blocks of a bad attempt were being hashed; from now on they are not.
     pub(crate) fn is_awaited(&mut self, piece: PieceIndex) -> bool {
         self.awaited.remove(&piece)
@@ -179,7 +191,7 @@ impl Torrent {
         turn: &mut Turn<'_>,
     ) {
         let sole = self.picker.sole_giver(piece);
-        let sole = sole.and_then(|key| self.givers.get(&key).copied());
+        let sole = sole.and_then(|key| self.blame.giver(key));
         let attempt = Attempt {
             sole,
             givers: self.refetch(piece),
@@ -227,7 +239,7 @@ impl Torrent {
         let only = self.picker.missing() as usize == damaged.len();
         if let Some(piece) = damaged
             .first()
-            .filter(|_| only && self.phase == Phase::Downloading)
+            .filter(|_| only && self.goals.is_downloading())
         {
             turn.push(Action::Fail(format!(
                 "all is there but {}, from piece {} on, which can never be right: the torrent is \
@@ -241,10 +253,10 @@ impl Torrent {
     /// All of `piece` is to be fetched again; says who gave each block.
     pub(super) fn refetch(&mut self, piece: PieceIndex) -> Vec<Option<Giver>> {
         let givers = self.picker.failed(piece);
-        self.level = self.level.saturating_sub(givers.len() as u64);
+        self.goals.lose(givers.len() as u64);
         givers
             .into_iter()
-            .map(|key| key.and_then(|key| self.givers.get(&key).copied()))
+            .map(|key| key.and_then(|key| self.blame.giver(key)))
             .collect()
     }
 

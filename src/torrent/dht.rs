@@ -60,7 +60,7 @@ impl Torrent {
     }
 
     pub(super) fn search_dht(&mut self, turn: &mut Turn<'_>) {
-        let lonely = self.peers.values().all(|peer| !peer.welcome);
+        let lonely = self.peers.is_lonely();
         let announce = self.knows_content();
         if self.uses_dht() && self.dht.begin(lonely, announce, turn.now) {
             turn.push(Action::SearchDht { announce });

@@ -45,9 +45,7 @@ impl Torrent {
     pub fn learn(&mut self, content: Content, turn: &mut Turn<'_>) {
         let pieces = content.layout.pieces();
         let private = content.private;
-        self.set_content(content);
-        // Bytes of metadata until here, blocks from here on.
-        (self.best_level, self.best_at) = (0, turn.now);
+        self.set_content(content, turn.now);
         self.announcer.set_joined_complete(self.left() == 0);
         if private {
             self.announcer.set_private();
@@ -60,8 +58,8 @@ impl Torrent {
         self.share();
         self.begin(turn);
         let entry = self.entry();
-        for (key, _) in self.peers.iter().filter(|(_, p)| p.welcome && !p.useless) {
-            turn.push(Action::Welcome(*key, entry.clone()));
+        for (key, _) in self.peers.welcome().filter(|(_, peer)| !peer.useless) {
+            turn.push(Action::Welcome(key, entry.clone()));
         }
     }
 
@@ -70,7 +68,9 @@ impl Torrent {
     /// `private`: that is known, too; nobody may then come from trackers that are not
     /// among these.
     pub fn set_sources(&mut self, named: Named, known: bool, private: bool, turn: &mut Turn<'_>) {
-        self.learnt |= known;
+        if known {
+            self.goals.learn();
+        }
         self.web_seeds.add(&named.web_seeds);
         let is_less = self
             .announcer
@@ -112,14 +112,12 @@ impl Torrent {
             }
             Learning::Came(bytes) => {
                 peer.metadata = Offer::Asked(bytes);
-                // Here `level` counts bytes of the one who is furthest.
-                if u64::from(bytes) > self.best_level {
-                    (self.best_level, self.best_at) = (bytes.into(), turn.now);
-                }
+                self.goals.metadata_came(bytes, turn.now);
             }
-            Learning::Whole(bytes) if !self.learnt && self.phase == Phase::Learning => {
-                self.learnt = true;
-                turn.push(Action::Learnt(bytes));
+            Learning::Whole(bytes) => {
+                if self.goals.learn() {
+                    turn.push(Action::Learnt(bytes));
+                }
             }
             Learning::Refused => {
                 peer.metadata = Offer::Open(turn.now + ASK_AGAIN);
@@ -131,13 +129,12 @@ impl Torrent {
                 let text = format!("{}: gave false metadata: banned", peer.addr);
                 turn.detail(text);
             }
-            Learning::Whole(_) => {}
         }
     }
 
     /// Asks peers that offer the metadata, a few at a time.
     pub(super) fn ask_for_metadata(&mut self, turn: &mut Turn<'_>) {
-        if self.phase != Phase::Learning || self.learnt {
+        if !matches!(self.goals.phase(), Phase::Learning { .. }) {
             return;
         }
         let asked = self.peers.values();
@@ -162,7 +159,9 @@ impl Torrent {
         let best = asked.clone().max().unwrap_or(0);
         let peers = |n: usize| human::count(n as u64, "peer");
         match asked.count() {
-            _ if self.learnt => "looking at what the metadata names".into(),
+            _ if self.goals.phase() == Phase::Looking => {
+                "looking at what the metadata names".into()
+            }
             0 => format!("{}, none that gives the metadata", peers(connected)),
             n => format!(
                 "fetching the metadata from {}, {} so far",

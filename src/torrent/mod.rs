@@ -16,6 +16,7 @@ pub(crate) mod blame;
 mod content;
 mod dht;
 mod ending;
+mod goals;
 mod idle;
 mod learning;
 mod peers;
@@ -23,11 +24,13 @@ mod pex;
 mod places;
 pub(crate) mod rate;
 mod surveys;
+mod table;
 mod telling;
 mod turn;
 mod turnover;
 mod twins;
 mod verdicts;
+mod ways;
 mod web;
 pub(crate) mod webseeds;
 mod work;
@@ -42,20 +45,22 @@ use crate::layout::PieceIndex;
 use crate::messages::Command;
 use crate::picker::Picker;
 use crate::report::Report;
-use crate::shortage::Shortage;
 use crate::swarm::{Source, Swarm};
 use crate::types::{InfoHash, PeerId, PeerKey};
-use blame::{Blame, Giver};
+use blame::Blame;
 pub use content::Content;
 use dht::Lookups;
-use peers::Peer;
+use goals::Goals;
+pub use goals::Phase;
 use rate::Rate;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
-use surveys::Surveys;
+use surveys::Disk;
+use table::Peers;
 pub use turn::{Keys, Turn};
 use turnover::Turnover;
+use ways::Ways;
 use webseeds::{WebSeedIndex, WebSeeds};
 
 /// Connections being made at a time: more would be a storm on the user's router.
@@ -170,19 +175,39 @@ pub struct Setup {
     pub seed: u64,
 }
 
-/// Whether a torrent is still worked on.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Phase {
-    /// Its metadata is not known yet: peers are asked for it.
-    Learning,
-    /// Something is missing.
-    Downloading,
-    /// All is there; we give.
-    Seeding,
-    /// All is there and nothing is left to do.
-    Done,
-    /// It was given up: nothing came for too long.
-    Stalled,
+/// When something is next done.
+#[derive(Debug)]
+struct Due {
+    /// Whom we unchoke is chosen anew.
+    choking: Instant,
+    /// Those without work look again for what they could take over.
+    look: Instant,
+    /// Progress is told.
+    report: Instant,
+}
+
+/// What was moved in this run, and how fast lately.
+#[derive(Debug, Default)]
+struct Traffic {
+    downloaded: u64,
+    uploaded: u64,
+    down: Rate,
+    up: Rate,
+}
+
+impl Traffic {
+    /// Payload bytes came and went.
+    fn count(&mut self, down: u64, up: u64, now: Instant) {
+        self.downloaded += down;
+        self.uploaded += up;
+        self.down.add(down, now);
+        self.up.add(up, now);
+    }
+
+    /// Nobody is there with whom anything could come or go.
+    fn stand_still(&mut self) {
+        (self.down, self.up) = (Rate::default(), Rate::default());
+    }
 }
 
 /// The state of one torrent.
@@ -200,51 +225,18 @@ pub struct Torrent {
     dht: Lookups,
     web_seeds: WebSeeds,
     blame: Blame,
-    surveys: Surveys,
+    disk: Disk,
     /// Those that we talk to, web seeds among them.
-    peers: BTreeMap<PeerKey, Peer>,
-    /// Everybody who gave us blocks in this run, also those who left.
-    givers: BTreeMap<PeerKey, Giver>,
+    peers: Peers,
     /// What trackers said that the user has been told.
     warned: BTreeSet<String>,
-    /// What was missing for the last connection that could not be made, until one is.
-    short: Option<Shortage>,
-    /// Why nobody can be reached from here, as the last one that was dialled found.
-    no_way: Option<String>,
-    /// The address of `--bind` is gone: this says so.
-    address_gone: Option<String>,
-    /// What can't be asked because of `--proxy`.
-    shut_out: String,
-    /// Nobody is dialled before, as we are short of something.
-    dial_at: Instant,
-    phase: Phase,
-    /// Since when we are leaving.
-    leaving: Option<Instant>,
+    ways: Ways,
+    goals: Goals,
     rng: fastrand::Rng,
     /// Tells us apart from others behind the same address, for trackers.
     tracker_key: u32,
-    downloaded: u64,
-    uploaded: u64,
-    down: Rate,
-    up: Rate,
-    completed: Option<Instant>,
-    choke_at: Instant,
-    /// When those without work look again for what they could take over.
-    look_at: Instant,
-    report_at: Instant,
-    /// Pieces that the checker was asked about and has not answered yet.
-    unchecked: usize,
-    /// A piece was verified in this run.
-    fetched: bool,
-    /// The metadata is here, and what it says is being looked into.
-    learnt: bool,
-    /// Blocks stored, less those of pieces that turned out false.
-    level: u64,
-    /// The most that `level` ever was; while learning, the most bytes of metadata that one
-    /// peer gave.
-    best_level: u64,
-    /// When that was. False data comes and goes, so it is no progress.
-    best_at: Instant,
+    traffic: Traffic,
+    due: Due,
 }
 
 impl Torrent {
@@ -270,42 +262,28 @@ impl Torrent {
             dht: Lookups::default(),
             web_seeds: WebSeeds::new(&setup.web_seeds),
             blame: Blame::default(),
-            surveys: Surveys::default(),
-            peers: BTreeMap::new(),
-            givers: BTreeMap::new(),
+            disk: Disk::default(),
+            peers: Peers::default(),
             warned: BTreeSet::new(),
-            short: None,
-            no_way: None,
-            address_gone: None,
-            shut_out: String::new(),
-            dial_at: now,
-            phase: Phase::Learning,
-            leaving: None,
+            ways: Ways::new(now),
+            goals: Goals::new(now),
             rng,
-            downloaded: 0,
-            uploaded: 0,
-            down: Rate::default(),
-            up: Rate::default(),
-            completed: None,
-            choke_at: now + choker::ROUND,
-            look_at: now,
-            report_at: now + REPORT_EVERY,
-            unchecked: 0,
-            fetched: false,
-            learnt: false,
-            level: 0,
-            best_level: 0,
-            best_at: now,
+            traffic: Traffic::default(),
+            due: Due {
+                choking: now + choker::ROUND,
+                look: now,
+                report: now + REPORT_EVERY,
+            },
             setup,
         };
         if let Some(content) = content {
-            torrent.set_content(content);
+            torrent.set_content(content, now);
         }
         torrent
     }
 
     /// From here on there is something to fetch.
-    fn set_content(&mut self, content: Content) {
+    fn set_content(&mut self, content: Content, now: Instant) {
         let (have, rng) = (&content.have, self.rng.fork());
         let (layout, wanted) = (content.layout.clone(), content.wanted());
         self.picker = Picker::new(layout, have, &wanted, self.setup.sequential, rng);
@@ -315,7 +293,7 @@ impl Torrent {
         self.wanted_bytes = content.wanted_bytes();
         self.have_bytes = content.have_bytes();
         self.content = content;
-        self.phase = Phase::Downloading;
+        self.goals.download(now);
     }
 
     /// Panics if the picker's books do not agree with one another. For tests.
@@ -336,24 +314,23 @@ impl Torrent {
 
     /// Whether it is still worked on.
     pub fn phase(&self) -> Phase {
-        self.phase
+        self.goals.phase()
     }
 
     /// Pieces that the checker was asked about and has not answered yet.
     pub fn unchecked(&self) -> usize {
-        self.unchecked
+        self.disk.unchecked
     }
 
     /// Whether all that is missing is stored and waits for the checker.
     pub fn waits_for_checker(&self) -> bool {
-        self.unchecked > 0 && self.unchecked >= self.picker.missing() as usize
+        self.disk.unchecked > 0 && self.disk.unchecked >= self.picker.missing() as usize
     }
 
     /// Whether somebody waits for the next verdict: we, with all that is missing stored; or a
     /// peer that lacks pieces, as it hears of ours only when they are verified.
     fn awaits_verdicts(&self) -> bool {
-        let lacks = |peer: &Peer| peer.welcome && peer.web.is_none() && !peer.have.is_full();
-        self.waits_for_checker() || self.peers.values().any(lacks)
+        self.waits_for_checker() || self.peers.leeches().next().is_some()
     }
 
     /// Bytes of the wanted files that are verified.
@@ -383,7 +360,7 @@ impl Torrent {
         self.verify(padding, turn);
         self.check_complete(turn);
         self.announce(turn);
-        if self.asks_locally() && self.phase != Phase::Done {
+        if self.asks_locally() && self.goals.phase() != Phase::Done {
             turn.push(Action::AnnounceLocally);
         }
         self.open_web_seeds(turn);
@@ -415,12 +392,12 @@ impl Torrent {
 
     /// What time brings. To be called about every tenth of a second.
     pub fn on_tick(&mut self, turn: &mut Turn<'_>) {
-        if self.leaving.is_some() {
+        if self.goals.leaving().is_some() {
             self.say_goodbye(turn);
             return;
         }
-        if turn.now >= self.choke_at {
-            self.choke_at = turn.now + choker::ROUND;
+        if turn.now >= self.due.choking {
+            self.due.choking = turn.now + choker::ROUND;
             self.choke_round(turn);
         }
         self.fill_places(turn);
@@ -429,21 +406,16 @@ impl Torrent {
         self.ask_for_metadata(turn);
         self.tell_peers(turn);
         self.announcer
-            .set_hungry(self.is_incomplete() && self.peers.values().all(|p| !p.welcome));
+            .set_hungry(self.goals.phase().is_incomplete() && self.peers.is_lonely());
         self.announce(turn);
         self.search_dht(turn);
         self.dial(turn);
         self.open_web_seeds(turn);
-        if turn.now >= self.report_at {
-            self.report_at = turn.now + REPORT_EVERY;
+        if turn.now >= self.due.report {
+            self.due.report = turn.now + REPORT_EVERY;
             turn.push(Action::Tell(Report::Progress(self.progress(turn.now))));
         }
         self.check_goals(turn);
-    }
-
-    /// Whether data, or first of all the metadata, is still to come.
-    fn is_incomplete(&self) -> bool {
-        matches!(self.phase, Phase::Learning | Phase::Downloading)
     }
 }
 

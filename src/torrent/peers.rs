@@ -10,7 +10,7 @@ use super::pex::Exchange;
 use super::rate::Rate;
 use super::webseeds::WebSeedIndex;
 use super::work::Look;
-use super::{Action, Entry, Phase, Torrent, Turn};
+use super::{Action, Entry, Torrent, Turn};
 use crate::address::Host;
 use crate::bitfield::Bitfield;
 use crate::door::names;
@@ -219,8 +219,8 @@ impl Torrent {
     /// Whether there is a place for somebody at `addr`. If all are taken, others may have to go,
     /// so that it finds one when it comes again.
     fn has_room(&mut self, addr: SocketAddr, incoming: bool, turn: &mut Turn<'_>) -> bool {
-        let connected = self.peers.values().filter(|peer| peer.welcome);
-        let theirs = connected.clone().filter(|peer| peer.incoming).count();
+        let connected = self.peers.welcome();
+        let theirs = connected.clone().filter(|(_, peer)| peer.incoming).count();
         let full = connected.count() >= self.setup.max_peers
             || incoming && theirs >= self.places_for_one_side();
         if full {
@@ -230,7 +230,7 @@ impl Torrent {
             }
         }
         let rests = incoming && self.swarm.is_resting(addr, turn.now);
-        !full && !rests && !matches!(self.phase, Phase::Done | Phase::Stalled)
+        !full && !rests && !self.goals.phase().is_over()
     }
 
     /// From here on it counts as a peer.
@@ -242,7 +242,7 @@ impl Torrent {
         (peer.welcome, peer.since) = (true, turn.now);
         turn.push(Action::Welcome(key, entry));
         turn.detail(format!("{}: connected", peer.addr));
-        (self.short, self.no_way) = (None, None);
+        self.ways.on_connection();
         self.share();
         // Somebody else may be dialled in its place.
         self.dial(turn);
@@ -252,7 +252,7 @@ impl Torrent {
     pub(super) fn entry(&self) -> Option<Entry> {
         self.knows_content().then(|| Entry {
             have: self.content.have.clone(),
-            complete: self.phase != Phase::Downloading,
+            complete: !self.goals.is_downloading(),
         })
     }
 
@@ -352,10 +352,7 @@ impl Torrent {
             peer.up.add(up, now);
             peer.took += up;
         }
-        self.downloaded += down;
-        self.uploaded += up;
-        self.down.add(down, now);
-        self.up.add(up, now);
+        self.traffic.count(down, up, now);
     }
 
     /// The peer has more pieces than we knew. Returns whether we want something of it, and did
@@ -372,7 +369,7 @@ impl Torrent {
         let newly_wanted = peer.wanted_since.is_none() && peer.useful > 0;
         if newly_wanted {
             peer.wanted_since = Some(turn.now);
-        } else if is_seed && self.phase != Phase::Downloading {
+        } else if is_seed && !self.goals.is_downloading() {
             turn.hang_up(key);
         }
         if is_seed {
@@ -390,10 +387,7 @@ impl Torrent {
     /// Divides the pieces among ourselves and the peers that lack some, for each to
     /// begin with others: all who know the same peers come to the same shares.
     pub(super) fn share(&mut self) {
-        let leeches = self
-            .peers
-            .values()
-            .filter(|peer| peer.welcome && !peer.have.is_full());
+        let leeches = self.peers.leeches();
         let before = leeches.clone().filter(|peer| peer.id < self.setup.peer_id);
         let (rank, count) = (before.count(), leeches.count() + 1);
         self.picker.set_share(rank as u32, count as u32);
@@ -405,17 +399,15 @@ impl Torrent {
             return;
         };
         if self.no_giver_left() {
-            // Nobody is there with whom anything could come or go.
-            (self.down, self.up) = (Rate::default(), Rate::default());
+            self.traffic.stand_still();
         }
         let kind = peer.shed.map_or(end.kind, EndKind::Short);
         match kind {
-            EndKind::Short(shortage) => self.on_short(shortage, turn.now),
-            EndKind::NoWay => self.on_no_way(&end.text, turn.now),
+            EndKind::Short(shortage) => self.ways.on_short(shortage, turn.now),
+            EndKind::NoWay => self.ways.on_no_way(&end.text, turn.now),
             // A web seed's end does not say whether there is a way to it.
             _ if peer.web.is_some() => {}
-            // Somebody was reached, or could have been.
-            _ => self.no_way = None,
+            _ => self.ways.on_way(),
         }
         if let Some(index) = peer.web {
             self.on_web_seed_closed(index, &peer, &end.text, turn);

@@ -93,15 +93,15 @@ impl Torrent {
             return;
         }
         let now = turn.now;
-        let takers = self.peers.iter_mut().filter(|(_, peer)| peer.welcome);
+        let takers = self.peers.welcome();
         let takers = takers.filter(|(_, p)| p.pex.as_ref().is_some_and(|told| told.is_due(now)));
-        let due: Vec<PeerKey> = takers.map(|(key, _)| *key).collect();
+        let due: Vec<PeerKey> = takers.map(|(key, _)| key).collect();
         if due.is_empty() {
             return;
         }
-        let connected = self.peers.values().filter(|peer| peer.welcome);
+        let connected = self.peers.welcome();
         let there: BTreeMap<SocketAddr, u8> = connected
-            .filter_map(|peer| {
+            .filter_map(|(_, peer)| {
                 let seed = peer.upload_only || peer.have.is_full();
                 let flags = (u8::from(seed) * SEED) | (u8::from(!peer.incoming) * REACHABLE);
                 Some((peer.listens_at()?, flags))

@@ -8,12 +8,12 @@
 
 use super::learning::Offer;
 use super::peers::Peer;
-use super::{Action, IDLE, MAX_DIALS, NO_WAY_PAUSE, Phase, Torrent, Turn};
+use super::{Action, IDLE, Torrent, Turn};
 use crate::address::Host;
 use crate::choker::{Candidate, Choker};
 use crate::messages::{Command, EndKind};
 use crate::shortage::Shortage;
-use crate::swarm::{Ending, SHORT_PAUSE};
+use crate::swarm::Ending;
 use crate::types::PeerKey;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -27,17 +27,16 @@ const NEWCOMER: Duration = Duration::from_secs(60);
 impl Torrent {
     /// Connects to more peers, if there is room and use for them.
     pub(super) fn dial(&mut self, turn: &mut Turn<'_>) {
-        let over = self.leaving.is_some() || matches!(self.phase, Phase::Done | Phase::Stalled);
-        if over || turn.now < self.dial_at || self.address_gone.is_some() {
+        let over = self.goals.leaving().is_some() || self.goals.phase().is_over();
+        let most = self.ways.most_dials(turn.now);
+        if over || most == 0 {
             return;
         }
-        let peers = self.peers.values().filter(|peer| peer.web.is_none());
+        let peers = self.peers.places().map(|(_, peer)| peer);
         let mut dialling = peers.clone().filter(|peer| !peer.welcome).count();
         let mut all = peers.clone().count();
         let mut ours = peers.filter(|peer| !peer.incoming).count();
         let room = self.places_for_one_side();
-        // Where there is no way out, one finds out when there is again.
-        let most = self.no_way.as_ref().map_or(MAX_DIALS, |_| 1);
         while dialling < most && ours < room && all < self.setup.max_peers {
             let Some(addr) = self.swarm.next(turn.now) else {
                 return;
@@ -81,18 +80,18 @@ impl Torrent {
     /// newcomer finds a place when it comes again.
     pub(super) fn part_crowd(&mut self, newcomer: Host, turn: &mut Turn<'_>) {
         let mut crowds: BTreeMap<Host, usize> = BTreeMap::new();
-        let there = |peer: &&Peer| peer.welcome && peer.incoming && !peer.useless;
-        for peer in self.peers.values().filter(there) {
+        let there = |peer: &Peer| peer.incoming && !peer.useless;
+        for (_, peer) in self.peers.welcome().filter(|(_, peer)| there(peer)) {
             *crowds.entry(peer.host()).or_default() += 1;
         }
         crowds.retain(|host, peers| *peers > PER_HOST && !host.is_our_own() && *host != newcomer);
         let crowd = crowds.into_iter().max_by_key(|(_, peers)| *peers);
         let Some((crowd, _)) = crowd else { return };
-        let peers = self.peers.iter_mut();
-        let its = peers.filter(|(_, p)| there(&&**p) && p.host() == crowd && p.gave == 0);
+        let peers = self.peers.welcome_mut();
+        let its = peers.filter(|(_, p)| there(p) && p.host() == crowd && p.gave == 0);
         if let Some((key, peer)) = its.min_by_key(|(_, peer)| peer.took) {
             peer.useless = true;
-            turn.hang_up(*key);
+            turn.hang_up(key);
         }
     }
 
@@ -101,34 +100,18 @@ impl Torrent {
         if let Some(peer) = self.peers.remove(&key) {
             let ending = Ending::Failed(EndKind::Short(shortage));
             self.swarm.ended(peer.addr, ending, turn.now);
-            self.on_short(shortage, turn.now);
+            self.ways.on_short(shortage, turn.now);
         }
-    }
-
-    /// A connection could not be made, or had to end, as we are short of something: for a
-    /// moment nobody is dialled.
-    pub(super) fn on_short(&mut self, shortage: Shortage, now: Instant) {
-        self.short = Some(shortage);
-        self.dial_at = now + SHORT_PAUSE;
-    }
-
-    /// Nobody can be reached from here, for the reason `why`: it is tried again after a pause.
-    pub(super) fn on_no_way(&mut self, why: &str, now: Instant) {
-        self.no_way = Some(why.to_owned());
-        self.dial_at = now + NO_WAY_PAUSE;
     }
 
     /// The address of `--bind` is gone, as this says, or is there.
     pub fn on_address(&mut self, gone: Option<&str>, now: Instant) {
-        if gone.is_none() && self.address_gone.is_some() {
-            (self.no_way, self.dial_at) = (None, now);
-        }
-        self.address_gone = gone.map(str::to_owned);
+        self.ways.on_address(gone, now);
     }
 
     /// What is not asked because of `--proxy`: "2 trackers, the DHT".
     pub fn set_shut_out(&mut self, shut_out: String) {
-        self.shut_out = shut_out;
+        self.ways.shut_out = shut_out;
     }
 
     /// How many connections there are, those that are being made and web seeds among them.
@@ -151,38 +134,36 @@ impl Torrent {
 
     /// How many peers may be served now.
     fn slots(&self, now: Instant) -> usize {
-        let seeding = self.phase != Phase::Downloading;
-        Choker::slots(seeding, self.up.get(now) as u64)
+        let seeding = !self.goals.is_downloading();
+        Choker::slots(seeding, self.traffic.up.get(now) as u64)
     }
 
     /// How many are.
     fn served(&self) -> usize {
-        let served = |peer: &&Peer| peer.welcome && peer.interested && !peer.we_choke;
-        self.peers.values().filter(served).count()
+        let served = |(_, peer): &(PeerKey, &Peer)| peer.interested && !peer.we_choke;
+        self.peers.welcome().filter(served).count()
     }
 
     /// Places that are free need not wait for the next round: somebody went or wants
     /// nothing more, or the line turns out to be faster.
     pub(super) fn fill_places(&mut self, turn: &mut Turn<'_>) {
         let free = self.slots(turn.now).saturating_sub(self.served());
-        let waiting = self.peers.iter_mut();
-        let waiting = waiting.filter(|(_, p)| p.welcome && p.interested && p.we_choke);
+        let waiting = self.peers.welcome_mut();
+        let waiting = waiting.filter(|(_, peer)| peer.interested && peer.we_choke);
         for (key, peer) in waiting.take(free) {
-            self.up.begin(turn.now);
+            self.traffic.up.begin(turn.now);
             peer.we_choke = false;
-            turn.send(*key, Command::Choke(false));
+            turn.send(key, Command::Choke(false));
         }
     }
 
     /// Every [`choker::ROUND`](crate::choker::ROUND): chooses anew whom we unchoke.
     pub(super) fn choke_round(&mut self, turn: &mut Turn<'_>) {
-        let seeding = self.phase != Phase::Downloading;
-        let candidates: Vec<Candidate> = self
-            .peers
-            .iter()
-            .filter(|(_, peer)| peer.welcome)
+        let seeding = !self.goals.is_downloading();
+        let welcome = self.peers.welcome();
+        let candidates: Vec<Candidate> = welcome
             .map(|(key, peer)| Candidate {
-                peer: *key,
+                peer: key,
                 interested: peer.interested,
                 rate: if seeding {
                     peer.up.get(turn.now)
@@ -194,11 +175,11 @@ impl Torrent {
             .collect();
         let slots = self.slots(turn.now);
         let chosen = self.choker.round(&candidates, slots, &mut self.rng);
-        for (key, peer) in self.peers.iter_mut().filter(|(_, peer)| peer.welcome) {
-            let choke = !chosen.contains(key);
+        for (key, peer) in self.peers.welcome_mut() {
+            let choke = !chosen.contains(&key);
             if peer.we_choke != choke {
                 peer.we_choke = choke;
-                turn.send(*key, Command::Choke(choke));
+                turn.send(key, Command::Choke(choke));
             }
         }
     }

@@ -5,7 +5,7 @@
 //! we write to them. The checker's thread looks at the disk ([`crate::checker`]); here is
 //! decided when it is to look, and what follows. Part of the [`Torrent`].
 
-use super::{Action, Phase, Torrent, Turn};
+use super::{Action, Torrent, Turn};
 use crate::human::count;
 use crate::layout::PieceIndex;
 use crate::messages::{Command, Surveyed};
@@ -13,10 +13,14 @@ use crate::report::Report;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// The looks at all files of one torrent.
+/// What the checker's thread was asked about one torrent, and found.
 #[derive(Debug, Default)]
-pub(super) struct Surveys {
-    /// One is asked for and not answered; we had so many pieces then.
+pub(super) struct Disk {
+    /// Pieces that it was asked about and has not answered yet.
+    pub(super) unchecked: usize,
+    /// A piece was verified in this run.
+    pub(super) fetched: bool,
+    /// A look at all files is asked for and not answered; we had this number of pieces then.
     asked: Option<u32>,
     /// Pieces that were not where they were stored: each is excused once.
     excused: BTreeSet<PieceIndex>,
@@ -24,7 +28,7 @@ pub(super) struct Surveys {
     lost_before: BTreeSet<usize>,
 }
 
-impl Surveys {
+impl Disk {
     /// Whether the disk is being looked at.
     pub(super) fn is_asked(&self) -> bool {
         self.asked.is_some()
@@ -34,8 +38,8 @@ impl Surveys {
 impl Torrent {
     /// Has the disk looked at, unless it is being looked at.
     pub(super) fn survey(&mut self, turn: &mut Turn<'_>) {
-        if !self.surveys.is_asked() && self.leaving.is_none() {
-            self.surveys.asked = Some(self.content.have.count());
+        if !self.disk.is_asked() && self.goals.leaving().is_none() {
+            self.disk.asked = Some(self.content.have.count());
             turn.push(Action::Survey(self.content.have.clone()));
         }
     }
@@ -43,7 +47,7 @@ impl Torrent {
     /// The blocks of `piece` were stored, and are not where they were. True if that is nobody's
     /// fault; a second time it would be too strange.
     pub(super) fn is_excused(&mut self, piece: PieceIndex, turn: &mut Turn<'_>) -> bool {
-        let excused = self.surveys.excused.insert(piece);
+        let excused = self.disk.excused.insert(piece);
         if excused {
             self.survey(turn);
         }
@@ -52,7 +56,7 @@ impl Torrent {
 
     /// What the look at all files found.
     pub fn on_surveyed(&mut self, surveyed: &Surveyed, turn: &mut Turn<'_>) {
-        let asked = self.surveys.asked.take();
+        let asked = self.disk.asked.take();
         if !surveyed.changed.is_empty() {
             self.on_changed(surveyed, turn);
         }
@@ -74,7 +78,7 @@ impl Torrent {
         let layout = Arc::clone(&self.content.layout);
         let files = changed.iter().map(|(file, _)| layout.pieces_of_file(*file));
         let forgotten = self.picker.unsettle(files.flatten()) + lost.len() as u64;
-        self.level = self.level.saturating_sub(forgotten);
+        self.goals.lose(forgotten);
         let gone: Arc<[PieceIndex]> = lost.as_slice().into();
         for (key, peer) in self.peers.iter_mut().filter(|(_, peer)| peer.gives()) {
             turn.send(*key, Command::Moved(gone.clone()));
@@ -96,14 +100,14 @@ impl Torrent {
         }
         let again = changed
             .iter()
-            .find(|(file, _)| self.surveys.lost_before.contains(file));
+            .find(|(file, _)| self.disk.lost_before.contains(file));
         if let Some((_, path)) = again {
             return turn.push(Action::Fail(format!(
                 "{path} was moved, removed or changed again while storrent was writing to it; stop \
                  what does that, then run the same command again"
             )));
         }
-        self.surveys
+        self.disk
             .lost_before
             .extend(changed.iter().map(|(file, _)| *file));
         turn.push(Action::Tell(Report::Warning {
@@ -120,9 +124,9 @@ impl Torrent {
 
     /// A block that we have is not on the disk: what else is gone?
     pub(super) fn on_missing(&mut self, error: String, turn: &mut Turn<'_>) {
-        match self.phase {
-            Phase::Downloading => self.survey(turn),
-            _ => turn.push(Action::Fail(error)),
+        match self.goals.is_downloading() {
+            true => self.survey(turn),
+            false => turn.push(Action::Fail(error)),
         }
     }
 }

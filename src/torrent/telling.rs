@@ -22,22 +22,23 @@ impl Torrent {
 
     /// How it goes.
     pub fn progress(&self, now: Instant) -> Progress {
-        let connected = self.peers.values().filter(|peer| peer.welcome);
-        let download_rate = self.down.get(now) as u64;
-        let incomplete = self.is_incomplete() || self.phase == Phase::Stalled;
+        let connected = self.peers.welcome();
+        let phase = self.goals.phase();
+        let download_rate = self.traffic.down.get(now) as u64;
+        let incomplete = phase.is_incomplete() || phase == Phase::Stalled;
         let nothing_comes = incomplete && download_rate < 1;
         Progress {
             info_hash: self.setup.info_hash,
             have_bytes: self.have_bytes,
             wanted_bytes: self.wanted_bytes,
             download_rate,
-            upload_rate: self.up.get(now) as u64,
+            upload_rate: self.traffic.up.get(now) as u64,
             peers: connected.clone().count(),
-            seeds: connected.filter(|peer| peer.have.is_full()).count(),
+            seeds: connected.filter(|(_, p)| p.have.is_full()).count(),
             web_seeds: self.web_seeds.open(),
-            downloaded_bytes: self.downloaded,
-            uploaded_bytes: self.uploaded,
-            seeding: self.phase == Phase::Seeding,
+            downloaded_bytes: self.traffic.downloaded,
+            uploaded_bytes: self.traffic.uploaded,
+            seeding: phase.is_seeding(),
             idle: nothing_comes.then(|| self.why_idle()),
         }
     }
@@ -53,20 +54,16 @@ impl Torrent {
 
     /// The line that says why nothing comes.
     pub fn why_idle(&self) -> String {
-        let connected = self.peers.values().filter(|peer| peer.welcome);
+        let connected = self.peers.welcome();
         if let n @ 1.. = connected.clone().count()
             && !self.knows_content()
         {
             return self.what_is_learnt(n);
         }
-        let nobody = connected.clone().count() == 0;
         let mut idle = Idle {
-            short: self.short,
-            no_way: match &self.address_gone {
-                None if nobody => self.no_way.as_deref(),
-                gone => gone.as_deref(),
-            },
-            shut_out: &self.shut_out,
+            short: self.ways.short,
+            no_way: self.ways.obstacle(!self.peers.is_lonely()),
+            shut_out: &self.ways.shut_out,
             proxy: self.setup.door.proxy.as_ref(),
             known: self.swarm.counts(),
             trackers: self.announcer.summary(),
@@ -82,7 +79,7 @@ impl Torrent {
             },
             ..Idle::default()
         };
-        for peer in connected {
+        for (_, peer) in connected {
             match peer.useful {
                 0 => idle.no_use += 1,
                 _ if peer.peer_chokes => idle.choking += 1,

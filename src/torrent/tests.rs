@@ -10,6 +10,7 @@ use crate::layout::{BLOCK_LEN, Layout, Span};
 use crate::messages::{Learning, PeerEvent, Surveyed, Verdict};
 use crate::swarm::Source;
 use crate::wire::Handshake;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 mod dht;

@@ -12,7 +12,7 @@
 
 use super::learning::Offer;
 use super::peers::Peer;
-use super::{Torrent, Turn};
+use super::{Phase, Torrent, Turn};
 use crate::types::PeerKey;
 use std::time::{Duration, Instant};
 
@@ -103,12 +103,12 @@ impl Torrent {
     /// if addresses are known that were never tried and could be of more use.
     pub(super) fn turn_over(&mut self, dialled_only: bool, turn: &mut Turn<'_>) {
         // Nothing can come while the disk is looked at.
-        let waits = self.learnt && !self.knows_content() || self.waits_for_checker();
-        if !self.is_incomplete() || waits {
+        let waits = self.goals.phase() == Phase::Looking || self.waits_for_checker();
+        if !self.goals.phase().is_incomplete() || waits {
             return;
         }
         let places = self.setup.max_peers;
-        let Some(mut terms) = self.turnover.terms(places, self.best_at, turn.now) else {
+        let Some(mut terms) = self.turnover.terms(places, self.goals.came_at(), turn.now) else {
             return;
         };
         terms.most = terms.most.min(self.swarm.untried(turn.now));

@@ -62,11 +62,10 @@ impl Torrent {
         };
         let (addr, id, incoming, host) = (new.addr, new.id, new.incoming, new.host());
         let we_are_lower = self.setup.peer_id.0 < id.0;
-        let is_twin =
-            |peer: &Peer| peer.welcome && !peer.useless && peer.id == id && peer.host() == host;
-        let twins = self.peers.iter().filter(|(_, peer)| is_twin(peer));
+        let is_twin = |peer: &Peer| !peer.useless && peer.id == id && peer.host() == host;
+        let twins = self.peers.welcome().filter(|(_, peer)| is_twin(peer));
         let judged: Vec<(PeerKey, Stays)> = twins
-            .map(|(key, peer)| (*key, judge(peer.as_old(turn.now), incoming, we_are_lower)))
+            .map(|(key, peer)| (key, judge(peer.as_old(turn.now), incoming, we_are_lower)))
             .collect();
         let goes = judged.iter().any(|(_, stays)| *stays == Stays::Old);
         let losers: Vec<PeerKey> = match goes {

@@ -4,7 +4,6 @@
 
 use super::peers::Peer;
 use super::{Action, Phase, Torrent, Turn};
-use crate::config::Afterwards;
 use crate::layout::PieceIndex;
 use crate::messages::{Command, Verdict};
 use crate::report::Report;
@@ -13,13 +12,13 @@ use std::sync::Arc;
 impl Torrent {
     /// What the checker found about finished pieces.
     pub fn on_verdicts(&mut self, verdicts: &[(PieceIndex, Verdict)], turn: &mut Turn<'_>) {
-        self.unchecked = self.unchecked.saturating_sub(verdicts.len());
+        self.disk.unchecked = self.disk.unchecked.saturating_sub(verdicts.len());
         let good: Vec<PieceIndex> = verdicts
             .iter()
             .filter(|(piece, verdict)| *verdict == Verdict::Right && !self.content.have.has(*piece))
             .map(|(piece, _)| *piece)
             .collect();
-        self.fetched |= !good.is_empty();
+        self.disk.fetched |= !good.is_empty();
         for &piece in &good {
             self.picker.verified(piece);
             self.content.have.insert(piece);
@@ -49,14 +48,14 @@ impl Torrent {
     /// its swarm may show its pieces one by one (BEP 16, super-seeding), and shows the next when
     /// it hears that the last one arrived: also of pieces that it has, and of the last of them.
     fn spread(&mut self, pieces: &Arc<[PieceIndex]>, turn: &mut Turn<'_>) {
-        for (key, peer) in self.peers.iter_mut().filter(|(_, peer)| peer.welcome) {
+        for (key, peer) in self.peers.welcome_mut() {
             let known = pieces.iter().filter(|piece| peer.have.has(**piece));
             peer.useful -= known.count() as u32;
             if !peer.came_whole {
-                turn.send(*key, Command::Had(pieces.clone()));
+                turn.send(key, Command::Had(pieces.clone()));
             }
             if peer.useful == 0 && peer.wanted_since.take().is_some() {
-                turn.send(*key, Command::Interest(false));
+                turn.send(key, Command::Interest(false));
             }
         }
     }
@@ -77,8 +76,8 @@ impl Torrent {
     /// Nothing is missing: then one more look at the disk, for what was verified may have been
     /// moved since. What was there at the start has just been looked at.
     pub(super) fn check_complete(&mut self, turn: &mut Turn<'_>) {
-        if self.phase == Phase::Downloading && self.picker.missing() == 0 {
-            match self.fetched {
+        if self.goals.is_downloading() && self.picker.missing() == 0 {
+            match self.disk.fetched {
                 false => self.complete(turn),
                 true => self.survey(turn),
             }
@@ -87,14 +86,10 @@ impl Torrent {
 
     /// All that is wanted is there, if nothing is missing.
     pub(super) fn complete(&mut self, turn: &mut Turn<'_>) {
-        if self.phase != Phase::Downloading || self.picker.missing() > 0 {
+        if !self.goals.is_downloading() || self.picker.missing() > 0 {
             return;
         }
-        self.completed = Some(turn.now);
-        self.phase = match self.setup.afterwards {
-            Afterwards::Leave => Phase::Done,
-            Afterwards::Seed { .. } => Phase::Seeding,
-        };
+        self.goals.complete(self.setup.afterwards, turn.now);
         if self.left() == 0 {
             self.announcer.complete(turn.now);
         }
@@ -103,14 +98,14 @@ impl Torrent {
         turn.push(Action::Tell(Report::Complete {
             info_hash: self.setup.info_hash,
             seconds: turn.now.duration_since(self.setup.added).as_secs_f64(),
-            downloaded_bytes: self.downloaded,
-            uploaded_bytes: self.uploaded,
+            downloaded_bytes: self.traffic.downloaded,
+            uploaded_bytes: self.traffic.uploaded,
         }));
         // Two seeds have nothing to say to one another.
         let is_seed = |peer: &Peer| peer.have.is_full() || peer.web.is_some();
         let seeds = self.peers.iter().filter(|(_, peer)| is_seed(peer));
         seeds.for_each(|(key, _)| turn.hang_up(*key));
-        if self.phase == Phase::Done {
+        if self.goals.phase() == Phase::Done {
             turn.push(Action::Done);
         }
     }

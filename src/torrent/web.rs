@@ -9,7 +9,7 @@
 
 use super::peers::Peer;
 use super::webseeds::WebSeedIndex;
-use super::{Action, Phase, Torrent, Turn};
+use super::{Action, Torrent, Turn};
 use crate::messages::Web;
 use crate::types::PeerKey;
 use crate::url::shown;
@@ -21,7 +21,7 @@ const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0
 impl Torrent {
     /// Uses more web seeds, if there is room and use for them.
     pub(super) fn open_web_seeds(&mut self, turn: &mut Turn<'_>) {
-        if self.leaving.is_some() || self.phase != Phase::Downloading {
+        if self.goals.leaving().is_some() || !self.goals.is_downloading() {
             return;
         }
         let (picker, layout) = (&self.picker, &self.content.layout);

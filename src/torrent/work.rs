@@ -85,12 +85,12 @@ impl Torrent {
             .filter(|(_, peer)| peer.wants > 0)
             .map(|(key, _)| *key);
         let hungry: Vec<PeerKey> = hungry.collect();
-        let mut look = (turn.now >= self.look_at).then(Look::new);
+        let mut look = (turn.now >= self.due.look).then(Look::new);
         if hungry.is_empty() || look.is_none() && self.picker.all_granted() {
             return;
         }
         if look.is_some() {
-            self.look_at = turn.now + LOOK_EVERY;
+            self.due.look = turn.now + LOOK_EVERY;
         }
         for key in hungry {
             self.serve(key, look.as_mut(), turn);
@@ -109,12 +109,9 @@ impl Torrent {
                 incoming: peer.incoming,
                 web: peer.web,
             };
-            self.givers.entry(key).or_insert(giver);
+            self.blame.gave(giver);
         }
-        self.level += blocks;
-        if self.level > self.best_level {
-            (self.best_level, self.best_at) = (self.level, turn.now);
-        }
+        self.goals.store(blocks, turn.now);
         let mut all = Outcome::default();
         for span in spans {
             let outcome = self.picker.stored(key, *span);
@@ -152,7 +149,7 @@ impl Torrent {
         ready.sort_unstable();
         ready.dedup();
         if !ready.is_empty() {
-            self.unchecked += ready.len();
+            self.disk.unchecked += ready.len();
             let hurry = self.awaits_verdicts();
             turn.push(Action::Verify {
                 pieces: ready,

@@ -23,7 +23,7 @@ use crate::swarm::Source;
 use crate::wire::{self, Handshake, Message};
 use queue::{Due, Event};
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use thread::Side;
 
@@ -317,7 +317,7 @@ impl World {
                     })
                     .collect();
                 let actions = node.tell(at, |torrent, turn| torrent.on_verdicts(&verdicts, turn));
-                let (have, came) = (node.torrent.have_bytes, node.torrent.downloaded);
+                let (have, came) = (node.torrent.have_bytes, node.torrent.traffic.downloaded);
                 // Of an earlier life it has what was on the disk then.
                 let fresh = !node.role.seed && life == 0;
                 assert!(!fresh || have <= came, "has {have}, {came} came");

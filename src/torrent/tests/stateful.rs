@@ -451,13 +451,13 @@ impl Chaos {
             if self.failed {
                 return; // a piece that can never be right, say
             }
-            if self.rig.torrent.phase() != Phase::Downloading {
+            if !self.rig.torrent.phase().is_downloading() {
                 break;
             }
             self.serve_whole();
         }
         let torrent = &self.rig.torrent;
-        assert_ne!(torrent.phase(), Phase::Downloading, "{:?}", torrent.picker);
+        assert!(!torrent.phase().is_downloading(), "{:?}", torrent.picker);
         assert_eq!(self.rig.torrent.picker.missing(), 0);
         self.stopped = true;
         let actions = self.rig.turn(Torrent::stop);

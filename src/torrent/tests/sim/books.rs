@@ -53,7 +53,7 @@ impl World {
     /// What the peers told `index` they have, against what they really have.
     pub(crate) fn check_known(&self, index: usize) {
         let node = &self.nodes[index];
-        for (key, peer) in &node.torrent.peers {
+        for (key, peer) in node.torrent.peers.iter() {
             let other = node.sides.get(key).map(|side| side.other.0);
             if let Some(other) = other.filter(|_| peer.welcome) {
                 let theirs = self.nodes[other].torrent.have();
