@@ -237,6 +237,7 @@
 //! | --- | --- |
 //! | [`layout`] | pieces, blocks, files: all arithmetic of sizes, in one place |
 //! | [`bitfield`] | which pieces somebody has |
+//! | [`wanted`] | which files the user wants, and the pieces and bytes that follow from them |
 //! | [`types`] | info hash, peer id, and the numbers of torrents and peers |
 //! | [`address`] | addresses as bytes; [what of one nobody chooses](address::Host); [from how far it is reached](address::Reach), so who can know of it, and name it |
 //! | [`shortage`] | what the system lets a user have only so much of: threads and files |
@@ -331,5 +332,6 @@ mod torrent;
 mod tracker;
 pub mod types;
 mod url;
+mod wanted;
 mod webseed;
 mod wire;

@@ -127,6 +127,11 @@ pub mod url {
     pub use crate::url::{is_http, redirected, requestable};
 }
 
+/// The files that the user wants of a torrent.
+pub mod wanted {
+    pub use crate::wanted::Wanted;
+}
+
 /// The messages between peers (BEP 3, 6 and 10).
 pub mod wire {
     pub use crate::wire::{

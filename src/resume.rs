@@ -143,6 +143,7 @@ mod tests {
     use crate::layout::PieceIndex;
     use crate::storage::testing::Torrent;
     use crate::types::InfoHash;
+    use crate::wanted::Wanted;
     use proptest::prelude::*;
     use std::fs;
     use std::path::Path;
@@ -259,7 +260,7 @@ mod tests {
         let (torrent, storage) = saved(temp.path(), &[0]);
         let mut other = torrent.contents();
         other.info_hash = InfoHash([8; 20]);
-        let other = Storage::open(temp.path(), other, &[true, true]).unwrap();
+        let other = Storage::open(temp.path(), other, &Wanted::all(&torrent.layout)).unwrap();
         assert!(!other.has_record());
         let trusted = trusted(&other, &other.survey().unwrap());
         assert_eq!(plain(&trusted.unknown), [0, 1, 2, 3, 4]);

@@ -11,6 +11,7 @@ use crate::human::{count, escaped, grouped, percent, size, size_exact};
 use crate::metainfo::Metainfo;
 use crate::progress;
 use crate::storage::{Storage, Survey};
+use crate::wanted::Wanted;
 use serde::Serialize;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -50,7 +51,7 @@ fn look(
     dir: &Path,
     progress: &(dyn Fn(u32) + Sync),
 ) -> Result<Object, Failure> {
-    let storage = Storage::open(dir, metainfo.into(), &vec![true; metainfo.files.len()])?;
+    let storage = Storage::open(dir, metainfo.into(), &Wanted::all(&metainfo.layout))?;
     let plan = storage.plan();
     let stamps = || {
         let mut stamps = vec![None; metainfo.layout.files()];

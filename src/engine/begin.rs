@@ -196,7 +196,7 @@ impl Engine<'_> {
             self.warn(Some(metainfo.info_hash), message);
         }
         let (content, stored) = self.opened(us, known.clone(), prepared);
-        let (have, wanted) = (content.have_bytes(), content.wanted_bytes());
+        let (have, wanted) = (content.have_bytes(), content.wanted.bytes());
         self.reporter.report(Report::Checked {
             info_hash: metainfo.info_hash,
             have_pieces: content.have.count(),
@@ -230,7 +230,7 @@ impl Engine<'_> {
             layout: metainfo.layout.clone(),
             have: prepared.have,
             stored: prepared.stored,
-            wanted_files: known.wanted_files.clone(),
+            wanted: Arc::clone(&known.wanted),
             private: metainfo.private,
         };
         let connections = self.torrents() * (self.config.max_peers + 1);

@@ -16,6 +16,7 @@ use crate::report::Report;
 use crate::resume;
 use crate::storage::{Claim, Storage, StorageError, Survey};
 use crate::types::PieceHash;
+use crate::wanted::Wanted;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -24,8 +25,8 @@ use std::sync::atomic::AtomicBool;
 pub(super) struct Known {
     /// What it holds.
     pub metainfo: Metainfo,
-    /// For each file of the layout whether it is asked for. Padding never is.
-    pub wanted_files: Vec<bool>,
+    /// What of it is asked for.
+    pub wanted: Arc<Wanted>,
     /// The user has a magnet link only: the metadata is kept with an incomplete download.
     pub keep_metadata: bool,
 }
@@ -33,15 +34,12 @@ pub(super) struct Known {
 impl Known {
     /// Of `metainfo`, the files `wanted`, by their index (`None`: all).
     pub(super) fn new(metainfo: Metainfo, wanted: Option<Vec<usize>>, keep_metadata: bool) -> Self {
-        let mut wanted_files = vec![wanted.is_none(); metainfo.files.len()];
+        let mut chosen = vec![wanted.is_none(); metainfo.files.len()];
         for index in wanted.into_iter().flatten() {
-            wanted_files[index] = true;
-        }
-        for (wanted, file) in wanted_files.iter_mut().zip(metainfo.files.iter()) {
-            *wanted &= !file.pad;
+            chosen[index] = true;
         }
         Self {
-            wanted_files,
+            wanted: Wanted::new(&metainfo.layout, &chosen),
             metainfo,
             keep_metadata,
         }
@@ -51,12 +49,11 @@ impl Known {
     pub(super) fn added(&self) -> Report {
         let metainfo = &self.metainfo;
         let layout = &metainfo.layout;
-        let wanted = (0..layout.files()).filter(|file| self.wanted_files[*file]);
         Report::Added {
             info_hash: metainfo.info_hash,
             name: metainfo.name.clone(),
             total_bytes: metainfo.total_bytes(),
-            wanted_bytes: wanted.map(|file| layout.file_len(file)).sum(),
+            wanted_bytes: self.wanted.bytes(),
             piece_length: layout.piece_length(),
             pieces: layout.pieces(),
             files: metainfo.files.iter().filter(|file| !file.pad).count(),
@@ -100,7 +97,7 @@ pub(super) fn prepare(
     let metainfo = &known.metainfo;
     let metadata = known.kept_metadata();
     let expected = |piece| metainfo.hash(piece);
-    let mut storage = Storage::open(&config.dir, metainfo.into(), &known.wanted_files)?;
+    let mut storage = Storage::open(&config.dir, metainfo.into(), &known.wanted)?;
     let mut survey = storage.survey()?;
     let mut warnings = Vec::new();
     if !config.seed_only && (storage.lacks(&survey) || storage.has_record()) {

@@ -41,6 +41,7 @@ pub(crate) use plan::{Contents, Plan, record_names};
 pub(crate) use survey::{FileId, FileState, Survey};
 
 use crate::layout::{Layout, Pieces};
+use crate::wanted::Wanted;
 use record::{Drawer, Record, Says, Shelf, State};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::Stat;
@@ -69,14 +70,14 @@ const FLUSHED_SINGLY: usize = 64;
 
 impl Storage {
     /// Opens what exists of `contents` below `dir`. Makes and changes nothing; `dir` may be
-    /// missing. `wanted` says for each file of the layout whether the user wants it.
+    /// missing.
     ///
     /// # Errors
     /// [`StorageError`], if `dir` or the record cannot be read.
     pub fn open(
         dir: &Path,
         contents: Contents,
-        wanted: &[bool],
+        wanted: &Arc<Wanted>,
     ) -> Result<Arc<Self>, StorageError> {
         let plan = Plan::new(dir, contents, wanted);
         let dir = match walk::open_dir(dir) {

@@ -20,6 +20,7 @@ use crate::bitfield::Bitfield;
 use crate::layout::{FilePart, Layout};
 use crate::metainfo::{FileEntry, Metainfo};
 use crate::types::InfoHash;
+use crate::wanted::{Wanted, pieces_of};
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -68,8 +69,8 @@ pub struct Plan {
     /// DIR, the folder to save in.
     pub dir: PathBuf,
     pub contents: Contents,
-    /// For each file, whether the user wants it. Padding is never wanted.
-    wanted: Vec<bool>,
+    /// The files that the user wants.
+    wanted: Arc<Wanted>,
     /// For each file, whether its bytes are in a file, because it is wanted or an earlier run
     /// began it.
     ours: Vec<bool>,
@@ -85,18 +86,15 @@ pub struct Plan {
 pub(super) type Kept = Vec<(Range<u64>, u64)>;
 
 impl Plan {
-    /// `wanted`: for each file of the layout whether the user wants it.
-    pub fn new(dir: &Path, contents: Contents, wanted: &[bool]) -> Self {
-        let layout = &contents.layout;
-        let real = |file: usize| !layout.is_pad(file);
-        let wanted: Vec<bool> = (0..layout.files())
-            .map(|file| real(file) && wanted.get(file).is_some_and(|wanted| *wanted))
-            .collect();
+    /// `wanted`: the files that the user wants of `contents`.
+    pub fn new(dir: &Path, contents: Contents, wanted: &Arc<Wanted>) -> Self {
         let alternates = Arc::new(alternates(&contents.files));
         let plan = Self {
             dir: dir.to_owned(),
-            ours: wanted.clone(),
-            wanted,
+            ours: (0..contents.files.len())
+                .map(|file| wanted.has(file))
+                .collect(),
+            wanted: Arc::clone(wanted),
             kept: Kept::new(),
             alternates,
             renamed: BTreeSet::new(),
@@ -125,11 +123,11 @@ impl Plan {
     }
 
     pub fn wanted_files(&self) -> impl Iterator<Item = usize> + '_ {
-        (0..self.wanted.len()).filter(|file| self.wanted[*file])
+        self.wanted.files()
     }
 
     pub fn is_wanted(&self, file: usize) -> bool {
-        self.wanted[file]
+        self.wanted.has(file)
     }
 
     /// Returns for each file whether its bytes are in a file: see [`Plan::with_earlier`].
@@ -143,8 +141,8 @@ impl Plan {
     }
 
     /// Returns the pieces that hold at least one byte of a wanted file.
-    pub fn wanted_pieces(&self) -> Bitfield {
-        pieces_of(self.layout(), &self.wanted)
+    pub fn wanted_pieces(&self) -> &Bitfield {
+        self.wanted.pieces()
     }
 
     /// Returns the pieces that hold at least one byte of a file that is ours.
@@ -222,17 +220,6 @@ pub(super) fn kept_at(kept: &Kept, range: Range<u64>) -> Option<u64> {
     (range.end <= stretch.end).then(|| at + (range.start - stretch.start))
 }
 
-/// Returns the pieces that hold at least one byte of the files `chosen`.
-fn pieces_of(layout: &Layout, chosen: &[bool]) -> Bitfield {
-    let mut pieces = Bitfield::none(layout.pieces());
-    for file in (0..chosen.len()).filter(|file| chosen[*file]) {
-        for piece in layout.pieces_of_file(file) {
-            pieces.insert(piece);
-        }
-    }
-    pieces
-}
-
 /// Returns the ranges to keep in the record if the files `ours` have their bytes in files: the
 /// bytes of all other files that share a piece with one of `ours`.
 pub(super) fn kept(layout: &Layout, ours: &[bool]) -> Kept {
@@ -303,11 +290,8 @@ mod tests {
     fn only_shared_pieces_are_kept() {
         // The picture above: pieces of 10; files of 13 (wanted), 31 (not), 11 (wanted).
         let layout = Layout::new(10, &[(13, false), (31, false), (11, false)]).unwrap();
-        let plan = Plan::new(
-            Path::new("d"),
-            contents("n", "n", layout),
-            &[true, false, true],
-        );
+        let wanted = Wanted::new(&layout, &[true, false, true]);
+        let plan = Plan::new(Path::new("d"), contents("n", "n", layout), &wanted);
         let wanted: Vec<_> = plan.wanted_pieces().iter().map(|p| p.get()).collect();
         assert_eq!(wanted, [0, 1, 4, 5]);
         assert_eq!(plan.kept, [(13..20, 0), (40..44, 7)]);

@@ -207,7 +207,7 @@ mod tests {
         ] {
             let storage = torrent.wanting(temp.path(), &wanted);
             let survey = storage.survey().unwrap();
-            let possible = storage.possible(&storage.plan().wanted_pieces(), &survey);
+            let possible = storage.possible(storage.plan().wanted_pieces(), &survey);
             let possible: Vec<u32> = possible.iter().map(PieceIndex::get).collect();
             assert_eq!(possible, expected, "part of piece 3 is kept in the record");
         }

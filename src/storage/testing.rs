@@ -6,6 +6,7 @@ use crate::bitfield::Bitfield;
 use crate::layout::{Layout, PieceIndex};
 use crate::metainfo::FileEntry;
 use crate::types::{InfoHash, PieceHash};
+use crate::wanted::Wanted;
 use sha1::{Digest, Sha1};
 use std::io::IoSlice;
 use std::path::Path;
@@ -59,7 +60,8 @@ impl Torrent {
     }
 
     pub(crate) fn wanting(&self, dir: &Path, wanted: &[bool]) -> Arc<Storage> {
-        Storage::open(dir, self.contents(), wanted).unwrap()
+        let wanted = Wanted::new(&self.layout, wanted);
+        Storage::open(dir, self.contents(), &wanted).unwrap()
     }
 
     pub(crate) fn wanting_all(&self, dir: &Path) -> Arc<Storage> {

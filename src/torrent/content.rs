@@ -3,6 +3,7 @@
 
 use crate::bitfield::Bitfield;
 use crate::layout::{Layout, PieceIndex};
+use crate::wanted::Wanted;
 use std::sync::Arc;
 
 /// What a torrent holds, and what of it is there already.
@@ -14,8 +15,8 @@ pub struct Content {
     pub have: Bitfield,
     /// Blocks on disk of pieces that are not, by their numbers: an earlier run stored them.
     pub stored: Vec<(PieceIndex, Vec<u32>)>,
-    /// For each file of the layout whether it is wanted.
-    pub wanted_files: Vec<bool>,
+    /// What of it is wanted.
+    pub wanted: Arc<Wanted>,
     /// Whether it is private (BEP 27).
     pub private: bool,
 }
@@ -23,40 +24,14 @@ pub struct Content {
 impl Content {
     /// What we know of a torrent whose metadata we lack.
     pub(super) fn unknown() -> Self {
+        let layout = Layout::empty();
         Self {
-            layout: Arc::new(Layout::empty()),
+            wanted: Wanted::all(&layout),
+            layout: Arc::new(layout),
             have: Bitfield::none(0),
             stored: Vec::new(),
-            wanted_files: Vec::new(),
             private: false,
         }
-    }
-
-    /// The pieces that hold anything of the wanted files.
-    pub(super) fn wanted(&self) -> Bitfield {
-        let layout = &self.layout;
-        let mut real = (0..layout.files()).filter(|file| !layout.is_pad(*file));
-        if real.all(|file| self.wanted_files[file]) {
-            // Also pieces that are nothing but padding, which are in no file.
-            return Bitfield::all(layout.pieces());
-        }
-        let mut wanted = Bitfield::none(layout.pieces());
-        for file in self.files() {
-            layout
-                .pieces_of_file(file)
-                .for_each(|piece| _ = wanted.insert(piece));
-        }
-        wanted
-    }
-
-    /// The wanted files, padding left out.
-    fn files(&self) -> impl Iterator<Item = usize> {
-        (0..self.layout.files()).filter(|f| self.wanted_files[*f] && !self.layout.is_pad(*f))
-    }
-
-    /// Bytes of the wanted files.
-    pub fn wanted_bytes(&self) -> u64 {
-        self.files().map(|file| self.layout.file_len(file)).sum()
     }
 
     /// Bytes of the wanted files that are there.
@@ -69,11 +44,7 @@ impl Content {
 
     /// Bytes of the wanted files in `piece`.
     pub(super) fn wanted_bytes_in(&self, piece: PieceIndex) -> u64 {
-        let parts = self.layout.parts(self.layout.piece_range(piece));
-        parts
-            .filter(|part| !part.pad && self.wanted_files[part.file])
-            .map(|part| part.len)
-            .sum()
+        self.wanted.bytes_in(&self.layout, piece)
     }
 
     /// Bytes of the whole torrent that are missing, wanted or not.

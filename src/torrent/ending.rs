@@ -67,7 +67,7 @@ impl Torrent {
         {
             turn.push(Action::GiveUp(self.why_idle()));
         }
-        let given = self.traffic.uploaded as f64 / self.wanted_bytes.max(1) as f64;
+        let given = self.traffic.uploaded as f64 / self.wanted_bytes().max(1) as f64;
         let afterwards = self.setup.afterwards;
         if self.goals.is_reached(afterwards, given, now) {
             turn.push(Action::Done);

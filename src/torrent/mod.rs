@@ -216,7 +216,6 @@ pub struct Torrent {
     setup: Setup,
     content: Content,
     have_bytes: u64,
-    wanted_bytes: u64,
     picker: Picker,
     choker: Choker,
     swarm: Swarm,
@@ -253,7 +252,6 @@ impl Torrent {
             tracker_key: rng.u32(..),
             content: nothing,
             have_bytes: 0,
-            wanted_bytes: 0,
             picker,
             choker: Choker::default(),
             swarm: Swarm::new(setup.door.clone()),
@@ -285,12 +283,11 @@ impl Torrent {
     /// From here on there is something to fetch.
     fn set_content(&mut self, content: Content, now: Instant) {
         let (have, rng) = (&content.have, self.rng.fork());
-        let (layout, wanted) = (content.layout.clone(), content.wanted());
+        let (layout, wanted) = (content.layout.clone(), content.wanted.goal());
         self.picker = Picker::new(layout, have, &wanted, self.setup.sequential, rng);
         for (piece, numbers) in &content.stored {
             self.picker.begin_stored(*piece, numbers);
         }
-        self.wanted_bytes = content.wanted_bytes();
         self.have_bytes = content.have_bytes();
         self.content = content;
         self.goals.download(now);
@@ -340,7 +337,7 @@ impl Torrent {
 
     /// Bytes of the wanted files.
     pub fn wanted_bytes(&self) -> u64 {
-        self.wanted_bytes
+        self.content.wanted.bytes()
     }
 
     /// Joins the swarm.

@@ -30,7 +30,7 @@ impl Torrent {
         Progress {
             info_hash: self.setup.info_hash,
             have_bytes: self.have_bytes,
-            wanted_bytes: self.wanted_bytes,
+            wanted_bytes: self.wanted_bytes(),
             download_rate,
             upload_rate: self.traffic.up.get(now) as u64,
             peers: connected.clone().count(),

@@ -9,6 +9,7 @@ use crate::announce::{AnnounceEvent, TrackerError};
 use crate::layout::{BLOCK_LEN, Layout, Span};
 use crate::messages::{Learning, PeerEvent, Surveyed, Verdict};
 use crate::swarm::Source;
+use crate::wanted::Wanted;
 use crate::wire::Handshake;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,7 +33,7 @@ fn setup(layout: Arc<Layout>, have: Bitfield) -> Setup {
         peer_id: PeerId([200; 20]),
         content: Some(Content {
             stored: Vec::new(),
-            wanted_files: vec![true; layout.files()],
+            wanted: Wanted::all(&layout),
             layout,
             have,
             private: false,

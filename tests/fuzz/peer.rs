@@ -15,6 +15,7 @@ use storrent::parts::peer::Session;
 use storrent::parts::peer::{Learner, MAX_MESSAGE};
 use storrent::parts::torrent::{Action, Content, Setup, Torrent};
 use storrent::parts::torrent::{Budget, Budgets, Keys, Turn};
+use storrent::parts::wanted::Wanted;
 use storrent::parts::wire::{self, Handshake, Message};
 use storrent::types::{PeerId, PeerKey};
 
@@ -81,6 +82,9 @@ impl Rig {
             have = Bitfield::all(layout.pieces());
         }
         let now = Instant::now();
+        let chosen: Vec<bool> = (0..files.len())
+            .map(|file| mode & 8 == 0 || file != 3)
+            .collect();
         let setup = Setup {
             info_hash: super::HASH,
             peer_id: PeerId([1; 20]),
@@ -88,9 +92,7 @@ impl Rig {
                 layout: layout.clone(),
                 have: have.clone(),
                 stored: Vec::new(),
-                wanted_files: (0..files.len())
-                    .map(|file| mode & 8 == 0 || file != 3)
-                    .collect(),
+                wanted: Wanted::new(&layout, &chosen),
                 private: false,
             }),
             trackers: Vec::new(),

@@ -23,6 +23,7 @@ use storrent::parts::progress::Screen;
 use storrent::parts::resume;
 use storrent::parts::resume::Storage;
 use storrent::parts::udp_packets::{self, Answer};
+use storrent::parts::wanted::Wanted;
 use storrent::parts::{bencode, human, url};
 use storrent::parts::{krpc, node};
 use storrent::report::{Progress, Report};
@@ -312,9 +313,10 @@ fn record(data: &[u8]) {
     let dir = tempfile::tempdir().expect("a folder");
     let path = dir.path().join(format!("{}.storrent", metainfo.name));
     std::fs::write(path, data).expect("a record");
-    let wanted: Vec<bool> = (0..metainfo.files.len())
+    let chosen: Vec<bool> = (0..metainfo.files.len())
         .map(|file| file % 2 == 0)
         .collect();
+    let wanted = Wanted::new(&metainfo.layout, &chosen);
     let storage = Storage::open(dir.path(), (&metainfo).into(), &wanted).expect("a storage");
     let survey = storage.survey().expect("a look");
     let trusted = resume::trusted(&storage, &survey);

@@ -18,7 +18,7 @@ fn content_of(rig: &Rig, private: bool) -> Content {
         layout: rig.layout.clone(),
         have: Bitfield::none(2),
         stored: Vec::new(),
-        wanted_files: vec![true],
+        wanted: Wanted::all(&rig.layout),
         private,
     }
 }

@@ -82,7 +82,8 @@ fn left_counts_the_whole_torrent() {
     let layout = Layout::new(piece, &[(piece, false), (piece + 100, false)]).unwrap();
     let mut rig = Rig::of(layout, |setup| {
         setup.trackers = vec![vec!["http://10.9.9.9/announce".into()]];
-        content(setup).wanted_files = vec![true, false];
+        let content = content(setup);
+        content.wanted = Wanted::new(&content.layout, &[true, false]);
     });
     let actions = rig.turn(Torrent::start);
     assert_eq!(announced(&actions)[0].left, 2 * piece + 100);

@@ -31,7 +31,7 @@ fn content(rig: &Rig, had: &[u32], private: bool) -> Content {
         layout: rig.layout.clone(),
         have,
         stored: Vec::new(),
-        wanted_files: vec![true],
+        wanted: Wanted::all(&rig.layout),
         private,
     }
 }

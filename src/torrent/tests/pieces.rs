@@ -369,7 +369,7 @@ fn padding_is_not_asked_for() {
     ];
     let mut rig = Rig::of(Layout::new(piece, &files).unwrap(), |setup| {
         let content = content(setup);
-        content.wanted_files = vec![true, false, true];
+        content.wanted = Wanted::new(&content.layout, &[true, false, true]);
         for padding in [1, 2] {
             content.have.insert(content.layout.piece(padding).unwrap());
         }

@@ -61,11 +61,10 @@ impl Chaos {
             }
             let content = content(setup);
             let wanted = |rng: &mut fastrand::Rng| rng.u32(..4) > 0;
-            content
-                .wanted_files
-                .iter_mut()
-                .for_each(|file| *file = wanted(&mut rng));
-            *content.wanted_files.last_mut().unwrap() = true;
+            let files = 0..content.layout.files();
+            let mut chosen: Vec<bool> = files.map(|_| wanted(&mut rng)).collect();
+            *chosen.last_mut().unwrap() = true;
+            content.wanted = Wanted::new(&content.layout, &chosen);
             let had = layout.all_pieces().filter(|_| rng.u32(..5) == 0);
             had.for_each(|piece| _ = content.have.insert(piece));
         });

@@ -267,7 +267,7 @@ fn none_without_a_use() {
     let content = Content {
         have: Bitfield::none(layout.pieces()),
         stored: Vec::new(),
-        wanted_files: vec![true],
+        wanted: Wanted::all(&layout),
         layout,
         private: true,
     };
