@@ -68,7 +68,7 @@
 //! # The two rules against deadlock
 //! 1. **Main never waits for a thread.** It sends to unbounded channels only, and does no
 //!    I/O that can block for long. So a question to main is always answered.
-//! 2. **No peer thread sleeps longer than [`peer::TICK`], 100 ms, on anything** while it
+//! 2. **No peer thread sleeps longer than [`peer::turn::TICK`], 100 ms, on anything** while it
 //!    converses. So a wrong guess about who moves next costs a tenth of a second: see
 //!    [`peer::turn`].
 //!
@@ -182,7 +182,7 @@
 //!
 //! | module | what it is |
 //! | --- | --- |
-//! | [`peer`] | the thread of one connection: [its socket](peer::socket), [its receive buffer](peer::intake), [what is on its way out](peer::outgoing) |
+//! | [`peer`] | the thread of one connection: [its line](peer::line), that is, [its socket](peer::socket), [its receive buffer](peer::intake), [what is on its way out](peer::outgoing) |
 //! | [`tracker`] | the thread of one tracker, over HTTP or [UDP](tracker::udp_packets) |
 //! | [`dht`] | the threads that find peers without a tracker |
 //! | [`lsd`] | finds peers on the same network |
@@ -208,7 +208,7 @@
 //! | [`dht::node`], [`dht::search`], [`dht::table`] | whom of the DHT to ask, and what to believe |
 //! | [`torrent::blame`], [`torrent::rate`] | who sent false data; how fast lately |
 //! | [`peer::session`], [`pipeline`] | one conversation; how many requests to have out |
-//! | [`peer::learner`] | a conversation before the metadata is known |
+//! | [`peer::learner`], [`peer::talk`] | a conversation before the metadata is known; what every conversation has |
 //! | [`peer::turn`], [`peer::error`] | where a peer's thread sleeps, and how long; why a connection ends |
 //!
 //! **Formats**: bytes to values and back. Pure functions; whatever comes in is hostile.

@@ -94,7 +94,7 @@ pub enum Command {
     /// Whether the peer's requests are refused: to be told to it. The answer to
     /// [`PeerEvent::Interested`], and the outcome of each choke round.
     Choke(bool),
-    /// The peer may be sent so many more bytes: the answer to
+    /// The peer may be sent this many bytes more: the answer to
     /// [`PeerEvent::WantUpload`], if there is an upload limit.
     MayUpload(u64),
     /// Whether the peer is to be asked for the metadata: the answer to
@@ -148,7 +148,7 @@ pub enum PeerEvent {
     Interested(bool),
     /// Whether it refuses our requests.
     Choked(bool),
-    /// It can be asked for so many more blocks. A question.
+    /// It can be asked for this many blocks more. A question.
     Want(u32),
     /// These are on disk (not verified).
     Stored(Vec<Span>),
@@ -160,7 +160,7 @@ pub enum PeerEvent {
     Cancelled(Vec<Span>),
     /// No block came for [`crate::peer::session::SNUB_AFTER`] though some are owed.
     Snubbed,
-    /// It wants blocks, and there is an upload limit: so many bytes.
+    /// It wants blocks of this many bytes, and there is an upload limit.
     WantUpload(u64),
     /// What its extension handshake says of it (BEP 10).
     Client(Client),

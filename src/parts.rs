@@ -85,6 +85,7 @@ pub mod node {
 pub mod peer {
     pub use crate::peer::learner::{Learner, MAX_MESSAGE};
     pub use crate::peer::session::Session;
+    pub use crate::peer::talk::Talk;
 }
 
 /// Decides which peer fetches which block.

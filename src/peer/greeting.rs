@@ -10,13 +10,15 @@
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 
 use super::error::PeerError;
-use super::intake::Intake;
+use super::line::Line;
 use super::socket::{PeerSocket, Wait};
+use super::talk::Talk;
 use super::turn::Patience;
 use super::{Order, Us};
 use crate::config::Encryption;
 use crate::door::{Door, Target};
-use crate::mse::{self, Agreed, Line, Terms};
+use crate::extension::{self, Ourselves};
+use crate::mse::{self, Agreed, Terms};
 use crate::types::InfoHash;
 use crate::wire::{HANDSHAKE_LEN, Handshake};
 use crossbeam_channel::{Receiver, TryRecvError};
@@ -53,14 +55,30 @@ pub(crate) enum Link {
 
 /// A connection whose peer has said hello.
 pub(super) struct Greeted {
-    pub(super) socket: PeerSocket,
-    /// What followed its handshake.
-    pub(super) intake: Intake,
+    /// What followed its handshake is in the intake.
+    pub(super) line: Line,
     pub(super) theirs: Handshake,
     /// Its address, if we know it.
     pub(super) their_ip: Option<IpAddr>,
     /// How long after ours it came; `None`: ours has not been sent yet.
     pub(super) within: Option<Duration>,
+}
+
+impl Greeted {
+    /// Begins to talk: with our handshake, if the peer does not have it yet.
+    pub(super) fn begin(&self, us: &Us) -> Talk {
+        let mut talk = Talk::new(self.theirs.fast(), Instant::now());
+        if self.within.is_none() {
+            talk.out.extend(us.handshake().encode());
+        }
+        talk
+    }
+
+    /// What we say of ourselves to a peer that knows BEP 10; to others nothing.
+    pub(super) fn introduction(&self, ourselves: Ourselves) -> Option<Vec<u8>> {
+        let extended = self.theirs.extended();
+        extended.then(|| extension::encode(&ourselves))
+    }
 }
 
 /// Connects and hears the peer's handshake. `None`: main wants it no more. `spoke` is called when
@@ -100,12 +118,12 @@ pub(super) fn greet(
             encryption,
         } => {
             let their_ip = stream.peer_addr().ok().map(|addr| addr.ip());
-            let (mut socket, mut intake) = (PeerSocket::new(stream)?, Intake::new());
-            match read_until(&mut socket, &mut intake, orders, |came| !came.is_empty())? {
+            let mut line = Line::new(PeerSocket::new(stream)?);
+            match read_until(&mut line, orders, |came| !came.is_empty())? {
                 true => spoke(),
                 false => return Ok(None),
             }
-            accept((socket, their_ip), intake, &torrents, encryption, orders)
+            accept(line, their_ip, &torrents, encryption, orders)
         }
     }
 }
@@ -129,32 +147,30 @@ fn dial(
     sealed: Option<Terms>,
     orders: &Receiver<Order>,
 ) -> Result<Option<Greeted>, PeerError> {
-    let mut intake = Intake::new();
     if is_over(orders) {
         return Ok(None);
     }
     let stream = door.dial(to, &|| !is_over(orders));
-    let mut socket = PeerSocket::new(stream.map_err(PeerError::of_dial)?)?;
+    let mut line = Line::new(PeerSocket::new(stream.map_err(PeerError::of_dial)?)?);
     let asked = Instant::now();
     match sealed {
         // Alone: some clients drop a peer that sends more before they answered.
-        None => _ = socket.write(&ours.encode(), Wait::Tick)?,
+        None => _ = line.socket.write(&ours.encode(), Wait::Tick)?,
         Some(terms) => {
-            let mut line = SocketLine::new(&mut socket, orders);
+            let mut bare = BareLine::new(&mut line.socket, orders);
             let mut rng = fastrand::Rng::new();
-            let agreed = mse::begin(&mut line, ours.info_hash, &ours.encode(), terms, &mut rng)?;
-            take_over(agreed, &mut socket, &mut intake);
+            let agreed = mse::begin(&mut bare, ours.info_hash, &ours.encode(), terms, &mut rng)?;
+            take_over(agreed, &mut line);
         }
     }
-    let Some(theirs) = read_handshake(&mut socket, &mut intake, orders)? else {
+    let Some(theirs) = read_handshake(&mut line, orders)? else {
         return Ok(None);
     };
     if ours.info_hash != theirs.info_hash {
         return Err(PeerError::WrongTorrent);
     }
     Ok(Some(Greeted {
-        socket,
-        intake,
+        line,
         theirs,
         their_ip: match to {
             Target::Addr(addr) => Some(addr.ip()),
@@ -165,31 +181,30 @@ fn dial(
 }
 
 fn accept(
-    (mut socket, their_ip): (PeerSocket, Option<IpAddr>),
-    mut intake: Intake,
+    mut line: Line,
+    their_ip: Option<IpAddr>,
     torrents: &[InfoHash],
     encryption: Encryption,
     orders: &Receiver<Order>,
 ) -> Result<Option<Greeted>, PeerError> {
-    let theirs = match read_handshake(&mut socket, &mut intake, orders) {
+    let theirs = match read_handshake(&mut line, orders) {
         Err(PeerError::NotBitTorrent) if encryption != Encryption::Off => {
-            let came = intake.unparsed().to_vec();
-            intake.consume(came.len(), None);
+            let came = line.intake.unparsed().to_vec();
+            line.intake.consume(came.len(), None);
             let terms = Terms {
                 plain_too: encryption == Encryption::Prefer,
             };
-            let mut line = SocketLine::new(&mut socket, orders);
+            let mut bare = BareLine::new(&mut line.socket, orders);
             let mut rng = fastrand::Rng::new();
-            let agreed = mse::answer(&mut line, came, torrents, terms, &mut rng)?;
-            take_over(agreed, &mut socket, &mut intake);
-            read_handshake(&mut socket, &mut intake, orders)?
+            let agreed = mse::answer(&mut bare, came, torrents, terms, &mut rng)?;
+            take_over(agreed, &mut line);
+            read_handshake(&mut line, orders)?
         }
         Ok(Some(_)) if encryption == Encryption::Require => return Err(PeerError::NotEncrypted),
         plain => plain?,
     };
     Ok(theirs.map(|theirs| Greeted {
-        socket,
-        intake,
+        line,
         theirs,
         their_ip,
         within: None,
@@ -197,41 +212,39 @@ fn accept(
 }
 
 /// The rest of the connection is as both agreed.
-fn take_over(agreed: Agreed, socket: &mut PeerSocket, intake: &mut Intake) {
+fn take_over(agreed: Agreed, line: &mut Line) {
     let received = &agreed.received;
     // The intake is empty, and larger than what can come with an agreement.
-    let copied = intake.fill(|buf| {
+    let copied = line.intake.fill(|buf| {
         let count = received.len().min(buf.len());
         buf[..count].copy_from_slice(&received[..count]);
         Ok::<usize, PeerError>(count)
     });
     debug_assert_eq!(copied.ok(), Some(received.len()));
-    socket.set_ciphers(agreed.ciphers);
+    line.socket.set_ciphers(agreed.ciphers);
 }
 
 /// Reads the peer's handshake; what follows it stays in the intake. On
 /// [`PeerError::NotBitTorrent`] all of it does.
 fn read_handshake(
-    socket: &mut PeerSocket,
-    intake: &mut Intake,
+    line: &mut Line,
     orders: &Receiver<Order>,
 ) -> Result<Option<Handshake>, PeerError> {
     let whole = |came: &[u8]| !Handshake::plausible(came) || came.len() >= HANDSHAKE_LEN;
-    if !read_until(socket, intake, orders, whole)? {
+    if !read_until(line, orders, whole)? {
         return Ok(None);
     }
-    let came = intake.unparsed();
+    let came = line.intake.unparsed();
     let bytes = came.first_chunk().filter(|_| Handshake::plausible(came));
     let handshake = bytes.and_then(Handshake::decode);
     let handshake = handshake.ok_or(PeerError::NotBitTorrent)?;
-    intake.consume(HANDSHAKE_LEN, None);
+    line.intake.consume(HANDSHAKE_LEN, None);
     Ok(Some(handshake))
 }
 
 /// Reads until what came is `enough`; false if main wants no more before.
 fn read_until(
-    socket: &mut PeerSocket,
-    intake: &mut Intake,
+    line: &mut Line,
     orders: &Receiver<Order>,
     enough: impl Fn(&[u8]) -> bool,
 ) -> Result<bool, PeerError> {
@@ -240,10 +253,10 @@ fn read_until(
         if is_over(orders) {
             return Ok(false);
         }
-        if enough(intake.unparsed()) {
+        if enough(line.intake.unparsed()) {
             return Ok(true);
         }
-        intake.fill(|buf| socket.read_wait(buf, Patience::Usual))?;
+        line.read_wait(Patience::Usual)?;
     }
     Err(PeerError::Silent(HANDSHAKE_TIMEOUT))
 }
@@ -253,14 +266,14 @@ fn is_over(orders: &Receiver<Order>) -> bool {
     matches!(orders.try_recv(), Err(TryRecvError::Disconnected))
 }
 
-/// A socket, for as long as an agreement may take.
-struct SocketLine<'a> {
+/// The line without its buffers, for as long as an agreement may take.
+struct BareLine<'a> {
     socket: &'a mut PeerSocket,
     orders: &'a Receiver<Order>,
     deadline: Instant,
 }
 
-impl<'a> SocketLine<'a> {
+impl<'a> BareLine<'a> {
     fn new(socket: &'a mut PeerSocket, orders: &'a Receiver<Order>) -> Self {
         let deadline = Instant::now() + HANDSHAKE_TIMEOUT;
         Self {
@@ -278,7 +291,7 @@ impl<'a> SocketLine<'a> {
     }
 }
 
-impl Line for SocketLine<'_> {
+impl mse::Line for BareLine<'_> {
     type Error = PeerError;
 
     fn send(&mut self, bytes: &[u8]) -> Result<(), PeerError> {

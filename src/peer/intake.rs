@@ -150,7 +150,7 @@ impl Default for Intake {
 mod tests {
     use super::*;
 
-    /// The buffer's length after it was filled and emptied so often, by a peer so `fast`.
+    /// The buffer's length after a peer, `fast` or not, filled it `times` times.
     fn len_after(times: u32, fast: bool) -> usize {
         let mut intake = Intake::new();
         for _ in 0..times {

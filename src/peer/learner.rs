@@ -15,6 +15,7 @@
 //! [`Session`]: super::session::Session
 
 use super::error::PeerError;
+use super::talk::Talk;
 use super::turn::{Blocks, Debts};
 use crate::extension::metadata::{self, MAX_LEN, PIECE_LEN};
 use crate::extension::{self, OUR_METADATA};
@@ -37,12 +38,6 @@ const WINDOW: usize = 8;
 /// A peer that was asked for a piece of the metadata has to send one within this time.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A peer of which nothing is heard for so long is dropped.
-const SILENT_AFTER: Duration = Duration::from_secs(130);
-
-/// We say something at least so often.
-const KEEP_ALIVE_AFTER: Duration = Duration::from_secs(60);
-
 /// The metadata as it comes.
 #[derive(Debug)]
 struct Fetch {
@@ -58,10 +53,6 @@ struct Fetch {
 #[derive(Debug)]
 pub struct Learner {
     info_hash: InfoHash,
-    /// Both know BEP 6: requests are answered, if only by a reject.
-    fast: bool,
-    /// The number by which the peer wants metadata messages called; 0: not at all.
-    metadata_id: u8,
     /// Bytes of the metadata, as the peer claims: from 1 to [`MAX_LEN`].
     size: Option<usize>,
     fetch: Option<Fetch>,
@@ -69,46 +60,32 @@ pub struct Learner {
     asked: bool,
     /// Main waits for nothing more from us, but will soon have news.
     done: bool,
-    heard: Instant,
-    spoke: Instant,
-    /// The peer told us of its node of the DHT. Once is enough.
-    named_node: bool,
     /// What the peer said that cannot be judged yet: whole messages.
     kept: Vec<u8>,
-    /// Bytes for the peer.
-    pub out: Vec<u8>,
-    /// Events for main.
-    pub events: Vec<PeerEvent>,
+    /// What goes to the peer and to main.
+    pub talk: Talk,
 }
 
 impl Learner {
-    /// Both handshakes are done. `fast`: both know BEP 6.
-    pub fn new(info_hash: InfoHash, fast: bool, now: Instant) -> Self {
+    /// Both handshakes are done, and nothing else was said.
+    pub fn new(info_hash: InfoHash, talk: Talk) -> Self {
         Self {
             info_hash,
-            fast,
-            metadata_id: 0,
             size: None,
             fetch: None,
             asked: false,
             done: false,
-            heard: now,
-            spoke: now,
-            named_node: false,
             kept: Vec::new(),
-            out: Vec::new(),
-            events: Vec::new(),
+            talk,
         }
     }
 
     /// What we say first: that we have nothing, as far as we know, and who we are.
     pub fn greet(&mut self, extension_handshake: Option<&[u8]>) {
-        if self.fast {
-            Message::HaveNone.encode(&mut self.out);
+        if self.talk.fast {
+            self.talk.say(Message::HaveNone);
         }
-        if let Some(payload) = extension_handshake {
-            Message::Extended { id: 0, payload }.encode(&mut self.out);
-        }
+        self.talk.introduce(extension_handshake);
     }
 
     /// Who owes whom what. `room`: whether the kernel owes us some.
@@ -132,12 +109,18 @@ impl Learner {
         &self.kept
     }
 
+    /// What the [`Session`](super::session::Session) goes on with: the conversation, and what
+    /// the peer said that could not be judged.
+    pub(super) fn hand_over(self) -> (Talk, Vec<u8>) {
+        (self.talk, self.kept)
+    }
+
     /// Takes a message from the peer.
     ///
     /// # Errors
     /// [`PeerError`], if the connection must end.
     pub fn on_message(&mut self, message: Message<'_>, now: Instant) -> Result<(), PeerError> {
-        self.heard = now;
+        self.talk.heard = now;
         match message {
             Message::Extended {
                 id: OUR_METADATA,
@@ -155,11 +138,9 @@ impl Learner {
             | Message::Bitfield(_)
             | Message::HaveAll => message.encode(&mut self.kept),
             // Other nodes of the DHT may bring the peer that has what we lack.
-            Message::Port(port) if !std::mem::replace(&mut self.named_node, true) => {
-                self.events.push(PeerEvent::DhtPort(port));
-            }
+            Message::Port(port) => self.talk.on_node(port),
             // We said that we have nothing. With BEP 6 that, too, is answered.
-            Message::Request(raw) if self.fast => Message::Reject(raw).encode(&mut self.out),
+            Message::Request(raw) => self.talk.reject(raw),
             Message::Piece { index, begin, data } => {
                 return Err(PeerError::Unrequested(RawBlock {
                     index,
@@ -169,7 +150,7 @@ impl Learner {
             }
             _ => {}
         }
-        if self.kept.len().max(self.out.len()) > MAX_KEPT {
+        if self.kept.len().max(self.talk.out.len()) > MAX_KEPT {
             Err(PeerError::Flood)
         } else {
             Ok(())
@@ -178,22 +159,22 @@ impl Learner {
 
     fn on_handshake(&mut self, payload: &[u8]) {
         let told = extension::decode(payload).unwrap_or_default();
-        self.metadata_id = told.metadata.unwrap_or(self.metadata_id);
+        let metadata_id = &mut self.talk.metadata_id;
+        *metadata_id = told.metadata.unwrap_or(*metadata_id);
         let size = told.metadata_size.filter(|size| *size > 0);
         let size = size.filter(|size| *size as usize <= MAX_LEN);
-        if let Some(size) = size.filter(|_| self.size.is_none() && self.metadata_id != 0) {
+        if let Some(size) = size.filter(|_| self.size.is_none() && *metadata_id != 0) {
             self.size = Some(size as usize);
             self.asked = true;
-            self.events
-                .push(PeerEvent::Learning(Learning::Offers(size)));
+            self.talk.tell(PeerEvent::Learning(Learning::Offers(size)));
         }
     }
 
     fn on_metadata(&mut self, payload: &[u8], now: Instant) -> Result<(), PeerError> {
         let message = metadata::Message::decode(payload);
-        if let (Some(metadata::Message::Request(piece)), 1..) = (message, self.metadata_id) {
+        if let Some(metadata::Message::Request(piece)) = message {
             let payload = metadata::Message::Reject(piece).encode(0);
-            self.extended(&payload);
+            self.talk.say_of_metadata(&payload);
         }
         let (Some(fetch), Some(size)) = (&mut self.fetch, self.size) else {
             return Ok(());
@@ -215,7 +196,7 @@ impl Learner {
             Some(metadata::Message::Reject(_)) if !fetch.on_order.is_empty() => {
                 // What came is kept: main may have us ask again later.
                 fetch.on_order.clear();
-                self.events.push(PeerEvent::Learning(Learning::Refused));
+                self.talk.tell(PeerEvent::Learning(Learning::Refused));
                 Ok(())
             }
             _ => Ok(()),
@@ -229,8 +210,8 @@ impl Learner {
         };
         let came = fetch.pieces.iter().flatten();
         let bytes: usize = came.clone().map(|piece| piece.len()).sum();
-        self.events
-            .push(PeerEvent::Learning(Learning::Came(bytes as u32)));
+        self.talk
+            .tell(PeerEvent::Learning(Learning::Came(bytes as u32)));
         if came.clone().count() < fetch.pieces.len() {
             self.request(now);
             return Ok(());
@@ -238,12 +219,12 @@ impl Learner {
         let metadata: Vec<u8> = came.flat_map(|piece| piece.iter().copied()).collect();
         self.fetch = None;
         if Sha1::digest(&metadata)[..] != self.info_hash.0 {
-            self.events.push(PeerEvent::Learning(Learning::False));
+            self.talk.tell(PeerEvent::Learning(Learning::False));
             return Err(PeerError::NoMetadata("bytes with a wrong hash"));
         }
         self.done = true;
-        self.events
-            .push(PeerEvent::Learning(Learning::Whole(metadata)));
+        self.talk
+            .tell(PeerEvent::Learning(Learning::Whole(metadata)));
         Ok(())
     }
 
@@ -260,13 +241,8 @@ impl Learner {
         fetch.on_order.extend(&next);
         for piece in next {
             let payload = metadata::Message::Request(piece as u32).encode(0);
-            self.extended(&payload);
+            self.talk.say_of_metadata(&payload);
         }
-    }
-
-    fn extended(&mut self, payload: &[u8]) {
-        let id = self.metadata_id;
-        Message::Extended { id, payload }.encode(&mut self.out);
     }
 
     /// Takes a command from main.
@@ -282,26 +258,15 @@ impl Learner {
         }
     }
 
-    /// Something was sent to the peer.
-    pub fn on_sent(&mut self, now: Instant) {
-        self.spoke = now;
-    }
-
     /// What time brings: keep-alives, and the end of patience.
     ///
     /// # Errors
     /// [`PeerError`], if the peer said nothing, or owes us metadata, for too long.
     pub fn on_tick(&mut self, now: Instant) -> Result<(), PeerError> {
-        if now.duration_since(self.heard) >= SILENT_AFTER {
-            return Err(PeerError::Silent(SILENT_AFTER));
-        }
+        self.talk.on_tick(now)?;
         let owing = self.fetch.as_ref().filter(|f| !f.on_order.is_empty());
         if owing.is_some_and(|fetch| now.duration_since(fetch.since) >= PATIENCE) {
             return Err(PeerError::NoMetadata("nothing"));
-        }
-        if now.duration_since(self.spoke) >= KEEP_ALIVE_AFTER {
-            Message::KeepAlive.encode(&mut self.out);
-            self.spoke = now;
         }
         Ok(())
     }
@@ -329,7 +294,7 @@ mod tests {
             let info_hash = InfoHash(Sha1::digest(&metadata).into());
             let now = Instant::now();
             let mut rig = Self {
-                learner: Learner::new(info_hash, true, now),
+                learner: Learner::new(info_hash, Talk::new(true, now)),
                 metadata,
                 now,
             };
@@ -350,7 +315,7 @@ mod tests {
 
         /// The pieces of the metadata that we asked for since the last call.
         fn requested(&mut self) -> Vec<u32> {
-            let out = std::mem::take(&mut self.learner.out);
+            let out = std::mem::take(&mut self.learner.talk.out);
             let (mut rest, mut pieces) = (&out[..], Vec::new());
             while let Ok(Some((message, used))) = wire::decode(rest, MAX_MESSAGE) {
                 if let Message::Extended { id, payload } = message {
@@ -376,7 +341,7 @@ mod tests {
         }
 
         fn events(&mut self) -> Vec<PeerEvent> {
-            std::mem::take(&mut self.learner.events)
+            std::mem::take(&mut self.learner.talk.events)
         }
     }
 
@@ -518,11 +483,11 @@ mod tests {
             .unwrap();
         let mut reject = Vec::new();
         Message::Reject(raw).encode(&mut reject);
-        assert_eq!(rig.learner.out, reject);
-        rig.learner.out.clear();
+        assert_eq!(rig.learner.talk.out, reject);
+        rig.learner.talk.out.clear();
         let request = metadata::Message::Request(0).encode(0);
         rig.say(OUR_METADATA, &request).unwrap();
-        let (message, _) = wire::decode(&rig.learner.out, MAX_MESSAGE)
+        let (message, _) = wire::decode(&rig.learner.talk.out, MAX_MESSAGE)
             .unwrap()
             .unwrap();
         let Message::Extended { payload, .. } = message else {

@@ -9,20 +9,22 @@
 //! # Two masters, one sleep
 //! A thread can sleep in one place only, but it must hear its peer *and* main. So it does
 //! without waiting whatever can be done so, sleeps on the side that owes it something, and
-//! never longer than [`TICK`]: [`turn`] tells why, and picks the side.
+//! never longer than [`turn::TICK`]: [`turn`] tells why, and picks the side.
 
 pub(crate) mod error;
 pub(crate) mod greeting;
 pub(crate) mod intake;
 mod learn;
 pub(crate) mod learner;
+pub(crate) mod line;
 pub(crate) mod outgoing;
 pub(crate) mod session;
 pub(crate) mod socket;
+pub(crate) mod talk;
 pub(crate) mod turn;
 
 use crate::bitfield::Bitfield;
-use crate::extension::{self, Ourselves};
+use crate::extension::Ourselves;
 use crate::human;
 use crate::layout::Layout;
 use crate::messages::{Command, End, PeerEvent};
@@ -30,21 +32,20 @@ use crate::storage::{Files, Storage, StorageError};
 use crate::threads::{self, NoThread};
 use crate::types::{InfoHash, PeerId, PeerKey};
 use crate::wire::{self, Handshake};
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
+use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use error::PeerError;
+use greeting::Greeted;
 pub(crate) use greeting::Link;
-use intake::Intake;
 use learner::Learner;
-use outgoing::Outgoing;
+use line::Line;
 use session::Session;
-use socket::{PeerSocket, Wait};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::thread::Builder;
 use std::time::{Duration, Instant};
-use turn::Sleep;
-pub(crate) use turn::TICK;
+use talk::Talk;
 
-/// Blocks that lie in the receive buffer are written after so long at the latest.
+/// Blocks that lie in the receive buffer are written after 500 ms at the latest.
 const HOLD_AT_MOST: Duration = Duration::from_millis(500);
 
 /// A peer that fills the receive buffer within this gets a larger one: then fewer, larger writes
@@ -76,6 +77,18 @@ impl Us {
         match self.dht {
             true => handshake.with_dht(),
             false => handshake,
+        }
+    }
+
+    /// What we say of ourselves while we lack the metadata.
+    fn learning(&self, their_ip: Option<IpAddr>) -> Ourselves {
+        Ourselves {
+            port: self.port,
+            seeding: false,
+            their_ip,
+            metadata: true,
+            metadata_size: None,
+            pex: false,
         }
     }
 }
@@ -117,6 +130,21 @@ pub(crate) struct Welcome {
     pub complete: bool,
     /// The metadata, if the peer may have it.
     pub metadata: Option<Arc<[u8]>>,
+}
+
+impl Welcome {
+    /// What we say of ourselves.
+    fn ourselves(&self, their_ip: Option<IpAddr>) -> Ourselves {
+        let metadata = self.metadata.as_ref();
+        Ourselves {
+            port: self.torrent.us.port,
+            seeding: self.complete,
+            their_ip,
+            metadata: metadata.is_some(),
+            metadata_size: metadata.map(|metadata| metadata.len() as u32),
+            pex: self.torrent.pex,
+        }
+    }
 }
 
 /// Starts the thread of one peer. It ends by itself, when the connection does or when
@@ -181,6 +209,11 @@ impl ToMain {
     pub(crate) fn tell(&self, event: PeerEvent) {
         let _ = self.events.send((self.key, event));
     }
+
+    /// Tells all of `events`, in order.
+    fn tell_all(&self, events: &mut Vec<PeerEvent>) {
+        events.drain(..).for_each(|event| self.tell(event));
+    }
 }
 
 /// Connects, exchanges handshakes, and asks main. `None`: main wants no such peer.
@@ -189,107 +222,47 @@ fn connect(
     orders: &Receiver<Order>,
     to_main: &ToMain,
 ) -> Result<Option<Peer>, PeerError> {
-    let Some(greeted) = greeting::greet(link, orders, || to_main.tell(PeerEvent::Spoke))? else {
+    let Some(mut greeted) = greeting::greet(link, orders, || to_main.tell(PeerEvent::Spoke))?
+    else {
         return Ok(None);
     };
-    let (mut socket, mut intake, theirs) = (greeted.socket, greeted.intake, greeted.theirs);
-    to_main.tell(PeerEvent::Greeted(theirs));
-    let Ok(order) = orders.recv() else {
-        return Ok(None);
-    };
-    let their_ip = greeted.their_ip;
-    let greeting = |us: Us| match greeted.within {
-        None => us.handshake().encode().to_vec(),
-        Some(_) => Vec::new(),
-    };
-    let extended = theirs.extended();
-    let (welcome, learner) = match order {
-        Order::Welcome(welcome) => (welcome, None),
-        Order::Learn(us) => {
-            let mut learner = Learner::new(us.info_hash, theirs.fast(), Instant::now());
-            learner.out = greeting(us);
-            let handshake = extension::encode(&Ourselves {
-                port: us.port,
-                seeding: false,
-                their_ip,
-                metadata: true,
-                metadata_size: None,
-                pex: false,
-            });
-            learner.greet(extended.then_some(&handshake[..]));
-            let learnt = learn::converse(&mut socket, &mut intake, learner, orders, to_main)?;
-            match learnt {
-                Some((welcome, learner, outgoing)) => (welcome, Some((learner, outgoing))),
-                None => return Ok(None),
-            }
+    to_main.tell(PeerEvent::Greeted(greeted.theirs));
+    match orders.recv() {
+        Ok(Order::Welcome(welcome)) => {
+            let talk = greeted.begin(&welcome.torrent.us);
+            let introduction = greeted.introduction(welcome.ourselves(greeted.their_ip));
+            let mut peer = Peer::new(greeted, welcome, talk);
+            peer.session.greet(introduction.as_deref());
+            Ok(Some(peer))
         }
-        Order::Do(_) => return Ok(None), // not before a welcome
-    };
-    let torrent = welcome.torrent;
-    let handshake = extension::encode(&Ourselves {
-        port: torrent.us.port,
-        seeding: welcome.complete,
-        their_ip,
-        metadata: welcome.metadata.is_some(),
-        metadata_size: welcome.metadata.as_ref().map(|m| m.len() as u32),
-        pex: torrent.pex,
-    });
-    let now = Instant::now();
-    let layout = torrent.layout.clone();
-    let mut session = Session::new(
-        layout.clone(),
-        welcome.have,
-        theirs.fast(),
-        torrent.upload_limited,
-        now,
-    );
-    session.extend(welcome.metadata, torrent.pex);
-    if let Some(within) = greeted.within {
-        session.on_greeted(within);
+        Ok(Order::Learn(us)) => {
+            let mut learner = Learner::new(us.info_hash, greeted.begin(&us));
+            let introduction = greeted.introduction(us.learning(greeted.their_ip));
+            learner.greet(introduction.as_deref());
+            let learnt = learn::converse(&mut greeted.line, learner, orders, to_main)?;
+            let Some((welcome, learner)) = learnt else {
+                return Ok(None);
+            };
+            let introduction = greeted.introduction(welcome.ourselves(greeted.their_ip));
+            let (talk, kept) = learner.hand_over();
+            let mut peer = Peer::new(greeted, welcome, talk);
+            // What the peer said before can be judged now; and before our own many haves wait
+            // to be said, which would be taken for a flood that it caused.
+            peer.catch_up(&kept)?;
+            peer.session.greet_again(introduction.as_deref());
+            Ok(Some(peer))
+        }
+        Ok(Order::Do(_)) | Err(_) => Ok(None), // not before a welcome
     }
-    let max_message = wire::max_message_len(layout.pieces());
-    let mut sealed = Vec::new();
-    match learner {
-        None => {
-            session.out = greeting(torrent.us);
-            session.greet(extended.then_some(&handshake[..]));
-        }
-        Some((mut learner, on_its_way)) => {
-            sealed = on_its_way;
-            session.out = std::mem::take(&mut learner.out);
-            // What the peer said before can be judged now; and before our own many haves lie in
-            // `out`, which would be taken for a flood that it caused.
-            let mut kept = learner.kept();
-            while let Some((message, used)) = wire::decode(kept, max_message)? {
-                session.on_message(message, now)?;
-                kept = &kept[used..];
-            }
-            session.greet_again(extended.then_some(&handshake[..]));
-        }
-    }
-    let files = torrent.storage.files(torrent.max_open);
-    Ok(Some(Peer {
-        socket,
-        intake,
-        session,
-        layout,
-        files,
-        max_message,
-        outgoing: Outgoing::new(sealed),
-        held_since: None,
-        emptied: now,
-    }))
 }
 
 /// A peer that main welcomed.
 struct Peer {
-    socket: PeerSocket,
-    intake: Intake,
+    line: Line,
     session: Session,
     layout: Arc<Layout>,
     files: Files,
     max_message: usize,
-    outgoing: Outgoing,
     /// Since when blocks lie in the intake.
     held_since: Option<Instant>,
     /// When room was made in it last.
@@ -297,6 +270,36 @@ struct Peer {
 }
 
 impl Peer {
+    fn new(greeted: Greeted, welcome: Welcome, talk: Talk) -> Self {
+        let (torrent, now) = (welcome.torrent, Instant::now());
+        let layout = torrent.layout.clone();
+        let limited = torrent.upload_limited;
+        let mut session = Session::new(layout.clone(), welcome.have, talk, limited, now);
+        session.extend(welcome.metadata, torrent.pex);
+        if let Some(within) = greeted.within {
+            session.on_greeted(within);
+        }
+        Self {
+            line: greeted.line,
+            session,
+            files: torrent.storage.files(torrent.max_open),
+            max_message: wire::max_message_len(layout.pieces()),
+            layout,
+            held_since: None,
+            emptied: now,
+        }
+    }
+
+    /// Hears what the peer said before the metadata was known: whole messages.
+    fn catch_up(&mut self, mut kept: &[u8]) -> Result<(), PeerError> {
+        let now = Instant::now();
+        while let Some((message, used)) = wire::decode(kept, self.max_message)? {
+            self.session.on_message(message, now)?;
+            kept = &kept[used..];
+        }
+        Ok(())
+    }
+
     /// The life of the connection, turn by turn: see the module's text for the order.
     fn converse(mut self, orders: &Receiver<Order>, to_main: &ToMain) -> Result<(), PeerError> {
         // The handshake may have been followed by more.
@@ -312,7 +315,7 @@ impl Peer {
         // What was received is not thrown away because the peer left.
         let stored = self.store();
         self.session.tell_traffic();
-        self.tell(to_main);
+        to_main.tell_all(&mut self.session.talk.events);
         end.and(stored)
     }
 
@@ -329,57 +332,33 @@ impl Peer {
         let now = Instant::now();
         self.session.on_tick(now)?;
         self.session.request(now);
-        let stuck = !self.flush()?;
-        self.tell(to_main);
-        let sleep = turn::next(self.session.debts(stuck));
-        // Stuck: what the peer sent meanwhile comes first.
-        if stuck && self.read(1, now, |socket, buf| socket.read_now(buf))? > 0 {
-            self.hear_peer(to_main)?;
-            return Ok(true);
-        }
-        match sleep {
-            Sleep::Channel => match orders.recv_timeout(TICK) {
-                Ok(order) => self.obey(order),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return Ok(false),
-            },
-            Sleep::Write => self.send(Wait::Tick)?,
-            Sleep::Read(patience) => {
-                self.read(patience.bytes(), now, |socket, buf| {
-                    socket.read_wait(buf, patience)
-                })?;
-                self.hear_peer(to_main)?;
-            }
-        }
-        Ok(true)
-    }
-
-    /// Reads once into the intake, which has room for so many bytes at least; returns how much
-    /// came.
-    fn read(
-        &mut self,
-        bytes: usize,
-        now: Instant,
-        read: impl FnOnce(&mut PeerSocket, &mut [u8]) -> Result<usize, PeerError>,
-    ) -> Result<usize, PeerError> {
-        if self.intake.is_full() || self.intake.room() < bytes {
+        self.flush(now)?;
+        to_main.tell_all(&mut self.session.talk.events);
+        let sleep = turn::next(self.session.debts(self.line.is_stuck()));
+        if self.line.intake.is_full() || self.line.intake.room() < sleep.bytes() {
             self.make_room(now)?;
         }
-        self.intake.fill(|buf| read(&mut self.socket, buf))
+        if let Some(order) = self.line.sleep(sleep, orders)? {
+            self.obey(order);
+        }
+        self.hear_peer(to_main)?;
+        Ok(true)
     }
 
     /// Parses all whole messages in the buffer.
     fn hear_peer(&mut self, to_main: &ToMain) -> Result<(), PeerError> {
         let now = Instant::now();
-        while let Some((message, used)) = wire::decode(self.intake.unparsed(), self.max_message)? {
+        while let Some((message, used)) =
+            wire::decode(self.line.intake.unparsed(), self.max_message)?
+        {
             let block = self.session.on_message(message, now)?;
-            self.intake.consume(used, block);
-            if self.session.events.len() >= MAX_EVENTS {
+            self.line.intake.consume(used, block);
+            if self.session.talk.events.len() >= MAX_EVENTS {
                 // A buffer full of small messages waits here, not in main's memory.
-                self.tell(to_main);
+                to_main.tell_all(&mut self.session.talk.events);
             }
         }
-        if self.intake.holds_blocks() {
+        if self.line.intake.holds_blocks() {
             let since = *self.held_since.get_or_insert(now);
             // Many blocks make one write. But not while main waits for just these.
             if self.session.is_last_in_line() || now.duration_since(since) >= HOLD_AT_MOST {
@@ -392,7 +371,8 @@ impl Peer {
     fn obey(&mut self, order: Order) {
         let Order::Do(command) = order else { return };
         if let Command::Cancel(spans) = &command {
-            self.intake
+            self.line
+                .intake
                 .drop_held(|block| spans.iter().any(|span| span.contains(block)));
         }
         if let Command::Moved(_) = command {
@@ -406,75 +386,44 @@ impl Peer {
         let before = std::mem::replace(&mut self.emptied, now);
         let fast = now.duration_since(before) < FAST;
         self.store()?;
-        self.intake.compact(self.max_message, fast);
+        self.line.intake.compact(self.max_message, fast);
         Ok(())
     }
 
     /// Writes the blocks that lie in the intake.
     fn store(&mut self) -> Result<(), PeerError> {
         self.held_since = None;
-        if self.intake.holds_blocks() {
-            match self.intake.store(&self.layout, &mut self.files) {
+        if self.line.intake.holds_blocks() {
+            match self.line.intake.store(&self.layout, &mut self.files) {
                 Ok(stored) => self.session.on_stored(stored),
-                Err(error) => return self.disk_failed(&error),
+                Err(error) => return Err(disk_failed(&error, &mut self.session.talk)),
             }
         }
         Ok(())
     }
 
-    /// Too many open files, or a file that is gone, are this connection's end; anything else is
-    /// the torrent's.
-    fn disk_failed(&mut self, error: &StorageError) -> Result<(), PeerError> {
-        let text = human::chain(error);
-        if error.is_out_of_files() {
-            return Err(PeerError::OutOfFiles(text));
-        }
-        let event = match error {
-            StorageError::Missing { .. } => PeerEvent::Missing(text.clone()),
-            _ => PeerEvent::DiskFailed(text.clone()),
-        };
-        self.session.events.push(event);
-        Err(PeerError::Disk(text))
+    /// Says what there is to say, as far as the kernel takes it without waiting.
+    fn flush(&mut self, now: Instant) -> Result<(), PeerError> {
+        let (session, layout, files) = (&mut self.session, &self.layout, &mut self.files);
+        self.line.flush(|outgoing| {
+            let loaded = outgoing.load(session, layout, files, now);
+            loaded.map_err(|error| disk_failed(&error, &mut session.talk))
+        })
     }
+}
 
-    /// Hands the kernel what it takes without waiting; true if all is out.
-    fn flush(&mut self) -> Result<bool, PeerError> {
-        loop {
-            if self.outgoing.is_out() {
-                let (session, files) = (&mut self.session, &mut self.files);
-                if let Err(error) = self.outgoing.load(session, &self.layout, files) {
-                    self.disk_failed(&error)?;
-                }
-                if self.outgoing.is_out() {
-                    return Ok(true);
-                }
-                if self.socket.is_sealed() {
-                    self.outgoing.seal(&mut self.socket);
-                }
-            }
-            self.send(Wait::No)?;
-            if !self.outgoing.is_out() {
-                return Ok(false);
-            }
-        }
+/// Too many open files, or a file that is gone, are this connection's end; anything else is
+/// the torrent's.
+fn disk_failed(error: &StorageError, talk: &mut Talk) -> PeerError {
+    let text = human::chain(error);
+    if error.is_out_of_files() {
+        return PeerError::OutOfFiles(text);
     }
-
-    /// Hands the kernel some of what is on its way.
-    fn send(&mut self, wait: Wait) -> Result<(), PeerError> {
-        let taken = self.socket.write_parts(&self.outgoing.rest(), wait)?;
-        self.outgoing.on_sent(taken);
-        if taken > 0 {
-            self.session.on_sent(Instant::now());
-        }
-        Ok(())
-    }
-
-    fn tell(&mut self, to_main: &ToMain) {
-        self.session
-            .events
-            .drain(..)
-            .for_each(|event| to_main.tell(event));
-    }
+    talk.tell(match error {
+        StorageError::Missing { .. } => PeerEvent::Missing(text.clone()),
+        _ => PeerEvent::DiskFailed(text.clone()),
+    });
+    PeerError::Disk(text)
 }
 
 #[cfg(test)]

@@ -24,16 +24,18 @@
 
 use super::session::Session;
 use super::socket::PeerSocket;
+use super::talk::Talk;
 use crate::layout::{BLOCK_LEN, Layout, MAX_SERVED_LEN};
 use crate::storage::{Files, Pages, StorageError};
 use crate::wire;
 use std::io::IoSlice;
+use std::time::Instant;
 
 /// The most blocks to load at a time. They still come if the peer cancels them, or we choke
 /// it.
 const MAX_BLOCKS: usize = 16;
 
-/// No more blocks are loaded once there are so many bytes of them, in case they are long.
+/// No more blocks are loaded once they have 256 KiB, in case they are long.
 const LOAD_LEN: usize = MAX_BLOCKS * BLOCK_LEN as usize;
 
 /// Room for them. The last one may be as long as any that is served.
@@ -45,7 +47,7 @@ pub(crate) struct Outgoing {
     /// Messages, and the heads of blocks.
     words: Vec<u8>,
     blocks: Pages,
-    /// After so many bytes of `words` comes the next block, of so many bytes.
+    /// For each block: after how many bytes of `words` it comes, and how many it has.
     cuts: Vec<(usize, usize)>,
     sent: usize,
     len: usize,
@@ -55,11 +57,11 @@ pub(crate) struct Outgoing {
 }
 
 impl Outgoing {
-    /// `sealed` is to be sent first: all that goes out is, if the stream is obfuscated.
-    pub(crate) fn new(sealed: Vec<u8>) -> Self {
+    /// Nothing is on its way yet.
+    pub(crate) fn new() -> Self {
         Self {
-            len: sealed.len(),
-            words: sealed,
+            len: 0,
+            words: Vec::new(),
             blocks: Pages::default(),
             cuts: Vec::new(),
             sent: 0,
@@ -72,6 +74,17 @@ impl Outgoing {
         self.sent == self.len
     }
 
+    /// All is out: takes what there is to say.
+    pub(crate) fn load_words(&mut self, talk: &mut Talk, now: Instant) {
+        self.words.clear();
+        self.cuts.clear();
+        std::mem::swap(&mut self.words, &mut talk.out);
+        (self.sent, self.len) = (0, self.words.len());
+        if self.len > 0 {
+            talk.on_spoken(now);
+        }
+    }
+
     /// All is out: takes what the session wants to say, and the next blocks.
     ///
     /// # Errors
@@ -81,11 +94,10 @@ impl Outgoing {
         session: &mut Session,
         layout: &Layout,
         files: &mut Files,
+        now: Instant,
     ) -> Result<(), StorageError> {
-        self.words.clear();
-        self.cuts.clear();
         session.give_metadata();
-        std::mem::swap(&mut self.words, &mut session.out);
+        self.load_words(&mut session.talk, now);
         // A run of neighbours is one read.
         let (mut start, mut end, mut from) = (0, 0, 0);
         let mut loaded = 0;
@@ -108,7 +120,10 @@ impl Outgoing {
             loaded += len as usize;
         }
         files.read(start, &mut self.blocks[from..loaded])?;
-        (self.sent, self.len) = (0, self.words.len() + loaded);
+        if loaded > 0 {
+            self.len = self.words.len() + loaded;
+            session.talk.on_spoken(now);
+        }
         Ok(())
     }
 
@@ -162,13 +177,18 @@ mod tests {
     use crate::messages::Command;
     use crate::storage::testing::Torrent;
     use crate::wire::Message;
-    use std::time::Instant;
 
     /// A session that was asked for the blocks (index, begin, length), and may give them.
     fn asked(torrent: &Torrent, blocks: &[(u32, u32, u32)]) -> Session {
         let now = Instant::now();
         let have = Bitfield::all(torrent.layout.pieces());
-        let mut session = Session::new(torrent.layout.clone(), have, false, false, now);
+        let mut session = Session::new(
+            torrent.layout.clone(),
+            have,
+            Talk::new(false, now),
+            false,
+            now,
+        );
         session.on_command(Command::Choke(false));
         for &(index, begin, length) in blocks {
             let raw = RawBlock {
@@ -189,7 +209,11 @@ mod tests {
         for piece in torrent.layout.all_pieces() {
             torrent.write(&storage, piece);
         }
-        let (mut files, mut out) = (storage.files(2), Outgoing::new(b"sealed".into()));
+        let (mut files, mut out) = (storage.files(2), Outgoing::new());
+        let now = Instant::now();
+        let mut before = Talk::new(false, now);
+        before.out = b"said before".into();
+        out.load_words(&mut before, now);
         let (mut bytes, mut loads) = (Vec::new(), Vec::new());
         loop {
             while !out.is_out() {
@@ -198,7 +222,7 @@ mod tests {
                 bytes.extend_from_slice(&rest[..taken]);
                 out.on_sent(taken);
             }
-            out.load(session, &torrent.layout, &mut files).unwrap();
+            out.load(session, &torrent.layout, &mut files, now).unwrap();
             match out.is_out() {
                 true => return (bytes, loads),
                 false => loads.push(out.cuts.len()),
@@ -218,7 +242,7 @@ mod tests {
             (0, 5, 9),
             (3, 0, 50),
         ];
-        let mut expected = b"sealed".to_vec();
+        let mut expected = b"said before".to_vec();
         Message::Unchoke.encode(&mut expected);
         for (index, begin, length) in blocks {
             let start = (index * 100 + begin) as usize;
@@ -247,7 +271,7 @@ mod tests {
         let torrent = Torrent::new(length.into(), &[(8 * u64::from(length), false)]);
         let blocks: Vec<_> = (0..8).map(|index| (index, 0, length)).collect();
         let (bytes, loads) = sent(&torrent, &mut asked(&torrent, &blocks), 1 << 30);
-        assert_eq!(bytes.len(), 6 + 5 + 8 * (13 + length as usize));
+        assert_eq!(bytes.len(), 11 + 5 + 8 * (13 + length as usize));
         assert_eq!(loads, [2; 4]);
     }
 }

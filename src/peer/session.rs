@@ -14,8 +14,8 @@
 //!                                             \--- piece --->
 //! ```
 //!
-//! Messages and commands go in; bytes for the peer ([`Session::out`]) and events for
-//! main ([`Session::events`]) come out. The time is an argument. The peer thread is
+//! Messages and commands go in; bytes for the peer ([`Talk::out`]) and events for main
+//! ([`Talk::events`]) come out. The time is an argument. The peer thread is
 //! the only user, and the only one who touches the socket and the disk. The upper half of
 //! the picture is in [`fetching`], the lower in [`giving`].
 //!
@@ -27,6 +27,7 @@ mod giving;
 mod waiting;
 
 use super::error::PeerError;
+use super::talk::Talk;
 use crate::bitfield::Bitfield;
 use crate::layout::{Block, Layout, RawBlock};
 use crate::messages::{Asking, Command, PeerEvent};
@@ -37,19 +38,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A peer that owes blocks and sends none for so long is snubbed: its work goes to
-/// others.
+/// A peer that owes blocks and sends none for 20 s is snubbed: its work goes to others.
 pub(crate) const SNUB_AFTER: Duration = Duration::from_secs(20);
 
-/// A peer of which nothing at all is heard for so long is dropped; all send a
-/// keep-alive every two minutes at the latest.
-const SILENT_AFTER: Duration = Duration::from_secs(130);
-
-/// The piece of the block that a peer gave last is verified within so long, in most cases.
+/// In most cases the piece of the block that a peer gave last is verified within 500 ms.
 const NEWS_WITHIN: Duration = Duration::from_millis(500);
-
-/// We say something at least so often.
-const KEEP_ALIVE_AFTER: Duration = Duration::from_secs(60);
 
 /// How often traffic is told to main.
 const TRAFFIC_EVERY: Duration = Duration::from_millis(500);
@@ -57,9 +50,9 @@ const TRAFFIC_EVERY: Duration = Duration::from_millis(500);
 /// Bytes that wait for a peer that does not read: more than any honest one causes.
 const MAX_REPLIES: usize = 1 << 20;
 
-/// So many changes of mind (choke, unchoke, interested, not interested) within
-/// [`TRAFFIC_EVERY`] are no conversation any more.
-const MAX_FLIPS: u32 = 100;
+/// A peer that changes its mind (choke, unchoke, interested, not interested), or says who it
+/// is, more than 100 times within [`TRAFFIC_EVERY`] keeps main busy and is dropped.
+const MAX_BOTHERS: u32 = 100;
 
 /// The state of one conversation.
 #[derive(Debug)]
@@ -67,15 +60,14 @@ pub struct Session {
     layout: Arc<Layout>,
     /// What we have and may serve.
     have: Bitfield,
-    /// Both know BEP 6.
-    fast: bool,
     /// What the peer has.
     theirs: Bitfield,
     peer_chokes: bool,
     /// It is interested.
     peer_wants: bool,
-    /// How often it changed its mind lately, or told anew who it is.
-    flips: u32,
+    /// How often lately it made us tell main something that main may have heard before: it
+    /// changed its mind (choke, interest), or said anew who it is.
+    bothers: u32,
     we_choke: bool,
     we_want: bool,
     /// To be requested when the window has room.
@@ -100,8 +92,6 @@ pub struct Session {
     asked_allowance: bool,
     pipeline: Pipeline,
     extensions: Extensions,
-    /// It told us of its node of the DHT. Once is enough.
-    named_node: bool,
     /// How long its handshake took, if it answered ours.
     greeted_within: Option<Duration>,
     /// When we told it first that we want something.
@@ -109,24 +99,20 @@ pub struct Session {
     rejects: u32,
     /// Since when the peer owes us blocks and has sent none.
     owing_since: Instant,
-    heard: Instant,
-    spoke: Instant,
     down: u64,
     up: u64,
     traffic_told: Instant,
-    /// Bytes for the peer.
-    pub out: Vec<u8>,
-    /// Events for main.
-    pub events: Vec<PeerEvent>,
+    /// What goes to the peer and to main.
+    pub talk: Talk,
 }
 
 impl Session {
-    /// Both handshakes are done. `have`: what we have; `fast`: both know BEP 6;
-    /// `limited`: there is an upload limit, so main is asked before each upload.
+    /// Both handshakes are done. `have`: what we have; `talk`: what was said before, if
+    /// anything; `limited`: there is an upload limit, so main is asked before each upload.
     pub fn new(
         layout: Arc<Layout>,
         have: Bitfield,
-        fast: bool,
+        talk: Talk,
         limited: bool,
         now: Instant,
     ) -> Self {
@@ -134,11 +120,10 @@ impl Session {
         Self {
             layout,
             have,
-            fast,
             theirs,
             peer_chokes: true,
             peer_wants: false,
-            flips: 0,
+            bothers: 0,
             we_choke: true,
             we_want: false,
             backlog: VecDeque::new(),
@@ -153,22 +138,18 @@ impl Session {
             asked_allowance: false,
             pipeline: Pipeline::new(),
             extensions: Extensions::default(),
-            named_node: false,
             greeted_within: None,
             wanted_at: None,
             rejects: 0,
             owing_since: now,
-            heard: now,
-            spoke: now,
             down: 0,
             up: 0,
             traffic_told: now,
-            out: Vec::new(),
-            events: Vec::new(),
+            talk,
         }
     }
 
-    /// Its handshake came so long after ours: it is no farther away than that.
+    /// Its handshake came this time after ours: it is no farther away than that.
     pub fn on_greeted(&mut self, within: Duration) {
         self.greeted_within = Some(within);
     }
@@ -176,27 +157,21 @@ impl Session {
     /// What we say first: which pieces we have, and, to a peer that knows BEP 10, who
     /// we are (`extension_handshake`).
     pub fn greet(&mut self, extension_handshake: Option<&[u8]>) {
-        match (self.fast, self.have.is_full(), self.have.is_empty()) {
-            (true, true, _) => Message::HaveAll.encode(&mut self.out),
-            (true, _, true) => Message::HaveNone.encode(&mut self.out),
+        match (self.talk.fast, self.have.is_full(), self.have.is_empty()) {
+            (true, true, _) => self.talk.say(Message::HaveAll),
+            (true, _, true) => self.talk.say(Message::HaveNone),
             (false, _, true) => {}
-            _ => Message::Bitfield(self.have.as_bytes()).encode(&mut self.out),
+            _ => self.talk.say(Message::Bitfield(self.have.as_bytes())),
         }
-        self.introduce(extension_handshake);
+        self.talk.introduce(extension_handshake);
     }
 
     /// What we say to a peer that we have greeted before the metadata was known: that
     /// there is more to know of us, and to have.
     pub fn greet_again(&mut self, extension_handshake: Option<&[u8]>) {
-        self.introduce(extension_handshake);
+        self.talk.introduce(extension_handshake);
         let have = self.have.iter();
-        have.for_each(|piece| Message::Have(piece.get()).encode(&mut self.out));
-    }
-
-    fn introduce(&mut self, extension_handshake: Option<&[u8]>) {
-        if let Some(payload) = extension_handshake {
-            Message::Extended { id: 0, payload }.encode(&mut self.out);
-        }
+        have.for_each(|piece| self.talk.say(Message::Have(piece.get())));
     }
 
     /// Takes a message from the peer. A block that was asked for is returned: its data
@@ -209,7 +184,7 @@ impl Session {
         message: Message<'_>,
         now: Instant,
     ) -> Result<Option<Block>, PeerError> {
-        self.heard = now;
+        self.talk.heard = now;
         match message {
             // What changes nothing is told to nobody: a flood of it must not reach main.
             Message::Choke if self.peer_chokes => {}
@@ -224,7 +199,7 @@ impl Session {
                     .ok_or(PeerError::NoSuchPiece(index))?;
                 if self.theirs.insert(piece) {
                     self.work.wake();
-                    self.events.push(PeerEvent::Have(piece));
+                    self.talk.tell(PeerEvent::Have(piece));
                 }
             }
             Message::Bitfield(bytes) => {
@@ -249,19 +224,16 @@ impl Session {
             }
             Message::Reject(raw) => self.on_reject(raw)?,
             Message::Extended { id, payload } => self.on_extended(id, payload, now)?,
-            Message::Port(port) if !std::mem::replace(&mut self.named_node, true) => {
-                self.events.push(PeerEvent::DhtPort(port));
-            }
+            Message::Port(port) => self.talk.on_node(port),
             // Hints that we need not follow.
             Message::KeepAlive
             | Message::HaveAll
             | Message::HaveNone
-            | Message::Port(_)
             | Message::Suggest(_)
             | Message::AllowedFast(_)
             | Message::Unknown(_) => {}
         }
-        if self.out.len() > MAX_REPLIES || self.flips > MAX_FLIPS {
+        if self.talk.out.len() > MAX_REPLIES || self.bothers > MAX_BOTHERS {
             Err(PeerError::Flood)
         } else {
             Ok(None)
@@ -275,7 +247,7 @@ impl Session {
         if fresh.count() > 0 {
             self.asked_interest = true;
             self.work.wake();
-            self.events.push(PeerEvent::Pieces(pieces));
+            self.talk.tell(PeerEvent::Pieces(pieces));
         }
     }
 
@@ -289,7 +261,7 @@ impl Session {
                 self.news_due = false;
                 for piece in pieces.iter() {
                     self.have.insert(*piece);
-                    Message::Have(piece.get()).encode(&mut self.out);
+                    self.talk.say(Message::Have(piece.get()));
                 }
             }
             Command::Moved(lost) => self.on_lost(&lost),
@@ -301,7 +273,7 @@ impl Session {
                     } else {
                         Message::NotInterested
                     };
-                    message.encode(&mut self.out);
+                    self.talk.say(message);
                 }
             }
             Command::Choke(choke) => self.choke(choke),
@@ -314,24 +286,13 @@ impl Session {
         }
     }
 
-    /// Something was sent to the peer.
-    pub fn on_sent(&mut self, now: Instant) {
-        self.spoke = now;
-    }
-
     /// What time brings: keep-alives, the snub, the traffic report.
     ///
     /// # Errors
     /// [`PeerError::Silent`], if the peer said nothing for too long.
     pub fn on_tick(&mut self, now: Instant) -> Result<(), PeerError> {
-        if now.duration_since(self.heard) >= SILENT_AFTER {
-            return Err(PeerError::Silent(SILENT_AFTER));
-        }
-        if now.duration_since(self.spoke) >= KEEP_ALIVE_AFTER {
-            Message::KeepAlive.encode(&mut self.out);
-            self.spoke = now;
-        }
-        self.news_due &= now.duration_since(self.heard) < NEWS_WITHIN;
+        self.talk.on_tick(now)?;
+        self.news_due &= now.duration_since(self.talk.heard) < NEWS_WITHIN;
         if self.we_want {
             self.wanted_at.get_or_insert(now);
         }
@@ -340,7 +301,7 @@ impl Session {
         }
         if now.duration_since(self.traffic_told) >= TRAFFIC_EVERY {
             self.traffic_told = now;
-            self.flips = 0;
+            self.bothers = 0;
             self.tell_traffic();
         }
         Ok(())
@@ -350,7 +311,7 @@ impl Session {
     pub fn tell_traffic(&mut self) {
         let (down, up) = (std::mem::take(&mut self.down), std::mem::take(&mut self.up));
         if down + up > 0 {
-            self.events.push(PeerEvent::Traffic { down, up });
+            self.talk.tell(PeerEvent::Traffic { down, up });
         }
     }
 }

@@ -159,7 +159,7 @@ impl PeerSocket {
     }
 }
 
-/// A read is to wait for so many bytes. The kernel sees to it that the peer has room to send
+/// A read is to wait for `bytes` bytes. The kernel sees to it that the peer has room to send
 /// them. If it refuses, the reads only are smaller.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 #[allow(unsafe_code)]

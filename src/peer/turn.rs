@@ -34,8 +34,10 @@
 //!
 //! Why the rows stand in this order:
 //! - **The answer first** (1): main never waits for anybody, so that the answer is there
-//!   within microseconds, and the work that it brings begins at once. But if blocks are on
-//!   their way in either direction, they wake the thread just as soon, and go on meanwhile.
+//!   within microseconds, and the work that it brings begins at once. If the peer owes us
+//!   blocks (3 to 6), the question was for more of them, and the next block that comes wakes
+//!   the thread to hear the answer. If we owe it blocks (8), they wait for the upload limit,
+//!   which takes longer than an answer; meanwhile the peer may say that it needs them no more.
 //! - **Blocks before room** (3 to 6, not 2): each block that comes wakes the thread, and then
 //!   it also writes what the kernel takes by then. A write that waits would not hear the peer.
 //! - **The end of a download is not the time for patience** (4, 5, 7): main may be about to
@@ -45,9 +47,9 @@
 //!
 //! # Why a wrong guess costs at most one tick
 //! The side that was guessed wrong is heard after the sleep, and no sleep outlasts a
-//! [`TICK`]. Before each sleep the thread obeys all commands of main and hands the kernel
-//! what it takes without waiting. If it did not take all, the thread also reads what is there
-//! without waiting, and sleeps only if that was nothing: so the deadlock above ends at its
+//! [`TICK`]. Before each sleep the thread obeys all commands of main and hands the kernel what
+//! it takes without waiting. If the kernel did not take all, or if main let a whole tick pass,
+//! the thread also reads what is there without waiting. So the deadlock above ends at its
 //! second step, since each side reads ten times a second at least.
 //!
 //! A tick is a compromise: a shorter one would wake threads for nothing (ten wake-ups a second
@@ -161,6 +163,14 @@ impl Patience {
 }
 
 impl Sleep {
+    /// How much room in the receive buffer it takes, in bytes.
+    pub(crate) fn bytes(self) -> usize {
+        match self {
+            Self::Channel | Self::Write => 1,
+            Self::Read(patience) => patience.bytes(),
+        }
+    }
+
     /// The longest that it lasts.
     #[cfg(test)]
     pub(crate) fn time(self) -> Duration {

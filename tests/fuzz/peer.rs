@@ -11,8 +11,7 @@ use storrent::door::Door;
 use storrent::parts::bitfield::Bitfield;
 use storrent::parts::layout::{Layout, PieceIndex, RawBlock};
 use storrent::parts::messages::{Command, Learning, PeerEvent, Surveyed, Verdict};
-use storrent::parts::peer::Session;
-use storrent::parts::peer::{Learner, MAX_MESSAGE};
+use storrent::parts::peer::{Learner, MAX_MESSAGE, Session, Talk};
 use storrent::parts::torrent::{Action, Content, Setup, Torrent};
 use storrent::parts::torrent::{Budget, Budgets, Keys, Turn};
 use storrent::parts::wanted::Wanted;
@@ -114,7 +113,7 @@ impl Rig {
         };
         let limited = mode & 32 != 0;
         let fast = mode & 64 != 0;
-        let mut session = Session::new(layout.clone(), have, fast, limited, now);
+        let mut session = Session::new(layout.clone(), have, Talk::new(fast, now), limited, now);
         session.extend(Some(vec![7; 20_000].into()), true);
         session.greet(None);
         let mut rig = Self {
@@ -205,7 +204,7 @@ impl Rig {
             self.session.next_upload();
         }
         self.send();
-        for event in std::mem::take(&mut self.session.events) {
+        for event in std::mem::take(&mut self.session.talk.events) {
             self.tell(event);
         }
         self.happen(Torrent::on_tick);
@@ -215,7 +214,7 @@ impl Rig {
 
     /// What goes out must be what a peer can read.
     fn send(&mut self) {
-        let out = std::mem::take(&mut self.session.out);
+        let out = std::mem::take(&mut self.session.talk.out);
         let mut rest = &out[..];
         while !rest.is_empty() {
             let read = wire::decode(rest, 1 << 20).expect("we speak well");
@@ -283,7 +282,7 @@ pub(super) fn learner(data: &[u8]) {
         return;
     };
     let mut now = Instant::now();
-    let mut learner = Learner::new(super::HASH, cut & 1 != 0, now);
+    let mut learner = Learner::new(super::HASH, Talk::new(cut & 1 != 0, now));
     learner.greet(None);
     let mut came = Vec::new();
     for part in stream.chunks(1 + usize::from(cut)) {
@@ -300,12 +299,12 @@ pub(super) fn learner(data: &[u8]) {
             };
             came.drain(..len);
         }
-        let mut out = &std::mem::take(&mut learner.out)[..];
+        let mut out = &std::mem::take(&mut learner.talk.out)[..];
         while let Some((_, len)) = wire::decode(out, 1 << 20).expect("we speak well") {
             out = &out[len..];
         }
         assert!(out.is_empty(), "we speak in whole messages");
-        for event in std::mem::take(&mut learner.events) {
+        for event in std::mem::take(&mut learner.talk.events) {
             match event {
                 PeerEvent::Learning(Learning::Offers(_)) => {
                     learner.on_command(&Command::FetchMetadata(true), now);

@@ -37,11 +37,9 @@ const IMPURE: [&str; 18] = [
 const LONGEST: usize = 60;
 
 /// Those that are still longer, with no reason given. This list only shrinks.
-const STILL_LONG: [&str; 5] = [
+const STILL_LONG: [&str; 3] = [
     "engine/prepare::prepare",
     "engine/starts::start_thread",
-    "peer::connect",
-    "peer/session::on_message",
     "picker/take_over::take_over",
 ];
 

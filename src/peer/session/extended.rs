@@ -34,8 +34,7 @@ pub(super) struct Extensions {
     metadata: Option<Arc<[u8]>>,
     /// Pieces of it that the peer asked for.
     wanted: VecDeque<u32>,
-    /// The numbers by which the peer wants messages called; 0: not at all.
-    metadata_id: u8,
+    /// The number by which the peer wants lists of peers called; 0: not at all.
     pex_id: u8,
     /// We exchange addresses.
     pex: bool,
@@ -76,10 +75,11 @@ impl Session {
         }
         // A second handshake amends the first.
         let ours = &mut self.extensions;
-        ours.metadata_id = told.metadata.unwrap_or(ours.metadata_id);
+        let metadata_id = &mut self.talk.metadata_id;
+        *metadata_id = told.metadata.unwrap_or(*metadata_id);
         ours.pex_id = told.pex.unwrap_or(ours.pex_id);
-        self.flips += 1;
-        self.events.push(PeerEvent::Client(Client {
+        self.bothers += 1;
+        self.talk.tell(PeerEvent::Client(Client {
             name: told.name,
             port: told.port,
             upload_only: told.upload_only,
@@ -98,11 +98,11 @@ impl Session {
         Ok(())
     }
 
-    /// Answers requests for metadata, as far as there is room in [`Session::out`].
+    /// Answers requests for metadata, as far as there is room in [`Talk::out`](crate::peer::talk::Talk::out).
     pub fn give_metadata(&mut self) {
         let ours = &mut self.extensions;
         let all = ours.metadata.as_deref();
-        while self.out.len() < ENOUGH_OUT
+        while self.talk.out.len() < ENOUGH_OUT
             && let Some(piece) = ours.wanted.pop_front()
         {
             let data = all.and_then(|all| metadata::piece_of(all, piece));
@@ -110,10 +110,7 @@ impl Session {
                 metadata::Message::Data(piece, data)
             });
             let payload = &answer.encode(all.map_or(0, <[u8]>::len));
-            if ours.metadata_id != 0 {
-                let id = ours.metadata_id;
-                Message::Extended { id, payload }.encode(&mut self.out);
-            }
+            self.talk.say_of_metadata(payload);
         }
     }
 
@@ -129,7 +126,7 @@ impl Session {
         }
         let peers = pex::decode(payload);
         if !peers.is_empty() {
-            self.events.push(PeerEvent::Peers(peers));
+            self.talk.tell(PeerEvent::Peers(peers));
         }
         Ok(())
     }
@@ -138,7 +135,7 @@ impl Session {
         let id = self.extensions.pex_id;
         if id != 0 {
             let payload = &pex::encode(added, dropped);
-            Message::Extended { id, payload }.encode(&mut self.out);
+            self.talk.say(Message::Extended { id, payload });
         }
     }
 }

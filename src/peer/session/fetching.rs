@@ -29,7 +29,7 @@ impl Session {
         if self.peer_chokes {
             // It choked us while main answered.
             if !spans.is_empty() {
-                self.events.push(PeerEvent::Released(spans));
+                self.talk.tell(PeerEvent::Released(spans));
             }
             return;
         }
@@ -43,19 +43,19 @@ impl Session {
     pub(super) fn cancel(&mut self, spans: Vec<Span>) {
         let cancelled = |block: &Block| spans.iter().any(|span| span.contains(*block));
         self.backlog.retain(|block| !cancelled(block));
-        let out = &mut self.out;
+        let talk = &mut self.talk;
         let strays = &mut self.strays;
         self.owed.retain(|block| {
             let gone = cancelled(block);
             if gone {
-                Message::Cancel(block.raw()).encode(out);
+                talk.say(Message::Cancel(block.raw()));
                 *strays += 1;
             }
             !gone
         });
         // What came of them in vain counts, too: this may be the last that main hears.
         self.tell_traffic();
-        self.events.push(PeerEvent::Cancelled(spans));
+        self.talk.tell(PeerEvent::Cancelled(spans));
     }
 
     /// Requests what the window has room for, and asks main for more work in time. If the
@@ -73,7 +73,7 @@ impl Session {
             .backlog
             .drain(..(room as usize).min(self.backlog.len()));
         for block in next {
-            Message::Request(block.raw()).encode(&mut self.out);
+            self.talk.say(Message::Request(block.raw()));
             self.owed.push_back(block);
         }
         if self.owed.len() as u32 > on_order {
@@ -87,7 +87,7 @@ impl Session {
         let need = (self.pipeline.window() + reserve).saturating_sub(at_hand);
         if self.work.may_ask() && need > 0 && need >= reserve / 2 {
             self.work.ask();
-            self.events.push(PeerEvent::Want(need));
+            self.talk.tell(PeerEvent::Want(need));
         }
     }
 
@@ -119,19 +119,19 @@ impl Session {
     pub fn on_stored(&mut self, blocks: Vec<(PieceIndex, u32)>) {
         self.news_due = true;
         self.tell_traffic();
-        self.events.push(PeerEvent::Stored(spans_of(blocks)));
+        self.talk.tell(PeerEvent::Stored(spans_of(blocks)));
     }
 
     pub(super) fn on_unchoke(&mut self) {
         if std::mem::take(&mut self.peer_chokes) {
             // Both answers had to come all the way; either may have waited for more than that.
             if let (Some(one), Some(at)) = (self.greeted_within, self.wanted_at) {
-                let other = self.heard.duration_since(at);
+                let other = self.talk.heard.duration_since(at);
                 self.pipeline.set_distance(one.min(other));
             }
-            self.flips += 1;
+            self.bothers += 1;
             self.work.wake();
-            self.events.push(PeerEvent::Choked(false));
+            self.talk.tell(PeerEvent::Choked(false));
         }
     }
 
@@ -139,9 +139,9 @@ impl Session {
     /// it, with BEP 6 it answers each request, by a reject at least.
     pub(super) fn on_choke(&mut self) {
         self.peer_chokes = true;
-        self.events.push(PeerEvent::Choked(true));
+        self.talk.tell(PeerEvent::Choked(true));
         let mut lost: Vec<Block> = self.backlog.drain(..).collect();
-        if !self.fast {
+        if !self.talk.fast {
             self.strays += self.owed.len() as u32;
             lost.extend(self.owed.drain(..));
         }
@@ -169,7 +169,7 @@ impl Session {
     pub(super) fn on_snub(&mut self, now: Instant) {
         self.owing_since = now;
         self.pipeline.on_snubbed();
-        self.events.push(PeerEvent::Snubbed);
+        self.talk.tell(PeerEvent::Snubbed);
         self.give_back(0);
     }
 
@@ -177,7 +177,7 @@ impl Session {
     fn give_back(&mut self, keep: usize) {
         let mut lost: Vec<Block> = self.owed.drain(keep..).collect();
         for block in &lost {
-            Message::Cancel(block.raw()).encode(&mut self.out);
+            self.talk.say(Message::Cancel(block.raw()));
         }
         self.strays += lost.len() as u32;
         lost.extend(self.backlog.drain(..));
@@ -192,7 +192,7 @@ impl Session {
                 .iter()
                 .map(|block| (block.piece(), block.number()))
                 .collect();
-            self.events.push(PeerEvent::Released(spans_of(numbers)));
+            self.talk.tell(PeerEvent::Released(spans_of(numbers)));
         }
     }
 }

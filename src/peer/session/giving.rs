@@ -15,9 +15,9 @@ use crate::wire::Message;
 impl Session {
     pub(super) fn on_interested(&mut self, interested: bool) {
         if std::mem::replace(&mut self.peer_wants, interested) != interested {
-            self.flips += 1;
+            self.bothers += 1;
             self.asked_unchoke = true;
-            self.events.push(PeerEvent::Interested(interested));
+            self.talk.tell(PeerEvent::Interested(interested));
         }
     }
 
@@ -30,9 +30,9 @@ impl Session {
             } else {
                 Message::Unchoke
             };
-            message.encode(&mut self.out);
+            self.talk.say(message);
             for block in std::mem::take(&mut self.uploads) {
-                self.reject(block.raw());
+                self.talk.reject(block.raw());
             }
         }
     }
@@ -41,11 +41,11 @@ impl Session {
         let block = self.layout.served(raw).ok_or(PeerError::BadRequest(raw))?;
         if self.we_choke || !self.have.has(block.piece()) {
             // Crossed our choke on the wire, or our mistake: no crime.
-            self.reject(raw);
+            self.talk.reject(raw);
         } else if self.uploads.len() < OUR_QUEUE as usize {
             self.uploads.push_back(block);
-        } else if self.fast {
-            self.reject(raw);
+        } else if self.talk.fast {
+            self.talk.reject(raw);
         } else {
             return Err(PeerError::Flood);
         }
@@ -56,7 +56,7 @@ impl Session {
         let before = self.uploads.len();
         self.uploads.retain(|block| block.raw() != raw);
         if self.uploads.len() < before {
-            self.reject(raw);
+            self.talk.reject(raw);
         }
     }
 
@@ -66,15 +66,8 @@ impl Session {
         for block in std::mem::take(&mut self.uploads) {
             match self.have.has(block.piece()) {
                 true => self.uploads.push_back(block),
-                false => self.reject(block.raw()),
+                false => self.talk.reject(block.raw()),
             }
-        }
-    }
-
-    /// With BEP 6 no request goes without an answer.
-    fn reject(&mut self, raw: RawBlock) {
-        if self.fast {
-            Message::Reject(raw).encode(&mut self.out);
         }
     }
 
@@ -90,7 +83,7 @@ impl Session {
                         .take(16)
                         .map(|block| u64::from(block.len()))
                         .sum();
-                    self.events.push(PeerEvent::WantUpload(waiting));
+                    self.talk.tell(PeerEvent::WantUpload(waiting));
                 }
                 return None;
             }

@@ -3,6 +3,7 @@ use super::*;
 use crate::extension::OUR_QUEUE;
 use crate::layout::{BLOCK_LEN, PieceIndex, Span};
 use crate::messages::Client;
+use crate::peer::talk::{KEEP_ALIVE_AFTER, SILENT_AFTER};
 use crate::peer::turn::{self, Patience, Sleep};
 use crate::pipeline::ENOUGH;
 use crate::wire;
@@ -19,12 +20,15 @@ fn session(fast: bool) -> (Session, Instant) {
     let mut have = Bitfield::none(2);
     have.insert(layout.piece(0).unwrap());
     let now = Instant::now();
-    (Session::new(layout, have, fast, false, now), now)
+    (
+        Session::new(layout, have, Talk::new(fast, now), false, now),
+        now,
+    )
 }
 
 /// Takes what the session wants to send, as messages written out.
 fn said(session: &mut Session) -> Vec<String> {
-    let bytes = std::mem::take(&mut session.out);
+    let bytes = std::mem::take(&mut session.talk.out);
     let (mut at, mut messages) = (0, vec![]);
     while let Some((message, used)) = wire::decode(&bytes[at..], 1 << 20).unwrap() {
         messages.push(format!("{message:?}"));
@@ -35,7 +39,7 @@ fn said(session: &mut Session) -> Vec<String> {
 }
 
 fn told(session: &mut Session) -> Vec<PeerEvent> {
-    std::mem::take(&mut session.events)
+    std::mem::take(&mut session.talk.events)
 }
 
 fn span(session: &Session, piece: u32, numbers: std::ops::Range<u32>) -> Span {
@@ -56,6 +60,13 @@ fn request(index: u32, begin: u32, length: u32) -> Message<'static> {
 /// Where the thread would sleep, if the kernel took all.
 fn sleep(s: &Session) -> Sleep {
     turn::next(s.debts(false))
+}
+
+fn patience(s: &Session) -> Patience {
+    match sleep(s) {
+        Sleep::Read(patience) => patience,
+        other => panic!("it sleeps in {other:?}"),
+    }
 }
 
 /// A session that was unchoked and has been given all of piece 1 to fetch.
@@ -169,7 +180,7 @@ fn who_rejects_everything_is_dropped() {
         }
         s.on_command(Command::Fetch(vec![work]));
         s.request(now);
-        s.out.clear();
+        s.talk.out.clear();
     }
     assert!(matches!(end, Err(PeerError::RejectsAll)));
 }
@@ -216,7 +227,7 @@ fn a_peer_that_is_slow_gives_back_what_others_bring_sooner() {
     let total = 400 * u64::from(BLOCK_LEN);
     let layout = Arc::new(Layout::new(total, &[(total, false)]).unwrap());
     let mut now = Instant::now();
-    let mut s = Session::new(layout, Bitfield::none(1), false, false, now);
+    let mut s = Session::new(layout, Bitfield::none(1), Talk::new(false, now), false, now);
     s.on_greeted(Duration::from_secs(3)); // it took its time for that
     s.on_command(Command::Interest(true));
     s.on_tick(now).unwrap();
@@ -420,7 +431,7 @@ fn what_changes_nothing_reaches_nobody() {
         s.on_message(Message::Interested, now).unwrap();
     }
     assert_eq!(told(&mut s), []);
-    let flips = (0..MAX_FLIPS).try_for_each(|_| {
+    let flips = (0..MAX_BOTHERS).try_for_each(|_| {
         s.on_message(Message::Choke, now)?;
         s.on_message(Message::Unchoke, now).map(drop)
     });
@@ -451,7 +462,7 @@ fn metadata_is_given_piece_by_piece() {
     }
     s.give_metadata();
     let mut answers = Vec::new();
-    let mut rest = &s.out[..];
+    let mut rest = &s.talk.out[..];
     while let Some((message, used)) = wire::decode(rest, 1 << 20).unwrap() {
         let Message::Extended { id: 3, payload } = message else {
             panic!("{message:?}")
@@ -487,7 +498,7 @@ fn lists_of_peers() {
     let (mut s, now) = session(true);
     s.extend(None, true);
     s.on_message(extended(0, HELLO), now).unwrap();
-    let told = |s: &mut Session| std::mem::take(&mut s.events);
+    let told = |s: &mut Session| std::mem::take(&mut s.talk.events);
     assert!(matches!(
         told(&mut s)[..],
         [PeerEvent::Client(Client { pex: true, .. })]
@@ -512,9 +523,9 @@ fn lists_of_peers() {
     });
     let mut expected = Vec::new();
     extended(4, &pex::encode(&[(addr, pex::SEED)], &[])).encode(&mut expected);
-    assert_eq!(s.out, expected);
+    assert_eq!(s.talk.out, expected);
     // A second handshake switches it off.
-    s.out.clear();
+    s.talk.out.clear();
     s.on_message(extended(0, b"d1:md6:ut_pexi0eee"), now)
         .unwrap();
     assert!(
@@ -526,11 +537,11 @@ fn lists_of_peers() {
         added: vec![(addr, 0)],
         dropped: Vec::new(),
     });
-    assert!(s.out.is_empty());
+    assert!(s.talk.out.is_empty());
 
     let (mut s, now) = session(true);
     s.on_message(extended(OUR_PEX, &list), now).unwrap();
-    assert!(s.events.is_empty(), "not offered: passed over");
+    assert!(s.talk.events.is_empty(), "not offered: passed over");
 }
 
 #[test]
@@ -549,37 +560,25 @@ fn blocks_may_come_in_bulk() {
     let total = 200 * u64::from(BLOCK_LEN);
     let layout = Arc::new(Layout::new(total, &[(total, false)]).unwrap());
     let now = Instant::now();
-    let mut s = Session::new(layout, Bitfield::none(1), false, false, now);
+    let mut s = Session::new(layout, Bitfield::none(1), Talk::new(false, now), false, now);
     s.on_command(Command::Interest(true));
     s.on_message(Message::Unchoke, now).unwrap();
     s.pipeline.set_distance(Duration::from_secs(1)); // far away, so that much goes on order
     let work = span(&s, 0, 0..2 * ENOUGH);
     s.on_command(Command::Fetch(vec![work]));
-    assert_eq!(
-        sleep(&s),
-        Sleep::Read(Patience::Usual),
-        "nothing is on order yet"
-    );
+    assert_eq!(patience(&s), Patience::Usual, "nothing is on order yet");
     s.request(now);
-    assert_eq!(sleep(&s), Sleep::Read(Patience::Bulk));
+    assert_eq!(patience(&s), Patience::Bulk);
     s.on_message(Message::Interested, now).unwrap();
-    assert_eq!(sleep(&s), Sleep::Read(Patience::Usual));
+    assert_eq!(patience(&s), Patience::Usual);
     s.on_message(Message::NotInterested, now).unwrap();
-    assert_eq!(sleep(&s), Sleep::Read(Patience::Bulk));
+    assert_eq!(patience(&s), Patience::Bulk);
     s.on_command(Command::Fetch(vec![]));
-    assert_eq!(
-        sleep(&s),
-        Sleep::Read(Patience::LastBulk),
-        "main has no more"
-    );
+    assert_eq!(patience(&s), Patience::LastBulk, "main has no more");
     s.owed.truncate(ENOUGH as usize - 1);
-    assert_eq!(
-        sleep(&s),
-        Sleep::Read(Patience::Last),
-        "the end waits for these"
-    );
+    assert_eq!(patience(&s), Patience::Last, "the end waits for these");
     s.work.wake();
-    assert_eq!(sleep(&s), Sleep::Read(Patience::Usual));
+    assert_eq!(patience(&s), Patience::Usual);
 }
 
 /// That its piece is right, and that we have it, a peer may be waiting to hear; but not for long.
@@ -589,11 +588,11 @@ fn news_of_what_was_stored_is_not_slept_through() {
     let news: Arc<[PieceIndex]> = [s.layout.piece(0).unwrap()].into();
     for arrives in [true, false] {
         s.on_stored(vec![(news[0], 0)]);
-        assert_eq!(sleep(&s), Sleep::Read(Patience::Last));
+        assert_eq!(patience(&s), Patience::Last);
         match arrives {
             true => s.on_command(Command::Had(news.clone())),
             false => s.on_tick(now + NEWS_WITHIN).unwrap(),
         }
-        assert_eq!(sleep(&s), Sleep::Read(Patience::Usual));
+        assert_eq!(patience(&s), Patience::Usual);
     }
 }

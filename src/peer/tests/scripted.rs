@@ -2,6 +2,7 @@
 //! connection, and a fake main that answers as the engine would.
 
 use super::*;
+use crate::peer::turn::TICK;
 
 /// A step of the fake peer.
 pub(super) enum Step {

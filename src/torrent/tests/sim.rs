@@ -18,6 +18,7 @@ use crate::extension::{self, Ourselves};
 use crate::layout::{Layout, Span};
 use crate::messages::{PeerEvent, Surveyed, Verdict};
 use crate::peer::session::Session;
+use crate::peer::talk::Talk;
 use crate::peer::turn::Sleep;
 use crate::swarm::Source;
 use crate::wire::{self, Handshake, Message};
@@ -416,7 +417,7 @@ impl World {
                     };
                     let layout = self.layout.clone();
                     let Entry { have, complete } = entry.expect("content that is known");
-                    let mut session = Session::new(layout, have, true, false, at);
+                    let mut session = Session::new(layout, have, Talk::new(true, at), false, at);
                     if !node.torrent.peers[&key].incoming {
                         session.on_greeted(self.delay * 2);
                     }

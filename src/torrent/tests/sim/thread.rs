@@ -60,7 +60,7 @@ impl World {
         };
         if let Some(session) = &mut side.session {
             session.tell_traffic();
-            for event in session.events.drain(..) {
+            for event in session.talk.events.drain(..) {
                 self.pending.push_back(Now::ToMain(index, key, event));
             }
         }
@@ -166,7 +166,7 @@ impl World {
         let Some(session) = &mut side.session else {
             return;
         };
-        for event in session.events.drain(..) {
+        for event in session.talk.events.drain(..) {
             self.pending.push_back(Now::ToMain(index, key, event));
         }
         let debts = session.debts(!drained);
@@ -200,9 +200,10 @@ impl World {
         let idle = side.outgoing.is_empty();
         let mut drained = true;
         loop {
-            if !session.out.is_empty() {
-                side.outgoing_bytes += session.out.len();
-                side.outgoing.push_back(std::mem::take(&mut session.out));
+            if !session.talk.out.is_empty() {
+                side.outgoing_bytes += session.talk.out.len();
+                side.outgoing
+                    .push_back(std::mem::take(&mut session.talk.out));
             }
             if side.outgoing_bytes >= SEND_BUFFER {
                 drained = false;
