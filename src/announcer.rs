@@ -17,14 +17,10 @@
 //! [BEP 12]: https://www.bittorrent.org/beps/bep_0012.html
 //! [BEP 27]: https://www.bittorrent.org/beps/bep_0027.html
 
-mod summary;
-
-pub(crate) use summary::TrackerSummary;
-
-use crate::announce::{AnnounceEvent, AnnounceReply, SHORTEST_INTERVAL, TrackerError};
+use crate::announce::{AnnounceEvent, AnnounceReply, SHORTEST_INTERVAL, TrackerError, Trouble};
+use crate::report::Trackers;
 use std::error::Error;
 use std::time::{Duration, Instant};
-use summary::Outcome;
 
 /// Our number for one of a torrent's trackers, from 0.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -51,6 +47,28 @@ enum Phase {
     Waiting,
     Running,
     Stopping,
+}
+
+/// The outcome of an announce.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Outcome {
+    Answered,
+    Refused,
+    TimedOut,
+    /// The tracker answered with a reason why it refuses.
+    Failure,
+    Other,
+}
+
+impl From<&Trouble> for Outcome {
+    fn from(trouble: &Trouble) -> Self {
+        match trouble {
+            Trouble::Refused => Self::Refused,
+            Trouble::TimedOut(_) => Self::TimedOut,
+            Trouble::Failure(_) => Self::Failure,
+            _ => Self::Other,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -313,8 +331,21 @@ impl Announcer {
         one.into_iter().chain(retired).collect()
     }
 
-    pub(crate) fn summary(&self) -> TrackerSummary {
-        self.usable().map(|tracker| tracker.outcome).collect()
+    /// Counts the outcomes of the last announces.
+    pub(crate) fn summary(&self) -> Trackers {
+        let mut counts = Trackers::default();
+        for tracker in self.usable() {
+            counts.trackers += 1;
+            match tracker.outcome {
+                Some(Outcome::Answered) => counts.answered += 1,
+                Some(Outcome::Refused) => counts.refused += 1,
+                Some(Outcome::TimedOut) => counts.timed_out += 1,
+                Some(Outcome::Failure) => counts.failures += 1,
+                Some(Outcome::Other) => counts.other += 1,
+                None => {}
+            }
+        }
+        counts
     }
 
     /// Returns a sentence for each tracker whose last announce failed.

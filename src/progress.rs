@@ -10,6 +10,7 @@
 //! closed, what can't be written is dropped.
 
 pub(crate) mod backlog;
+mod idle;
 pub(crate) mod json;
 pub(crate) mod lines;
 pub(crate) mod live;
@@ -187,6 +188,10 @@ fn message(report: &Report, style: Style) -> Option<String> {
         Report::Warning { message, .. } if !style.quiet => {
             Some(format!("storrent: warning: {}", human::escaped(message)))
         }
+        Report::GaveUp { why, .. } if !style.quiet => Some(format!(
+            "storrent: warning: {}",
+            human::escaped(&idle::gave_up(why))
+        )),
         Report::Detail { level, message } if *level <= style.verbose => {
             Some(human::escaped(message))
         }
@@ -205,6 +210,7 @@ fn about(report: &Report) -> Option<InfoHash> {
         | Report::Metadata { info_hash, .. }
         | Report::Checking { info_hash, .. }
         | Report::Checked { info_hash, .. }
+        | Report::GaveUp { info_hash, .. }
         | Report::Complete { info_hash, .. } => Some(*info_hash),
         Report::Progress(progress) => Some(progress.info_hash),
         Report::Warning { info_hash, .. } | Report::Error { info_hash, .. } => *info_hash,
@@ -215,7 +221,7 @@ fn about(report: &Report) -> Option<InfoHash> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::Progress;
+    use crate::report::{Idle, Progress, Tried};
 
     /// Samples of reports, for the tests of all three displays.
     pub(super) const HASH: InfoHash = InfoHash([0xab; 20]);
@@ -247,6 +253,15 @@ mod tests {
             seeding: false,
             idle: None,
         }
+    }
+
+    /// Nothing comes, as the system says with control characters.
+    pub(super) fn no_way() -> Idle {
+        Idle::Tried(Box::new(Tried {
+            no_way: Some("no\u{1b} way".into()),
+            silent: 1,
+            ..Tried::default()
+        }))
     }
 
     pub(super) fn complete() -> Report {

@@ -3,6 +3,8 @@
 //! The main loop makes the reports, because the engine itself never prints. A [`Reporter`] shows
 //! them: as JSON lines, as a progress display, as plain lines, or as a story (`storrent demo`).
 
+use crate::layout::PieceIndex;
+use crate::shortage::Shortage;
 use crate::types::InfoHash;
 use std::sync::Arc;
 
@@ -85,6 +87,13 @@ pub enum Report {
         /// What happened, why, and what to do.
         message: String,
     },
+    /// A torrent is left incomplete: nothing came for as long as the user wants to wait.
+    GaveUp {
+        /// Which torrent.
+        info_hash: InfoHash,
+        /// Why nothing came.
+        why: Idle,
+    },
     /// Something failed for good.
     Error {
         /// The torrent, if the error is about one.
@@ -133,7 +142,126 @@ pub struct Progress {
     /// Whether the torrent has all wanted pieces and stays to serve others.
     pub seeding: bool,
     /// Why no data arrives, if none does.
-    pub idle: Option<String>,
+    pub idle: Option<Idle>,
+}
+
+/// Why nothing comes to a torrent. Facts only: the words are for who shows them.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Idle {
+    /// Peers are connected, but the metadata is not here yet.
+    Learning(Metadata),
+    /// Nothing is fetched. This was tried.
+    Tried(Box<Tried>),
+}
+
+/// How far the metadata of a magnet link is (BEP 9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Metadata {
+    /// None of the connected peers gives it.
+    Nobody {
+        /// How many are connected.
+        peers: usize,
+    },
+    /// Peers are giving it.
+    Fetching {
+        /// How many peers were asked.
+        peers: usize,
+        /// Bytes of it that came from the best of them.
+        bytes: u32,
+    },
+    /// It is here, and what it names is being looked for on disk.
+    Here,
+}
+
+/// What was tried to get a torrent's data, source by source, and how that ended.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Tried {
+    /// What the system has no more of to connect with.
+    pub short: Option<Shortage>,
+    /// Why nobody can be reached from here, if that is so.
+    pub no_way: Option<String>,
+    /// What cannot be asked through the proxy: "2 trackers, the DHT".
+    pub shut_out: String,
+    /// The proxy, without its password.
+    pub proxy: Option<String>,
+    /// Connected peers that have what we lack, and choke us.
+    pub choking: usize,
+    /// Connected peers that have what we lack, let us ask, and send nothing.
+    pub silent: usize,
+    /// Connected peers without anything that we lack.
+    pub no_use: usize,
+    /// The addresses that we know, connected or not.
+    pub addresses: Addresses,
+    /// The outcomes of the last announces.
+    pub trackers: Trackers,
+    /// Why one of the trackers failed.
+    pub tracker_error: Option<String>,
+    /// How many nodes of the DHT answer, if the DHT is asked (BEP 5).
+    pub dht_nodes: Option<usize>,
+    /// Whether the local network is asked (BEP 14).
+    pub local: bool,
+    /// The piece that came false most often.
+    pub false_piece: Option<FalsePiece>,
+    /// The web seeds (BEP 19).
+    pub web_seeds: WebSeeds,
+}
+
+/// The addresses of one torrent's peers, counted. Those in none of the parts were not tried
+/// yet, or answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Addresses {
+    /// All of them.
+    pub known: usize,
+    /// Nothing listened there at the last attempt.
+    pub refused: usize,
+    /// No answer came.
+    pub timed_out: usize,
+    /// No route leads there.
+    pub unreachable: usize,
+    /// The proxy refuses to connect to it.
+    pub barred: usize,
+    /// The attempt failed in another way.
+    pub failed: usize,
+    /// Those of all that are on the same network.
+    pub local: usize,
+}
+
+/// The outcomes of the last announces to a torrent's trackers. Trackers whose protocol we do
+/// not speak are not counted. A tracker that was not asked yet counts only in `trackers`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Trackers {
+    /// All of them.
+    pub trackers: usize,
+    /// Those that answered.
+    pub answered: usize,
+    /// Nothing listens at the address.
+    pub refused: usize,
+    /// No answer came.
+    pub timed_out: usize,
+    /// The tracker answered with a reason why it refuses.
+    pub failures: usize,
+    /// Name unknown, HTTP status, garbage, ...
+    pub other: usize,
+}
+
+/// A piece that came false and is not right yet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FalsePiece {
+    /// Which piece.
+    pub piece: PieceIndex,
+    /// How many peers gave all of it, and false.
+    pub givers: usize,
+}
+
+/// A torrent's web seeds, counted.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct WebSeeds {
+    /// Those that are being asked.
+    pub open: usize,
+    /// Those that can be used at all.
+    pub usable: usize,
+    /// What was wrong with the last one that failed.
+    pub error: Option<String>,
 }
 
 /// Shows reports to somebody.

@@ -10,6 +10,7 @@ mod shunned;
 use crate::address::{LOWEST_PORT, usable};
 use crate::door::{Door, names};
 use crate::messages::EndKind;
+use crate::report::Addresses;
 use shunned::Shunned;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -86,26 +87,6 @@ impl Known {
     fn worth(&self) -> (bool, Source, u32) {
         (self.is_given_up(), self.source, self.failures)
     }
-}
-
-/// The addresses of one torrent, counted. Those in none of the parts were not tried yet,
-/// or answer.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Counts {
-    /// All of them.
-    pub known: usize,
-    /// Nothing listens there, the last time that we tried.
-    pub refused: usize,
-    /// No answer came.
-    pub timed_out: usize,
-    /// There is no way to there.
-    pub unreachable: usize,
-    /// The proxy won't connect to it.
-    pub barred: usize,
-    /// It failed in another way.
-    pub failed: usize,
-    /// Those of all that are on the same network.
-    pub local: usize,
 }
 
 /// How an attempt or a connection ended, as far as dialling again goes.
@@ -311,8 +292,8 @@ impl Swarm {
     }
 
     /// How the addresses do that we know.
-    pub(crate) fn counts(&self) -> Counts {
-        let mut counts = Counts::default();
+    pub(crate) fn counts(&self) -> Addresses {
+        let mut counts = Addresses::default();
         for known in self.known.values() {
             counts.known += 1;
             counts.local += usize::from(known.source == Source::Lsd);

@@ -9,6 +9,7 @@ use crate::announcer::TrackerIndex;
 use crate::checker::CheckRequest;
 use crate::human::chain;
 use crate::peer::{Order, Welcome};
+use crate::report::{Idle, Report};
 use crate::threads::ADVICE;
 use crate::torrent::{Action, Entry};
 use crate::tracker::{self, TrackerSettings};
@@ -61,7 +62,7 @@ impl Engine<'_> {
             Action::Survey(have) => self.check(id, CheckRequest::Survey(have)),
             Action::Complete => self.record(id),
             Action::Done => self.leave(id),
-            Action::GiveUp(why) => self.give_up(id, &why),
+            Action::GiveUp(why) => self.give_up(id, why),
             Action::Fail(why) => self.fail(id, why),
             Action::Learnt(info) => self.on_learnt(id, &info),
         }
@@ -122,10 +123,10 @@ impl Engine<'_> {
     }
 
     /// Nothing came for too long.
-    fn give_up(&mut self, id: TorrentId, why: &str) {
+    fn give_up(&mut self, id: TorrentId, why: Idle) {
         self.ending.stalled = true;
-        let message = format!("gave up, as nothing came for the time of --stall-timeout: {why}");
-        self.warn(Some(self.works[id].us.info_hash), message);
+        let info_hash = self.works[id].us.info_hash;
+        self.reporter.report(Report::GaveUp { info_hash, why });
         self.leave(id);
     }
 

@@ -36,7 +36,7 @@ fn kind(report: &Report) -> Kind {
     match report {
         Report::Progress(progress) => Kind::State(progress.info_hash),
         Report::Checking { info_hash, .. } => Kind::State(*info_hash),
-        Report::Warning { .. } | Report::Detail { .. } => Kind::Remark,
+        Report::Warning { .. } | Report::GaveUp { .. } | Report::Detail { .. } => Kind::Remark,
         _ => Kind::Fact,
     }
 }

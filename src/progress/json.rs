@@ -1,9 +1,11 @@
 //! `--json`: one JSON object per line on stdout. `cli.md` lists the keys.
 
+use super::idle;
 use super::output::Screen;
 use crate::human;
-use crate::report::Report;
+use crate::report::{Idle, Report};
 use serde::Serialize;
+use std::borrow::Cow;
 use std::io::Write;
 
 /// Writes reports as JSON lines.
@@ -44,7 +46,7 @@ enum Line<'a> {
         downloaded_bytes: u64,
         uploaded_bytes: u64,
         #[serde(skip_serializing_if = "Option::is_none")]
-        reason: Option<&'a str>,
+        reason: Option<String>,
     },
     Complete {
         info_hash: String,
@@ -62,7 +64,7 @@ struct Message<'a> {
     info_hash: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     source: Option<&'a str>,
-    message: &'a str,
+    message: Cow<'a, str>,
 }
 
 impl<'a> Line<'a> {
@@ -109,7 +111,7 @@ impl<'a> Line<'a> {
                 seeds: p.seeds,
                 downloaded_bytes: p.downloaded_bytes,
                 uploaded_bytes: p.uploaded_bytes,
-                reason: p.idle.as_deref(),
+                reason: p.idle.as_ref().map(Idle::to_string),
             },
             Report::Complete {
                 info_hash,
@@ -125,7 +127,12 @@ impl<'a> Line<'a> {
             Report::Warning { info_hash, message } => Self::Warning(Message {
                 info_hash: info_hash.map(|hash| hash.to_string()),
                 source: None,
-                message,
+                message: message.into(),
+            }),
+            Report::GaveUp { info_hash, why } => Self::Warning(Message {
+                info_hash: Some(info_hash.to_string()),
+                source: None,
+                message: idle::gave_up(why).into(),
             }),
             Report::Error {
                 info_hash,
@@ -134,7 +141,7 @@ impl<'a> Line<'a> {
             } => Self::Error(Message {
                 info_hash: info_hash.map(|hash| hash.to_string()),
                 source: source.as_deref(),
-                message,
+                message: message.into(),
             }),
             Report::Linked { .. }
             | Report::Metadata { .. }
@@ -170,7 +177,7 @@ impl<W: Write + Send> Screen for Json<W> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{HASH, added, complete, error, progress};
+    use super::super::tests::{HASH, added, complete, error, no_way, progress};
     use super::*;
     use crate::report::Progress;
     use serde_json::{Value, json};
@@ -205,12 +212,12 @@ mod tests {
             ),
             (
                 Report::Progress(Progress {
-                    idle: Some("no peers".into()),
+                    idle: Some(no_way()),
                     ..progress(7)
                 }),
                 json!({"event": "progress", "info_hash": hash, "have_bytes": 7, "wanted_bytes": 2048,
                     "download_rate": 512, "upload_rate": 0, "peers": 3, "seeds": 1,
-                    "downloaded_bytes": 7, "uploaded_bytes": 1024, "reason": "no peers"}),
+                    "downloaded_bytes": 7, "uploaded_bytes": 1024, "reason": "no\u{1b} way; 1 peer sends nothing"}),
             ),
             (
                 complete(),

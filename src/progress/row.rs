@@ -2,7 +2,7 @@
 //! in a log ([`super::lines`]).
 
 use crate::human;
-use crate::report::{Progress, Report};
+use crate::report::{Idle, Progress, Report};
 use crate::types::InfoHash;
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ pub(crate) struct Row {
 #[derive(Debug, PartialEq)]
 enum Stage {
     /// Only a magnet link is known. With the reason why there is no metadata yet.
-    Linked(Option<String>),
+    Linked(Option<Idle>),
     /// The user wanted only the metadata, and it has arrived.
     Found,
     Added,
@@ -142,7 +142,9 @@ impl Row {
         match &self.stage {
             Stage::Found => "its metadata is here".to_string(),
             Stage::Linked(None) => "looking for its metadata".to_string(),
-            Stage::Linked(Some(why)) => format!("no metadata yet, {}", human::escaped(why)),
+            Stage::Linked(Some(why)) => {
+                format!("no metadata yet, {}", human::escaped(&why.to_string()))
+            }
             Stage::Added => {
                 let files = human::count(self.files as u64, "file");
                 format!("{} in {files}", human::size(self.wanted))
@@ -196,7 +198,7 @@ fn running(p: &Progress) -> String {
         human::size(p.wanted_bytes)
     );
     match &p.idle {
-        Some(why) => text += &format!(", {}", human::escaped(why)),
+        Some(why) => text += &format!(", {}", human::escaped(&why.to_string())),
         None => {
             text += &format!(", down {}", human::rate(p.download_rate));
             let left = p.wanted_bytes.saturating_sub(p.have_bytes);
@@ -254,13 +256,13 @@ fn complete(wanted: u64, downloaded: u64, uploaded: u64, time: Duration) -> Stri
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{HASH, added, complete, error, progress};
+    use super::super::tests::{HASH, added, complete, error, no_way, progress};
     use super::*;
 
     #[test]
     fn what_is_said_about_a_torrent() {
         let idle = Progress {
-            idle: Some("no peers:\u{1b} none".into()),
+            idle: Some(no_way()),
             ..progress(0)
         };
         let silent = Progress {
@@ -290,7 +292,7 @@ mod tests {
             ),
             (
                 vec![Report::Progress(idle)],
-                "0.0% of 2.00 KiB, no peers:\\u{1b} none",
+                "0.0% of 2.00 KiB, no\\u{1b} way; 1 peer sends nothing",
                 Some("0.0% of 2.00 KiB, kept: the same command goes on from there"),
             ),
             (

@@ -108,9 +108,9 @@ fn our_own_shortage_is_held_against_nobody() {
         assert_eq!(swarm.next(now), None, "not at once");
         now += SHORT_PAUSE;
     }
-    let untried = Counts {
+    let untried = Addresses {
         known: 1,
-        ..Counts::default()
+        ..Addresses::default()
     };
     assert_eq!(swarm.counts(), untried);
 }

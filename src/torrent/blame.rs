@@ -20,7 +20,7 @@ use super::{Action, Torrent, Turn};
 use crate::address::Host;
 use crate::human::count;
 use crate::layout::PieceIndex;
-use crate::report::Report;
+use crate::report::{FalsePiece, Report};
 use crate::types::PeerKey;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
@@ -117,16 +117,16 @@ impl Blame {
         givers
     }
 
-    /// A piece that came false from somebody and is not right yet, and how many gave it so.
-    pub(crate) fn worst(&self) -> Option<(PieceIndex, usize)> {
+    /// The piece that came false from the most peers, and is not right yet.
+    pub(crate) fn worst(&self) -> Option<FalsePiece> {
         let givers = |attempts: &Vec<Attempt>| attempts.iter().filter(|a| a.sole.is_some()).count();
-        let counted = self
-            .attempts
-            .iter()
-            .map(|(piece, attempts)| (*piece, givers(attempts)));
+        let counted = self.attempts.iter().map(|(&piece, attempts)| FalsePiece {
+            piece,
+            givers: givers(attempts),
+        });
         counted
-            .filter(|(_, givers)| *givers > 0)
-            .max_by_key(|(piece, givers)| (*givers, *piece))
+            .filter(|false_piece| false_piece.givers > 0)
+            .max_by_key(|false_piece| (false_piece.givers, false_piece.piece))
     }
 
     /// Whether `piece` was wrong before, so that its true blocks are worth knowing.
@@ -306,7 +306,7 @@ mod tests {
         blame.remember(piece, attempt(None, mixed));
         blame.remember(piece, attempt(Some(giver(2)), vec![Some(giver(2)); 4]));
         assert_eq!(blame.agreeing(piece, &blocks), [giver(2)]);
-        assert_eq!(blame.worst(), Some((piece, 1)));
+        assert_eq!(blame.worst(), Some(FalsePiece { piece, givers: 1 }));
         assert!(blame.is_open(piece));
         assert_eq!(
             blame.judge(piece, &[[1; 20], [2; 20], [3; 20], [4; 20]]),

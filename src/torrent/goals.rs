@@ -99,7 +99,7 @@ impl Goals {
         self.leaving = Some(now);
     }
 
-    /// One peer has given `bytes` of the metadata in all.
+    /// One peer has given so many bytes of the metadata.
     pub(super) fn metadata_came(&mut self, bytes: u32, now: Instant) {
         if let Phase::Learning { most } = &mut self.phase
             && bytes > *most
@@ -123,7 +123,7 @@ impl Goals {
         (self.phase, self.came_at) = (Phase::Downloading { stored, most }, now);
     }
 
-    /// `blocks` were stored.
+    /// So many blocks were stored.
     pub(super) fn store(&mut self, blocks: u64, now: Instant) {
         if let Phase::Downloading { stored, most } = &mut self.phase {
             *stored += blocks;
@@ -133,7 +133,7 @@ impl Goals {
         }
     }
 
-    /// This number of stored blocks is to be fetched again.
+    /// So many of them are to be fetched again.
     pub(super) fn lose(&mut self, blocks: u64) {
         if let Phase::Downloading { stored, .. } = &mut self.phase {
             *stored = stored.saturating_sub(blocks);
@@ -157,8 +157,7 @@ impl Goals {
         stalls
     }
 
-    /// Whether it has given enough, now that what was sent is `given` times what was wanted, or has
-    /// given for long enough. If so, it is done.
+    /// `given` so many times what it holds, it has given enough. Returns whether that is so.
     pub(super) fn is_reached(&mut self, afterwards: Afterwards, given: f64, now: Instant) -> bool {
         let (Afterwards::Seed { ratio, time }, Phase::Seeding { since }) = (afterwards, self.phase)
         else {

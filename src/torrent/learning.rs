@@ -10,8 +10,8 @@
 use super::{Action, Content, Phase, Torrent, Turn};
 use crate::bitfield::Bitfield;
 use crate::config::Named;
-use crate::human;
 use crate::messages::{Command, Learning};
+use crate::report::Metadata;
 use crate::swarm::Source;
 use crate::types::PeerKey;
 use std::time::{Duration, Instant};
@@ -150,24 +150,17 @@ impl Torrent {
         }
     }
 
-    /// Tells how the metadata comes from those who are connected.
-    pub(super) fn what_is_learnt(&self, connected: usize) -> String {
+    /// How far the metadata is, of which peers are connected.
+    pub(super) fn what_is_learnt(&self, connected: usize) -> Metadata {
         let asked = self.peers.values().filter_map(|peer| match peer.metadata {
             Offer::Asked(bytes) => Some(bytes),
             _ => None,
         });
         let best = asked.clone().max().unwrap_or(0);
-        let peers = |n: usize| human::count(n as u64, "peer");
         match asked.count() {
-            _ if self.goals.phase() == Phase::Looking => {
-                "looking at what the metadata names".into()
-            }
-            0 => format!("{}, none that gives the metadata", peers(connected)),
-            n => format!(
-                "fetching the metadata from {}, {} so far",
-                peers(n),
-                human::size(best.into())
-            ),
+            _ if self.goals.phase() == Phase::Looking => Metadata::Here,
+            0 => Metadata::Nobody { peers: connected },
+            peers => Metadata::Fetching { peers, bytes: best },
         }
     }
 }

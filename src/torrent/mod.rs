@@ -17,7 +17,6 @@ mod content;
 mod dht;
 mod ending;
 mod goals;
-mod idle;
 mod learning;
 mod peers;
 mod pex;
@@ -44,7 +43,7 @@ use crate::door::Door;
 use crate::layout::PieceIndex;
 use crate::messages::Command;
 use crate::picker::Picker;
-use crate::report::Report;
+use crate::report::{Idle, Report};
 use crate::swarm::{Source, Swarm};
 use crate::types::{InfoHash, PeerId, PeerKey};
 use blame::Blame;
@@ -124,7 +123,7 @@ pub enum Action {
     /// Leave: nothing is left to do.
     Done,
     /// Leave: nothing came for too long, for this reason.
-    GiveUp(String),
+    GiveUp(Idle),
     /// Leave: it cannot go on, for this reason.
     Fail(String),
 }

@@ -1,10 +1,10 @@
 //! What a torrent tells the user of itself: how it goes, and why nothing comes.
 //! Part of the [`Torrent`], for its tick; the engine hands on what it tells.
 
-use super::idle::Idle;
 use super::{Phase, Torrent, Turn};
 use crate::human;
-use crate::report::Progress;
+use crate::proxy::Proxy;
+use crate::report::{Idle, Progress, Tried, WebSeeds};
 use std::time::Instant;
 
 impl Torrent {
@@ -52,40 +52,42 @@ impl Torrent {
         }
     }
 
-    /// The line that says why nothing comes.
-    pub fn why_idle(&self) -> String {
+    /// Why nothing comes.
+    pub fn why_idle(&self) -> Idle {
         let connected = self.peers.welcome();
         if let n @ 1.. = connected.clone().count()
             && !self.knows_content()
         {
-            return self.what_is_learnt(n);
+            return Idle::Learning(self.what_is_learnt(n));
         }
-        let mut idle = Idle {
+        let mut tried = Tried {
             short: self.ways.short,
-            no_way: self.ways.obstacle(!self.peers.is_lonely()),
-            shut_out: &self.ways.shut_out,
-            proxy: self.setup.door.proxy.as_ref(),
-            known: self.swarm.counts(),
+            no_way: self
+                .ways
+                .obstacle(!self.peers.is_lonely())
+                .map(str::to_owned),
+            shut_out: self.ways.shut_out.clone(),
+            proxy: self.setup.door.proxy.as_ref().map(Proxy::to_string),
+            addresses: self.swarm.counts(),
             trackers: self.announcer.summary(),
-            tracker_error: self.announcer.last_errors().next(),
+            tracker_error: self.announcer.last_errors().next().map(str::to_owned),
             dht_nodes: self.uses_dht().then_some(self.dht.nodes),
             local: self.asks_locally(),
             false_piece: self.blame.worst(),
-            web_open: self.web_seeds.open(),
-            web_usable: match self.knows_content() {
-                true => self.web_seeds.summary(),
+            web_seeds: match self.knows_content() {
+                true => self.web_seeds.counts(),
                 // They are of no use before it is known what to ask them for.
-                false => (0, None),
+                false => WebSeeds::default(),
             },
-            ..Idle::default()
+            ..Tried::default()
         };
         for (_, peer) in connected {
             match peer.useful {
-                0 => idle.no_use += 1,
-                _ if peer.peer_chokes => idle.choking += 1,
-                _ => idle.silent += 1,
+                0 => tried.no_use += 1,
+                _ if peer.peer_chokes => tried.choking += 1,
+                _ => tried.silent += 1,
             }
         }
-        idle.to_string()
+        Idle::Tried(Box::new(tried))
     }
 }

@@ -13,6 +13,7 @@
 use crate::bitfield::Bitfield;
 use crate::human;
 use crate::layout::{Layout, PieceIndex};
+use crate::report;
 use crate::url;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -122,12 +123,16 @@ impl WebSeeds {
         self.known.iter().filter(|seed| seed.open).count()
     }
 
-    /// How many can be used at all; and what was wrong with the last one that failed.
-    pub(crate) fn summary(&self) -> (usize, Option<&str>) {
+    /// Counts them, for the user.
+    pub(crate) fn counts(&self) -> report::WebSeeds {
         let usable = self.known.iter().filter(|seed| !seed.banned).count();
         let errors = self.known.iter().filter(|seed| !seed.open);
         let error = errors.filter_map(|seed| seed.error.as_deref()).next_back();
-        (usable, error)
+        report::WebSeeds {
+            open: self.open(),
+            usable,
+            error: error.map(str::to_owned),
+        }
     }
 
     /// The next one to open, if there is room: one that has something of `wanted`, by its
@@ -280,7 +285,12 @@ mod tests {
         assert_eq!(next(&mut seeds, now), Some(5));
         assert_eq!(next(&mut seeds, now), None, "the others failed just now");
         assert_eq!(next(&mut seeds, now + FIRST_PAUSE), Some(0));
-        assert_eq!((seeds.open(), seeds.summary()), (3, (6, Some("no"))));
+        let counts = report::WebSeeds {
+            open: 3,
+            usable: 6,
+            error: Some("no".into()),
+        };
+        assert_eq!(seeds.counts(), counts);
     }
 
     #[test]

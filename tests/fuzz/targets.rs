@@ -26,7 +26,7 @@ use storrent::parts::udp_packets::{self, Answer};
 use storrent::parts::wanted::Wanted;
 use storrent::parts::{bencode, human, url};
 use storrent::parts::{krpc, node};
-use storrent::report::{Progress, Report};
+use storrent::report::{Idle, Progress, Report, Trackers, Tried};
 use storrent::types::InfoHash;
 
 /// Takes an input, and panics if something does not hold.
@@ -257,7 +257,14 @@ fn display(data: &[u8]) {
             downloaded_bytes: u64::MAX,
             uploaded_bytes: 0,
             seeding: data.len() % 2 == 1,
-            idle: Some(why.clone()),
+            idle: Some(Idle::Tried(Box::new(Tried {
+                tracker_error: Some(why.clone()),
+                trackers: Trackers {
+                    trackers: 1,
+                    ..Trackers::default()
+                },
+                ..Tried::default()
+            }))),
         }),
         Report::Added {
             info_hash,

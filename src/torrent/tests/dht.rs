@@ -54,7 +54,7 @@ fn never_for_a_private_torrent_nor_when_switched_off() {
         assert_eq!(named(&mut rig), []);
         rig.join_seed(1);
         assert_eq!(rig.event(1, PeerEvent::DhtPort(6881)), []);
-        assert!(!rig.torrent.why_idle().contains("DHT"));
+        assert!(!rig.torrent.why_idle().to_string().contains("DHT"));
     }
 }
 
@@ -94,11 +94,11 @@ fn the_user_hears_how_many_nodes_there_are() {
     let mut rig = Rig::new(2, |setup| setup.dht = true);
     let hint = "; name a peer with --peer or a tracker with --tracker";
     let none = "no peers: DHT 0 nodes, nobody on the local network";
-    assert_eq!(rig.torrent.why_idle(), none.to_owned() + hint);
+    assert_eq!(rig.torrent.why_idle().to_string(), none.to_owned() + hint);
     rig.torrent.on_dht_nodes(212);
     let some = "no peers: DHT 212 nodes, nobody on the local network";
-    assert_eq!(rig.torrent.why_idle(), some);
+    assert_eq!(rig.torrent.why_idle().to_string(), some);
     named(&mut rig);
     let known = "no peers yet of 1 known; DHT 212 nodes, nobody on the local network";
-    assert_eq!(rig.torrent.why_idle(), known);
+    assert_eq!(rig.torrent.why_idle().to_string(), known);
 }

@@ -140,11 +140,16 @@ fn metadata_that_does_not_come_is_a_stall() {
     let mut rig = link(|setup| setup.stall_timeout = Some(limit));
     offer(&mut rig, 1);
     rig.pass(limit / 2);
-    assert!(rig.torrent.why_idle().contains("from 1 peer, 0 B"));
+    assert!(
+        rig.torrent
+            .why_idle()
+            .to_string()
+            .contains("from 1 peer, 0 B")
+    );
     rig.event(1, PeerEvent::Learning(Learning::Came(50)));
     rig.pass(limit / 2);
     assert_eq!(rig.torrent.phase(), Phase::Learning { most: 50 });
-    assert!(rig.torrent.why_idle().contains("50 B so far"));
+    assert!(rig.torrent.why_idle().to_string().contains("50 B so far"));
     rig.event(1, PeerEvent::Learning(Learning::Came(50)));
     rig.pass(limit / 2);
     assert_eq!(rig.torrent.phase(), Phase::Stalled);

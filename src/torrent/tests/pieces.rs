@@ -93,6 +93,7 @@ fn what_three_agree_on_is_the_torrents_fault() {
     assert!(
         rig.torrent
             .why_idle()
+            .to_string()
             .contains(&format!("piece {bad} came false from 3 peers"))
     );
     let (_, actions) = hopeless(4, &mut rig, [1, 2, 3, 4]);

@@ -224,7 +224,7 @@ fn it_comes_back_when_it_said() {
     rig.start_web();
     rig.event(101, PeerEvent::Web(Web::ComeBack(Duration::from_secs(300))));
     rig.close(101, "the server answered 503");
-    let why = rig.torrent.why_idle();
+    let why = rig.torrent.why_idle().to_string();
     assert_eq!(
         why,
         "no peers: nobody on the local network, 1 web seed of no use just now (the server answered 503)"
@@ -232,7 +232,7 @@ fn it_comes_back_when_it_said() {
     assert_eq!(rig.reopened(299), [""; 0]);
     assert_eq!(rig.reopened(1), [URLS[0]]);
     assert_eq!(
-        rig.torrent.why_idle(),
+        rig.torrent.why_idle().to_string(),
         "no peers: nobody on the local network, 1 web seed asked"
     );
 }
@@ -248,7 +248,7 @@ fn none_without_a_use() {
         .iter()
         .filter(|a| matches!(a, Action::Tell(Report::Warning { .. })));
     assert_eq!((warnings.count(), opened(&actions).len()), (1, 0));
-    assert!(rig.torrent.why_idle().contains("--peer"));
+    assert!(rig.torrent.why_idle().to_string().contains("--peer"));
 
     let mut rig = self::rig(4, 1);
     rig.turn(Torrent::start);

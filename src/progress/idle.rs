@@ -1,14 +1,10 @@
-//! The line that says why nothing comes. It is what somebody reads whose download stands
-//! still, so it counts what was tried and how it ended, source by source, and leaves out
-//! what is not in use. Only text: the [`Torrent`](super::Torrent) fills in the counts, see
-//! [`telling`](super::telling).
+//! The sentence that says why nothing comes. A user whose download stands still reads it, so
+//! it counts what was tried and how that ended, source by source, and leaves out what is not
+//! in use. The torrent reports the facts, a [`report::Idle`](Idle); only the words are made
+//! here.
 
-use crate::announcer::TrackerSummary;
-use crate::human::count;
-use crate::layout::PieceIndex;
-use crate::proxy::Proxy;
-use crate::shortage::Shortage;
-use crate::swarm::Counts;
+use crate::human::{count, size};
+use crate::report::{FalsePiece, Idle, Metadata, Tried, WebSeeds};
 use std::fmt;
 
 /// Said when there is nobody to ask.
@@ -17,52 +13,49 @@ const NO_SOURCE: &str = "the torrent names no tracker that can be asked";
 /// What can be done about it.
 const HINT: &str = "name a peer with --peer or a tracker with --tracker";
 
-/// What there is to say of a torrent to which nothing comes.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Idle<'a> {
-    /// What we have none left of to connect with.
-    pub short: Option<Shortage>,
-    /// Why nobody can be reached from here, if that is so.
-    pub no_way: Option<&'a str>,
-    /// What is not asked because of `--proxy`: "2 trackers, the DHT".
-    pub shut_out: &'a str,
-    /// That of `--proxy`.
-    pub proxy: Option<&'a Proxy>,
-    /// Connected peers that have what we lack, and choke us.
-    pub choking: usize,
-    /// Connected peers that have what we lack, let us ask, and send nothing.
-    pub silent: usize,
-    /// Connected peers without anything that we lack.
-    pub no_use: usize,
-    /// The addresses that we know, connected or not.
-    pub known: Counts,
-    /// How the trackers do.
-    pub trackers: TrackerSummary,
-    /// Why one of them failed.
-    pub tracker_error: Option<&'a str>,
-    /// How many nodes of the DHT are known that answer, if it is asked (BEP 5).
-    pub dht_nodes: Option<usize>,
-    /// Whether the local network is asked (BEP 14).
-    pub local: bool,
-    /// A piece that came false, and how many peers gave all of it so.
-    pub false_piece: Option<(PieceIndex, usize)>,
-    /// Web seeds that are being asked (BEP 19).
-    pub web_open: usize,
-    /// Those that can be used at all; and what was wrong with the last one that failed.
-    pub web_usable: (usize, Option<&'a str>),
+/// Why a torrent was given up.
+pub(super) fn gave_up(why: &Idle) -> String {
+    format!("gave up, as nothing came for the time of --stall-timeout: {why}")
 }
 
-impl fmt::Display for Idle<'_> {
+impl fmt::Display for Idle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (known, attempts) = (self.known.known, self.attempts());
+        match self {
+            Self::Learning(metadata) => metadata.fmt(f),
+            Self::Tried(tried) => tried.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Metadata {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = |peers: &usize| count(*peers as u64, "peer");
+        match self {
+            Self::Here => f.write_str("looking at what the metadata names"),
+            Self::Nobody { peers } => write!(f, "{}, none that gives the metadata", count(peers)),
+            Self::Fetching { peers, bytes } => {
+                let size = size((*bytes).into());
+                write!(
+                    f,
+                    "fetching the metadata from {}, {size} so far",
+                    count(peers)
+                )
+            }
+        }
+    }
+}
+
+impl fmt::Display for Tried {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (known, attempts) = (self.addresses.known, self.attempts());
         let (connected, sources) = (self.connected(), self.sources());
         let nobody = self.trackers.trackers == 0
             && self.dht_nodes.is_none_or(|nodes| nodes == 0)
-            && self.web_usable.0 == 0;
+            && self.web_seeds.usable == 0;
         if let Some(shortage) = self.short.filter(|_| connected.is_empty()) {
             write!(f, "{shortage}; ")?;
         }
-        if let Some(no_way) = self.no_way {
+        if let Some(no_way) = &self.no_way {
             write!(f, "{no_way}; ")?;
         }
         let clauses = match (&*connected, &*attempts) {
@@ -86,10 +79,10 @@ impl fmt::Display for Idle<'_> {
     }
 }
 
-impl Idle<'_> {
+impl Tried {
     /// "piece 7 came false from 2 peers".
     fn damage(&self) -> Option<String> {
-        let (piece, givers) = self.false_piece?;
+        let FalsePiece { piece, givers } = self.false_piece?;
         let (number, givers) = (piece.get(), count(givers as u64, "peer"));
         Some(format!(
             "piece {number} came false from {givers}: they are damaged, or the torrent is"
@@ -121,7 +114,7 @@ impl Idle<'_> {
 
     /// How attempts to connect ended: "3 refused, 8 timed out".
     fn attempts(&self) -> String {
-        let known = &self.known;
+        let known = &self.addresses;
         list([
             (known.refused, "refused"),
             (known.timed_out, "timed out"),
@@ -133,7 +126,7 @@ impl Idle<'_> {
 
     /// "the proxy http://p:3128 won't connect to", behind a number of peers.
     fn barred(&self) -> String {
-        let proxy = self.proxy.map(|proxy| format!(" {proxy}"));
+        let proxy = self.proxy.as_ref().map(|proxy| format!(" {proxy}"));
         format!("the proxy{} won't connect to", proxy.unwrap_or_default())
     }
 
@@ -147,23 +140,30 @@ impl Idle<'_> {
             parts.push(format!("DHT {}", count(nodes as u64, "node")));
         }
         if self.local {
-            parts.push(match self.known.local {
+            parts.push(match self.addresses.local {
                 0 => "nobody on the local network".into(),
                 n => format!("{n} on the local network"),
             });
         }
         if !self.shut_out.is_empty() {
-            let list = self.shut_out;
+            let list = &self.shut_out;
             parts.push(format!("{list} not asked, as UDP can't go through --proxy"));
         }
         let web_seeds = |n| count(n as u64, "web seed");
-        match (self.web_open, self.web_usable) {
-            (0, (0, _)) => {}
-            (0, (usable, why)) => {
+        match &self.web_seeds {
+            WebSeeds {
+                open: 0, usable: 0, ..
+            } => {}
+            WebSeeds {
+                open: 0,
+                usable,
+                error,
+            } => {
+                let why = error.as_ref();
                 let why = why.map_or_else(String::new, |why| format!(" ({why})"));
-                parts.push(format!("{} of no use just now{why}", web_seeds(usable)));
+                parts.push(format!("{} of no use just now{why}", web_seeds(*usable)));
             }
-            (open, _) => parts.push(format!("{} asked", web_seeds(open))),
+            WebSeeds { open, .. } => parts.push(format!("{} asked", web_seeds(*open))),
         }
         parts.join(", ")
     }
@@ -171,8 +171,8 @@ impl Idle<'_> {
     /// "0 of 4 trackers answered", and why.
     fn of_trackers(&self) -> String {
         let trackers = &self.trackers;
-        let why = match (trackers.trackers, self.tracker_error) {
-            (1, Some(error)) => error.to_owned(),
+        let why = match (trackers.trackers, &self.tracker_error) {
+            (1, Some(error)) => error.clone(),
             _ => list([
                 (trackers.refused, "refused"),
                 (trackers.timed_out, "timed out"),
@@ -180,9 +180,11 @@ impl Idle<'_> {
                 (trackers.other, "failed"),
             ]),
         };
+        let all = count(trackers.trackers as u64, "tracker");
+        let answered = format!("{} of {all} answered", trackers.answered);
         match why.is_empty() {
-            true => trackers.to_string(),
-            false => format!("{trackers} ({why})"),
+            true => answered,
+            false => format!("{answered} ({why})"),
         }
     }
 }
@@ -197,70 +199,71 @@ fn list<const N: usize>(counts: [(usize, &str); N]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::{Addresses, Trackers};
+    use crate::shortage::Shortage;
 
-    fn trackers(answered: usize, refused: usize, timed_out: usize) -> TrackerSummary {
-        TrackerSummary {
+    fn trackers(answered: usize, refused: usize, timed_out: usize) -> Trackers {
+        Trackers {
             trackers: 4,
             answered,
             refused,
             timed_out,
-            ..TrackerSummary::default()
+            ..Trackers::default()
         }
     }
 
     #[test]
     fn what_is_said() {
-        let silence = Idle::default();
-        let tried = Idle {
-            known: Counts {
+        let silence = Tried::default();
+        let tried = Tried {
+            addresses: Addresses {
                 known: 12,
                 refused: 3,
                 timed_out: 8,
-                ..Counts::default()
+                ..Addresses::default()
             },
-            ..Idle::default()
+            ..Tried::default()
         };
-        let one = TrackerSummary {
+        let one = Trackers {
             trackers: 1,
             refused: 1,
-            ..TrackerSummary::default()
+            ..Trackers::default()
         };
-        let proxy: Proxy = "http://user:secret@p:3128".parse().unwrap();
-        let cases: [(Idle, &str); 20] = [
+        let cases: [(Tried, &str); 20] = [
             (
-                Idle {
-                    no_way: Some("the address 10.8.0.2 (--bind) is gone"),
+                Tried {
+                    no_way: Some("the address 10.8.0.2 (--bind) is gone".into()),
                     ..tried.clone()
                 },
                 "the address 10.8.0.2 (--bind) is gone; \
                  no peers of 12 known: 3 refused, 8 timed out",
             ),
             (
-                Idle {
-                    no_way: Some("the address 10.8.0.2 (--bind) is gone"),
+                Tried {
+                    no_way: Some("the address 10.8.0.2 (--bind) is gone".into()),
                     silent: 1,
                     ..silence.clone()
                 },
                 "the address 10.8.0.2 (--bind) is gone; 1 peer sends nothing",
             ),
             (
-                Idle {
-                    shut_out: "2 trackers, the DHT",
+                Tried {
+                    shut_out: "2 trackers, the DHT".into(),
                     ..silence.clone()
                 },
                 "no peers: 2 trackers, the DHT not asked, as UDP can't go through --proxy; \
                  name a peer with --peer or a tracker with --tracker",
             ),
             (
-                Idle {
-                    known: Counts {
+                Tried {
+                    addresses: Addresses {
                         known: 4,
                         refused: 1,
                         barred: 3,
-                        ..Counts::default()
+                        ..Addresses::default()
                     },
-                    proxy: Some(&proxy),
-                    ..Idle::default()
+                    proxy: Some("http://p:3128".into()),
+                    ..Tried::default()
                 },
                 "no peers of 4 known: 1 refused, 3 the proxy http://p:3128 won't connect to",
             ),
@@ -270,24 +273,31 @@ mod tests {
                  name a peer with --peer or a tracker with --tracker",
             ),
             (
-                Idle {
+                Tried {
                     dht_nodes: Some(212),
-                    web_usable: (2, Some("it answered 503")),
+                    web_seeds: WebSeeds {
+                        usable: 2,
+                        error: Some("it answered 503".into()),
+                        ..WebSeeds::default()
+                    },
                     ..silence.clone()
                 },
                 "no peers: DHT 212 nodes, 2 web seeds of no use just now (it answered 503)",
             ),
             (
-                Idle {
+                Tried {
                     dht_nodes: Some(1),
-                    web_open: 1,
-                    web_usable: (2, None),
+                    web_seeds: WebSeeds {
+                        open: 1,
+                        usable: 2,
+                        error: None,
+                    },
                     ..silence.clone()
                 },
                 "no peers: DHT 1 node, 1 web seed asked",
             ),
             (
-                Idle {
+                Tried {
                     short: Some(Shortage::Threads),
                     ..tried.clone()
                 },
@@ -295,7 +305,7 @@ mod tests {
                  no peers of 12 known: 3 refused, 8 timed out",
             ),
             (
-                Idle {
+                Tried {
                     short: Some(Shortage::Files),
                     silent: 1,
                     ..silence.clone()
@@ -307,7 +317,7 @@ mod tests {
                 "no peers of 12 known: 3 refused, 8 timed out",
             ),
             (
-                Idle {
+                Tried {
                     local: true,
                     ..silence.clone()
                 },
@@ -315,20 +325,20 @@ mod tests {
                  name a peer with --peer or a tracker with --tracker",
             ),
             (
-                Idle {
+                Tried {
                     trackers: trackers(0, 0, 0),
                     ..silence.clone()
                 },
                 "no peers: 0 of 4 trackers answered",
             ),
             (
-                Idle {
-                    trackers: TrackerSummary {
+                Tried {
+                    trackers: Trackers {
                         failures: 1,
                         other: 1,
                         ..trackers(0, 1, 1)
                     },
-                    tracker_error: Some("not told if there are several"),
+                    tracker_error: Some("not told if there are several".into()),
                     local: true,
                     ..silence.clone()
                 },
@@ -336,19 +346,19 @@ mod tests {
                  1 failed), nobody on the local network",
             ),
             (
-                Idle {
+                Tried {
                     trackers: one,
-                    tracker_error: Some("tracker http://t refused the connection"),
+                    tracker_error: Some("tracker http://t refused the connection".into()),
                     ..silence.clone()
                 },
                 "no peers: 0 of 1 tracker answered (tracker http://t refused the connection)",
             ),
             (
-                Idle {
-                    known: Counts {
+                Tried {
+                    addresses: Addresses {
                         known: 5,
                         local: 2,
-                        ..Counts::default()
+                        ..Addresses::default()
                     },
                     trackers: trackers(2, 0, 1),
                     local: true,
@@ -358,21 +368,21 @@ mod tests {
                  2 on the local network",
             ),
             (
-                Idle {
+                Tried {
                     trackers: trackers(4, 0, 0),
                     ..tried.clone()
                 },
                 "no peers of 12 known: 3 refused, 8 timed out; 4 of 4 trackers answered",
             ),
             (
-                Idle {
+                Tried {
                     choking: 1,
                     ..tried.clone()
                 },
                 "1 peer chokes us; 12 known: 3 refused, 8 timed out",
             ),
             (
-                Idle {
+                Tried {
                     choking: 2,
                     silent: 1,
                     no_use: 1,
@@ -382,20 +392,20 @@ mod tests {
                 "2 peers choke us, 1 sends nothing, 1 has nothing that is missing",
             ),
             (
-                Idle {
+                Tried {
                     no_use: 3,
-                    known: Counts {
+                    addresses: Addresses {
                         known: 9,
                         unreachable: 2,
                         failed: 1,
-                        ..Counts::default()
+                        ..Addresses::default()
                     },
                     ..silence.clone()
                 },
                 "3 peers have nothing that is missing; 9 known: 2 unreachable, 1 failed",
             ),
             (
-                Idle {
+                Tried {
                     silent: 2,
                     ..silence
                 },
