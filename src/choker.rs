@@ -29,8 +29,8 @@ const SLOTS: usize = 7;
 /// Places while seeding: nothing else uses the line.
 const SEED_SLOTS: usize = 8;
 
-/// A fast line has more places: one for so many bytes a second that go out. It still
-/// serves each of them faster than most lines could serve one.
+/// A fast line has more places: one for each 250 kB/s that go out. It still serves each of
+/// them faster than most lines could serve one.
 const BYTES_PER_SLOT: u64 = 250_000;
 
 /// A newcomer is this much likelier to get the optimistic place.

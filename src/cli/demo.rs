@@ -181,7 +181,7 @@ fn play(
     Ok(())
 }
 
-/// What is there before anybody comes: the torrent, of so many bytes, and who knows of it.
+/// Says what is there before anybody comes: the torrent, of `torrent` bytes, and its tracker.
 fn introduction(metainfo: &Metainfo, torrent: usize, tracker: &str, folder: &Path) -> String {
     format!(
         "A swarm on this computer: all of it is real, but no byte leaves the machine.\n\n\

@@ -148,7 +148,7 @@ mod tests {
         }
     }
 
-    /// The messages of the errors of a run that awaits so many SOURCEs, of which these come.
+    /// The messages of the errors of a run that awaits `awaited` SOURCEs, of which these come.
     fn errors(awaited: usize, arrivals: Vec<Arrival>) -> (bool, Vec<String>) {
         let (tell, later) = unbounded();
         arrivals

@@ -25,8 +25,8 @@ impl Engine<'_> {
         self.leave(id);
     }
 
-    /// The torrent leaves its swarm. Once all have left or are leaving, the goodbye may
-    /// take only so long.
+    /// The torrent leaves its swarm. Once all have left or are leaving, the time of the goodbye
+    /// is limited.
     pub(super) fn leave(&mut self, id: TorrentId) {
         for (key, _) in self.works[id].early.take() {
             self.hang_up(key);
@@ -48,8 +48,8 @@ impl Engine<'_> {
         self.begin_goodbye();
     }
 
-    /// If nothing is left to work on, and nothing more will come, what is left to say may
-    /// take only so long.
+    /// If nothing is left to work on, and nothing more will come, limits the time of the
+    /// goodbye.
     pub(super) fn begin_goodbye(&mut self) {
         let mut works = self.works.iter();
         let is_last = works.all(|work| work.stage.is_ending());

@@ -65,8 +65,9 @@ const TICK: Duration = Duration::from_millis(100);
 /// Events that may wait for main before their senders do.
 const EVENTS: usize = 256;
 
-/// So many events of peers are taken one after the other, before main looks for anything else:
-/// to look at all channels before each event was a twentieth of what a large swarm cost.
+/// How many peers' events main takes one after the other before it looks at its other
+/// channels. To look at all channels before each event was a twentieth of what a large swarm
+/// cost.
 const AT_ONCE: usize = 64;
 
 /// What the goodbye may take at most: trackers hear `stopped`, last blocks are checked, last

@@ -32,12 +32,12 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// The same where the network is missing, which may come later or never.
 const LONG_PAUSE: Duration = Duration::from_secs(60);
 
-/// After we closed a connection to make room, we make none for so long: what it gave back is
-/// for others.
+/// How long we make no connection after we closed one to make room: what it gave back is for
+/// others.
 const STAND_BACK: Duration = Duration::from_secs(1);
 
-/// So long it may go on that not a single connection can be made, before it is said to be
-/// for good: another program may only be busy.
+/// How long not a single connection can be made before we call that permanent: another program
+/// may only be busy.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// What looking at the disk is called.

@@ -18,8 +18,8 @@ pub(super) const PLACES: usize = 64;
 /// Those of one host at most; our own is spared.
 const PER_HOST: usize = 8;
 
-/// So long a connection has at least before another of the same host takes its place: whoever
-/// connects a thousand times a second costs us a thread eight times.
+/// How long a connection keeps its place at least before another of the same host takes it: a
+/// host that connects a thousand times a second costs us a thread eight times a second.
 const UNDISTURBED: Duration = Duration::from_secs(1);
 
 /// How long a peer may take for its first byte.
