@@ -63,10 +63,12 @@ pub(crate) struct Display {
 impl Display {
     /// The display that suits the user's options and the kind of stderr.
     pub(crate) fn new(style: Style) -> Result<Self, OutputError> {
-        let rows = match () {
-            () if style.json || style.quiet => Rows::Hidden,
-            () if is_terminal() => Rows::Live(Live::on_stderr()),
-            () => Rows::Lines(Lines::new(Written(io::stderr()))),
+        let rows = if style.json || style.quiet {
+            Rows::Hidden
+        } else if is_terminal() {
+            Rows::Live(Live::on_stderr())
+        } else {
+            Rows::Lines(Lines::new(Written(io::stderr())))
         };
         let mut streams = vec![People { style, rows }.stream()];
         if style.json {
@@ -170,9 +172,10 @@ fn is_terminal() -> bool {
 /// A line that changes in place, for a job that is no download; its caller sets the message.
 /// Hidden if it is not `wanted` or stderr is no terminal.
 pub(crate) fn bar(wanted: bool) -> indicatif::ProgressBar {
-    match wanted && is_terminal() {
-        true => live::line(),
-        false => indicatif::ProgressBar::hidden(),
+    if wanted && is_terminal() {
+        live::line()
+    } else {
+        indicatif::ProgressBar::hidden()
     }
 }
 

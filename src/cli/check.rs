@@ -38,10 +38,10 @@ pub fn run(options: &Check) -> Result<(), Failure> {
             false => found.page(&metainfo),
         })?;
     }
-    match found.whole {
-        true => Ok(()),
-        false => Err(Failure::Failed(found.verdict(&metainfo.name, options))),
+    if !found.whole {
+        return Err(Failure::Failed(found.verdict(&metainfo.name, options)));
     }
+    Ok(())
 }
 
 /// Hashes what lies in `dir`. `progress` is called with the number of pieces done, on any

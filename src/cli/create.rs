@@ -216,14 +216,13 @@ impl Found {
         for (file, ((below, _), source)) in self.files.iter().zip(&self.sources).enumerate() {
             let saved = &read_back.files[file];
             let path = source.path.clone();
-            let is_here = || [&self.name].into_iter().chain(below);
-            match () {
-                () if saved.pad => return Err(CreateError::Padding(path)),
-                () if saved.path.iter().eq(is_here()) => {}
-                () => {
-                    let saved = saved.path.join("/");
-                    return Err(CreateError::Unsafe { path, saved });
-                }
+            let here = [&self.name].into_iter().chain(below);
+            if saved.pad {
+                return Err(CreateError::Padding(path));
+            }
+            if !saved.path.iter().eq(here) {
+                let saved = saved.path.join("/");
+                return Err(CreateError::Unsafe { path, saved });
             }
         }
         Ok(())
@@ -277,10 +276,10 @@ fn find(path: &Path) -> Result<Found, CreateError> {
         found.files.push((names, source.stamp.len));
         found.sources.push(source);
     }
-    match found.files.iter().all(|(_, len)| *len == 0) {
-        true => Err(CreateError::Nothing(path.to_owned())),
-        false => Ok(found),
+    if found.files.iter().all(|(_, len)| *len == 0) {
+        return Err(CreateError::Nothing(path.to_owned()));
     }
+    Ok(found)
 }
 
 /// Collects the files below the folder `top`, each with its path below it, and says in
@@ -299,22 +298,23 @@ fn walk(top: &Path, remarks: &mut Vec<String>) -> Result<Vec<(Vec<String>, Sourc
             is_empty = false;
             let path = entry.path();
             let kind = entry.file_type().map_err(failed)?;
-            let what = match () {
-                () if kind.is_symlink() => "a symlink",
-                () if kind.is_dir() || kind.is_file() => {
-                    let name = entry.file_name().into_string();
-                    let name = name.map_err(|_| CreateError::Name(path.clone()))?;
-                    let names = [&names[..], &[name]].concat();
-                    if kind.is_dir() {
-                        folders.push((path, names));
-                    } else {
-                        files.push((names, Source::find(path)?));
-                    }
-                    continue;
-                }
-                () => "no plain file",
-            };
-            remarks.push(format!("{} is left out: it is {what}", path.display()));
+            if !kind.is_dir() && !kind.is_file() {
+                let what = if kind.is_symlink() {
+                    "a symlink"
+                } else {
+                    "no plain file"
+                };
+                remarks.push(format!("{} is left out: it is {what}", path.display()));
+                continue;
+            }
+            let name = entry.file_name().into_string();
+            let name = name.map_err(|_| CreateError::Name(path.clone()))?;
+            let names = [&names[..], &[name]].concat();
+            if kind.is_dir() {
+                folders.push((path, names));
+            } else {
+                files.push((names, Source::find(path)?));
+            }
         }
         if is_empty && !names.is_empty() {
             let path = folder.display();

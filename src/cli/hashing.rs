@@ -256,12 +256,11 @@ fn open(source: &Source) -> Result<File, HashError> {
 }
 
 fn unchanged(source: &Source, now: Stamp) -> Result<(), HashError> {
-    match now == source.stamp {
-        true => Ok(()),
-        false => Err(HashError::Changed {
-            path: source.path.clone(),
-        }),
+    if now != source.stamp {
+        let path = source.path.clone();
+        return Err(HashError::Changed { path });
     }
+    Ok(())
 }
 
 /// What the system's refusal means for a file that could be read a while ago.

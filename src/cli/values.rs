@@ -190,10 +190,10 @@ fn url(text: &str, schemes: &[&str]) -> Result<String, String> {
 
 /// A comment: a torrent's text is UTF-8.
 pub fn comment(text: &str) -> Result<String, String> {
-    match text.starts_with('\0') {
-        true => Err("text in UTF-8 is expected".to_string()),
-        false => Ok(text.to_string()),
+    if text.starts_with('\0') {
+        return Err("text in UTF-8 is expected".to_string());
     }
+    Ok(text.to_string())
 }
 
 /// `off`, `prefer` or `require`.

@@ -114,11 +114,19 @@ pub(crate) enum DhtNews {
 
 type Report = Arc<dyn Fn(DhtNews) + Send + Sync>;
 
-/// A torrent to look up, and the TCP port to announce.
-type Request = (InfoHash, Option<u16>);
+/// A torrent to look up.
+struct Request {
+    info_hash: InfoHash,
+    /// The TCP port to announce, if any.
+    port: Option<u16>,
+}
 
-/// An address at which a network can be entered, and whether it is a router.
-type Entrance = (SocketAddr, bool);
+/// An address at which a network can be entered.
+#[derive(Clone, Copy)]
+struct Entrance {
+    addr: SocketAddr,
+    is_router: bool,
+}
 
 /// Who named a node.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -190,13 +198,14 @@ impl Dht {
             self.start_look_up(name, by);
         }
         for (requests, _) in &self.nodes {
-            let _ = requests.send((info_hash, port));
+            let _ = requests.send(Request { info_hash, port });
         }
     }
 
     /// Takes the address of a peer's node, from its PORT message.
     pub(crate) fn node(&self, addr: SocketAddr) {
-        deliver(&self.entrances(), (addr, false));
+        let is_router = false;
+        deliver(&self.entrances(), Entrance { addr, is_router });
     }
 
     /// Takes a node that a torrent names: an address or a name, and a port.
@@ -215,7 +224,8 @@ impl Dht {
     /// Takes a node by `HOST:PORT`. A thread looks a name up.
     fn enter(&mut self, name: String, by: NamedBy) {
         if let Ok(addr) = name.parse() {
-            return deliver(&self.entrances(), (addr, by == NamedBy::Us));
+            let is_router = by == NamedBy::Us;
+            return deliver(&self.entrances(), Entrance { addr, is_router });
         }
         if self.names.len() >= MAX_NAMES || !self.names.insert(name.clone()) {
             return;
@@ -264,7 +274,8 @@ fn look_up(
         match door.look_up(name) {
             Ok(found) => {
                 for addr in found.into_iter().take(ADDRESSES_OF_A_NAME) {
-                    deliver(entrances, (addr, by == NamedBy::Us));
+                    let is_router = by == NamedBy::Us;
+                    deliver(entrances, Entrance { addr, is_router });
                 }
                 return;
             }
@@ -353,12 +364,14 @@ impl NodeThread {
         }
     }
 
-    fn search(&mut self, (info_hash, port): Request) {
+    fn search(&mut self, request: Request) {
+        let Request { info_hash, port } = request;
         self.node.search(info_hash, port, Instant::now());
     }
 
-    fn enter(&mut self, (addr, router): Entrance) {
-        self.node.enter(addr, router, Instant::now());
+    fn enter(&mut self, entrance: Entrance) {
+        let Entrance { addr, is_router } = entrance;
+        self.node.enter(addr, is_router, Instant::now());
     }
 
     /// Waits for a datagram, [`TICK`] at most.

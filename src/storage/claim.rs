@@ -284,9 +284,10 @@ impl Storage {
     /// be.
     fn kept_in(&self, record: &Record) -> plan::Kept {
         let kept = plan::kept(self.layout(), &record.ours(self.layout().files()));
-        match plan::kept_len(&kept) == record.kept() {
-            true => kept,
-            false => plan::Kept::new(),
+        if plan::kept_len(&kept) == record.kept() {
+            kept
+        } else {
+            plan::Kept::new()
         }
     }
 
