@@ -1,6 +1,6 @@
 //! The line to a peer: its socket, what came through it, and what is on its way out. Whoever
 //! converses, be it before the metadata is known ([`learn`](super::learn)) or after, says
-//! what is to be sent, and sleeps here, where [`turn`] says.
+//! what is to be sent, and sleeps here, where [`turn`](super::turn) says.
 
 use super::Order;
 use super::error::PeerError;
@@ -9,9 +9,6 @@ use super::outgoing::Outgoing;
 use super::socket::{PeerSocket, Wait};
 use super::turn::{Patience, Sleep, TICK};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
-
-#[cfg(doc)]
-use super::turn;
 
 /// One connection.
 pub(super) struct Line {

@@ -29,7 +29,7 @@
 //! | 5 | the peer owes us a few blocks, and main has no more work | a read | a fifth of a tick | anything comes |
 //! | 6 | the peer owes us a few blocks | a read | [`TICK`] | anything comes |
 //! | 7 | main owes us news of the blocks that we just stored | a read | a fifth of a tick | anything comes |
-//! | 8 | main owes us an answer, and we owe the peer blocks | a read | [`TICK`] | anything comes |
+//! | 8 | we owe the peer blocks, which wait for the upload limit | a read | [`TICK`] | anything comes |
 //! | 9 | nobody owes anything | a read | [`TICK`] | anything comes |
 //!
 //! Why the rows stand in this order:
@@ -138,7 +138,7 @@ pub(crate) fn next(debts: Debts) -> Sleep {
         Blocks::Few if no_more_work => Sleep::Read(Patience::Last),
         Blocks::Few => Sleep::Read(Patience::Usual),
         Blocks::None if news => Sleep::Read(Patience::Last),
-        Blocks::None if answer || uploads => Sleep::Read(Patience::Usual),
+        Blocks::None if uploads => Sleep::Read(Patience::Usual),
         Blocks::None => Sleep::Read(Patience::Usual),
     }
 }
@@ -303,13 +303,15 @@ mod tests {
     }
 
     #[test]
-    fn row_8_an_upload_waits_for_main() {
-        let both = Debts {
-            answer: true,
-            uploads: true,
-            ..EVEN
-        };
-        assert_eq!(next(both), Sleep::Read(Patience::Usual));
+    fn row_8_we_owe_the_peer_blocks() {
+        for answer in [false, true] {
+            let debts = Debts {
+                answer,
+                uploads: true,
+                ..EVEN
+            };
+            assert_eq!(next(debts), Sleep::Read(Patience::Usual));
+        }
     }
 
     #[test]
