@@ -2,7 +2,7 @@
 //! it has is written down for the next run. Part of the [`Engine`]'s loop.
 
 use super::works::{Recording, Running, Stage};
-use super::{Engine, GOODBYE, HANG_UP, JOINING, RECORD};
+use super::{Engine, GOODBYE, JOINING, RECORD, STUCK_AFTER};
 use crate::checker::CheckRequest;
 use crate::report::Report;
 use crate::torrent::Torrent;
@@ -108,7 +108,7 @@ impl Engine<'_> {
         let incomplete = torrent.have_bytes() < torrent.wanted_bytes();
         let stored = running.stored.as_ref();
         let asked = stored.is_none_or(|stored| stored.recording != Recording::NotAsked);
-        let quiet = torrent.is_settled(now) || now.duration_since(*since) >= HANG_UP;
+        let quiet = torrent.is_settled(now) || now.duration_since(*since) >= STUCK_AFTER;
         if incomplete && quiet && !asked {
             self.record(id);
         }

@@ -80,7 +80,7 @@ const RECORD: Duration = Duration::from_secs(2);
 
 /// A peer's thread that has not ended after this may be stuck in a write: the record is then
 /// written without waiting for it.
-const HANG_UP: Duration = Duration::from_secs(1);
+const STUCK_AFTER: Duration = Duration::from_secs(1);
 
 /// A tracker that has not answered our first announce yet may hold up the goodbye for so
 /// long: if it answers, it has to hear `stopped`; but a dead one is not waited for.

@@ -32,31 +32,44 @@ const MAX_ATTEMPTS: usize = 8;
 /// connected peer has that piece, we believe them and not the hash in the torrent.
 const AGREE: usize = 3;
 
+/// Who is at the other end of a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub(crate) enum Who {
+    /// A peer.
+    Peer {
+        addr: SocketAddr,
+        /// It had dialled us.
+        incoming: bool,
+    },
+    /// A web seed, whose name may have many addresses.
+    WebSeed(WebSeedIndex),
+}
+
+impl Who {
+    /// Equal for two that may be the same program: all peers of one host are taken for
+    /// one, but on our own machine, where half a swarm may live, each port counts. A web seed
+    /// counts by its URL.
+    fn program(self) -> Self {
+        let Self::Peer { addr, .. } = self else {
+            return self;
+        };
+        let host = Host::of(addr.ip());
+        let addr = if host.is_our_own() {
+            addr
+        } else {
+            SocketAddr::new(host.ip(), 0)
+        };
+        let incoming = false;
+        Self::Peer { addr, incoming }
+    }
+}
+
 /// Somebody who gave a block: kept beyond the connection's end.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub(crate) struct Giver {
     /// The connection.
     pub key: PeerKey,
-    /// Its address.
-    pub addr: SocketAddr,
-    /// It had dialled us.
-    pub incoming: bool,
-    /// It is this web seed, which has neither address nor name.
-    pub web: Option<WebSeedIndex>,
-}
-
-impl Giver {
-    /// Equal for two givers that may be the same program: all peers of one host are taken for
-    /// one, but on our own machine, where half a swarm may live, each port counts. A web seed
-    /// counts by its URL.
-    fn who(&self) -> (Option<WebSeedIndex>, SocketAddr) {
-        let host = Host::of(self.addr.ip());
-        let addr = match host.is_our_own() {
-            true => self.addr,
-            false => SocketAddr::new(host.ip(), 0),
-        };
-        (self.web, addr)
-    }
+    pub who: Who,
 }
 
 /// A bad attempt at a piece.
@@ -107,13 +120,13 @@ impl Blame {
     }
 
     /// Those who each gave all of `piece`, and the same bytes, whose `blocks` have these hashes:
-    /// one for each [host](Giver::who).
+    /// one for each [program](Who::program).
     pub(crate) fn agreeing(&self, piece: PieceIndex, blocks: &[[u8; 20]]) -> Vec<Giver> {
         let attempts = self.attempts.get(&piece).into_iter().flatten();
         let same = attempts.filter(|attempt| attempt.blocks == blocks);
         let mut givers: Vec<Giver> = same.filter_map(|attempt| attempt.sole).collect();
-        givers.sort_unstable_by_key(Giver::who);
-        givers.dedup_by_key(|giver| giver.who());
+        givers.sort_unstable_by_key(|giver| giver.who.program());
+        givers.dedup_by_key(|giver| giver.who.program());
         givers
     }
 
@@ -207,9 +220,9 @@ impl Torrent {
             return self.ban(liar, piece, turn);
         }
         for giver in agreeing {
-            match giver.web {
-                None => self.swarm.pardon(giver.addr, giver.incoming),
-                Some(index) => self.web_seeds.pardon(index),
+            match giver.who {
+                Who::Peer { addr, incoming } => self.swarm.pardon(addr, incoming),
+                Who::WebSeed(index) => self.web_seeds.pardon(index),
             }
         }
         self.picker.give_up(piece);
@@ -261,23 +274,25 @@ impl Torrent {
     }
 
     pub(super) fn ban(&mut self, liar: Giver, piece: PieceIndex, turn: &mut Turn<'_>) {
-        match liar.web {
-            None => self.swarm.ban(liar.addr, liar.incoming),
-            Some(index) => self.web_seeds.ban(index),
-        }
+        let (name, web) = match liar.who {
+            Who::Peer { addr, incoming } => {
+                self.swarm.ban(addr, incoming);
+                (addr.to_string(), None)
+            }
+            Who::WebSeed(index) => {
+                self.web_seeds.ban(index);
+                (self.web_seed_name(index), Some(index))
+            }
+        };
         // A web seed may have been opened anew since.
-        let is_liar = |key, web| key == liar.key || web == liar.web && liar.web.is_some();
+        let is_liar = |key, its| key == liar.key || web.is_some() && its == web;
         let mut peers = self.peers.iter_mut();
         if let Some((key, peer)) = peers.find(|(key, peer)| is_liar(**key, peer.web)) {
             peer.useless = true;
             peer.wants = 0;
             turn.hang_up(*key);
         }
-        let who = match liar.web {
-            None => liar.addr.to_string(),
-            Some(index) => self.web_seed_name(index),
-        };
-        let text = format!("{who}: gave false data for piece {}: banned", piece.get());
+        let text = format!("{name}: gave false data for piece {}: banned", piece.get());
         turn.detail(text);
     }
 }
@@ -290,9 +305,10 @@ mod tests {
     fn the_giver_of_the_block_that_differs_is_the_liar() {
         let giver = |n: u8| Giver {
             key: PeerKey(n.into()),
-            addr: SocketAddr::from(([127, 0, 0, 1], 7000 + u16::from(n))),
-            incoming: false,
-            web: None,
+            who: Who::Peer {
+                addr: SocketAddr::from(([127, 0, 0, 1], 7000 + u16::from(n))),
+                incoming: false,
+            },
         };
         let piece = PieceIndex::unchecked(3);
         let mut blame = Blame::default();

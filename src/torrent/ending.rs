@@ -9,7 +9,7 @@ use super::{Action, Phase, Torrent, Turn};
 use std::time::{Duration, Instant};
 
 /// How long peers may take to hang up before trackers are told that we leave.
-pub(super) const HANG_UP: Duration = Duration::from_millis(500);
+pub(super) const LAST_WORDS: Duration = Duration::from_millis(500);
 
 impl Torrent {
     /// Leaves the swarm: the peers are told to go. Once they are gone, and their last
@@ -25,7 +25,7 @@ impl Torrent {
         let Some(since) = self.goals.leaving() else {
             return;
         };
-        if self.no_giver_left() || turn.now.duration_since(since) >= HANG_UP {
+        if self.no_giver_left() || turn.now.duration_since(since) >= LAST_WORDS {
             self.announcer.stop();
             self.announce(turn);
         }
@@ -44,7 +44,7 @@ impl Torrent {
     pub fn is_settled(&self, now: Instant) -> bool {
         match self.goals.phase() {
             Phase::Done => {
-                let late = |since| now.duration_since(since) >= HANG_UP;
+                let late = |since| now.duration_since(since) >= LAST_WORDS;
                 self.goals.leaving().is_some_and(late) || !self.peers.values().any(Peer::takes)
             }
             _ => self.disk.unchecked == 0 && self.no_giver_left(),

@@ -5,6 +5,7 @@
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 
+use super::blame::Who;
 use super::learning::Offer;
 use super::pex::Exchange;
 use super::rate::Rate;
@@ -141,6 +142,12 @@ impl Peer {
                 self.listens_on?,
             )),
         }
+    }
+
+    /// Who it is, for the time after its end.
+    pub(super) fn who(&self) -> Who {
+        let (addr, incoming) = (self.addr, self.incoming);
+        self.web.map_or(Who::Peer { addr, incoming }, Who::WebSeed)
     }
 
     /// Whether it gave us data or took some.

@@ -1,7 +1,7 @@
 //! The decisions of a torrent in virtual time: single events here and in the files
 //! below, whole swarms in [`swarm`] (played by [`sim`]).
 
-use super::ending::HANG_UP;
+use super::ending::LAST_WORDS;
 use super::peers::Peer;
 use super::rate::{Budget, Budgets};
 use super::*;

@@ -105,9 +105,7 @@ impl Torrent {
             peer.snubbed = false;
             let giver = Giver {
                 key,
-                addr: peer.addr,
-                incoming: peer.incoming,
-                web: peer.web,
+                who: peer.who(),
             };
             self.blame.gave(giver);
         }

@@ -88,7 +88,7 @@ fn a_finished_download_waits_for_those_who_took() {
         assert_eq!(rig.torrent.is_settled(rig.now), !takes);
         let last = rig.torrent.last_progress(rig.now);
         assert_eq!((last.peers, last.seeds, last.download_rate), (0, 0, 0));
-        let late = rig.now + HANG_UP;
+        let late = rig.now + LAST_WORDS;
         assert!(rig.torrent.is_settled(late), "a thread may be stuck");
         traffic(&mut rig, 2, 0, 16_384);
         gone(&mut rig, 2);
