@@ -222,28 +222,8 @@ impl Engine<'_> {
                 threads::spawn(thread, outward::PROXY, work, lost)?;
             }
             Task::Local => self.start_lsd(lost)?,
-            Task::Recall(id) => {
-                let dir = self.config.dir.clone();
-                let info_hash = self.works[id].us.info_hash;
-                let work = move || {
-                    let metadata = storage::record::recall(&dir, info_hash);
-                    let _ = news.send(News::Recalled(id, metadata));
-                };
-                self.start_look(id, "recall", work, lost)?;
-            }
-            Task::Prepare(id) => {
-                let Some(known) = self.works[id].known.clone() else {
-                    return Ok(());
-                };
-                let (config, stop) = (self.config.clone(), self.stop.clone());
-                let work = move || {
-                    let progress =
-                        |done, total| _ = news.try_send(News::CheckProgress(id, done, total));
-                    let outcome = prepare::prepare(&known, &config, &progress, &stop);
-                    let _ = news.send(News::Prepared(id, outcome));
-                };
-                self.start_look(id, "prepare", work, lost)?;
-            }
+            Task::Recall(id) => self.start_recall(id, lost)?,
+            Task::Prepare(id) => self.start_prepare(id, lost)?,
             Task::Check(id) => {
                 let Some(stored) = self.works.stored(id) else {
                     return Ok(());
@@ -264,6 +244,38 @@ impl Engine<'_> {
             }
         }
         Ok(())
+    }
+
+    fn start_recall(
+        &mut self,
+        id: TorrentId,
+        lost: impl FnOnce() + Send + 'static,
+    ) -> Result<(), Refused> {
+        let (dir, news) = (self.config.dir.clone(), self.news.clone());
+        let info_hash = self.works[id].us.info_hash;
+        let work = move || {
+            let metadata = storage::record::recall(&dir, info_hash);
+            let _ = news.send(News::Recalled(id, metadata));
+        };
+        self.start_look(id, "recall", work, lost)
+    }
+
+    fn start_prepare(
+        &mut self,
+        id: TorrentId,
+        lost: impl FnOnce() + Send + 'static,
+    ) -> Result<(), Refused> {
+        let Some(known) = self.works[id].known.clone() else {
+            return Ok(());
+        };
+        let (config, stop) = (self.config.clone(), self.stop.clone());
+        let news = self.news.clone();
+        let work = move || {
+            let progress = |done, total| _ = news.try_send(News::CheckProgress(id, done, total));
+            let outcome = prepare::prepare(&known, &config, &progress, &stop);
+            let _ = news.send(News::Prepared(id, outcome));
+        };
+        self.start_look(id, "prepare", work, lost)
     }
 
     /// Starts a thread that looks at the disk, if there are files enough for one more.

@@ -37,11 +37,7 @@ const IMPURE: [&str; 18] = [
 const LONGEST: usize = 60;
 
 /// Those that are still longer, with no reason given. This list only shrinks.
-const STILL_LONG: [&str; 3] = [
-    "engine/prepare::prepare",
-    "engine/starts::start_thread",
-    "picker/take_over::take_over",
-];
+const STILL_LONG: [&str; 2] = ["engine/prepare::prepare", "picker/take_over::take_over"];
 
 /// How many comments still say `so long`, `so many` or `so often`, from which nobody learns
 /// how long. This number only shrinks.
@@ -51,7 +47,7 @@ const STILL_VAGUE: usize = 56;
 const PUBLIC_MODULES: usize = 12;
 
 /// The most fields of the torrent as a whole: what belongs together is a type of its own.
-const TORRENT_FIELDS: usize = 39;
+const TORRENT_FIELDS: usize = 20;
 
 /// The words of `words` that are in `code`, each as a word of its own.
 fn said<'a>(code: &str, words: &[&'a str]) -> Vec<&'a str> {
