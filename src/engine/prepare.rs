@@ -104,7 +104,7 @@ pub(super) fn prepare(
         (storage, warnings) = storage.lock(&survey, metadata)?;
         survey = storage.survey()?;
     }
-    let (mut have, passed_over) = loop {
+    let (have, passed_over) = loop {
         let trusted = resume::trusted(&storage, &survey);
         let unknown = storage.possible(&trusted.unknown, &survey);
         let Some(found) = check(&storage, &expected, &unknown, progress, stop)? else {
@@ -125,32 +125,49 @@ pub(super) fn prepare(
             break (have, trusted.passed_over);
         }
     };
-    let mut stored = Vec::new();
-    if !config.seed_only && is_whole(&storage, &survey, &have) {
-        storage = tidied(&storage, &have)?;
-    } else if !config.seed_only {
-        let claimed = storage.claim(&Claim {
-            have: &have,
-            expected: &expected,
-            overwrite: config.overwrite,
-            metadata,
-        })?;
-        storage = claimed.storage;
-        warnings.extend(claimed.warnings);
-        if let Some(found) = check(&storage, &expected, &claimed.moved, &|_, _| {}, stop)? {
-            found.iter().for_each(|piece| _ = have.insert(piece));
-        }
-        let written = storage.written(&storage.survey()?)?;
-        stored = stored_blocks(&storage, &have, &written);
-    }
-    Ok(Some(Prepared {
+    let mut prepared = Prepared {
         storage,
         survey,
         have,
-        stored,
+        stored: Vec::new(),
         passed_over,
         warnings,
-    }))
+    };
+    if !config.seed_only {
+        prepared.make_ready(known, config.overwrite, stop)?;
+    }
+    Ok(Some(prepared))
+}
+
+impl Prepared {
+    /// Makes the storage ready to be written to, unless all is there.
+    fn make_ready(
+        &mut self,
+        known: &Known,
+        overwrite: bool,
+        stop: &AtomicBool,
+    ) -> Result<(), StorageError> {
+        if is_whole(&self.storage, &self.survey, &self.have) {
+            self.storage = tidied(&self.storage, &self.have)?;
+            return Ok(());
+        }
+        let expected = |piece| known.metainfo.hash(piece);
+        let claimed = self.storage.claim(&Claim {
+            have: &self.have,
+            expected: &expected,
+            overwrite,
+            metadata: known.kept_metadata(),
+        })?;
+        self.storage = claimed.storage;
+        self.warnings.extend(claimed.warnings);
+        let moved = &claimed.moved;
+        if let Some(found) = check(&self.storage, &expected, moved, &|_, _| {}, stop)? {
+            found.iter().for_each(|piece| _ = self.have.insert(piece));
+        }
+        let written = self.storage.written(&self.storage.survey()?)?;
+        self.stored = stored_blocks(&self.storage, &self.have, &written);
+        Ok(())
+    }
 }
 
 /// Hashes `pieces` on all cores; those that are right.
