@@ -1,18 +1,21 @@
-//! Addresses of peers and nodes: as bytes, which of them anybody can be reached at, and who
-//! can know of whom.
+//! Addresses of peers and DHT nodes: their form as bytes, which of them are usable, and who may
+//! name which.
 //!
-//! Trackers, peers and nodes of the DHT all name others, in the same *compact form*:
+//! Trackers, peers and DHT nodes name other peers or nodes in the same *compact form*:
 //!
 //! ```text
 //! <4: IPv4> <2: port>      6 bytes (BEP 23)
 //! <16: IPv6> <2: port>     18 bytes (BEP 7)
 //! ```
 //!
-//! All of them may lie. What they name passes two gates before anybody is sent there:
-//! [`usable`], where it is read, keeps out what is no address of a host; and [`may_name`]
-//! keeps out what its teller cannot know of, as [`Reach`] has it. A tracker's word passes
-//! without the second, for trackers of a local network name what is nearer than they are.
-//! Ports below [`LOWEST_PORT`] are for the user alone to name.
+//! All of them may lie. So a named address passes two gates before we use it:
+//!
+//! - [`usable`] rejects what is not the address of a host. It is applied on reading.
+//! - [`may_name`] rejects what the teller can't know about, judged by [`Reach`], and ports below
+//!   [`LOWEST_PORT`].
+//!
+//! Trackers skip the second gate, because trackers of a local network name peers that are nearer
+//! than themselves. Only the user may name a port below [`LOWEST_PORT`].
 //!
 //! Bans, and limits for each host, go by the [`Host`] of an address.
 
@@ -24,25 +27,25 @@ pub(crate) use reach::{Reach, Teller};
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// Lower ports are no clients' but other services': a false tracker could aim a swarm at
-/// somebody's mail server.
+/// Ports below this one belong to services other than BitTorrent clients: a false tracker could aim
+/// a swarm at somebody's mail server.
 pub(crate) const LOWEST_PORT: u16 = 1024;
 
-/// Whether somebody at `teller` can know of a peer or node at `named`.
+/// Returns whether somebody at `teller` can know about a peer or node at `named`.
 pub(crate) fn may_name(teller: IpAddr, named: SocketAddr) -> bool {
     Reach::of(named.ip()) >= Reach::of(teller) && named.port() >= LOWEST_PORT
 }
 
-/// Unmaps IPv4 in IPv6; `None` for what nobody can be reached at. Private and loopback
-/// addresses stay, and of an IPv6 address the interface, which link-local ones need.
+/// Returns `address` with IPv4 unmapped from IPv6, or `None` if no host can have it. Private and
+/// loopback addresses stay. A link-local IPv6 address must name its interface.
 pub fn usable(address: SocketAddr) -> Option<SocketAddr> {
     let address = match address.ip().to_canonical() {
         IpAddr::V4(ip) => SocketAddr::new(ip.into(), address.port()),
         IpAddr::V6(_) => address,
     };
     let is_of_a_host = match address {
-        // 224.0.0.0/4 is for multicast. 240.0.0.0/4 was never given out; its last address
-        // is for broadcasts.
+        // 224.0.0.0/4 is for multicast. 240.0.0.0/4 was never assigned, and its last address is for
+        // broadcasts.
         SocketAddr::V4(v4) => !matches!(v4.ip().octets()[0], 0 | 224..),
         SocketAddr::V6(v6) => {
             let ip = v6.ip();
@@ -62,7 +65,7 @@ pub(crate) fn pack(address: SocketAddr, list: &mut Vec<u8>) {
     list.extend(address.port().to_be_bytes());
 }
 
-/// Reads one address of 6 or 18 bytes; `None` for any other length, and for what is not
+/// Reads one address of 6 or 18 bytes. `None` for any other length, and for an address that is not
 /// [`usable`].
 pub(crate) fn unpack(compact: &[u8]) -> Option<SocketAddr> {
     let (ip, port) = compact.split_last_chunk::<2>()?;
@@ -73,8 +76,8 @@ pub(crate) fn unpack(compact: &[u8]) -> Option<SocketAddr> {
     usable(SocketAddr::new(ip, u16::from_be_bytes(*port)))
 }
 
-/// Reads a list of IPv4 addresses, or with `v6` of IPv6 ones. What is not [`usable`] is
-/// passed over, and so are bytes left over at the end.
+/// Reads a list of IPv4 addresses, or with `v6` of IPv6 addresses. Skips those that are not
+/// [`usable`], and extra bytes at the end.
 pub(crate) fn unpack_all(list: &[u8], v6: bool) -> impl Iterator<Item = SocketAddr> {
     let len = if v6 { 18 } else { 6 };
     list.chunks_exact(len).filter_map(unpack)

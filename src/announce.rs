@@ -1,20 +1,18 @@
-//! What we say to a tracker and what it says back.
+//! What we say to a tracker and what it answers.
 //!
-//! A *tracker* is a server that knows who shares a torrent. We *announce* ourselves
-//! to it every half hour or so: "I am this peer, at this port, and so much is left for
-//! me to fetch". It answers with addresses of other peers and with the time when it
-//! wants to hear from us again. Over HTTP the announce is the query of a GET and the
-//! answer a bencoded dictionary ([BEP 3], with the compact addresses of [BEP 23] and
-//! [BEP 7], and the address it sees us at, [BEP 24]). Over UDP the same facts travel in
-//! a packet ([`crate::tracker::udp_packets`]).
+//! A *tracker* is a server that knows which peers share a torrent. About every half hour we
+//! *announce* ourselves to it: "I am this peer, at this port, and this many bytes are left for me
+//! to fetch". It answers with addresses of other peers and with the time until our next announce.
+//! Over HTTP the announce is the query of a GET request and the answer a bencoded dictionary ([BEP
+//! 3], with the compact addresses of [BEP 23] and [BEP 7]). Over UDP the same facts travel in
+//! packets ([`crate::tracker::udp_packets`]).
 //!
-//! All here is pure: the tracker threads move the bytes, [`crate::announcer`] decides
-//! when. Whatever a tracker sends is bounded and checked here.
+//! No I/O here: the tracker threads move the bytes, and [`crate::announcer`] decides when.
+//! Everything that a tracker sends is bounded and checked here.
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 //! [BEP 7]: https://www.bittorrent.org/beps/bep_0007.html
 //! [BEP 23]: https://www.bittorrent.org/beps/bep_0023.html
-//! [BEP 24]: https://www.bittorrent.org/beps/bep_0024.html
 
 mod error;
 
@@ -31,62 +29,62 @@ use std::time::Duration;
 /// The most peers that we take from one reply. Trackers send 50 to 200.
 pub const MAX_PEERS: usize = 2_000;
 
-/// When to announce again if the tracker does not say so.
+/// The time until the next announce if the tracker does not name one.
 pub(crate) const DEFAULT_INTERVAL: Duration = Duration::from_secs(30 * 60);
 
-/// The shortest interval that we obey: no tracker wants to be asked more often.
+/// The shortest interval that we obey, so that we burden no tracker.
 pub const SHORTEST_INTERVAL: Duration = Duration::from_secs(60);
 
-/// The longest interval that we obey: a tracker must not be able to silence us.
+/// The longest interval that we obey, so that no tracker can silence us.
 pub const LONGEST_INTERVAL: Duration = Duration::from_secs(6 * 60 * 60);
 
-/// The most bytes of a tracker id that we keep: it goes back in a URL.
+/// The longest tracker id that we keep, in bytes: it goes back in a URL.
 const MAX_TRACKER_ID: usize = 256;
 
 /// The most characters of a tracker's message that we show.
 const MAX_MESSAGE: usize = 300;
 
-/// Why we announce.
+/// The reason for an announce.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum AnnounceEvent {
     /// We join the swarm.
     Started,
-    /// The download that we joined with is complete now.
+    /// We joined with an incomplete download, and now it is complete.
     Completed,
     /// We leave the swarm.
     Stopped,
-    /// Nothing happened: we are still there, and want more peers.
+    /// Nothing happened. We are still there and want more peers.
     Periodic,
 }
 
 /// One announce. The byte counts are payload of this run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AnnounceRequest {
-    /// Which torrent.
+    /// The torrent.
     pub info_hash: InfoHash,
-    /// Who we are.
+    /// Our peer id.
     pub peer_id: PeerId,
-    /// The TCP port at which we take connections.
+    /// The TCP port at which we accept connections.
     pub port: u16,
     /// Bytes that we sent.
     pub uploaded: u64,
     /// Bytes that we received.
     pub downloaded: u64,
-    /// Bytes that we still lack of the whole torrent.
+    /// Bytes of the whole torrent that we lack.
     pub left: u64,
-    /// Why we announce.
+    /// The reason for this announce.
     pub event: AnnounceEvent,
-    /// A random number that stays the same for the run: by it the tracker knows us
-    /// again when our address changes, or when we come over IPv4 and IPv6.
+    /// A random number, the same for the whole run. By it the tracker recognizes us when our
+    /// address changes, or when we come over both IPv4 and IPv6.
     pub key: u32,
-    /// How many peers we would like. `Stopped` asks for none, whatever this says.
+    /// How many peers we would like. With `Stopped` we ask for none, whatever this says.
     pub num_want: u32,
-    /// What this tracker gave us to say the next time; the tracker's thread fills it in.
+    /// The id that this tracker gave us to repeat. The tracker's thread fills it in.
     pub tracker_id: Option<Vec<u8>>,
 }
 
 impl AnnounceRequest {
-    /// How many peers to ask for: who leaves needs none.
+    /// Returns how many peers to ask for: none when we leave.
     pub fn peers_wanted(&self) -> u32 {
         match self.event {
             AnnounceEvent::Stopped => 0,
@@ -94,8 +92,8 @@ impl AnnounceRequest {
         }
     }
 
-    /// The URL to GET: `tracker` with this announce as its query. A query that is
-    /// there already stays, as private trackers know their users by it.
+    /// Returns the URL to GET: `tracker` with this announce as its query. A query that is already
+    /// there stays, because private trackers know their users by it.
     pub fn http_url(&self, tracker: &str) -> String {
         let (tracker, _fragment) = tracker.split_once('#').unwrap_or((tracker, ""));
         let mut url = String::with_capacity(tracker.len() + 320);
@@ -143,28 +141,28 @@ impl AnnounceRequest {
     }
 }
 
-/// What a tracker answered to one announce.
+/// A tracker's answer to one announce.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AnnounceReply {
-    /// Addresses of peers, at most [`MAX_PEERS`], none of them plain nonsense.
+    /// Addresses of peers, at most [`MAX_PEERS`], each of them [`usable`].
     pub peers: Vec<SocketAddr>,
-    /// When it wants to hear from us again.
+    /// The time until our next announce.
     pub interval: Duration,
-    /// How soon it lets us ask again before that.
+    /// How long we must wait at least, if we want to announce earlier.
     pub min_interval: Option<Duration>,
-    /// Something that it wants the user to know.
+    /// A message for the user.
     pub warning: Option<String>,
-    /// What it wants us to say the next time.
+    /// An id to repeat in the next announce.
     pub tracker_id: Option<Vec<u8>>,
-    /// The tracker already answered this announce over IPv4, and this is what it said
-    /// over IPv6 ([BEP 7]): more peers, but nothing about when to announce.
+    /// The tracker already answered this announce over IPv4, and this is its answer over IPv6 ([BEP
+    /// 7]): more peers, but no new interval.
     ///
     /// [BEP 7]: https://www.bittorrent.org/beps/bep_0007.html
     pub further: bool,
 }
 
 impl Default for AnnounceReply {
-    /// A reply that says nothing.
+    /// A reply that names no peers.
     fn default() -> Self {
         Self {
             peers: Vec::new(),
@@ -178,12 +176,12 @@ impl Default for AnnounceReply {
 }
 
 impl AnnounceReply {
-    /// Reads the body of an HTTP reply. A value that is missing, of the wrong type or
-    /// out of range counts as not said: trackers differ much, and peers are what counts.
+    /// Reads the body of an HTTP reply. A value that is missing, of the wrong type or out of range
+    /// is ignored: trackers differ much, and the peers are what counts.
     ///
     /// # Errors
-    /// [`Trouble::Failure`] if the tracker refused the announce, [`Trouble::Garbage`] if
-    /// this is no bencoded dictionary.
+    /// [`Trouble::Failure`] if the tracker refused the announce, [`Trouble::Garbage`] if the body
+    /// is no bencoded dictionary.
     pub fn from_http_body(body: &[u8]) -> Result<Self, Trouble> {
         let body = bencode::scan(body, bencode::MESSAGE_DEPTH)?;
         let entries = body
@@ -217,15 +215,15 @@ impl AnnounceReply {
     }
 }
 
-/// The time that a tracker asked for, in seconds, within our bounds; `None` if it
-/// asked for nothing.
+/// Returns the interval that a tracker asked for, clamped to our bounds. `None` if `seconds` is not
+/// positive.
 pub(crate) fn interval(seconds: i64) -> Option<Duration> {
     let seconds = u64::try_from(seconds).ok().filter(|&seconds| seconds > 0)?;
     Some(Duration::from_secs(seconds).clamp(SHORTEST_INTERVAL, LONGEST_INTERVAL))
 }
 
-/// The original form of a peer: a dictionary with its address as text. A DNS name,
-/// which BEP 3 allows, is passed over: a peer is not worth a look-up.
+/// Reads a peer in the original form: a dictionary with its address as text. BEP 3 also allows a
+/// DNS name, which we skip, because one peer is not worth a look-up.
 fn peer_of_dict(peer: Raw) -> Option<SocketAddr> {
     let (mut ip, mut port) = (None, None);
     for (key, value) in peer.dict()? {
@@ -244,7 +242,7 @@ fn take(addresses: impl Iterator<Item = SocketAddr>, peers: &mut Vec<SocketAddr>
     peers.extend(addresses.take(room));
 }
 
-/// A tracker's words as one short line without control characters.
+/// Returns a tracker's words as one short line without control characters.
 pub(crate) fn message(words: &[u8]) -> String {
     String::from_utf8_lossy(words)
         .trim()

@@ -1,64 +1,63 @@
 //! All arithmetic of sizes: how a torrent's bytes divide into pieces, blocks and files.
 //!
-//! A torrent is one run of bytes: its files, one after the other. [BEP 3] cuts that
-//! run twice, and neither cut respects the other:
+//! A torrent is one run of bytes: its files, one after the other. [BEP 3] cuts this run into pieces
+//! and blocks, and files begin and end anywhere within them:
 //!
 //! ```text
 //! bytes   |-------- file 0 --------|- file 1 -|------------- file 2 -------------|
 //! pieces  |---- piece 0 ----|---- piece 1 ----|---- piece 2 ----|--- piece 3 ---|   each has a SHA-1
-//! blocks  |--|--|--|--|--|--|--|--|--|--|--|--|--|--|--|--|--|--|--|--|--|--|--|-|   16 KiB: what a peer is asked for
+//! blocks  |--|--|--|--|--|--|--|--|--|--|--|--|--|--|--|--|--|--|--|--|--|--|--|-|   16 KiB: what a request asks for
 //! ```
 //!
-//! Only the last piece may be shorter, and only the last block of a piece. Files may
-//! be *padding* ([BEP 47]): zeros that make the next file begin with a piece. They are
-//! hashed and served, but never asked for and never written.
+//! The last piece may be shorter than the others, and so may the last block of each piece. A file
+//! may be *padding* ([BEP 47]): zeros that make the next file begin with a new piece. Padding is
+//! hashed and served, but never requested and never written.
 //!
-//! [`PieceIndex`], [`Block`] and [`Span`] can be made nowhere but here, from checked
-//! numbers: whoever holds one need not check again. (`PieceIndex::unchecked` is for sets of
-//! pieces, which give back only numbers that were checked when they went in.) Everybody uses
-//! this file.
+//! Only this file makes a [`PieceIndex`], [`Block`] or [`Span`], and it checks the numbers first.
+//! Code that holds one need not check it again. (`PieceIndex::unchecked` is for sets of pieces,
+//! which return only numbers that were checked when they went in.) No I/O.
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 //! [BEP 47]: https://www.bittorrent.org/beps/bep_0047.html
 
 use std::ops::Range;
 
-/// Bytes of a block, the unit of a request. Every client uses 16 KiB, and many
-/// refuse more.
+/// Bytes of a block, the unit of a request. Every client requests 16 KiB, and many refuse to serve
+/// more.
 pub const BLOCK_LEN: u32 = 16 * 1024;
 
-/// The largest block that we serve: some clients ask for up to 128 KiB at once.
+/// The largest block that we serve, in bytes: some clients request up to 128 KiB at once.
 pub(crate) const MAX_SERVED_LEN: u32 = 128 * 1024;
 
-/// The largest piece length that we take, in bytes. Nothing is ever held in memory
-/// for a whole piece, so it is a bound on nonsense, not on memory.
+/// The largest piece length that we accept, in bytes. It rejects nonsense. It does not limit
+/// memory, because we never hold a whole piece.
 pub(crate) const MAX_PIECE_LENGTH: u64 = 256 << 20;
 
-/// The most pieces that a torrent may have: as many as libtorrent takes.
+/// The most pieces that a torrent may have. libtorrent has the same limit.
 pub(crate) const MAX_PIECES: u64 = 1 << 21;
 
-/// The number of a piece that exists in the torrent at hand, from 0.
+/// The number of a piece that exists in this torrent, from 0.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct PieceIndex(u32);
 
 impl PieceIndex {
-    /// The plain number, as it goes on the wire.
+    /// Returns the number as it goes on the wire.
     pub fn get(self) -> u32 {
         self.0
     }
 
-    /// The plain number, for indexing a list of all pieces.
+    /// Returns the number as an index into a list of all pieces.
     pub fn index(self) -> usize {
         self.0 as usize
     }
 
-    /// For those who keep sets of pieces and know that the number came from one.
+    /// Makes an index of a number that was an index before: for sets of pieces.
     pub(crate) fn unchecked(index: u32) -> Self {
         Self(index)
     }
 }
 
-/// Neighbouring pieces, in order.
+/// Consecutive pieces, in order.
 pub(crate) type Pieces = std::iter::Map<Range<u32>, fn(u32) -> PieceIndex>;
 
 /// A run of bytes of one piece, small enough for one message.
@@ -70,28 +69,27 @@ pub struct Block {
 }
 
 impl Block {
-    /// The piece that it is part of.
     pub fn piece(self) -> PieceIndex {
         self.piece
     }
 
-    /// Its first byte, counted from the start of the piece.
+    /// Its offset within the piece, in bytes.
     pub fn begin(self) -> u32 {
         self.begin
     }
 
-    /// Its number of bytes.
+    /// Its length in bytes.
     #[allow(clippy::len_without_is_empty, reason = "a block is never empty")]
     pub fn len(self) -> u32 {
         self.len
     }
 
-    /// The number of the 16 KiB block that it begins in, from 0 in each piece.
+    /// Returns the number of the 16 KiB block in which it begins, from 0 in each piece.
     pub fn number(self) -> u32 {
         self.begin / BLOCK_LEN
     }
 
-    /// The three numbers of a request, cancel or reject message.
+    /// Returns the three numbers of a request, cancel or reject message.
     pub fn raw(self) -> RawBlock {
         RawBlock {
             index: self.piece.0,
@@ -101,23 +99,23 @@ impl Block {
     }
 }
 
-/// A block as somebody else names it: three numbers off the wire, not checked.
+/// A block as a peer names it: three numbers off the wire, not checked.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct RawBlock {
-    /// The piece, if there is such a one.
+    /// The number of the piece, if that piece exists.
     pub index: u32,
-    /// The first byte, from the start of the piece.
+    /// The offset of the first byte within the piece.
     pub begin: u32,
-    /// How many bytes.
+    /// The length in bytes.
     pub length: u32,
 }
 
-/// The unit of work: `count` neighbouring blocks of one piece, from block `first`
-/// on, for one peer to fetch.
+/// The unit of work: `count` consecutive blocks of one piece, starting at block `first`, for one
+/// peer to fetch.
 ///
-/// Smaller than a piece, so that several peers share a large piece and a slow one
-/// never holds much; larger than a block, so that main is asked a few times a
-/// mebibyte, not once for each 16 KiB.
+/// A span is smaller than a piece, so several peers can share a large piece, and a slow peer never
+/// holds much of it. A span is larger than a block, so a peer's thread asks main for work a few
+/// times per MiB instead of once for each 16 KiB.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct Span {
     piece: PieceIndex,
@@ -126,7 +124,6 @@ pub struct Span {
 }
 
 impl Span {
-    /// The piece that it is part of.
     pub fn piece(self) -> PieceIndex {
         self.piece
     }
@@ -136,17 +133,16 @@ impl Span {
         self.first..self.first + self.count
     }
 
-    /// How many blocks it has; never 0.
+    /// How many blocks it has, at least 1.
     pub fn count(self) -> u32 {
         self.count
     }
 
-    /// Whether `block` is one of its blocks.
     pub fn contains(self, block: Block) -> bool {
         self.piece == block.piece && self.numbers().contains(&block.number())
     }
 
-    /// The single block number `number` of the same piece.
+    /// Returns a span of one block: number `number` of the same piece.
     pub fn only(self, number: u32) -> Self {
         debug_assert!(self.numbers().contains(&number));
         Self {
@@ -157,7 +153,7 @@ impl Span {
     }
 }
 
-/// Sorts `blocks` (piece, number) and joins neighbours to spans.
+/// Sorts `blocks` (pairs of piece and number) and joins neighbours into spans.
 pub(crate) fn spans_of(mut blocks: Vec<(PieceIndex, u32)>) -> Vec<Span> {
     blocks.sort_unstable();
     blocks.dedup();
@@ -175,27 +171,27 @@ pub(crate) fn spans_of(mut blocks: Vec<(PieceIndex, u32)>) -> Vec<Span> {
     spans
 }
 
-/// A part of one file: what a run of the torrent's bytes is on disk.
+/// A part of one file: where a run of the torrent's bytes is on disk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FilePart {
-    /// The file's place in the metainfo, from 0, padding counted.
+    /// The file's position in the metainfo, from 0. Padding files count.
     pub file: usize,
-    /// The part's first byte within that file.
+    /// The part's first byte within the file.
     pub offset: u64,
-    /// How many bytes; never 0.
+    /// The length in bytes, at least 1.
     pub len: u64,
-    /// Whether that file is padding: zeros that exist nowhere.
+    /// Whether the file is padding, which is not on disk.
     pub pad: bool,
 }
 
-/// Why the sizes in a metainfo make no torrent.
+/// Why the sizes in a metainfo are rejected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LayoutError {
-    /// The piece length is 0 or beyond [`MAX_PIECE_LENGTH`].
+    /// The piece length is 0 or exceeds [`MAX_PIECE_LENGTH`].
     #[error("piece length {0} is not between 1 and {MAX_PIECE_LENGTH}")]
     PieceLength(u64),
-    /// The files' lengths add up to more than a 63-bit number holds.
+    /// The sum of the file lengths does not fit into 63 bits.
     #[error("the files' sizes add up to more than any disk holds")]
     TooLong,
     /// More than [`MAX_PIECES`].
@@ -208,17 +204,18 @@ pub enum LayoutError {
 pub struct Layout {
     piece_length: u32,
     total: u64,
-    /// Where each file begins, and at the end `total`: one entry more than files.
+    /// The offset of each file, and `total` as one more entry at the end.
     starts: Vec<u64>,
     pads: Vec<bool>,
     has_pads: bool,
 }
 
 impl Layout {
-    /// `files`: length in bytes of each file in order, and whether it is padding.
+    /// Makes the layout of `files`: the length in bytes of each file, in order, and whether it is
+    /// padding.
     ///
     /// # Errors
-    /// [`LayoutError`], if a size is beyond what is sensible.
+    /// [`LayoutError`], if a size is out of bounds.
     pub fn new(piece_length: u64, files: &[(u64, bool)]) -> Result<Self, LayoutError> {
         if piece_length == 0 || piece_length > MAX_PIECE_LENGTH {
             return Err(LayoutError::PieceLength(piece_length));
@@ -248,7 +245,7 @@ impl Layout {
         })
     }
 
-    /// Stands for what is not known yet: no files, no pieces.
+    /// Makes a layout without files or pieces, for a torrent whose metadata is not known yet.
     pub fn empty() -> Self {
         Self {
             piece_length: 1,
@@ -259,12 +256,12 @@ impl Layout {
         }
     }
 
-    /// Bytes of every piece but the last.
+    /// The bytes of every piece but the last.
     pub fn piece_length(&self) -> u32 {
         self.piece_length
     }
 
-    /// Bytes of the whole torrent, padding included.
+    /// The bytes of the whole torrent, padding included.
     pub fn total(&self) -> u64 {
         self.total
     }
@@ -284,22 +281,22 @@ impl Layout {
         self.pads[file]
     }
 
-    /// The bytes of the torrent that `file` holds.
+    /// Which of the torrent's bytes `file` holds.
     pub fn file_range(&self, file: usize) -> Range<u64> {
         self.starts[file]..self.starts[file + 1]
     }
 
-    /// Bytes of `file`.
+    /// The length of `file` in bytes.
     pub fn file_len(&self, file: usize) -> u64 {
         self.starts[file + 1] - self.starts[file]
     }
 
-    /// The pieces that hold at least one byte of `file`; empty for an empty file.
+    /// The pieces that hold at least one byte of `file`: none for an empty file.
     pub fn pieces_of_file(&self, file: usize) -> Pieces {
         self.pieces_in(self.file_range(file))
     }
 
-    /// The only way from a number to a piece: `None` if there is no such piece.
+    /// Checks a number: returns its piece, or `None` if there is no such piece.
     pub fn piece(&self, index: u32) -> Option<PieceIndex> {
         (index < self.pieces()).then_some(PieceIndex(index))
     }
@@ -309,18 +306,18 @@ impl Layout {
         (0..self.pieces()).map(PieceIndex as fn(u32) -> PieceIndex)
     }
 
-    /// Where `piece` begins in the torrent.
+    /// The offset of `piece` within the torrent.
     pub fn piece_start(&self, piece: PieceIndex) -> u64 {
         u64::from(piece.0) * u64::from(self.piece_length)
     }
 
-    /// The bytes of the torrent that `piece` holds.
+    /// Which of the torrent's bytes `piece` holds.
     pub fn piece_range(&self, piece: PieceIndex) -> Range<u64> {
         let start = self.piece_start(piece);
         start..start + u64::from(self.piece_len(piece))
     }
 
-    /// The pieces that hold at least one of the torrent's bytes `range`.
+    /// The pieces that hold at least one of the torrent's bytes in `range`.
     pub fn pieces_in(&self, range: Range<u64>) -> Pieces {
         let piece_length = u64::from(self.piece_length);
         let end = range.end.min(self.total);
@@ -332,17 +329,17 @@ impl Layout {
         numbers.map(PieceIndex as fn(u32) -> PieceIndex)
     }
 
-    /// Bytes of `piece`: the piece length, or less for the last one.
+    /// The length of `piece` in bytes: less than the piece length for the last piece.
     pub fn piece_len(&self, piece: PieceIndex) -> u32 {
         (self.total - self.piece_start(piece)).min(u64::from(self.piece_length)) as u32
     }
 
-    /// Where `block` begins in the torrent.
+    /// The offset of `block` within the torrent.
     pub fn block_start(&self, block: Block) -> u64 {
         self.piece_start(block.piece) + u64::from(block.begin)
     }
 
-    /// The bytes of the torrent that `block` holds.
+    /// Which of the torrent's bytes `block` holds.
     pub fn block_range(&self, block: Block) -> Range<u64> {
         let start = self.block_start(block);
         start..start + u64::from(block.len())
@@ -353,8 +350,8 @@ impl Layout {
         self.piece_len(piece).div_ceil(BLOCK_LEN)
     }
 
-    /// What to ask for to get block `number` of `piece`: `None` if there is no such
-    /// block or if it is all padding. Padding at its end is not asked for.
+    /// Returns the block to request for block `number` of `piece`, without any padding at its end.
+    /// `None` if there is no such block or if all of it is padding.
     pub fn block(&self, piece: PieceIndex, number: u32) -> Option<Block> {
         let begin = number
             .checked_mul(BLOCK_LEN)
@@ -377,7 +374,7 @@ impl Layout {
         (len > 0).then_some(Block { piece, begin, len })
     }
 
-    /// The span of `numbers` within `piece`, cut to the blocks that there are.
+    /// Returns the span of `numbers` within `piece`, cut to the blocks that exist.
     #[cfg(test)]
     pub(crate) fn span(&self, piece: PieceIndex, numbers: Range<u32>) -> Option<Span> {
         let end = numbers.end.min(self.blocks_in(piece));
@@ -388,24 +385,24 @@ impl Layout {
         })
     }
 
-    /// The blocks to ask for to get `span`; padding is left out.
+    /// The blocks to request for `span`, without padding.
     pub fn blocks_of(&self, span: Span) -> impl Iterator<Item = Block> + '_ {
         span.numbers()
             .filter_map(move |number| self.block(span.piece, number))
     }
 
-    /// The blocks to ask for to get all of `piece`; padding is left out.
+    /// The blocks to request for all of `piece`, without padding.
     pub fn blocks_of_piece(&self, piece: PieceIndex) -> impl Iterator<Item = Block> + '_ {
         (0..self.blocks_in(piece)).filter_map(move |number| self.block(piece, number))
     }
 
-    /// Whether `piece` is nothing but padding: then nobody need be asked for it.
+    /// Whether all of `piece` is padding, so that no peer need be asked for it.
     pub fn is_padding(&self, piece: PieceIndex) -> bool {
         self.blocks_of_piece(piece).next().is_none()
     }
 
-    /// Checks a block that a peer asks us for: it must exist, lie within one piece,
-    /// and have 1 byte to [`MAX_SERVED_LEN`].
+    /// Checks a block that a peer requests of us: it must lie within one existing piece and have 1
+    /// to [`MAX_SERVED_LEN`] bytes.
     pub fn served(&self, raw: RawBlock) -> Option<Block> {
         let piece = self.piece(raw.index)?;
         let end = raw.begin.checked_add(raw.length)?;
@@ -417,11 +414,11 @@ impl Layout {
         })
     }
 
-    /// What the torrent's bytes `range` are on disk: parts of files, in order, cut
-    /// where a file ends. Empty files have no part.
+    /// Where the torrent's bytes in `range` are on disk: parts of files, in order. Empty files have
+    /// no part.
     pub fn parts(&self, range: Range<u64>) -> impl Iterator<Item = FilePart> + '_ {
-        // The last file that begins at or before the range: empty files that begin
-        // there too come before it.
+        // The last file that begins at or before the range. Empty files that begin there come
+        // before it.
         let mut file =
             self.starts[..self.pads.len()].partition_point(|start| *start <= range.start);
         file = file.saturating_sub(1);

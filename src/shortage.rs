@@ -1,19 +1,19 @@
-//! What the system lets a user have only so much of: threads, and open files.
+//! The system's limits on what a user may have: threads, and open files.
 //!
-//! Who runs out of them has done nothing wrong, nor has the other side: what failed is put
-//! off, and tried again when something was given back. Everybody who opens or starts
-//! something asks here whether that was the reason.
+//! When we run into one, neither we nor the other side did anything wrong. What failed is put off,
+//! and tried again when something was given back. All code that opens a file or starts a thread
+//! asks here whether a limit was the reason.
 
 use rustix::io::Errno;
 use std::fmt;
 use std::io;
 
-/// What this process may have no more of, by the limits that the system sets a user.
+/// What the system's limits let this process have no more of.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Shortage {
     /// Threads.
     Threads,
-    /// Files and connections, which count together.
+    /// Files and connections: the system counts both as open files.
     Files,
 }
 
@@ -26,8 +26,8 @@ impl fmt::Display for Shortage {
     }
 }
 
-/// Whether the system refused because this process, or the whole machine, has as many files
-/// and connections open as it may.
+/// Returns whether the system refused because this process, or the whole machine, has reached its
+/// limit of open files and connections.
 pub(crate) fn is_out_of_files(error: &io::Error) -> bool {
     matches!(
         Errno::from_io_error(error),

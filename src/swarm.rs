@@ -1,9 +1,10 @@
-//! The peers that we know of, connected or not: whom to dial next, whom never again.
+//! The addresses of peers that we know, connected or not: which to dial next, and which never
+//! again.
 //!
-//! Trackers, the command line and other sources name addresses; most of them are
-//! dead, some are us, a few are hostile. This book keeps at most [`MAX_KNOWN`] of
-//! them, counts failures and spaces the attempts out; with whom we have nothing to do is in
-//! [`shunned`]. The torrent asks it; no I/O, no clock.
+//! Trackers, the command line and other sources name addresses. Most of them are dead, some are our
+//! own, a few are hostile. We keep at most [`MAX_KNOWN`] of them, count their failures, and pause
+//! longer after each. [`shunned`] lists the peers that we avoid. Asked by the torrent. No I/O, no
+//! clock.
 
 mod shunned;
 
@@ -16,10 +17,10 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-/// Addresses kept; beyond it the worst are forgotten.
+/// The most addresses that we keep. Beyond it the worst are forgotten.
 pub(crate) const MAX_KNOWN: usize = 1000;
 
-/// Pauses after the first, second, ... failure in a row. After that a peer is given
+/// The pauses after the first, second and third failure in a row. After a fourth we give the peer
 /// up, unless the user named it.
 const BACK_OFF: [Duration; 3] = [
     Duration::from_secs(10),
@@ -27,31 +28,31 @@ const BACK_OFF: [Duration; 3] = [
     Duration::from_secs(900),
 ];
 
-/// The longest pause before a peer that the user named is tried again; it begins with a
-/// second. Often both ends are just being started.
+/// The longest pause before we retry a peer that the user named. The first pause is 1 s: often both
+/// ends are just being started.
 const USER_BACK_OFF: Duration = Duration::from_secs(30);
 
-/// The pause before a peer is tried again that could not be dialled for want of a thread or
-/// a file.
+/// The pause before we retry a peer if we were the reason that the dial failed: no thread, no open
+/// file, or no way out.
 pub(crate) const SHORT_PAUSE: Duration = Duration::from_secs(1);
 
-/// The pause before a peer that gave us data is dialled again.
+/// The pause before we dial a peer again that gave or took data.
 const AFTER_GOOD: Duration = Duration::from_secs(5);
 
-/// The pause before a peer is tried again that was of no use: for so long its place is
-/// somebody else's. For as long it isn't taken in, if it had dialled us.
+/// The pause before we dial a useless peer again, so that another can have its place. If it had
+/// dialled us, we refuse its host for the same time.
 const REST: Duration = Duration::from_secs(600);
 
-/// Who named an address, best first: a user's word is tried first and never given up.
+/// Who named an address, best first. The user's addresses are dialled first and never given up.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Source {
-    /// `--peer`.
+    /// The user (`--peer`).
     User,
-    /// A tracker's reply.
+    /// A tracker.
     Tracker,
     /// The magnet link (`x.pe`).
     Link,
-    /// Somebody on the same network said so (BEP 14).
+    /// A peer on the same network (BEP 14).
     Lsd,
     /// A node of the DHT (BEP 5).
     Dht,
@@ -63,13 +64,13 @@ pub enum Source {
 struct Known {
     source: Source,
     failures: u32,
-    /// How the last attempt failed, if it did.
+    /// How the last attempt failed. `None` if it did not.
     failed: Option<EndKind>,
-    /// Not to be dialled before.
+    /// The earliest time of the next dial.
     not_before: Option<Instant>,
-    /// A connection exists or is being made.
+    /// Whether a connection exists or is being made.
     busy: bool,
-    /// It was dialled, ever.
+    /// Whether it was ever dialled.
     tried: bool,
 }
 
@@ -83,21 +84,21 @@ impl Known {
         self.source != Source::User && self.failures as usize > BACK_OFF.len()
     }
 
-    /// Whose place another takes first: the greatest.
+    /// Ranks it for removal: the greatest goes first.
     fn worth(&self) -> (bool, Source, u32) {
         (self.is_given_up(), self.source, self.failures)
     }
 }
 
-/// How an attempt or a connection ended, as far as dialling again goes.
+/// How an attempt or a connection ended, as far as the next dial is concerned.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Ending {
-    /// It never worked, like this.
+    /// It never worked, for this reason.
     Failed(EndKind),
     /// It worked and gave or took data.
     Good,
-    /// It need not be tried again soon: a second connection to the same peer, or a peer that was
-    /// of no use to either side. Nobody is forgotten for it: who it was is only what it said.
+    /// No need to dial again soon: a second connection to the same peer, or one that was of no use
+    /// to either side. We keep the address, because only the peer itself said who it was.
     Useless,
 }
 
@@ -106,14 +107,14 @@ pub(crate) enum Ending {
 pub(crate) struct Swarm {
     known: BTreeMap<SocketAddr, Known>,
     shunned: Shunned,
-    /// Which addresses may be talked to.
+    /// Decides which addresses we may connect to.
     door: Door,
-    /// How many were dialled.
+    /// How many dials there were.
     dialled: u64,
 }
 
 impl Swarm {
-    /// An empty one, into which no address comes that `door` does not let through.
+    /// Makes an empty book, which accepts only addresses that `door` lets through.
     pub(crate) fn new(door: Door) -> Self {
         Self {
             door,
@@ -121,7 +122,7 @@ impl Swarm {
         }
     }
 
-    /// Somebody named an address. Returns whether it is new and of use.
+    /// Adds an address that `source` named. Returns whether it is new and we keep it.
     pub(crate) fn add(&mut self, addr: SocketAddr, source: Source) -> bool {
         let Some(addr) = usable(addr) else {
             return false;
@@ -149,7 +150,8 @@ impl Swarm {
         true
     }
 
-    /// Only the user and a magnet link name peers by name.
+    /// Returns whether we may connect to `addr`. Only the user and a magnet link may name a peer by
+    /// a DNS name.
     fn lets_through(&self, addr: SocketAddr, source: Source) -> bool {
         match names::is_stand_in(addr.ip()) {
             true => matches!(source, Source::User | Source::Link),
@@ -157,8 +159,8 @@ impl Swarm {
         }
     }
 
-    /// An idle address goes that is worth less: so a peer that makes up a thousand of
-    /// them pushes out none that a tracker named.
+    /// Removes the worst idle address if `new` ranks better. So a peer's thousand made-up addresses
+    /// push out none that a tracker named.
     fn make_room_for(&mut self, new: &Known) -> bool {
         let idle = self.known.iter().filter(|(_, known)| !known.busy);
         let worst = idle.max_by_key(|(_, known)| known.worth());
@@ -167,11 +169,11 @@ impl Swarm {
         addr.is_some_and(|addr| self.known.remove(&addr).is_some())
     }
 
-    /// The address to dial now, if any: marked as busy until [`Swarm::ended`].
+    /// Returns the address to dial now, if any. It counts as busy until [`Swarm::ended`].
     ///
-    /// In turns it is one with the fewest failures and one of the best source: so those
-    /// that a tracker named have their second try, however many new ones are made up by
-    /// others; and a tracker full of dead peers does not hold up all else.
+    /// Every other dial goes to an address with the fewest failures, and the dials between to one
+    /// of the best source. So a tracker's addresses get their second try, however many new ones
+    /// others make up, and a tracker that names only dead peers does not hold up all others.
     pub(crate) fn next(&mut self, now: Instant) -> Option<SocketAddr> {
         let due = self.known.iter_mut().filter(|(_, known)| known.is_due(now));
         let (addr, known) = match self.dialled % 2 {
@@ -183,12 +185,12 @@ impl Swarm {
         Some(*addr)
     }
 
-    /// Whether there is somebody to dial now.
+    /// Returns whether an address can be dialled now.
     pub(crate) fn is_anyone_due(&self, now: Instant) -> bool {
         self.known.values().any(|known| known.is_due(now))
     }
 
-    /// The attempt or connection to `addr` is over.
+    /// Records how the attempt or connection to `addr` ended.
     pub(crate) fn ended(&mut self, addr: SocketAddr, ending: Ending, now: Instant) {
         let Some(known) = self.known.get_mut(&addr) else {
             return;
@@ -199,7 +201,7 @@ impl Swarm {
                 (known.failures, known.failed) = (0, None);
                 AFTER_GOOD
             }
-            // That says nothing of the peer.
+            // This says nothing about the peer.
             Ending::Failed(EndKind::Short(_) | EndKind::NoWay) => SHORT_PAUSE,
             Ending::Failed(kind) => {
                 known.failures += 1;
@@ -217,8 +219,8 @@ impl Swarm {
         known.not_before = Some(now + pause);
     }
 
-    /// The torrent is private (BEP 27): whoever was named by a worse source than `worst` is
-    /// forgotten. Returns them.
+    /// Forgets the addresses from sources worse than `worst`, because the torrent is private
+    /// (BEP 27). Returns them.
     pub(crate) fn keep_private(&mut self, worst: Source) -> Vec<SocketAddr> {
         let strange = |(_, known): &(&SocketAddr, &Known)| known.source > worst;
         let strangers = self.known.iter().filter(strange);
@@ -229,14 +231,14 @@ impl Swarm {
         strangers
     }
 
-    /// The peer at `addr` turned out to be ourselves.
+    /// Records that `addr` is our own address.
     pub(crate) fn is_us(&mut self, addr: SocketAddr) {
         self.known.remove(&addr);
         self.shunned.is_us(addr);
     }
 
-    /// The peer at `addr` gave false data: nothing more to do with it. `incoming`: it had
-    /// dialled us, so that only its host is known by the address.
+    /// Bans the peer at `addr`, which gave false data. If it had dialled us (`incoming`), the ban
+    /// is for its host, because its port means nothing.
     pub(crate) fn ban(&mut self, addr: SocketAddr, incoming: bool) {
         match incoming {
             true => self.shunned.ban_host(addr.ip()),
@@ -248,7 +250,7 @@ impl Swarm {
         }
     }
 
-    /// The peer that was [banned](Self::ban) turned out to be no liar.
+    /// Lifts the [ban](Self::ban) of a peer that proved honest.
     pub(crate) fn pardon(&mut self, addr: SocketAddr, incoming: bool) {
         match incoming {
             true => self.shunned.pardon_host(addr.ip()),
@@ -260,7 +262,7 @@ impl Swarm {
         }
     }
 
-    /// Whether a connection with `addr` is to be closed at once.
+    /// Returns whether a connection with `addr` must be closed at once.
     pub(crate) fn is_banned(&self, addr: SocketAddr, incoming: bool) -> bool {
         match incoming {
             true => self.shunned.is_banned_host(addr.ip()),
@@ -268,30 +270,29 @@ impl Swarm {
         }
     }
 
-    /// How many dials there were. For tests.
     #[cfg(test)]
     pub(crate) fn dialled(&self) -> u64 {
         self.dialled
     }
 
-    /// How many addresses could be dialled now that never were.
+    /// Returns how many addresses can be dialled now and never were.
     pub(crate) fn untried(&self, now: Instant) -> usize {
         let untried = |known: &&Known| !known.tried && known.is_due(now);
         self.known.values().filter(untried).count()
     }
 
-    /// The peer at `addr`, which had dialled us, was of no use: for ten minutes its host is
-    /// not taken in, as long as others were never tried.
+    /// Refuses the host of `addr` for ten minutes, while untried addresses are known: its peer
+    /// dialled us and was of no use.
     pub(crate) fn rest(&mut self, addr: SocketAddr, now: Instant) {
         self.shunned.rest(addr.ip(), now + REST);
     }
 
-    /// Whether a peer at `addr`, which dialled us, is not to be taken in now.
+    /// Returns whether to refuse a peer at `addr` that dials us now.
     pub(crate) fn is_resting(&self, addr: SocketAddr, now: Instant) -> bool {
         self.shunned.is_resting(addr.ip(), now) && self.untried(now) > 0
     }
 
-    /// How the addresses do that we know.
+    /// Counts the known addresses by the outcome of their last attempt.
     pub(crate) fn counts(&self) -> Addresses {
         let mut counts = Addresses::default();
         for known in self.known.values() {

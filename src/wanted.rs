@@ -1,9 +1,7 @@
-//! What the user wants of a torrent: some of its files, and the pieces and bytes that follow
-//! from them.
+//! Which files of a torrent the user wants, and the pieces and bytes that follow from them.
 //!
-//! It is made once, when the metadata is known, and shared from then on: the storage keeps
-//! bytes by it, the torrent fetches by it. Padding is never wanted, whatever the user chose.
-//! No I/O.
+//! Made once, when the metadata is known, and shared: by it the storage keeps bytes and the torrent
+//! fetches pieces. Padding is never wanted, whatever the user chose. No I/O.
 
 use crate::bitfield::Bitfield;
 use crate::layout::{Layout, PieceIndex};
@@ -19,7 +17,7 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// Wants the files of `layout` that are `chosen`, a bit for each file in order.
+    /// Wants the `chosen` files of `layout`: one entry for each file, in order.
     pub fn new(layout: &Layout, chosen: &[bool]) -> Arc<Self> {
         let is_chosen = |file: usize| chosen.get(file).is_some_and(|chosen| *chosen);
         let mut real = (0..layout.files()).filter(|file| !layout.is_pad(*file));
@@ -50,26 +48,25 @@ impl Wanted {
         (0..self.files.len()).filter(|file| self.files[*file])
     }
 
-    /// Returns the bytes of all wanted files.
+    /// Returns the size of all wanted files in bytes.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Returns the bytes of wanted files in `piece` of `layout`.
+    /// Returns how many bytes of wanted files are in `piece` of `layout`.
     pub(crate) fn bytes_in(&self, layout: &Layout, piece: PieceIndex) -> u64 {
         let parts = layout.parts(layout.piece_range(piece));
         let wanted = parts.filter(|part| self.files[part.file]);
         wanted.map(|part| part.len).sum()
     }
 
-    /// Returns the pieces that hold at least one byte of a wanted file: those that the disk
-    /// is about.
+    /// Returns the pieces that hold at least one byte of a wanted file.
     pub(crate) fn pieces(&self) -> &Bitfield {
         &self.pieces
     }
 
-    /// Returns the pieces to have in the end. If all files are wanted, that includes pieces of
-    /// nothing but padding, which are in no file: without them we would never be a seed.
+    /// Returns the pieces to have in the end. If all files are wanted, this includes pieces of pure
+    /// padding, which are in no file: without them we would never be a seed.
     pub(crate) fn goal(&self) -> Bitfield {
         if self.all {
             Bitfield::all(self.pieces.len())
@@ -79,7 +76,8 @@ impl Wanted {
     }
 }
 
-/// Returns the pieces that hold at least one byte of `files`, a bit for each file in order.
+/// Returns the pieces that hold at least one byte of `files`, which has one entry for each file, in
+/// order.
 pub(crate) fn pieces_of(layout: &Layout, files: &[bool]) -> Bitfield {
     let mut pieces = Bitfield::none(layout.pieces());
     for file in (0..files.len()).filter(|file| files[*file]) {

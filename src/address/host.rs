@@ -1,21 +1,20 @@
 //! A host: the part of an IP address that its owner can't choose freely.
 //!
-//! Whoever connects to us chooses the port; and with IPv6, where a household is given 2^64
-//! addresses, also most of the address. So bans, and limits for each host, go by the rest:
-//! the IPv4 address, or the first half of the IPv6 one. The list of known peers, the bans and
-//! the DHT use it.
+//! Anybody who connects to us chooses the port. With IPv6, where a household gets 2^64 addresses,
+//! it also chooses half of the address. So the list of known peers, the bans and the DHT go by the
+//! rest: the IPv4 address, or the first half of the IPv6 address.
 
 use std::net::{IpAddr, Ipv6Addr};
 
-/// One host, or one network of IPv6 that a household has (a /64).
+/// One host, or one IPv6 network of a household (a /64).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub(crate) struct Host(IpAddr);
 
 impl Host {
-    /// The host that has this address.
+    /// Returns the host that has this address.
     pub(crate) fn of(ip: IpAddr) -> Self {
         Self(match ip.to_canonical() {
-            // All link-local addresses begin alike, so the second half tells hosts apart.
+            // All link-local addresses begin alike, so we need the second half to tell hosts apart.
             IpAddr::V6(ip) if !ip.is_loopback() && !ip.is_unicast_link_local() => {
                 let bits = ip.to_bits() >> 64 << 64;
                 Ipv6Addr::from_bits(bits).into()
@@ -24,13 +23,13 @@ impl Host {
         })
     }
 
-    /// Whether it is our own machine. Many peers may run there, so the host does not tell
+    /// Returns whether this is our own machine. Many peers may run there, so the host does not tell
     /// them apart.
     pub(crate) fn is_our_own(self) -> bool {
         self.0.is_loopback()
     }
 
-    /// Its address, or the first of its addresses.
+    /// Returns its address, or the first of its addresses.
     pub(crate) fn ip(self) -> IpAddr {
         self.0
     }

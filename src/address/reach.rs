@@ -1,33 +1,32 @@
-//! From how far an address can be reached: from its own machine, from its network, or
-//! from everywhere.
+//! From where an address can be reached: from its own machine, from its local network, or from
+//! everywhere.
 //!
-//! Peers and nodes of the DHT tell us of others. Somebody out in the internet can't know
-//! of anybody in our own network; if he names such an address he aims us at our own
-//! printer. A peer in our network, or on this machine, may well know of others there:
-//! [`may_name`](super::may_name).
+//! Peers and DHT nodes tell us about others. Somebody out on the internet can't know anybody in our
+//! local network. If it names such an address, it aims us at our own printer. A peer in our
+//! network, or on this machine, may well know others there. [`may_name`](super::may_name) checks
+//! this.
 //!
-//! The same holds for URLs, of trackers, web seeds and redirects: a web server in the
-//! world could have us ask the user's router to do something. [`Teller`] says who named a
-//! URL; the nearest address that may be dialled for it follows from that.
+//! URLs of trackers, web seeds and redirects have the same problem: a web server out on the
+//! internet could make us send a command to the user's router. [`Teller`] says who named a URL, and
+//! from that follows the nearest address that we may connect to for it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// How far an address reaches, the narrowest first.
+/// From how far an address can be reached, the narrowest first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Reach {
-    /// Loopback, or the address `0.0.0.0` or `::`: to connect to that is to connect to one's
-    /// own machine.
+    /// A loopback address, or `0.0.0.0` or `::`: connecting to those two leads to our own machine.
     Machine,
-    /// A private address, which every network may use for itself, or a link-local one, which
-    /// is good on one cable only.
+    /// A private address, which every network may use for itself, or a link-local address, which is
+    /// valid on one cable only.
     LocalNetwork,
-    /// Any other.
+    /// Any other address.
     World,
 }
 
 impl Reach {
-    /// The reach of an address. An IPv6 address that embeds an IPv4 one, for a translator or
-    /// a tunnel on the way, reaches as far as that one does.
+    /// Returns the reach of an address. An IPv6 address that embeds an IPv4 address, for a
+    /// translator or a tunnel on the way, has the reach of the embedded one.
     pub fn of(ip: IpAddr) -> Self {
         match ip.to_canonical() {
             ip if ip.is_loopback() || ip.is_unspecified() => Self::Machine,
@@ -39,8 +38,8 @@ impl Reach {
         }
     }
 
-    /// The reach of a host in a URL without looking it up: of an address, or of the name
-    /// `localhost`. `None`: only a look-up can tell.
+    /// Returns the reach of a URL's host without a look-up, if the host is an address or the name
+    /// `localhost`. `None` if only a look-up can tell.
     pub fn of_host(host: &str) -> Option<Self> {
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         let name = bare.trim_end_matches('.').to_ascii_lowercase();
@@ -52,23 +51,23 @@ impl Reach {
     }
 }
 
-/// Whether an address is good within one network only: private, link-local (169.254/16),
-/// or in the network of a provider that puts many customers behind one address (100.64/10,
-/// RFC 6598). Multicast and broadcast stay in the network, too.
+/// Returns whether an address is valid within one network only: private, link-local (169.254/16),
+/// or in a provider's network that puts many customers behind one address (100.64/10, RFC 6598).
+/// Multicast and broadcast stay in the network, too.
 fn is_of_a_network(ip: Ipv4Addr) -> bool {
     let [first, second, ..] = ip.octets();
     let is_of_all = ip.is_multicast() || ip.is_broadcast();
     ip.is_private() || ip.is_link_local() || is_of_all || (first == 100 && second & 0xc0 == 64)
 }
 
-/// The same; `fec0::/10` is what `fc00::/7` was called before.
+/// Does the same for IPv6. `fec0::/10` is the predecessor of `fc00::/7`.
 fn is_of_a_network_6(ip: Ipv6Addr) -> bool {
     let is_local = ip.is_unique_local() || ip.is_unicast_link_local() || ip.is_multicast();
     is_local || ip.segments()[0] & 0xffc0 == 0xfec0
 }
 
-/// The IPv4 address in an IPv6 one: of NAT64 (64:ff9b::/96, RFC 6052), of 6to4 (2002::/16,
-/// RFC 3056), or of the long forgotten form `::1.2.3.4`.
+/// Returns the IPv4 address in an IPv6 address of NAT64 (64:ff9b::/96, RFC 6052), of 6to4
+/// (2002::/16, RFC 3056), or of the long forgotten form `::1.2.3.4`.
 fn embedded(ip: Ipv6Addr) -> Option<Ipv4Addr> {
     let [a, b, c, d, e, f, g, h] = ip.segments();
     let (high, low) = match (a, b) {
@@ -83,17 +82,17 @@ fn embedded(ip: Ipv6Addr) -> Option<Ipv4Addr> {
 /// Who named a URL.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Teller {
-    /// The user, on the command line, who may name anything.
+    /// The user, on the command line. The user may name anything.
     User,
-    /// Somebody of whom nothing is known: a torrent from a file, a magnet link.
+    /// Unknown: the URL is from a torrent file or a magnet link.
     Unknown,
-    /// The server that sent the torrent, or a redirect; it is so far away.
+    /// The server that sent the torrent or a redirect, with the reach of its address.
     Server(Reach),
 }
 
 impl Teller {
-    /// The nearest address that may be dialled for what this teller named. `unknown` is the
-    /// answer for [`Teller::Unknown`].
+    /// Returns the nearest address that we may connect to for what this teller named. `unknown` is
+    /// the answer for [`Teller::Unknown`].
     pub fn nearest(self, unknown: Reach) -> Reach {
         match self {
             Self::User => Reach::Machine,

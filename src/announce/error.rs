@@ -6,11 +6,11 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-/// One announce to one tracker failed. Never fatal to the torrent: the announcer asks
-/// this tracker again later.
+/// One announce to one tracker failed. This never ends the torrent: the announcer asks the tracker
+/// again later.
 #[derive(Debug)]
 pub struct TrackerError {
-    /// The tracker as shown to the user: see [`shown`](crate::url::shown).
+    /// The tracker, as [shown](crate::url::shown) to the user.
     pub tracker: String,
     /// What went wrong.
     pub trouble: Trouble,
@@ -32,40 +32,40 @@ impl std::error::Error for TrackerError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Trouble {
-    /// We speak HTTP and UDP. Asking again is of no use.
+    /// The URL is neither HTTP nor UDP. Asking again is useless.
     #[error("can't be used: it is not a http, https or udp address")]
     UnsupportedScheme,
-    /// The URL names no host, or no port. Asking again is of no use.
+    /// The URL has no host or no port. Asking again is useless.
     #[error("can't be used: its address is malformed")]
     BadUrl,
     /// The name has no address of a kind that we can use.
     #[error("was not found: its name has no usable address")]
     UnknownHost,
-    /// There is a machine, but no tracker at this port.
+    /// A machine answers, but no tracker listens at this port.
     #[error("refused the connection")]
     Refused,
-    /// It gave no whole answer within this time.
+    /// The tracker gave no complete answer within this time.
     #[error("did not answer within {} s", .0.as_secs_f32())]
     TimedOut(Duration),
-    /// It may not be asked, or not be believed; says why. The user can do something about it.
+    /// A rule of ours or the user's forbids this tracker or its answer. The text says which.
     #[error("was not asked: {0}")]
     Barred(String),
     /// The network, DNS or TLS failed.
     #[error("can't be reached")]
     Unreachable(#[source] io::Error),
-    /// The system starts no thread for it.
+    /// The system refused to start a thread for it.
     #[error("can't be asked: the system allows no more threads (ulimit -u)")]
     NoThread(#[source] io::Error),
-    /// Its thread died.
+    /// The tracker's thread panicked.
     #[error("can't be asked just now: a fault of storrent's own ended its thread")]
     Fault,
-    /// An HTTP status that is no success, without a word why.
+    /// The HTTP status is no success, and no failure reason came with it.
     #[error("answered with HTTP status {0} instead of peers")]
     Status(u16),
-    /// It answered, and said no. The words are its own.
+    /// The tracker refused, in its own words.
     #[error("refused the announce: \"{0}\"")]
     Failure(String),
-    /// It answered something that is no announce reply; says what is wrong with it.
+    /// The answer is no announce reply. The text says what is wrong with it.
     #[error("sent an answer that can't be read: {0}")]
     Garbage(String),
 }
@@ -77,8 +77,8 @@ impl From<BencodeError> for Trouble {
 }
 
 impl Trouble {
-    /// Whether it is we who lack something, a thread or a file, so that the tracker was not
-    /// asked at all.
+    /// Returns whether we had no thread or no open file left, so that the tracker was not asked at
+    /// all.
     pub fn is_shortage(&self) -> bool {
         match self {
             Self::NoThread(_) => true,
@@ -87,7 +87,7 @@ impl Trouble {
         }
     }
 
-    /// Whether asking again can help.
+    /// Returns whether asking again is useless.
     pub fn is_final(&self) -> bool {
         matches!(self, Self::UnsupportedScheme | Self::BadUrl)
     }

@@ -1,10 +1,10 @@
-//! With whom a torrent has nothing to do: peers that gave false data, its own addresses,
-//! and for ten minutes peers that were of no use. The [`Swarm`](super::Swarm) asks it before
-//! it dials.
+//! The peers that a torrent avoids: peers that gave false data, our own addresses, and for ten
+//! minutes peers that were of no use. The [`Swarm`](super::Swarm) asks it before a dial and when a
+//! peer dials us.
 //!
-//! Whom we dialled is known by address and port. Who dialled us is known by its host alone:
-//! its port is another each time, and the peer id that it sends may be an honest peer's.
-//! Loopback is spared there: half a swarm may live on it.
+//! A peer that we dialled is known by its address and port. A peer that dialled us is known by its
+//! host alone: its port is another one each time, and it may send an honest peer's id as its own.
+//! Such a ban or rest spares loopback, where half a swarm may live.
 
 use super::Source;
 use crate::address::Host;
@@ -13,39 +13,37 @@ use std::hash::Hash;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
-/// Entries of each kind; beyond it they are forgotten, all at once.
+/// The most entries of each kind. When one more comes, all entries of that kind are forgotten.
 const MAX_SHUNNED: usize = 10_000;
 
-/// Who is shunned, and why.
 #[derive(Debug, Default)]
 pub(super) struct Shunned {
-    /// Addresses that gave false data when we dialled them, and who had named them.
+    /// Addresses that gave false data after we dialled them, and who named them.
     banned: HashMap<SocketAddr, Source>,
     /// Hosts that gave false data after they had dialled us.
     banned_hosts: HashMap<Host, ()>,
-    /// Hosts that had dialled us and were of no use, and until when they are not taken in.
+    /// Hosts that dialled us and were of no use, and until when we refuse them.
     resting: HashMap<Host, Instant>,
-    /// Our own addresses, learnt by meeting ourselves.
+    /// Our own addresses, which we learnt by connecting to ourselves.
     own: HashMap<SocketAddr, ()>,
 }
 
 impl Shunned {
-    /// Whether `addr` is not even to be known.
+    /// Whether the [`Swarm`](super::Swarm) must not keep `addr`.
     pub(super) fn is_never_dialled(&self, addr: SocketAddr) -> bool {
         self.own.contains_key(&addr) || self.is_banned(addr)
     }
 
-    /// `addr` is ours.
     pub(super) fn is_us(&mut self, addr: SocketAddr) {
         remember(&mut self.own, addr, ());
     }
 
-    /// We dialled `addr`, which `source` had named, and it gave false data.
+    /// Bans `addr`, which `source` named: we dialled it, and it gave false data.
     pub(super) fn ban(&mut self, addr: SocketAddr, source: Source) {
         remember(&mut self.banned, addr, source);
     }
 
-    /// A peer at `ip` dialled us and gave false data.
+    /// Bans the host of `ip`: a peer there dialled us and gave false data.
     pub(super) fn ban_host(&mut self, ip: IpAddr) {
         let host = Host::of(ip);
         if !host.is_our_own() {
@@ -53,27 +51,26 @@ impl Shunned {
         }
     }
 
-    /// Whether whom we dial at `addr` is banned.
+    /// Whether we must not dial `addr`.
     pub(super) fn is_banned(&self, addr: SocketAddr) -> bool {
         self.banned.contains_key(&addr)
     }
 
-    /// Whether who dials us from `ip` is banned.
+    /// Whether peers that dial us from `ip` are banned.
     pub(super) fn is_banned_host(&self, ip: IpAddr) -> bool {
         self.banned_hosts.contains_key(&Host::of(ip))
     }
 
-    /// Takes a ban of `addr` back; returns who had named it, if there was one.
+    /// Lifts the ban of `addr`. Returns who had named it, if it was banned.
     pub(super) fn pardon(&mut self, addr: SocketAddr) -> Option<Source> {
         self.banned.remove(&addr)
     }
 
-    /// Takes a ban of the host of `ip` back.
     pub(super) fn pardon_host(&mut self, ip: IpAddr) {
         self.banned_hosts.remove(&Host::of(ip));
     }
 
-    /// A peer at `ip`, which had dialled us, is not taken in before `until`.
+    /// Refuses peers that dial us from `ip` before `until`.
     pub(super) fn rest(&mut self, ip: IpAddr, until: Instant) {
         let host = Host::of(ip);
         if !host.is_our_own() {
@@ -81,14 +78,13 @@ impl Shunned {
         }
     }
 
-    /// Whether a peer at `ip` is not to be taken in now.
     pub(super) fn is_resting(&self, ip: IpAddr, now: Instant) -> bool {
         let until = self.resting.get(&Host::of(ip));
         until.is_some_and(|until| now < *until)
     }
 }
 
-/// A stranger may come from as many addresses as he likes, so this has an end.
+/// Adds an entry. The number is bounded, because a stranger may come from any number of addresses.
 fn remember<K: Eq + Hash, V>(map: &mut HashMap<K, V>, key: K, value: V) {
     if map.len() >= MAX_SHUNNED {
         map.clear();
@@ -100,7 +96,7 @@ fn remember<K: Eq + Hash, V>(map: &mut HashMap<K, V>, key: K, value: V) {
 mod tests {
     use super::*;
 
-    /// The last that came is always remembered, and never more than there may be.
+    /// The newest entry is always there, and never more than [`MAX_SHUNNED`].
     #[test]
     fn what_is_remembered_has_an_end() {
         let (mut shunned, now) = (Shunned::default(), Instant::now());

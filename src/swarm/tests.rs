@@ -1,4 +1,4 @@
-//! The book of addresses: what comes into it, who is dialled when, and who never.
+//! The book of addresses: which addresses it accepts, when it dials them, and which it never dials.
 
 use super::*;
 use crate::shortage::Shortage;
@@ -21,6 +21,7 @@ fn nobody_of_the_other_family_and_no_strangers_stand_ins() {
         assert!(!of(&mut v6, "1.2.3.4:6881", source));
         // What stands for a name may be of any kind: the proxy looks it up.
         let ours = matches!(source, Source::User | Source::Link);
+        // A stand-in for a name may be of either family: the proxy looks the name up.
         assert_eq!(of(&mut v4, "[100::7]:6881", source), ours);
         assert_eq!(of(&mut Swarm::default(), "[100::7]:6881", source), ours);
     }
@@ -96,7 +97,7 @@ fn failures_are_spaced_out_and_given_up() {
     assert_eq!(swarm.next(now), None, "the other is");
 }
 
-/// For want of a thread or a file of ours nobody is given up, or counted as failed.
+/// If we lack a thread or an open file, no peer is given up or counted as failed.
 #[test]
 fn our_own_shortage_is_held_against_nobody() {
     let mut swarm = Swarm::default();
@@ -130,7 +131,7 @@ fn the_best_source_first_and_nobody_twice() {
     assert_eq!(swarm.next(now + AFTER_GOOD), Some(addr(1)));
 }
 
-/// How many of `range` are taken in.
+/// Returns how many of `range` are accepted.
 fn add_all(swarm: &mut Swarm, range: std::ops::Range<u16>, source: Source) -> usize {
     range.filter(|n| swarm.add(addr(*n), source)).count()
 }
@@ -154,7 +155,7 @@ fn who_is_given_up_makes_room_for_anybody() {
     let mut swarm = Swarm::default();
     let mut now = Instant::now();
     add_all(&mut swarm, 0..1000, Source::Tracker);
-    // All are on the line but one, who fails again and again.
+    // All are connected but one, which fails again and again.
     let all: Vec<SocketAddr> = std::iter::from_fn(|| swarm.next(now)).collect();
     assert_eq!(all.len(), MAX_KNOWN);
     for failures in 1..=4 {
@@ -166,7 +167,7 @@ fn who_is_given_up_makes_room_for_anybody() {
     assert!(swarm.add(addr(2000), Source::Pex));
 }
 
-/// A peer makes up new addresses without end; those of trackers have another try.
+/// A peer makes up new addresses without end. Those of trackers still get their retries.
 #[test]
 fn made_up_addresses_hold_up_nobody() {
     let mut swarm = Swarm::default();
@@ -217,7 +218,7 @@ fn loopback_is_not_banned_as_a_host() {
     assert!(!swarm.is_banned(local, true));
 }
 
-/// Neither for being of no use nor, in the end, for a lie that was none.
+/// Being useless does not remove it, nor does a ban that was an error.
 #[test]
 fn whom_the_user_named_is_not_forgotten() {
     let mut swarm = Swarm::default();
