@@ -1,4 +1,4 @@
-//! The `storrent` program: [`storrent::cli`] does the work, here is its exit status.
+//! The `storrent` program. [`storrent::cli`] does the work and returns the exit status.
 
 use std::process::ExitCode;
 

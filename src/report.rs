@@ -87,9 +87,9 @@ pub enum Report {
         /// What happened, why, and what to do.
         message: String,
     },
-    /// A torrent is left incomplete: nothing came for as long as the user wants to wait.
+    /// A torrent is left incomplete, because no data came for the time of `--stall-timeout`.
     GaveUp {
-        /// Which torrent.
+        /// The torrent.
         info_hash: InfoHash,
         /// Why nothing came.
         why: Idle,
@@ -145,69 +145,68 @@ pub struct Progress {
     pub idle: Option<Idle>,
 }
 
-/// Why nothing comes to a torrent. Facts only: the words are for who shows them.
+/// Why a torrent receives nothing. Holds facts only: a [`Reporter`] chooses the words.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Idle {
     /// Peers are connected, but the metadata is not here yet.
     Learning(Metadata),
-    /// Nothing is fetched. This was tried.
+    /// No piece arrives, although all this was tried.
     Tried(Box<Tried>),
 }
 
-/// How far the metadata of a magnet link is (BEP 9).
+/// The state of a magnet link's metadata (BEP 9).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Metadata {
-    /// None of the connected peers gives it.
+    /// No connected peer gives it.
     Nobody {
-        /// How many are connected.
+        /// How many peers are connected.
         peers: usize,
     },
     /// Peers are giving it.
     Fetching {
         /// How many peers were asked.
         peers: usize,
-        /// Bytes of it that came from the best of them.
+        /// Bytes of it from the peer that has sent the most.
         bytes: u32,
     },
-    /// It is here, and what it names is being looked for on disk.
+    /// It is here, and the files that it names are looked for on disk.
     Here,
 }
 
 /// What was tried to get a torrent's data, source by source, and how that ended.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tried {
-    /// What the system has no more of to connect with.
+    /// What the system lacked at the last attempt to connect, if it lacked anything.
     pub short: Option<Shortage>,
-    /// Why nobody can be reached from here, if that is so.
+    /// Why no peer can be reached from here, if so: the address of `--bind` is gone, say.
     pub no_way: Option<String>,
-    /// What cannot be asked through the proxy: "2 trackers, the DHT".
+    /// The sources that `--proxy` shuts out: "2 trackers, the DHT".
     pub shut_out: String,
     /// The proxy, without its password.
     pub proxy: Option<String>,
-    /// Connected peers that have what we lack, and choke us.
+    /// Connected peers that have a piece that we lack, and choke us.
     pub choking: usize,
-    /// Connected peers that have what we lack, let us ask, and send nothing.
+    /// Connected peers that have a piece that we lack and do not choke us, but send nothing.
     pub silent: usize,
-    /// Connected peers without anything that we lack.
+    /// Connected peers that have no piece that we lack.
     pub no_use: usize,
-    /// The addresses that we know, connected or not.
+    /// The known addresses of peers, connected or not.
     pub addresses: Addresses,
-    /// The outcomes of the last announces.
+    /// How the last announces ended.
     pub trackers: Trackers,
-    /// Why one of the trackers failed.
+    /// Why a tracker failed, if one did.
     pub tracker_error: Option<String>,
-    /// How many nodes of the DHT answer, if the DHT is asked (BEP 5).
+    /// How many nodes of the DHT answer (BEP 5). `None`: the DHT is not asked.
     pub dht_nodes: Option<usize>,
     /// Whether the local network is asked (BEP 14).
     pub local: bool,
-    /// The piece that came false most often.
+    /// The piece that came false from the most peers, if one did.
     pub false_piece: Option<FalsePiece>,
     /// The web seeds (BEP 19).
     pub web_seeds: WebSeeds,
 }
 
-/// The addresses of one torrent's peers, counted. Those in none of the parts were not tried
-/// yet, or answer.
+/// Counts of the addresses of one torrent's peers, by why the last attempt to connect failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Addresses {
     /// All of them.
@@ -222,12 +221,12 @@ pub struct Addresses {
     pub barred: usize,
     /// The attempt failed in another way.
     pub failed: usize,
-    /// Those of all that are on the same network.
+    /// Found on the local network (BEP 14), however attempts to connect ended.
     pub local: usize,
 }
 
-/// The outcomes of the last announces to a torrent's trackers. Trackers whose protocol we do
-/// not speak are not counted. A tracker that was not asked yet counts only in `trackers`.
+/// Counts of a torrent's trackers by how the last announce ended. Trackers whose protocol we do
+/// not speak are left out. A tracker that was not asked yet counts only in `trackers`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Trackers {
     /// All of them.
@@ -240,27 +239,27 @@ pub struct Trackers {
     pub timed_out: usize,
     /// The tracker answered with a reason why it refuses.
     pub failures: usize,
-    /// Name unknown, HTTP status, garbage, ...
+    /// The announce failed in another way: name unknown, HTTP status, garbage.
     pub other: usize,
 }
 
-/// A piece that came false and is not right yet.
+/// A piece that failed its hash check and is not right yet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FalsePiece {
     /// Which piece.
     pub piece: PieceIndex,
-    /// How many peers gave all of it, and false.
+    /// How many peers have each sent all of it, with a wrong hash.
     pub givers: usize,
 }
 
-/// A torrent's web seeds, counted.
+/// Counts of a torrent's web seeds.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct WebSeeds {
-    /// Those that are being asked.
+    /// Web seeds in use.
     pub open: usize,
-    /// Those that can be used at all.
+    /// Web seeds that are not banned, in use or not.
     pub usable: usize,
-    /// What was wrong with the last one that failed.
+    /// Why a web seed that is not in use has failed, if one has.
     pub error: Option<String>,
 }
 

@@ -1,4 +1,5 @@
 //! The options of each job, as structs that the crate argh fills. [`values`] reads the values.
+//! The users read [`help`](super::help), not the doc comments of the fields, which argh demands.
 
 use super::values::{self, Source};
 use crate::config::{Afterwards, Config, Encryption, Sources};
@@ -59,13 +60,13 @@ pub struct Download {
     /// stay and seed
     #[argh(switch)]
     pub seed: bool,
-    /// seed until so many times the wanted size is uploaded
+    /// seed until R times the wanted size is uploaded
     #[argh(option, from_str_fn(values::ratio))]
     pub seed_ratio: Option<f64>,
-    /// seed for so many minutes
+    /// seed for MINUTES
     #[argh(option, from_str_fn(values::minutes))]
     pub seed_time: Option<Duration>,
-    /// give up when nothing came for so many seconds
+    /// give up after SECONDS without any data
     #[argh(option, default = "Duration::ZERO", from_str_fn(values::seconds))]
     pub stall_timeout: Duration,
     /// replace files that are not this torrent's
@@ -143,10 +144,10 @@ pub struct Show {
     /// no local service discovery
     #[argh(switch)]
     pub no_lsd: bool,
-    /// taken as for a download; web seeds have no metadata, so nobody reads it
+    /// accepted as for a download, without effect: web seeds have no metadata
     #[argh(switch)]
     pub no_webseeds: bool,
-    /// give up when no metadata came for so many seconds
+    /// give up after SECONDS without any metadata
     #[argh(option, default = "Duration::ZERO", from_str_fn(values::seconds))]
     pub stall_timeout: Duration,
     /// the torrent
@@ -216,14 +217,14 @@ pub struct Create {
 pub(super) struct Demo {}
 
 impl Show {
-    /// From where, and through what, others are talked to.
+    /// The local address and the proxy for all connections.
     pub fn door(&self) -> Door {
         door(self.bind, self.proxy.as_ref())
     }
 }
 
 impl Check {
-    /// From where, and through what, a URL is fetched.
+    /// The local address and the proxy for fetching a URL.
     pub fn door(&self) -> Door {
         door(self.bind, self.proxy.as_ref())
     }
@@ -238,13 +239,13 @@ fn door(bind: Option<IpAddr>, proxy: Option<&Proxy>) -> Door {
 }
 
 impl Download {
-    /// From where, and through what, others are talked to.
+    /// The local address and the proxy for all connections.
     pub fn door(&self) -> Door {
         door(self.bind, self.proxy.as_ref())
     }
 
-    /// The options that hold for the whole process. With `seed_only` nothing is
-    /// fetched, so there is no stall, and the goals alone say when it leaves.
+    /// Returns the options that hold for the whole process. With `seed_only` nothing is
+    /// fetched, so `--stall-timeout` has no effect, and only a goal or a signal ends the run.
     pub fn config(&self, seed_only: bool) -> Config {
         let goals = self.seed_ratio.is_some() || self.seed_time.is_some();
         let afterwards = match seed_only || self.seed || goals {
@@ -280,8 +281,8 @@ impl Download {
     }
 }
 
-/// The options of a job; `None` if there is no such job, the empty one is the plain
-/// form. `--help` and `--version` belong to all jobs and to none, so they are not here.
+/// Returns the options of a job, without `--help` and `--version`, which all jobs have. The job
+/// `""` is the plain form. `None`: there is no such job.
 pub(super) fn options_of(job: &str) -> Option<&'static [FlagInfo<'static>]> {
     let info = match job {
         "" | "seed" => Download::get_args_info(),

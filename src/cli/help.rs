@@ -1,4 +1,4 @@
-//! The text of `--help`, by purpose; argh's own would be one list by name.
+//! The texts of `--help`. They list the options by purpose; argh's own would go by name.
 
 /// `storrent --help`.
 pub const MAIN: &str = "\
@@ -27,13 +27,13 @@ What to fetch, and where to:
       --sequential       pieces in order, for watching while it loads
       --overwrite        replace files of the same name that are not this torrent's
       --stall-timeout SECONDS
-                         give up when nothing came for so long; 0: never [0]
+                         give up after SECONDS without any data; 0: never [0]
 
 What to do when complete:
       --seed             stay and seed, until interrupted
       --seed-ratio R     seed until R times the wanted size is uploaded
       --seed-time MINUTES
-                         seed for so long (with both: until either is reached)
+                         seed for MINUTES (with both: until either is reached)
 
 Peers and the network:
       --peer HOST:PORT   also connect to this peer; repeatable
@@ -146,7 +146,7 @@ is not complete is an error: to complete it, download it.
   -d, --dir DIR          the folder that it was saved in [.]
       --seed-ratio R     until R times the size is uploaded
       --seed-time MINUTES
-                         for so long (with both: until either is reached)
+                         for MINUTES (with both: until either is reached)
       --upload-limit RATE
                          bytes a second of the whole process, as 500K or 1.5M
   -p, --port PORT        the port to accept peers on; 0: any free one

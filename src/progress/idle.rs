@@ -1,19 +1,20 @@
-//! The sentence that says why nothing comes. A user whose download stands still reads it, so
-//! it counts what was tried and how that ended, source by source, and leaves out what is not
-//! in use. The torrent reports the facts, a [`report::Idle`](Idle); only the words are made
-//! here.
+//! Says in one sentence why a torrent receives nothing.
+//!
+//! A user whose download stands still reads it. So the sentence counts what was tried and how
+//! it ended, source by source, and leaves out sources that are not in use. The torrent reports
+//! the facts as an [`Idle`]; this file puts them into words.
 
 use crate::human::{count, size};
 use crate::report::{FalsePiece, Idle, Metadata, Tried, WebSeeds};
 use std::fmt;
 
-/// Said when there is nobody to ask.
+/// Said when no source is in use.
 const NO_SOURCE: &str = "the torrent names no tracker that can be asked";
 
-/// What can be done about it.
+/// Advice for a user whose torrent has no tracker, DHT node or web seed to ask.
 const HINT: &str = "name a peer with --peer or a tracker with --tracker";
 
-/// Why a torrent was given up.
+/// Returns the error that ends a torrent after `--stall-timeout`.
 pub(super) fn gave_up(why: &Idle) -> String {
     format!("gave up, as nothing came for the time of --stall-timeout: {why}")
 }
@@ -80,7 +81,7 @@ impl fmt::Display for Tried {
 }
 
 impl Tried {
-    /// "piece 7 came false from 2 peers".
+    /// Which piece came false: "piece 7 came false from 2 peers".
     fn damage(&self) -> Option<String> {
         let FalsePiece { piece, givers } = self.false_piece?;
         let (number, givers) = (piece.get(), count(givers as u64, "peer"));
@@ -89,8 +90,7 @@ impl Tried {
         ))
     }
 
-    /// What those do that are connected: "1 peer chokes us, 2 have nothing that is
-    /// missing".
+    /// What the connected peers do: "1 peer chokes us, 2 have nothing that is missing".
     fn connected(&self) -> String {
         let mut parts = Vec::new();
         for (n, one, many) in [
@@ -124,13 +124,13 @@ impl Tried {
         ])
     }
 
-    /// "the proxy http://p:3128 won't connect to", behind a number of peers.
+    /// Follows a number of peers: "the proxy http://p:3128 won't connect to".
     fn barred(&self) -> String {
         let proxy = self.proxy.as_ref().map(|proxy| format!(" {proxy}"));
         format!("the proxy{} won't connect to", proxy.unwrap_or_default())
     }
 
-    /// What the sources of addresses say; of each only if it is in use.
+    /// How far each source in use helps: trackers, DHT, local network, web seeds.
     fn sources(&self) -> String {
         let mut parts = Vec::new();
         if self.trackers.trackers > 0 {
@@ -168,7 +168,7 @@ impl Tried {
         parts.join(", ")
     }
 
-    /// "0 of 4 trackers answered", and why.
+    /// How many trackers answered, and why others did not: "0 of 4 trackers answered".
     fn of_trackers(&self) -> String {
         let trackers = &self.trackers;
         let why = match (trackers.trackers, &self.tracker_error) {
@@ -189,7 +189,7 @@ impl Tried {
     }
 }
 
-/// The counts that are not 0, each with its word.
+/// Joins the counts that are not 0, each followed by its word.
 fn list<const N: usize>(counts: [(usize, &str); N]) -> String {
     let there = counts.iter().filter(|(n, _)| *n > 0);
     let texts: Vec<String> = there.map(|(n, word)| format!("{n} {word}")).collect();
