@@ -1,69 +1,77 @@
-//! What main and the peer threads say to one another.
+//! The messages between main and the peer threads.
 //!
-//! Main owns all state of a torrent; a peer thread owns one connection. They share
-//! nothing, so everything that either must know of the other is a variant here. Main's
-//! sends never block; a peer thread may wait for main. The thread of a web seed says and
-//! is told the same, as far as it concerns fetching.
+//! Main owns all state of a torrent, and a peer thread owns one connection. They share no memory:
+//! everything that one must tell the other is a variant here. Main's sends never block. A peer
+//! thread may wait for main. The thread of a web seed uses the same messages, as far as they are
+//! about fetching.
 //!
-//! Four of a thread's events are questions: [`PeerEvent::Pieces`], [`PeerEvent::Want`],
-//! [`PeerEvent::Interested`] and [`Learning::Offers`]. Main always answers them,
-//! at once, with [`Command::Interest`], [`Command::Fetch`], [`Command::Choke`] and
-//! [`Command::FetchMetadata`]: so the thread may sleep on its channel until then, and
-//! starts its work the moment it is there.
+//! Four of a thread's events are questions, which main always answers at once:
+//!
+//! | question | answer |
+//! | --- | --- |
+//! | [`PeerEvent::Pieces`] | [`Command::Interest`] |
+//! | [`PeerEvent::Want`] | [`Command::Fetch`] |
+//! | [`PeerEvent::Interested`] | [`Command::Choke`] |
+//! | [`Learning::Offers`] | [`Command::FetchMetadata`] |
+//!
+//! So the thread may sleep on its channel until the answer comes, and starts the work at that
+//! moment.
 //!
 //! # The question for work
-//! Who fetches what is agreed in a protocol of two halves: the thread keeps three flags in
-//! [`Asking`], and main keeps two numbers for each peer, `wants` and `cancels`. Messages in
-//! the two directions cross each other; each flag is there for one way in which they do.
+//! By one protocol a thread and main agree on what the thread fetches. The thread keeps three flags
+//! in [`Asking`], and main keeps two numbers for each peer, `wants` and `cancels`. Messages of the
+//! two directions can cross each other. The four stories below tell what would go wrong then, and
+//! what prevents it.
 //!
 //! | message | the thread | main |
 //! | --- | --- | --- |
 //! | [`Want(n)`](PeerEvent::Want) → | `pending`; not `overtaken` | `wants = n` |
-//! | ← [`Fetch`](Command::Fetch) with spans | not `pending`; gives them back if the peer chokes us by now | leases them to the thread; `wants = 0` |
-//! | ← [`Fetch`](Command::Fetch) with none | not `pending`; `hungry`, unless `overtaken` (story 1) | keeps `wants`: spans follow unasked, once there are some |
-//! | [`Have`](PeerEvent::Have), [`Pieces`](PeerEvent::Pieces) → | `overtaken`, not `hungry`: there may be work now | looks again after a `Have` |
-//! | [`Choked(false)`](PeerEvent::Choked) → | the same | `wants = 0` |
-//! | [`Choked(true)`](PeerEvent::Choked) → | asks nothing before it is unchoked | `wants = 0` |
-//! | [`Released`](PeerEvent::Released) → | `overtaken`, not `hungry` | `wants = 0` (story 2); the lease ends |
+//! | ← [`Fetch`](Command::Fetch) with spans | not `pending`; gives them back if the peer has choked us | leases them to the thread; `wants = 0` |
+//! | ← [`Fetch`](Command::Fetch) without spans | not `pending`; `hungry`, unless `overtaken` (story 1) | keeps `wants`: sends spans unasked when there are some |
+//! | [`Have`](PeerEvent::Have), [`Pieces`](PeerEvent::Pieces) → | `overtaken`, not `hungry`: there may be work now | after a `Have`, looks again for work |
+//! | [`Choked(false)`](PeerEvent::Choked) → | `overtaken`, not `hungry` | `wants = 0` |
+//! | [`Choked(true)`](PeerEvent::Choked) → | does not ask until it is unchoked | `wants = 0` |
+//! | [`Released`](PeerEvent::Released) → | `overtaken`, not `hungry` | `wants = 0` (story 2); ends the lease |
 //! | ← [`Cancel`](Command::Cancel) | drops what is not written yet, and answers | `cancels + 1`: no work for this thread until it is 0 (story 4) |
-//! | [`Cancelled`](PeerEvent::Cancelled) → | | `cancels - 1`; the lease ends (story 3) |
-//! | [`Stored`](PeerEvent::Stored) → | | the lease ends, the block is there |
+//! | [`Cancelled`](PeerEvent::Cancelled) → | | `cancels - 1`; ends the lease (story 3) |
+//! | [`Stored`](PeerEvent::Stored) → | | ends the lease; the block is on disk |
 //!
-//! The thread asks only if it is neither `pending` nor `hungry`. One question too many costs
-//! two messages, and one too few costs the peer: nobody would ever move again. So when in
-//! doubt the thread asks.
+//! The thread asks only if it is neither `pending` nor `hungry`. One question too many costs two
+//! messages. One too few costs the peer, because then both sides wait for ever. So when in doubt,
+//! the thread asks.
 //!
 //! **Story 1: an answer that was overtaken** (`overtaken`).
-//! 1. The thread sends `Want(40)`. Main has nothing for it, answers `Fetch` with no spans,
-//!    and keeps `wants = 40`.
-//! 2. The peer refuses a block, and the thread sends `Released`, before it hears that answer.
-//! 3. Main hears `Released` and forgets the question: `wants = 0`.
-//! 4. The thread hears the answer of step 1. If that made it `hungry`, it would wait for main
-//!    to send work, and main would wait to be asked: for ever. But the question was
-//!    overtaken in step 2. So the answer says nothing, and the thread asks again.
+//! 1. The thread sends `Want(40)`. Main has no work for it, answers with an empty `Fetch`, and
+//!    keeps `wants = 40`.
+//! 2. Before the thread reads this answer, its peer refuses a block, and the thread sends
+//!    `Released`.
+//! 3. Main reads `Released` and forgets the question: `wants = 0`.
+//! 4. The thread reads the answer of step 1. If it became `hungry` now, it would wait for main to
+//!    send work, and main would wait for a question, for ever. But `Released` overtook the
+//!    question, so the thread ignores the answer and asks again.
 //!
-//! **Story 2: work that comes back to who gave it back** (`wants = 0` on `Released`).
-//! 1. A peer is asked for all that there is to fetch, so its thread is `hungry`; main keeps
+//! **Story 2: work that returns to the thread that gave it back** (`wants = 0` on `Released`).
+//! 1. All blocks that a peer can give are requested of it. Its thread is `hungry`, and main keeps
 //!    `wants = 40`.
-//! 2. The peer stalls. The thread gives its blocks back by `Released`.
-//! 3. Main gives what came free to those who want work. If this thread were still among them,
-//!    it would get the same blocks for the peer that just failed to send them. It has to ask
-//!    anew, and others come first.
+//! 2. The peer stalls. The thread gives its blocks back with `Released`.
+//! 3. Main gives the free blocks to threads that want work. If this thread still counted as one,
+//!    the blocks would go back to the peer that just failed to send them. So it must ask again, and
+//!    others come first.
 //!
 //! **Story 3: a write into a verified piece** (why `Cancel` has an answer).
-//! 1. At the end of a download two threads fetch the same block. The first stores it, and the
-//!    piece is complete. Main sends `Cancel` to the second.
-//! 2. The second has just received the block, and writes it. Perhaps its peer lies.
-//! 3. If main let the piece be verified before step 2, what was verified would not be what
-//!    stays on the disk. So it waits until the second thread says `Stored` or `Cancelled`.
+//! 1. At the end of a download two threads fetch the same block. The first stores it, and the piece
+//!    is complete. Main sends `Cancel` to the second.
+//! 2. The second thread has just received the block, and writes it. Perhaps its peer lies.
+//! 3. If main had the piece verified before step 2, the bytes on disk would no longer be the
+//!    verified ones. So main waits until the second thread sends `Stored` or `Cancelled`.
 //!
-//! **Story 4: an answer that is taken for a later one** (`cancels`).
-//! 1. Main sends `Cancel` of a span to a thread, as another peer is to bring it. That peer
-//!    leaves, so the span is free again.
-//! 2. If main gave it to the first thread now, that would hear `Cancel`, answer `Cancelled`,
-//!    then hear `Fetch`, and fetch the span.
-//! 3. Main would hear `Cancelled` and end the lease, the new one: and story 3 could happen.
-//!    So a thread gets no work until all of its cancels are answered.
+//! **Story 4: an answer to an older message** (`cancels`).
+//! 1. Main cancels a span of a thread, because another peer is to fetch it. The other peer leaves,
+//!    so the span is free again.
+//! 2. Suppose main gave it to the first thread now. The thread would read `Cancel`, answer
+//!    `Cancelled`, then read `Fetch`, and fetch the span.
+//! 3. Main would read `Cancelled` and end the lease, which is the new one. Then story 3 could
+//!    happen. So a thread gets no work until it has answered all of its cancels.
 
 use crate::bitfield::Bitfield;
 use crate::layout::{PieceIndex, Span};
@@ -73,179 +81,178 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Main → peer thread. A closed channel means: hang up.
+/// Main → peer thread. When main closes the channel, the thread hangs up.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
-    /// Fetch these spans: the answer to [`PeerEvent::Want`]; empty if there is no work
-    /// now. May also come later, unasked, to a peer whose answer was empty.
+    /// Fetch these spans. The answer to [`PeerEvent::Want`]: empty if there is no work now. After
+    /// an empty answer, spans may come later, unasked.
     Fetch(Vec<Span>),
-    /// Somebody else has these, or takes them over. To be answered by
-    /// [`PeerEvent::Cancelled`]: see stories 3 and 4 [above](self).
+    /// Stop fetching these spans: another peer has stored them or takes them over. The thread
+    /// answers with [`PeerEvent::Cancelled`] (stories 3 and 4 [above](self)).
     Cancel(Vec<Span>),
-    /// We have these pieces now, verified: they may be served, and the peer is to hear of them,
-    /// also of those that it has. Not sent to a peer that said in its greeting that it has all.
+    /// We have verified these pieces. The thread may serve them and tells its peer, even about
+    /// pieces that the peer has. Not sent if the peer's greeting said that it has all pieces.
     Had(Arc<[PieceIndex]>),
-    /// Files were moved, removed or replaced by others: those that the thread holds open are
-    /// to be closed. These pieces we no longer have.
+    /// Something else moved, removed or replaced files. The thread closes the files that it holds
+    /// open. We no longer have these pieces.
     Moved(Arc<[PieceIndex]>),
-    /// Whether the peer has anything that we want: to be told to it. The answer to
-    /// [`PeerEvent::Pieces`]; comes again whenever it changes.
+    /// Tell the peer whether it has a piece that we want. The answer to [`PeerEvent::Pieces`], and
+    /// sent again at each change.
     Interest(bool),
-    /// Whether the peer's requests are refused: to be told to it. The answer to
-    /// [`PeerEvent::Interested`], and the outcome of each choke round.
+    /// Tell the peer whether we choke it. The answer to [`PeerEvent::Interested`], and the outcome
+    /// of each choke round.
     Choke(bool),
-    /// The peer may be sent this many bytes more: the answer to
-    /// [`PeerEvent::WantUpload`], if there is an upload limit.
+    /// Upload this many more bytes to the peer. The answer to [`PeerEvent::WantUpload`], if there
+    /// is an upload limit.
     MayUpload(u64),
-    /// Whether the peer is to be asked for the metadata: the answer to
-    /// [`Learning::Offers`]. After a no, a yes may come at any time.
+    /// Whether to request the metadata of the peer. The answer to [`Learning::Offers`]. After a no,
+    /// a yes may come at any time.
     FetchMetadata(bool),
-    /// To be told to the peer (BEP 11).
+    /// Tell the peer about other peers (BEP 11).
     TellPeers {
-        /// Whom we are connected to since the last time, with the flags of
+        /// The peers that we connected to since the last time, with the flags of
         /// [`crate::extension::pex`].
         added: Vec<(SocketAddr, u8)>,
-        /// Who of those told before has gone.
+        /// The peers that we named before and that have gone.
         dropped: Vec<SocketAddr>,
     },
 }
 
-/// What the checker found out about a piece whose blocks were all stored.
+/// The checker's finding about a piece whose blocks were all stored.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Verdict {
-    /// It has the hash that it must have.
+    /// The hash is right.
     Right,
-    /// It has another hash: somebody gave false data.
+    /// The hash is wrong: a peer sent false data.
     False,
-    /// It has another hash, or is not there at all, because what was stored is no longer
-    /// where it was: a file was moved, removed, cut or replaced. That is no peer's fault.
+    /// The hash is wrong, or bytes are missing, because a file was moved, removed, cut or replaced.
+    /// No peer is at fault.
     Moved,
 }
 
-/// What a look at all files found.
+/// The result of a look at all files.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Surveyed {
-    /// Files of the layout that are not as they were left, and the path of each: missing,
-    /// of another length, or another file of the disk.
+    /// Files that are not as we left them (missing, of another length, or another file on the
+    /// disk), by index in the layout, with their paths.
     pub changed: Vec<(usize, String)>,
-    /// Pieces of them that were had, and are not there any more, or not right.
+    /// Pieces of these files that we had, and that are missing or wrong now.
     pub lost: Vec<PieceIndex>,
 }
 
 /// Peer thread → main, from the first event of a connection to the last.
 #[derive(Clone, Debug, PartialEq)]
 pub enum PeerEvent {
-    /// The first byte came of a peer that connected to us.
+    /// A peer that connected to us sent its first byte.
     Spoke,
-    /// The peer answers, and this is its handshake. The thread waits to be welcomed.
+    /// The peer sent its handshake. The thread waits until main welcomes it.
     Greeted(Handshake),
-    /// These are the pieces that it has: usually once, at the start. A
-    /// question, answered by [`Command::Interest`].
+    /// The peer has these pieces. Usually sent once, at the start. A question, answered by
+    /// [`Command::Interest`].
     Pieces(Bitfield),
-    /// It has one more.
+    /// The peer has one more piece.
     Have(PieceIndex),
-    /// Whether it wants anything that we have. A question.
+    /// Whether the peer wants a piece that we have. A question, answered by [`Command::Choke`].
     Interested(bool),
-    /// Whether it refuses our requests.
+    /// Whether the peer chokes us.
     Choked(bool),
-    /// It can be asked for this many blocks more. A question.
+    /// The peer can be asked for this many more blocks. A question, answered by [`Command::Fetch`].
     Want(u32),
-    /// These are on disk (not verified).
+    /// These spans are on disk, not verified.
     Stored(Vec<Span>),
-    /// These will not come from it (it choked us, refused, stalled, or is too slow);
-    /// nothing of them will be written any more. A question that is not answered yet, or was
-    /// answered with nothing, is withdrawn: see story 2 [above](self).
+    /// The peer will not send these spans: it choked us, refused, stalled, or is too slow. The
+    /// thread writes nothing more of them. Any unanswered [`PeerEvent::Want`], or one that was
+    /// answered with no work, is withdrawn (story 2 [above](self)).
     Released(Vec<Span>),
-    /// A [`Command::Cancel`] of these was obeyed; nothing of them will be written any more.
+    /// The thread obeyed a [`Command::Cancel`] of these spans, and writes nothing more of them.
     Cancelled(Vec<Span>),
-    /// No block came for [`crate::peer::session::SNUB_AFTER`] though some are owed.
+    /// The peer owes us blocks and sent none for [`crate::peer::session::SNUB_AFTER`].
     Snubbed,
-    /// It wants blocks of this many bytes, and there is an upload limit.
+    /// The peer requests blocks of this many bytes, and there is an upload limit.
     WantUpload(u64),
-    /// What its extension handshake says of it (BEP 10).
+    /// The facts of the peer's extension handshake (BEP 10).
     Client(Client),
-    /// Its node of the DHT takes queries on this UDP port (BEP 5).
+    /// The peer's DHT node takes queries on this UDP port (BEP 5).
     DhtPort(u16),
-    /// It knows of these peers (BEP 11).
+    /// The peer named these peers (BEP 11).
     Peers(Vec<SocketAddr>),
-    /// What comes of the metadata, while we have none.
+    /// The progress of the metadata, while we have none.
     Learning(Learning),
-    /// What is to be known of a web seed.
+    /// News about a web seed.
     Web(Web),
-    /// Payload bytes since the last time: twice a second if there were any, always before
+    /// Payload bytes since the last time. Sent twice a second if there were any, always before
     /// [`PeerEvent::Stored`] and [`PeerEvent::Cancelled`], and at the end.
     Traffic {
-        /// Received.
+        /// Bytes received.
         down: u64,
-        /// Sent.
+        /// Bytes sent.
         up: u64,
     },
-    /// A block or piece could not be written or read: the user must be told.
+    /// A block or piece could not be written or read. The text is for the user.
     DiskFailed(String),
-    /// A block that we have, and that the peer asked for, is not on the disk any more.
+    /// A block that we have, and that the peer requested, is no longer on disk.
     Missing(String),
-    /// The process has as many files and connections open as it may: this one ends, and
-    /// then it may work again for the others. For the user, if there are no others.
+    /// The process has reached its limit of open files. This connection ends, which may be enough
+    /// for the others to go on. The text is for the user, if there are no others.
     OutOfFiles(String),
-    /// The connection is over, for this reason; always the last event.
+    /// The connection ended, for this reason. Always the last event.
     Closed(End),
 }
 
-/// Who a peer says that it is.
+/// What a peer says about itself.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Client {
-    /// Name and version, as it calls itself.
+    /// The name and version of its program.
     pub name: Option<String>,
     /// The port that it listens on.
     pub port: Option<u16>,
-    /// It only gives: a seed, or a partial one (BEP 21).
+    /// Whether it only uploads: a seed, or a partial seed (BEP 21).
     pub upload_only: bool,
-    /// It takes addresses of other peers (BEP 11).
+    /// Whether it accepts addresses of other peers (BEP 11).
     pub pex: bool,
 }
 
-/// What a peer gives of the metadata (BEP 9).
+/// What a peer contributes to the metadata (BEP 9).
 #[derive(Clone, Debug, PartialEq)]
 pub enum Learning {
-    /// It can give the metadata, which has this many bytes by its own account. A question,
-    /// answered by [`Command::FetchMetadata`].
+    /// The peer has the metadata, and says that it is this many bytes long. A question, answered by
+    /// [`Command::FetchMetadata`].
     Offers(u32),
-    /// This many bytes of it have come from the peer in all, not verified.
+    /// The peer has sent this many bytes of it in all, not verified.
     Came(u32),
-    /// All of it; its SHA-1 is the info hash.
+    /// The complete metadata. Its SHA-1 is the info hash.
     Whole(Vec<u8>),
-    /// The peer gives none of it now.
+    /// The peer sends none of it for now.
     Refused,
-    /// What it gave is false. Its connection ends.
+    /// The peer sent false metadata. Its connection ends.
     False,
 }
 
-/// What a web seed (BEP 19) says of itself, beside what it says as a peer does.
+/// News that only a web seed (BEP 19) has, beside its events as a peer.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Web {
-    /// It has not this file as it should be: no piece with a part of it will come from there.
+    /// The server does not have this file as it should be. It will send no piece with a part of it.
     Lacks {
-        /// The file, by its index in the layout.
+        /// The file's index in the layout.
         file: usize,
         /// What is wrong with it.
         why: String,
     },
-    /// It may not be asked, or not be believed, for this reason: for the user.
+    /// A rule forbids to ask this server or to believe it. The text is for the user.
     Barred(String),
-    /// It should be left alone for at least this time; comes just before
-    /// [`PeerEvent::Closed`].
+    /// The server wants no request for this time or longer. Sent just before [`PeerEvent::Closed`].
     ComeBack(Duration),
 }
 
-/// Where a thread stands with its question for work, [`PeerEvent::Want`]: the thread's half of
-/// the protocol that is told [above](self).
+/// The state of a thread's question for work, [`PeerEvent::Want`]: its half of the protocol
+/// [above](self).
 #[derive(Debug, Default)]
 pub(crate) struct Asking {
     /// The question is not answered yet.
     pending: bool,
-    /// It was answered with nothing: main will send work when there is some.
+    /// The answer was that there is no work. Main sends work when there is some.
     hungry: bool,
-    /// Since the question something changed that calls for another one: see story 1.
+    /// After the question, something happened that calls for a new one (story 1).
     overtaken: bool,
 }
 
@@ -255,60 +262,60 @@ impl Asking {
         self.pending
     }
 
-    /// Whether main had nothing.
+    /// Whether main had no work.
     pub(crate) fn is_hungry(&self) -> bool {
         self.hungry
     }
 
-    /// Whether it is time to ask, if there is need.
+    /// Whether the thread may ask now.
     pub(crate) fn may_ask(&self) -> bool {
         !self.pending && !self.hungry
     }
 
-    /// The question goes out.
+    /// Records that the question is sent.
     pub(crate) fn ask(&mut self) {
         (self.pending, self.overtaken) = (true, false);
     }
 
-    /// Work came, or the answer that there is none.
+    /// Records the answer: work, or none.
     pub(crate) fn on_fetch(&mut self, spans: &[Span]) {
         self.pending = false;
         self.hungry = spans.is_empty() && !self.overtaken;
     }
 
-    /// There may be work now where there was none before; or work was given back, which
+    /// Records that there may be work now where there was none, or that work was given back, which
     /// makes main forget the question.
     pub(crate) fn wake(&mut self) {
         (self.hungry, self.overtaken) = (false, true);
     }
 }
 
-/// Why a connection is over.
+/// Why a connection ended.
 #[derive(Clone, Debug, PartialEq)]
 pub struct End {
-    /// For counting.
+    /// The kind, for counting.
     pub kind: EndKind,
-    /// For people.
+    /// The reason in words.
     pub text: String,
 }
 
-/// What kind of end it was.
+/// The kinds of ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum EndKind {
-    /// There is a machine, but nothing listens at this port.
+    /// A machine answers, but no program listens at this port.
     Refused,
-    /// No connection, or no handshake, within the time for it.
+    /// The connection or the handshake took too long.
     TimedOut,
-    /// There is no way to there from here.
+    /// There is no route to the peer.
     Unreachable,
-    /// The proxy won't connect to it.
+    /// The proxy refuses to connect to it.
     Barred,
-    /// It is no fault of the peer's: nobody can be reached, as the address of `--bind` or the
-    /// proxy is gone, say.
+    /// We can reach nobody, for example because the address of `--bind` or the proxy is gone. Not
+    /// the peer's fault.
     NoWay,
-    /// It is no fault of the peer's: we have not what a connection takes.
+    /// We lack a thread or an open file. Not the peer's fault.
     Short(Shortage),
-    /// Any other.
+    /// Any other reason.
     Other,
 }
 

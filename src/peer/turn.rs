@@ -1,80 +1,81 @@
-//! Where a peer's thread sleeps, and how long: the one decision that keeps a client of
-//! blocking threads both quick and free of deadlocks.
+//! Where a peer's thread sleeps, and how long. This one decision keeps a client of blocking threads
+//! both fast and free of deadlocks. No I/O.
 //!
-//! # One thread, two masters
-//! A peer's thread serves two masters. Main speaks to it through a channel, the peer through
-//! a socket, and a thread can sleep on one of them only. (A system can wake a thread for any
-//! of many sockets, by `poll`, but a channel is no socket. A pipe beside each channel would be
-//! two more open files for each connection, and a system call for each command.) While the
-//! thread sleeps on one side, the other side waits.
+//! # One thread, two sides
+//! A peer's thread listens to two sides: to main through a channel, and to the peer through a
+//! socket. But a thread can sleep on only one of them, and while it sleeps it does not hear the
+//! other. (The system call `poll` wakes a thread for any of several sockets, but a channel is not a
+//! socket. A pipe beside each channel would cost two more open files for each connection, and a
+//! system call for each command.)
 //!
-//! A write is a third place to sleep in: when the peer reads slower than we send, the kernel
-//! takes no more. That is how two threads can lock each other up:
+//! A write is a third place to sleep. When the peer reads more slowly than we send, the kernel's
+//! buffer fills up, and the write waits for room. Then two threads can lock each other up:
 //!
-//! 1. We send blocks to the peer and do not read meanwhile; the peer does the same to us.
-//! 2. Both kernels are full, since nobody reads. Both threads sleep in a write.
+//! 1. We send blocks to the peer and read nothing. The peer sends blocks to us and reads nothing.
+//! 2. The buffers of both directions are full. Both threads sleep in a write.
 //! 3. Each waits for the other to read, for ever.
 //!
-//! # Sleep on the side that owes you something
-//! At each moment it is known who owes whom what: main an answer, the kernel room for what it
-//! did not take, the peer the blocks that it was asked for. Who owes something will soon make
-//! a move, so that is the side to sleep on. [`next`] picks the first row that fits:
+//! # Sleep on the side that owes something
+//! At the end of each turn the thread knows who owes what ([`Debts`]): main owes an answer, the
+//! kernel room for the bytes that it did not take, the peer the blocks that we requested. Whoever
+//! owes something is about to act, so the thread sleeps where it will notice that. [`next`] picks
+//! the first row that fits:
 //!
 //! | row | who owes what | the thread sleeps in | at most | wakes earlier when |
 //! | --- | --- | --- | --- | --- |
-//! | 1 | main owes us an answer; nobody owes anything else | the channel | [`TICK`] | main answers, at once |
-//! | 2 | the kernel owes us room; the peer owes us no block | a write | [`TICK`] | the kernel takes some |
-//! | 3 | the peer owes us many blocks | a read | [`TICK`] | [`BULK`] bytes are there |
-//! | 4 | the same, and main has no more work | a read | half a tick | [`BULK`] bytes are there |
-//! | 5 | the peer owes us a few blocks, and main has no more work | a read | a fifth of a tick | anything comes |
-//! | 6 | the peer owes us a few blocks | a read | [`TICK`] | anything comes |
-//! | 7 | main owes us news of the blocks that we just stored | a read | a fifth of a tick | anything comes |
-//! | 8 | we owe the peer blocks, which wait for the upload limit | a read | [`TICK`] | anything comes |
-//! | 9 | nobody owes anything | a read | [`TICK`] | anything comes |
+//! | 1 | main owes an answer; nobody owes room or blocks | the channel | [`TICK`] | main answers |
+//! | 2 | the kernel owes room; the peer owes no blocks | a write | [`TICK`] | the kernel takes some bytes |
+//! | 3 | the peer owes many blocks; main may have more work | a read | [`TICK`] | [`BULK`] bytes are there |
+//! | 4 | the peer owes many blocks; main has no more work | a read | half a tick | [`BULK`] bytes are there |
+//! | 5 | the peer owes a few blocks; main has no more work | a read | a fifth of a tick | any byte is there |
+//! | 6 | the peer owes a few blocks; main may have more work | a read | [`TICK`] | any byte is there |
+//! | 7 | main owes news about the blocks that we just stored | a read | a fifth of a tick | any byte is there |
+//! | 8 | we owe the peer blocks, which wait for the upload limit | a read | [`TICK`] | any byte is there |
+//! | 9 | nobody owes anything | a read | [`TICK`] | any byte is there |
 //!
-//! Why the rows stand in this order:
-//! - **The answer first** (1): main never waits for anybody, so that the answer is there
-//!   within microseconds, and the work that it brings begins at once. If the peer owes us
-//!   blocks (3 to 6), the question was for more of them, and the next block that comes wakes
-//!   the thread to hear the answer. If we owe it blocks (8), they wait for the upload limit,
-//!   which takes longer than an answer; meanwhile the peer may say that it needs them no more.
-//! - **Blocks before room** (3 to 6, not 2): each block that comes wakes the thread, and then
-//!   it also writes what the kernel takes by then. A write that waits would not hear the peer.
-//! - **The end of a download is not the time for patience** (4, 5, 7): main may be about to
-//!   cancel what is on order, as somebody else brings it sooner; it says so through the
-//!   channel, which nobody sleeps on. And a peer that shows us one piece at a time
-//!   (a super-seed) waits to hear that the last one arrived.
+//! Why the rows have these conditions and times:
+//! - **An answer comes at once** (row 1). Main never waits for anybody, so its answer is there
+//!   within microseconds, and the work that it brings can begin. The thread does not wait for the
+//!   answer if the peer owes blocks (rows 3 to 6): the next block wakes it anyway, and then it
+//!   reads the answer, too. Nor does it wait if we owe the peer blocks (row 8): they wait for the
+//!   upload limit, which takes longer than an answer, and meanwhile the peer may cancel them.
+//! - **Blocks are more urgent than room** (rows 3 to 6, not row 2). Each block that arrives wakes
+//!   the thread, and before its next sleep the thread writes what the kernel takes by then. A
+//!   thread that sleeps in a write would not hear the peer.
+//! - **The end of a download is no time to be patient** (rows 4, 5 and 7). Main may be about to
+//!   cancel requests, because another peer sends the blocks sooner. It says so through the channel,
+//!   where nobody sleeps. And a super-seed, which shows us one piece at a time, shows the next one
+//!   only when it hears that we have the last.
 //!
 //! # Why a wrong guess costs at most one tick
-//! The side that was guessed wrong is heard after the sleep, and no sleep outlasts a
-//! [`TICK`]. Before each sleep the thread obeys all commands of main and hands the kernel what
-//! it takes without waiting. If the kernel did not take all, or if main let a whole tick pass,
-//! the thread also reads what is there without waiting. So the deadlock above ends at its
-//! second step, since each side reads ten times a second at least.
+//! No sleep lasts longer than a [`TICK`], and then the thread turns to the other sides. Before it
+//! sleeps, it obeys all commands of main and hands the kernel what it takes without waiting. If the
+//! kernel did not take everything, or if main did not answer within a tick, the thread also reads
+//! what is there, without waiting. So the deadlock above ends at step 2: our thread reads at least
+//! ten times a second, which makes room for the peer.
 //!
-//! A tick is a compromise: a shorter one would wake threads for nothing (ten wake-ups a second
-//! are what an idle connection costs), a longer one would let commands of main wait.
+//! The length of a tick is a compromise. A shorter tick would wake threads for nothing: an idle
+//! connection already costs ten wake-ups a second. A longer tick would delay the commands of main.
 
 use std::time::Duration;
 
-/// The longest that a peer thread sleeps on anything.
+/// The longest sleep of a peer's thread.
 pub(crate) const TICK: Duration = Duration::from_millis(100);
 
-/// What comes at once of a peer that sends without a break, in bytes. It has room in the
-/// smallest receive buffer, beside a block that has come in part.
+/// How many bytes a read waits for while many blocks are on their way. They fit into the smallest
+/// receive buffer, beside a block that has arrived in part.
 pub(crate) const BULK: usize = 96 * 1024;
 
-/// Who owes whom what at the end of a turn, when all is done that can be done without
-/// waiting.
+/// Who owes what at the end of a turn, when everything is done that needs no waiting.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Debts {
     /// Main owes us the answer to a question (see [`crate::messages`]).
     pub answer: bool,
-    /// The kernel owes us room: it did not take all that we have to say.
+    /// The kernel owes us room: it has not taken everything that we send.
     pub room: bool,
-    /// What the peer owes us of what we asked it for.
+    /// How many of the blocks that we requested the peer still owes us.
     pub blocks: Blocks,
-    /// We owe the peer blocks that it asked for.
+    /// We owe the peer blocks that it requested.
     pub uploads: bool,
     /// Main has no more work for us: the download is near its end, or this peer lacks the rest.
     pub no_more_work: bool,
@@ -82,15 +83,14 @@ pub(crate) struct Debts {
     pub news: bool,
 }
 
-/// How many blocks the peer owes us.
+/// A number of blocks, as far as it matters here.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Blocks {
-    /// None.
     None,
-    /// Each is to be heard of as it comes.
+    /// A few: the thread wakes up for each.
     Few,
-    /// So many that they may as well come in bulk: at least [`crate::pipeline::ENOUGH`], of a
-    /// peer that itself waits for nothing of ours.
+    /// At least [`crate::pipeline::ENOUGH`], of a peer that wants nothing from us: they may arrive
+    /// in bulk.
     Many,
 }
 
@@ -105,22 +105,22 @@ pub(crate) enum Sleep {
     Read(Patience),
 }
 
-/// What a read waits for.
+/// What a read waits for, and how long.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Patience {
-    /// For anything, up to a [`TICK`].
+    /// For any byte, up to a [`TICK`].
     Usual,
-    /// For [`BULK`] bytes, or what comes of them in a [`TICK`]. Most of what a slow peer
-    /// costs is waking up: from a hundred seeds of 1 MB/s each a gigabyte took 105,000
-    /// context switches and 3.4 s of CPU, and like this 27,000 and 2.2 s.
+    /// For [`BULK`] bytes, up to a [`TICK`]. Then it takes what is there. A slow peer costs mostly
+    /// wake-ups: 1 GB from a hundred seeds, each at 1 MB/s, took 105,000 context switches and 3.4 s
+    /// of CPU with a wake-up for any byte, and 27,000 context switches and 2.2 s with this.
     Bulk,
-    /// For [`BULK`] bytes, for half a tick.
+    /// For [`BULK`] bytes, up to half a tick.
     LastBulk,
-    /// For anything, for a fifth of a tick.
+    /// For any byte, up to a fifth of a tick.
     Last,
 }
 
-/// Picks the side to sleep on: the table of the module's text, row by row.
+/// Picks where to sleep: the table [above](self), row by row.
 pub(crate) fn next(debts: Debts) -> Sleep {
     let Debts {
         answer,
@@ -144,16 +144,16 @@ pub(crate) fn next(debts: Debts) -> Sleep {
 }
 
 impl Patience {
-    /// The longest that it lasts.
+    /// Returns how long the read waits at most.
     pub(crate) fn time(self) -> Duration {
         match self {
             Self::Usual | Self::Bulk => TICK,
             Self::LastBulk => TICK / 2,
-            Self::Last => TICK / 5, // Linux counts in steps of up to 10 ms.
+            Self::Last => TICK / 5, // Linux rounds timeouts to up to 10 ms.
         }
     }
 
-    /// How much is to come at once, if it comes before, in bytes.
+    /// Returns how many bytes end the wait early.
     pub(crate) fn bytes(self) -> usize {
         match self {
             Self::Usual | Self::Last => 1,
@@ -163,7 +163,7 @@ impl Patience {
 }
 
 impl Sleep {
-    /// How much room in the receive buffer it takes, in bytes.
+    /// Returns how much room in the receive buffer the sleep needs, in bytes.
     pub(crate) fn bytes(self) -> usize {
         match self {
             Self::Channel | Self::Write => 1,
@@ -171,7 +171,7 @@ impl Sleep {
         }
     }
 
-    /// The longest that it lasts.
+    /// Returns how long the thread sleeps at most.
     #[cfg(test)]
     pub(crate) fn time(self) -> Duration {
         match self {
@@ -199,7 +199,7 @@ mod tests {
         Debts { blocks, ..EVEN }
     }
 
-    /// All debts that there can be.
+    /// All combinations of debts.
     fn all() -> impl Iterator<Item = Debts> {
         let bit = |bits: u32, n: u32| bits >> n & 1 == 1;
         (0..32).flat_map(move |bits| {
