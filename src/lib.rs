@@ -69,7 +69,8 @@
 //! 1. **Main never waits for a thread.** It sends to unbounded channels only, and does no
 //!    I/O that can block for long. So a question to main is always answered.
 //! 2. **No peer thread sleeps longer than [`peer::turn::TICK`], 100 ms, on anything** while it
-//!    converses. So a wrong guess about who moves next costs a tenth of a second: see
+//!    converses; 250 ms, if neither side may ask the other for blocks, and both have been
+//!    silent for 2 s. So a wrong guess about who moves next costs a tenth of a second: see
 //!    [`peer::turn`].
 //!
 //! The other direction, from a peer thread to main, is bounded: a peer that is faster than

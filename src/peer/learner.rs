@@ -101,6 +101,7 @@ impl Learner {
             uploads: false,
             no_more_work: false,
             news: false,
+            quiet: false,
         }
     }
 

@@ -334,7 +334,7 @@ impl Peer {
         self.session.request(now);
         self.flush(now)?;
         to_main.tell_all(&mut self.session.talk.events);
-        let sleep = turn::next(self.session.debts(self.line.is_stuck()));
+        let sleep = turn::next(self.session.debts(self.line.is_stuck(), now));
         if self.line.intake.is_full() || self.line.intake.room() < sleep.bytes() {
             self.make_room(now)?;
         }

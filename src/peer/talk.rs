@@ -20,6 +20,9 @@ pub(super) const SILENT_AFTER: Duration = Duration::from_secs(130);
 /// If we have said nothing for 60 s we send a keep-alive, so that the peer does not drop us.
 pub(super) const KEEP_ALIVE_AFTER: Duration = Duration::from_secs(60);
 
+/// A connection on which nothing was said for this long is likely to stay quiet.
+const QUIET_AFTER: Duration = Duration::from_secs(2);
+
 /// One conversation, as far as it is like any other.
 #[derive(Debug)]
 pub struct Talk {
@@ -95,6 +98,11 @@ impl Talk {
     /// Something of ours is on its way to the peer.
     pub(super) fn on_spoken(&mut self, now: Instant) {
         self.spoke = now;
+    }
+
+    /// Whether neither side has said anything for 2 s.
+    pub(super) fn is_quiet(&self, now: Instant) -> bool {
+        now.duration_since(self.heard.max(self.spoke)) >= QUIET_AFTER
     }
 
     /// What time brings: keep-alives, and the end of a peer that says nothing.

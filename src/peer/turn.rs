@@ -31,7 +31,8 @@
 //! | 6 | the peer owes a few blocks; main may have more work | a read | [`TICK`] | any byte is there |
 //! | 7 | main owes news about the blocks that we just stored | a read | a fifth of a tick | any byte is there |
 //! | 8 | we owe the peer blocks, which wait for the upload limit | a read | [`TICK`] | any byte is there |
-//! | 9 | nobody owes anything | a read | [`TICK`] | any byte is there |
+//! | 9 | nobody owes anything; the connection is quiet | a read | two and a half ticks | any byte is there |
+//! | 10 | nobody owes anything | a read | [`TICK`] | any byte is there |
 //!
 //! Why the rows have these conditions and times:
 //! - **An answer comes at once** (row 1). Main never waits for anybody, so its answer is there
@@ -46,16 +47,20 @@
 //!   cancel requests, because another peer sends the blocks sooner. It says so through the channel,
 //!   where nobody sleeps. And a super-seed, which shows us one piece at a time, shows the next one
 //!   only when it hears that we have the last.
+//! - **A quiet connection may sleep longer** (row 9). Neither side may ask the other for blocks, and
+//!   neither has said anything for 2 s. Such a thread can be late for one thing only: a command of
+//!   main, most often to tell the peer about a new piece. Once it has said so, the connection is
+//!   not quiet any more.
 //!
 //! # Why a wrong guess costs at most one tick
-//! No sleep lasts longer than a [`TICK`], and then the thread turns to the other sides. Before it
-//! sleeps, it obeys all commands of main and hands the kernel what it takes without waiting. If the
+//! No sleep lasts longer than a [`TICK`], or two and a half where nobody waits for anything; then
+//! the thread turns to the other sides. Before it sleeps, it obeys all commands of main and hands the kernel what it takes without waiting. If the
 //! kernel did not take everything, or if main did not answer within a tick, the thread also reads
 //! what is there, without waiting. So the deadlock above ends at step 2: our thread reads at least
 //! ten times a second, which makes room for the peer.
 //!
-//! The length of a tick is a compromise. A shorter tick would wake threads for nothing: an idle
-//! connection already costs ten wake-ups a second. A longer tick would delay the commands of main.
+//! The length of a tick is a compromise. A shorter tick would wake threads for nothing: a quiet
+//! connection already costs four wake-ups a second, any other ten. A longer tick would delay the commands of main.
 
 use std::time::Duration;
 
@@ -81,6 +86,8 @@ pub(crate) struct Debts {
     pub no_more_work: bool,
     /// Main owes us news: which of the pieces that we stored are right.
     pub news: bool,
+    /// Neither side may ask the other for blocks, and neither said anything for 2 s.
+    pub quiet: bool,
 }
 
 /// A number of blocks, as far as it matters here.
@@ -118,6 +125,8 @@ pub(crate) enum Patience {
     LastBulk,
     /// For any byte, up to a fifth of a tick.
     Last,
+    /// For any byte, up to two and a half ticks.
+    Quiet,
 }
 
 /// Picks where to sleep: the table [above](self), row by row.
@@ -129,6 +138,7 @@ pub(crate) fn next(debts: Debts) -> Sleep {
         uploads,
         no_more_work,
         news,
+        quiet,
     } = debts;
     match blocks {
         Blocks::None if answer && !room && !uploads => Sleep::Channel,
@@ -139,6 +149,7 @@ pub(crate) fn next(debts: Debts) -> Sleep {
         Blocks::Few => Sleep::Read(Patience::Usual),
         Blocks::None if news => Sleep::Read(Patience::Last),
         Blocks::None if uploads => Sleep::Read(Patience::Usual),
+        Blocks::None if quiet => Sleep::Read(Patience::Quiet),
         Blocks::None => Sleep::Read(Patience::Usual),
     }
 }
@@ -149,6 +160,7 @@ impl Patience {
         match self {
             Self::Usual | Self::Bulk => TICK,
             Self::LastBulk => TICK / 2,
+            Self::Quiet => TICK * 5 / 2,
             Self::Last => TICK / 5, // Linux rounds timeouts to up to 10 ms.
         }
     }
@@ -156,7 +168,7 @@ impl Patience {
     /// Returns how many bytes end the wait early.
     pub(crate) fn bytes(self) -> usize {
         match self {
-            Self::Usual | Self::Last => 1,
+            Self::Usual | Self::Last | Self::Quiet => 1,
             Self::Bulk | Self::LastBulk => BULK,
         }
     }
@@ -193,6 +205,7 @@ mod tests {
         uploads: false,
         no_more_work: false,
         news: false,
+        quiet: false,
     };
 
     fn owing(blocks: Blocks) -> Debts {
@@ -202,7 +215,7 @@ mod tests {
     /// All combinations of debts.
     fn all() -> impl Iterator<Item = Debts> {
         let bit = |bits: u32, n: u32| bits >> n & 1 == 1;
-        (0..32).flat_map(move |bits| {
+        (0..64).flat_map(move |bits| {
             [Blocks::None, Blocks::Few, Blocks::Many].map(|blocks| Debts {
                 answer: bit(bits, 0),
                 room: bit(bits, 1),
@@ -210,6 +223,7 @@ mod tests {
                 uploads: bit(bits, 2),
                 no_more_work: bit(bits, 3),
                 news: bit(bits, 4),
+                quiet: bit(bits, 5),
             })
         })
     }
@@ -315,7 +329,17 @@ mod tests {
     }
 
     #[test]
-    fn row_9_nobody_owes_anything() {
+    fn row_9_the_connection_is_quiet() {
+        let quiet = Debts {
+            quiet: true,
+            ..EVEN
+        };
+        assert_eq!(next(quiet), Sleep::Read(Patience::Quiet));
+        assert_eq!(next(quiet).time(), Duration::from_millis(250));
+    }
+
+    #[test]
+    fn row_10_nobody_owes_anything() {
         assert_eq!(next(EVEN), Sleep::Read(Patience::Usual));
         let idle = Debts {
             no_more_work: true,
@@ -325,10 +349,13 @@ mod tests {
     }
 
     #[test]
-    fn no_sleep_outlasts_a_tick_and_none_is_on_a_side_that_owes_nothing() {
+    fn who_is_owed_sleeps_a_tick_at_most_and_none_is_on_a_side_that_owes_nothing() {
         for debts in all() {
             let sleep = next(debts);
-            assert!(sleep.time() <= TICK, "{debts:?}");
+            let owing = debts.answer || debts.room || debts.uploads || debts.news;
+            if owing || debts.blocks != Blocks::None || !debts.quiet {
+                assert!(sleep.time() <= TICK, "{debts:?}");
+            }
             match sleep {
                 Sleep::Channel => assert!(debts.answer, "{debts:?}"),
                 Sleep::Write => assert!(debts.room, "{debts:?}"),

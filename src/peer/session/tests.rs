@@ -59,7 +59,27 @@ fn request(index: u32, begin: u32, length: u32) -> Message<'static> {
 
 /// Where the thread would sleep, if the kernel took all.
 fn sleep(s: &Session) -> Sleep {
-    turn::next(s.debts(false))
+    sleep_at(s, s.talk.heard)
+}
+
+fn sleep_at(s: &Session, now: Instant) -> Sleep {
+    turn::next(s.debts(false, now))
+}
+
+#[test]
+fn a_quiet_connection_sleeps_longer_unless_blocks_may_be_asked_for() {
+    const QUIET: Sleep = Sleep::Read(Patience::Quiet);
+    let (mut s, start) = session(true);
+    let later = |seconds| start + Duration::from_secs(seconds);
+    assert_ne!(sleep_at(&s, later(1)), QUIET);
+    assert_eq!(sleep_at(&s, later(2)), QUIET);
+    s.on_message(Message::Interested, later(3)).unwrap();
+    told(&mut s);
+    s.on_command(Command::Choke(true));
+    assert_ne!(sleep_at(&s, later(4)), QUIET, "it has just said something");
+    assert_eq!(sleep_at(&s, later(5)), QUIET, "we choke it");
+    s.on_command(Command::Choke(false));
+    assert_ne!(sleep_at(&s, later(9)), QUIET, "it may ask");
 }
 
 fn patience(s: &Session) -> Patience {

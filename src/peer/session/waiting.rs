@@ -4,10 +4,13 @@
 use super::Session;
 use crate::peer::turn::{Blocks, Debts};
 use crate::pipeline::ENOUGH;
+use std::time::Instant;
 
 impl Session {
     /// Who owes whom what. `room`: whether the kernel owes us some.
-    pub(crate) fn debts(&self, room: bool) -> Debts {
+    pub(crate) fn debts(&self, room: bool, now: Instant) -> Debts {
+        let may_ask = self.we_want && !self.peer_chokes;
+        let may_be_asked = self.peer_wants && !self.we_choke;
         let many = self.owed.len() as u32 >= ENOUGH && !self.peer_wants;
         Debts {
             answer: self.work.is_pending() || self.asked_interest || self.asked_unchoke,
@@ -20,6 +23,7 @@ impl Session {
             uploads: !self.uploads.is_empty(),
             no_more_work: self.work.is_hungry(),
             news: self.news_due,
+            quiet: !may_ask && !may_be_asked && self.talk.is_quiet(now),
         }
     }
 

@@ -169,7 +169,7 @@ impl World {
         for event in session.talk.events.drain(..) {
             self.pending.push_back(Now::ToMain(index, key, event));
         }
-        let debts = session.debts(!drained);
+        let debts = session.debts(!drained, at);
         side.sleep = turn::next(debts);
         let busy = !drained || debts.blocks != Blocks::None || !side.held.is_empty();
         let nap = if busy { side.sleep.time() } else { IDLE };
@@ -231,6 +231,7 @@ impl World {
 
     /// The line takes from its connections in turn, a message at a time.
     pub(super) fn send(&mut self, index: usize) {
+        let at = self.at();
         while !self.nodes[index].line_busy {
             let node = &mut self.nodes[index];
             let Some(key) = node.line.pop_front() else {
@@ -247,7 +248,10 @@ impl World {
                 node.line.push_back(key);
             }
             let stuck = side.outgoing_bytes + bytes.len() >= SEND_BUFFER;
-            let debts = side.session.as_ref().map(|session| session.debts(stuck));
+            let debts = side
+                .session
+                .as_ref()
+                .map(|session| session.debts(stuck, at));
             let in_write = debts.is_some_and(|debts| turn::next(debts) == Sleep::Write);
             let (other, their_key) = side.other;
             let mut takes = Duration::ZERO;
