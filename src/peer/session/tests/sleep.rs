@@ -1,0 +1,72 @@
+//! Where a conversation's thread sleeps: what of its state is which debt.
+
+use super::*;
+use crate::peer::turn::Patience;
+use crate::pipeline::ENOUGH;
+
+fn patience(s: &Session) -> Patience {
+    match sleep(s) {
+        Sleep::Read(patience) => patience,
+        other => panic!("it sleeps in {other:?}"),
+    }
+}
+
+#[test]
+fn a_quiet_connection_sleeps_longer_unless_blocks_may_be_asked_for() {
+    const QUIET: Sleep = Sleep::Read(Patience::Quiet);
+    let (mut s, start) = session(true);
+    let later = |seconds| start + Duration::from_secs(seconds);
+    assert_ne!(sleep_at(&s, later(1)), QUIET);
+    assert_eq!(sleep_at(&s, later(2)), QUIET);
+    s.on_message(Message::Interested, later(3)).unwrap();
+    told(&mut s);
+    s.on_command(Command::Choke(true));
+    assert_ne!(sleep_at(&s, later(4)), QUIET, "it has just said something");
+    assert_eq!(sleep_at(&s, later(5)), QUIET, "we choke it");
+    s.on_command(Command::Choke(false));
+    assert_ne!(sleep_at(&s, later(9)), QUIET, "it may ask");
+}
+
+/// Only of a peer that owes much and asks for nothing: whoever waits for an answer of ours
+/// is heard at once, and so is the last block.
+#[test]
+fn blocks_may_come_in_bulk() {
+    let total = 200 * u64::from(BLOCK_LEN);
+    let layout = Arc::new(Layout::new(total, &[(total, false)]).unwrap());
+    let now = Instant::now();
+    let mut s = Session::new(layout, Bitfield::none(1), Talk::new(false, now), false, now);
+    s.on_command(Command::Interest(true));
+    s.on_message(Message::Unchoke, now).unwrap();
+    s.pipeline.set_distance(Duration::from_secs(1)); // far away, so that much goes on order
+    let work = span(&s, 0, 0..2 * ENOUGH);
+    s.on_command(Command::Fetch(vec![work]));
+    assert_eq!(patience(&s), Patience::Usual, "nothing is on order yet");
+    s.request(now);
+    assert_eq!(patience(&s), Patience::Bulk);
+    s.on_message(Message::Interested, now).unwrap();
+    assert_eq!(patience(&s), Patience::Usual);
+    s.on_message(Message::NotInterested, now).unwrap();
+    assert_eq!(patience(&s), Patience::Bulk);
+    s.on_command(Command::Fetch(vec![]));
+    assert_eq!(patience(&s), Patience::LastBulk, "main has no more");
+    s.owed.truncate(ENOUGH as usize - 1);
+    assert_eq!(patience(&s), Patience::Last, "the end waits for these");
+    s.work.wake();
+    assert_eq!(patience(&s), Patience::Usual);
+}
+
+/// That its piece is right, and that we have it, a peer may be waiting to hear; but not for long.
+#[test]
+fn news_of_what_was_stored_is_not_slept_through() {
+    let (mut s, now) = session(true);
+    let news: Arc<[PieceIndex]> = [s.layout.piece(0).unwrap()].into();
+    for arrives in [true, false] {
+        s.on_stored(vec![(news[0], 0)]);
+        assert_eq!(patience(&s), Patience::Last);
+        match arrives {
+            true => s.on_command(Command::Had(news.clone())),
+            false => s.on_tick(now + NEWS_WITHIN).unwrap(),
+        }
+        assert_eq!(patience(&s), Patience::Usual);
+    }
+}
