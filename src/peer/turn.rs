@@ -54,13 +54,15 @@
 //!
 //! # Why a wrong guess costs at most one tick
 //! No sleep lasts longer than a [`TICK`], or two and a half where nobody waits for anything; then
-//! the thread turns to the other sides. Before it sleeps, it obeys all commands of main and hands the kernel what it takes without waiting. If the
-//! kernel did not take everything, or if main did not answer within a tick, the thread also reads
-//! what is there, without waiting. So the deadlock above ends at step 2: our thread reads at least
-//! ten times a second, which makes room for the peer.
+//! the thread turns to the other sides. Before it sleeps, it obeys all commands of main and hands
+//! the kernel what it takes without waiting. If the kernel did not take everything, or if main did
+//! not answer within a tick, the thread also reads what is there, without waiting. So the deadlock
+//! above ends at step 2: our thread reads at least ten times a second, which makes room for the
+//! peer.
 //!
 //! The length of a tick is a compromise. A shorter tick would wake threads for nothing: a quiet
-//! connection already costs four wake-ups a second, any other ten. A longer tick would delay the commands of main.
+//! connection already costs four wake-ups a second, any other ten. A longer tick would delay the
+//! commands of main.
 
 use std::time::Duration;
 
