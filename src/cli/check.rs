@@ -1,4 +1,4 @@
-//! `storrent check`: is what lies on disk what the torrent says?
+//! `storrent check`: hashes the files on disk and says which of them are whole.
 
 use super::args::Check;
 use super::show::{File, files};
@@ -19,8 +19,7 @@ use std::sync::atomic::AtomicBool;
 /// Runs `storrent check`.
 ///
 /// # Errors
-/// [`Failure`], if the torrent or the data can't be read, and also if not all files
-/// are whole.
+/// [`Failure`], if the torrent or the data can't be read, or if a file is not whole.
 pub fn run(options: &Check) -> Result<(), Failure> {
     let metainfo = source::read(&options.source, &options.door())?.metainfo;
     let bar = progress::bar(!options.quiet && !options.json);
@@ -44,8 +43,7 @@ pub fn run(options: &Check) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Hashes what lies in `dir`. `progress` is called with the number of pieces done, on any
-/// thread.
+/// Hashes the files in `dir`. Calls `progress` on any thread, with the number of pieces done.
 fn look(
     metainfo: &Metainfo,
     dir: &Path,
@@ -56,7 +54,7 @@ fn look(
     let stamps = || {
         let mut stamps = vec![None; metainfo.layout.files()];
         for file in plan.wanted_files() {
-            // What can't be looked at can't be read, and that is an error of its own.
+            // If this look fails, reading the file fails, too, and that error is reported.
             stamps[file] = Stamp::at(&plan.path(file)).ok().flatten();
         }
         stamps
@@ -72,14 +70,14 @@ fn look(
         progress,
         &AtomicBool::new(false),
     )?;
-    // `None` is for those who stop it.
+    // `None` would mean that the check was stopped, but nobody stops this one.
     let have = have.unwrap_or_else(|| Bitfield::none(pieces));
     let pairs = before.into_iter().zip(stamps());
     let changed: Vec<bool> = pairs.map(|(before, after)| before != after).collect();
     Ok(Object::of(metainfo, &survey, &have, &changed))
 }
 
-/// What was found; in this form for `--json`.
+/// What was found, in the form for `--json`.
 #[derive(Serialize)]
 struct Object {
     info_hash: String,
@@ -91,26 +89,25 @@ struct Object {
     files: Vec<Checked>,
 }
 
-/// The remark on a file that somebody wrote to or replaced meanwhile: what was read of it
-/// may be of before or after.
+/// The remark on a file that somebody wrote to or replaced during the check: we may have read
+/// some bytes before the change and others after it.
 const CHANGED: &str = "changed";
 
-/// One file.
 #[derive(Serialize, Debug, PartialEq)]
 struct Checked {
     #[serde(flatten)]
     file: File,
     whole: bool,
-    /// Bytes of it that are in pieces that are right.
+    /// Bytes of it in pieces with the right hash.
     #[serde(skip)]
     have: u64,
-    /// Why it is not whole, beyond its hashes.
+    /// Why it is not whole, if for another reason than a wrong hash; else empty.
     #[serde(skip)]
     remark: &'static str,
 }
 
 impl Object {
-    /// `changed`: for each file of the layout whether it changed meanwhile.
+    /// `changed` says for each file of the layout whether it changed during the check.
     fn of(metainfo: &Metainfo, survey: &Survey, have: &Bitfield, changed: &[bool]) -> Self {
         let layout = &metainfo.layout;
         let mut bytes = vec![0; layout.files()];
@@ -147,7 +144,7 @@ impl Object {
         }
     }
 
-    /// What people see: a line for each file.
+    /// Returns the text for people, one line per file.
     fn page(&self, metainfo: &Metainfo) -> String {
         let mut page = format!("{}  {}\n", self.info_hash, escaped(&metainfo.name));
         for Checked {
@@ -171,7 +168,7 @@ impl Object {
         page + &format!("{have} of {total} are right, {right} of {pieces}\n")
     }
 
-    /// Why the exit status is 1.
+    /// Says why the exit status is 1.
     fn verdict(&self, name: &str, options: &Check) -> String {
         let mut changed = self.files.iter().filter(|file| file.remark == CHANGED);
         if let Some(Checked { file, .. }) = changed.next() {
@@ -252,7 +249,7 @@ mod tests {
         });
         assert_eq!(object, expected);
 
-        // A byte in the second file's last piece; the empty file is gone.
+        // Changes a byte in the second file's last piece, and removes the empty file.
         let mut b = fs::read(dir.path().join("n/b")).unwrap();
         b[29_999] ^= 1;
         fs::write(dir.path().join("n/b"), b).unwrap();
@@ -289,8 +286,8 @@ mod tests {
         assert!(run(&check).is_err());
     }
 
-    /// A file that somebody touches meanwhile is not whole, whatever was read of it: not
-    /// if its bytes are right before and after, nor if it has none.
+    /// A file that somebody touches during the check is not whole, even if its bytes are right
+    /// before and after, or if it is empty.
     #[test]
     fn a_file_that_changes_meanwhile() {
         type Change = fn(&Path);

@@ -1,15 +1,16 @@
 //! `storrent create`: makes a `.torrent` ([BEP 3]) of a file or folder.
 //!
-//! The same input must give the same info hash on every machine. So the files are in
-//! the byte order of their paths, whatever order the disk lists them in, and what one
-//! disk has and another has not (symlinks, empty folders, devices) is left out.
+//! The same input must give the same info hash on every machine. So the files are sorted by the
+//! bytes of their paths, in whatever order the disk lists them. What not every disk can hold
+//! (symlinks, empty folders, devices) is left out.
 //!
-//! What it makes can be checked and seeded where the files lie. A client that reads a
-//! torrent changes names that are not safe ([`crate::names`]), and would then look for
-//! another file; so the torrent is read back, and a name that would be changed is refused.
-//! That needs no hash, so it is done before the long hashing, as is everything else that can
-//! fail early. A file that changes before the last one is read is refused, too. One that
-//! appears in the folder meanwhile is not in the torrent, and nobody is told.
+//! The torrent can be checked and seeded where the files are. A client that reads a torrent
+//! changes unsafe names ([`crate::names`]) and would then look for another file. So we read the
+//! torrent back and refuse a name that would be changed. That needs no hashes, so it comes before
+//! the long hashing, as does every other check that can.
+//!
+//! A file that changes before all files are read is refused, too. A file that appears in the
+//! folder during the hashing is silently left out.
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 
@@ -29,7 +30,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// Why there is no torrent.
+/// Why no torrent could be made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CreateError {
@@ -44,10 +45,10 @@ pub enum CreateError {
     /// A file can't be read.
     #[error(transparent)]
     File(#[from] HashError),
-    /// A name that a torrent can't hold: its text is UTF-8.
+    /// A name that is not UTF-8, as all text in a torrent is.
     #[error("the name of {} is not UTF-8; rename it", .0.display())]
     Name(PathBuf),
-    /// A name that readers of the torrent change, so that they would look for another file.
+    /// A name that clients would change, so that they would look for another file.
     #[error(
         "cannot share {} under that name: whoever has the torrent would save it as {saved}; rename it",
         path.display()
@@ -55,10 +56,10 @@ pub enum CreateError {
     Unsafe {
         /// The file.
         path: PathBuf,
-        /// What its path would become, below the folder to save in.
+        /// The changed path, below the folder to save in.
         saved: String,
     },
-    /// A name that says that the file is padding, zeros that nobody saves.
+    /// A name that marks the file as padding, zeros that no client saves.
     #[error(
         "cannot share {} under that name: whoever has the torrent would take it for padding and not save it; rename it",
         .0.display()
@@ -67,7 +68,7 @@ pub enum CreateError {
     /// `/`, or a device.
     #[error("{} can't be shared: it is no file and no folder with a name", .0.display())]
     Kind(PathBuf),
-    /// No bytes at all.
+    /// No file with at least one byte.
     #[error("there is nothing to share in {}: it holds no file with anything in it", .0.display())]
     Nothing(PathBuf),
 }
@@ -77,19 +78,19 @@ pub enum CreateError {
 struct Found {
     name: String,
     is_folder: bool,
-    /// Path below the folder, and bytes; in the torrent's order.
+    /// Path below the folder, and length in bytes, in the torrent's order.
     files: Vec<(Vec<String>, u64)>,
-    /// Where each of them is.
+    /// The same files on disk, in the same order.
     sources: Vec<Source>,
-    /// What the user should know: what is left out, and why.
+    /// Warnings for the user: what is left out, and why.
     remarks: Vec<String>,
 }
 
 /// Runs `storrent create`.
 ///
 /// # Errors
-/// [`Failure`], if something can't be read or changes while it is, there is nothing to
-/// share, a name can't stay as it is, or the result can't be saved.
+/// [`Failure`], if a file can't be read or changes meanwhile, if there is nothing to share, if a
+/// client would change a name, or if the result can't be saved.
 pub fn run(options: &Create) -> Result<(), Failure> {
     let found = find(&options.path)?;
     let default = || PathBuf::from(format!("{}.torrent", found.name));
@@ -109,7 +110,7 @@ pub fn run(options: &Create) -> Result<(), Failure> {
     });
     bar.finish_and_clear();
     let bytes = bytes?;
-    // Read back: what others will make of it is what is printed.
+    // Read back, so that we print what other clients will see.
     let metainfo = metainfo::parse(&bytes)?;
     if !options.quiet {
         metainfo.warnings.iter().for_each(|warning| warn(warning));
@@ -130,7 +131,7 @@ pub fn run(options: &Create) -> Result<(), Failure> {
     ))
 }
 
-/// A torrent of which all is known but the hashes.
+/// A torrent that lacks only its hashes.
 struct Draft<'a> {
     options: &'a Create,
     found: &'a Found,
@@ -138,14 +139,13 @@ struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
-    /// Finds out whether a torrent of `found` can be read by others, and means the same
-    /// files to them.
+    /// Makes a draft of `found`, and checks that clients can read it and look for the same files.
     ///
     /// # Errors
     /// [`Failure`], if not.
     fn new(options: &'a Create, found: &'a Found) -> Result<Self, Failure> {
         let sizes: Vec<_> = found.files.iter().map(|(_, len)| (*len, false)).collect();
-        // Three sparse files may have more bytes together than there are numbers.
+        // The lengths of three sparse files can add up to more than a `u64` holds.
         let total = sizes
             .iter()
             .fold(0, |sum: u64, (len, _)| sum.saturating_add(*len));
@@ -171,17 +171,17 @@ impl<'a> Draft<'a> {
         Ok(draft)
     }
 
-    /// Hashes the files and makes the bytes of the torrent. `progress` is called with the
-    /// number of pieces done.
+    /// Hashes the files and returns the bytes of the torrent. Calls `progress` with the number of
+    /// pieces done.
     ///
     /// # Errors
-    /// [`HashError`], if a file can't be read or is not as it was found.
+    /// [`HashError`], if a file can't be read or has changed since it was found.
     fn finish(&self, progress: impl Fn(u32)) -> Result<Vec<u8>, HashError> {
         let hashes = hashing::hash(&self.layout, &self.found.sources, cores(), progress)?;
         Ok(self.torrent(&hashes))
     }
 
-    /// The torrent's bytes with these hashes, 20 bytes for each piece.
+    /// Returns the torrent's bytes with these hashes, 20 bytes for each piece.
     fn torrent(&self, hashes: &[u8]) -> Vec<u8> {
         let Self { options, found, .. } = self;
         let info = Info {
@@ -211,7 +211,7 @@ impl<'a> Draft<'a> {
 }
 
 impl Found {
-    /// Whether readers of the torrent look for each file where it is.
+    /// Checks that clients that read the torrent look for each file where it is.
     fn check_names(&self, read_back: &Metainfo) -> Result<(), CreateError> {
         for (file, ((below, _), source)) in self.files.iter().zip(&self.sources).enumerate() {
             let saved = &read_back.files[file];
@@ -229,18 +229,18 @@ impl Found {
     }
 }
 
-/// Lists what is to be shared.
+/// Lists the files to share.
 fn find(path: &Path) -> Result<Found, CreateError> {
     let failed = |source| CreateError::Io {
         path: path.to_owned(),
         source,
     };
     let about = fs::metadata(path).map_err(failed)?;
-    // Without a `/` or `.` behind it, which would have a symlink followed.
+    // Drops a trailing `/` or `.`, with which the system would follow a symlink.
     let plain: PathBuf = path.components().collect();
     let is_link = plain.is_symlink();
-    // `.` and `..` have a name only when written out. A symlink's own name leads nobody
-    // to the files, because `seed` and `check` follow none.
+    // `.` and `..` have a name only when written out. For a symlink we need the name of its
+    // target, because `seed` and `check` do not follow symlinks.
     let real = match plain.file_name() {
         Some(_) if !is_link => plain,
         _ => path.canonicalize().map_err(failed)?,
@@ -259,7 +259,7 @@ fn find(path: &Path) -> Result<Found, CreateError> {
     let mut files = Vec::new();
     if about.is_dir() {
         files = walk(&real, &mut found.remarks)?;
-        // As one string each, not name by name: `a.txt` comes before `a/b`.
+        // Compared as whole strings, not name by name: `a.txt` comes before `a/b`.
         files.sort_by_cached_key(|(names, _)| names.join("/"));
         found.remarks.sort();
     } else if about.is_file() {
@@ -282,8 +282,8 @@ fn find(path: &Path) -> Result<Found, CreateError> {
     Ok(found)
 }
 
-/// Collects the files below the folder `top`, each with its path below it, and says in
-/// `remarks` what is left out. No symlink is followed, so it ends.
+/// Collects the files below the folder `top`, each with its path below `top`, and notes in
+/// `remarks` what is left out. Follows no symlink, so it can't run in circles.
 fn walk(top: &Path, remarks: &mut Vec<String>) -> Result<Vec<(Vec<String>, Source)>, CreateError> {
     let mut files = Vec::new();
     let mut folders = vec![(top.to_owned(), Vec::<String>::new())];
@@ -402,7 +402,7 @@ mod tests {
             find(Path::new("/dev/null")),
             Err(CreateError::Kind(_))
         ));
-        // Written otherwise it is the same folder, with the same name.
+        // The same folder, written in another way, has the same name.
         let dotted = find(&dir.path().join("hollow/..")).unwrap();
         assert_eq!(
             Some(&*dotted.name),
@@ -420,7 +420,7 @@ mod tests {
         assert!(matches!(find(dir.path()), Err(CreateError::Name(_))));
     }
 
-    /// What can be told before the hashing is told before it, and of the right file.
+    /// A bad name is refused before the hashing, and the message names the right file.
     #[test]
     fn names_that_would_not_stay() {
         let refused = |top: &Path, name: &str, content: &str| {
@@ -462,7 +462,7 @@ mod tests {
         ] {
             assert_eq!(refused(&top, name, "x"), None, "{name:?}");
         }
-        // A name of the torrent's own.
+        // The torrent's own name.
         let odd = dir.path().join("odd\n");
         fs::create_dir(&odd).unwrap();
         assert!(refused(&odd, "x", "x").is_some());
@@ -473,7 +473,7 @@ mod tests {
         assert!(Draft::new(&options(&top), &found).is_err());
     }
 
-    /// Sparse files may be as long as the disk has numbers for.
+    /// A sparse file may have any length up to `i64::MAX`.
     #[test]
     fn more_bytes_than_a_torrent_can_have() {
         let names = |name: &str| vec![name.to_string()];
@@ -496,7 +496,7 @@ mod tests {
         }
     }
 
-    /// `seed` and `check` follow no symlink, so a link's name is of no use to them.
+    /// `seed` and `check` do not follow symlinks, so the torrent has the name of the target.
     #[test]
     fn a_symlink_is_what_it_leads_to() {
         let dir = tempfile::tempdir().unwrap();
@@ -513,7 +513,7 @@ mod tests {
         }
     }
 
-    /// What is new in the folder is no concern of the torrent's; what changed is.
+    /// A new file in the folder does not matter; a removed one does.
     #[test]
     fn a_folder_that_changes_meanwhile() {
         let dir = tempfile::tempdir().unwrap();

@@ -1,13 +1,13 @@
-//! `storrent demo`: a whole swarm on this computer, made of the real parts.
+//! `storrent demo`: shows a whole swarm on this computer, made of the real parts.
 //!
-//! A `tracker` and six engines (the `cast`) run as threads of this process and talk over
-//! loopback, as they would over the internet: three seeds, of which none has all of the
-//! `content`, two leeches, which have nothing, and the download that the user sees. The
-//! `story` is told by the thread that runs this file; it never reaches into an engine,
-//! but hears from it what any user would.
+//! A `tracker` and six engines (the `cast`) run as threads of this process. They talk over
+//! loopback, as they would over the internet: three seeds, each with only a part of the `content`,
+//! two leeches, which begin with nothing, and the download that the user sees. The thread that
+//! runs this file tells the `story`. It knows about an engine only what the engine reports to any
+//! user.
 //!
-//! All sockets are bound to 127.0.0.1 on ports that the system chooses, and all files
-//! are in one temporary `folder`: nothing is touched that others use, and nothing stays.
+//! The sockets are bound to 127.0.0.1, on ports that the system chooses, and the files are in one
+//! temporary `folder`. So the demo disturbs nobody, and leaves nothing behind.
 
 mod cast;
 mod content;
@@ -36,15 +36,15 @@ use std::time::{Duration, Instant};
 use story::Story;
 use tracker::Tracker;
 
-/// The whole demo takes seconds; after this long something is wrong.
+/// The whole demo takes seconds. If it takes longer than this, something is wrong.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// How much there is to do.
+/// The sizes and rates of a demo.
 #[derive(Clone, Debug)]
 struct Scale {
     content: Content,
-    /// Bytes a second that each seed and each leech gives at most: without a limit all
-    /// is over before one can see it.
+    /// The upload limits of each seed and each leech, in bytes per second. Without a limit the
+    /// demo would end before the user sees anything.
     seed_limit: u64,
     leech_limit: u64,
 }
@@ -63,12 +63,13 @@ impl Default for Scale {
 }
 
 impl Scale {
-    /// Bytes on disk: two copies of each file at the seeds, one at each that fetches.
+    /// Returns the bytes needed on disk: five copies, because two seeds and three downloads have
+    /// each file.
     fn needs(&self) -> u64 {
         5 * self.content.lengths.iter().sum::<u64>()
     }
 
-    /// The system refused to do `what` in `parent`.
+    /// Returns the error that the system refused to do `what` in `parent`.
     fn no_room(&self, parent: &Path, what: &str, error: io::Error) -> Cut {
         let message = format!(
             "the demo cannot {what} in {}: {error}; it needs {} there, or in the folder that TMPDIR names",
@@ -79,9 +80,9 @@ impl Scale {
     }
 }
 
-/// Why the demo ended before its end.
+/// Why the demo ended early.
 enum Cut {
-    /// By this signal; and when the goodbye has to be over.
+    /// This signal came; the goodbye must be over by this time.
     Interrupted(i32, Instant),
     Failed(Failure),
 }
@@ -101,7 +102,7 @@ impl<E: Error> From<E> for Cut {
 /// Runs the demo and returns the exit status.
 ///
 /// # Errors
-/// [`Failure`], if anything goes wrong, with what it was.
+/// [`Failure`], if anything goes wrong.
 pub fn run(interrupts: &Interrupts) -> Result<u8, Failure> {
     let signals = interrupts.take_over_for_good();
     let mut display = Display::new(Style::default())?;
@@ -122,7 +123,7 @@ pub fn run(interrupts: &Interrupts) -> Result<u8, Failure> {
     }
 }
 
-/// The demo, from the first word to the last, in a folder of its own in `parent`.
+/// Plays the demo from the first word to the last, in a new folder in `parent`.
 fn play(
     scale: &Scale,
     parent: &Path,
@@ -160,7 +161,7 @@ fn play(
         &tracker.url(),
         folder.path(),
     ));
-    // Its engines end before the tracker and the folder go.
+    // The scene's engines end before the tracker and the folder go.
     Scene {
         story,
         news,
@@ -181,7 +182,8 @@ fn play(
     Ok(())
 }
 
-/// Says what is there before anybody comes: the torrent, of `torrent` bytes, and its tracker.
+/// Describes what is there before any peer comes: the torrent, of `torrent` bytes, its tracker and
+/// the folder.
 fn introduction(metainfo: &Metainfo, torrent: usize, tracker: &str, folder: &Path) -> String {
     format!(
         "A swarm on this computer: all of it is real, but no byte leaves the machine.\n\n\
@@ -202,7 +204,7 @@ fn introduction(metainfo: &Metainfo, torrent: usize, tracker: &str, folder: &Pat
     )
 }
 
-/// What `who` is asked to do, in `dir`.
+/// Returns the options and the job for `who`, in `dir`.
 fn part(
     who: Who,
     dir: &Path,
@@ -216,7 +218,7 @@ fn part(
         door: Door::at(Ipv4Addr::LOCALHOST),
         upload_limit,
         afterwards,
-        // Nobody outside of this process is to be asked.
+        // No peer outside this process may be asked.
         sources: Sources {
             dht: false,
             lsd: false,
@@ -233,7 +235,7 @@ fn part(
     (config, job)
 }
 
-/// Where the narrator waits for what comes next.
+/// The narrator and all that it listens to.
 struct Scene<'a, 'b> {
     story: &'a mut Story<'b>,
     news: Receiver<News>,
@@ -242,7 +244,8 @@ struct Scene<'a, 'b> {
 }
 
 impl Scene<'_, '_> {
-    /// The seeds come, then the leeches, then the user, whose download is the last word.
+    /// Starts the seeds, then the leeches, then the user's download, waits until all are complete,
+    /// and checks every byte that they fetched.
     fn play(
         mut self,
         scale: &Scale,
@@ -284,7 +287,7 @@ impl Scene<'_, '_> {
         }
         self.until(|story| story.all_complete())?;
         cast.leave();
-        // What they told the tracker at the last.
+        // The last announces: what each engine told the tracker on leaving.
         while let Ok(last) = self.news.try_recv() {
             self.story.hear(last);
         }
@@ -300,11 +303,11 @@ impl Scene<'_, '_> {
         Ok(())
     }
 
-    /// Tells the news, until `done`.
+    /// Tells the news until `done` holds.
     fn until(&mut self, done: impl Fn(&Story) -> bool) -> Result<(), Cut> {
         while !done(self.story) {
             select! {
-                // We hold a sender ourselves, so it never ends.
+                // Never closed, because `play` holds a sender.
                 recv(self.news) -> news => if let Ok(news) = news {
                     self.story.hear(news);
                 },
@@ -341,7 +344,7 @@ mod tests {
         }
     }
 
-    /// What was said.
+    /// Collects what was said.
     struct Told(String);
 
     impl Reporter for Told {
@@ -352,7 +355,7 @@ mod tests {
         }
     }
 
-    /// Plays the small demo in `parent`; what was told.
+    /// Plays the small demo in `parent`, and also returns what was told.
     fn played(parent: &Path, signals: &Receiver<i32>) -> (Result<(), Cut>, String) {
         let mut told = Told(String::new());
         let result = play(&small(), parent, &mut Story::new(&mut told), signals);
@@ -384,7 +387,7 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let (send, signals) = unbounded();
         send.send(2).unwrap();
-        // The seeds have started by the time that somebody listens for signals.
+        // Signals are first read after a seed's files are written.
         let (result, told) = played(parent.path(), &signals);
         assert!(matches!(result, Err(Cut::Interrupted(2, _))), "{told}");
         assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);

@@ -1,6 +1,8 @@
 //! `storrent SOURCE...` and `storrent seed`: reads each SOURCE and hands the torrent to the
-//! engine. One that may take long, from the web or a pipe, is handed over when it has come,
-//! so that the others need not wait for it.
+//! engine.
+//!
+//! A SOURCE from the web or from a pipe may come slowly. A thread reads it while the engine
+//! already runs the others, and hands it over when it has come.
 
 use super::args::Download;
 use super::signals::Interrupts;
@@ -17,12 +19,12 @@ use crate::threads::{self, NoThread, fault};
 use crossbeam_channel::{Sender, unbounded};
 use std::thread::Builder;
 
-/// Runs a download, or with `seed_only` the seeding of what is there, and returns the
-/// exit status.
+/// Runs a download, or with `seed_only` the seeding of what is there, and returns the exit
+/// status.
 ///
 /// # Errors
-/// [`Failure::Usage`], if `--files` names a file that there is not. All else that
-/// fails is told by the way, and the others go on.
+/// [`Failure::Usage`], if `--files` names a file that does not exist. Other failures are
+/// reported during the run, and the other torrents go on.
 pub fn run(options: &Download, seed_only: bool, interrupts: &Interrupts) -> Result<u8, Failure> {
     let mut display = Display::new(Style {
         json: options.json,
@@ -40,8 +42,8 @@ pub fn run(options: &Download, seed_only: bool, interrupts: &Interrupts) -> Resu
     Ok(status(&ending))
 }
 
-/// The exit status. Of several reasons the first counts: an interruption, misuse, a failure,
-/// a stall.
+/// Returns the exit status. If there are several reasons, the first of these counts: an
+/// interruption, misuse, a failure, a stall.
 pub(super) fn status(ending: &Ending) -> u8 {
     match ending {
         Ending {
@@ -55,9 +57,9 @@ pub(super) fn status(ending: &Ending) -> u8 {
     }
 }
 
-/// Makes a job of each SOURCE that can be used; also whether one can't be. Plain files and
-/// links are read here, in turn. What may take its time has a thread of its own, which tells
-/// the engine; if there is none to be had, it is read in turn, too.
+/// Makes a job of each SOURCE, and also returns whether one could not be read. Plain files and
+/// links are read here, one after another. A SOURCE that may be slow gets a thread, which tells
+/// the engine; if no thread can be started, it is read here, too.
 fn jobs(options: &Download, reporter: &mut dyn Reporter) -> Result<(Jobs, bool), Failure> {
     let (tell, later) = unbounded();
     let mut jobs = Jobs {
@@ -88,7 +90,7 @@ fn jobs(options: &Download, reporter: &mut dyn Reporter) -> Result<(Jobs, bool),
     Ok((jobs, failed))
 }
 
-/// A job whose SOURCE was not read yet.
+/// A job whose SOURCE has not been read yet.
 #[derive(Clone)]
 struct Blank {
     source: Source,
@@ -109,7 +111,7 @@ impl Blank {
         }
     }
 
-    /// Reads the SOURCE, which may take long.
+    /// Reads the SOURCE, and waits for the web or a pipe if it comes from there.
     fn filled(self) -> Arrival {
         match source::given(&self.source, &self.door) {
             Ok((given, teller)) => Arrival::Job(Box::new(Job {
@@ -133,8 +135,7 @@ fn unreadable(source: &Source, message: String) -> Arrival {
     })
 }
 
-/// Starts a thread that reads a SOURCE. Nobody waits for it to end: the engine hears what
-/// became of it.
+/// Starts a thread that reads a SOURCE and tells the engine the result. Nobody joins the thread.
 fn read_apart(blank: Blank, tell: Sender<Arrival>) -> Result<(), NoThread> {
     let (source, engine) = (blank.source.clone(), tell.clone());
     let work = move || _ = tell.send(blank.filled());
@@ -250,7 +251,7 @@ mod tests {
         assert!(matches!(past, Failure::Usage(_)));
     }
 
-    /// What may take its time is read on a thread: it names the torrent, or says why not.
+    /// A thread reads a slow SOURCE and returns the job, or says why it can't.
     #[test]
     fn slow_sources_arrive_later() {
         let nobody = TcpListener::bind("127.0.0.1:0").unwrap();

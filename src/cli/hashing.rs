@@ -1,9 +1,9 @@
-//! The SHA-1 of every piece of some files: the long part of `storrent create`, and of
-//! `storrent demo`, which makes a torrent, too.
+//! Computes the SHA-1 of every piece of some files: the long part of `storrent create`, also used
+//! by `storrent demo`, which makes a torrent, too.
 //!
-//! Several pieces are hashed together in less time than one after another
-//! ([`crate::sha1_lanes`]), so each thread takes the next group of them. A piece is never
-//! held whole: [`BUFFER_LEN`] of each piece of the group are read at a time.
+//! To hash several pieces together takes less time than one after another
+//! ([`crate::sha1_lanes`]). So each thread takes a group of pieces, one group after another. It
+//! never holds a whole piece in memory: it reads [`BUFFER_LEN`] bytes of each piece at a time.
 
 use super::stamp::Stamp;
 use crate::layout::{Layout, PieceIndex};
@@ -18,14 +18,15 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
-/// Bytes read at a time of each piece. A piece length is a power of two from 16 KiB on,
-/// so it is a multiple of this or less.
+/// Bytes of each piece that are read at a time. A piece length is a power of two, at least
+/// 16 KiB, so it is a multiple of this, or shorter.
 const BUFFER_LEN: usize = 64 * 1024;
 
-/// How long to wait for another thread to close files, where there are too few ...
+/// The pause before another attempt to open a file, if the process has too many open. Another
+/// thread may close some meanwhile.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// ... and how often.
+/// The most such attempts.
 const PAUSES: u32 = 50;
 
 /// Why the files can't be hashed.
@@ -40,7 +41,7 @@ pub enum HashError {
         /// What the system says.
         source: io::Error,
     },
-    /// Somebody writes to it or has replaced it, so no hash of it would hold.
+    /// Somebody wrote to the file or replaced it, so a hash of it means nothing.
     #[error(
         "{} changed while it was read; wait until nobody writes to it, then try again",
         path.display()
@@ -49,7 +50,7 @@ pub enum HashError {
         /// The file.
         path: PathBuf,
     },
-    /// It was there and no longer is.
+    /// The file was there and no longer is.
     #[error("{} was removed or renamed while it was read; try again", path.display())]
     Vanished {
         /// The file.
@@ -58,7 +59,7 @@ pub enum HashError {
 }
 
 impl HashError {
-    /// Whether the process has as many files open as it may.
+    /// Whether the process may not open any more files.
     fn is_out_of_files(&self) -> bool {
         matches!(self, Self::Io { source, .. } if is_out_of_files(source))
     }
@@ -69,13 +70,13 @@ impl HashError {
 pub struct Source {
     /// Where it is.
     pub path: PathBuf,
-    /// What it was like when it was found.
+    /// Its stamp when it was found.
     pub stamp: Stamp,
 }
 
 impl Source {
-    /// The file at `path` as it is now. It is opened for that, so that a file that may not
-    /// be read is found out now, and not when the hashing comes to it.
+    /// Notes the file at `path` as it is now. Opens it, so that a file without read permission
+    /// fails here and not in the middle of the hashing.
     ///
     /// # Errors
     /// [`HashError`], if it can't be read.
@@ -87,13 +88,13 @@ impl Source {
     }
 }
 
-/// Hashes all pieces with `threads` threads: 20 bytes each, in order. `files`: those of
-/// `layout`, in its order. `progress` is called on this thread with the number of pieces
-/// done.
+/// Hashes all pieces with `threads` threads. Returns 20 bytes for each piece, in order. `files`
+/// are the files of `layout`, in its order. Calls `progress` on this thread, with the number of
+/// pieces done.
 ///
 /// # Errors
-/// [`HashError`], if a file can't be read or is not as it was found: seen when it is
-/// opened, and of each once more when all are read.
+/// [`HashError`], if a file can't be read or has changed since it was found. Each file is
+/// compared when it is opened, and once more after all were read.
 pub fn hash(
     layout: &Layout,
     files: &[Source],
@@ -103,7 +104,7 @@ pub fn hash(
     let pieces: Vec<PieceIndex> = layout.all_pieces().collect();
     let (todo, groups) = unbounded();
     for group in pieces.chunks(lanes_for(MAX_LANES)) {
-        let _ = todo.send(group); // `groups` is still there
+        let _ = todo.send(group); // `groups` is still open
     }
     drop(todo);
     let mut hashes = vec![PieceHash::default(); pieces.len()];
@@ -116,13 +117,13 @@ pub fn hash(
             let work = move || work(Reader::new(layout, files), &groups, &done);
             started += usize::from(thread::Builder::new().spawn_scoped(scope, work).is_ok());
         }
-        // The system may refuse some, which only makes it slower. If all, this thread works.
+        // With fewer threads it only takes longer. If the system refuses all, this thread works.
         if started == 0 {
             work(Reader::new(layout, files), &groups, &done);
         }
         drop(done);
         let mut count = 0;
-        // Leaving early drops `results`, and that stops the threads.
+        // An early return drops `results`, which stops the threads.
         for result in results {
             let (group, hashed) = result?;
             for (piece, hash) in group.iter().zip(hashed) {
@@ -160,10 +161,10 @@ struct Reader<'a> {
     lanes: [Lane; MAX_LANES],
 }
 
-/// For one of the pieces that are hashed together.
+/// What one of the pieces that are hashed together needs.
 #[derive(Default)]
 struct Lane {
-    /// The file that was read last.
+    /// The file that was read last, kept open, and its number.
     open: Option<(usize, File)>,
     buffer: Vec<u8>,
 }
@@ -177,10 +178,10 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The hashes of neighbouring pieces.
+    /// Returns the hashes of neighbouring pieces.
     fn hash(&mut self, group: &[PieceIndex]) -> Result<Vec<PieceHash>, HashError> {
         let full = self.layout.piece_length();
-        // The last piece of the torrent goes alone if it is shorter.
+        // Only pieces of equal length are hashed together. The torrent's last may be shorter.
         let short = |piece: &PieceIndex| self.layout.piece_len(*piece) < full;
         let together = group.len() - usize::from(group.last().is_some_and(short));
         let (together, alone) = group.split_at(together);
@@ -202,7 +203,7 @@ impl<'a> Reader<'a> {
         Ok(hashes)
     }
 
-    /// Fills the lane's buffer from byte `begin` of `piece` on, as far as the piece goes.
+    /// Fills the lane's buffer from byte `begin` of `piece`, at most to the piece's end.
     fn read(&mut self, lane: usize, piece: PieceIndex, begin: u32) -> Result<(), HashError> {
         let len = (self.layout.piece_len(piece) - begin).min(BUFFER_LEN as u32) as usize;
         let start = self.layout.piece_start(piece) + u64::from(begin);
@@ -232,8 +233,8 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Opens a file. If the process has too many open, this thread closes its own, and waits
-    /// for others to do so.
+    /// Opens a file. If the process has too many open, this thread closes its own and tries
+    /// again, up to 50 times, so that other threads can close theirs.
     fn open(&mut self, file: usize) -> Result<File, HashError> {
         let mut opened = open(&self.files[file]);
         for pause in 0..PAUSES {
@@ -241,14 +242,14 @@ impl<'a> Reader<'a> {
                 break;
             }
             self.lanes.iter_mut().for_each(|lane| lane.open = None);
-            thread::sleep(PAUSE * pause.min(1)); // at first one's own may do
+            thread::sleep(PAUSE * pause.min(1)); // no pause before the first new attempt
             opened = open(&self.files[file]);
         }
         opened
     }
 }
 
-/// Opens a file that must be as it was found.
+/// Opens a file, which must be as it was found.
 fn open(source: &Source) -> Result<File, HashError> {
     let (file, stamp) = Stamp::open(&source.path).map_err(|error| failed(source, error))?;
     unchanged(source, stamp)?;
@@ -263,7 +264,7 @@ fn unchanged(source: &Source, now: Stamp) -> Result<(), HashError> {
     Ok(())
 }
 
-/// What the system's refusal means for a file that could be read a while ago.
+/// Returns what the system's error means for a file that could be opened when it was found.
 fn failed(file: &Source, source: io::Error) -> HashError {
     let path = file.path.clone();
     match source.kind() {
@@ -311,7 +312,7 @@ mod tests {
         }
     }
 
-    /// A file of `bytes` that was last written to long ago.
+    /// Makes a file of `bytes` whose mtime is long ago.
     fn old(path: PathBuf, bytes: &[u8]) -> Source {
         std::fs::write(&path, bytes).unwrap();
         let file = File::options().write(true).open(&path).unwrap();
@@ -320,8 +321,8 @@ mod tests {
         Source::find(path).unwrap()
     }
 
-    /// Whatever happens to a file, early or late, of the hashes nothing is believed, and
-    /// the error names that file and no other.
+    /// If a file changes in any way, early or late, no hash is returned, and the error names that
+    /// file and no other.
     #[test]
     fn files_that_change() {
         const LENS: [usize; 3] = [0, 20_000, 40_000];
@@ -352,7 +353,7 @@ mod tests {
         let remove: Change = |path| std::fs::remove_file(path).unwrap();
         let changes = [grow, cut, rewrite, replace, link, remove];
         for (number, change) in changes.into_iter().enumerate() {
-            // To cut an empty file is no change.
+            // An empty file can't be cut.
             for victim in (0..LENS.len()).filter(|victim| (number, *victim) != (1, 0)) {
                 for at_piece in [0, 4] {
                     let dir = tempfile::tempdir().unwrap();

@@ -1,5 +1,5 @@
-//! Fetches the metadata of a magnet link, for `storrent show`. A link names a torrent and no
-//! more, so the engine joins the swarm, asks peers for the rest ([BEP 9]), and leaves.
+//! Fetches the metadata of a magnet link, for `storrent show`. The link only names a torrent. So
+//! the engine joins the swarm, asks peers for the metadata ([BEP 9]), and leaves.
 //!
 //! [BEP 9]: https://www.bittorrent.org/beps/bep_0009.html
 
@@ -18,7 +18,7 @@ use crate::progress::{Display, Style};
 use crate::report::{Report, Reporter};
 use std::sync::Arc;
 
-/// Shows how the search goes, and keeps what it finds.
+/// Shows the progress of the search and keeps the metadata that it finds.
 struct Finder {
     display: Display,
     info: Option<Arc<[u8]>>,
@@ -33,11 +33,11 @@ impl Reporter for Finder {
     }
 }
 
-/// The torrent that the link is to; or, if the search ended without it, the exit
-/// status: why has been told then.
+/// Returns the torrent of the link, or the exit status if the search ended without it; the
+/// reason has been reported by then.
 ///
 /// # Errors
-/// [`Failure`], if what was found is no torrent.
+/// [`Failure`], if the metadata is not a valid torrent.
 pub fn fetch(
     magnet: Magnet,
     teller: Teller,
@@ -62,7 +62,7 @@ pub fn fetch(
     let mut ending = engine::run(config(options), vec![job], &mut finder, signals);
     finder.display.end(ending.deadline);
     let Some(info) = finder.info else {
-        // A run that was not interrupted and found nothing has failed, whatever it says.
+        // Finding nothing is a failure, unless it stalled, even if the engine reports none.
         ending.failed |= !ending.stalled;
         return Ok(Err(status(&ending)));
     };

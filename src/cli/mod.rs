@@ -1,8 +1,8 @@
 //! The program as the user meets it: from the command line to the exit status.
 //!
-//! Each job has a file: [`download`] (which seeds, too), [`show`], [`check`],
-//! [`create`], [`demo`]. [`parse`] reads the command line, [`source`] the torrents
-//! that it names. Here is what the jobs share: how they print, fail, and are interrupted.
+//! [`parse`] reads the command line, and [`source`] reads the torrents that it names. Each job
+//! has a file: [`download`] (which also seeds), [`show`], [`check`], [`create`], [`demo`]. This
+//! file holds what all jobs share: how they print and how they fail.
 
 pub mod args;
 pub mod check;
@@ -39,7 +39,7 @@ pub enum Failure {
 }
 
 impl<E: Error> From<E> for Failure {
-    /// The error with all its causes.
+    /// Puts the error and all its causes into one sentence.
     fn from(error: E) -> Self {
         Self::Failed(human::chain(&error))
     }
@@ -78,8 +78,8 @@ fn run(command: Command) -> Result<u8, Failure> {
     }
 }
 
-/// Writes `text` to stdout. A reader that has had enough (`storrent show x | head`)
-/// is no error; `print!` would panic.
+/// Writes `text` to stdout. A reader that stops early (`storrent show x | head`) is no error,
+/// whereas `print!` would panic.
 fn print(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
@@ -95,7 +95,7 @@ fn warn(message: &str) {
     complain(&format!("storrent: warning: {}", human::escaped(message)));
 }
 
-/// One JSON object and the end of its line.
+/// Returns `value` as one line of JSON.
 fn json_line(value: &impl serde::Serialize) -> Result<String, Failure> {
     Ok(human::escaped_json(&serde_json::to_string(value)?) + "\n")
 }

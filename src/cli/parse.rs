@@ -1,8 +1,7 @@
-//! The command line: which job, with which options.
+//! Reads the command line: which job, with which options.
 //!
-//! argh understands fewer ways to write an option than we promise in `--help`, so
-//! [`split`](super::split) rewrites the command line first; then argh fills the structs of
-//! [`args`](super::args).
+//! The crate argh fills the structs of [`args`](super::args). It understands fewer ways to write
+//! an option than `--help` promises, so [`split`](super::split) rewrites the command line first.
 
 use super::args::{Check, Create, Demo, Download, Show};
 use super::help;
@@ -14,7 +13,7 @@ use std::ffi::OsString;
 /// A job for the program.
 #[derive(Debug)]
 pub enum Command {
-    /// The plain form.
+    /// `storrent SOURCE...`.
     Download(Download),
     /// `storrent seed`.
     Seed(Download),
@@ -34,7 +33,7 @@ const VERSION: &str = concat!("storrent ", env!("CARGO_PKG_VERSION"), "\n");
 /// Reads a command line, without the program's own name.
 ///
 /// # Errors
-/// [`NoCommand`]: help or version was asked for, or it is wrong.
+/// [`NoCommand`], if the user asks for help or the version, or made a mistake.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, NoCommand> {
     let split = split(args)?;
     let job = split.job.as_str();
@@ -58,7 +57,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, NoComm
     }
 }
 
-/// Which options can't go together.
+/// Refuses options that can't go together.
 fn sensible(options: &Download, is_seed: bool) -> Result<(), NoCommand> {
     let stdins = options.sources.iter().filter(|s| **s == Source::Stdin);
     let mistake = if is_seed && options.files.is_some() {
@@ -122,7 +121,7 @@ fn fill<T: FromArgs + ArgsInfo>(
         None => {}
     }
     T::from_args(&[job], &line).map_err(|exit| {
-        // "Error parsing option '--port' with value 'x': …": the rest says it all.
+        // "Error parsing option '--port' with value 'x': …": the first two words say nothing.
         let text = exit.output.trim_end();
         let text = text.strip_prefix("Error parsing ").unwrap_or(text);
         let text = split.without_secrets(text);

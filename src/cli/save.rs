@@ -1,9 +1,9 @@
-//! Saving a new `.torrent`, for `storrent create` and `storrent show -o`.
+//! Saves a new `.torrent`, for `storrent create` and `storrent show -o`.
 //!
-//! Whether it can be saved is found out before the long work (an hour of hashing, the
-//! search for somebody who has the metadata) and not after it. What is there already is
-//! never overwritten, and half a file is never left: it is written under another name
-//! and then gets its own, which the system does in one step.
+//! The long work (hashing for an hour, or the search for a peer that has the metadata) comes
+//! between [`Output::new`], which finds out whether the file can be saved, and [`Output::save`].
+//! An existing file is never overwritten, and half a file is never left: we write under another
+//! name and then link the file to its own name, which the system does in one step.
 
 use super::Failure;
 use std::fs::{self, File, OpenOptions};
@@ -15,16 +15,16 @@ use std::path::{Path, PathBuf};
 pub struct Output(PathBuf);
 
 impl Output {
-    /// Finds out whether a file can be made at `path`; leaves nothing there.
+    /// Finds out whether a file can be made at `path`, and leaves nothing there.
     ///
     /// # Errors
-    /// [`Failure`], if something is there already, or the folder is missing or takes no files.
+    /// [`Failure`], if something is there already, or the folder is missing or not writable.
     pub fn new(path: &Path) -> Result<Self, Failure> {
         let output = Self(path.to_owned());
         let taken = match fs::symlink_metadata(path) {
             Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            // The name is too long, say.
+            // For example, the name is too long.
             Err(error) => Err(error),
         };
         taken
@@ -34,7 +34,7 @@ impl Output {
         Ok(output)
     }
 
-    /// Where the file will be.
+    /// The path of the file.
     pub fn path(&self) -> &Path {
         &self.0
     }
@@ -42,19 +42,19 @@ impl Output {
     /// Makes the file.
     ///
     /// # Errors
-    /// [`Failure`], if somebody else made one meanwhile, or the disk is full.
+    /// [`Failure`], if another program made one meanwhile, or the disk is full.
     pub fn save(&self, bytes: &[u8]) -> Result<(), Failure> {
         let saved = self.other_name().and_then(|(mut file, other)| {
             let linked = file
                 .write_all(bytes)
                 .and_then(|()| fs::hard_link(&other, &self.0));
-            let _ = fs::remove_file(&other); // Its second name, or what is of no use.
+            let _ = fs::remove_file(&other); // The second name, or an unfinished file.
             linked
         });
         saved
             .or_else(|error| match error.kind() {
                 io::ErrorKind::AlreadyExists => Err(error),
-                // Some disks (FAT) know no second name for a file.
+                // Some disks (FAT) can't give a file a second name.
                 _ => self.write_in_place(bytes),
             })
             .map_err(|error| self.failed(&error))
@@ -67,7 +67,7 @@ impl Output {
         })
     }
 
-    /// Makes an empty file under a name that nobody uses, in the same folder.
+    /// Makes an empty file under an unused name in the same folder.
     fn other_name(&self) -> io::Result<(File, PathBuf)> {
         let name = format!(".storrent-{:016x}", fastrand::u64(..));
         let path = self.0.with_file_name(name);
@@ -79,7 +79,7 @@ impl Output {
             io::ErrorKind::AlreadyExists => {
                 "it is there already and is not overwritten; give another -o FILE".to_string()
             }
-            // `/proc` is there, and says the same of a file that it will not make.
+            // `/proc` answers `NotFound` for a new file, although the folder exists.
             io::ErrorKind::NotFound if !self.0.with_file_name(".").exists() => {
                 "there is no such folder; make it first".to_string()
             }

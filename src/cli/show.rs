@@ -59,15 +59,15 @@ struct Object<'a> {
 /// One file, padding left out.
 #[derive(Serialize, Debug, PartialEq)]
 pub struct File {
-    /// As `--files` takes it, from 1.
+    /// The number for `--files`, from 1.
     pub number: usize,
-    /// Below the folder that it is saved in.
+    /// Path below the folder that the torrent is saved in.
     pub path: String,
-    /// In bytes.
+    /// Length in bytes.
     pub length: u64,
 }
 
-/// The files that have a number, each with its index in the metainfo.
+/// Lists the files that have a number (padding has none), each with its index in the metainfo.
 pub fn files(metainfo: &Metainfo) -> impl Iterator<Item = (usize, File)> + '_ {
     let files = metainfo.files.iter().enumerate();
     files.filter_map(|(index, file)| {
@@ -100,13 +100,13 @@ impl<'a> Object<'a> {
     }
 }
 
-/// What people see: first the facts, a line each, then the files.
+/// Returns the text for people: first the facts, one per line, then the files.
 fn page(metainfo: &Metainfo) -> String {
     let files: Vec<File> = files(metainfo).map(|(_, file)| file).collect();
     let mut page = String::new();
     let mut before = "";
     for (label, fact) in facts(metainfo, files.len()) {
-        // Of several of a kind, the first alone has the label.
+        // Of several facts with the same label, only the first shows it.
         let shown = if label == before { "" } else { label };
         before = label;
         page += &format!("{shown:<13}{}\n", escaped(&fact));
@@ -114,7 +114,7 @@ fn page(metainfo: &Metainfo) -> String {
     page + &table(&files)
 }
 
-/// What is known of the torrent as a whole, line by line, each with its label.
+/// Lists what is known of the torrent as a whole: a label and a fact for each line.
 fn facts(metainfo: &Metainfo, files: usize) -> Vec<(&'static str, String)> {
     let layout = &metainfo.layout;
     let total = size_exact(metainfo.total_bytes());
@@ -159,7 +159,7 @@ fn facts(metainfo: &Metainfo, files: usize) -> Vec<(&'static str, String)> {
     facts
 }
 
-/// The files, one a line.
+/// Returns the table of the files, one per line.
 fn table(files: &[File]) -> String {
     let numbers = files
         .last()
@@ -192,7 +192,7 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    /// Two files with padding between them, two tiers, and a rude comment.
+    /// Two files with padding between them, two tiers, and a comment with a control character.
     fn torrent() -> Metainfo {
         let hash = "x".repeat(40);
         let info = format!(

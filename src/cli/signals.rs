@@ -1,12 +1,13 @@
-//! Ctrl-C, SIGTERM, and the SIGHUP of a terminal that closes.
+//! Handles Ctrl-C (SIGINT), SIGTERM, and SIGHUP, which a terminal sends when it closes.
 //!
-//! Most jobs have nothing to tidy up, so the program just leaves. A download has: it
-//! puts a sender into [`Interrupts`], and from then on the first signal is sent there
-//! and the second one leaves at once. Both ways the exit status is 128 + the signal.
+//! Most jobs have nothing to tidy up, so a signal ends the program at once. A download has: it
+//! [takes over](Interrupts::take_over). Then the download receives the first signal and ends in
+//! order, and a second signal ends the program at once. Either way the exit status is 128 + the
+//! number of the first signal.
 //!
-//! Under `nohup` SIGHUP is ignored when the program starts, and stays so. SIGXFSZ, which
-//! would kill a program that writes past the limit of `ulimit -f`, is caught and forgotten:
-//! then the write itself fails, and the user is told why.
+//! If SIGHUP is ignored when the program starts, as under `nohup`, it stays ignored. SIGXFSZ would
+//! kill a program that writes past the limit of `ulimit -f`. We catch it and do nothing, so the
+//! write fails instead, and the user is told why.
 
 use super::Failure;
 use crate::human::chain;
@@ -18,39 +19,39 @@ use std::fs;
 use std::sync::Arc;
 use std::thread::Builder;
 
-/// Where somebody who wants to end in order says so.
+/// Lets one job receive the signals, so that it can end in order.
 pub struct Interrupts(Sender<Listener>);
 
-/// Somebody who wants to be told.
+/// The job that receives the signals.
 struct Listener {
     tell: Sender<i32>,
-    /// Of every signal, not only of the first.
+    /// Whether it receives every signal or only the first.
     every: bool,
 }
 
 impl Interrupts {
-    /// From now on the first signal arrives here, and only the second one kills.
-    /// To be called once.
+    /// Returns where the first signal arrives from now on. The second one ends the program at
+    /// once. To be called once.
     pub fn take_over(&self) -> Receiver<i32> {
         self.listen(false)
     }
 
-    /// From now on no signal kills, as long as the receiver is kept: for a job that ends
-    /// soon after the first one and must not be cut short in tidying up. To be called
-    /// once.
+    /// Returns where every signal arrives from now on. While the receiver is kept, no signal ends
+    /// the program: for a job that tidies up soon after the first one and must finish that. To be
+    /// called once.
     pub fn take_over_for_good(&self) -> Receiver<i32> {
         self.listen(true)
     }
 
     fn listen(&self, every: bool) -> Receiver<i32> {
         let (tell, receiver) = unbounded();
-        // The thread that listens never ends before the program.
+        // The channel is open: the signal thread never ends before the program.
         let _ = self.0.try_send(Listener { tell, every });
         receiver
     }
 }
 
-/// The exit status of a run that `signal` ended.
+/// Returns the exit status of a run that `signal` ended.
 pub fn status(signal: i32) -> u8 {
     u8::try_from(128 + signal).unwrap_or(1)
 }
@@ -58,10 +59,10 @@ pub fn status(signal: i32) -> u8 {
 /// Starts the thread that waits for signals.
 ///
 /// # Errors
-/// What the system has no room for, a handler or a thread, in words for the user.
+/// [`Failure`], if the system refuses a signal handler or a thread.
 pub fn watch() -> Result<Interrupts, Failure> {
     let failed = |error| Failure::Failed(format!("cannot wait for signals (Ctrl-C): {error}"));
-    // A handler rather than "ignore": a program that we start does not inherit it.
+    // A handler instead of "ignore", because a program that we start would inherit "ignore".
     signal_hook::flag::register(SIGXFSZ, Arc::default()).map_err(failed)?;
     let hangup = (!ignores_hangup()).then_some(SIGHUP);
     let signals = Signals::new([SIGINT, SIGTERM].into_iter().chain(hangup));
@@ -71,8 +72,8 @@ pub fn watch() -> Result<Interrupts, Failure> {
         let mut first = None;
         let mut listener: Option<Listener> = None;
         for signal in signals.forever() {
-            // A terminal that closes sends it twice, and a logout sends it after SIGTERM:
-            // only the other signals come from somebody who cannot wait.
+            // A closing terminal sends SIGHUP twice, and a logout sends it after SIGTERM. Only
+            // a second signal of another kind comes from a user who cannot wait.
             if signal == SIGHUP && first.is_some() {
                 continue;
             }
@@ -87,7 +88,7 @@ pub fn watch() -> Result<Interrupts, Failure> {
         }
     };
     let thread = Builder::new().name("signals".into());
-    // Without it nobody could end the program any more, so the program ends with it.
+    // Without this thread no signal could end the program, so the program ends with it.
     let lost = || std::process::exit(1);
     match threads::spawn(thread, "wait for signals (Ctrl-C)", work, lost) {
         Ok(_) => Ok(Interrupts(sender)),
@@ -95,8 +96,8 @@ pub fn watch() -> Result<Interrupts, Failure> {
     }
 }
 
-/// Whether this program was started with SIGHUP ignored, as `nohup` does it. Linux alone
-/// tells; elsewhere the answer is yes, so that SIGHUP does what it does to any program.
+/// Whether this program was started with SIGHUP ignored, as under `nohup`. Only Linux tells us.
+/// Elsewhere the answer is yes: we install no handler, so SIGHUP does what it does by default.
 fn ignores_hangup() -> bool {
     fs::read_to_string("/proc/self/status").map_or(true, |status| ignores(&status, SIGHUP))
 }

@@ -1,11 +1,10 @@
-//! Reads a SOURCE: a `.torrent` from a path, from standard input, or from the web; a magnet
-//! link, or a bare info hash, which is the link that says nothing more. A URL may redirect
-//! to a magnet link.
+//! Reads a SOURCE: a `.torrent` from a path, from standard input or from the web, or a magnet
+//! link. A bare info hash counts as a magnet link with nothing else in it. A URL may redirect to
+//! a magnet link.
 //!
-//! What can go wrong here is mostly the user's own small mistakes: a folder, a web page
-//! saved in place of the torrent, a URL that has moved or lacks its `https://`. So the
-//! messages are kind: each says what to do. Nothing larger than [`MAX_TORRENT_LEN`] is ever
-//! read whole.
+//! Most failures here are small mistakes of the user: a folder, a web page saved in place of the
+//! torrent, a URL that has moved or lacks its `https://`. So each message says what to do. No
+//! more than [`MAX_TORRENT_LEN`] is ever read into memory.
 
 use super::values::Source;
 use crate::address::{Reach, Teller};
@@ -24,13 +23,13 @@ use std::time::Duration;
 use ureq::http::Response;
 use ureq::{Agent, Body};
 
-/// How long an HTTP server may take for the next byte, and for the connection.
+/// How long an HTTP server may take to accept the connection, and to send the next byte.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A torrent as it was read.
+/// A `.torrent`, read and checked.
 #[derive(Debug)]
 pub struct Torrent {
-    /// What it holds.
+    /// Its content.
     pub metainfo: Metainfo,
     /// The bytes of the `.torrent`, to be saved elsewhere.
     pub bytes: Vec<u8>,
@@ -39,13 +38,13 @@ pub struct Torrent {
 /// What a SOURCE turned out to be.
 #[derive(Debug)]
 pub enum Given {
-    /// All of a torrent.
+    /// A whole torrent.
     Torrent(Box<Torrent>),
     /// A magnet link.
     Link(Magnet),
 }
 
-/// Why a SOURCE is no torrent.
+/// A SOURCE that could not be read.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot read {from}")]
 pub struct SourceError {
@@ -60,18 +59,18 @@ pub struct SourceError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Why {
-    /// Nothing there.
+    /// Nothing is there.
     #[error("there is no such file; check the path")]
     Missing,
-    /// Nothing there, but it could be on the web.
+    /// Nothing is there, but it looks like the URL of something on the web.
     #[error("there is no such file; did you mean {0}?")]
     Meant(String),
-    /// A URL of a kind that is not fetched.
+    /// A URL with a scheme that we do not fetch.
     #[error(
         "{0}: URLs cannot be fetched, only http: and https:; fetch the .torrent by other means"
     )]
     Scheme(String),
-    /// A `file:` URI of another machine.
+    /// A `file:` URI that names another machine.
     #[error(
         "it is a file of another machine, {0}; copy it to this one (whose files are file:///PATH)"
     )]
@@ -82,10 +81,10 @@ pub enum Why {
     /// The disk, or standard input, failed.
     #[error("{0}")]
     Io(io::Error),
-    /// Nothing in it.
+    /// No bytes, or blanks only.
     #[error("it is empty; fetch the .torrent again")]
     Empty,
-    /// More than a torrent can have.
+    /// More bytes than a torrent may have.
     #[error("it has more than 32 MiB, so it is no torrent; give the .torrent, not the data")]
     TooLarge,
     /// A page where a torrent was expected.
@@ -97,28 +96,28 @@ pub enum Why {
     /// The server's answer is not 200.
     #[error("the server answered {0}; check the URL")]
     Status(String),
-    /// No connection, one that broke, or nonsense from the server.
+    /// The connection failed or broke, or the server sent nonsense.
     #[error("{0}; check the URL and the connection")]
     Http(String),
-    /// Our own rules are against it: says which.
+    /// One of our own rules forbids it; the text says which.
     #[error("{0}")]
     Barred(String),
     /// The server went silent.
     #[error("the server was silent for {} s; try again later", PATIENCE.as_secs())]
     Silent,
-    /// One server sends us to the next, perhaps in a circle.
+    /// More redirects than [`MAX_REDIRECTS`], perhaps in a circle.
     #[error("it redirects more than {MAX_REDIRECTS} times; check the URL")]
     Redirects,
-    /// The server sends us to a URL of a kind that is not fetched.
+    /// The server redirects to a scheme that we do not fetch.
     #[error("it redirects to a {0}: URL, and only http:, https: and magnet: are followed")]
     RedirectScheme(String),
-    /// The server sends us to something that is no URL.
+    /// The server redirects to something that is not a URL.
     #[error("it redirects to {0:?}, which is no URL; check the URL")]
     BadRedirect(String),
-    /// A magnet link that names no torrent that we could find.
+    /// A magnet link without a usable info hash.
     #[error("{0}")]
     Magnet(#[from] MagnetError),
-    /// A magnet link where the data of a torrent is needed at once.
+    /// A magnet link, although the job needs a whole torrent at once.
     #[error(
         "a magnet link does not say what the torrent holds; `storrent show LINK -o FILE` saves a .torrent"
     )]
@@ -134,8 +133,8 @@ impl From<Given> for Subject {
     }
 }
 
-/// Whether reading it may take longer than a plain file does: from the web, or from another
-/// program.
+/// Whether reading may take longer than for a plain file: from the web, or from a program that
+/// writes to a pipe.
 pub fn may_be_slow(source: &Source) -> bool {
     let is_pipe = |path: &Path| {
         path.metadata()
@@ -149,10 +148,11 @@ pub fn may_be_slow(source: &Source) -> bool {
     }
 }
 
-/// Reads and checks one SOURCE, and says whose word it is. A URL is fetched by the `door`.
+/// Reads and checks one SOURCE, and says who wrote it: the [`Teller`] decides how near the
+/// addresses in it may be. A URL is fetched through `door`.
 ///
 /// # Errors
-/// [`SourceError`], if it can't be read, or is neither torrent nor link.
+/// [`SourceError`], if it can't be read, or is neither a torrent nor a link.
 pub fn given(source: &Source, door: &Door) -> Result<(Given, Teller), SourceError> {
     let given = match source {
         Source::Path(path) => named(path),
@@ -167,10 +167,10 @@ pub fn given(source: &Source, door: &Door) -> Result<(Given, Teller), SourceErro
     given.map_err(|why| SourceError::new(source, why))
 }
 
-/// Reads and checks one SOURCE that has to be a torrent; `door` as in [`given`].
+/// Reads and checks one SOURCE that must be a whole torrent. A URL is fetched through `door`.
 ///
 /// # Errors
-/// [`SourceError`], if it can't be read or is no torrent.
+/// [`SourceError`], if it can't be read or is not a torrent.
 pub fn read(source: &Source, door: &Door) -> Result<Torrent, SourceError> {
     match given(source, door)? {
         (Given::Torrent(torrent), _) => Ok(*torrent),
@@ -202,7 +202,7 @@ fn file(path: &Path) -> Result<Given, Why> {
     torrent_of(read_all(file)?)
 }
 
-/// What lies at a path; if nothing does, what else the text may mean.
+/// Reads the torrent at a path. If nothing is there, the text may be a bare info hash.
 fn named(path: &Path) -> Result<Given, Why> {
     let text = path.to_str().unwrap_or_default().trim();
     match (file(path), Magnet::bare(text)) {
@@ -212,7 +212,7 @@ fn named(path: &Path) -> Result<Given, Why> {
     }
 }
 
-/// What to say of a path where nothing is.
+/// Returns the error for a path where nothing is: perhaps the user meant a URL.
 fn missing(path: &Path, text: &str) -> Why {
     let is_below_something = path
         .iter()
@@ -225,7 +225,7 @@ fn missing(path: &Path, text: &str) -> Why {
     }
 }
 
-/// The path of a `file:` URI ([RFC 8089](https://www.rfc-editor.org/rfc/rfc8089)).
+/// Returns the path of a `file:` URI ([RFC 8089](https://www.rfc-editor.org/rfc/rfc8089)).
 fn file_of(uri: &str) -> Result<PathBuf, Why> {
     let (_, rest) = uri.split_once(':').unwrap_or_default();
     let path = match rest.strip_prefix("//") {
@@ -251,7 +251,7 @@ fn open(path: &Path) -> Result<File, Why> {
     if about.is_dir() {
         return Err(Why::Folder);
     }
-    // A pipe has no length; `read_all` stops that one in time.
+    // The length of a pipe is not known here; `read_all` limits it.
     if about.len() > MAX_TORRENT_LEN as u64 {
         return Err(Why::TooLarge);
     }
@@ -262,7 +262,7 @@ fn read_all(from: impl Read) -> Result<Vec<u8>, Why> {
     let mut bytes = Vec::new();
     let mut from = from.take(MAX_TORRENT_LEN as u64 + 1);
     from.read_to_end(&mut bytes).map_err(|error| {
-        // ureq's own errors come wrapped from the body of an answer.
+        // While a body is read, ureq wraps its own errors in an `io::Error`.
         match error.downcast::<ureq::Error>() {
             Ok(error) => trouble(error),
             Err(error) => Why::Io(error),
@@ -282,9 +282,9 @@ fn parse(bytes: &[u8]) -> Result<Metainfo, Why> {
     }
 }
 
-/// Fetches a URL, and says whose word the answer is. Redirects may lead to a magnet link.
+/// Fetches a URL and returns the server's content. A redirect may lead to a magnet link.
 fn fetch(url: &str, door: &Door) -> Result<(Given, Teller), Why> {
-    // What is wrong with our own address, or the proxy, is no fault of the server's.
+    // Checked first, so that we do not blame the server for our own address or the proxy.
     door.find_address().map_err(Why::Barred)?;
     let no_proxy = |why| Why::Barred(format!("{why}; give another --proxy, or try again later"));
     door.find_proxy().map_err(no_proxy)?;
@@ -293,7 +293,7 @@ fn fetch(url: &str, door: &Door) -> Result<(Given, Teller), Why> {
         .timeout_per_read(Some(PATIENCE))
         .timeout_per_write(Some(PATIENCE));
     let client = Client::new(config, door);
-    // The user named it, so it may be anywhere.
+    // The user named this URL, so it may be on the local network or on this machine.
     let mut hop = Hop::new(url, Teller::User.nearest(Reach::Machine));
     for _ in 0..=MAX_REDIRECTS {
         let answer = client.ask(&hop, |request| request).map_err(trouble)?;
@@ -310,7 +310,7 @@ fn fetch(url: &str, door: &Door) -> Result<(Given, Teller), Why> {
     Err(Why::Redirects)
 }
 
-/// Where a server sends us, if not to another web server: to a magnet link, or in vain.
+/// Follows a redirect that does not lead to a web server. Only a magnet link is accepted.
 fn elsewhere(to: &str) -> Result<Given, Why> {
     match url::scheme(to).map(str::to_ascii_lowercase).as_deref() {
         Some("magnet") => link_of(to),
@@ -365,7 +365,7 @@ mod tests {
 
     const HASH: &str = "d2474e86c95b19b8bcfdb92bc12c9d44667cfa36";
 
-    /// A torrent of three files of 1 byte, the second of them padding.
+    /// Returns a torrent of three files of 1 byte each; the second is padding.
     fn torrent() -> Vec<u8> {
         let file =
             |name: &str, attr: &str| format!("d{attr}6:lengthi1e4:pathl{}:{name}ee", name.len());
@@ -375,7 +375,7 @@ mod tests {
         format!("d4:info{info}e").into_bytes()
     }
 
-    /// Answers each connection with the next of `answers`; returns the URL.
+    /// Starts a server that answers each connection with the next of `answers`; returns its URL.
     fn server(answers: Vec<String>) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/x y.torrent#top", listener.local_addr().unwrap());
@@ -480,7 +480,7 @@ mod tests {
             let text = chain(&given(&Source::Path(text.into()), &Door::default()).unwrap_err());
             assert!(text.contains(why), "{text}");
         }
-        // What is there wins.
+        // A file that exists wins over an info hash.
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(HASH);
         std::fs::write(&path, torrent()).unwrap();

@@ -1,8 +1,8 @@
-//! Brings a command line into the one form that argh takes, and finds the job in it.
+//! Brings a command line into the one form that argh understands, and finds the job in it.
 //!
-//! argh knows `--dir X` and `-d X`, but no `--dir=X`, no `-dX`, no `-vv` and no bare `-`;
-//! and a file called `show` would start a job wherever it stands. What the options are
-//! called and which of them take a value is asked of argh, so nothing is said twice.
+//! argh understands `--dir X` and `-d X`, but not `--dir=X`, `-dX`, `-vv` or a bare `-`, and it
+//! would take a file called `show` for a job wherever it stands. argh itself lists the options
+//! and which of them take a value, so each option is declared once.
 
 use super::args::options_of;
 use super::values::{encode, shown};
@@ -14,20 +14,20 @@ use std::os::unix::ffi::OsStringExt;
 /// Why there is no job.
 #[derive(Debug, PartialEq)]
 pub enum NoCommand {
-    /// It was asked for this text: to stdout, status 0.
+    /// The user asks for this text: to stdout, status 0.
     Print(&'static str),
-    /// The command line is wrong: what about it, for stderr, status 2.
+    /// What is wrong with the command line: to stderr, status 2.
     Mistake(String),
 }
 
-/// A command line, taken apart. Arguments are as [`encode`] writes them.
+/// A command line, taken apart. Arguments are written as [`encode`] does.
 #[derive(Default)]
 pub struct Split {
-    /// The name of the subcommand; empty: the plain form.
+    /// The name of the subcommand. Empty: the plain form.
     pub job: String,
     /// The options, and the value of those that take one.
     pub options: Vec<(&'static FlagInfo<'static>, Option<String>)>,
-    /// All that is no option.
+    /// The arguments that are not options.
     pub positionals: Vec<String>,
     /// Whether `-h` or `--help` is there.
     pub help: bool,
@@ -35,8 +35,8 @@ pub struct Split {
     pub version: bool,
 }
 
-/// The options of all jobs. Whether one takes a value must be known before the job is,
-/// to find the job; no name takes one in one job and none in another (a test holds it).
+/// Lists the options of all jobs. To find the job we must know which options take a value. So
+/// an option takes one in every job that has it, or in none (a test holds it).
 pub fn known() -> impl Iterator<Item = &'static FlagInfo<'static>> {
     ["", "show", "create"]
         .into_iter()
@@ -49,11 +49,11 @@ pub fn takes_value(option: &FlagInfo) -> bool {
     matches!(option.kind, FlagInfoKind::Option { .. })
 }
 
-/// Takes a command line apart. The first argument that is no option may name the job;
-/// after `--` nothing is an option or a job.
+/// Takes a command line apart. The first argument that is not an option may name the job. After
+/// `--` nothing is an option or a job.
 ///
 /// # Errors
-/// [`NoCommand::Mistake`]: an option that nobody has, or a value too few or too many.
+/// [`NoCommand::Mistake`], if no job has an option, or if a value is missing or unexpected.
 pub fn split(args: impl IntoIterator<Item = OsString>) -> Result<Split, NoCommand> {
     let mut args = args.into_iter().map(OsString::into_vec);
     let mut split = Split::default();
@@ -81,8 +81,8 @@ pub fn split(args: impl IntoIterator<Item = OsString>) -> Result<Split, NoComman
 }
 
 impl Split {
-    /// What argh says of a wrong value, with each URL in it as it may be
-    /// [shown](url::shown), and a proxy without its password.
+    /// Removes the secrets from argh's message about a wrong value: of each URL it keeps what
+    /// may be [shown](url::shown), and of a proxy all but its user and password.
     pub fn without_secrets(&self, text: &str) -> String {
         let mut clean = text.to_owned();
         for (option, value) in &self.options {
@@ -165,7 +165,7 @@ impl Split {
     }
 }
 
-/// The mistake that `job` (or none at all, if it is empty) has no option `name`.
+/// Returns the mistake that `job` has no option `name`. The job `""` is the plain form.
 pub fn no_option(job: &str, name: &str) -> NoCommand {
     let space = if job.is_empty() { "" } else { " " };
     NoCommand::Mistake(format!(

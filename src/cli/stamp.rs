@@ -1,31 +1,30 @@
-//! Did a file change while it was read? `storrent create` and `storrent check` ask that of
-//! each file that they hash, because a hash of a file that somebody writes to says nothing.
+//! Finds out whether a file changed while it was read. `storrent create` and `storrent check`
+//! do so for each file that they hash: if somebody writes to the file, its hash means nothing.
 //!
-//! Nobody tells a reader that a file changes. So it is looked at twice, before and after
-//! the reading, and what the system says of it must be the same: its size, when it was
-//! last written to, and when anything about it last changed. The last is there for
-//! programs that set the time of writing back (disk images, `cp -p`), and for a file that
-//! another one was renamed over. An inode number would not do: some disks (exFAT, many on
-//! FUSE) give a file that nobody touched a new one.
+//! The system does not tell a reader that a file changes. So we compare a [`Stamp`] from before
+//! the reading with one from after it: the size, the time of the last write (mtime), and the time
+//! of the last change of any kind (ctime). The ctime catches programs that set the mtime back
+//! (disk images, `cp -p`), and a file that replaced this one by a rename. An inode number would
+//! not help: some disks (exFAT, many on FUSE) change it although nobody touched the file.
 
 use std::fs::{self, File, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// What the system said of a file at one time.
+/// What the system says about a file at one moment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Stamp {
-    /// Bytes.
+    /// Size in bytes.
     pub len: u64,
-    /// Last written to: seconds since 1970, and nanoseconds.
+    /// The mtime: seconds since 1970, and nanoseconds.
     written: (i64, i64),
-    /// Last changed in any way, its name among it: seconds since 1970, and nanoseconds.
+    /// The ctime, which a rename changes, too: seconds since 1970, and nanoseconds.
     changed: (i64, i64),
 }
 
 impl Stamp {
-    /// Opens the file at `path` for reading, and looks at what was opened.
+    /// Opens the file at `path` for reading, and returns it with its stamp.
     ///
     /// # Errors
     /// If the system refuses.
@@ -35,7 +34,7 @@ impl Stamp {
         Ok((file, stamp))
     }
 
-    /// Looks at what stands at `path`, itself and not what it links to; `None`: nothing.
+    /// Returns the stamp of what is at `path`, if anything is. A symlink is not followed.
     ///
     /// # Errors
     /// If the system refuses.
@@ -74,12 +73,12 @@ mod tests {
         fs::write(&path, b"one").unwrap();
         set_time(&path, SystemTime::UNIX_EPOCH);
         let before = Stamp::at(&path).unwrap();
-        // Reading is no change, and a file is what was opened.
+        // Reading changes nothing, and `open` stamps the same file.
         fs::read(&path).unwrap();
         assert_eq!(Stamp::at(&path).unwrap(), before);
         assert_eq!(Some(Stamp::open(&path).unwrap().1), before);
 
-        // The clock of files stands still for some milliseconds at a time.
+        // The clock for file times advances only every few milliseconds.
         let until_it_differs = |change: &dyn Fn()| {
             for _ in 0..100_000 {
                 change();

@@ -1,9 +1,9 @@
-//! The values of options: from text to a checked value, or a sentence that says what
-//! was expected.
+//! Reads the values of options. Each function returns the checked value, or a sentence that says
+//! what was expected.
 //!
-//! argh calls these functions and puts the option's name and the value before the
-//! sentence. A value that is not UTF-8 comes as [`encode`] writes it, because argh
-//! knows only `&str`, but a path on Unix is any bytes.
+//! argh calls these functions and puts the option's name and the value before the sentence. It
+//! knows only `&str`, but a path on Unix may be any bytes; so [`encode`] makes text of a value
+//! that is not UTF-8, and [`decode`] makes bytes of it again.
 
 use crate::config::Encryption;
 use crate::door::Door;
@@ -17,9 +17,8 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// An argument as a `String` that [`decode`] turns back: itself if it is UTF-8, else
-/// a NUL and hex digits. No argument of a program can hold a NUL, so the two can't
-/// be mixed up.
+/// Returns an argument as text: unchanged if it is UTF-8, else as a NUL and hex digits. No
+/// argument of a program can hold a NUL, so [`decode`] can tell the two forms apart.
 pub fn encode(arg: &[u8]) -> String {
     match std::str::from_utf8(arg) {
         Ok(text) => text.to_string(),
@@ -30,7 +29,7 @@ pub fn encode(arg: &[u8]) -> String {
     }
 }
 
-/// The argument that [`encode`] was given.
+/// Returns the argument that was given to [`encode`].
 pub fn decode(text: &str) -> OsString {
     let Some(hex) = text.strip_prefix('\0') else {
         return text.into();
@@ -40,8 +39,8 @@ pub fn decode(text: &str) -> OsString {
     OsString::from_vec(pairs.map(|p| digit(p[0]) << 4 | digit(p[1])).collect())
 }
 
-/// An argument as it may be shown: bytes that are no text replaced, and of a URL what may
-/// be seen by all.
+/// Returns an argument in printable form, without the secrets of a URL. Bytes that are not text
+/// are replaced.
 pub fn shown(text: &str) -> String {
     let text = decode(text).to_string_lossy().into_owned();
     let scheme = url::scheme(&text).map(str::to_ascii_lowercase);
@@ -52,7 +51,7 @@ pub fn shown(text: &str) -> String {
     }
 }
 
-/// A path: anything but nothing.
+/// Reads a path, which may be anything but empty.
 pub fn path(text: &str) -> Result<PathBuf, String> {
     match text {
         "" => Err("a path is expected, not nothing".to_string()),
@@ -60,30 +59,30 @@ pub fn path(text: &str) -> Result<PathBuf, String> {
     }
 }
 
-/// A TCP port, 0 to 65535.
+/// Reads a TCP port, 0 to 65535.
 pub fn port(text: &str) -> Result<u16, String> {
     digits(text).ok_or_else(|| "a port is a number from 0 to 65535".to_string())
 }
 
-/// A number of connections, from 1.
+/// Reads a number of connections, 1 to 65535.
 pub fn max_peers(text: &str) -> Result<usize, String> {
     let number = digits::<u16>(text).filter(|n| *n > 0).map(usize::from);
     number.ok_or_else(|| "a number from 1 to 65535 is expected".to_string())
 }
 
-/// `str::parse` would take `+7` as well.
+/// Reads decimal digits only: `str::parse` would also accept `+7`.
 fn digits<T: std::str::FromStr>(text: &str) -> Option<T> {
     let plain = text.bytes().all(|b| b.is_ascii_digit());
     plain.then(|| text.parse().ok()).flatten()
 }
 
-/// A plain decimal number, as `0.5`: `f64`'s own parser also takes `inf` and `1e9`.
+/// Reads a plain decimal number like `0.5`: `f64`'s own parser also accepts `inf` and `1e9`.
 fn decimal(text: &str) -> Option<f64> {
     let plain = text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
     plain.then(|| text.parse().ok()).flatten()
 }
 
-/// Bytes with a suffix of 1024s: `500`, `500K`, `1.5M`.
+/// Reads a number of bytes, with a suffix of 1024s: `500`, `500K`, `1.5M`.
 fn bytes(text: &str) -> Option<u64> {
     let (number, unit) = match text.as_bytes().last()?.to_ascii_uppercase() {
         b'K' => (&text[..text.len() - 1], 1 << 10),
@@ -94,48 +93,48 @@ fn bytes(text: &str) -> Option<u64> {
     if let Some(whole) = digits::<u64>(number) {
         return whole.checked_mul(unit);
     }
-    // Rounded up: a limit that is not 0 must not become 0, which means no limit.
+    // Rounded up: a limit of less than 1 byte must not become 0, which means no limit.
     let bytes = (decimal(number)? * unit as f64).ceil();
     (bytes < u64::MAX as f64).then_some(bytes as u64)
 }
 
-/// Bytes a second; 0: no limit.
+/// Reads a rate in bytes per second; 0: no limit.
 pub fn rate(text: &str) -> Result<u64, String> {
     bytes(text).ok_or_else(|| {
         "bytes a second are expected, as 500, 500K or 1.5M (0: no limit)".to_string()
     })
 }
 
-/// Bytes of a piece: a power of two from 16 KiB to 64 MiB.
+/// Reads a piece length in bytes, a power of two from 16 KiB to 64 MiB.
 pub fn piece_length(text: &str) -> Result<u32, String> {
     let fits = |n: &u64| n.is_power_of_two() && (16 << 10..=64 << 20).contains(n);
     let length = bytes(text).filter(fits).map(|n| n as u32);
     length.ok_or_else(|| "a power of two from 16K to 64M is expected".to_string())
 }
 
-/// A time in seconds; `0.5` is fine.
+/// Reads a time in seconds, like `90` or `0.5`.
 pub fn seconds(text: &str) -> Result<Duration, String> {
     let time = decimal(text).and_then(|s| Duration::try_from_secs_f64(s).ok());
     time.ok_or_else(|| "a number of seconds is expected, as 90 or 0.5".to_string())
 }
 
-/// A time in minutes; `0.5` is fine.
+/// Reads a time in minutes, like `90` or `0.5`.
 pub fn minutes(text: &str) -> Result<Duration, String> {
     let time = decimal(text).and_then(|m| Duration::try_from_secs_f64(m * 60.0).ok());
     time.ok_or_else(|| "a number of minutes is expected, as 90 or 0.5".to_string())
 }
 
-/// Uploaded / wanted size.
+/// Reads a seed ratio, the uploaded bytes per byte of the wanted size.
 pub fn ratio(text: &str) -> Result<f64, String> {
     decimal(text).ok_or_else(|| "a ratio is expected, as 2 or 1.5".to_string())
 }
 
-/// The local address for all sockets: an IP address, in brackets or not, or a name
-/// that stands for one.
+/// Reads the local address for all sockets: an IP address, in brackets or not, or a name, which
+/// is looked up.
 pub fn bind(text: &str) -> Result<IpAddr, String> {
     let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']'));
     if let Ok(address) = bare.unwrap_or(text).parse::<IpAddr>() {
-        // A socket for IPv4 can't be bound to `::ffff:10.0.0.1`.
+        // An IPv4 socket can't be bound to `::ffff:10.0.0.1`.
         return Ok(address.to_canonical());
     }
     let is_name = !text.is_empty() && !text.contains([':', '[', ']', '/', '\0']);
@@ -146,12 +145,12 @@ pub fn bind(text: &str) -> Result<IpAddr, String> {
     })
 }
 
-/// The URL of a proxy.
+/// Reads the URL of a proxy.
 pub fn proxy(text: &str) -> Result<Proxy, String> {
     text.parse().map_err(|error: ProxyError| error.to_string())
 }
 
-/// `HOST:PORT`, `[v6]:PORT`. The name is looked up later, by whoever connects.
+/// Checks `HOST:PORT` or `[IPV6]:PORT`. The engine looks up the name when it connects.
 pub fn host_port(text: &str) -> Result<String, String> {
     let wrong = || "HOST:PORT is expected, as 10.0.0.7:6881 or [::1]:6881".to_string();
     let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
@@ -165,12 +164,12 @@ pub fn host_port(text: &str) -> Result<String, String> {
     }
 }
 
-/// The URL of a tracker.
+/// Checks the URL of a tracker.
 pub fn tracker(text: &str) -> Result<String, String> {
     url(text, &["http", "https", "udp"])
 }
 
-/// The URL of a web seed.
+/// Checks the URL of a web seed.
 pub fn webseed(text: &str) -> Result<String, String> {
     url(text, &["http", "https"])
 }
@@ -188,7 +187,7 @@ fn url(text: &str, schemes: &[&str]) -> Result<String, String> {
     }
 }
 
-/// A comment: a torrent's text is UTF-8.
+/// Checks a comment, which must be UTF-8, as all text of a torrent.
 pub fn comment(text: &str) -> Result<String, String> {
     if text.starts_with('\0') {
         return Err("text in UTF-8 is expected".to_string());
@@ -196,7 +195,7 @@ pub fn comment(text: &str) -> Result<String, String> {
     Ok(text.to_string())
 }
 
-/// `off`, `prefer` or `require`.
+/// Reads `off`, `prefer` or `require`.
 pub fn encryption(text: &str) -> Result<Encryption, String> {
     match text {
         "off" => Ok(Encryption::Off),
@@ -206,7 +205,7 @@ pub fn encryption(text: &str) -> Result<Encryption, String> {
     }
 }
 
-/// `1,3-5`.
+/// Reads the numbers of files, like `1,3-5`.
 pub fn file_numbers(text: &str) -> Result<FileNumbers, String> {
     text.parse()
         .map_err(|error: NoFileNumbers| error.to_string())
@@ -215,9 +214,9 @@ pub fn file_numbers(text: &str) -> Result<FileNumbers, String> {
 /// One SOURCE of the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// A `.torrent` file; or, if there is none of that name, a bare info hash.
+    /// The path of a `.torrent` file or, if no such file exists, a bare info hash.
     Path(PathBuf),
-    /// The `file:` URI of a `.torrent` file, as file managers hand it over.
+    /// The `file:` URI of a `.torrent` file, as file managers write it.
     FileUri(String),
     /// A `.torrent` on standard input.
     Stdin,
@@ -227,14 +226,14 @@ pub enum Source {
     Magnet(String),
 }
 
-/// Any SOURCE; what is no link is a path.
+/// Reads a SOURCE. What is not a link is a path.
 pub fn source(text: &str) -> Result<Source, String> {
     let link = text.trim();
     let begins = |prefix: &str| {
         link.get(..prefix.len())
             .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
     };
-    // A link that was escaped once too often.
+    // Some programs escape a link once or twice too often.
     let is_magnet = || begins("magnet:") || begins("magnet%3A") || begins("magnet%253A");
     match text {
         "" => Err("a SOURCE is expected, not nothing".to_string()),
@@ -247,7 +246,7 @@ pub fn source(text: &str) -> Result<Source, String> {
 }
 
 impl std::fmt::Display for Source {
-    /// As the user gave it, safe to print; of a URL what may be shown of it.
+    /// Writes the SOURCE as the user gave it, safe to print and without the secrets of a URL.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let text = match self {
             Self::Path(path) => path.to_string_lossy(),

@@ -1,7 +1,7 @@
-//! Who takes part in the demo: real engines, each on a thread of its own.
+//! The peers of the demo: real engines, each on its own thread.
 //!
-//! Each has its own folder, port, peer id and limits, and they know one another only
-//! through the tracker, just as if each ran on another computer.
+//! Each engine has its own folder, port, peer id and limits, and finds the others only through
+//! the tracker, as if each ran on another computer.
 
 use super::tracker::Announced;
 use crate::config::{Config, Job};
@@ -13,19 +13,17 @@ use signal_hook::consts::SIGTERM;
 use std::io;
 use std::thread::{Builder, JoinHandle};
 
-/// Somebody who takes part, by the number of the [`Role`].
+/// A peer of the demo: its index in [`ROLES`].
 pub(super) type Who = usize;
 
-/// A part in the play.
 #[derive(Debug)]
 pub(super) struct Role {
-    /// What it is called.
     pub name: &'static str,
-    /// The files, by number, that it comes with. One with files wants no others.
+    /// The numbers of the files that it begins with. A seed, which has some, wants no others.
     pub files: &'static [usize],
 }
 
-/// All parts, in the order in which they come: seeds, leeches, the user.
+/// All roles in the order in which they start: seeds, leeches, the user.
 pub(super) const ROLES: [Role; 6] = [
     Role {
         name: "anna",
@@ -53,16 +51,16 @@ pub(super) const ROLES: [Role; 6] = [
     },
 ];
 
-/// Those who come with files.
+/// The peers that begin with files.
 pub(super) const SEEDS: std::ops::Range<Who> = 0..3;
 
-/// Those who come with nothing.
+/// The peers that begin with nothing, and stay after the download.
 pub(super) const LEECHES: std::ops::Range<Who> = 3..5;
 
-/// The download that is shown.
+/// The user's download, which is shown.
 pub(super) const YOU: Who = 5;
 
-/// Something that the story is made of.
+/// What the narrator hears about.
 #[derive(Debug)]
 pub(super) enum News {
     /// An engine reports.
@@ -73,15 +71,15 @@ pub(super) enum News {
     Announced(Announced),
 }
 
-/// The engines that run; dropped, they are all ended.
+/// The running engines. Dropping it ends them all.
 #[derive(Debug, Default)]
 pub(super) struct Cast(Vec<(Sender<i32>, JoinHandle<()>)>);
 
 impl Cast {
-    /// Starts an engine, which tells `news` how it goes.
+    /// Starts an engine, which sends its reports to `news`.
     ///
     /// # Errors
-    /// If the system starts no more threads.
+    /// If the system refuses another thread.
     pub(super) fn enter(
         &mut self,
         who: Who,
@@ -110,11 +108,11 @@ impl Cast {
         Ok(())
     }
 
-    /// Ends all engines and waits for it: they say goodbye to the tracker first, which
+    /// Ends all engines and waits for them. They first announce `stopped` to the tracker, which
     /// takes 3 seconds at most.
     pub(super) fn leave(&mut self) {
         for (stop, _) in &self.0 {
-            let _ = stop.try_send(SIGTERM); // one that has ended does not listen
+            let _ = stop.try_send(SIGTERM); // fails if the engine has already ended
         }
         for (_, thread) in self.0.drain(..) {
             let _ = thread.join();
@@ -128,12 +126,12 @@ impl Drop for Cast {
     }
 }
 
-/// Passes an engine's reports on.
+/// Passes an engine's reports on to the narrator.
 struct Voice(Who, Sender<News>);
 
 impl Reporter for Voice {
     fn report(&mut self, report: Report) {
-        // Nobody listens any more once the demo has failed.
+        // Fails if the demo has failed, because then nobody listens.
         let _ = self.1.send(News::Said(self.0, report));
     }
 }

@@ -1,8 +1,8 @@
-//! What the demo shares: files of random bytes, the same in each run.
+//! What the demo shares: three files of random bytes, the same in each run.
 //!
-//! A file's bytes follow from its number alone. So they are written wherever they are
-//! needed, and what was downloaded is compared with bytes made anew: no original is
-//! kept that a mistake could change as well.
+//! A file's number is the seed of its random bytes. So the bytes can be made anew wherever they
+//! are needed, and a download is compared with new bytes instead of a file on disk, which a
+//! mistake of ours could have changed, too.
 
 use crate::cli::Failure;
 use crate::cli::hashing::{self, Source};
@@ -13,27 +13,26 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-/// The folder that the torrent is saved as.
+/// The torrent's name, and so the folder that it is saved in.
 pub(super) const NAME: &str = "library";
 
-/// The names of the files.
 const FILES: [&str; 3] = ["songs.bin", "photos.bin", "film.bin"];
 
-/// Bytes made at a time.
+/// Bytes that are made at a time.
 const CHUNK: usize = 64 << 10;
 
-/// Three files.
+/// The sizes of the three files.
 #[derive(Clone, Debug)]
 pub(super) struct Content {
-    /// Their lengths in bytes: each a multiple of the piece length, so that no piece
-    /// lies in two files.
+    /// The lengths in bytes. Each is a multiple of the piece length, so that no piece lies in two
+    /// files.
     pub lengths: [u64; 3],
     /// Bytes of a piece.
     pub piece_length: u32,
 }
 
 impl Content {
-    /// Writes the files with these numbers below `dir`, where a download has them.
+    /// Writes the files with these numbers below `dir`, where a download would save them.
     ///
     /// # Errors
     /// If they can't be written.
@@ -46,7 +45,7 @@ impl Content {
         Ok(())
     }
 
-    /// Whether all files are below `dir`, byte by byte.
+    /// Whether all three files are below `dir`, with the right bytes.
     ///
     /// # Errors
     /// If one of them can't be read.
@@ -68,11 +67,11 @@ impl Content {
         Ok(same)
     }
 
-    /// The bytes of its `.torrent`, announced at `tracker`. `dirs`: for each file a
-    /// folder that it was written to.
+    /// Returns the bytes of a `.torrent` with this `tracker`. `dirs` has, for each file, a folder
+    /// that it was written to.
     ///
     /// # Errors
-    /// [`Failure`], if the files can't be read back to be hashed.
+    /// [`Failure`], if the files can't be read for hashing.
     pub(super) fn torrent(&self, dirs: [&Path; 3], tracker: &str) -> Result<Vec<u8>, Failure> {
         let sizes = self.lengths.map(|length| (length, false));
         let layout = Layout::new(self.piece_length.into(), &sizes)?;
@@ -98,7 +97,7 @@ impl Content {
         Ok(compose::torrent(&info, outside))
     }
 
-    /// Makes the bytes of a file, part by part.
+    /// Makes the bytes of a file and passes them to `take` in order, up to [`CHUNK`] at a time.
     fn chunks(&self, file: usize, mut take: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
         let mut rng = fastrand::Rng::with_seed(file as u64);
         let mut left = self.lengths[file];

@@ -6,18 +6,18 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-/// How often to try to remove it, and the pause between.
+/// The most attempts to remove the folder, and the pause between two.
 const TRIES: u32 = 40;
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// A folder of our own, removed when this is dropped: also on an error or a panic.
+/// A folder that is removed when this is dropped, also after an error or a panic.
 #[derive(Debug)]
 pub(super) struct Folder {
     path: PathBuf,
 }
 
 impl Folder {
-    /// Makes a new, empty folder in `parent`, with a name that nobody else has.
+    /// Makes a new, empty folder in `parent`, with an unused name.
     ///
     /// # Errors
     /// If the system refuses to make it.
@@ -32,7 +32,7 @@ impl Folder {
             let mut builder = DirBuilder::new();
             #[cfg(unix)]
             std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-            // Never a folder that is there already: it could be somebody else's.
+            // We never use an existing folder: it could be another user's.
             match builder.create(&path) {
                 Ok(()) => return Ok(Self { path }),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -41,22 +41,21 @@ impl Folder {
         }
     }
 
-    /// Where it is.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Removes it with all that is in it.
+    /// Removes the folder with everything in it.
     ///
     /// # Errors
-    /// If something in it can't be removed.
+    /// If something in it can't be removed for 2 s.
     pub(super) fn remove(&self) -> io::Result<()> {
         for _ in 1..TRIES {
             match fs::remove_dir_all(&self.path) {
                 Ok(()) => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-                // Peer threads end on their own, a moment after their engine: one may
-                // just have made a file for its last block. Nothing tells when.
+                // Peer threads end on their own, a moment after their engine, and nothing
+                // tells us when: one may just have made a file for its last block.
                 Err(_) => thread::sleep(PAUSE),
             }
         }
@@ -66,7 +65,7 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        let _ = self.remove(); // there is nobody to tell
+        let _ = self.remove(); // an error could not be reported here
     }
 }
 

@@ -1,8 +1,8 @@
-//! Tells in words what happens, and remembers what the ending needs.
+//! Tells in words what happens in the demo, and remembers what the final table needs.
 //!
-//! News of all engines and of the tracker come here in turn, on one thread, and go to one
-//! display: so the words on stdout and the download's own rows on stderr never get in each
-//! other's way.
+//! One thread receives the news of all engines and of the tracker, one after another, and passes
+//! them to one display. So the story on stdout and the download's progress rows on stderr never
+//! mix.
 
 use super::cast::{LEECHES, News, ROLES, SEEDS, Who, YOU};
 use super::tracker::Announced;
@@ -11,19 +11,19 @@ use crate::engine::Ending;
 use crate::human::{count, escaped, percent, size};
 use crate::report::{Report, Reporter};
 
-/// What was told about one of those who take part.
+/// What is known about one peer of the demo.
 #[derive(Debug, Default)]
 struct Part {
     port: Option<u16>,
-    /// The tracker knows it, so whoever comes later will hear of it.
+    /// The tracker knows it, so it names it to every peer that comes later.
     listed: bool,
+    /// It has uploaded something, and the story has said so.
     gives: bool,
     complete: bool,
-    /// The last announce.
     last: Option<Announced>,
 }
 
-/// The narrator.
+/// The narrator: turns news into sentences.
 pub(super) struct Story<'a> {
     display: &'a mut dyn Reporter,
     parts: [Part; ROLES.len()],
@@ -33,7 +33,7 @@ pub(super) struct Story<'a> {
 }
 
 impl<'a> Story<'a> {
-    /// Tells the story and shows the download on `display`.
+    /// Makes a narrator that writes to `display`, which also shows the download.
     pub(super) fn new(display: &'a mut dyn Reporter) -> Self {
         Self {
             display,
@@ -44,7 +44,7 @@ impl<'a> Story<'a> {
         }
     }
 
-    /// Says something.
+    /// Writes `text` to stdout.
     pub(super) fn say(&mut self, text: &str) {
         self.display.report(Report::Said(text.to_string()));
     }
@@ -53,32 +53,32 @@ impl<'a> Story<'a> {
         self.say(&format!("  {:<6}{text}", ROLES[who].name));
     }
 
-    /// Whether the tracker knows all of these.
+    /// Whether the tracker knows all of these peers.
     pub(super) fn listed(&self, whom: std::ops::Range<Who>) -> bool {
         self.parts[whom].iter().all(|part| part.listed)
     }
 
-    /// Whether all leeches have everything.
+    /// Whether all leeches are complete.
     pub(super) fn all_complete(&self) -> bool {
         self.parts[LEECHES].iter().all(|part| part.complete)
     }
 
-    /// How the download ended, once it has.
+    /// How the user's download ended, if it has.
     pub(super) fn ending(&self) -> Option<Ending> {
         self.ending
     }
 
-    /// What went wrong, if something did.
+    /// What went wrong first, if anything did.
     pub(super) fn failure(&self) -> Option<&str> {
         self.failure.as_deref()
     }
 
-    /// The download is over: its display stays as it is.
+    /// Shows the progress rows for the last time: the download is over.
     pub(super) fn end_display(&mut self) {
         self.display.report(Report::Over);
     }
 
-    /// Takes a piece of news.
+    /// Tells a piece of news, if it belongs to the story.
     pub(super) fn hear(&mut self, news: News) {
         match news {
             News::Said(YOU, Report::Error { message, .. }) => self.fail(YOU, &message),
@@ -96,7 +96,7 @@ impl<'a> Story<'a> {
         }
     }
 
-    /// The first failure counts: others follow from it.
+    /// Remembers the first failure only: later ones follow from it.
     fn fail(&mut self, who: Who, message: &str) {
         let name = ROLES[who].name;
         self.failure
@@ -148,7 +148,7 @@ impl<'a> Story<'a> {
     fn announced(&mut self, announced: Announced) {
         let port = Some(announced.port);
         let Some(who) = self.parts.iter().position(|part| part.port == port) else {
-            return; // some other program on this computer
+            return; // another program on this computer
         };
         let part = &mut self.parts[who];
         part.last = Some(announced);
@@ -162,7 +162,7 @@ impl<'a> Story<'a> {
         }
     }
 
-    /// The end: what each took and gave, as it told the tracker when it left.
+    /// Tells what each peer downloaded and uploaded, from its last announce to the tracker.
     pub(super) fn sum_up(&mut self) {
         self.say("\nWhat each told the tracker on leaving:\n");
         self.say("                 has        took        gave");

@@ -1,8 +1,8 @@
-//! A small tracker: the place where the peers of a torrent find one another.
+//! A small tracker: the server through which the peers of a torrent find one another.
 //!
-//! A tracker has no content, and no torrent file either. It keeps a list of addresses
-//! for each info hash that it is asked about. A peer *announces* itself with an HTTP
-//! request ([BEP 3]) and gets the others' addresses, each as 6 bytes ([BEP 23]):
+//! A tracker has neither the content nor the torrent file. It keeps, for each info hash that it is
+//! asked about, a list of addresses. A peer *announces* itself with an HTTP request ([BEP 3]) and
+//! receives the addresses of other peers, 6 bytes each ([BEP 23]):
 //!
 //! ```text
 //! GET /announce?info_hash=%d2%47...&port=6881&left=0&event=started... HTTP/1.1
@@ -11,8 +11,8 @@
 //! address, 2 bytes of port><the same of the next peer>e
 //! ```
 //!
-//! That is all: the content goes from peer to peer, past the tracker. This one lives
-//! for one [demo](super), listens on loopback only and serves one request at a time.
+//! That is all a tracker does: the content goes directly from peer to peer. This tracker runs for
+//! one [demo](super), listens on loopback only and serves one request at a time.
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 //! [BEP 23]: https://www.bittorrent.org/beps/bep_0023.html
@@ -29,13 +29,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// The most bytes of a request; ours have about 500.
+/// The most bytes of a request. Our own requests have about 500.
 const MAX_REQUEST: usize = 8 << 10;
 
-/// How long a request may take to come in, and its answer to go out.
+/// How long a request may take to arrive, and how long each write of its answer may take.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The most torrents, and peers of one, that are remembered.
+/// The most torrents, and the most peers of each, that the tracker remembers.
 const MAX_TORRENTS: usize = 8;
 const MAX_PEERS: usize = 64;
 
@@ -45,21 +45,21 @@ const INTERVAL: u32 = 1800;
 /// What a peer said in one announce, and how it was answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Announced {
-    /// Where it accepts others.
+    /// The port where it accepts other peers.
     pub port: u16,
     /// Why it announces itself.
     pub event: AnnounceEvent,
-    /// Payload that it has sent so far, bytes.
+    /// Payload bytes that it has sent so far.
     pub uploaded: u64,
-    /// Payload that it has received so far, bytes.
+    /// Payload bytes that it has received so far.
     pub downloaded: u64,
     /// Bytes of the torrent that it lacks.
     pub left: u64,
-    /// How many peers it was told of.
+    /// How many peers the answer named.
     pub named: usize,
 }
 
-/// A tracker that runs; it ends when this is dropped.
+/// A running tracker. It ends when this is dropped.
 #[derive(Debug)]
 pub(super) struct Tracker {
     addr: SocketAddr,
@@ -68,11 +68,10 @@ pub(super) struct Tracker {
 }
 
 impl Tracker {
-    /// Starts a tracker on any free port. `tell` hears of each announce, before its
-    /// answer goes out.
+    /// Starts a tracker on any free port. Calls `tell` with each announce before it answers.
     ///
     /// # Errors
-    /// If the system gives us no port or no thread.
+    /// If the system refuses a port or a thread.
     pub(super) fn start(tell: impl Fn(Announced) + Send + 'static) -> io::Result<Self> {
         let listener = door().listen(0)?;
         let addr = listener.local_addr()?;
@@ -84,12 +83,12 @@ impl Tracker {
                 if stopped.load(Ordering::Relaxed) {
                     break;
                 }
-                // A connection that fails is its peer's trouble: it will try again.
+                // If a connection fails, its peer will announce again.
                 let _ = stream.and_then(|stream| serve(stream, &mut swarms, &tell));
             }
         };
         let thread = Builder::new().name("demo tracker".into());
-        // If it dies the swarm can't meet, and the demo runs out of time.
+        // If the thread panics, no peer finds another, and the demo runs out of time.
         let thread = threads::spawn(thread, "run the tracker", serve_all, || ())
             .map_err(io::Error::other)?;
         Ok(Self {
@@ -99,7 +98,7 @@ impl Tracker {
         })
     }
 
-    /// Where to announce to.
+    /// The URL to announce to.
     pub(super) fn url(&self) -> String {
         format!("http://{}/announce", self.addr)
     }
@@ -108,7 +107,7 @@ impl Tracker {
 impl Drop for Tracker {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        // It sleeps in `accept`: a connection wakes it.
+        // The thread sleeps in `accept`, and a connection wakes it.
         if door().connect(self.addr, PATIENCE).is_ok()
             && let Some(thread) = self.thread.take()
         {
@@ -117,7 +116,7 @@ impl Drop for Tracker {
     }
 }
 
-/// Nothing leaves the machine.
+/// Binds all sockets to loopback, so that nothing leaves the machine.
 fn door() -> Door {
     Door::at(Ipv4Addr::LOCALHOST)
 }
@@ -143,13 +142,14 @@ fn serve(mut stream: TcpStream, swarms: &mut Swarms, tell: &impl Fn(Announced)) 
     stream.write_all(&[head.as_bytes(), &body].concat())
 }
 
-/// Reads up to the empty line that ends a GET request.
+/// Reads a request up to the empty line that ends it.
 fn read_request(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
     let deadline = Instant::now() + PATIENCE;
     let mut request = Vec::new();
     let mut part = [0; 1024];
     while !request.windows(4).any(|window| window == b"\r\n\r\n") {
-        // In all, not for each read: one byte a second must not hold us up for hours.
+        // The deadline is for the whole request: a peer that sends one byte per second must not
+        // hold us up for hours.
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() || request.len() > MAX_REQUEST {
             return Err(io::ErrorKind::InvalidData.into());
@@ -176,7 +176,7 @@ struct Announce {
 }
 
 impl Announce {
-    /// Reads a request; an error is what to answer as the failure reason.
+    /// Reads a request. The error is the failure reason for the answer.
     fn parse(request: &[u8]) -> Result<Self, &'static str> {
         let line = request.split(|byte| *byte == b'\r').next();
         let mut words = line.unwrap_or_default().split(|byte| *byte == b' ');
@@ -220,7 +220,7 @@ impl Announce {
     }
 }
 
-/// Undoes `%XX`; `None` if the digits are missing.
+/// Undoes `%XX` escapes; `None` if a hex digit is missing.
 fn unescaped(text: &[u8]) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.iter();
@@ -234,12 +234,12 @@ fn unescaped(text: &[u8]) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// All that a tracker knows: for each torrent its peers, and whether each has all of it.
+/// All that a tracker knows: the peers of each torrent, and whether each peer is a seed.
 #[derive(Debug, Default)]
 struct Swarms(BTreeMap<InfoHash, BTreeMap<SocketAddrV4, bool>>);
 
 impl Swarms {
-    /// Notes the announce of a peer that connected `from` there, and makes the answer.
+    /// Notes the announce of a peer that connected from `from`, and returns the answer.
     fn answer(
         &mut self,
         announce: &Announce,
@@ -249,8 +249,8 @@ impl Swarms {
             return Err("no room for another torrent");
         }
         let swarm = self.0.entry(announce.info_hash).or_default();
-        // The host is where it really comes from, else anybody could aim a swarm at
-        // somebody else's.
+        // The host is where the connection comes from, not what the peer says: else it could
+        // make the swarm connect to somebody else.
         let peer = SocketAddrV4::new(*from.ip(), announce.port);
         if announce.event == AnnounceEvent::Stopped {
             swarm.remove(&peer);

@@ -1,4 +1,4 @@
-//! Command lines and what comes of them, one a line.
+//! Command lines and what becomes of them, one per line.
 
 use super::*;
 use crate::cli::args::options_of;
@@ -8,7 +8,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Arguments separated by blanks; `''` is an empty one.
+/// Parses arguments that are separated by blanks; `''` is an empty one.
 fn line(text: &str) -> Result<Command, NoCommand> {
     let words = text.split_whitespace();
     parse(words.map(|word| OsString::from(if word == "''" { "" } else { word })))
