@@ -1,5 +1,5 @@
-//! Why a connection with a peer ends. Never fatal to the torrent: main notes it, gives
-//! the peer's work to others and goes on.
+//! Why a connection with a peer ends. Its end never ends the torrent: main gives the peer's work to
+//! others and goes on.
 
 use crate::door::DialError;
 use crate::layout::RawBlock;
@@ -14,73 +14,73 @@ use std::time::Duration;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PeerError {
-    /// `during` names the step: "connection reset" alone does not tell a refused dial
-    /// from a dropped session.
+    /// A system call failed. `during` names the step, because "connection reset" alone does not
+    /// tell a refused dial from a lost connection.
     #[error("{during}: {source}")]
     Io {
-        /// What was being done.
+        /// What we were doing.
         during: &'static str,
-        /// What the operating system said.
+        /// The system's error.
         source: io::Error,
     },
     /// The peer closed the connection.
     #[error("the peer hung up")]
     HungUp,
-    /// It does not speak BitTorrent, or wants it encrypted.
+    /// The peer does not speak BitTorrent, or wants the connection encrypted.
     #[error("what answers there is no BitTorrent peer, or wants an encrypted connection")]
     NotBitTorrent,
-    /// It wants a connection that is not encrypted, while we want nothing else.
+    /// The peer wants a plain connection, and the user allows only encrypted ones.
     #[error("the peer wants a connection that is not encrypted")]
     NotEncrypted,
     /// No agreement on an encrypted connection.
     #[error(transparent)]
     Mse(#[from] MseError),
-    /// Its handshake is about another torrent.
+    /// The peer's handshake names another torrent.
     #[error("the peer does not serve this torrent")]
     WrongTorrent,
-    /// It broke the framing of BEP 3.
+    /// The peer broke the framing of BEP 3.
     #[error("the peer broke the wire protocol: {0}")]
     Wire(#[from] WireError),
-    /// Its bitfield has a wrong length or spare bits set.
+    /// The bitfield has a wrong length, or spare bits are set.
     #[error("the peer sent a bad bitfield")]
     BadBitfield,
-    /// It names a piece that does not exist.
+    /// The peer named a piece that does not exist.
     #[error("the peer named piece {0}, which does not exist")]
     NoSuchPiece(u32),
-    /// It asks for bytes outside of a piece, none, or too many at once.
+    /// The peer requested bytes outside of a piece, none, or too many at once.
     #[error("the peer asked for {length} bytes at {begin} of piece {index}", length = .0.length, begin = .0.begin, index = .0.index)]
     BadRequest(RawBlock),
-    /// It sent a block that we had not asked for.
+    /// The peer sent a block that we had not requested.
     #[error("the peer sent a block that it was not asked for (piece {index}, byte {begin})", index = .0.index, begin = .0.begin)]
     Unrequested(RawBlock),
-    /// It queues requests or forces replies without end.
+    /// The peer queues requests or causes replies without end.
     #[error("the peer floods us with requests")]
     Flood,
-    /// It lets us ask, and rejects whatever we ask.
+    /// The peer unchoked us, and rejects every request.
     #[error("the peer rejects all requests")]
     RejectsAll,
-    /// It said that it has the metadata, and sent something else.
+    /// The peer offered the metadata, and then sent something else or nothing.
     #[error("the peer offered the metadata and sent {0}")]
     NoMetadata(&'static str),
-    /// Nothing arrived for this long, not even a keep-alive.
+    /// Nothing came for this long, not even a keep-alive.
     #[error("nothing was heard from the peer for {} s", .0.as_secs())]
     Silent(Duration),
-    /// A disk error: reported to the user by itself.
+    /// A disk error. The user hears about it separately.
     #[error("{0}")]
     Disk(String),
-    /// Nobody can be reached from here just now.
+    /// We can reach nobody at the moment.
     #[error("{0}")]
     NoWay(String),
-    /// The proxy connects to no such peer.
+    /// The proxy refuses to connect to the peer.
     #[error("{0}")]
     Barred(String),
-    /// The process has as many files and connections open as it may.
+    /// The process has reached its limit of open files and connections.
     #[error("{0}")]
     OutOfFiles(String),
 }
 
 impl PeerError {
-    /// Why there is no connection.
+    /// Converts the reason why a dial failed.
     pub fn of_dial(error: DialError) -> Self {
         let source = match error {
             DialError::NoWay(why) => return Self::NoWay(why),

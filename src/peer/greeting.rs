@@ -1,11 +1,10 @@
-//! How a connection begins: we dial or take an accepted stream, agree on obfuscation
-//! ([`crate::mse`]) if need be, and hear the peer's handshake.
+//! The beginning of a connection. The peer's thread dials, or takes an accepted stream, agrees on
+//! obfuscation ([`crate::mse`]) if needed, and reads the peer's handshake ([BEP 3],
+//! [`crate::wire`]).
 //!
-//! Dialling, we try it plain first, and if the peer hangs up on that, once more with
-//! obfuscation: some take nothing else. Who dials us says what it wants by its first
-//! bytes: a plain handshake begins like no other.
-//!
-//! The handshake is that of [BEP 3]: see [`crate::wire`]. The peer's thread does this first.
+//! When we dial, we try a plain handshake first. If the peer hangs up, we dial once more with
+//! obfuscation, because some peers accept nothing else. When a peer dials us, its first bytes show
+//! what it wants: only a plain handshake begins like a handshake.
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 
@@ -28,16 +27,16 @@ use std::time::{Duration, Instant};
 /// How long a peer may take for its handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How the connection comes to be.
+/// How the connection begins.
 #[derive(Debug)]
 pub(crate) enum Link {
-    /// We connect.
+    /// We connect to the peer.
     Dial {
-        /// To whom.
+        /// The peer's address.
         to: Target,
-        /// From where, and through what.
+        /// The address that we dial from, and the proxy.
         door: Box<Door>,
-        /// About which torrent, and as whom.
+        /// The torrent, and our side in its swarm.
         us: Us,
         /// Plain, obfuscated, or either.
         encryption: Encryption,
@@ -46,26 +45,26 @@ pub(crate) enum Link {
     Accepted {
         /// The connection.
         stream: TcpStream,
-        /// The torrents that it may be about.
+        /// The torrents that the peer may ask for.
         torrents: Vec<InfoHash>,
         /// Plain, obfuscated, or either.
         encryption: Encryption,
     },
 }
 
-/// A connection whose peer has said hello.
+/// A connection whose peer has sent its handshake.
 pub(super) struct Greeted {
-    /// What followed its handshake is in the intake.
+    /// The line. Bytes that followed the handshake are in its intake.
     pub(super) line: Line,
     pub(super) theirs: Handshake,
-    /// Its address, if we know it.
+    /// The peer's address, if we know it.
     pub(super) their_ip: Option<IpAddr>,
-    /// How long after ours it came; `None`: ours has not been sent yet.
+    /// The time from our handshake to the peer's. `None` if ours is not sent yet.
     pub(super) within: Option<Duration>,
 }
 
 impl Greeted {
-    /// Begins to talk: with our handshake, if the peer does not have it yet.
+    /// Begins the conversation: with our handshake, if the peer does not have it yet.
     pub(super) fn begin(&self, us: &Us) -> Talk {
         let mut talk = Talk::new(self.theirs.fast(), Instant::now());
         if self.within.is_none() {
@@ -74,15 +73,15 @@ impl Greeted {
         talk
     }
 
-    /// What we say of ourselves to a peer that knows BEP 10; to others nothing.
+    /// Returns our extension handshake, if the peer knows BEP 10.
     pub(super) fn introduction(&self, ourselves: Ourselves) -> Option<Vec<u8>> {
         let extended = self.theirs.extended();
         extended.then(|| extension::encode(&ourselves))
     }
 }
 
-/// Connects and hears the peer's handshake. `None`: main wants it no more. `spoke` is called when
-/// the first byte of a peer came that connected to us.
+/// Connects and reads the peer's handshake. Returns `None` if main hung up. Calls `spoke` at the
+/// first byte of a peer that dialled us.
 pub(super) fn greet(
     link: Link,
     orders: &Receiver<Order>,
@@ -128,7 +127,7 @@ pub(super) fn greet(
     }
 }
 
-/// Whether a peer that ends like this may be one that wants obfuscation.
+/// Whether a connection that ends like this may be with a peer that insists on obfuscation.
 fn insists(end: &PeerError) -> bool {
     let io = matches!(
         end,
@@ -154,7 +153,7 @@ fn dial(
     let mut line = Line::new(PeerSocket::new(stream.map_err(PeerError::of_dial)?)?);
     let asked = Instant::now();
     match sealed {
-        // Alone: some clients drop a peer that sends more before they answered.
+        // Alone in its packet: some clients drop a peer that sends more before they answered.
         None => _ = line.socket.write(&ours.encode(), Wait::Tick)?,
         Some(terms) => {
             let mut bare = BareLine::new(&mut line.socket, orders);
@@ -211,7 +210,7 @@ fn accept(
     }))
 }
 
-/// The rest of the connection is as both agreed.
+/// Sets the line to what both sides agreed on.
 fn take_over(agreed: Agreed, line: &mut Line) {
     let received = &agreed.received;
     // The intake is empty, and larger than what can come with an agreement.
@@ -224,8 +223,8 @@ fn take_over(agreed: Agreed, line: &mut Line) {
     line.socket.set_ciphers(agreed.ciphers);
 }
 
-/// Reads the peer's handshake; what follows it stays in the intake. On
-/// [`PeerError::NotBitTorrent`] all of it does.
+/// Reads the peer's handshake. What follows stays in the intake. After [`PeerError::NotBitTorrent`]
+/// everything does.
 fn read_handshake(
     line: &mut Line,
     orders: &Receiver<Order>,
@@ -242,7 +241,7 @@ fn read_handshake(
     Ok(Some(handshake))
 }
 
-/// Reads until what came is `enough`; false if main wants no more before.
+/// Reads until what came is `enough`. Returns false if main hung up before.
 fn read_until(
     line: &mut Line,
     orders: &Receiver<Order>,
@@ -261,12 +260,12 @@ fn read_until(
     Err(PeerError::Silent(HANDSHAKE_TIMEOUT))
 }
 
-/// Whether main has closed the channel: nobody else sends anything before the greeting.
+/// Whether main hung up. Before the greeting main sends nothing, so there is nothing to lose here.
 fn is_over(orders: &Receiver<Order>) -> bool {
     matches!(orders.try_recv(), Err(TryRecvError::Disconnected))
 }
 
-/// The line without its buffers, for as long as an agreement may take.
+/// The line without its buffers, while both sides agree on obfuscation.
 struct BareLine<'a> {
     socket: &'a mut PeerSocket,
     orders: &'a Receiver<Order>,

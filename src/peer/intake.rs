@@ -1,44 +1,42 @@
-//! The receive buffer of a peer: where blocks stay until they are written.
+//! The receive buffer of a peer, in which blocks stay until they are written to disk.
 //!
-//! The kernel's data lands here in large reads. Messages are parsed where they lie;
-//! a block's bytes are not copied anywhere, only remembered, and go to the disk
-//! straight from here, many with one call:
+//! The kernel's bytes come in with large reads, and messages are parsed in place. A block is not
+//! copied: the buffer only remembers where it is. From here it goes straight to the disk, many
+//! blocks with one call:
 //!
 //! ```text
 //! | head | block | head | block | have | head | block | head | blo        |
 //!          ^held          ^held                 ^held   ^parsed   ^filled
 //! ```
 //!
-//! When the room runs short, what is held is written and the unparsed rest moved to
-//! the front. The buffer is small at first, and doubles as often as it is full again
-//! soon: a slow peer costs [`FIRST_LEN`], a fast one up to [`MAX_LEN`].
+//! When room runs short, held blocks are written, and the unparsed rest moves to the front. The
+//! buffer begins with [`FIRST_LEN`] and doubles each time that a fast peer fills it, up to
+//! [`MAX_LEN`].
 
 use crate::layout::{Block, Layout, PieceIndex};
 use crate::storage::{Files, StorageError};
 use crate::wire::PIECE_HEAD_LEN;
 use std::io::IoSlice;
 
-/// Bytes of the buffer at first.
+/// The size of a new buffer in bytes.
 const FIRST_LEN: usize = 128 * 1024;
 
-/// Bytes that the buffer grows to for a fast peer.
+/// The largest size of the buffer in bytes, for a fast peer.
 const MAX_LEN: usize = 1024 * 1024;
 
-/// With less room than this (a block and its head, and some), it is time to write.
+/// With less room than this, in bytes, we empty the buffer: a block, its head, and some more.
 const LOW_ROOM: usize = 20 * 1024;
 
-/// The buffer, and what of it is still needed.
 #[derive(Debug)]
 pub(crate) struct Intake {
     buf: Vec<u8>,
     parsed: usize,
     filled: usize,
-    /// Blocks to be written, and where their bytes are.
+    /// Blocks to be written, and the offset of each in `buf`.
     held: Vec<(Block, usize)>,
 }
 
 impl Intake {
-    /// An empty buffer.
     pub(crate) fn new() -> Self {
         Self {
             buf: vec![0; FIRST_LEN],
@@ -48,8 +46,8 @@ impl Intake {
         }
     }
 
-    /// Reads once by `read` into the free room; returns how much came. There must be
-    /// room: see [`Intake::is_full`] and [`Intake::compact`].
+    /// Calls `read` once with the free room. Returns how many bytes came. The buffer must not be
+    /// [full](Intake::is_full): [`Intake::compact`] makes room.
     pub(crate) fn fill<E>(
         &mut self,
         read: impl FnOnce(&mut [u8]) -> Result<usize, E>,
@@ -59,12 +57,12 @@ impl Intake {
         Ok(count)
     }
 
-    /// What was received and not parsed yet.
+    /// The bytes that were received and not parsed yet.
     pub(crate) fn unparsed(&self) -> &[u8] {
         &self.buf[self.parsed..self.filled]
     }
 
-    /// A message of `used` bytes was parsed. If it was a block to be stored, its bytes
+    /// Records that a message of `used` bytes was parsed. If it was a block to be stored, its bytes
     /// are held.
     pub(crate) fn consume(&mut self, used: usize, block: Option<Block>) {
         if let Some(block) = block {
@@ -81,7 +79,7 @@ impl Intake {
         !self.held.is_empty()
     }
 
-    /// How much the next read can take, in bytes.
+    /// How many bytes the next read can take.
     pub(crate) fn room(&self) -> usize {
         self.buf.len() - self.filled
     }
@@ -91,15 +89,15 @@ impl Intake {
         self.room() < LOW_ROOM
     }
 
-    /// Forgets held blocks that are not wanted any more.
+    /// Drops held blocks that are no longer wanted.
     pub(crate) fn drop_held(&mut self, unwanted: impl Fn(Block) -> bool) {
         self.held.retain(|(block, _)| !unwanted(*block));
     }
 
-    /// Writes all held blocks, neighbours with one call, and says which they were.
+    /// Writes all held blocks, neighbours with one call. Returns which blocks these were.
     ///
     /// # Errors
-    /// [`StorageError`], if the disk fails; the blocks are then given up.
+    /// [`StorageError`], if the disk fails. The blocks are then lost.
     pub(crate) fn store(
         &mut self,
         layout: &Layout,
@@ -124,9 +122,9 @@ impl Intake {
         Ok(stored)
     }
 
-    /// Makes room: the unparsed rest moves to the front. Nothing may be held. A message
-    /// longer than the whole buffer, up to `max_message`, makes it grow, and so does a peer
-    /// that was `fast` to fill it.
+    /// Makes room: moves the unparsed rest to the front. No block may be held. The buffer grows if
+    /// the peer was `fast` to fill it, or for a message longer than the buffer, up to
+    /// `max_message`.
     pub(crate) fn compact(&mut self, max_message: usize, fast: bool) {
         debug_assert!(self.held.is_empty(), "held bytes would be lost");
         self.buf.copy_within(self.parsed..self.filled, 0);

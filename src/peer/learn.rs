@@ -1,7 +1,6 @@
-//! The thread of a peer while we have a magnet link only: moves bytes and messages
-//! between the [line](super::line), the [`Learner`]'s rules ([BEP 9]) and main, until main
-//! knows the metadata. The peer's thread comes here between the handshake and the
-//! [`session`](super::session).
+//! The peer's thread while we have only a magnet link, between the handshake and the
+//! [`session`](super::session). It moves bytes and messages between the [line](super::line), the
+//! rules of the [`Learner`] ([BEP 9]) and main, until the metadata is known.
 //!
 //! [BEP 9]: https://www.bittorrent.org/beps/bep_0009.html
 
@@ -13,8 +12,8 @@ use crate::wire;
 use crossbeam_channel::{Receiver, TryRecvError};
 use std::time::Instant;
 
-/// Converses until main welcomes the peer to the torrent that is known then. `None`: main
-/// hung up.
+/// Converses until main knows the metadata and welcomes the peer to the torrent. Returns `None` if
+/// main hung up.
 pub(super) fn converse(
     line: &mut Line,
     mut learner: Learner,
@@ -46,7 +45,7 @@ pub(super) fn converse(
     }
 }
 
-/// Takes all whole messages in the buffer.
+/// Handles all whole messages in the buffer.
 fn hear(line: &mut Line, learner: &mut Learner) -> Result<(), PeerError> {
     let now = Instant::now();
     while let Some((message, used)) = wire::decode(line.intake.unparsed(), MAX_MESSAGE)? {

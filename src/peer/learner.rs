@@ -1,15 +1,14 @@
-//! The conversation with a peer while we have a magnet link only, as rules without a
-//! socket ([BEP 9]).
+//! The conversation with a peer while we have only a magnet link ([BEP 9]), as rules without a
+//! socket.
 //!
-//! Without the metadata we know neither how many pieces there are nor how long they are:
-//! there is nothing to ask for but the metadata itself. Every peer that offers it is
-//! asked for all of it by itself, several of them at a time, and the first whose bytes
-//! have the info hash as their SHA-1 wins. That costs a little more traffic than to share
-//! the work out, but a liar can spoil its own copy only, and is known at once.
+//! Without the metadata we know neither the number nor the length of the pieces, so the metadata is
+//! all that we can request. We request all of it from every peer that offers it, from several peers
+//! at a time. The first peer whose bytes have the info hash as their SHA-1 wins. This costs a
+//! little more traffic than sharing the work out. But a liar can spoil only its own copy, and we
+//! know at once who lied.
 //!
-//! What else the peer says (its bitfield, that it unchokes us, its extension handshake)
-//! cannot be judged yet. It is kept as it came, and told to the [`Session`] that takes
-//! over the connection once the metadata is known.
+//! The peer's other messages (bitfield, unchoke, extension handshake) can't be judged yet. We keep
+//! them as they came, for the [`Session`] that takes over when the metadata is known.
 //!
 //! [BEP 9]: https://www.bittorrent.org/beps/bep_0009.html
 //! [`Session`]: super::session::Session
@@ -26,26 +25,26 @@ use crate::wire::Message;
 use sha1::{Digest, Sha1};
 use std::time::{Duration, Instant};
 
-/// The largest message while we know nothing: the bitfield of millions of pieces.
+/// The largest message in bytes while we know nothing: the bitfield of millions of pieces.
 pub const MAX_MESSAGE: usize = 1 << 20;
 
-/// What the peer may say, in bytes, before we can judge it: a bitfield, and many haves.
+/// The most bytes of messages that we keep: a bitfield, and many haves.
 const MAX_KEPT: usize = 2 << 20;
 
-/// Pieces of the metadata on order: some clients refuse more than a few.
+/// The most pieces of the metadata to have on order: some clients refuse more than a few.
 const WINDOW: usize = 8;
 
-/// A peer that was asked for a piece of the metadata has to send one within this time.
+/// How long a peer may take for the next piece of the metadata.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The metadata as it comes.
+/// The metadata as it arrives.
 #[derive(Debug)]
 struct Fetch {
-    /// What came, piece by piece: nothing is allocated on a peer's word.
+    /// The pieces that came. Each is allocated only when it is there.
     pieces: Vec<Option<Box<[u8]>>>,
-    /// Requested, not answered.
+    /// Pieces that were requested and are not answered.
     on_order: Vec<usize>,
-    /// Since when the peer owes us an answer.
+    /// The time since which the peer owes us an answer.
     since: Instant,
 }
 
@@ -53,21 +52,21 @@ struct Fetch {
 #[derive(Debug)]
 pub struct Learner {
     info_hash: InfoHash,
-    /// Bytes of the metadata, as the peer claims: from 1 to [`MAX_LEN`].
+    /// The length of the metadata in bytes, as the peer claims: 1 to [`MAX_LEN`].
     size: Option<usize>,
     fetch: Option<Fetch>,
-    /// A [`Learning::Offers`] is not answered yet.
+    /// Whether main owes the answer to a [`Learning::Offers`].
     asked: bool,
-    /// Main waits for nothing more from us, but will soon have news.
+    /// Whether the metadata is complete. Main will soon welcome the peer.
     done: bool,
-    /// What the peer said that cannot be judged yet: whole messages.
+    /// Messages of the peer that can't be judged yet.
     kept: Vec<u8>,
-    /// What goes to the peer and to main.
+    /// Bytes for the peer and events for main.
     pub talk: Talk,
 }
 
 impl Learner {
-    /// Both handshakes are done, and nothing else was said.
+    /// Begins after both handshakes.
     pub fn new(info_hash: InfoHash, talk: Talk) -> Self {
         Self {
             info_hash,
@@ -80,7 +79,7 @@ impl Learner {
         }
     }
 
-    /// What we say first: that we have nothing, as far as we know, and who we are.
+    /// Says first that we have no pieces, and who we are.
     pub fn greet(&mut self, extension_handshake: Option<&[u8]>) {
         if self.talk.fast {
             self.talk.say(Message::HaveNone);
@@ -88,7 +87,7 @@ impl Learner {
         self.talk.introduce(extension_handshake);
     }
 
-    /// Who owes whom what. `room`: whether the kernel owes us some.
+    /// Returns who owes what. `room`: whether the kernel owes us room.
     pub(crate) fn debts(&self, room: bool) -> Debts {
         let fetch = self.fetch.as_ref();
         Debts {
@@ -105,18 +104,18 @@ impl Learner {
         }
     }
 
-    /// What the peer said that could not be judged: whole messages, in order.
+    /// Returns the peer's messages that can't be judged yet, in order.
     pub fn kept(&self) -> &[u8] {
         &self.kept
     }
 
-    /// What the [`Session`](super::session::Session) goes on with: the conversation, and what
-    /// the peer said that could not be judged.
+    /// Returns what the [`Session`](super::session::Session) goes on with: the talk, and the peer's
+    /// messages that could not be judged.
     pub(super) fn hand_over(self) -> (Talk, Vec<u8>) {
         (self.talk, self.kept)
     }
 
-    /// Takes a message from the peer.
+    /// Handles a message from the peer.
     ///
     /// # Errors
     /// [`PeerError`], if the connection must end.
@@ -138,9 +137,9 @@ impl Learner {
             | Message::Have(_)
             | Message::Bitfield(_)
             | Message::HaveAll => message.encode(&mut self.kept),
-            // Other nodes of the DHT may bring the peer that has what we lack.
+            // Other DHT nodes may lead to a peer that has the metadata.
             Message::Port(port) => self.talk.on_node(port),
-            // We said that we have nothing. With BEP 6 that, too, is answered.
+            // We said that we have nothing. With BEP 6 even this request gets an answer.
             Message::Request(raw) => self.talk.reject(raw),
             Message::Piece { index, begin, data } => {
                 return Err(PeerError::Unrequested(RawBlock {
@@ -195,7 +194,7 @@ impl Learner {
                 self.on_progress(now)
             }
             Some(metadata::Message::Reject(_)) if !fetch.on_order.is_empty() => {
-                // What came is kept: main may have us ask again later.
+                // The pieces that came are kept: main may have us ask again later.
                 fetch.on_order.clear();
                 self.talk.tell(PeerEvent::Learning(Learning::Refused));
                 Ok(())
@@ -204,7 +203,7 @@ impl Learner {
         }
     }
 
-    /// Another piece came: asks for the next, or looks whether all is right.
+    /// Handles a new piece of the metadata: requests the next, or checks the hash.
     fn on_progress(&mut self, now: Instant) -> Result<(), PeerError> {
         let Some(fetch) = &self.fetch else {
             return Ok(());
@@ -229,7 +228,7 @@ impl Learner {
         Ok(())
     }
 
-    /// Asks for pieces that are missing, as many as the window has room for.
+    /// Requests missing pieces, up to [`WINDOW`] at a time.
     fn request(&mut self, now: Instant) {
         let Some(fetch) = &mut self.fetch else { return };
         if fetch.on_order.is_empty() {
@@ -246,7 +245,7 @@ impl Learner {
         }
     }
 
-    /// Takes a command from main.
+    /// Obeys a command of main.
     pub fn on_command(&mut self, command: &Command, now: Instant) {
         self.asked = false;
         if let (Command::FetchMetadata(true), Some(size)) = (command, self.size) {
@@ -259,10 +258,10 @@ impl Learner {
         }
     }
 
-    /// What time brings: keep-alives, and the end of patience.
+    /// Handles what depends on time: keep-alives and timeouts.
     ///
     /// # Errors
-    /// [`PeerError`], if the peer said nothing, or owes us metadata, for too long.
+    /// [`PeerError`], if the peer said nothing, or sent no metadata, for too long.
     pub fn on_tick(&mut self, now: Instant) -> Result<(), PeerError> {
         self.talk.on_tick(now)?;
         let owing = self.fetch.as_ref().filter(|f| !f.on_order.is_empty());

@@ -1,6 +1,6 @@
-//! The line to a peer: its socket, what came through it, and what is on its way out. Whoever
-//! converses, be it before the metadata is known ([`learn`](super::learn)) or after, says
-//! what is to be sent, and sleeps here, where [`turn`](super::turn) says.
+//! The line to one peer: its socket, its receive buffer, and the bytes on their way out. Both kinds
+//! of conversation use it, [before](super::learn) and after the metadata is known. Here the thread
+//! sleeps, where [`turn`](super::turn) says.
 
 use super::Order;
 use super::error::PeerError;
@@ -10,7 +10,6 @@ use super::socket::{PeerSocket, Wait};
 use super::turn::{Patience, Sleep, TICK};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
-/// One connection.
 pub(super) struct Line {
     pub(super) socket: PeerSocket,
     pub(super) intake: Intake,
@@ -18,7 +17,7 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// A connection on which nothing was said yet.
+    /// Makes the line of a new connection.
     pub(super) fn new(socket: PeerSocket) -> Self {
         Self {
             socket,
@@ -27,8 +26,8 @@ impl Line {
         }
     }
 
-    /// Hands the kernel what it takes without waiting. Whenever all is out, `load` adds what
-    /// else there is.
+    /// Hands the kernel what it takes without waiting. Whenever everything is out, `load` adds more
+    /// if there is more.
     pub(super) fn flush(
         &mut self,
         mut load: impl FnMut(&mut Outgoing) -> Result<(), PeerError>,
@@ -50,26 +49,26 @@ impl Line {
         }
     }
 
-    /// Whether the kernel did not take all.
+    /// Whether the kernel has not taken everything.
     pub(super) fn is_stuck(&self) -> bool {
         !self.outgoing.is_out()
     }
 
-    /// Sleeps, after a [flush](Line::flush). There must be room in the intake for what the
-    /// sleep waits for. Returns the order that came, if it was slept for.
+    /// Sleeps, after a [flush](Line::flush). The intake must have room for the bytes that the sleep
+    /// waits for. Returns main's order, if the thread slept on the channel and one came.
     pub(super) fn sleep(
         &mut self,
         sleep: Sleep,
         orders: &Receiver<Order>,
     ) -> Result<Option<Order>, PeerError> {
-        // Stuck: what the peer sent meanwhile comes first.
+        // If we are stuck, we first hear what the peer has sent.
         if self.is_stuck() && self.read_now()? > 0 {
             return Ok(None);
         }
         match sleep {
             Sleep::Channel => match orders.recv_timeout(TICK) {
                 Ok(order) => return Ok(Some(order)),
-                // Main takes its time: meanwhile the peer is heard, too.
+                // Main is slow, so we hear the peer meanwhile.
                 Err(RecvTimeoutError::Timeout) => _ = self.read_now()?,
                 Err(RecvTimeoutError::Disconnected) => {}
             },
@@ -79,7 +78,7 @@ impl Line {
         Ok(None)
     }
 
-    /// Reads what comes within the time that `patience` allows.
+    /// Reads what comes within the time of `patience`.
     pub(super) fn read_wait(&mut self, patience: Patience) -> Result<(), PeerError> {
         let socket = &mut self.socket;
         self.intake.fill(|buf| socket.read_wait(buf, patience))?;
@@ -90,7 +89,7 @@ impl Line {
         self.intake.fill(|buf| self.socket.read_now(buf))
     }
 
-    /// Hands the kernel some of what is on its way.
+    /// Hands the kernel some of the bytes on their way out.
     fn send(&mut self, wait: Wait) -> Result<(), PeerError> {
         let taken = self.socket.write_parts(&self.outgoing.rest(), wait)?;
         self.outgoing.on_sent(taken);

@@ -1,15 +1,12 @@
-//! One thread for one peer: it owns the connection and sleeps in it.
+//! The thread of one peer. It owns the connection and sleeps in it.
 //!
-//! The thread dials (or takes an accepted stream), exchanges handshakes, introduces
-//! the peer to main and, if main welcomes it, converses until either side hangs up.
-//! What to say is decided by the [`session`]; this file moves bytes: from the socket to
-//! the disk ([`intake`]), from the disk to the socket ([`outgoing`]), and events and commands
-//! between here and main.
+//! The thread dials the peer, or takes a connection that we accepted. It exchanges handshakes and
+//! introduces the peer to main. If main welcomes the peer, both converse until one side hangs up.
 //!
-//! # Two masters, one sleep
-//! A thread can sleep in one place only, but it must hear its peer *and* main. So it does
-//! without waiting whatever can be done so, sleeps on the side that owes it something, and
-//! never longer than [`turn::TICK`]: [`turn`] tells why, and picks the side.
+//! The [`session`] decides what to say. This file moves bytes from the socket to the disk
+//! ([`intake`]), bytes from the disk to the socket ([`outgoing`]), and events and commands between
+//! the session and main. Each turn it does all that needs no waiting, and then sleeps where
+//! [`turn`] says, for at most [`turn::TICK`].
 
 pub(crate) mod error;
 pub(crate) mod greeting;
@@ -45,29 +42,30 @@ use std::thread::Builder;
 use std::time::{Duration, Instant};
 use talk::Talk;
 
-/// Blocks that lie in the receive buffer are written after 500 ms at the latest.
+/// After 500 ms at the latest, blocks in the receive buffer are written.
 const HOLD_AT_MOST: Duration = Duration::from_millis(500);
 
-/// A peer that fills the receive buffer within this gets a larger one: then fewer, larger writes
-/// take what it sends.
+/// A peer that fills the receive buffer within 25 ms gets a larger one. Then we write its blocks
+/// with fewer and larger calls.
 const FAST: Duration = Duration::from_millis(25);
 
-/// Events that may lie here before main takes them.
+/// The most events that wait here before they go to main.
 const MAX_EVENTS: usize = 64;
 
-/// A peer thread's stack. It holds no large value; what grows is on the heap.
+/// The size of a peer thread's stack in bytes. The stack holds no large value: buffers are on the
+/// heap.
 const STACK: usize = 256 * 1024;
 
-/// Who we are in the swarm of one torrent.
+/// Our side in the swarm of one torrent.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Us {
     /// The torrent.
     pub info_hash: InfoHash,
-    /// Our name in its swarm.
+    /// Our peer id in the swarm.
     pub peer_id: PeerId,
-    /// The port that we accept peers on.
+    /// The port at which we accept peers.
     pub port: Option<u16>,
-    /// Whether we use the DHT: then peers may tell us of their nodes.
+    /// Whether we use the DHT. If so, peers may name their DHT nodes to us.
     pub dht: bool,
 }
 
@@ -80,7 +78,7 @@ impl Us {
         }
     }
 
-    /// What we say of ourselves while we lack the metadata.
+    /// Our extension handshake while we lack the metadata.
     fn learning(&self, their_ip: Option<IpAddr>) -> Ourselves {
         Ourselves {
             port: self.port,
@@ -93,47 +91,47 @@ impl Us {
     }
 }
 
-/// What all threads of one torrent read and nobody changes.
+/// What all peer threads of one torrent share, read-only.
 pub(crate) struct Shared {
-    /// Who we are.
+    /// Our side in the swarm.
     pub us: Us,
-    /// How the torrent divides.
+    /// How the torrent divides into pieces and files.
     pub layout: Arc<Layout>,
-    /// Its files.
+    /// The torrent's files.
     pub storage: Arc<Storage>,
-    /// How many files each thread may keep open.
+    /// The most files that each thread may keep open.
     pub max_open: usize,
-    /// Whether there is an upload limit: then main is asked before each upload.
+    /// Whether there is an upload limit. If so, the thread asks main before each upload.
     pub upload_limited: bool,
-    /// Whether addresses of other peers are exchanged.
+    /// Whether we exchange addresses of other peers.
     pub pex: bool,
 }
 
 /// Main → peer thread.
 pub(crate) enum Order {
-    /// The peer is welcome: the answer to [`PeerEvent::Greeted`]. (Closing the channel is
-    /// the other answer.) Comes also after [`Order::Learn`], once the metadata is known.
+    /// The peer is welcome: the answer to [`PeerEvent::Greeted`]. Main closes the channel if it is
+    /// not. After [`Order::Learn`] this comes too, when the metadata is known.
     Welcome(Welcome),
-    /// The peer is welcome, but the metadata is not known yet: perhaps it has it.
+    /// The peer is welcome, but we lack the metadata. Perhaps the peer has it.
     Learn(Us),
-    /// Something to do.
+    /// A command.
     Do(Command),
 }
 
-/// What the thread of a peer that is welcome works with.
+/// What the thread of a welcome peer works with.
 pub(crate) struct Welcome {
-    /// The torrent that it is about.
+    /// The torrent.
     pub torrent: Arc<Shared>,
-    /// What we have.
+    /// The pieces that we have.
     pub have: Bitfield,
-    /// Whether we want nothing more.
+    /// Whether we want no more pieces.
     pub complete: bool,
-    /// The metadata, if the peer may have it.
+    /// The metadata, if we may give it to the peer.
     pub metadata: Option<Arc<[u8]>>,
 }
 
 impl Welcome {
-    /// What we say of ourselves.
+    /// Our extension handshake.
     fn ourselves(&self, their_ip: Option<IpAddr>) -> Ourselves {
         let metadata = self.metadata.as_ref();
         Ourselves {
@@ -147,11 +145,11 @@ impl Welcome {
     }
 }
 
-/// Starts the thread of one peer. It ends by itself, when the connection does or when
-/// the channel of `orders` is closed; its last event is always [`PeerEvent::Closed`].
+/// Starts the thread of one peer. The thread ends with its connection, or when main closes the
+/// channel of `orders`. Its last event is always [`PeerEvent::Closed`].
 ///
 /// # Errors
-/// If the system has no room for another thread.
+/// [`NoThread`], if the system refuses to start a thread.
 pub(crate) fn spawn(
     key: PeerKey,
     link: Link,
@@ -175,8 +173,8 @@ pub(crate) fn spawn(
     })
 }
 
-/// Starts a thread that is to main as a peer's. `work` returns why it is over; that is told
-/// last, also if it panics: main must get its work back.
+/// Starts a thread that main treats as a peer's. `work` returns the reason why it ended. Main gets
+/// the reason as the last event, even after a panic, so that it can give the work to others.
 pub(crate) fn spawn_link(
     thread: Builder,
     purpose: &'static str,
@@ -197,7 +195,7 @@ pub(crate) fn spawn_link(
     threads::spawn(thread, purpose, work, lost).map(drop)
 }
 
-/// Tells main, up to the last event.
+/// The way to main for one thread's events.
 #[derive(Clone)]
 pub(crate) struct ToMain {
     key: PeerKey,
@@ -205,18 +203,18 @@ pub(crate) struct ToMain {
 }
 
 impl ToMain {
-    /// Main may be gone already: then nobody is left to be told.
+    /// Tells main, unless main is gone already.
     pub(crate) fn tell(&self, event: PeerEvent) {
         let _ = self.events.send((self.key, event));
     }
 
-    /// Tells all of `events`, in order.
     fn tell_all(&self, events: &mut Vec<PeerEvent>) {
         events.drain(..).for_each(|event| self.tell(event));
     }
 }
 
-/// Connects, exchanges handshakes, and asks main. `None`: main wants no such peer.
+/// Connects, exchanges handshakes and introduces the peer to main. Returns `None` if main does not
+/// want the peer.
 fn connect(
     link: Link,
     orders: &Receiver<Order>,
@@ -246,8 +244,8 @@ fn connect(
             let introduction = greeted.introduction(welcome.ourselves(greeted.their_ip));
             let (talk, kept) = learner.hand_over();
             let mut peer = Peer::new(greeted, welcome, talk);
-            // What the peer said before can be judged now; and before our own many haves wait
-            // to be said, which would be taken for a flood that it caused.
+            // The messages from before can be judged now. They come before our own haves fill the
+            // queue, which would count as replies to a flood by the peer.
             peer.catch_up(&kept)?;
             peer.session.greet_again(introduction.as_deref());
             Ok(Some(peer))
@@ -263,9 +261,9 @@ struct Peer {
     layout: Arc<Layout>,
     files: Files,
     max_message: usize,
-    /// Since when blocks lie in the intake.
+    /// The time since which the intake has held blocks.
     held_since: Option<Instant>,
-    /// When room was made in it last.
+    /// The last time at which the intake was emptied.
     emptied: Instant,
 }
 
@@ -290,7 +288,7 @@ impl Peer {
         }
     }
 
-    /// Hears what the peer said before the metadata was known: whole messages.
+    /// Handles the messages that the peer sent before the metadata was known.
     fn catch_up(&mut self, mut kept: &[u8]) -> Result<(), PeerError> {
         let now = Instant::now();
         while let Some((message, used)) = wire::decode(kept, self.max_message)? {
@@ -300,9 +298,9 @@ impl Peer {
         Ok(())
     }
 
-    /// The life of the connection, turn by turn: see the module's text for the order.
+    /// Runs the connection, turn by turn.
     fn converse(mut self, orders: &Receiver<Order>, to_main: &ToMain) -> Result<(), PeerError> {
-        // The handshake may have been followed by more.
+        // More bytes may have come with the handshake.
         let end = self.hear_peer(to_main).and_then(|()| {
             loop {
                 match self.turn(orders, to_main) {
@@ -312,15 +310,14 @@ impl Peer {
                 }
             }
         });
-        // What was received is not thrown away because the peer left.
+        // Blocks that were received are kept even if the peer left.
         let stored = self.store();
         self.session.tell_traffic();
         to_main.tell_all(&mut self.session.talk.events);
         end.and(stored)
     }
 
-    /// One turn: hear main, say what there is to say, sleep, hear the peer. False if
-    /// main hung up.
+    /// Does one turn: obeys main, writes, sleeps, hears the peer. Returns false if main hung up.
     fn turn(&mut self, orders: &Receiver<Order>, to_main: &ToMain) -> Result<bool, PeerError> {
         loop {
             match orders.try_recv() {
@@ -345,7 +342,7 @@ impl Peer {
         Ok(true)
     }
 
-    /// Parses all whole messages in the buffer.
+    /// Handles all whole messages in the buffer.
     fn hear_peer(&mut self, to_main: &ToMain) -> Result<(), PeerError> {
         let now = Instant::now();
         while let Some((message, used)) =
@@ -360,7 +357,7 @@ impl Peer {
         }
         if self.line.intake.holds_blocks() {
             let since = *self.held_since.get_or_insert(now);
-            // Many blocks make one write. But not while main waits for just these.
+            // One write takes many blocks. But nothing is held back while main waits for it.
             if self.session.is_last_in_line() || now.duration_since(since) >= HOLD_AT_MOST {
                 self.store()?;
             }
@@ -390,7 +387,7 @@ impl Peer {
         Ok(())
     }
 
-    /// Writes the blocks that lie in the intake.
+    /// Writes the blocks in the intake to disk.
     fn store(&mut self) -> Result<(), PeerError> {
         self.held_since = None;
         if self.line.intake.holds_blocks() {
@@ -402,7 +399,7 @@ impl Peer {
         Ok(())
     }
 
-    /// Says what there is to say, as far as the kernel takes it without waiting.
+    /// Writes to the socket until nothing is left or the kernel takes no more without waiting.
     fn flush(&mut self, now: Instant) -> Result<(), PeerError> {
         let (session, layout, files) = (&mut self.session, &self.layout, &mut self.files);
         self.line.flush(|outgoing| {
@@ -412,8 +409,8 @@ impl Peer {
     }
 }
 
-/// Too many open files, or a file that is gone, are this connection's end; anything else is
-/// the torrent's.
+/// Converts a disk error. Too many open files, or a missing file, end this connection only. Any
+/// other error concerns the whole torrent.
 fn disk_failed(error: &StorageError, talk: &mut Talk) -> PeerError {
     let text = human::chain(error);
     if error.is_out_of_files() {

@@ -1,10 +1,9 @@
-//! What is on its way to a peer: messages, and the blocks that it is given. The peer's
-//! thread loads it from the [`Session`] and the disk, and empties it into the socket.
+//! The bytes on their way to a peer: messages and blocks. The peer's thread loads them from the
+//! [`Session`] and the disk, and writes them to the socket.
 //!
-//! A block goes out as the message `piece` ([BEP 3]): a head of 13 bytes, then its bytes.
-//! Several are loaded together, and handed to the kernel with as few calls as it allows.
-//! What comes from the disk is not copied once more to stand between the heads: the kernel
-//! is told where the parts are.
+//! A block travels in a `piece` message ([BEP 3]): a head of 13 bytes, then the block. We load
+//! several blocks at a time and hand them to the kernel with as few calls as possible. Blocks from
+//! the disk are not copied in between the heads. The kernel gets a list of the parts instead:
 //!
 //! ```text
 //! words   | have | unchoke | head | head | head |
@@ -13,12 +12,12 @@
 //! sent    | have | unchoke | head | block | head | block | head | block |
 //! ```
 //!
-//! Blocks could go straight from the system's memory to the network (`sendfile`), but one at
-//! a time. That saves a copy; but two calls and a packet for each block may cost more than it
-//! does: on an AMD EPYC, 1 GiB to a peer on the same machine took 0.76 s of CPU, and like this
-//! 0.51 s, and the peer's own share fell from 0.66 s to 0.43 s. (Holding packets back until
-//! they were full, `TCP_CORK`, made `sendfile` slower still. Of eight blocks at a time a GiB
-//! took 0.64 s, of thirty-two 0.59 s.)
+//! The system call `sendfile` would save one more copy, but it sends one block at a time, and two
+//! calls and a packet for each block can cost more than the copy. On an AMD EPYC, 1 GiB to a peer
+//! on the same machine took 0.76 s of CPU with `sendfile` and takes 0.51 s like this. The peer's
+//! own CPU time fell from 0.66 s to 0.43 s. (`TCP_CORK`, which holds packets back until they are
+//! full, made `sendfile` even slower.) With eight blocks at a time, instead of
+//! [sixteen](MAX_BLOCKS), it was 0.64 s, and with thirty-two 0.59 s.
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 
@@ -31,14 +30,14 @@ use crate::wire;
 use std::io::IoSlice;
 use std::time::Instant;
 
-/// The most blocks to load at a time. They still come if the peer cancels them, or we choke
-/// it.
+/// The most blocks to load at a time. Loaded blocks are sent even if the peer cancels them or we
+/// choke it.
 const MAX_BLOCKS: usize = 16;
 
-/// No more blocks are loaded once they have 256 KiB, in case they are long.
+/// The bytes of blocks after which no more are loaded: 256 KiB, in case blocks are long.
 const LOAD_LEN: usize = MAX_BLOCKS * BLOCK_LEN as usize;
 
-/// Room for them. The last one may be as long as any that is served.
+/// The size of the buffer for blocks. The last block may have [`MAX_SERVED_LEN`] bytes.
 const ROOM: usize = LOAD_LEN + MAX_SERVED_LEN as usize;
 
 /// What was loaded, and how much of it the kernel has taken.
@@ -47,17 +46,16 @@ pub(crate) struct Outgoing {
     /// Messages, and the heads of blocks.
     words: Vec<u8>,
     blocks: Pages,
-    /// For each block: after how many bytes of `words` it comes, and how many it has.
+    /// For each block: the offset in `words` at which it follows, and its length in bytes.
     cuts: Vec<(usize, usize)>,
     sent: usize,
     len: usize,
-    /// How many blocks to load next: as the kernel takes them. So little is loaded for a
-    /// slow peer, and what we want of it does not wait for long behind that.
+    /// How many blocks to load next. It grows while the kernel takes everything. So a slow peer has
+    /// little loaded, and our requests do not wait behind many blocks.
     batch: usize,
 }
 
 impl Outgoing {
-    /// Nothing is on its way yet.
     pub(crate) fn new() -> Self {
         Self {
             len: 0,
@@ -69,12 +67,12 @@ impl Outgoing {
         }
     }
 
-    /// Whether the kernel has taken all.
+    /// Whether the kernel has taken everything.
     pub(crate) fn is_out(&self) -> bool {
         self.sent == self.len
     }
 
-    /// All is out: takes what there is to say.
+    /// Loads the messages of `talk`. Everything before must be out.
     pub(crate) fn load_words(&mut self, talk: &mut Talk, now: Instant) {
         self.words.clear();
         self.cuts.clear();
@@ -85,7 +83,7 @@ impl Outgoing {
         }
     }
 
-    /// All is out: takes what the session wants to say, and the next blocks.
+    /// Loads the session's messages and the next blocks. Everything before must be out.
     ///
     /// # Errors
     /// [`StorageError`], if a block can't be read.
@@ -98,7 +96,7 @@ impl Outgoing {
     ) -> Result<(), StorageError> {
         session.give_metadata();
         self.load_words(&mut session.talk, now);
-        // A run of neighbours is one read.
+        // Neighbouring blocks are read with one call.
         let (mut start, mut end, mut from) = (0, 0, 0);
         let mut loaded = 0;
         while self.cuts.len() < self.batch && loaded < LOAD_LEN {
@@ -127,7 +125,7 @@ impl Outgoing {
         Ok(())
     }
 
-    /// Makes what was loaded ready for an obfuscated stream.
+    /// Enciphers what was loaded, for an obfuscated stream.
     pub(crate) fn seal(&mut self, socket: &mut PeerSocket) {
         let (mut words, mut blocks) = (&mut self.words[..], &mut self.blocks[..]);
         let mut said = 0;
@@ -141,7 +139,7 @@ impl Outgoing {
         socket.seal(words);
     }
 
-    /// What is still to be sent, in order.
+    /// Returns what the kernel has not taken yet, in order.
     pub(crate) fn rest(&self) -> Vec<IoSlice<'_>> {
         let mut parts = Vec::with_capacity(2 * self.cuts.len() + 1);
         let (mut said, mut given) = (0, 0);
@@ -157,7 +155,8 @@ impl Outgoing {
         parts.split_off(parts.len() - left)
     }
 
-    /// The kernel took `count` bytes of the rest. If that is not all of it, it has no room.
+    /// Records that the kernel took `count` bytes of the rest. If these are not all, it has no more
+    /// room.
     pub(crate) fn on_sent(&mut self, count: usize) {
         let was_whole = self.sent == 0;
         self.sent += count;
@@ -178,7 +177,7 @@ mod tests {
     use crate::storage::testing::Torrent;
     use crate::wire::Message;
 
-    /// A session that was asked for the blocks (index, begin, length), and may give them.
+    /// A session whose peer requested the blocks (index, begin, length), and may have them.
     fn asked(torrent: &Torrent, blocks: &[(u32, u32, u32)]) -> Session {
         let now = Instant::now();
         let have = Bitfield::all(torrent.layout.pieces());
@@ -201,7 +200,7 @@ mod tests {
         session
     }
 
-    /// What goes out, if the kernel takes up to `most` bytes at a time; and how many blocks
+    /// Returns what goes out if the kernel takes up to `most` bytes at a time, and how many blocks
     /// were loaded each time.
     fn sent(torrent: &Torrent, session: &mut Session, most: usize) -> (Vec<u8>, Vec<usize>) {
         let temp = tempfile::tempdir().unwrap();

@@ -1,9 +1,8 @@
 //! One conversation with one peer ([BEP 3], "peer messages"), as rules without a socket.
 //!
-//! Either side *chokes* the other ("I answer no requests") and is *interested* or not
-//! ("you have pieces that I want"). Blocks flow where one side is interested and the
-//! other does not choke it. A [`Session`] holds these four flags and the queues that
-//! go with them:
+//! Each side *chokes* the other ("I answer no requests") or not, and is *interested* ("you have a
+//! piece that I want") or not. A side gets blocks while it is interested and the other does not
+//! choke it. A [`Session`] holds these four flags and the queues that go with them:
 //!
 //! ```text
 //!            main                        Session                          peer
@@ -14,10 +13,10 @@
 //!                                             \--- piece --->
 //! ```
 //!
-//! Messages and commands go in; bytes for the peer ([`Talk::out`]) and events for main
-//! ([`Talk::events`]) come out. The time is an argument. The peer thread is
-//! the only user, and the only one who touches the socket and the disk. The upper half of
-//! the picture is in [`fetching`], the lower in [`giving`].
+//! The upper half of the picture is in [`fetching`], the lower half in [`giving`]. Messages and
+//! commands go in. Bytes for the peer ([`Talk::out`]) and events for main ([`Talk::events`]) come
+//! out. No I/O, no clock: the peer's thread owns the session, and only the thread touches the
+//! socket and the disk.
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 
@@ -38,77 +37,76 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A peer that owes blocks and sends none for 20 s is snubbed: its work goes to others.
+/// A peer that owes us blocks and sends none for 20 s is snubbed: its work goes to others.
 pub(crate) const SNUB_AFTER: Duration = Duration::from_secs(20);
 
-/// In most cases the piece of the block that a peer gave last is verified within 500 ms.
+/// Usually a piece is verified within 500 ms after the peer's last block. Later we expect no news.
 const NEWS_WITHIN: Duration = Duration::from_millis(500);
 
-/// How often traffic is told to main.
+/// The time between two traffic reports.
 const TRAFFIC_EVERY: Duration = Duration::from_millis(500);
 
-/// Bytes that wait for a peer that does not read: more than any honest one causes.
+/// The most bytes that wait for a peer that does not read. No honest peer causes more.
 const MAX_REPLIES: usize = 1 << 20;
 
-/// A peer that changes its mind (choke, unchoke, interested, not interested), or says who it
-/// is, more than 100 times within [`TRAFFIC_EVERY`] keeps main busy and is dropped.
+/// A peer is dropped if it changes its mind (choke, unchoke, interested, not interested), or
+/// introduces itself, more than 100 times within [`TRAFFIC_EVERY`]: it would keep main busy.
 const MAX_BOTHERS: u32 = 100;
 
 /// The state of one conversation.
 #[derive(Debug)]
 pub struct Session {
     layout: Arc<Layout>,
-    /// What we have and may serve.
+    /// The pieces that we have and may serve.
     have: Bitfield,
-    /// What the peer has.
+    /// The pieces that the peer has.
     theirs: Bitfield,
     peer_chokes: bool,
-    /// It is interested.
+    /// Whether the peer is interested.
     peer_wants: bool,
-    /// How often lately it made us tell main something that main may have heard before: it
-    /// changed its mind (choke, interest), or said anew who it is.
+    /// How often the peer changed its mind (choke, interest) or introduced itself since the last
+    /// traffic report.
     bothers: u32,
     we_choke: bool,
     we_want: bool,
-    /// To be requested when the window has room.
+    /// Blocks to request when the window has room.
     backlog: VecDeque<Block>,
-    /// Requested, not received.
+    /// Blocks that we requested and did not receive yet.
     owed: VecDeque<Block>,
-    /// Blocks that we cancelled or gave up, but that may still come.
+    /// How many blocks we cancelled or gave up that may still come.
     strays: u32,
-    /// Whether main was asked for work.
     work: Asking,
-    /// Blocks that it gave were just written: main will soon say which pieces are right
-    /// ([`Command::Had`]).
+    /// Whether main will soon say which pieces are right ([`Command::Had`]), since blocks of the
+    /// peer were just written.
     news_due: bool,
-    /// A [`PeerEvent::Pieces`] is not answered yet.
+    /// Whether a [`PeerEvent::Pieces`] is not answered yet.
     asked_interest: bool,
-    /// A [`PeerEvent::Interested`] is not answered yet.
+    /// Whether a [`PeerEvent::Interested`] is not answered yet.
     asked_unchoke: bool,
     /// Blocks that the peer requested, in order.
     uploads: VecDeque<Block>,
-    /// Bytes that may be sent before main is asked again; `None`: no limit.
+    /// How many bytes we may send before we ask main again. `None` without an upload limit.
     allowance: Option<u64>,
     asked_allowance: bool,
     pipeline: Pipeline,
     extensions: Extensions,
-    /// How long its handshake took, if it answered ours.
+    /// The time from our handshake to the peer's, if we sent ours first.
     greeted_within: Option<Duration>,
-    /// When we told it first that we want something.
+    /// When we first said that we are interested.
     wanted_at: Option<Instant>,
     rejects: u32,
-    /// Since when the peer owes us blocks and has sent none.
+    /// Since when the peer has owed us blocks and sent none.
     owing_since: Instant,
     down: u64,
     up: u64,
     traffic_told: Instant,
-    /// What goes to the peer and to main.
+    /// Bytes for the peer and events for main.
     pub talk: Talk,
 }
 
 impl Session {
-    /// Both handshakes are done. `have`: what we have; `talk`: what was said before, if
-    /// anything; `limited`: there is an upload limit, so main is asked before each upload.
+    /// Begins after both handshakes, with the pieces that we `have` and the `talk` so far.
+    /// `limited`: an upload limit exists, so we ask main before each upload.
     pub fn new(
         layout: Arc<Layout>,
         have: Bitfield,
@@ -149,13 +147,13 @@ impl Session {
         }
     }
 
-    /// Its handshake came this time after ours: it is no farther away than that.
+    /// The peer's handshake came this long after ours, so one round trip takes no longer.
     pub fn on_greeted(&mut self, within: Duration) {
         self.greeted_within = Some(within);
     }
 
-    /// What we say first: which pieces we have, and, to a peer that knows BEP 10, who
-    /// we are (`extension_handshake`).
+    /// Says first which pieces we have, and who we are, if the peer knows BEP 10
+    /// (`extension_handshake`).
     pub fn greet(&mut self, extension_handshake: Option<&[u8]>) {
         match (self.talk.fast, self.have.is_full(), self.have.is_empty()) {
             (true, true, _) => self.talk.say(Message::HaveAll),
@@ -166,16 +164,15 @@ impl Session {
         self.talk.introduce(extension_handshake);
     }
 
-    /// What we say to a peer that we have greeted before the metadata was known: that
-    /// there is more to know of us, and to have.
+    /// Greets anew a peer that we greeted before the metadata was known: with who we are and what
+    /// we have.
     pub fn greet_again(&mut self, extension_handshake: Option<&[u8]>) {
         self.talk.introduce(extension_handshake);
         let have = self.have.iter();
         have.for_each(|piece| self.talk.say(Message::Have(piece.get())));
     }
 
-    /// Takes a message from the peer. A block that was asked for is returned: its data
-    /// is to be stored.
+    /// Handles a message from the peer. Returns a block that we requested: its data must be stored.
     ///
     /// # Errors
     /// [`PeerError`], if the connection must end.
@@ -186,7 +183,7 @@ impl Session {
     ) -> Result<Option<Block>, PeerError> {
         self.talk.heard = now;
         match message {
-            // What changes nothing is told to nobody: a flood of it must not reach main.
+            // Main hears only about changes, so that a flood of the same message does not reach it.
             Message::Choke if self.peer_chokes => {}
             Message::Choke => self.on_choke(),
             Message::Unchoke => self.on_unchoke(),
@@ -225,7 +222,7 @@ impl Session {
             Message::Reject(raw) => self.on_reject(raw)?,
             Message::Extended { id, payload } => self.on_extended(id, payload, now)?,
             Message::Port(port) => self.talk.on_node(port),
-            // Hints that we need not follow.
+            // Hints that we need not follow, among others.
             Message::KeepAlive
             | Message::HaveAll
             | Message::HaveNone
@@ -240,8 +237,8 @@ impl Session {
         }
     }
 
-    /// BEP 3 lets a bitfield come first only, but aria2 also sends one where that is
-    /// shorter than many haves: it adds to what the peer has.
+    /// Adds to the peer's pieces. BEP 3 allows a bitfield only as the first message. But aria2 also
+    /// sends one later, if it is shorter than many haves.
     fn on_pieces(&mut self, pieces: Bitfield) {
         let fresh = pieces.iter().filter(|piece| self.theirs.insert(*piece));
         if fresh.count() > 0 {
@@ -251,8 +248,8 @@ impl Session {
         }
     }
 
-    /// Takes a command from main. (What of a cancelled span is received but not
-    /// written, the thread has dropped before.)
+    /// Obeys a command of main. (For [`Command::Cancel`] the thread has dropped the blocks that
+    /// were received and not written.)
     pub fn on_command(&mut self, command: Command) {
         match command {
             Command::Fetch(spans) => self.fetch(spans),
@@ -286,10 +283,10 @@ impl Session {
         }
     }
 
-    /// What time brings: keep-alives, the snub, the traffic report.
+    /// Handles what depends on time: keep-alives, the snub, the traffic report.
     ///
     /// # Errors
-    /// [`PeerError::Silent`], if the peer said nothing for too long.
+    /// [`PeerError::Silent`], if the peer said nothing for 130 s.
     pub fn on_tick(&mut self, now: Instant) -> Result<(), PeerError> {
         self.talk.on_tick(now)?;
         self.news_due &= now.duration_since(self.talk.heard) < NEWS_WITHIN;
@@ -307,7 +304,7 @@ impl Session {
         Ok(())
     }
 
-    /// Tells main what came and went since the last time.
+    /// Tells main how many bytes came and went since the last time.
     pub fn tell_traffic(&mut self) {
         let (down, up) = (std::mem::take(&mut self.down), std::mem::take(&mut self.up));
         if down + up > 0 {

@@ -1,11 +1,11 @@
-//! A peer's TCP stream, read and written with and without waiting.
+//! A peer's TCP stream, which we read and write with and without waiting.
 //!
-//! A blocking thread with one socket must never wait for ever on it: main may have
-//! something to say. So each wait ends after [`TICK`], and "take what is there now"
-//! is done by a flag of the single call (`MSG_DONTWAIT`): the stream itself stays blocking.
+//! A peer's thread must never wait on its socket for ever, because main may have a command for it.
+//! So each wait ends after a [`TICK`] at the latest. A call that must not wait at all carries a
+//! flag (`MSG_DONTWAIT`). The stream itself stays in blocking mode.
 //!
-//! `read_exact` and `write_all` lose count of their bytes when a wait ends, so they
-//! are never used on a peer's stream: every call here says how far it came.
+//! `read_exact` and `write_all` lose count of their bytes when a wait ends early, so we never use
+//! them here. Every call returns how many bytes it moved.
 
 use super::error::PeerError;
 use super::turn::{Patience, TICK};
@@ -17,26 +17,25 @@ use std::net::TcpStream;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use std::os::fd::AsRawFd;
 
-/// A write that waits takes no more than this at once, so that it can end early.
+/// The most bytes of a write that waits, so that it can end early.
 const WAITING_WRITE: usize = 16 * 1024;
 
-/// A connected stream whose waits are bounded.
 #[derive(Debug)]
 pub(crate) struct PeerSocket {
     stream: TcpStream,
-    /// What the kernel was told last.
+    /// The patience that the kernel is set to.
     patience: Patience,
-    /// Of an obfuscated stream. Then all bytes to be sent are to be
-    /// [sealed](PeerSocket::seal) first, each once.
+    /// Set if the stream is obfuscated. Then each byte must be [sealed](PeerSocket::seal) once
+    /// before we send it.
     ciphers: Option<Box<Ciphers>>,
 }
 
-/// Whether to wait for room in the kernel's buffer.
+/// Whether a write waits for room in the kernel's buffer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Wait {
-    /// What can't be taken now is left.
+    /// It takes only what fits now.
     No,
-    /// Up to [`TICK`].
+    /// It waits up to a [`TICK`].
     Tick,
 }
 
@@ -63,7 +62,7 @@ impl PeerSocket {
         })
     }
 
-    /// Reads what is there, without waiting. Returns 0 if nothing is.
+    /// Reads what is there, without waiting. Returns 0 if nothing is there.
     ///
     /// # Errors
     /// [`PeerError::HungUp`] at the end of the stream, [`PeerError::Io`].
@@ -73,7 +72,7 @@ impl PeerSocket {
         Ok(self.opened(buf, count))
     }
 
-    /// Waits for something to read. Returns 0 if nothing came.
+    /// Waits for bytes and reads them. Returns 0 if none came.
     ///
     /// # Errors
     /// [`PeerError::HungUp`] at the end of the stream, [`PeerError::Io`].
@@ -98,7 +97,7 @@ impl PeerSocket {
         Ok(())
     }
 
-    /// Opens the `count` bytes that came.
+    /// Deciphers the `count` bytes that came.
     fn opened(&mut self, buf: &mut [u8], count: usize) -> usize {
         if let Some(ciphers) = &mut self.ciphers {
             ciphers.theirs.apply(&mut buf[..count]);
@@ -106,7 +105,7 @@ impl PeerSocket {
         count
     }
 
-    /// From here on the stream is obfuscated, or is not.
+    /// Sets whether the stream is obfuscated from here on.
     pub(crate) fn set_ciphers(&mut self, ciphers: Option<Ciphers>) {
         self.ciphers = ciphers.map(Box::new);
     }
@@ -116,16 +115,15 @@ impl PeerSocket {
         self.ciphers.is_some()
     }
 
-    /// Makes `bytes` ready to be sent, if the stream is obfuscated. They must be sent next,
-    /// and be sealed but once, though they may have to be [written](PeerSocket::write) in
-    /// several parts.
+    /// Enciphers `bytes`, if the stream is obfuscated. They must be the next bytes sent, and be
+    /// sealed only once, even if it takes several [writes](PeerSocket::write) to send them.
     pub(crate) fn seal(&mut self, bytes: &mut [u8]) {
         if let Some(ciphers) = &mut self.ciphers {
             ciphers.ours.apply(bytes);
         }
     }
 
-    /// Hands over what the kernel takes; returns how much.
+    /// Hands the kernel what it takes of `bytes`. Returns the number of bytes taken.
     ///
     /// # Errors
     /// [`PeerError::Io`].
@@ -133,8 +131,7 @@ impl PeerSocket {
         self.write_parts(&[IoSlice::new(bytes)], wait)
     }
 
-    /// Hands over what the kernel takes of `parts`, in order, as if they were one; returns
-    /// how much.
+    /// Hands the kernel what it takes of `parts`, in order. Returns the number of bytes taken.
     ///
     /// # Errors
     /// [`PeerError::Io`].
@@ -159,8 +156,8 @@ impl PeerSocket {
     }
 }
 
-/// A read is to wait for `bytes` bytes. The kernel sees to it that the peer has room to send
-/// them. If it refuses, the reads only are smaller.
+/// Makes reads wait for `bytes` bytes. The kernel makes sure that the peer has room to send them.
+/// If the kernel refuses the option, reads are only smaller.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 #[allow(unsafe_code)]
 fn set_low_water(stream: &TcpStream, bytes: usize) {
@@ -168,9 +165,9 @@ fn set_low_water(stream: &TcpStream, bytes: usize) {
         return;
     };
     let len = size_of_val(&value) as libc::socklen_t;
-    // SAFETY: the descriptor is open while `stream` is borrowed; and the kernel reads `len`
-    // bytes where the pointer leads, which are those of `value`, and keeps none of them. No
-    // crate that is at hand knows this option, but as a number.
+    // SAFETY: the descriptor is open while `stream` is borrowed. The kernel reads `len` bytes at
+    // the pointer, which are the bytes of `value`, and keeps none of them. No crate that we use
+    // offers this option except as a number.
     unsafe {
         let value = (&raw const value).cast();
         let fd = stream.as_raw_fd();
@@ -178,7 +175,7 @@ fn set_low_water(stream: &TcpStream, bytes: usize) {
     }
 }
 
-/// Elsewhere this was not tried.
+/// Does nothing: this is not tested on other systems.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn set_low_water(_: &TcpStream, _: usize) {}
 
@@ -189,7 +186,7 @@ fn received(result: io::Result<usize>) -> Result<usize, PeerError> {
     }
 }
 
-/// A wait that came to its end is no error.
+/// Treats the end of a wait as 0 bytes, not as an error.
 fn waited(result: io::Result<usize>, during: &'static str) -> Result<usize, PeerError> {
     match result {
         Err(e)

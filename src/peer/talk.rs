@@ -1,8 +1,8 @@
-//! What every conversation with a peer has, whatever it is about: what waits to be said to the
-//! peer and to main, and how long either side may be silent.
+//! What both kinds of conversation with a peer have: the bytes for the peer, the events for main,
+//! and the limits on silence.
 //!
-//! The [`Learner`] and the [`Session`] own one each. When the metadata is known, the session
-//! gets the learner's: the conversation goes on where it stands.
+//! The [`Learner`] owns a [`Talk`], and so does the [`Session`]. When the metadata becomes known,
+//! the session takes the learner's.
 //!
 //! [`Learner`]: super::learner::Learner
 //! [`Session`]: super::session::Session
@@ -13,28 +13,28 @@ use crate::messages::PeerEvent;
 use crate::wire::Message;
 use std::time::{Duration, Instant};
 
-/// A peer of which nothing at all was heard for 130 s is dropped; all clients send a
-/// keep-alive every two minutes at the latest.
+/// A peer that sends nothing for 130 s is dropped. All clients send a keep-alive every two minutes
+/// or sooner.
 pub(super) const SILENT_AFTER: Duration = Duration::from_secs(130);
 
-/// If we have said nothing for 60 s we send a keep-alive, so that the peer does not drop us.
+/// After 60 s of silence we send a keep-alive, so that the peer does not drop us.
 pub(super) const KEEP_ALIVE_AFTER: Duration = Duration::from_secs(60);
 
 /// A connection on which nothing was said for this long is likely to stay quiet.
 const QUIET_AFTER: Duration = Duration::from_secs(2);
 
-/// One conversation, as far as it is like any other.
+/// The state that both kinds of conversation have.
 #[derive(Debug)]
 pub struct Talk {
-    /// Both know BEP 6: each request is answered, if only by a reject.
+    /// Whether both sides know BEP 6. If so, each request gets an answer, if only a reject.
     pub(super) fast: bool,
-    /// The number by which the peer wants metadata messages called; 0: not at all.
+    /// The message number that the peer wants for metadata messages. 0: it wants none.
     pub(super) metadata_id: u8,
-    /// When the peer said something last.
+    /// The time of the peer's last message.
     pub(super) heard: Instant,
-    /// When something of ours went on its way last.
+    /// The time when we last sent something.
     spoke: Instant,
-    /// The peer told us of its node of the DHT. Once is enough.
+    /// Whether the peer named its DHT node. We take one.
     named_node: bool,
     /// Bytes for the peer.
     pub out: Vec<u8>,
@@ -43,7 +43,7 @@ pub struct Talk {
 }
 
 impl Talk {
-    /// Both handshakes are done. `fast`: both know BEP 6.
+    /// Begins after both handshakes. `fast`: whether both sides know BEP 6.
     pub fn new(fast: bool, now: Instant) -> Self {
         Self {
             fast,
@@ -56,19 +56,19 @@ impl Talk {
         }
     }
 
-    /// Says this to the peer.
+    /// Queues a message for the peer.
     pub(super) fn say(&mut self, message: Message<'_>) {
         message.encode(&mut self.out);
     }
 
-    /// Says who we are, to a peer that knows BEP 10.
+    /// Queues our extension handshake, if the peer knows BEP 10.
     pub(super) fn introduce(&mut self, extension_handshake: Option<&[u8]>) {
         if let Some(payload) = extension_handshake {
             self.say(Message::Extended { id: 0, payload });
         }
     }
 
-    /// Says this about the metadata, if the peer wants to hear of it.
+    /// Queues a metadata message, if the peer wants them.
     pub(super) fn say_of_metadata(&mut self, payload: &[u8]) {
         if self.metadata_id != 0 {
             let id = self.metadata_id;
@@ -76,26 +76,26 @@ impl Talk {
         }
     }
 
-    /// Refuses a request. Without BEP 6 that is done by saying nothing.
+    /// Refuses a request. Without BEP 6, silence does that.
     pub(super) fn reject(&mut self, raw: RawBlock) {
         if self.fast {
             self.say(Message::Reject(raw));
         }
     }
 
-    /// Tells main.
+    /// Queues an event for main.
     pub(super) fn tell(&mut self, event: PeerEvent) {
         self.events.push(event);
     }
 
-    /// The peer names the port of its node of the DHT.
+    /// The peer named the port of its DHT node.
     pub(super) fn on_node(&mut self, port: u16) {
         if !std::mem::replace(&mut self.named_node, true) {
             self.tell(PeerEvent::DhtPort(port));
         }
     }
 
-    /// Something of ours is on its way to the peer.
+    /// Records that we are sending something.
     pub(super) fn on_spoken(&mut self, now: Instant) {
         self.spoke = now;
     }
@@ -105,10 +105,10 @@ impl Talk {
         now.duration_since(self.heard.max(self.spoke)) >= QUIET_AFTER
     }
 
-    /// What time brings: keep-alives, and the end of a peer that says nothing.
+    /// Sends a keep-alive when it is time.
     ///
     /// # Errors
-    /// [`PeerError::Silent`], if the peer said nothing for too long.
+    /// [`PeerError::Silent`], if the peer said nothing for [`SILENT_AFTER`].
     pub(super) fn on_tick(&mut self, now: Instant) -> Result<(), PeerError> {
         if now.duration_since(self.heard) >= SILENT_AFTER {
             return Err(PeerError::Silent(SILENT_AFTER));

@@ -16,7 +16,7 @@ use std::net::TcpStream;
 use std::net::{Shutdown, TcpListener};
 use std::thread::{self, JoinHandle};
 
-/// So long a test waits for what must come: far longer than it ever takes.
+/// How long a test waits for what must come. It never takes nearly as long.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 const US: PeerId = PeerId([1; 20]);
@@ -217,7 +217,7 @@ fn sessions() {
     }
 }
 
-/// Main may hang up at any time: the thread ends, and says so last.
+/// Main may hang up at any time. The thread ends and reports that last.
 #[test]
 fn main_hangs_up() {
     let torrent = testing::Torrent::new(u64::from(BLOCK_LEN), &[(u64::from(BLOCK_LEN), false)]);
@@ -271,7 +271,7 @@ fn main_hangs_up() {
     }
 }
 
-/// Who dials itself hears its own name: main must see it to know.
+/// A client that dials itself gets its own peer id. Main must see it to know.
 #[test]
 fn the_handshake_of_ourselves_is_told() {
     let Dialled {
@@ -289,8 +289,8 @@ fn the_handshake_of_ourselves_is_told() {
     peer.join().unwrap();
 }
 
-/// A block can be part of a file, part of one not wanted (so kept in the record), and
-/// part padding.
+/// A block may lie in a wanted file, in an unwanted file (then it is kept in the record), and in
+/// padding.
 #[test]
 fn blocks_are_whole_wherever_their_bytes_are() {
     fn torrent() -> testing::Torrent {

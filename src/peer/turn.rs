@@ -31,7 +31,7 @@
 //! | 6 | the peer owes a few blocks; main may have more work | a read | [`TICK`] | any byte is there |
 //! | 7 | main owes news about the blocks that we just stored | a read | a fifth of a tick | any byte is there |
 //! | 8 | we owe the peer blocks, which wait for the upload limit | a read | [`TICK`] | any byte is there |
-//! | 9 | nobody owes anything; the connection is quiet | a read | two and a half ticks | any byte is there |
+//! | 9 | nobody owes anything, and the connection is quiet | a read | two and a half ticks | any byte is there |
 //! | 10 | nobody owes anything | a read | [`TICK`] | any byte is there |
 //!
 //! Why the rows have these conditions and times:
@@ -47,26 +47,25 @@
 //!   cancel requests, because another peer sends the blocks sooner. It says so through the channel,
 //!   where nobody sleeps. And a super-seed, which shows us one piece at a time, shows the next one
 //!   only when it hears that we have the last.
-//! - **A quiet connection may sleep longer** (row 9). Neither side may ask the other for blocks, and
-//!   neither has said anything for 2 s. Such a thread can be late for one thing only: a command of
-//!   main, most often to tell the peer about a new piece. Once it has said so, the connection is
-//!   not quiet any more.
+//! - **A quiet connection can wait** (row 9). Neither side may request blocks of the other, and
+//!   both have been silent for 2 s. Only a command of main can come too late here, usually to tell
+//!   the peer about a new piece. After that the connection is no longer quiet.
 //!
 //! # Why a wrong guess costs at most one tick
-//! No sleep lasts longer than a [`TICK`], or two and a half where nobody waits for anything; then
-//! the thread turns to the other sides. Before it sleeps, it obeys all commands of main and hands
-//! the kernel what it takes without waiting. If the kernel did not take everything, or if main did
-//! not answer within a tick, the thread also reads what is there, without waiting. So the deadlock
-//! above ends at step 2: our thread reads at least ten times a second, which makes room for the
-//! peer.
+//! No sleep lasts longer than a [`TICK`], except on a quiet connection, where nobody waits for
+//! anything. After each sleep the thread turns to the other sides. Before it sleeps, it obeys all
+//! commands of main and hands the kernel what it takes without waiting. If the kernel did not take
+//! everything, or if main did not answer within a tick, the thread also reads what is there,
+//! without waiting. So the deadlock above ends at step 2: our thread reads at least ten times a
+//! second, which makes room for the peer.
 //!
-//! The length of a tick is a compromise. A shorter tick would wake threads for nothing: a quiet
-//! connection already costs four wake-ups a second, any other ten. A longer tick would delay the
-//! commands of main.
+//! The length of a tick is a compromise. A shorter tick would wake threads for nothing: a
+//! connection already wakes its thread ten times a second, a quiet one four times. A longer tick
+//! would delay the commands of main.
 
 use std::time::Duration;
 
-/// The longest sleep of a peer's thread.
+/// The longest sleep of a peer's thread. Only on a quiet connection it is 250 ms.
 pub(crate) const TICK: Duration = Duration::from_millis(100);
 
 /// How many bytes a read waits for while many blocks are on their way. They fit into the smallest
@@ -88,7 +87,7 @@ pub(crate) struct Debts {
     pub no_more_work: bool,
     /// Main owes us news: which of the pieces that we stored are right.
     pub news: bool,
-    /// Neither side may ask the other for blocks, and neither said anything for 2 s.
+    /// Neither side may request blocks of the other, and both have been silent for 2 s.
     pub quiet: bool,
 }
 

@@ -1,5 +1,5 @@
-//! What the extension protocol ([BEP 10]) brings into a conversation: who the peer is,
-//! our metadata for those who lack it ([BEP 9]), and addresses of other peers ([BEP 11]).
+//! The extensions of a conversation ([BEP 10]): who the peer is, our metadata for peers that lack
+//! it ([BEP 9]), and addresses of other peers ([BEP 11]).
 //!
 //! [BEP 9]: https://www.bittorrent.org/beps/bep_0009.html
 //! [BEP 10]: https://www.bittorrent.org/beps/bep_0010.html
@@ -15,13 +15,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Pieces of the metadata that a peer may have on order with us: all of the largest.
+/// The most pieces of our metadata that a peer may have on order: all of the largest metadata.
 const MAX_WANTED: usize = metadata::MAX_LEN / metadata::PIECE_LEN;
 
-/// While more than this waits to be sent, no more metadata is added.
+/// While more than 64 KiB wait to be sent, we add no metadata.
 const ENOUGH_OUT: usize = 64 << 10;
 
-/// More lists of peers than this within [`PEX_EVERY`] are no exchange but a flood.
+/// A peer that sends more lists of peers than this within [`PEX_EVERY`] floods us.
 const MAX_LISTS: u32 = 6;
 
 /// BEP 11 wants a minute between two lists.
@@ -30,22 +30,21 @@ const PEX_EVERY: Duration = Duration::from_secs(60);
 /// The extensions of one conversation.
 #[derive(Debug, Default)]
 pub(super) struct Extensions {
-    /// What peers may ask us for; `None`: we give none.
+    /// The metadata that the peer may request. `None` if we give none.
     metadata: Option<Arc<[u8]>>,
-    /// Pieces of it that the peer asked for.
+    /// The pieces of it that the peer requested.
     wanted: VecDeque<u32>,
-    /// The number by which the peer wants lists of peers called; 0: not at all.
+    /// The message number that the peer wants for lists of peers. 0: it wants none.
     pex_id: u8,
-    /// We exchange addresses.
+    /// Whether we exchange addresses.
     pex: bool,
-    /// Lists of peers since then.
+    /// How many lists of peers came since `lists_since`.
     lists: u32,
     lists_since: Option<Instant>,
 }
 
 impl Session {
-    /// What the extensions need: the metadata, if the peer may have it, and whether
-    /// addresses are exchanged.
+    /// Sets the metadata, if the peer may have it, and whether we exchange addresses.
     pub fn extend(&mut self, metadata: Option<Arc<[u8]>>, pex: bool) {
         self.extensions.metadata = metadata;
         self.extensions.pex = pex;
@@ -68,7 +67,7 @@ impl Session {
     }
 
     fn on_extension_handshake(&mut self, payload: &[u8]) {
-        // Nonsense costs what it could have told us, not the peer.
+        // A malformed handshake tells us nothing, but we keep the peer.
         let told = extension::decode(payload).unwrap_or_default();
         if let Some(reqq) = told.reqq {
             self.pipeline.set_limit(reqq);
@@ -98,7 +97,7 @@ impl Session {
         Ok(())
     }
 
-    /// Answers requests for metadata, as far as there is room in [`Talk::out`](crate::peer::talk::Talk::out).
+    /// Answers requests for metadata while [`Talk::out`](crate::peer::talk::Talk::out) has room.
     pub fn give_metadata(&mut self) {
         let ours = &mut self.extensions;
         let all = ours.metadata.as_deref();

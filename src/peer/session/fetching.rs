@@ -1,10 +1,9 @@
-//! What we fetch from the peer: what main wants of it, what we asked it for, and what
-//! comes of that ([BEP 3]: `request`, `piece`, `cancel`, `choke`; [BEP 6]: `reject`). Part of
-//! the [`Session`].
+//! The blocks that we fetch from the peer: what main wants, what we requested, and what came
+//! ([BEP 3]: `request`, `piece`, `cancel`, `choke`; [BEP 6]: `reject`). Part of the [`Session`].
 //!
-//! A block is first in the *backlog*, then *owed*, once it was requested; the
-//! [`Pipeline`](crate::pipeline::Pipeline) says how many may be. It ends by arriving, or goes back to
-//! main: if the peer chokes us, refuses it, or is too slow.
+//! A block is first in the *backlog*. Once we have requested it, the peer *owes* it. The
+//! [`Pipeline`](crate::pipeline::Pipeline) limits how many blocks may be owed. A block ends by
+//! arriving, or goes back to main if the peer chokes us, refuses it, or is too slow.
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 //! [BEP 6]: https://www.bittorrent.org/beps/bep_0006.html
@@ -16,14 +15,14 @@ use crate::peer::error::PeerError;
 use crate::wire::Message;
 use std::time::Instant;
 
-/// So many rejects in a row from a peer that does not choke us are enough.
+/// A peer that does not choke us is dropped after more than this many rejects in a row.
 pub(super) const MAX_REJECTS: u32 = 300;
 
-/// The most blocks kept in reserve behind the request window: about 1 MiB.
+/// The most blocks in the backlog beyond the request window: about 1 MiB.
 const MAX_RESERVE: u32 = 64;
 
 impl Session {
-    /// Main has work for it, or none.
+    /// Handles main's answer: work, or none.
     pub(super) fn fetch(&mut self, spans: Vec<Span>) {
         self.work.on_fetch(&spans);
         if self.peer_chokes {
@@ -38,8 +37,8 @@ impl Session {
         }
     }
 
-    /// Others bring these. (What of them is received but not written, the thread has dropped
-    /// before.)
+    /// Drops these spans, because others bring them. (The thread has already dropped those blocks
+    /// that were received and not written.)
     pub(super) fn cancel(&mut self, spans: Vec<Span>) {
         let cancelled = |block: &Block| spans.iter().any(|span| span.contains(*block));
         self.backlog.retain(|block| !cancelled(block));
@@ -53,13 +52,13 @@ impl Session {
             }
             !gone
         });
-        // What came of them in vain counts, too: this may be the last that main hears.
+        // Bytes that came in vain count, too. This may be the last event that main reads.
         self.tell_traffic();
         self.talk.tell(PeerEvent::Cancelled(spans));
     }
 
-    /// Requests what the window has room for, and asks main for more work in time. If the
-    /// peer is so slow that it has far too much on order, what is last there is cancelled.
+    /// Requests blocks while the window has room, and asks main for more work in time. If the peer
+    /// has become so slow that it owes us far too much, the last blocks are given back.
     pub fn request(&mut self, now: Instant) {
         if self.peer_chokes || !self.we_want {
             return;
@@ -114,8 +113,8 @@ impl Session {
         Ok(block)
     }
 
-    /// These blocks were written. First main hears of the bytes that brought them: so it
-    /// never has more than came, and its sums are whole when the last piece is there.
+    /// Tells main that these blocks were written. Main hears about their bytes first. So it never
+    /// has more bytes than came, and its sums are complete at the last piece.
     pub fn on_stored(&mut self, blocks: Vec<(PieceIndex, u32)>) {
         self.news_due = true;
         self.tell_traffic();
@@ -135,8 +134,8 @@ impl Session {
         }
     }
 
-    /// What was not requested yet won't be. What was: without BEP 6 the peer forgets
-    /// it, with BEP 6 it answers each request, by a reject at least.
+    /// Without BEP 6, the peer forgets all our requests. With BEP 6, it answers each, if only with
+    /// a reject. The backlog goes back to main in both cases.
     pub(super) fn on_choke(&mut self) {
         self.peer_chokes = true;
         self.talk.tell(PeerEvent::Choked(true));
@@ -173,7 +172,7 @@ impl Session {
         self.give_back(0);
     }
 
-    /// Cancels what is on order but the first `keep` blocks: others are to bring it.
+    /// Cancels all blocks on order but the first `keep`, and gives them back with the backlog.
     fn give_back(&mut self, keep: usize) {
         let mut lost: Vec<Block> = self.owed.drain(keep..).collect();
         for block in &lost {

@@ -1,6 +1,6 @@
-//! What we give to the peer: whether it is let in, what it asks for, and in which order it
-//! gets that ([BEP 3]; with [BEP 6] no request goes without an answer). Part of the
-//! [`Session`]; what is to be sent next, the thread [loads](crate::peer::outgoing) from here.
+//! The blocks that we give to the peer: whether we choke it, and what it requests ([BEP 3]; with
+//! [BEP 6] each request gets an answer). Part of the [`Session`]. The thread
+//! [loads](crate::peer::outgoing) the blocks from here.
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 //! [BEP 6]: https://www.bittorrent.org/beps/bep_0006.html
@@ -21,7 +21,7 @@ impl Session {
         }
     }
 
-    /// Whether its requests are refused from now on. Those that wait are, if that changes.
+    /// Chokes or unchokes the peer. At a change, waiting requests are refused.
     pub(super) fn choke(&mut self, choke: bool) {
         self.asked_unchoke = false;
         if std::mem::replace(&mut self.we_choke, choke) != choke {
@@ -40,7 +40,7 @@ impl Session {
     pub(super) fn on_request(&mut self, raw: RawBlock) -> Result<(), PeerError> {
         let block = self.layout.served(raw).ok_or(PeerError::BadRequest(raw))?;
         if self.we_choke || !self.have.has(block.piece()) {
-            // Crossed our choke on the wire, or our mistake: no crime.
+            // The request crossed our choke on the wire, or we made a mistake: no crime.
             self.talk.reject(raw);
         } else if self.uploads.len() < OUR_QUEUE as usize {
             self.uploads.push_back(block);
@@ -60,7 +60,8 @@ impl Session {
         }
     }
 
-    /// These pieces are no longer on the disk. The peer cannot be told so, only refused.
+    /// These pieces are no longer on disk. No message says so to a peer: we can only refuse its
+    /// requests.
     pub(super) fn on_lost(&mut self, lost: &[PieceIndex]) {
         lost.iter().for_each(|piece| _ = self.have.remove(*piece));
         for block in std::mem::take(&mut self.uploads) {
@@ -71,7 +72,7 @@ impl Session {
         }
     }
 
-    /// The next block to send to the peer, if it may be sent now.
+    /// Returns the next block to send to the peer, if we may send it now.
     pub fn next_upload(&mut self) -> Option<Block> {
         let len = u64::from(self.uploads.front()?.len());
         if let Some(allowance) = &mut self.allowance {

@@ -9,7 +9,7 @@ use crate::peer::talk::{KEEP_ALIVE_AFTER, SILENT_AFTER};
 use crate::peer::turn::{self, Sleep};
 use crate::wire;
 
-/// Two pieces of four blocks; we have the first, unless `none`.
+/// Two pieces of four blocks. We have the first piece.
 fn session(fast: bool) -> (Session, Instant) {
     let layout = Arc::new(
         Layout::new(
@@ -27,7 +27,7 @@ fn session(fast: bool) -> (Session, Instant) {
     )
 }
 
-/// Takes what the session wants to send, as messages written out.
+/// Takes the messages that the session wants to send, written out.
 fn said(session: &mut Session) -> Vec<String> {
     let bytes = std::mem::take(&mut session.talk.out);
     let (mut at, mut messages) = (0, vec![]);
@@ -58,7 +58,7 @@ fn request(index: u32, begin: u32, length: u32) -> Message<'static> {
     })
 }
 
-/// Where the thread would sleep, if the kernel took all.
+/// Where the thread would sleep if the kernel took everything.
 fn sleep(s: &Session) -> Sleep {
     sleep_at(s, s.talk.heard)
 }
@@ -67,7 +67,7 @@ fn sleep_at(s: &Session, now: Instant) -> Sleep {
     turn::next(s.debts(false, now))
 }
 
-/// A session that was unchoked and has been given all of piece 1 to fetch.
+/// A session that was unchoked and got all of piece 1 to fetch.
 fn fetching(fast: bool) -> (Session, Instant, Span) {
     let (mut s, now) = session(fast);
     s.on_command(Command::Interest(true));
@@ -106,7 +106,7 @@ fn blocks_that_were_asked_for_are_taken_once() {
     ));
 }
 
-/// So main never has more than came, nor forgets what came in vain.
+/// So main never has more bytes than came, and forgets none that came in vain.
 #[test]
 fn bytes_are_told_before_what_they_brought() {
     let (mut s, now, work) = fetching(false);
@@ -219,7 +219,7 @@ fn a_peer_that_owes_and_sends_nothing_is_snubbed() {
     );
 }
 
-/// A far peer is asked for much at once. If it is slow, it keeps what it brings soon.
+/// A far peer gets many requests at once. If it is slow, it keeps those that it answers soon.
 #[test]
 fn a_peer_that_is_slow_gives_back_what_others_bring_sooner() {
     let total = 400 * u64::from(BLOCK_LEN);
@@ -439,8 +439,8 @@ fn what_changes_nothing_reaches_nobody() {
     );
 }
 
-/// The extension handshake of a peer that wants metadata messages called 3 and lists of
-/// peers called 4.
+/// The extension handshake of a peer that wants number 3 for metadata and number 4 for lists of
+/// peers.
 const HELLO: &[u8] = b"d1:md11:ut_metadatai3e6:ut_pexi4eee";
 
 fn extended(id: u8, payload: &[u8]) -> Message<'_> {
@@ -476,7 +476,7 @@ fn metadata_is_given_piece_by_piece() {
     assert_eq!(answers, expected);
 }
 
-/// Whoever asks for more than all of the largest metadata there is, reads nothing.
+/// A peer that requests more than all of the largest metadata does not read the answers.
 #[test]
 fn metadata_is_asked_for_without_end() {
     use crate::extension::{OUR_METADATA, metadata};

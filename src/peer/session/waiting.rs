@@ -1,5 +1,5 @@
-//! What a conversation waits for: so the thread knows [where to sleep](crate::peer::turn), and
-//! whether others wait for what it holds. Part of the [`Session`].
+//! What a conversation waits for. From this the thread knows [where to sleep](crate::peer::turn),
+//! and whether others wait for the blocks that it holds. Part of the [`Session`].
 
 use super::Session;
 use crate::peer::turn::{Blocks, Debts};
@@ -7,7 +7,7 @@ use crate::pipeline::ENOUGH;
 use std::time::Instant;
 
 impl Session {
-    /// Who owes whom what. `room`: whether the kernel owes us some.
+    /// Returns who owes what. `room`: whether the kernel owes us room.
     pub(crate) fn debts(&self, room: bool, now: Instant) -> Debts {
         let may_ask = self.we_want && !self.peer_chokes;
         let may_be_asked = self.peer_wants && !self.we_choke;
@@ -27,8 +27,8 @@ impl Session {
         }
     }
 
-    /// Whether what was received is the last for now: nothing more is on order, or main
-    /// has no more work, so that the end of the download waits for it.
+    /// Whether others wait for the blocks that were received: nothing more is on order, or main has
+    /// no more work, so that the download's end waits for them.
     pub fn is_last_in_line(&self) -> bool {
         self.owed.is_empty() || self.work.is_hungry()
     }

@@ -87,8 +87,8 @@ pub(super) fn shared(
     })
 }
 
-/// Welcomes the peer, wants all it has, and gives `work` to fetch, once. Returns what
-/// the thread told, but for traffic, and asserts that the last word is the end.
+/// Welcomes the peer, wants all that it has, and gives `work` to fetch, once. Returns the thread's
+/// events except traffic, and asserts that the last one is the end.
 pub(super) fn fake_main(
     events: &Receiver<(PeerKey, PeerEvent)>,
     orders: Sender<Order>,
@@ -136,7 +136,7 @@ pub(super) struct Dialled {
     pub stream: TcpStream,
 }
 
-/// A peer thread that dialled, and the stream of whom it dialled.
+/// A peer thread that dialled, and the stream at the other end.
 pub(super) fn dialled() -> Dialled {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let (event_tx, events) = unbounded();

@@ -1,4 +1,4 @@
-//! Where a conversation's thread sleeps: what of its state is which debt.
+//! Where a conversation's thread sleeps: which debts follow from its state.
 
 use super::*;
 use crate::peer::turn::Patience;
@@ -27,8 +27,8 @@ fn a_quiet_connection_sleeps_longer_unless_blocks_may_be_asked_for() {
     assert_ne!(sleep_at(&s, later(9)), QUIET, "it may ask");
 }
 
-/// Only of a peer that owes much and asks for nothing: whoever waits for an answer of ours
-/// is heard at once, and so is the last block.
+/// Only from a peer that owes much and wants nothing. A peer that waits for an answer of ours is
+/// heard at once, and so is the last block.
 #[test]
 fn blocks_may_come_in_bulk() {
     let total = 200 * u64::from(BLOCK_LEN);
@@ -55,7 +55,7 @@ fn blocks_may_come_in_bulk() {
     assert_eq!(patience(&s), Patience::Usual);
 }
 
-/// That its piece is right, and that we have it, a peer may be waiting to hear; but not for long.
+/// A peer may wait to hear that its piece is right and that we have it, but not for long.
 #[test]
 fn news_of_what_was_stored_is_not_slept_through() {
     let (mut s, now) = session(true);
