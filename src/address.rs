@@ -27,8 +27,8 @@ pub(crate) use reach::{Reach, Teller};
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// Ports below this one belong to services other than BitTorrent clients: a false tracker could aim
-/// a swarm at somebody's mail server.
+/// Lower ports belong to services other than BitTorrent clients: a false tracker could aim a swarm
+/// at somebody's mail server.
 pub(crate) const LOWEST_PORT: u16 = 1024;
 
 /// Returns whether somebody at `teller` can know about a peer or node at `named`.

@@ -14,8 +14,7 @@
 //! hashed and served, but never requested and never written.
 //!
 //! Only this file makes a [`PieceIndex`], [`Block`] or [`Span`], and it checks the numbers first.
-//! Code that holds one need not check it again. (`PieceIndex::unchecked` is for sets of pieces,
-//! which return only numbers that were checked when they went in.) No I/O.
+//! Code that holds one need not check it again. No I/O.
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 //! [BEP 47]: https://www.bittorrent.org/beps/bep_0047.html
@@ -51,7 +50,7 @@ impl PieceIndex {
         self.0 as usize
     }
 
-    /// Makes an index of a number that was an index before: for sets of pieces.
+    /// Makes an index of a number that was one before it went into a set of pieces.
     pub(crate) fn unchecked(index: u32) -> Self {
         Self(index)
     }
@@ -110,12 +109,12 @@ pub struct RawBlock {
     pub length: u32,
 }
 
-/// The unit of work: `count` consecutive blocks of one piece, starting at block `first`, for one
-/// peer to fetch.
+/// The unit of work: `count` consecutive blocks of one piece, from block `first` on, for one peer
+/// to fetch.
 ///
 /// A span is smaller than a piece, so several peers can share a large piece, and a slow peer never
-/// holds much of it. A span is larger than a block, so a peer's thread asks main for work a few
-/// times per MiB instead of once for each 16 KiB.
+/// holds much of it. A span is larger than a block, so main is asked for work a few times per MiB,
+/// not once for each 16 KiB.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct Span {
     piece: PieceIndex,

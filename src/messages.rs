@@ -1,6 +1,6 @@
 //! The messages between main and the peer threads.
 //!
-//! Main owns all state of a torrent, and a peer thread owns one connection. They share no memory:
+//! Main owns all state of a torrent, and a peer thread owns one connection. They share no state:
 //! everything that one must tell the other is a variant here. Main's sends never block. A peer
 //! thread may wait for main. The thread of a web seed uses the same messages, as far as they are
 //! about fetching.
@@ -18,7 +18,7 @@
 //! moment.
 //!
 //! # The question for work
-//! By one protocol a thread and main agree on what the thread fetches. The thread keeps three flags
+//! A thread and main must agree on what the thread fetches. For this the thread keeps three flags
 //! in [`Asking`], and main keeps two numbers for each peer, `wants` and `cancels`. Messages of the
 //! two directions can cross each other. The four stories below tell what would go wrong then, and
 //! what prevents it.
@@ -51,7 +51,7 @@
 //!    question, so the thread ignores the answer and asks again.
 //!
 //! **Story 2: work that returns to the thread that gave it back** (`wants = 0` on `Released`).
-//! 1. All blocks that a peer can give are requested of it. Its thread is `hungry`, and main keeps
+//! 1. A peer is asked for all remaining blocks. So its thread is `hungry`, and main keeps
 //!    `wants = 40`.
 //! 2. The peer stalls. The thread gives its blocks back with `Released`.
 //! 3. Main gives the free blocks to threads that want work. If this thread still counted as one,

@@ -2,9 +2,8 @@
 //! again.
 //!
 //! Trackers, the command line and other sources name addresses. Most of them are dead, some are our
-//! own, a few are hostile. We keep at most [`MAX_KNOWN`] of them, count their failures, and pause
-//! longer after each. [`shunned`] lists the peers that we avoid. Asked by the torrent. No I/O, no
-//! clock.
+//! own, a few are hostile. The torrent keeps at most [`MAX_KNOWN`] of them here, with their
+//! failures, and pauses longer after each. [`shunned`] lists the peers to avoid. No I/O, no clock.
 
 mod shunned;
 
@@ -28,12 +27,12 @@ const BACK_OFF: [Duration; 3] = [
     Duration::from_secs(900),
 ];
 
-/// The longest pause before we retry a peer that the user named. The first pause is 1 s: often both
-/// ends are just being started.
+/// The longest pause before we retry a peer that the user named. The first is 1 s: often both ends
+/// are just being started.
 const USER_BACK_OFF: Duration = Duration::from_secs(30);
 
-/// The pause before we retry a peer if we were the reason that the dial failed: no thread, no open
-/// file, or no way out.
+/// The pause before we retry a peer if the dial failed because of us: no thread, no open file, or
+/// no way out.
 pub(crate) const SHORT_PAUSE: Duration = Duration::from_secs(1);
 
 /// The pause before we dial a peer again that gave or took data.

@@ -49,7 +49,7 @@ const HOLD_AT_MOST: Duration = Duration::from_millis(500);
 /// with fewer and larger calls.
 const FAST: Duration = Duration::from_millis(25);
 
-/// The most events that wait here before they go to main.
+/// The most events that wait in the session before they go to main.
 const MAX_EVENTS: usize = 64;
 
 /// The size of a peer thread's stack in bytes. The stack holds no large value: buffers are on the
@@ -250,7 +250,7 @@ fn connect(
             peer.session.greet_again(introduction.as_deref());
             Ok(Some(peer))
         }
-        Ok(Order::Do(_)) | Err(_) => Ok(None), // not before a welcome
+        Ok(Order::Do(_)) | Err(_) => Ok(None), // no command comes before a welcome
     }
 }
 

@@ -433,7 +433,7 @@ fn a_thread_that_dies_says_so_last() {
     let (events, heard) = unbounded();
     let work = |to_main: &ToMain| {
         to_main.tell(PeerEvent::Snubbed);
-        // As a panic, but without its message on the terminal.
+        // Like a panic, but prints nothing.
         std::panic::resume_unwind(Box::new("a fault"))
     };
     spawn_link(Builder::new(), "fail", PeerKey(4), events, work).unwrap();

@@ -16,10 +16,10 @@
 //! 3. Each waits for the other to read, for ever.
 //!
 //! # Sleep on the side that owes something
-//! At the end of each turn the thread knows who owes what ([`Debts`]): main owes an answer, the
-//! kernel room for the bytes that it did not take, the peer the blocks that we requested. Whoever
-//! owes something is about to act, so the thread sleeps where it will notice that. [`next`] picks
-//! the first row that fits:
+//! At the end of each turn the thread knows who owes what ([`Debts`]). Main may owe the answer to a
+//! question, the kernel may owe room for more bytes, and the peer may owe blocks that we requested.
+//! Whoever owes something is about to act, so the thread sleeps where it will notice that. [`next`]
+//! picks the first row that fits:
 //!
 //! | row | who owes what | the thread sleeps in | at most | wakes earlier when |
 //! | --- | --- | --- | --- | --- |
@@ -36,10 +36,10 @@
 //!
 //! Why the rows have these conditions and times:
 //! - **An answer comes at once** (row 1). Main never waits for anybody, so its answer is there
-//!   within microseconds, and the work that it brings can begin. The thread does not wait for the
-//!   answer if the peer owes blocks (rows 3 to 6): the next block wakes it anyway, and then it
-//!   reads the answer, too. Nor does it wait if we owe the peer blocks (row 8): they wait for the
-//!   upload limit, which takes longer than an answer, and meanwhile the peer may cancel them.
+//!   within microseconds, and the work that it brings can begin. Other debts go first. If the peer
+//!   owes blocks (rows 3 to 6), the next block wakes the thread, which then reads the answer, too.
+//!   If we owe the peer blocks (row 8), they wait for the upload limit, which takes longer than an
+//!   answer. Meanwhile the peer may cancel them.
 //! - **Blocks are more urgent than room** (rows 3 to 6, not row 2). Each block that arrives wakes
 //!   the thread, and before its next sleep the thread writes what the kernel takes by then. A
 //!   thread that sleeps in a write would not hear the peer.
@@ -53,7 +53,7 @@
 //!
 //! # Why a wrong guess costs at most one tick
 //! No sleep lasts longer than a [`TICK`], except on a quiet connection, where nobody waits for
-//! anything. After each sleep the thread turns to the other sides. Before it sleeps, it obeys all
+//! anything. After each sleep the thread turns to the other sides. Before each sleep it obeys all
 //! commands of main and hands the kernel what it takes without waiting. If the kernel did not take
 //! everything, or if main did not answer within a tick, the thread also reads what is there,
 //! without waiting. So the deadlock above ends at step 2: our thread reads at least ten times a
@@ -65,7 +65,7 @@
 
 use std::time::Duration;
 
-/// The longest sleep of a peer's thread. Only on a quiet connection it is 250 ms.
+/// The longest sleep of a peer's thread, except on a quiet connection.
 pub(crate) const TICK: Duration = Duration::from_millis(100);
 
 /// How many bytes a read waits for while many blocks are on their way. They fit into the smallest

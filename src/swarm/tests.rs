@@ -19,9 +19,8 @@ fn nobody_of_the_other_family_and_no_strangers_stand_ins() {
         let mut v6 = Swarm::new(Door::at([0xfd00, 0, 0, 0, 0, 0, 0, 1]));
         assert!(of(&mut v6, "[2001:db8::1]:6881", source));
         assert!(!of(&mut v6, "1.2.3.4:6881", source));
-        // What stands for a name may be of any kind: the proxy looks it up.
-        let ours = matches!(source, Source::User | Source::Link);
         // A stand-in for a name may be of either family: the proxy looks the name up.
+        let ours = matches!(source, Source::User | Source::Link);
         assert_eq!(of(&mut v4, "[100::7]:6881", source), ours);
         assert_eq!(of(&mut Swarm::default(), "[100::7]:6881", source), ours);
     }

@@ -95,7 +95,7 @@ impl Session {
         raw: RawBlock,
         now: Instant,
     ) -> Result<Option<Block>, PeerError> {
-        // Peers answer in order, nearly always: the first is the one.
+        // Peers nearly always answer in order, so the first block is the one.
         let Some(at) = self.owed.iter().position(|block| block.raw() == raw) else {
             if self.strays == 0 {
                 return Err(PeerError::Unrequested(raw));
@@ -123,7 +123,8 @@ impl Session {
 
     pub(super) fn on_unchoke(&mut self) {
         if std::mem::take(&mut self.peer_chokes) {
-            // Both answers had to come all the way; either may have waited for more than that.
+            // Each answer took at least a round trip. Either may have waited for more, so the
+            // shorter counts.
             if let (Some(one), Some(at)) = (self.greeted_within, self.wanted_at) {
                 let other = self.talk.heard.duration_since(at);
                 self.pipeline.set_distance(one.min(other));
