@@ -54,7 +54,7 @@ fn look(
     let stamps = || {
         let mut stamps = vec![None; metainfo.layout.files()];
         for file in plan.wanted_files() {
-            // If this look fails, reading the file fails, too, and that error is reported.
+            // If this fails, so does reading the file, and that error is reported.
             stamps[file] = Stamp::at(&plan.path(file)).ok().flatten();
         }
         stamps
@@ -70,7 +70,7 @@ fn look(
         progress,
         &AtomicBool::new(false),
     )?;
-    // `None` would mean that the check was stopped, but nobody stops this one.
+    // `None` means that somebody stopped the check, and here nobody does.
     let have = have.unwrap_or_else(|| Bitfield::none(pieces));
     let pairs = before.into_iter().zip(stamps());
     let changed: Vec<bool> = pairs.map(|(before, after)| before != after).collect();
@@ -89,8 +89,8 @@ struct Object {
     files: Vec<Checked>,
 }
 
-/// The remark on a file that somebody wrote to or replaced during the check: we may have read
-/// some bytes before the change and others after it.
+/// Remarks that a file was written to or replaced during the check: we may have read some bytes
+/// before the change and others after it.
 const CHANGED: &str = "changed";
 
 #[derive(Serialize, Debug, PartialEq)]
@@ -101,13 +101,13 @@ struct Checked {
     /// Bytes of it in pieces with the right hash.
     #[serde(skip)]
     have: u64,
-    /// Why it is not whole, if for another reason than a wrong hash; else empty.
+    /// Why it is not whole, apart from wrong hashes; else empty.
     #[serde(skip)]
     remark: &'static str,
 }
 
 impl Object {
-    /// `changed` says for each file of the layout whether it changed during the check.
+    /// `changed`: whether each file of the layout changed during the check.
     fn of(metainfo: &Metainfo, survey: &Survey, have: &Bitfield, changed: &[bool]) -> Self {
         let layout = &metainfo.layout;
         let mut bytes = vec![0; layout.files()];

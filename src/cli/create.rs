@@ -6,8 +6,8 @@
 //!
 //! The torrent can be checked and seeded where the files are. A client that reads a torrent
 //! changes unsafe names ([`crate::names`]) and would then look for another file. So we read the
-//! torrent back and refuse a name that would be changed. That needs no hashes, so it comes before
-//! the long hashing, as does every other check that can.
+//! torrent back and refuse such names. This check and all others that need no hashes come before
+//! the long hashing.
 //!
 //! A file that changes before all files are read is refused, too. A file that appears in the
 //! folder during the hashing is silently left out.
@@ -89,8 +89,8 @@ struct Found {
 /// Runs `storrent create`.
 ///
 /// # Errors
-/// [`Failure`], if a file can't be read or changes meanwhile, if there is nothing to share, if a
-/// client would change a name, or if the result can't be saved.
+/// [`Failure`], if a file can't be read or changes meanwhile, there is nothing to share, a client
+/// would change a name, or the result can't be saved.
 pub fn run(options: &Create) -> Result<(), Failure> {
     let found = find(&options.path)?;
     let default = || PathBuf::from(format!("{}.torrent", found.name));
@@ -110,7 +110,7 @@ pub fn run(options: &Create) -> Result<(), Failure> {
     });
     bar.finish_and_clear();
     let bytes = bytes?;
-    // Read back, so that we print what other clients will see.
+    // Read back, so that we print what clients will see.
     let metainfo = metainfo::parse(&bytes)?;
     if !options.quiet {
         metainfo.warnings.iter().for_each(|warning| warn(warning));
@@ -139,7 +139,7 @@ struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
-    /// Makes a draft of `found`, and checks that clients can read it and look for the same files.
+    /// Makes a draft, and checks that clients can read it and look for the same files.
     ///
     /// # Errors
     /// [`Failure`], if not.
@@ -181,7 +181,7 @@ impl<'a> Draft<'a> {
         Ok(self.torrent(&hashes))
     }
 
-    /// Returns the torrent's bytes with these hashes, 20 bytes for each piece.
+    /// Returns the torrent with these hashes, 20 bytes per piece.
     fn torrent(&self, hashes: &[u8]) -> Vec<u8> {
         let Self { options, found, .. } = self;
         let info = Info {
@@ -211,7 +211,7 @@ impl<'a> Draft<'a> {
 }
 
 impl Found {
-    /// Checks that clients that read the torrent look for each file where it is.
+    /// Checks that clients look for each file where it is.
     fn check_names(&self, read_back: &Metainfo) -> Result<(), CreateError> {
         for (file, ((below, _), source)) in self.files.iter().zip(&self.sources).enumerate() {
             let saved = &read_back.files[file];
@@ -239,8 +239,8 @@ fn find(path: &Path) -> Result<Found, CreateError> {
     // Drops a trailing `/` or `.`, with which the system would follow a symlink.
     let plain: PathBuf = path.components().collect();
     let is_link = plain.is_symlink();
-    // `.` and `..` have a name only when written out. For a symlink we need the name of its
-    // target, because `seed` and `check` do not follow symlinks.
+    // `.` and `..` have a name only when written out. A symlink gets the name of its target,
+    // because `seed` and `check` follow no symlink.
     let real = match plain.file_name() {
         Some(_) if !is_link => plain,
         _ => path.canonicalize().map_err(failed)?,
@@ -282,8 +282,8 @@ fn find(path: &Path) -> Result<Found, CreateError> {
     Ok(found)
 }
 
-/// Collects the files below the folder `top`, each with its path below `top`, and notes in
-/// `remarks` what is left out. Follows no symlink, so it can't run in circles.
+/// Collects the files below `top`, each with its path below `top`, and notes in `remarks` what is
+/// left out. Follows no symlink, so it can't run in circles.
 fn walk(top: &Path, remarks: &mut Vec<String>) -> Result<Vec<(Vec<String>, Source)>, CreateError> {
     let mut files = Vec::new();
     let mut folders = vec![(top.to_owned(), Vec::<String>::new())];
@@ -496,7 +496,7 @@ mod tests {
         }
     }
 
-    /// `seed` and `check` do not follow symlinks, so the torrent has the name of the target.
+    /// `seed` and `check` follow no symlink, so the torrent has the name of the target.
     #[test]
     fn a_symlink_is_what_it_leads_to() {
         let dir = tempfile::tempdir().unwrap();

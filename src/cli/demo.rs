@@ -1,13 +1,12 @@
 //! `storrent demo`: shows a whole swarm on this computer, made of the real parts.
 //!
-//! A `tracker` and six engines (the `cast`) run as threads of this process. They talk over
-//! loopback, as they would over the internet: three seeds, each with only a part of the `content`,
-//! two leeches, which begin with nothing, and the download that the user sees. The thread that
-//! runs this file tells the `story`. It knows about an engine only what the engine reports to any
-//! user.
+//! A `tracker` and six engines (the `cast`) run as threads of this process and talk over loopback,
+//! as they would over the internet: three seeds, each with only a part of the `content`, two
+//! leeches, which begin with nothing, and the download that the user sees. The thread that runs
+//! this file tells the `story`, from what the engines report to any user.
 //!
-//! The sockets are bound to 127.0.0.1, on ports that the system chooses, and the files are in one
-//! temporary `folder`. So the demo disturbs nobody, and leaves nothing behind.
+//! All sockets are bound to 127.0.0.1, on ports that the system chooses, and all files are in one
+//! temporary `folder`. So the demo disturbs nobody and leaves nothing behind.
 
 mod cast;
 mod content;
@@ -43,8 +42,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 #[derive(Clone, Debug)]
 struct Scale {
     content: Content,
-    /// The upload limits of each seed and each leech, in bytes per second. Without a limit the
-    /// demo would end before the user sees anything.
+    /// Upload limits of each seed and each leech, in bytes per second: else the demo would end
+    /// before the user sees anything.
     seed_limit: u64,
     leech_limit: u64,
 }
@@ -63,8 +62,7 @@ impl Default for Scale {
 }
 
 impl Scale {
-    /// Returns the bytes needed on disk: five copies, because two seeds and three downloads have
-    /// each file.
+    /// Returns the bytes needed on disk: two seeds and three downloads have each file.
     fn needs(&self) -> u64 {
         5 * self.content.lengths.iter().sum::<u64>()
     }
@@ -182,8 +180,7 @@ fn play(
     Ok(())
 }
 
-/// Describes what is there before any peer comes: the torrent, of `torrent` bytes, its tracker and
-/// the folder.
+/// Describes what is there before any peer comes. `torrent`: bytes of the `.torrent`.
 fn introduction(metainfo: &Metainfo, torrent: usize, tracker: &str, folder: &Path) -> String {
     format!(
         "A swarm on this computer: all of it is real, but no byte leaves the machine.\n\n\
@@ -244,8 +241,8 @@ struct Scene<'a, 'b> {
 }
 
 impl Scene<'_, '_> {
-    /// Starts the seeds, then the leeches, then the user's download, waits until all are complete,
-    /// and checks every byte that they fetched.
+    /// Starts the seeds, the leeches and the user's download, waits until all are complete, and
+    /// checks every byte that they fetched.
     fn play(
         mut self,
         scale: &Scale,
@@ -287,7 +284,7 @@ impl Scene<'_, '_> {
         }
         self.until(|story| story.all_complete())?;
         cast.leave();
-        // The last announces: what each engine told the tracker on leaving.
+        // The last announces of the engines.
         while let Ok(last) = self.news.try_recv() {
             self.story.hear(last);
         }

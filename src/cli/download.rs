@@ -1,8 +1,8 @@
 //! `storrent SOURCE...` and `storrent seed`: reads each SOURCE and hands the torrent to the
 //! engine.
 //!
-//! A SOURCE from the web or from a pipe may come slowly. A thread reads it while the engine
-//! already runs the others, and hands it over when it has come.
+//! A SOURCE from the web or a pipe may be slow. A thread reads it while the engine already runs
+//! the others.
 
 use super::args::Download;
 use super::signals::Interrupts;
@@ -57,9 +57,9 @@ pub(super) fn status(ending: &Ending) -> u8 {
     }
 }
 
-/// Makes a job of each SOURCE, and also returns whether one could not be read. Plain files and
-/// links are read here, one after another. A SOURCE that may be slow gets a thread, which tells
-/// the engine; if no thread can be started, it is read here, too.
+/// Makes a job of each SOURCE, and also returns whether one could not be read. A SOURCE that may
+/// be slow gets a thread, which tells the engine. All others, and those for which no thread can be
+/// started, are read here, one after another.
 fn jobs(options: &Download, reporter: &mut dyn Reporter) -> Result<(Jobs, bool), Failure> {
     let (tell, later) = unbounded();
     let mut jobs = Jobs {
@@ -111,7 +111,7 @@ impl Blank {
         }
     }
 
-    /// Reads the SOURCE, and waits for the web or a pipe if it comes from there.
+    /// Reads the SOURCE, which may be slow.
     fn filled(self) -> Arrival {
         match source::given(&self.source, &self.door) {
             Ok((given, teller)) => Arrival::Job(Box::new(Job {
@@ -135,7 +135,7 @@ fn unreadable(source: &Source, message: String) -> Arrival {
     })
 }
 
-/// Starts a thread that reads a SOURCE and tells the engine the result. Nobody joins the thread.
+/// Starts a thread that reads a SOURCE and tells the engine the result.
 fn read_apart(blank: Blank, tell: Sender<Arrival>) -> Result<(), NoThread> {
     let (source, engine) = (blank.source.clone(), tell.clone());
     let work = move || _ = tell.send(blank.filled());

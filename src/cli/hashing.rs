@@ -1,9 +1,8 @@
-//! Computes the SHA-1 of every piece of some files: the long part of `storrent create`, also used
-//! by `storrent demo`, which makes a torrent, too.
+//! Computes the SHA-1 of every piece of some files, for `storrent create` and `storrent demo`.
 //!
-//! To hash several pieces together takes less time than one after another
-//! ([`crate::sha1_lanes`]). So each thread takes a group of pieces, one group after another. It
-//! never holds a whole piece in memory: it reads [`BUFFER_LEN`] bytes of each piece at a time.
+//! Several pieces are hashed together in less time than one after another
+//! ([`crate::sha1_lanes`]). So each thread takes a group of pieces at a time. It never holds a
+//! whole piece in memory: it reads [`BUFFER_LEN`] bytes of each piece at a time.
 
 use super::stamp::Stamp;
 use crate::layout::{Layout, PieceIndex};
@@ -22,11 +21,10 @@ use std::time::Duration;
 /// 16 KiB, so it is a multiple of this, or shorter.
 const BUFFER_LEN: usize = 64 * 1024;
 
-/// The pause before another attempt to open a file, if the process has too many open. Another
-/// thread may close some meanwhile.
+/// The pause between attempts to open a file while the process has too many open.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The most such attempts.
+/// The most further attempts.
 const PAUSES: u32 = 50;
 
 /// Why the files can't be hashed.
@@ -41,7 +39,7 @@ pub enum HashError {
         /// What the system says.
         source: io::Error,
     },
-    /// Somebody wrote to the file or replaced it, so a hash of it means nothing.
+    /// Somebody wrote to the file or replaced it, so its hash means nothing.
     #[error(
         "{} changed while it was read; wait until nobody writes to it, then try again",
         path.display()
@@ -50,7 +48,7 @@ pub enum HashError {
         /// The file.
         path: PathBuf,
     },
-    /// The file was there and no longer is.
+    /// The file is gone.
     #[error("{} was removed or renamed while it was read; try again", path.display())]
     Vanished {
         /// The file.
@@ -75,8 +73,8 @@ pub struct Source {
 }
 
 impl Source {
-    /// Notes the file at `path` as it is now. Opens it, so that a file without read permission
-    /// fails here and not in the middle of the hashing.
+    /// Notes the file at `path` as it is now. Opens it, so that an unreadable file fails here and
+    /// not in the middle of the hashing.
     ///
     /// # Errors
     /// [`HashError`], if it can't be read.
@@ -88,13 +86,12 @@ impl Source {
     }
 }
 
-/// Hashes all pieces with `threads` threads. Returns 20 bytes for each piece, in order. `files`
-/// are the files of `layout`, in its order. Calls `progress` on this thread, with the number of
-/// pieces done.
+/// Hashes all pieces with `threads` threads. Returns 20 bytes per piece, in order. `files` are
+/// those of `layout`, in its order. Calls `progress` on this thread with the number of pieces done.
 ///
 /// # Errors
-/// [`HashError`], if a file can't be read or has changed since it was found. Each file is
-/// compared when it is opened, and once more after all were read.
+/// [`HashError`], if a file can't be read or has changed since it was found. We compare each file
+/// when we open it, and again at the end.
 pub fn hash(
     layout: &Layout,
     files: &[Source],
@@ -117,7 +114,7 @@ pub fn hash(
             let work = move || work(Reader::new(layout, files), &groups, &done);
             started += usize::from(thread::Builder::new().spawn_scoped(scope, work).is_ok());
         }
-        // With fewer threads it only takes longer. If the system refuses all, this thread works.
+        // With fewer threads it takes longer. If the system refuses all, this thread works.
         if started == 0 {
             work(Reader::new(layout, files), &groups, &done);
         }
@@ -154,17 +151,16 @@ fn work<'a>(mut reader: Reader, groups: &Receiver<&'a [PieceIndex]>, done: &Send
     }
 }
 
-/// What one thread reads with.
 struct Reader<'a> {
     layout: &'a Layout,
     files: &'a [Source],
     lanes: [Lane; MAX_LANES],
 }
 
-/// What one of the pieces that are hashed together needs.
+/// The state of one of the pieces that are hashed together.
 #[derive(Default)]
 struct Lane {
-    /// The file that was read last, kept open, and its number.
+    /// The file that was read last, and its number.
     open: Option<(usize, File)>,
     buffer: Vec<u8>,
 }
@@ -181,7 +177,7 @@ impl<'a> Reader<'a> {
     /// Returns the hashes of neighbouring pieces.
     fn hash(&mut self, group: &[PieceIndex]) -> Result<Vec<PieceHash>, HashError> {
         let full = self.layout.piece_length();
-        // Only pieces of equal length are hashed together. The torrent's last may be shorter.
+        // Only pieces of equal length are hashed together, and the last may be shorter.
         let short = |piece: &PieceIndex| self.layout.piece_len(*piece) < full;
         let together = group.len() - usize::from(group.last().is_some_and(short));
         let (together, alone) = group.split_at(together);
@@ -264,7 +260,7 @@ fn unchanged(source: &Source, now: Stamp) -> Result<(), HashError> {
     Ok(())
 }
 
-/// Returns what the system's error means for a file that could be opened when it was found.
+/// Returns what an error means for a file that could be opened when it was found.
 fn failed(file: &Source, source: io::Error) -> HashError {
     let path = file.path.clone();
     match source.kind() {
@@ -321,8 +317,8 @@ mod tests {
         Source::find(path).unwrap()
     }
 
-    /// If a file changes in any way, early or late, no hash is returned, and the error names that
-    /// file and no other.
+    /// If a file changes in any way, early or late, the error names that file, and no hash is
+    /// returned.
     #[test]
     fn files_that_change() {
         const LENS: [usize; 3] = [0, 20_000, 40_000];

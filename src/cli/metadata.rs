@@ -33,8 +33,7 @@ impl Reporter for Finder {
     }
 }
 
-/// Returns the torrent of the link, or the exit status if the search ended without it; the
-/// reason has been reported by then.
+/// Returns the torrent of the link, or the exit status if the search failed and has said why.
 ///
 /// # Errors
 /// [`Failure`], if the metadata is not a valid torrent.

@@ -1,9 +1,9 @@
 //! Saves a new `.torrent`, for `storrent create` and `storrent show -o`.
 //!
-//! The long work (hashing for an hour, or the search for a peer that has the metadata) comes
-//! between [`Output::new`], which finds out whether the file can be saved, and [`Output::save`].
-//! An existing file is never overwritten, and half a file is never left: we write under another
-//! name and then link the file to its own name, which the system does in one step.
+//! [`Output::new`] finds out whether the file can be saved, before the long work: an hour of
+//! hashing, or the search for a peer that has the metadata. An existing file is never overwritten,
+//! and half a file is never left: we write under another name and then link the file to its own
+//! name, which the system does in one step.
 
 use super::Failure;
 use std::fs::{self, File, OpenOptions};

@@ -67,7 +67,7 @@ pub struct File {
     pub length: u64,
 }
 
-/// Lists the files that have a number (padding has none), each with its index in the metainfo.
+/// Lists the files without padding, each with its index in the metainfo.
 pub fn files(metainfo: &Metainfo) -> impl Iterator<Item = (usize, File)> + '_ {
     let files = metainfo.files.iter().enumerate();
     files.filter_map(|(index, file)| {
@@ -114,7 +114,7 @@ fn page(metainfo: &Metainfo) -> String {
     page + &table(&files)
 }
 
-/// Lists what is known of the torrent as a whole: a label and a fact for each line.
+/// Lists the facts about the whole torrent, each with a label.
 fn facts(metainfo: &Metainfo, files: usize) -> Vec<(&'static str, String)> {
     let layout = &metainfo.layout;
     let total = size_exact(metainfo.total_bytes());

@@ -1,13 +1,12 @@
 //! Handles Ctrl-C (SIGINT), SIGTERM, and SIGHUP, which a terminal sends when it closes.
 //!
-//! Most jobs have nothing to tidy up, so a signal ends the program at once. A download has: it
-//! [takes over](Interrupts::take_over). Then the download receives the first signal and ends in
-//! order, and a second signal ends the program at once. Either way the exit status is 128 + the
-//! number of the first signal.
+//! Most jobs have nothing to tidy up, so a signal ends the program at once. A download
+//! [takes over](Interrupts::take_over): it receives the first signal and ends in order, and the
+//! second signal ends the program at once. Either way the exit status is 128 + the first signal.
 //!
-//! If SIGHUP is ignored when the program starts, as under `nohup`, it stays ignored. SIGXFSZ would
-//! kill a program that writes past the limit of `ulimit -f`. We catch it and do nothing, so the
-//! write fails instead, and the user is told why.
+//! If SIGHUP is ignored at the start, as under `nohup`, it stays ignored. SIGXFSZ would kill a
+//! program that writes past the limit of `ulimit -f`. We catch it and do nothing, so the write
+//! fails instead, and the user is told why.
 
 use super::Failure;
 use crate::human::chain;
@@ -37,7 +36,7 @@ impl Interrupts {
     }
 
     /// Returns where every signal arrives from now on. While the receiver is kept, no signal ends
-    /// the program: for a job that tidies up soon after the first one and must finish that. To be
+    /// the program: for a job that ends soon after the first one and must finish tidying up. To be
     /// called once.
     pub fn take_over_for_good(&self) -> Receiver<i32> {
         self.listen(true)
@@ -62,7 +61,7 @@ pub fn status(signal: i32) -> u8 {
 /// [`Failure`], if the system refuses a signal handler or a thread.
 pub fn watch() -> Result<Interrupts, Failure> {
     let failed = |error| Failure::Failed(format!("cannot wait for signals (Ctrl-C): {error}"));
-    // A handler instead of "ignore", because a program that we start would inherit "ignore".
+    // A handler, because a program that we start would inherit "ignore".
     signal_hook::flag::register(SIGXFSZ, Arc::default()).map_err(failed)?;
     let hangup = (!ignores_hangup()).then_some(SIGHUP);
     let signals = Signals::new([SIGINT, SIGTERM].into_iter().chain(hangup));
@@ -96,8 +95,8 @@ pub fn watch() -> Result<Interrupts, Failure> {
     }
 }
 
-/// Whether this program was started with SIGHUP ignored, as under `nohup`. Only Linux tells us.
-/// Elsewhere the answer is yes: we install no handler, so SIGHUP does what it does by default.
+/// Whether this program was started with SIGHUP ignored, as under `nohup`. Only Linux tells us;
+/// elsewhere the answer is yes, so that we leave SIGHUP alone.
 fn ignores_hangup() -> bool {
     fs::read_to_string("/proc/self/status").map_or(true, |status| ignores(&status, SIGHUP))
 }

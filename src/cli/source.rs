@@ -1,10 +1,9 @@
-//! Reads a SOURCE: a `.torrent` from a path, from standard input or from the web, or a magnet
-//! link. A bare info hash counts as a magnet link with nothing else in it. A URL may redirect to
-//! a magnet link.
+//! Reads a SOURCE: a `.torrent` from a path, standard input or the web, a magnet link, or a bare
+//! info hash, which counts as a magnet link. A URL may redirect to a magnet link.
 //!
 //! Most failures here are small mistakes of the user: a folder, a web page saved in place of the
-//! torrent, a URL that has moved or lacks its `https://`. So each message says what to do. No
-//! more than [`MAX_TORRENT_LEN`] is ever read into memory.
+//! torrent, a URL without `https://`. So each message says what to do. At most
+//! [`MAX_TORRENT_LEN`] bytes are read into memory.
 
 use super::values::Source;
 use crate::address::{Reach, Teller};
@@ -31,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Torrent {
     /// Its content.
     pub metainfo: Metainfo,
-    /// The bytes of the `.torrent`, to be saved elsewhere.
+    /// The bytes of the `.torrent`, for saving it.
     pub bytes: Vec<u8>,
 }
 
@@ -62,20 +61,20 @@ pub enum Why {
     /// Nothing is there.
     #[error("there is no such file; check the path")]
     Missing,
-    /// Nothing is there, but it looks like the URL of something on the web.
+    /// Nothing is there, but this URL may be meant.
     #[error("there is no such file; did you mean {0}?")]
     Meant(String),
-    /// A URL with a scheme that we do not fetch.
+    /// A URL whose scheme we do not fetch.
     #[error(
         "{0}: URLs cannot be fetched, only http: and https:; fetch the .torrent by other means"
     )]
     Scheme(String),
-    /// A `file:` URI that names another machine.
+    /// A `file:` URI of another machine.
     #[error(
         "it is a file of another machine, {0}; copy it to this one (whose files are file:///PATH)"
     )]
     OtherHost(String),
-    /// A folder is no torrent.
+    /// A folder.
     #[error("it is a folder; give a .torrent file (`storrent create` makes one of a folder)")]
     Folder,
     /// The disk, or standard input, failed.
@@ -87,7 +86,7 @@ pub enum Why {
     /// More bytes than a torrent may have.
     #[error("it has more than 32 MiB, so it is no torrent; give the .torrent, not the data")]
     TooLarge,
-    /// A page where a torrent was expected.
+    /// A web page.
     #[error("it is a web page, not a torrent; open it in a browser and fetch the .torrent itself")]
     WebPage,
     /// Not a torrent, or a broken one.
@@ -99,7 +98,7 @@ pub enum Why {
     /// The connection failed or broke, or the server sent nonsense.
     #[error("{0}; check the URL and the connection")]
     Http(String),
-    /// One of our own rules forbids it; the text says which.
+    /// A rule of ours forbids it; the text says which.
     #[error("{0}")]
     Barred(String),
     /// The server went silent.
@@ -111,13 +110,13 @@ pub enum Why {
     /// The server redirects to a scheme that we do not fetch.
     #[error("it redirects to a {0}: URL, and only http:, https: and magnet: are followed")]
     RedirectScheme(String),
-    /// The server redirects to something that is not a URL.
+    /// The server redirects to what is not a URL.
     #[error("it redirects to {0:?}, which is no URL; check the URL")]
     BadRedirect(String),
     /// A magnet link without a usable info hash.
     #[error("{0}")]
     Magnet(#[from] MagnetError),
-    /// A magnet link, although the job needs a whole torrent at once.
+    /// A magnet link, where a whole torrent is needed.
     #[error(
         "a magnet link does not say what the torrent holds; `storrent show LINK -o FILE` saves a .torrent"
     )]
@@ -133,8 +132,7 @@ impl From<Given> for Subject {
     }
 }
 
-/// Whether reading may take longer than for a plain file: from the web, or from a program that
-/// writes to a pipe.
+/// Whether reading may take longer than for a plain file: from the web or from a pipe.
 pub fn may_be_slow(source: &Source) -> bool {
     let is_pipe = |path: &Path| {
         path.metadata()
@@ -148,11 +146,11 @@ pub fn may_be_slow(source: &Source) -> bool {
     }
 }
 
-/// Reads and checks one SOURCE, and says who wrote it: the [`Teller`] decides how near the
-/// addresses in it may be. A URL is fetched through `door`.
+/// Reads and checks one SOURCE, through `door` if it is a URL. Who sent it, the [`Teller`],
+/// decides how near the addresses in it may be.
 ///
 /// # Errors
-/// [`SourceError`], if it can't be read, or is neither a torrent nor a link.
+/// [`SourceError`], if it can't be read, or is neither torrent nor link.
 pub fn given(source: &Source, door: &Door) -> Result<(Given, Teller), SourceError> {
     let given = match source {
         Source::Path(path) => named(path),
@@ -167,7 +165,7 @@ pub fn given(source: &Source, door: &Door) -> Result<(Given, Teller), SourceErro
     given.map_err(|why| SourceError::new(source, why))
 }
 
-/// Reads and checks one SOURCE that must be a whole torrent. A URL is fetched through `door`.
+/// Reads and checks one SOURCE that must be a whole torrent.
 ///
 /// # Errors
 /// [`SourceError`], if it can't be read or is not a torrent.
@@ -284,7 +282,7 @@ fn parse(bytes: &[u8]) -> Result<Metainfo, Why> {
 
 /// Fetches a URL and returns the server's content. A redirect may lead to a magnet link.
 fn fetch(url: &str, door: &Door) -> Result<(Given, Teller), Why> {
-    // Checked first, so that we do not blame the server for our own address or the proxy.
+    // Checked first: the server is not to blame for our own address or the proxy.
     door.find_address().map_err(Why::Barred)?;
     let no_proxy = |why| Why::Barred(format!("{why}; give another --proxy, or try again later"));
     door.find_proxy().map_err(no_proxy)?;
@@ -293,7 +291,7 @@ fn fetch(url: &str, door: &Door) -> Result<(Given, Teller), Why> {
         .timeout_per_read(Some(PATIENCE))
         .timeout_per_write(Some(PATIENCE));
     let client = Client::new(config, door);
-    // The user named this URL, so it may be on the local network or on this machine.
+    // The user named this URL, so it may even be on this machine.
     let mut hop = Hop::new(url, Teller::User.nearest(Reach::Machine));
     for _ in 0..=MAX_REDIRECTS {
         let answer = client.ask(&hop, |request| request).map_err(trouble)?;
@@ -310,7 +308,7 @@ fn fetch(url: &str, door: &Door) -> Result<(Given, Teller), Why> {
     Err(Why::Redirects)
 }
 
-/// Follows a redirect that does not lead to a web server. Only a magnet link is accepted.
+/// Follows a redirect that leads to no web server: only a magnet link is accepted.
 fn elsewhere(to: &str) -> Result<Given, Why> {
     match url::scheme(to).map(str::to_ascii_lowercase).as_deref() {
         Some("magnet") => link_of(to),
@@ -375,7 +373,7 @@ mod tests {
         format!("d4:info{info}e").into_bytes()
     }
 
-    /// Starts a server that answers each connection with the next of `answers`; returns its URL.
+    /// Starts a server that gives one of `answers` per connection, and returns its URL.
     fn server(answers: Vec<String>) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/x y.torrent#top", listener.local_addr().unwrap());

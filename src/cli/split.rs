@@ -1,8 +1,8 @@
 //! Brings a command line into the one form that argh understands, and finds the job in it.
 //!
 //! argh understands `--dir X` and `-d X`, but not `--dir=X`, `-dX`, `-vv` or a bare `-`, and it
-//! would take a file called `show` for a job wherever it stands. argh itself lists the options
-//! and which of them take a value, so each option is declared once.
+//! takes a file called `show` for a job wherever it stands. We ask argh which options there are
+//! and which take a value, so each is declared once.
 
 use super::args::options_of;
 use super::values::{encode, shown};
@@ -35,8 +35,8 @@ pub struct Split {
     pub version: bool,
 }
 
-/// Lists the options of all jobs. To find the job we must know which options take a value. So
-/// an option takes one in every job that has it, or in none (a test holds it).
+/// Lists the options of all jobs. We find the job only if we know which options take a value, so
+/// an option takes one in all jobs or in none (a test holds it).
 pub fn known() -> impl Iterator<Item = &'static FlagInfo<'static>> {
     ["", "show", "create"]
         .into_iter()
@@ -81,8 +81,8 @@ pub fn split(args: impl IntoIterator<Item = OsString>) -> Result<Split, NoComman
 }
 
 impl Split {
-    /// Removes the secrets from argh's message about a wrong value: of each URL it keeps what
-    /// may be [shown](url::shown), and of a proxy all but its user and password.
+    /// Removes secrets from argh's message about a wrong value: of each URL it keeps what may be
+    /// [shown](url::shown), of a proxy all but user and password.
     pub fn without_secrets(&self, text: &str) -> String {
         let mut clean = text.to_owned();
         for (option, value) in &self.options {

@@ -1,9 +1,9 @@
 //! Finds out whether a file changed while it was read. `storrent create` and `storrent check`
 //! do so for each file that they hash: if somebody writes to the file, its hash means nothing.
 //!
-//! The system does not tell a reader that a file changes. So we compare a [`Stamp`] from before
-//! the reading with one from after it: the size, the time of the last write (mtime), and the time
-//! of the last change of any kind (ctime). The ctime catches programs that set the mtime back
+//! The system does not tell a reader that a file changes. So we compare the [`Stamp`]s from before
+//! and after the reading: the size, the time of the last write (mtime), and the time of the last
+//! change of any kind (ctime). The ctime catches programs that set the mtime back
 //! (disk images, `cp -p`), and a file that replaced this one by a rename. An inode number would
 //! not help: some disks (exFAT, many on FUSE) change it although nobody touched the file.
 

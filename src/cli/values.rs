@@ -1,9 +1,8 @@
-//! Reads the values of options. Each function returns the checked value, or a sentence that says
+//! Reads the values of options: each function returns a checked value, or a sentence that says
 //! what was expected.
 //!
 //! argh calls these functions and puts the option's name and the value before the sentence. It
-//! knows only `&str`, but a path on Unix may be any bytes; so [`encode`] makes text of a value
-//! that is not UTF-8, and [`decode`] makes bytes of it again.
+//! knows only `&str`, but a path on Unix may be any bytes: [`encode`] makes text of them.
 
 use crate::config::Encryption;
 use crate::door::Door;
@@ -39,8 +38,7 @@ pub fn decode(text: &str) -> OsString {
     OsString::from_vec(pairs.map(|p| digit(p[0]) << 4 | digit(p[1])).collect())
 }
 
-/// Returns an argument in printable form, without the secrets of a URL. Bytes that are not text
-/// are replaced.
+/// Returns an argument in printable form, without the secrets of a URL.
 pub fn shown(text: &str) -> String {
     let text = decode(text).to_string_lossy().into_owned();
     let scheme = url::scheme(&text).map(str::to_ascii_lowercase);
@@ -51,7 +49,7 @@ pub fn shown(text: &str) -> String {
     }
 }
 
-/// Reads a path, which may be anything but empty.
+/// Reads a path, which may not be empty.
 pub fn path(text: &str) -> Result<PathBuf, String> {
     match text {
         "" => Err("a path is expected, not nothing".to_string()),
@@ -76,13 +74,13 @@ fn digits<T: std::str::FromStr>(text: &str) -> Option<T> {
     plain.then(|| text.parse().ok()).flatten()
 }
 
-/// Reads a plain decimal number like `0.5`: `f64`'s own parser also accepts `inf` and `1e9`.
+/// Reads a number like `0.5`: `f64`'s own parser also accepts `inf` and `1e9`.
 fn decimal(text: &str) -> Option<f64> {
     let plain = text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
     plain.then(|| text.parse().ok()).flatten()
 }
 
-/// Reads a number of bytes, with a suffix of 1024s: `500`, `500K`, `1.5M`.
+/// Reads bytes, with a suffix of 1024s: `500`, `500K`, `1.5M`.
 fn bytes(text: &str) -> Option<u64> {
     let (number, unit) = match text.as_bytes().last()?.to_ascii_uppercase() {
         b'K' => (&text[..text.len() - 1], 1 << 10),
@@ -93,7 +91,7 @@ fn bytes(text: &str) -> Option<u64> {
     if let Some(whole) = digits::<u64>(number) {
         return whole.checked_mul(unit);
     }
-    // Rounded up: a limit of less than 1 byte must not become 0, which means no limit.
+    // Rounded up: a limit below 1 byte must not become 0, which means no limit.
     let bytes = (decimal(number)? * unit as f64).ceil();
     (bytes < u64::MAX as f64).then_some(bytes as u64)
 }
@@ -124,13 +122,12 @@ pub fn minutes(text: &str) -> Result<Duration, String> {
     time.ok_or_else(|| "a number of minutes is expected, as 90 or 0.5".to_string())
 }
 
-/// Reads a seed ratio, the uploaded bytes per byte of the wanted size.
+/// Reads a ratio: uploaded bytes / wanted bytes.
 pub fn ratio(text: &str) -> Result<f64, String> {
     decimal(text).ok_or_else(|| "a ratio is expected, as 2 or 1.5".to_string())
 }
 
-/// Reads the local address for all sockets: an IP address, in brackets or not, or a name, which
-/// is looked up.
+/// Reads the local address for all sockets: an IP address, in brackets or not, or a name.
 pub fn bind(text: &str) -> Result<IpAddr, String> {
     let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']'));
     if let Ok(address) = bare.unwrap_or(text).parse::<IpAddr>() {
@@ -187,7 +184,7 @@ fn url(text: &str, schemes: &[&str]) -> Result<String, String> {
     }
 }
 
-/// Checks a comment, which must be UTF-8, as all text of a torrent.
+/// Checks a comment: text in a torrent is UTF-8.
 pub fn comment(text: &str) -> Result<String, String> {
     if text.starts_with('\0') {
         return Err("text in UTF-8 is expected".to_string());
@@ -246,7 +243,7 @@ pub fn source(text: &str) -> Result<Source, String> {
 }
 
 impl std::fmt::Display for Source {
-    /// Writes the SOURCE as the user gave it, safe to print and without the secrets of a URL.
+    /// Writes the SOURCE in printable form, without the secrets of a URL.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let text = match self {
             Self::Path(path) => path.to_string_lossy(),

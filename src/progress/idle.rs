@@ -130,7 +130,7 @@ impl Tried {
         format!("the proxy{} won't connect to", proxy.unwrap_or_default())
     }
 
-    /// How far each source in use helps: trackers, DHT, local network, web seeds.
+    /// What each source in use has to offer: trackers, DHT, local network, web seeds.
     fn sources(&self) -> String {
         let mut parts = Vec::new();
         if self.trackers.trackers > 0 {

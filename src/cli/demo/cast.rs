@@ -67,7 +67,6 @@ pub(super) enum News {
     Said(Who, Report),
     /// An engine has ended.
     Left(Who, Ending),
-    /// The tracker heard an announce.
     Announced(Announced),
 }
 
@@ -77,9 +76,6 @@ pub(super) struct Cast(Vec<(Sender<i32>, JoinHandle<()>)>);
 
 impl Cast {
     /// Starts an engine, which sends its reports to `news`.
-    ///
-    /// # Errors
-    /// If the system refuses another thread.
     pub(super) fn enter(
         &mut self,
         who: Who,
@@ -108,11 +104,10 @@ impl Cast {
         Ok(())
     }
 
-    /// Ends all engines and waits for them. They first announce `stopped` to the tracker, which
-    /// takes 3 seconds at most.
+    /// Ends all engines and waits for them. They first announce `stopped`, for at most 3 s.
     pub(super) fn leave(&mut self) {
         for (stop, _) in &self.0 {
-            let _ = stop.try_send(SIGTERM); // fails if the engine has already ended
+            let _ = stop.try_send(SIGTERM); // fails if it has already ended
         }
         for (_, thread) in self.0.drain(..) {
             let _ = thread.join();
@@ -131,7 +126,7 @@ struct Voice(Who, Sender<News>);
 
 impl Reporter for Voice {
     fn report(&mut self, report: Report) {
-        // Fails if the demo has failed, because then nobody listens.
+        // Fails once the demo has failed.
         let _ = self.1.send(News::Said(self.0, report));
     }
 }

@@ -1,8 +1,8 @@
 //! What the demo shares: three files of random bytes, the same in each run.
 //!
-//! A file's number is the seed of its random bytes. So the bytes can be made anew wherever they
-//! are needed, and a download is compared with new bytes instead of a file on disk, which a
-//! mistake of ours could have changed, too.
+//! A file's number is the seed of its random bytes, so they can be made anew wherever they are
+//! needed. A download is compared with new bytes, not with a file on disk, which a mistake of ours
+//! could have changed, too.
 
 use crate::cli::Failure;
 use crate::cli::hashing::{self, Source};
@@ -13,7 +13,7 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-/// The torrent's name, and so the folder that it is saved in.
+/// The name of the torrent and of its folder.
 pub(super) const NAME: &str = "library";
 
 const FILES: [&str; 3] = ["songs.bin", "photos.bin", "film.bin"];
@@ -24,18 +24,13 @@ const CHUNK: usize = 64 << 10;
 /// The sizes of the three files.
 #[derive(Clone, Debug)]
 pub(super) struct Content {
-    /// The lengths in bytes. Each is a multiple of the piece length, so that no piece lies in two
-    /// files.
+    /// Bytes: multiples of the piece length, so that no piece lies in two files.
     pub lengths: [u64; 3],
-    /// Bytes of a piece.
     pub piece_length: u32,
 }
 
 impl Content {
     /// Writes the files with these numbers below `dir`, where a download would save them.
-    ///
-    /// # Errors
-    /// If they can't be written.
     pub(super) fn write(&self, dir: &Path, files: &[usize]) -> io::Result<()> {
         fs::create_dir_all(dir.join(NAME))?;
         for &file in files {
@@ -46,9 +41,6 @@ impl Content {
     }
 
     /// Whether all three files are below `dir`, with the right bytes.
-    ///
-    /// # Errors
-    /// If one of them can't be read.
     pub(super) fn is_in(&self, dir: &Path) -> io::Result<bool> {
         let mut same = true;
         for (file, length) in self.lengths.into_iter().enumerate() {
@@ -69,9 +61,6 @@ impl Content {
 
     /// Returns the bytes of a `.torrent` with this `tracker`. `dirs` has, for each file, a folder
     /// that it was written to.
-    ///
-    /// # Errors
-    /// [`Failure`], if the files can't be read for hashing.
     pub(super) fn torrent(&self, dirs: [&Path; 3], tracker: &str) -> Result<Vec<u8>, Failure> {
         let sizes = self.lengths.map(|length| (length, false));
         let layout = Layout::new(self.piece_length.into(), &sizes)?;
@@ -97,7 +86,7 @@ impl Content {
         Ok(compose::torrent(&info, outside))
     }
 
-    /// Makes the bytes of a file and passes them to `take` in order, up to [`CHUNK`] at a time.
+    /// Makes the bytes of a file and passes them to `take`, up to [`CHUNK`] at a time.
     fn chunks(&self, file: usize, mut take: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
         let mut rng = fastrand::Rng::with_seed(file as u64);
         let mut left = self.lengths[file];

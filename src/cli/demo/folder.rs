@@ -18,9 +18,6 @@ pub(super) struct Folder {
 
 impl Folder {
     /// Makes a new, empty folder in `parent`, with an unused name.
-    ///
-    /// # Errors
-    /// If the system refuses to make it.
     pub(super) fn new(parent: &Path) -> io::Result<Self> {
         loop {
             let name = format!(
@@ -32,7 +29,7 @@ impl Folder {
             let mut builder = DirBuilder::new();
             #[cfg(unix)]
             std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-            // We never use an existing folder: it could be another user's.
+            // An existing folder could be another user's.
             match builder.create(&path) {
                 Ok(()) => return Ok(Self { path }),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -45,10 +42,7 @@ impl Folder {
         &self.path
     }
 
-    /// Removes the folder with everything in it.
-    ///
-    /// # Errors
-    /// If something in it can't be removed for 2 s.
+    /// Removes the folder with everything in it. Fails after 2 s of attempts.
     pub(super) fn remove(&self) -> io::Result<()> {
         for _ in 1..TRIES {
             match fs::remove_dir_all(&self.path) {

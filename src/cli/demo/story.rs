@@ -1,8 +1,7 @@
 //! Tells in words what happens in the demo, and remembers what the final table needs.
 //!
-//! One thread receives the news of all engines and of the tracker, one after another, and passes
-//! them to one display. So the story on stdout and the download's progress rows on stderr never
-//! mix.
+//! One thread receives all news of engines and tracker and passes them to one display. So the
+//! story on stdout and the download's progress rows on stderr never mix.
 
 use super::cast::{LEECHES, News, ROLES, SEEDS, Who, YOU};
 use super::tracker::Announced;
@@ -15,7 +14,7 @@ use crate::report::{Report, Reporter};
 #[derive(Debug, Default)]
 struct Part {
     port: Option<u16>,
-    /// The tracker knows it, so it names it to every peer that comes later.
+    /// The tracker knows it and names it to every peer that comes later.
     listed: bool,
     /// It has uploaded something, and the story has said so.
     gives: bool,
@@ -33,7 +32,6 @@ pub(super) struct Story<'a> {
 }
 
 impl<'a> Story<'a> {
-    /// Makes a narrator that writes to `display`, which also shows the download.
     pub(super) fn new(display: &'a mut dyn Reporter) -> Self {
         Self {
             display,
@@ -58,7 +56,6 @@ impl<'a> Story<'a> {
         self.parts[whom].iter().all(|part| part.listed)
     }
 
-    /// Whether all leeches are complete.
     pub(super) fn all_complete(&self) -> bool {
         self.parts[LEECHES].iter().all(|part| part.complete)
     }
@@ -68,7 +65,6 @@ impl<'a> Story<'a> {
         self.ending
     }
 
-    /// What went wrong first, if anything did.
     pub(super) fn failure(&self) -> Option<&str> {
         self.failure.as_deref()
     }
@@ -162,7 +158,7 @@ impl<'a> Story<'a> {
         }
     }
 
-    /// Tells what each peer downloaded and uploaded, from its last announce to the tracker.
+    /// Tells what each peer downloaded and uploaded by its last announce.
     pub(super) fn sum_up(&mut self) {
         self.say("\nWhat each told the tracker on leaving:\n");
         self.say("                 has        took        gave");

@@ -1,8 +1,8 @@
 //! A small tracker: the server through which the peers of a torrent find one another.
 //!
-//! A tracker has neither the content nor the torrent file. It keeps, for each info hash that it is
-//! asked about, a list of addresses. A peer *announces* itself with an HTTP request ([BEP 3]) and
-//! receives the addresses of other peers, 6 bytes each ([BEP 23]):
+//! A tracker has neither the content nor the torrent file. It keeps a list of addresses for each
+//! info hash. A peer *announces* itself with an HTTP request ([BEP 3]) and receives the addresses
+//! of other peers, 6 bytes each ([BEP 23]):
 //!
 //! ```text
 //! GET /announce?info_hash=%d2%47...&port=6881&left=0&event=started... HTTP/1.1
@@ -11,8 +11,8 @@
 //! address, 2 bytes of port><the same of the next peer>e
 //! ```
 //!
-//! That is all a tracker does: the content goes directly from peer to peer. This tracker runs for
-//! one [demo](super), listens on loopback only and serves one request at a time.
+//! That is all: the content goes directly from peer to peer. This tracker runs for one
+//! [demo](super), listens on loopback only and serves one request at a time.
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 //! [BEP 23]: https://www.bittorrent.org/beps/bep_0023.html
@@ -32,10 +32,10 @@ use std::time::{Duration, Instant};
 /// The most bytes of a request. Our own requests have about 500.
 const MAX_REQUEST: usize = 8 << 10;
 
-/// How long a request may take to arrive, and how long each write of its answer may take.
+/// How long a request may take to arrive, and each write of its answer to go out.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The most torrents, and the most peers of each, that the tracker remembers.
+/// The most torrents, and peers of each, that the tracker remembers.
 const MAX_TORRENTS: usize = 8;
 const MAX_PEERS: usize = 64;
 
@@ -47,7 +47,6 @@ const INTERVAL: u32 = 1800;
 pub(super) struct Announced {
     /// The port where it accepts other peers.
     pub port: u16,
-    /// Why it announces itself.
     pub event: AnnounceEvent,
     /// Payload bytes that it has sent so far.
     pub uploaded: u64,
@@ -69,9 +68,6 @@ pub(super) struct Tracker {
 
 impl Tracker {
     /// Starts a tracker on any free port. Calls `tell` with each announce before it answers.
-    ///
-    /// # Errors
-    /// If the system refuses a port or a thread.
     pub(super) fn start(tell: impl Fn(Announced) + Send + 'static) -> io::Result<Self> {
         let listener = door().listen(0)?;
         let addr = listener.local_addr()?;
@@ -98,7 +94,6 @@ impl Tracker {
         })
     }
 
-    /// The URL to announce to.
     pub(super) fn url(&self) -> String {
         format!("http://{}/announce", self.addr)
     }
@@ -121,7 +116,6 @@ fn door() -> Door {
     Door::at(Ipv4Addr::LOCALHOST)
 }
 
-/// Reads one request and answers it.
 fn serve(mut stream: TcpStream, swarms: &mut Swarms, tell: &impl Fn(Announced)) -> io::Result<()> {
     let SocketAddr::V4(from) = stream.peer_addr()? else {
         return Ok(()); // we listen on IPv4
@@ -148,8 +142,7 @@ fn read_request(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
     let mut request = Vec::new();
     let mut part = [0; 1024];
     while !request.windows(4).any(|window| window == b"\r\n\r\n") {
-        // The deadline is for the whole request: a peer that sends one byte per second must not
-        // hold us up for hours.
+        // For the whole request: one byte per second must not hold us up for hours.
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() || request.len() > MAX_REQUEST {
             return Err(io::ErrorKind::InvalidData.into());
@@ -163,7 +156,6 @@ fn read_request(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
     Ok(request)
 }
 
-/// An announce, read and checked.
 #[derive(Debug, PartialEq, Eq)]
 struct Announce {
     info_hash: InfoHash,
@@ -249,8 +241,8 @@ impl Swarms {
             return Err("no room for another torrent");
         }
         let swarm = self.0.entry(announce.info_hash).or_default();
-        // The host is where the connection comes from, not what the peer says: else it could
-        // make the swarm connect to somebody else.
+        // The host is where the connection comes from: else a peer could make the swarm connect
+        // to somebody else.
         let peer = SocketAddrV4::new(*from.ip(), announce.port);
         if announce.event == AnnounceEvent::Stopped {
             swarm.remove(&peer);
