@@ -28,8 +28,7 @@ impl Torrent {
     ) {
         if self.announcer.on_outcome(index, &result, turn.now) {
             // A private torrent changed its tracker: its peers belong to the old one.
-            let peers = self.peers.places();
-            peers.for_each(|(key, _)| turn.hang_up(key));
+            self.peers.keys().for_each(|key| turn.hang_up(*key));
         }
         match result {
             Ok(reply) => {

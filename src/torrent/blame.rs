@@ -240,9 +240,9 @@ impl Torrent {
 
     /// Whether a peer has `piece` that did not give it yet.
     fn has_untried(&self, piece: PieceIndex, tried: &[Giver]) -> bool {
-        self.peers.iter().any(|(key, peer)| {
-            let gave = tried.iter().any(|giver| giver.key == *key);
-            peer.gives() && !peer.useless && peer.have.has(piece) && !gave
+        self.peers.fetchers().any(|(key, fetcher)| {
+            let gave = tried.iter().any(|giver| giver.key == key);
+            !fetcher.useless && fetcher.have.has(piece) && !gave
         })
     }
 
@@ -274,23 +274,24 @@ impl Torrent {
     }
 
     pub(super) fn ban(&mut self, liar: Giver, piece: PieceIndex, turn: &mut Turn<'_>) {
-        let (name, web) = match liar.who {
+        let (name, key) = match liar.who {
             Who::Peer { addr, incoming } => {
                 self.swarm.ban(addr, incoming);
-                (addr.to_string(), None)
+                (addr.to_string(), liar.key)
             }
             Who::WebSeed(index) => {
                 self.web_seeds.ban(index);
-                (self.web_seed_name(index), Some(index))
+                // It may have been opened anew since.
+                let mut open = self.peers.web_seeds.iter();
+                let its = open.find(|(_, seed)| seed.index == index);
+                let key = its.map_or(liar.key, |(key, _)| *key);
+                (self.web_seed_name(index), key)
             }
         };
-        // A web seed may have been opened anew since.
-        let is_liar = |key, its| key == liar.key || web.is_some() && its == web;
-        let mut peers = self.peers.iter_mut();
-        if let Some((key, peer)) = peers.find(|(key, peer)| is_liar(**key, peer.web)) {
-            peer.useless = true;
-            peer.wants = 0;
-            turn.hang_up(*key);
+        if let Some(fetcher) = self.peers.fetcher_mut(key) {
+            fetcher.useless = true;
+            fetcher.wants = 0;
+            turn.hang_up(key);
         }
         let text = format!("{name}: gave false data for piece {}: banned", piece.get());
         turn.detail(text);

@@ -15,7 +15,8 @@ impl Torrent {
     /// Leaves the swarm: the peers are told to go. Once they are gone, and their last
     /// bytes counted, the trackers hear it, too.
     pub fn stop(&mut self, turn: &mut Turn<'_>) {
-        self.peers.keys().for_each(|key| turn.hang_up(*key));
+        let all = self.peers.fetchers();
+        all.for_each(|(key, _)| turn.hang_up(key));
         self.goals.leave(turn.now);
         self.say_goodbye(turn);
     }

@@ -52,13 +52,17 @@ impl Torrent {
             self.part_from_strangers(Source::Tracker, turn);
         }
         for peer in self.peers.values_mut() {
-            peer.have = Bitfield::none(pieces);
+            peer.fetcher.have = Bitfield::none(pieces);
             peer.metadata = Offer::None;
         }
         self.share();
         self.begin(turn);
         let entry = self.entry();
-        for (key, _) in self.peers.welcome().filter(|(_, peer)| !peer.useless) {
+        for (key, _) in self
+            .peers
+            .welcome()
+            .filter(|(_, peer)| !peer.fetcher.useless)
+        {
             turn.push(Action::Welcome(key, entry.clone()));
         }
     }
@@ -89,7 +93,7 @@ impl Torrent {
         let strangers = self.swarm.keep_private(worst);
         let peers = self.peers.iter_mut();
         for (key, peer) in peers.filter(|(_, peer)| strangers.contains(&peer.addr)) {
-            peer.useless = true;
+            peer.fetcher.useless = true;
             turn.hang_up(*key);
         }
     }
@@ -124,7 +128,7 @@ impl Torrent {
                 self.ask_for_metadata(turn);
             }
             Learning::False => {
-                peer.useless = true;
+                peer.fetcher.useless = true;
                 self.swarm.ban(peer.addr, peer.incoming);
                 let text = format!("{}: gave false metadata: banned", peer.addr);
                 turn.detail(text);
@@ -142,7 +146,7 @@ impl Torrent {
         let room = MAX_ASKED.saturating_sub(asked.count());
         let now = turn.now;
         let open = self.peers.iter_mut().filter(|(_, peer)| {
-            matches!(peer.metadata, Offer::Open(from) if from <= now) && !peer.useless
+            matches!(peer.metadata, Offer::Open(from) if from <= now) && !peer.fetcher.useless
         });
         for (key, peer) in open.take(room) {
             peer.metadata = Offer::Asked(0);

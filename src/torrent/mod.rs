@@ -16,6 +16,7 @@ pub(crate) mod blame;
 mod content;
 mod dht;
 mod ending;
+mod fetcher;
 mod goals;
 mod learning;
 mod peers;
@@ -224,7 +225,7 @@ pub struct Torrent {
     web_seeds: WebSeeds,
     blame: Blame,
     disk: Disk,
-    /// Those that we talk to, web seeds among them.
+    /// The peers, and the web seeds in use.
     peers: Peers,
     /// What trackers said that the user has been told.
     warned: BTreeSet<String>,

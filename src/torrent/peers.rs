@@ -5,27 +5,22 @@
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 
-use super::blame::Who;
+use super::fetcher::Fetcher;
 use super::learning::Offer;
 use super::pex::Exchange;
 use super::rate::Rate;
-use super::webseeds::WebSeedIndex;
 use super::work::Look;
 use super::{Action, Entry, Torrent, Turn};
 use crate::address::Host;
 use crate::bitfield::Bitfield;
 use crate::door::names;
-use crate::layout::{BLOCK_LEN, PieceIndex};
+use crate::layout::PieceIndex;
 use crate::messages::{Client, Command, End, EndKind, PeerEvent};
-use crate::shortage::Shortage;
 use crate::swarm::Ending;
 use crate::types::{PeerId, PeerKey};
 use crate::wire::Handshake;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
-
-/// A peer may be measured after it was asked for so long.
-const MEASURED_AFTER: Duration = Duration::from_millis(50);
+use std::time::Instant;
 
 /// What main knows of one connection.
 #[derive(Debug)]
@@ -33,13 +28,10 @@ pub(super) struct Peer {
     pub(super) addr: SocketAddr,
     pub(super) incoming: bool,
     pub(super) id: PeerId,
-    /// It is this web seed: it has neither address nor name, is never welcomed, and so
-    /// is in no count of peers, but is given work as they are.
-    pub(super) web: Option<WebSeedIndex>,
+    pub(super) fetcher: Fetcher,
     /// Main has welcomed it: from here on it counts as a peer.
     pub(super) welcome: bool,
     pub(super) since: Instant,
-    pub(super) have: Bitfield,
     /// It said in its greeting that it has all: it wants to hear of no piece of ours.
     pub(super) came_whole: bool,
     /// Pieces that it has and that we want.
@@ -50,29 +42,17 @@ pub(super) struct Peer {
     pub(super) interested: bool,
     /// Since when we want something of it, if we do.
     pub(super) wanted_since: Option<Instant>,
-    /// Blocks that it could be asked for besides what it has on order.
-    pub(super) wants: u32,
-    /// Cancels that its thread has not answered yet.
-    pub(super) cancels: u32,
     /// Bytes that it waits to be sent, under an upload limit.
     pub(super) wants_upload: u64,
-    pub(super) snubbed: bool,
     /// It wants nothing: a seed, or one that has all it asked for.
     pub(super) upload_only: bool,
-    /// Not to be dialled again when it ends: see [`Ending::Useless`].
-    pub(super) useless: bool,
-    /// It has to go, as we are short of this: no fault of its own.
-    pub(super) shed: Option<Shortage>,
     /// Whether it can give the metadata, while we lack it.
     pub(super) metadata: Offer,
     /// What it was told of other peers, if it takes that.
     pub(super) pex: Option<Exchange>,
     /// The port that it listens on, as it says.
     pub(super) listens_on: Option<u16>,
-    pub(super) first_asked: Option<Instant>,
-    pub(super) down: Rate,
     pub(super) up: Rate,
-    pub(super) gave: u64,
     pub(super) took: u64,
 }
 
@@ -82,30 +62,21 @@ impl Peer {
             addr,
             incoming,
             id: PeerId([0; 20]),
-            web: None,
+            fetcher: Fetcher::new(Bitfield::none(pieces)),
             welcome: false,
             since: now,
-            have: Bitfield::none(pieces),
             came_whole: false,
             useful: 0,
             peer_chokes: true,
             we_choke: true,
             interested: false,
             wanted_since: None,
-            wants: 0,
-            cancels: 0,
             wants_upload: 0,
-            snubbed: false,
             upload_only: false,
-            useless: false,
-            shed: None,
             metadata: Offer::None,
             pex: None,
             listens_on: None,
-            first_asked: None,
-            down: Rate::default(),
             up: Rate::default(),
-            gave: 0,
             took: 0,
         }
     }
@@ -113,7 +84,7 @@ impl Peer {
     /// Whether it takes one of the places, or (`dialled_only`) one of those for peers that we dial.
     pub(super) fn holds_place(&self, dialled_only: bool) -> bool {
         let counts = !dialled_only || !self.incoming;
-        self.welcome && !self.useless && counts
+        self.welcome && !self.fetcher.useless && counts
     }
 
     /// It said who it is: what to tell of that.
@@ -144,37 +115,14 @@ impl Peer {
         }
     }
 
-    /// Who it is, for the time after its end.
-    pub(super) fn who(&self) -> Who {
-        let (addr, incoming) = (self.addr, self.incoming);
-        self.web.map_or(Who::Peer { addr, incoming }, Who::WebSeed)
-    }
-
     /// Whether it gave us data or took some.
     pub(super) fn is_used(&self) -> bool {
-        self.welcome && self.gave + self.took > 0
-    }
-
-    /// Whether what it gives may be on its way.
-    pub(super) fn gives(&self) -> bool {
-        self.welcome || self.web.is_some()
+        self.welcome && self.fetcher.gave + self.took > 0
     }
 
     /// Whether it is given something, or was: what it got last may not be counted yet.
     pub(super) fn takes(&self) -> bool {
         self.took > 0 || !self.we_choke
-    }
-
-    /// Seconds that it takes for a block, once that is known.
-    pub(super) fn pace(&self, now: Instant) -> Option<f64> {
-        let measured = self
-            .first_asked
-            .is_some_and(|at| now.duration_since(at) >= MEASURED_AFTER);
-        match (self.snubbed, measured) {
-            (true, _) => Some(f64::INFINITY),
-            (_, false) => None,
-            _ => Some(f64::from(BLOCK_LEN) / self.down.get(now)),
-        }
     }
 }
 
@@ -201,7 +149,7 @@ impl Torrent {
         if handshake.peer_id == self.setup.peer_id {
             self.on_us(key, turn);
         } else if self.swarm.is_banned(addr, incoming) {
-            peer.useless = true;
+            peer.fetcher.useless = true;
             refuse(key, addr, "banned before", turn);
         } else if !self.part_from_twins(key, turn) {
             // The other connection stays.
@@ -215,7 +163,7 @@ impl Torrent {
     /// We have connected to ourselves: that is not to happen again.
     fn on_us(&mut self, key: PeerKey, turn: &mut Turn<'_>) {
         if let Some(peer) = self.peers.get_mut(&key) {
-            peer.useless = true;
+            peer.fetcher.useless = true;
             if !peer.incoming {
                 self.swarm.is_us(peer.addr);
             }
@@ -263,65 +211,72 @@ impl Torrent {
         })
     }
 
-    /// Something happened in a conversation.
+    /// The thread of a peer or of a web seed reports something.
     pub fn on_peer(&mut self, key: PeerKey, event: PeerEvent, turn: &mut Turn<'_>) {
-        let Some(peer) = self.peers.get_mut(&key) else {
+        let Some(fetcher) = self.peers.fetcher_mut(key) else {
             return;
         };
         match event {
-            PeerEvent::Pieces(pieces) => self.on_bitfield(key, &pieces, turn),
-            PeerEvent::Have(piece) => {
-                if !peer.have.has(piece) {
-                    if self.on_pieces(key, &[piece], turn) {
-                        turn.send(key, Command::Interest(true));
-                    }
-                    self.serve(key, Some(&mut Look::new()), turn);
-                }
-            }
-            PeerEvent::Interested(interested) => {
-                self.on_interested(key, interested, turn);
-            }
-            PeerEvent::Choked(chokes) => {
-                peer.peer_chokes = chokes;
-                peer.wants = 0;
-            }
             PeerEvent::Want(blocks) => {
-                peer.wants = blocks;
+                fetcher.wants = blocks;
                 if !self.serve(key, Some(&mut Look::new()), turn) {
                     turn.send(key, Command::Fetch(Vec::new()));
                 }
             }
             PeerEvent::Stored(spans) => self.on_stored(key, &spans, turn),
             PeerEvent::Cancelled(spans) => {
-                peer.cancels = peer.cancels.saturating_sub(1);
+                fetcher.cancels = fetcher.cancels.saturating_sub(1);
                 self.on_released(key, &spans, turn);
             }
             PeerEvent::Released(spans) => {
                 // See story 2 of `crate::messages`.
-                peer.wants = 0;
+                fetcher.wants = 0;
                 self.on_released(key, &spans, turn);
             }
             PeerEvent::Snubbed => {
-                peer.snubbed = true;
-                turn.detail(format!("{}: owes us blocks and sends none", peer.addr));
+                fetcher.snubbed = true;
+                if let Some(Peer { addr, .. }) = self.peers.get(&key) {
+                    turn.detail(format!("{addr}: owes us blocks and sends none"));
+                }
+            }
+            PeerEvent::Traffic { down, up } => self.on_traffic(key, down, up, turn.now),
+            PeerEvent::Web(news) => self.on_web_seed_says(key, news, turn),
+            PeerEvent::Missing(error) => self.on_missing(error, turn),
+            PeerEvent::Closed(end) => self.on_closed(key, &end, turn),
+            event => self.on_peer_says(key, event, turn),
+        }
+    }
+
+    /// Something happened in the conversation with a peer.
+    fn on_peer_says(&mut self, key: PeerKey, event: PeerEvent, turn: &mut Turn<'_>) {
+        let Some(peer) = self.peers.get_mut(&key) else {
+            return;
+        };
+        match event {
+            PeerEvent::Pieces(pieces) => self.on_bitfield(key, &pieces, turn),
+            PeerEvent::Have(piece) if !peer.fetcher.have.has(piece) => {
+                if self.on_pieces(key, &[piece], turn) {
+                    turn.send(key, Command::Interest(true));
+                }
+                self.serve(key, Some(&mut Look::new()), turn);
+            }
+            PeerEvent::Interested(interested) => {
+                self.on_interested(key, interested, turn);
+            }
+            PeerEvent::Choked(chokes) => {
+                peer.peer_chokes = chokes;
+                peer.fetcher.wants = 0;
             }
             PeerEvent::WantUpload(bytes) => {
                 peer.wants_upload = bytes;
                 self.feed_uploads(turn);
             }
             PeerEvent::Client(client) => turn.detail(peer.introduced(client)),
-            PeerEvent::Traffic { down, up } => self.on_traffic(key, down, up, turn.now),
             PeerEvent::DhtPort(port) => self.on_dht_port(key, port, turn),
             PeerEvent::Peers(addrs) => self.on_exchanged(key, addrs, turn),
             PeerEvent::Learning(news) => self.on_metadata(key, news, turn),
-            PeerEvent::Web(news) => self.on_web_seed_says(key, news, turn),
-            PeerEvent::Missing(error) => self.on_missing(error, turn),
-            PeerEvent::Closed(end) => self.on_closed(key, &end, turn),
-            // The engine's.
-            PeerEvent::Spoke
-            | PeerEvent::Greeted(_)
-            | PeerEvent::DiskFailed(_)
-            | PeerEvent::OutOfFiles(_) => {}
+            // Known already; or common to peers and web seeds; or the engine's.
+            _ => {}
         }
     }
 
@@ -330,8 +285,8 @@ impl Torrent {
         let Some(peer) = self.peers.get_mut(&key) else {
             return;
         };
-        peer.came_whole |= peer.have.is_empty() && pieces.is_full();
-        let fresh = pieces.iter().filter(|piece| !peer.have.has(*piece));
+        peer.came_whole |= peer.fetcher.have.is_empty() && pieces.is_full();
+        let fresh = pieces.iter().filter(|piece| !peer.fetcher.have.has(*piece));
         let fresh: Vec<PieceIndex> = fresh.collect();
         self.on_pieces(key, &fresh, turn);
         self.share();
@@ -369,10 +324,10 @@ impl Torrent {
             return false;
         };
         for &piece in fresh {
-            peer.have.insert(piece);
+            peer.fetcher.have.insert(piece);
             peer.useful += u32::from(self.picker.wants(piece));
         }
-        let is_seed = peer.have.is_full();
+        let is_seed = peer.fetcher.have.is_full();
         let newly_wanted = peer.wanted_since.is_none() && peer.useful > 0;
         if newly_wanted {
             peer.wanted_since = Some(turn.now);
@@ -381,7 +336,7 @@ impl Torrent {
         }
         if is_seed {
             // Seeds are in no piece's count: they have them all.
-            let mut before = peer.have.clone();
+            let mut before = peer.fetcher.have.clone();
             fresh.iter().for_each(|piece| _ = before.remove(*piece));
             self.picker.peer_gone(&before);
             self.share();
@@ -402,31 +357,42 @@ impl Torrent {
 
     fn on_closed(&mut self, key: PeerKey, end: &End, turn: &mut Turn<'_>) {
         let ready = self.picker.forget(key);
-        let Some(peer) = self.peers.remove(&key) else {
-            return;
-        };
+        if let Some(peer) = self.peers.remove(&key) {
+            self.on_peer_closed(&peer, end, turn);
+        } else if let Some(seed) = self.peers.web_seeds.remove(&key) {
+            self.on_web_seed_closed(&seed, end, turn);
+        }
+        self.verify(ready, turn);
+        self.feed_hungry(turn);
+        self.ask_for_metadata(turn);
+        self.dial(turn);
+        self.say_goodbye(turn);
+    }
+
+    /// What the end of any connection tells about the ways out of here. Returns why it ended.
+    pub(super) fn on_ended(&mut self, fetcher: &Fetcher, end: &End, now: Instant) -> EndKind {
         if self.no_giver_left() {
             self.traffic.stand_still();
         }
-        let kind = peer.shed.map_or(end.kind, EndKind::Short);
+        let kind = fetcher.shed.map_or(end.kind, EndKind::Short);
         match kind {
-            EndKind::Short(shortage) => self.ways.on_short(shortage, turn.now),
-            EndKind::NoWay => self.ways.on_no_way(&end.text, turn.now),
-            // A web seed's end does not say whether there is a way to it.
-            _ if peer.web.is_some() => {}
-            _ => self.ways.on_way(),
+            EndKind::Short(shortage) => self.ways.on_short(shortage, now),
+            EndKind::NoWay => self.ways.on_no_way(&end.text, now),
+            _ => {}
         }
-        if let Some(index) = peer.web {
-            self.on_web_seed_closed(index, &peer, &end.text, turn);
-            self.verify(ready, turn);
-            self.feed_hungry(turn);
-            self.say_goodbye(turn);
-            return;
+        kind
+    }
+
+    fn on_peer_closed(&mut self, peer: &Peer, end: &End, turn: &mut Turn<'_>) {
+        let kind = self.on_ended(&peer.fetcher, end, turn.now);
+        // A web seed's end does not say whether there is a way to it.
+        if !matches!(kind, EndKind::Short(_) | EndKind::NoWay) {
+            self.ways.on_way();
         }
-        if !peer.have.is_full() {
-            self.picker.peer_gone(&peer.have);
+        if !peer.fetcher.have.is_full() {
+            self.picker.peer_gone(&peer.fetcher.have);
         }
-        let ending = match (peer.useless, peer.is_used()) {
+        let ending = match (peer.fetcher.useless, peer.is_used()) {
             (true, _) => Ending::Useless,
             (_, true) => Ending::Good,
             _ => Ending::Failed(kind),
@@ -436,11 +402,6 @@ impl Torrent {
         }
         turn.detail(format!("{}: {}", peer.addr, end.text));
         self.share();
-        self.verify(ready, turn);
-        self.feed_hungry(turn);
-        self.ask_for_metadata(turn);
-        self.dial(turn);
-        self.say_goodbye(turn);
     }
 }
 

@@ -102,7 +102,7 @@ impl Torrent {
         let connected = self.peers.welcome();
         let there: BTreeMap<SocketAddr, u8> = connected
             .filter_map(|(_, peer)| {
-                let seed = peer.upload_only || peer.have.is_full();
+                let seed = peer.upload_only || peer.fetcher.have.is_full();
                 let flags = (u8::from(seed) * SEED) | (u8::from(!peer.incoming) * REACHABLE);
                 Some((peer.listens_at()?, flags))
             })

@@ -6,6 +6,7 @@
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 
+use super::fetcher::Fetcher;
 use super::learning::Offer;
 use super::peers::Peer;
 use super::{Action, IDLE, Torrent, Turn};
@@ -32,7 +33,7 @@ impl Torrent {
         if over || most == 0 {
             return;
         }
-        let peers = self.peers.places().map(|(_, peer)| peer);
+        let peers = self.peers.values();
         let mut dialling = peers.clone().filter(|peer| !peer.welcome).count();
         let mut all = peers.clone().count();
         let mut ours = peers.filter(|peer| !peer.incoming).count();
@@ -70,7 +71,7 @@ impl Torrent {
             peer.holds_place(dialled_only) && !of_use && turn.now.duration_since(peer.since) >= IDLE
         });
         if let Some((key, peer)) = idle {
-            peer.useless = true;
+            peer.fetcher.useless = true;
             turn.hang_up(*key);
         }
     }
@@ -80,7 +81,7 @@ impl Torrent {
     /// newcomer finds a place when it comes again.
     pub(super) fn part_crowd(&mut self, newcomer: Host, turn: &mut Turn<'_>) {
         let mut crowds: BTreeMap<Host, usize> = BTreeMap::new();
-        let there = |peer: &Peer| peer.incoming && !peer.useless;
+        let there = |peer: &Peer| peer.incoming && !peer.fetcher.useless;
         for (_, peer) in self.peers.welcome().filter(|(_, peer)| there(peer)) {
             *crowds.entry(peer.host()).or_default() += 1;
         }
@@ -88,9 +89,9 @@ impl Torrent {
         let crowd = crowds.into_iter().max_by_key(|(_, peers)| *peers);
         let Some((crowd, _)) = crowd else { return };
         let peers = self.peers.welcome_mut();
-        let its = peers.filter(|(_, p)| there(p) && p.host() == crowd && p.gave == 0);
+        let its = peers.filter(|(_, p)| there(p) && p.host() == crowd && p.fetcher.gave == 0);
         if let Some((key, peer)) = its.min_by_key(|(_, peer)| peer.took) {
-            peer.useless = true;
+            peer.fetcher.useless = true;
             turn.hang_up(key);
         }
     }
@@ -114,22 +115,22 @@ impl Torrent {
         self.ways.shut_out = shut_out;
     }
 
-    /// How many connections there are, those that are being made and web seeds among them.
+    /// How many connections there are, including those still being made and web seeds.
     pub fn connections(&self) -> usize {
-        self.peers.len()
+        self.peers.fetchers().count()
     }
 
     /// The connection that moves least goes, so that something else can have its thread and
     /// its files.
     pub fn shed(&mut self, shortage: Shortage, now: Instant) -> Option<Action> {
-        let rates = |peer: &Peer| peer.down.get(now) + peer.up.get(now);
-        let peers = self
-            .peers
-            .iter_mut()
-            .filter(|(_, peer)| peer.shed.is_none());
-        let (key, peer) = peers.min_by(|(_, a), (_, b)| rates(a).total_cmp(&rates(b)))?;
-        peer.shed = Some(shortage);
-        Some(Action::HangUp(*key))
+        let up = |key| self.peers.get(&key).map_or(0.0, |peer| peer.up.get(now));
+        let rate = |key, fetcher: &Fetcher| fetcher.down.get(now) + up(key);
+        let stay = self.peers.fetchers().filter(|(_, its)| its.shed.is_none());
+        let rates = stay.map(|(key, its)| (rate(key, its), key));
+        let slowest = rates.min_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        let (_, key) = slowest?;
+        self.peers.fetcher_mut(key)?.shed = Some(shortage);
+        Some(Action::HangUp(key))
     }
 
     /// How many peers may be served now.
@@ -168,7 +169,7 @@ impl Torrent {
                 rate: if seeding {
                     peer.up.get(turn.now)
                 } else {
-                    peer.down.get(turn.now)
+                    peer.fetcher.down.get(turn.now)
                 } as u64,
                 newcomer: turn.now.duration_since(peer.since) < NEWCOMER,
             })

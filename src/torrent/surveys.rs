@@ -80,12 +80,18 @@ impl Torrent {
         let forgotten = self.picker.unsettle(files.flatten()) + lost.len() as u64;
         self.goals.lose(forgotten);
         let gone: Arc<[PieceIndex]> = lost.as_slice().into();
-        for (key, peer) in self.peers.iter_mut().filter(|(_, peer)| peer.gives()) {
+        for key in self.peers.web_seeds.keys() {
             turn.send(*key, Command::Moved(gone.clone()));
-            peer.useful += lost.iter().filter(|piece| peer.have.has(**piece)).count() as u32;
-            if peer.welcome && peer.wanted_since.is_none() && peer.useful > 0 {
+        }
+        for (key, peer) in self.peers.welcome_mut() {
+            turn.send(key, Command::Moved(gone.clone()));
+            peer.useful += lost
+                .iter()
+                .filter(|piece| peer.fetcher.have.has(**piece))
+                .count() as u32;
+            if peer.wanted_since.is_none() && peer.useful > 0 {
                 peer.wanted_since = Some(turn.now);
-                turn.send(*key, Command::Interest(true));
+                turn.send(key, Command::Interest(true));
             }
         }
         let paths = changed.iter().map(|(_, path)| path.as_str());

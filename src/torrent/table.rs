@@ -1,48 +1,75 @@
 //! The connections of a torrent, and the questions that are asked of all of them.
+//!
+//! [`Peers`] is a map of the peers. It also holds the web seeds in use, which get work as
+//! peers do and count for nothing else.
 
+use super::blame::Who;
+use super::fetcher::Fetcher;
 use super::peers::Peer;
+use super::web::WebSeed;
 use crate::types::PeerKey;
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 
-/// Those that we talk to, web seeds among them.
+/// The peers, also those that are still being dialled; and the web seeds.
 #[derive(Debug, Default)]
-pub(super) struct Peers(BTreeMap<PeerKey, Peer>);
+pub(super) struct Peers {
+    peers: BTreeMap<PeerKey, Peer>,
+    /// The web seeds in use.
+    pub(super) web_seeds: BTreeMap<PeerKey, WebSeed>,
+}
 
 impl Peers {
-    /// Those that main has welcomed: they are what is called connected.
+    /// Returns the peers that main has welcomed: only these are called connected.
     pub(super) fn welcome(&self) -> impl Iterator<Item = (PeerKey, &Peer)> + Clone {
-        let all = self.0.iter().map(|(key, peer)| (*key, peer));
+        let all = self.peers.iter().map(|(key, peer)| (*key, peer));
         all.filter(|(_, peer)| peer.welcome)
     }
 
-    /// The same, to be changed.
+    /// Returns the same peers, to be changed.
     pub(super) fn welcome_mut(&mut self) -> impl Iterator<Item = (PeerKey, &mut Peer)> {
-        let all = self.0.iter_mut().map(|(key, peer)| (*key, peer));
+        let all = self.peers.iter_mut().map(|(key, peer)| (*key, peer));
         all.filter(|(_, peer)| peer.welcome)
     }
 
-    /// Those of them that lack pieces.
+    /// Returns the connected peers that lack pieces.
     pub(super) fn leeches(&self) -> impl Iterator<Item = &Peer> + Clone {
         let welcome = self.welcome().map(|(_, peer)| peer);
-        welcome.filter(|peer| !peer.have.is_full())
+        welcome.filter(|peer| !peer.fetcher.have.is_full())
     }
 
-    /// Whether nobody is connected.
+    /// Whether no peer is connected.
     pub(super) fn is_lonely(&self) -> bool {
         self.welcome().next().is_none()
     }
 
-    /// Those that are no web seeds: they take places, also while they are being dialled.
-    pub(super) fn places(&self) -> impl Iterator<Item = (PeerKey, &Peer)> + Clone {
-        let all = self.0.iter().map(|(key, peer)| (*key, peer));
-        all.filter(|(_, peer)| peer.web.is_none())
+    /// Whether no connection is left from which data may still come. A peer that is still
+    /// being dialled sends nothing.
+    pub(super) fn no_giver_left(&self) -> bool {
+        self.is_lonely() && self.web_seeds.is_empty()
     }
 
-    /// Whether no connection is left from which data may still come. Those that are just
-    /// being dialled give nothing.
-    pub(super) fn no_giver_left(&self) -> bool {
-        self.0.values().all(|peer| !peer.gives())
+    /// Returns everybody that is given work, by the numbers of their connections.
+    pub(super) fn fetchers(&self) -> impl Iterator<Item = (PeerKey, &Fetcher)> {
+        let peers = self.peers.iter().map(|(key, peer)| (*key, &peer.fetcher));
+        let seeds = self.web_seeds.iter();
+        peers.chain(seeds.map(|(key, seed)| (*key, &seed.fetcher)))
+    }
+
+    /// Returns the one whose connection is `key`.
+    pub(super) fn fetcher_mut(&mut self, key: PeerKey) -> Option<&mut Fetcher> {
+        match self.peers.get_mut(&key) {
+            Some(peer) => Some(&mut peer.fetcher),
+            None => Some(&mut self.web_seeds.get_mut(&key)?.fetcher),
+        }
+    }
+
+    /// Returns who is at the other end of `key`.
+    pub(super) fn who(&self, key: PeerKey) -> Option<Who> {
+        match self.peers.get(&key) {
+            Some(&Peer { addr, incoming, .. }) => Some(Who::Peer { addr, incoming }),
+            None => Some(Who::WebSeed(self.web_seeds.get(&key)?.index)),
+        }
     }
 }
 
@@ -50,12 +77,12 @@ impl Deref for Peers {
     type Target = BTreeMap<PeerKey, Peer>;
 
     fn deref(&self) -> &Self::Target {
-        &self.0
+        &self.peers
     }
 }
 
 impl DerefMut for Peers {
     fn deref_mut(&mut self) -> &mut Self::Target {
-        &mut self.0
+        &mut self.peers
     }
 }

@@ -34,7 +34,7 @@ impl Torrent {
             download_rate,
             upload_rate: self.traffic.up.get(now) as u64,
             peers: connected.clone().count(),
-            seeds: connected.filter(|(_, p)| p.have.is_full()).count(),
+            seeds: connected.filter(|(_, p)| p.fetcher.have.is_full()).count(),
             web_seeds: self.web_seeds.open(),
             downloaded_bytes: self.traffic.downloaded,
             uploaded_bytes: self.traffic.uploaded,

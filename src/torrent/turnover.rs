@@ -119,7 +119,7 @@ impl Torrent {
         let holders = holders.map(|(key, peer)| peer.as_holder(*key)).collect();
         for key in self.turnover.choose(terms, holders, turn.now) {
             if let Some(peer) = self.peers.get_mut(&key) {
-                peer.useless = true;
+                peer.fetcher.useless = true;
                 if peer.incoming {
                     self.swarm.rest(peer.addr, turn.now);
                 }
@@ -134,14 +134,14 @@ impl Peer {
         Holder {
             key,
             waits_since: self.wanted_since.unwrap_or(self.since),
-            gave: self.gave > 0 || matches!(self.metadata, Offer::Asked(1..)),
+            gave: self.fetcher.gave > 0 || matches!(self.metadata, Offer::Asked(1..)),
             took: self.took > 0,
         }
     }
 
     /// It lets us ask, and we have not asked: it is not the one to blame.
     fn is_spared(&self) -> bool {
-        self.useful > 0 && !self.peer_chokes && self.first_asked.is_none()
+        self.useful > 0 && !self.peer_chokes && self.fetcher.first_asked.is_none()
     }
 }
 

@@ -62,7 +62,7 @@ impl Torrent {
         };
         let (addr, id, incoming, host) = (new.addr, new.id, new.incoming, new.host());
         let we_are_lower = self.setup.peer_id.0 < id.0;
-        let is_twin = |peer: &Peer| !peer.useless && peer.id == id && peer.host() == host;
+        let is_twin = |peer: &Peer| !peer.fetcher.useless && peer.id == id && peer.host() == host;
         let twins = self.peers.welcome().filter(|(_, peer)| is_twin(peer));
         let judged: Vec<(PeerKey, Stays)> = twins
             .map(|(key, peer)| (key, judge(peer.as_old(turn.now), incoming, we_are_lower)))
@@ -78,7 +78,7 @@ impl Torrent {
         for loser in losers {
             if let Some(peer) = self.peers.get_mut(&loser) {
                 // Who gave something is worth another dial when the other connection ends.
-                peer.useless = !peer.is_used();
+                peer.fetcher.useless = !peer.is_used();
             }
             let text = format!("{addr}: connected already");
             turn.hang_up(loser);
@@ -94,7 +94,7 @@ impl Peer {
             incoming: self.incoming,
             young: now.duration_since(self.since) < YOUNG,
             used: self.is_used(),
-            silent: self.snubbed,
+            silent: self.fetcher.snubbed,
         }
     }
 }

@@ -2,7 +2,6 @@
 //! right (HAVE, BEP 3), false ones are fetched again, and with the last one the torrent is
 //! complete. Part of the [`Torrent`]; the engine brings the verdicts.
 
-use super::peers::Peer;
 use super::{Action, Phase, Torrent, Turn};
 use crate::layout::PieceIndex;
 use crate::messages::{Command, Verdict};
@@ -49,7 +48,7 @@ impl Torrent {
     /// it hears that the last one arrived: also of pieces that it has, and of the last of them.
     fn spread(&mut self, pieces: &Arc<[PieceIndex]>, turn: &mut Turn<'_>) {
         for (key, peer) in self.peers.welcome_mut() {
-            let known = pieces.iter().filter(|piece| peer.have.has(**piece));
+            let known = pieces.iter().filter(|piece| peer.fetcher.have.has(**piece));
             peer.useful -= known.count() as u32;
             if !peer.came_whole {
                 turn.send(key, Command::Had(pieces.clone()));
@@ -102,9 +101,11 @@ impl Torrent {
             uploaded_bytes: self.traffic.uploaded,
         }));
         // Two seeds have nothing to say to one another.
-        let is_seed = |peer: &Peer| peer.have.is_full() || peer.web.is_some();
-        let seeds = self.peers.iter().filter(|(_, peer)| is_seed(peer));
-        seeds.for_each(|(key, _)| turn.hang_up(*key));
+        let seeds = self.peers.iter();
+        let seeds = seeds.filter(|(_, peer)| peer.fetcher.have.is_full());
+        let seeds = seeds.map(|(key, _)| key);
+        let all = seeds.chain(self.peers.web_seeds.keys());
+        all.for_each(|key| turn.hang_up(*key));
         if self.goals.phase() == Phase::Done {
             turn.push(Action::Done);
         }

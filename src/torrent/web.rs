@@ -7,16 +7,19 @@
 //!
 //! [BEP 19]: https://www.bittorrent.org/beps/bep_0019.html
 
-use super::peers::Peer;
+use super::fetcher::Fetcher;
 use super::webseeds::WebSeedIndex;
 use super::{Action, Torrent, Turn};
-use crate::messages::Web;
+use crate::messages::{End, Web};
 use crate::types::PeerKey;
 use crate::url::shown;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-/// A web seed's address is known to nobody here: its name may have many.
-const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+/// A web seed in use: it has a thread.
+#[derive(Debug)]
+pub(super) struct WebSeed {
+    pub(super) index: WebSeedIndex,
+    pub(super) fetcher: Fetcher,
+}
 
 impl Torrent {
     /// Uses more web seeds, if there is room and use for them.
@@ -27,26 +30,25 @@ impl Torrent {
         let (picker, layout) = (&self.picker, &self.content.layout);
         while let Some(index) = self.web_seeds.next(layout, |p| picker.wants(p), turn.now) {
             let url = self.web_seeds.url(index).to_owned();
-            let mut seed = Peer::new(NOWHERE, false, layout.pieces(), turn.now);
-            seed.web = Some(index);
-            seed.have = self.web_seeds.pieces(index, layout);
+            let fetcher = Fetcher::new(self.web_seeds.pieces(index, layout));
             let key = turn.keys.take();
-            self.peers.insert(key, seed);
+            let seed = WebSeed { index, fetcher };
+            self.peers.web_seeds.insert(key, seed);
             turn.push(Action::OpenWebSeed(key, index, url));
         }
     }
 
     /// The thread of a web seed never came to be.
     pub fn on_web_seed_failed(&mut self, key: PeerKey, error: &str, turn: &Turn<'_>) {
-        let seed = self.peers.remove(&key);
-        if let Some(index) = seed.and_then(|seed| seed.web) {
-            self.web_seeds.ended(index, Some(error), false, turn.now);
+        if let Some(seed) = self.peers.web_seeds.remove(&key) {
+            self.web_seeds
+                .ended(seed.index, Some(error), false, turn.now);
         }
     }
 
     /// The thread of a web seed has news of it.
     pub(super) fn on_web_seed_says(&mut self, key: PeerKey, news: Web, turn: &mut Turn<'_>) {
-        let Some(index) = self.peers.get(&key).and_then(|peer| peer.web) else {
+        let Some(index) = self.peers.web_seeds.get(&key).map(|seed| seed.index) else {
             return;
         };
         match news {
@@ -69,32 +71,29 @@ impl Torrent {
         turn: &mut Turn<'_>,
     ) {
         let name = self.web_seed_name(index);
-        let Some(peer) = self.peers.get_mut(&key) else {
+        let Some(fetcher) = self.peers.fetcher_mut(key) else {
             return;
         };
         let text = format!("{name}: does not give file {}: {why}", file + 1);
         turn.detail(text);
         self.web_seeds.lacks(index, file, why);
-        peer.have = self.web_seeds.pieces(index, &self.content.layout);
-        if !peer.have.iter().any(|piece| self.picker.wants(piece)) {
-            peer.useless = true;
-            peer.wants = 0;
+        fetcher.have = self.web_seeds.pieces(index, &self.content.layout);
+        if !fetcher.have.iter().any(|piece| self.picker.wants(piece)) {
+            fetcher.useless = true;
+            fetcher.wants = 0;
             turn.hang_up(key);
         }
     }
 
     /// The thread of a web seed is over.
-    pub(super) fn on_web_seed_closed(
-        &mut self,
-        index: WebSeedIndex,
-        seed: &Peer,
-        why: &str,
-        turn: &mut Turn<'_>,
-    ) {
-        let error = (!seed.useless).then_some(why);
-        self.web_seeds.ended(index, error, seed.gave > 0, turn.now);
-        let name = self.web_seed_name(index);
-        turn.detail(format!("{name}: {why}"));
+    pub(super) fn on_web_seed_closed(&mut self, seed: &WebSeed, end: &End, turn: &mut Turn<'_>) {
+        let WebSeed { index, fetcher } = seed;
+        self.on_ended(fetcher, end, turn.now);
+        let (error, gave) = (Some(&*end.text), fetcher.gave > 0);
+        let error = error.filter(|_| !fetcher.useless);
+        self.web_seeds.ended(*index, error, gave, turn.now);
+        let name = self.web_seed_name(*index);
+        turn.detail(format!("{name}: {}", end.text));
         self.open_web_seeds(turn);
     }
 

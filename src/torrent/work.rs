@@ -5,7 +5,7 @@
 //! asked, and what follows from its answers. Part of the [`Torrent`], for what peers'
 //! threads tell and for the tick.
 
-use super::blame::Giver;
+use super::blame::{Giver, Who};
 use super::{Action, Torrent, Turn};
 use crate::layout::{BLOCK_LEN, PieceIndex, Span, spans_of};
 use crate::messages::Command;
@@ -33,32 +33,32 @@ impl Torrent {
         look: Option<&mut Look>,
         turn: &mut Turn<'_>,
     ) -> bool {
-        let Some(peer) = self
-            .peers
-            .get_mut(&key)
-            .filter(|peer| peer.wants > 0 && peer.cancels == 0)
-        else {
+        let Some(who) = self.peers.who(key) else {
+            return false;
+        };
+        let fetcher = self.peers.fetcher_mut(key);
+        let Some(fetcher) = fetcher.filter(|its| its.wants > 0 && its.cancels == 0) else {
             return false;
         };
         let block = u64::from(BLOCK_LEN);
         let affordable = turn.budgets.down.available(turn.now) / block;
         let most = u32::try_from(affordable)
             .unwrap_or(u32::MAX)
-            .min(peer.wants);
-        let mut spans = match peer.web {
-            None => self.picker.pick(key, &peer.have, most),
-            Some(_) => self.picker.pick_run(key, &peer.have, most),
+            .min(fetcher.wants);
+        let mut spans = match who {
+            Who::Peer { .. } => self.picker.pick(key, &fetcher.have, most),
+            Who::WebSeed(_) => self.picker.pick_run(key, &fetcher.have, most),
         };
         if let Some(look) = look.filter(|_| spans.is_empty() && most > 0) {
-            let Some(peer) = self.peers.get(&key) else {
-                return false;
-            };
             let rivals = look.get_or_init(|| {
-                let peers = self.peers.iter();
-                let paces = peers.filter_map(|(key, peer)| Some((*key, peer.pace(turn.now)?)));
+                let fetchers = self.peers.fetchers();
+                let paces = fetchers.filter_map(|(key, its)| Some((key, its.pace(turn.now)?)));
                 self.picker.rivals(paces.collect())
             });
-            let (taken, cancel) = self.picker.take_over(key, &peer.have, most, rivals);
+            let Some(fetcher) = self.peers.fetcher_mut(key) else {
+                return false;
+            };
+            let (taken, cancel) = self.picker.take_over(key, &fetcher.have, most, rivals);
             if !taken.is_empty() {
                 look.take();
             }
@@ -66,25 +66,22 @@ impl Torrent {
             self.cancel(cancel, turn);
         }
         let blocks: u32 = spans.iter().map(|span| span.count()).sum();
-        let Some(peer) = self.peers.get_mut(&key).filter(|_| blocks > 0) else {
+        let Some(fetcher) = self.peers.fetcher_mut(key).filter(|_| blocks > 0) else {
             return false;
         };
         turn.budgets.down.spend(u64::from(blocks) * block);
-        peer.wants = 0;
-        peer.first_asked.get_or_insert(turn.now);
-        peer.down.begin(turn.now);
+        fetcher.wants = 0;
+        fetcher.first_asked.get_or_insert(turn.now);
+        fetcher.down.begin(turn.now);
         turn.send(key, Command::Fetch(spans));
         true
     }
 
     /// Work came free: those who had none may take it.
     pub(super) fn feed_hungry(&mut self, turn: &mut Turn<'_>) {
-        let hungry = self
-            .peers
-            .iter()
-            .filter(|(_, peer)| peer.wants > 0)
-            .map(|(key, _)| *key);
-        let hungry: Vec<PeerKey> = hungry.collect();
+        let hungry = self.peers.fetchers().filter(|(_, its)| its.wants > 0);
+        let mut hungry: Vec<PeerKey> = hungry.map(|(key, _)| key).collect();
+        hungry.sort_unstable();
         let mut look = (turn.now >= self.due.look).then(Look::new);
         if hungry.is_empty() || look.is_none() && self.picker.all_granted() {
             return;
@@ -99,15 +96,13 @@ impl Torrent {
 
     pub(super) fn on_stored(&mut self, key: PeerKey, spans: &[Span], turn: &mut Turn<'_>) {
         let blocks: u64 = spans.iter().map(|span| u64::from(span.count())).sum();
-        if let Some(peer) = self.peers.get_mut(&key) {
-            peer.gave += blocks * u64::from(BLOCK_LEN);
-            peer.down.add(blocks * u64::from(BLOCK_LEN), turn.now);
-            peer.snubbed = false;
-            let giver = Giver {
-                key,
-                who: peer.who(),
-            };
-            self.blame.gave(giver);
+        if let Some(fetcher) = self.peers.fetcher_mut(key) {
+            fetcher.gave += blocks * u64::from(BLOCK_LEN);
+            fetcher.down.add(blocks * u64::from(BLOCK_LEN), turn.now);
+            fetcher.snubbed = false;
+        }
+        if let Some(who) = self.peers.who(key) {
+            self.blame.gave(Giver { key, who });
         }
         self.goals.store(blocks, turn.now);
         let mut all = Outcome::default();
@@ -136,8 +131,8 @@ impl Torrent {
             blocks.entry(peer).or_default().extend(numbers);
         }
         for (key, blocks) in blocks {
-            if let Some(peer) = self.peers.get_mut(&key) {
-                peer.cancels += 1;
+            if let Some(fetcher) = self.peers.fetcher_mut(key) {
+                fetcher.cancels += 1;
                 turn.send(key, Command::Cancel(spans_of(blocks)));
             }
         }

@@ -310,7 +310,7 @@ fn the_work_of_who_fails_goes_to_a_hungry_one_at_once() {
         assert_eq!(rig.want(2, 100), [], "{name}: it has nothing");
         let events = fail(&rig, work.clone());
         // Now it has all; not by events, for these would take over some work already.
-        rig.torrent.peers.get_mut(&key(2)).unwrap().have = Bitfield::all(10);
+        rig.torrent.peers.fetcher_mut(key(2)).unwrap().have = Bitfield::all(10);
         let actions: Vec<Action> = events.into_iter().flat_map(|e| rig.event(1, e)).collect();
         let got = blocks(&fetched(&actions, 2));
         let kept = blocks(&fetched(&actions, 1));

@@ -375,14 +375,16 @@ impl Chaos {
         assert_eq!(torrent.unchecked(), self.unverified.len());
         assert_eq!(torrent.have_bytes(), torrent.content.have_bytes());
         let mut available: HashMap<PieceIndex, u32> = HashMap::new();
-        for peer in torrent.peers.values().filter(|peer| peer.web.is_none()) {
+        for peer in torrent.peers.values() {
             let wanted = peer
+                .fetcher
                 .have
                 .iter()
                 .filter(|piece| torrent.picker.wants(*piece));
             assert_eq!(peer.useful as usize, wanted.count());
-            if !peer.have.is_full() {
-                peer.have
+            if !peer.fetcher.have.is_full() {
+                peer.fetcher
+                    .have
                     .iter()
                     .for_each(|piece| *available.entry(piece).or_default() += 1);
             }

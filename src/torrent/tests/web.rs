@@ -39,8 +39,9 @@ impl Rig {
     }
 
     fn rekey(&mut self, begun: PeerKey, key: PeerKey) {
-        let seed = self.torrent.peers.remove(&begun).unwrap();
-        self.torrent.peers.insert(key, seed);
+        let seeds = &mut self.torrent.peers.web_seeds;
+        let seed = seeds.remove(&begun).unwrap();
+        seeds.insert(key, seed);
     }
 
     fn close(&mut self, n: u8, why: &str) -> Vec<Action> {

@@ -39,7 +39,7 @@ impl World {
                 .torrent
                 .peers
                 .values()
-                .filter(|peer| !peer.have.is_full() && peer.have.has(piece))
+                .filter(|peer| !peer.fetcher.have.is_full() && peer.fetcher.have.has(piece))
                 .count();
             assert_eq!(
                 node.torrent.picker.available(piece) as usize,
@@ -58,7 +58,7 @@ impl World {
             if let Some(other) = other.filter(|_| peer.welcome) {
                 let theirs = self.nodes[other].torrent.have();
                 assert!(
-                    peer.have.iter().all(|piece| theirs.has(piece)),
+                    peer.fetcher.have.iter().all(|piece| theirs.has(piece)),
                     "node {index} believes too much of {other}"
                 );
             }
