@@ -1,6 +1,7 @@
-//! What a torrent tells its trackers, and what it makes of their answers. Who is told when
-//! is the [`Announcer`](crate::announcer::Announcer)'s to say.
-//! Part of the [`Torrent`], for its tick and for the trackers' threads' answers.
+//! What a torrent tells its trackers, and what it does with their answers.
+//!
+//! The [`Announcer`](crate::announcer::Announcer) decides which tracker hears from us when. Part of
+//! the [`Torrent`], for its tick and for the answers of the trackers' threads.
 
 use super::{Action, Torrent, Turn};
 use crate::announce::{AnnounceEvent, AnnounceReply, AnnounceRequest, TrackerError, Trouble};
@@ -9,17 +10,17 @@ use crate::human;
 use crate::layout::BLOCK_LEN;
 use crate::swarm::Source;
 
-/// What trackers are told of the bytes that we lack while we don't know: one block.
+/// The missing bytes that we report to trackers before we know the real number: one block.
 const LEFT_UNKNOWN: u64 = BLOCK_LEN as u64;
 
-/// Peers to ask a tracker for.
+/// How many peers we ask a tracker for.
 const PEERS_WANTED: u32 = 100;
 
-/// Different messages of trackers that are passed on to the user.
+/// How many different messages of trackers are shown to the user.
 const MAX_WARNINGS: usize = 20;
 
 impl Torrent {
-    /// A tracker answered, or failed to.
+    /// A tracker answered, or could not be asked.
     pub fn on_tracker(
         &mut self,
         index: TrackerIndex,
@@ -27,7 +28,7 @@ impl Torrent {
         turn: &mut Turn<'_>,
     ) {
         if self.announcer.on_outcome(index, &result, turn.now) {
-            // A private torrent changed its tracker: its peers belong to the old one.
+            // A private torrent has changed its tracker. Its peers belong to the old one.
             self.peers.keys().for_each(|key| turn.hang_up(*key));
         }
         match result {
@@ -39,7 +40,7 @@ impl Torrent {
                 turn.detail(text);
                 self.on_addresses(reply.peers, Source::Tracker, turn);
             }
-            // It knows us and wants us not, or we may not ask: that is for the user to solve.
+            // The tracker refuses us, or we may not ask it: only the user can solve that.
             Err(error) if matches!(error.trouble, Trouble::Failure(_) | Trouble::Barred(_)) => {
                 self.warn_once(human::chain(&error), turn);
             }
@@ -48,7 +49,8 @@ impl Torrent {
         self.announce(turn);
     }
 
-    /// Warns the user; what a tracker says at each announce is said once.
+    /// Warns the user. A tracker may repeat its message in each answer, so equal messages are shown
+    /// once.
     pub(super) fn warn_once(&mut self, message: String, turn: &mut Turn<'_>) {
         if self.warned.len() < MAX_WARNINGS && self.warned.insert(message.clone()) {
             turn.warn(self.setup.info_hash, message);
@@ -77,8 +79,8 @@ impl Torrent {
         }
     }
 
-    /// Bytes of the whole torrent that we lack, wanted or not: what trackers ask for.
-    /// Zero would make us a seed in their eyes, so that is not said before it is known.
+    /// Returns the missing bytes of the whole torrent, wanted or not, as trackers expect. Before
+    /// the number is known it must not be 0, because trackers would take us for a seed.
     pub(super) fn left(&self) -> u64 {
         match self.knows_content() {
             true => self.content.left(),

@@ -1,18 +1,15 @@
-//! Who gave false data, when several peers gave blocks of a piece whose hash is wrong.
+//! Who sent false data, when several peers sent blocks of a piece whose hash is wrong.
 //!
-//! One hash covers a whole piece, so it does not tell which block is false. But when
-//! the piece is fetched again and is right, the true blocks are known: whoever's block
-//! differs from the true one lied. To compare, the SHA-1 of each block of the bad
-//! attempt is kept, with its giver (libtorrent calls it *smart ban*).
+//! One hash covers a whole piece, so it does not tell which block is false. So we keep the SHA-1 of
+//! each block of the false attempt, with its giver. When the piece has been fetched again and is
+//! right, the true blocks are known, and the giver of any block that differs lied. libtorrent calls
+//! this *smart ban*. A liar is banned: a peer by its address, a web seed by its URL.
 //!
-//! A web seed that lied is banned, too: the URL, whatever address it has.
+//! Some pieces can never be right: the hash in the torrent is false, or the torrent's maker shares
+//! other data. Then every honest peer looks like a liar. But honest peers all send the same bytes.
+//! If [`AGREE`] of them do, they are pardoned, and the piece is given up.
 //!
-//! Some pieces can never be right: the hash in the torrent is false, or whoever made the
-//! torrent shared other data. Then every honest peer looks like a liar. They give themselves
-//! away by giving all the same bytes; [`AGREE`] that do are pardoned, and the piece is given
-//! up.
-//!
-//! Part of the [`Torrent`], which comes here when the checker found a false piece or has
+//! Part of the [`Torrent`], which comes here when the checker has found a false piece, or has
 //! hashed the blocks of one.
 
 use super::webseeds::WebSeedIndex;
@@ -25,10 +22,10 @@ use crate::types::PeerKey;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 
-/// Attempts remembered for a piece; more would only repeat.
+/// How many attempts are remembered for a piece. More would only repeat.
 const MAX_ATTEMPTS: usize = 8;
 
-/// If peers on so many hosts each gave all of a piece, and all the same bytes, and no other
+/// If peers on this many hosts each sent all of a piece, all with the same bytes, and no other
 /// connected peer has that piece, we believe them and not the hash in the torrent.
 const AGREE: usize = 3;
 
@@ -38,17 +35,17 @@ pub(crate) enum Who {
     /// A peer.
     Peer {
         addr: SocketAddr,
-        /// It had dialled us.
+        /// Whether it dialled us.
         incoming: bool,
     },
-    /// A web seed, whose name may have many addresses.
+    /// A web seed. Its name may have many addresses.
     WebSeed(WebSeedIndex),
 }
 
 impl Who {
-    /// Equal for two that may be the same program: all peers of one host are taken for
-    /// one, but on our own machine, where half a swarm may live, each port counts. A web seed
-    /// counts by its URL.
+    /// Returns a value that is equal for two givers that may be the same program. All peers of one
+    /// host count as one. On our own machine, where half a swarm may live, each port counts. A web
+    /// seed counts by its URL.
     fn program(self) -> Self {
         let Self::Peer { addr, .. } = self else {
             return self;
@@ -64,7 +61,7 @@ impl Who {
     }
 }
 
-/// Somebody who gave a block: kept beyond the connection's end.
+/// Somebody who sent a block. We keep it beyond the connection's end.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub(crate) struct Giver {
     /// The connection.
@@ -72,46 +69,45 @@ pub(crate) struct Giver {
     pub who: Who,
 }
 
-/// A bad attempt at a piece.
 #[derive(Debug)]
 pub(crate) struct Attempt {
-    /// Who gave all of it, if one alone did.
+    /// Who sent all of it, if one giver alone did.
     pub sole: Option<Giver>,
-    /// The giver of each block, where one is known.
+    /// The giver of each block, if known.
     pub givers: Vec<Option<Giver>>,
     /// The SHA-1 of each block.
     pub blocks: Vec<[u8; 20]>,
 }
 
-/// The bad attempts at all pieces that are not had yet.
+/// The false attempts at all pieces that we do not have yet.
 #[derive(Debug, Default)]
 pub(crate) struct Blame {
-    /// Everybody who gave us blocks in this run, also those who left.
+    /// Everybody who has sent us blocks in this run, including those who left.
     givers: BTreeMap<PeerKey, Giver>,
     attempts: HashMap<PieceIndex, Vec<Attempt>>,
-    /// Pieces whose hash was wrong, and whose blocks are being hashed.
+    /// False pieces whose blocks are being hashed.
     awaited: BTreeSet<PieceIndex>,
-    /// Pieces that can never be right, and are given up.
+    /// Pieces that can never be right and are given up.
     damaged: BTreeSet<PieceIndex>,
 }
 
 impl Blame {
-    /// Somebody gave us blocks.
+    /// Remembers somebody who sent blocks.
     pub(crate) fn gave(&mut self, giver: Giver) {
         self.givers.entry(giver.key).or_insert(giver);
     }
 
-    /// Who the connection `key` is or was, if it gave anything.
+    /// Returns who was at the other end of `key`, if blocks came from there.
     fn giver(&self, key: PeerKey) -> Option<Giver> {
         self.givers.get(&key).copied()
     }
 
-    /// Whether the blocks of a bad attempt were being hashed; from now on they are not.
+    /// Returns whether the blocks of a false attempt were being hashed, and records that they no
+    /// longer are.
     pub(crate) fn is_awaited(&mut self, piece: PieceIndex) -> bool {
         self.awaited.remove(&piece)
     }
 
-    /// Remembers an attempt whose hash was wrong.
     pub(crate) fn remember(&mut self, piece: PieceIndex, attempt: Attempt) {
         let attempts = self.attempts.entry(piece).or_default();
         if attempts.len() < MAX_ATTEMPTS {
@@ -119,8 +115,8 @@ impl Blame {
         }
     }
 
-    /// Those who each gave all of `piece`, and the same bytes, whose `blocks` have these hashes:
-    /// one for each [program](Who::program).
+    /// Returns the givers who each sent all of `piece` with exactly these `blocks`, one for each
+    /// [program](Who::program).
     pub(crate) fn agreeing(&self, piece: PieceIndex, blocks: &[[u8; 20]]) -> Vec<Giver> {
         let attempts = self.attempts.get(&piece).into_iter().flatten();
         let same = attempts.filter(|attempt| attempt.blocks == blocks);
@@ -130,7 +126,7 @@ impl Blame {
         givers
     }
 
-    /// The piece that came false from the most peers, and is not right yet.
+    /// Returns the piece that came false from the most givers and is not right yet.
     pub(crate) fn worst(&self) -> Option<FalsePiece> {
         let givers = |attempts: &Vec<Attempt>| attempts.iter().filter(|a| a.sole.is_some()).count();
         let counted = self.attempts.iter().map(|(&piece, attempts)| FalsePiece {
@@ -142,12 +138,12 @@ impl Blame {
             .max_by_key(|false_piece| (false_piece.givers, false_piece.piece))
     }
 
-    /// Whether `piece` was wrong before, so that its true blocks are worth knowing.
+    /// Whether `piece` was false before, so that its true blocks are worth knowing.
     pub(crate) fn is_open(&self, piece: PieceIndex) -> bool {
         self.attempts.contains_key(&piece)
     }
 
-    /// The true blocks are known: who gave others?
+    /// Returns everybody who sent a block that differs from the true one in `truth`.
     pub(crate) fn judge(&mut self, piece: PieceIndex, truth: &[[u8; 20]]) -> Vec<Giver> {
         let attempts = self.attempts.remove(&piece).unwrap_or_default();
         let wrong = attempts.iter().flat_map(|attempt| {
@@ -165,7 +161,7 @@ impl Blame {
 }
 
 impl Torrent {
-    /// A piece whose bytes are not where they were stored, which is no peer's fault.
+    /// The bytes of a piece are not where they were stored, which is no peer's fault.
     pub(super) fn on_moved_piece(&mut self, piece: PieceIndex, turn: &mut Turn<'_>) {
         let text = format!("piece {}: its file was moved or removed", piece.get());
         turn.detail(text);
@@ -173,15 +169,15 @@ impl Torrent {
         self.feed_hungry(turn);
     }
 
-    /// A piece whose hash is wrong: its blocks are hashed before they are fetched again, to
-    /// find out who lied.
+    /// The hash of a piece is wrong. Its blocks are hashed before they are fetched again, to find
+    /// out who lied.
     pub(super) fn on_bad_piece(&mut self, piece: PieceIndex, turn: &mut Turn<'_>) {
         let number = piece.get();
         turn.detail(format!(
             "piece {number} does not have the hash that it should"
         ));
         if self.content.layout.is_padding(piece) {
-            // Nobody gives padding: it is zeros, whatever the torrent says.
+            // Nobody sends padding: it is zeros, whatever the torrent says.
             return turn.push(Action::Fail(format!(
                 "the torrent is damaged: piece {number} is nothing but padding and has not the \
                  hash of that; get the torrent from somewhere else"
@@ -195,8 +191,8 @@ impl Torrent {
         turn.push(Action::HashBlocks(piece));
     }
 
-    /// The hashes of a bad attempt's blocks are known: whoever gave all of it lied, unless too
-    /// many tell the same lie.
+    /// The blocks of a false piece have been hashed. If one giver sent all of it, that giver lied,
+    /// unless [`AGREE`] givers sent the same bytes.
     pub(super) fn on_bad_blocks(
         &mut self,
         piece: PieceIndex,
@@ -211,7 +207,7 @@ impl Torrent {
             blocks: blocks.to_vec(),
         };
         self.blame.remember(piece, attempt);
-        // Without its blocks it is not there any more, so who knows what was given.
+        // Without blocks the piece is not on the disk any more, so nobody knows what was sent.
         let Some(liar) = sole.filter(|_| !blocks.is_empty()) else {
             return;
         };
@@ -238,7 +234,7 @@ impl Torrent {
         }));
     }
 
-    /// Whether a peer has `piece` that did not give it yet.
+    /// Whether anybody has `piece` who has not sent it yet.
     fn has_untried(&self, piece: PieceIndex, tried: &[Giver]) -> bool {
         self.peers.fetchers().any(|(key, fetcher)| {
             let gave = tried.iter().any(|giver| giver.key == key);
@@ -246,7 +242,7 @@ impl Torrent {
         })
     }
 
-    /// All is there but pieces that can never be right.
+    /// Fails the torrent if nothing is missing except pieces that can never be right.
     pub(super) fn check_damaged(&mut self, turn: &mut Turn<'_>) {
         let damaged = &self.blame.damaged;
         let only = self.picker.missing() as usize == damaged.len();
@@ -263,7 +259,7 @@ impl Torrent {
         }
     }
 
-    /// All of `piece` is to be fetched again; says who gave each block.
+    /// Has all of `piece` fetched again. Returns who sent each block.
     pub(super) fn refetch(&mut self, piece: PieceIndex) -> Vec<Option<Giver>> {
         let givers = self.picker.failed(piece);
         self.goals.lose(givers.len() as u64);
@@ -281,7 +277,7 @@ impl Torrent {
             }
             Who::WebSeed(index) => {
                 self.web_seeds.ban(index);
-                // It may have been opened anew since.
+                // We may have opened it again since.
                 let mut open = self.peers.web_seeds.iter();
                 let its = open.find(|(_, seed)| seed.index == index);
                 let key = its.map_or(liar.key, |(key, _)| *key);

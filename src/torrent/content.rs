@@ -1,28 +1,30 @@
-//! What a torrent holds and what of it we have, as far as deciding needs it: for the
-//! [`Torrent`](super::Torrent), which gets it from the engine once the disk was looked at.
+//! What a torrent holds and what of it we have.
+//!
+//! The engine makes a [`Content`] after the check of the disk, and the [`Torrent`](super::Torrent)
+//! keeps it up to date.
 
 use crate::bitfield::Bitfield;
 use crate::layout::{Layout, PieceIndex};
 use crate::wanted::Wanted;
 use std::sync::Arc;
 
-/// What a torrent holds, and what of it is there already.
+/// What a torrent holds, and what of it is on disk.
 #[derive(Debug)]
 pub struct Content {
-    /// How it divides.
+    /// How its bytes divide into files, pieces and blocks.
     pub layout: Arc<Layout>,
-    /// The pieces verified on disk.
+    /// The pieces that are verified and on disk.
     pub have: Bitfield,
-    /// Blocks on disk of pieces that are not, by their numbers: an earlier run stored them.
+    /// Blocks that an earlier run stored, by their numbers, of pieces that are not complete.
     pub stored: Vec<(PieceIndex, Vec<u32>)>,
-    /// What of it is wanted.
+    /// Which files the user wants.
     pub wanted: Arc<Wanted>,
     /// Whether it is private (BEP 27).
     pub private: bool,
 }
 
 impl Content {
-    /// What we know of a torrent whose metadata we lack.
+    /// Returns the content of a torrent without metadata: nothing.
     pub(super) fn unknown() -> Self {
         let layout = Layout::empty();
         Self {
@@ -34,7 +36,7 @@ impl Content {
         }
     }
 
-    /// Bytes of the wanted files that are there.
+    /// Returns the bytes of the wanted files that are verified.
     pub fn have_bytes(&self) -> u64 {
         self.have
             .iter()
@@ -42,12 +44,12 @@ impl Content {
             .sum()
     }
 
-    /// Bytes of the wanted files in `piece`.
+    /// Returns the bytes of the wanted files in `piece`.
     pub(super) fn wanted_bytes_in(&self, piece: PieceIndex) -> u64 {
         self.wanted.bytes_in(&self.layout, piece)
     }
 
-    /// Bytes of the whole torrent that are missing, wanted or not.
+    /// Returns the missing bytes of the whole torrent, wanted or not.
     pub(super) fn left(&self) -> u64 {
         let layout = &self.layout;
         let missing =

@@ -1,9 +1,11 @@
-//! When a torrent looks for peers in the DHT ([BEP 5]), and what it makes of them.
+//! When a torrent looks for peers in the DHT ([BEP 5]), and what it does with them.
 //!
-//! A look-up costs some dozens of datagrams, so it is done rarely; but as long as nobody
-//! is there it may be all that there is. While a torrent's metadata is not known it may
-//! turn out to be private: until then others are looked for, but not told of us. A private
-//! torrent is never looked up.
+//! A look-up costs some dozens of datagrams. So there is one every 15 minutes, but more at the
+//! start while no peer is connected, because the DHT may be the only source of peers. A private
+//! torrent is never looked up. A magnet link may turn out to be private, so we look for peers but
+//! do not announce ourselves until the metadata is known.
+//!
+//! Part of the [`Torrent`], for its tick and for the answers of the DHT's threads.
 //!
 //! [BEP 5]: https://www.bittorrent.org/beps/bep_0005.html
 
@@ -13,32 +15,31 @@ use crate::types::PeerKey;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-/// The pauses after the first look-ups while there are no peers: they come after 0, 5, 30
-/// and 60 seconds.
+/// The pauses between the first look-ups while no peer is connected. They begin after 0, 5, 30 and
+/// 60 seconds.
 const LONELY_PAUSES: [Duration; 3] = [
     Duration::from_secs(5),
     Duration::from_secs(25),
     Duration::from_secs(30),
 ];
 
-/// The pause after any other: nodes forget us after half an hour.
+/// The pause after any other look-up. Nodes forget us after half an hour.
 const PAUSE: Duration = Duration::from_secs(15 * 60);
 
-/// The look-ups of one torrent.
 #[derive(Debug, Default)]
 pub(super) struct Lookups {
     /// When the last one began.
     last: Option<Instant>,
     /// How many there were.
     count: usize,
-    /// Others were told of us.
+    /// We have announced ourselves.
     announced: bool,
-    /// How many nodes of the DHT are known.
+    /// How many nodes the DHT's threads know.
     pub(super) nodes: usize,
 }
 
 impl Lookups {
-    /// Whether it is time for the next; then it counts as begun.
+    /// Returns whether it is time for the next look-up, and counts it as begun.
     fn begin(&mut self, lonely: bool, announce: bool, now: Instant) -> bool {
         let lonely_pause = LONELY_PAUSES.get(self.count.wrapping_sub(1));
         let pause = lonely_pause.filter(|_| lonely).unwrap_or(&PAUSE);
@@ -54,7 +55,7 @@ impl Lookups {
 }
 
 impl Torrent {
-    /// Whether it has to do with the DHT.
+    /// Whether the torrent uses the DHT.
     pub fn uses_dht(&self) -> bool {
         self.setup.dht && !self.content.private
     }
@@ -67,9 +68,9 @@ impl Torrent {
         }
     }
 
-    /// The DHT names peers.
+    /// A look-up in the DHT found peers.
     pub fn on_dht_peers(&mut self, addrs: Vec<SocketAddr>, turn: &mut Turn<'_>) {
-        // It may have been asked before we knew that the torrent is private.
+        // The look-up may have begun before we knew that the torrent is private.
         if self.uses_dht() {
             let text = format!("the DHT named {} peers", addrs.len());
             turn.detail(text);
@@ -77,12 +78,12 @@ impl Torrent {
         }
     }
 
-    /// So many nodes of the DHT are known.
+    /// The DHT's threads know this many nodes.
     pub fn on_dht_nodes(&mut self, nodes: usize) {
         self.dht.nodes = nodes;
     }
 
-    /// A peer has a node of the DHT on this port.
+    /// A peer has said that its DHT node listens on this port.
     pub(super) fn on_dht_port(&mut self, key: PeerKey, port: u16, turn: &mut Turn<'_>) {
         if let Some(peer) = self.peers.get(&key).filter(|_| self.uses_dht()) {
             turn.push(Action::EnterDht(SocketAddr::new(peer.addr.ip(), port)));
@@ -94,7 +95,8 @@ impl Torrent {
 mod tests {
     use super::*;
 
-    /// When look-ups begin within an hour, in seconds, with peers there from some time on.
+    /// Returns when look-ups begin within an hour, in seconds, if the first peer connects after
+    /// `peers_from` seconds.
     fn begun(peers_from: u64) -> Vec<u64> {
         let (mut lookups, start) = (Lookups::default(), Instant::now());
         let due = |second: &u64| {

@@ -1,19 +1,19 @@
-//! When a torrent has come to its end, and how it leaves its swarm. Part of the [`Torrent`],
-//! for its tick and for the engine, which may stop it at any time.
+//! When a torrent ends, and how it leaves its swarm.
 //!
-//! It ends when it has given enough (`--seed-ratio`, `--seed-time`), or when nothing came
-//! for the time of `--stall-timeout`.
+//! A torrent ends when it has served enough (`--seed-ratio`, `--seed-time`), or when nothing came
+//! for the time of `--stall-timeout`. Part of the [`Torrent`], for its tick and for the engine,
+//! which may stop a torrent at any time.
 
 use super::peers::Peer;
 use super::{Action, Phase, Torrent, Turn};
 use std::time::{Duration, Instant};
 
-/// How long peers may take to hang up before trackers are told that we leave.
+/// How long connections may take to close before trackers hear that we leave.
 pub(super) const LAST_WORDS: Duration = Duration::from_millis(500);
 
 impl Torrent {
-    /// Leaves the swarm: the peers are told to go. Once they are gone, and their last
-    /// bytes counted, the trackers hear it, too.
+    /// Leaves the swarm. First all connections are told to close. Trackers hear about it when they
+    /// are closed, so that the last bytes are counted.
     pub fn stop(&mut self, turn: &mut Turn<'_>) {
         let all = self.peers.fetchers();
         all.for_each(|(key, _)| turn.hang_up(key));
@@ -21,7 +21,8 @@ impl Torrent {
         self.say_goodbye(turn);
     }
 
-    /// Tells the trackers that we left, unless peers that were welcome are still going.
+    /// If we are leaving, tells the trackers so, once no data can come any more or [`LAST_WORDS`]
+    /// have passed.
     pub(crate) fn say_goodbye(&mut self, turn: &mut Turn<'_>) {
         let Some(since) = self.goals.leaving() else {
             return;
@@ -32,16 +33,16 @@ impl Torrent {
         }
     }
 
-    /// Whether no connection is left from which data may still come. Those that are just
-    /// being dialled give nothing.
+    /// Whether no connection is left from which data may still come. A peer that is still being
+    /// dialled sends nothing.
     pub fn no_giver_left(&self) -> bool {
         self.peers.no_giver_left()
     }
 
-    /// Whether, after [`Torrent::stop`], nothing is left to hear that would change what is
-    /// told or kept of it. If it is incomplete, the last blocks of its peers are to be
-    /// written and checked. If it is done, only what peers took can be missing, and is
-    /// waited for as long as trackers are.
+    /// Whether, after [`Torrent::stop`], nothing can come that would change what is reported or
+    /// saved. An incomplete torrent waits until the last blocks of its peers are written and
+    /// checked. A torrent that is done waits only for the number of bytes that peers took, and at
+    /// most [`LAST_WORDS`], as trackers do.
     pub fn is_settled(&self, now: Instant) -> bool {
         match self.goals.phase() {
             Phase::Done => {
@@ -52,15 +53,15 @@ impl Torrent {
         }
     }
 
-    /// Whether, after [`Torrent::stop`], all trackers have been told or have failed.
+    /// Whether, after [`Torrent::stop`], all trackers have answered or failed.
     pub fn has_left(&self) -> bool {
         self.announcer.has_left()
     }
 
-    /// Whether a goal is reached, or nothing came for too long.
+    /// Ends the torrent if a goal is reached, or if nothing came for too long.
     pub(super) fn check_goals(&mut self, turn: &mut Turn<'_>) {
         let now = turn.now;
-        // The disk may take the time that it needs.
+        // Time that the disk takes does not count.
         let phase = self.goals.phase();
         let waits = self.disk.unchecked > 0 || self.disk.is_asked() || phase == Phase::Looking;
         if let Some(limit) = self.setup.stall_timeout.filter(|_| !waits)

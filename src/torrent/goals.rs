@@ -1,34 +1,35 @@
 //! How far a torrent has come, from a magnet link to its end, and when it last came further.
-//! Part of the [`Torrent`](super::Torrent), which feeds it; no clock: the time is an argument.
+//!
+//! Used by the [`Torrent`](super::Torrent). No clock: the time is an argument.
 
 use crate::config::Afterwards;
 use std::time::{Duration, Instant};
 
-/// Where a torrent is in its life. Each phase has what belongs to it alone.
+/// The phase of a torrent's life, with the facts that only this phase needs.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Phase {
-    /// Its metadata is not known yet: peers are asked for it.
+    /// The metadata is not known yet, and peers are asked for it.
     Learning {
         /// The most bytes of metadata that one peer gave.
         most: u32,
     },
-    /// Its metadata is here, and what it says is being looked into.
+    /// The metadata is here, and we check what is on disk.
     Looking,
-    /// Something is missing.
+    /// Wanted pieces are missing.
     Downloading {
-        /// Blocks stored, less those of pieces that turned out false.
+        /// Blocks stored, without those of pieces that turned out false.
         stored: u64,
-        /// The most that this ever was.
+        /// The highest value that `stored` ever had.
         most: u64,
     },
-    /// All is there; we give.
+    /// All that is wanted is here, and we serve others.
     Seeding {
-        /// From then on.
+        /// When it began.
         since: Instant,
     },
-    /// All is there and nothing is left to do.
+    /// All that is wanted is here, and we leave.
     Done,
-    /// It was given up: nothing came for too long.
+    /// It was given up, because nothing came for the time of `--stall-timeout`.
     Stalled,
 }
 
@@ -38,12 +39,12 @@ impl Phase {
         matches!(self, Self::Downloading { .. })
     }
 
-    /// Whether all is there and we stay to give.
+    /// Whether all that is wanted is here and we stay to serve others.
     pub fn is_seeding(self) -> bool {
         matches!(self, Self::Seeding { .. })
     }
 
-    /// Whether data, or first of all the metadata, is still to come.
+    /// Whether data or the metadata is still to come.
     pub(super) fn is_incomplete(self) -> bool {
         matches!(
             self,
@@ -51,24 +52,24 @@ impl Phase {
         )
     }
 
-    /// Whether nothing is left to do for it.
     pub(super) fn is_over(self) -> bool {
         matches!(self, Self::Done | Self::Stalled)
     }
 }
 
-/// The phase, and what may end it.
+/// The phase, and the times that may end it.
 #[derive(Debug)]
 pub(super) struct Goals {
     phase: Phase,
-    /// When more was there than ever before. False data comes and goes, so it is no progress.
+    /// When there was last more than ever before. Data that turns out false is fetched again, so it
+    /// must not count as progress.
     came_at: Instant,
-    /// Since when we are leaving. Until its peers are gone a torrent may still complete.
+    /// Since when we have been leaving. The torrent may still complete until its peers are gone.
     leaving: Option<Instant>,
 }
 
 impl Goals {
-    /// A torrent of which only the info hash is known.
+    /// Begins with a torrent of which only the info hash is known.
     pub(super) fn new(now: Instant) -> Self {
         Self {
             phase: Phase::Learning { most: 0 },
@@ -85,12 +86,10 @@ impl Goals {
         self.phase.is_downloading()
     }
 
-    /// When more was there than ever before.
     pub(super) fn came_at(&self) -> Instant {
         self.came_at
     }
 
-    /// Since when we are leaving.
     pub(super) fn leaving(&self) -> Option<Instant> {
         self.leaving
     }
@@ -99,7 +98,7 @@ impl Goals {
         self.leaving = Some(now);
     }
 
-    /// One peer has given so many bytes of the metadata.
+    /// Records that one peer has sent `bytes` of the metadata so far.
     pub(super) fn metadata_came(&mut self, bytes: u32, now: Instant) {
         if let Phase::Learning { most } = &mut self.phase
             && bytes > *most
@@ -108,7 +107,7 @@ impl Goals {
         }
     }
 
-    /// The metadata is here. Returns whether that is new.
+    /// Records that the metadata is here. Returns whether that is new.
     pub(super) fn learn(&mut self) -> bool {
         let is_new = matches!(self.phase, Phase::Learning { .. });
         if is_new {
@@ -117,13 +116,12 @@ impl Goals {
         is_new
     }
 
-    /// It is known what is there and what is missing.
+    /// Begins the download: from now on it is known which pieces are missing.
     pub(super) fn download(&mut self, now: Instant) {
         let (stored, most) = (0, 0);
         (self.phase, self.came_at) = (Phase::Downloading { stored, most }, now);
     }
 
-    /// So many blocks were stored.
     pub(super) fn store(&mut self, blocks: u64, now: Instant) {
         if let Phase::Downloading { stored, most } = &mut self.phase {
             *stored += blocks;
@@ -133,14 +131,14 @@ impl Goals {
         }
     }
 
-    /// So many of them are to be fetched again.
+    /// Takes back `blocks` that must be fetched again.
     pub(super) fn lose(&mut self, blocks: u64) {
         if let Phase::Downloading { stored, .. } = &mut self.phase {
             *stored = stored.saturating_sub(blocks);
         }
     }
 
-    /// All that is wanted is there.
+    /// Ends the download, because all that is wanted is here.
     pub(super) fn complete(&mut self, afterwards: Afterwards, now: Instant) {
         self.phase = match afterwards {
             Afterwards::Leave => Phase::Done,
@@ -148,7 +146,7 @@ impl Goals {
         };
     }
 
-    /// Nothing came for `limit`: it is given up. Returns whether that is so.
+    /// Gives the torrent up if nothing came for `limit`. Returns whether it did.
     pub(super) fn stalls(&mut self, limit: Duration, now: Instant) -> bool {
         let stalls = self.phase.is_incomplete() && now.duration_since(self.came_at) >= limit;
         if stalls {
@@ -157,7 +155,8 @@ impl Goals {
         stalls
     }
 
-    /// `given` so many times what it holds, it has given enough. Returns whether that is so.
+    /// Ends the seeding if we have served enough, or for long enough. `given`: the bytes sent, as a
+    /// multiple of the bytes wanted. Returns whether it did.
     pub(super) fn is_reached(&mut self, afterwards: Afterwards, given: f64, now: Instant) -> bool {
         let (Afterwards::Seed { ratio, time }, Phase::Seeding { since }) = (afterwards, self.phase)
         else {

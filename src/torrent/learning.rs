@@ -1,9 +1,9 @@
-//! A torrent of which only a magnet link is known: it joins the swarm as always, asks
-//! peers for the metadata ([BEP 9]), and becomes a torrent like any other once it is there.
+//! A torrent that begins as a magnet link: how it gets its metadata from peers ([BEP 9]).
 //!
-//! Each peer's thread fetches all of the metadata from its peer (see
-//! [`crate::peer::learner`]); here is decided which peers are asked, and what becomes of
-//! those that lie. Part of the [`Torrent`].
+//! It joins the swarm like any other torrent. Each peer's thread fetches all of the metadata from
+//! its peer (see [`crate::peer::learner`]). This file decides which peers are asked, and bans those
+//! that send false metadata. Once the metadata is here, the torrent is like any other. Part of the
+//! [`Torrent`].
 //!
 //! [BEP 9]: https://www.bittorrent.org/beps/bep_0009.html
 
@@ -16,20 +16,20 @@ use crate::swarm::Source;
 use crate::types::PeerKey;
 use std::time::{Duration, Instant};
 
-/// Peers that are asked for the metadata at a time. Each sends all of it.
+/// How many peers are asked for the metadata at a time. Each of them sends all of it.
 const MAX_ASKED: usize = 4;
 
-/// Who refused is asked again after so long: perhaps it has the metadata by then.
+/// After this pause we ask a peer again that refused: it may have the metadata by then.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
 
-/// What a peer can do about the metadata.
+/// Whether a peer can send the metadata.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Offer {
-    /// Nothing, as far as we know.
+    /// Not as far as we know.
     None,
-    /// It offers it, and can be asked from this time on.
+    /// It offers the metadata, and may be asked from this time on.
     Open(Instant),
-    /// It is being asked. So many bytes came.
+    /// It is being asked, and has sent this many bytes.
     Asked(u32),
 }
 
@@ -39,9 +39,9 @@ impl Torrent {
         self.content.layout.files() > 0
     }
 
-    /// What the metadata says, and what of it is on disk. The peers that we have are
-    /// welcomed anew; if the torrent turns out to be private, only those may stay whom
-    /// the user or a tracker named.
+    /// The metadata is known, and the disk has been checked. The connected peers are welcomed anew.
+    /// If the torrent turns out to be private, only peers may stay that the user or a tracker
+    /// named.
     pub fn learn(&mut self, content: Content, turn: &mut Turn<'_>) {
         let pieces = content.layout.pieces();
         let private = content.private;
@@ -67,10 +67,10 @@ impl Torrent {
         }
     }
 
-    /// Another SOURCE of the user names the same torrent: these are now all its trackers and
-    /// web seeds. `known`: it says what the torrent holds, so that peers need not be asked.
-    /// `private`: that is known, too; nobody may then come from trackers that are not
-    /// among these.
+    /// Another SOURCE of the user names the same torrent: `named` replaces its trackers, and adds
+    /// to its web seeds. `known`: that source holds the metadata, so peers need not be asked.
+    /// `private`: it says that the torrent is private, so peers of trackers that it does not name
+    /// must go.
     pub fn set_sources(&mut self, named: Named, known: bool, private: bool, turn: &mut Turn<'_>) {
         if known {
             self.goals.learn();
@@ -88,7 +88,7 @@ impl Torrent {
         self.announce(turn);
     }
 
-    /// Forgets those of the peers that a worse source than `worst` named.
+    /// Forgets all addresses, and hangs up on all peers, that a worse source than `worst` named.
     fn part_from_strangers(&mut self, worst: Source, turn: &mut Turn<'_>) {
         let strangers = self.swarm.keep_private(worst);
         let peers = self.peers.iter_mut();
@@ -98,7 +98,7 @@ impl Torrent {
         }
     }
 
-    /// A peer has something to say about the metadata.
+    /// A peer's thread reports about the metadata.
     pub(super) fn on_metadata(&mut self, key: PeerKey, event: Learning, turn: &mut Turn<'_>) {
         let Some(peer) = self.peers.get_mut(&key) else {
             return;
@@ -136,7 +136,7 @@ impl Torrent {
         }
     }
 
-    /// Asks peers that offer the metadata, a few at a time.
+    /// Asks peers that offer the metadata, at most [`MAX_ASKED`] at a time.
     pub(super) fn ask_for_metadata(&mut self, turn: &mut Turn<'_>) {
         if !matches!(self.goals.phase(), Phase::Learning { .. }) {
             return;
@@ -154,7 +154,7 @@ impl Torrent {
         }
     }
 
-    /// How far the metadata is, of which peers are connected.
+    /// Returns how far the metadata is, for the user. `connected`: how many peers are connected.
     pub(super) fn what_is_learnt(&self, connected: usize) -> Metadata {
         let asked = self.peers.values().filter_map(|peer| match peer.metadata {
             Offer::Asked(bytes) => Some(bytes),

@@ -1,15 +1,16 @@
 //! One torrent: what we have, who the peers are, and what to do next.
 //!
-//! This is where the decisions meet: the [`Picker`] knows who fetches what, the
-//! [`Choker`] whom to give to, the [`Swarm`] whom to dial, the [`Announcer`] which
-//! tracker to tell what. A [`Torrent`] feeds them with what happened and turns their
-//! answers into [`Action`]s. It does no I/O, has no thread and no clock: what happened
-//! and the time are arguments, the random numbers are seeded. So the same events give
-//! the same actions, and a test can play a swarm of a thousand peers in an instant.
+//! Here the decisions meet. The [`Picker`] knows which peer fetches which block, the [`Choker`]
+//! which peers to serve, the [`Swarm`] which addresses to dial, the [`Announcer`] which tracker to
+//! ask. A [`Torrent`] tells them what happened and turns their answers into [`Action`]s, which the
+//! engine's main loop performs.
 //!
-//! The engine's main loop owns it, calls it for each event and performs the actions.
-//! What peers bring is in [`peers`], who is given what work in [`work`], what the checker
-//! found in [`verdicts`], and how it comes to an end in [`ending`].
+//! It has neither I/O nor thread nor clock: events and the time are arguments, and the random
+//! numbers are seeded. So the same events give the same actions, and a test can play a swarm of a
+//! thousand peers in an instant.
+//!
+//! The events of connections arrive in [`peers`] and [`web`], [`work`] grants work, the checker's
+//! verdicts arrive in [`verdicts`], and [`ending`] ends the torrent.
 
 mod announcing;
 pub(crate) mod blame;
@@ -63,73 +64,72 @@ use turnover::Turnover;
 use ways::Ways;
 use webseeds::{WebSeedIndex, WebSeeds};
 
-/// Connections being made at a time: more would be a storm on the user's router.
+/// How many peers are dialled at a time. More would be a storm on the user's router.
 const MAX_DIALS: usize = 20;
 
-/// The pause before somebody is dialled again after nobody could be reached from here.
+/// The pause before the next dial after nobody could be reached from here.
 const NO_WAY_PAUSE: Duration = Duration::from_secs(5);
 
-/// How often progress is told.
+/// The pause between two reports of progress.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 
-/// How long a peer may be of no use to either side before its place goes to another.
+/// After this long without use to either side, a peer must give its place to another.
 const IDLE: Duration = Duration::from_secs(10);
 
 /// Something for the main loop to do.
 #[derive(Debug, PartialEq)]
 pub enum Action {
-    /// Start a peer thread that connects there; if that can't be: [`Torrent::on_dial_failed`].
+    /// Start a peer thread that dials this address. On failure: [`Torrent::on_dial_failed`].
     Dial(PeerKey, SocketAddr),
-    /// Start the thread of the web seed at this URL; if that can't be:
-    /// [`Torrent::on_web_seed_failed`].
+    /// Start the thread of the web seed at this URL. On failure: [`Torrent::on_web_seed_failed`].
     OpenWebSeed(PeerKey, WebSeedIndex, String),
-    /// Welcome the peer, and tell it what we have; `None`: that we are
+    /// Welcome the peer, and tell its thread what we have. `None`: we are still
     /// [learning](Phase::Learning).
     Welcome(PeerKey, Option<Entry>),
-    /// Tell a peer's thread.
+    /// Send this command to a peer's thread.
     Send(PeerKey, Command),
-    /// Close the channel of a peer's thread.
+    /// Close the channel of a peer's thread, so that it hangs up.
     HangUp(PeerKey),
-    /// Read these pieces back and hash them: [`Torrent::on_verdicts`]. `hurry`: somebody waits
-    /// for what the checker was asked so far.
+    /// Read these pieces back and hash them: [`Torrent::on_verdicts`].
     Verify {
         /// Which pieces.
         pieces: Vec<PieceIndex>,
-        /// Whether the checker is not to wait for more.
+        /// Whether to hash at once, as somebody waits for the verdict, instead of collecting more
+        /// pieces.
         hurry: bool,
     },
     /// Hash each block of this piece: [`Torrent::on_block_hashes`].
     HashBlocks(PieceIndex),
-    /// Look whether all files of these pieces, which we have, are where and as they were left:
-    /// [`Torrent::on_surveyed`]. If nothing else is wanted, the record goes.
+    /// Check whether all files of these pieces are where and as we left them:
+    /// [`Torrent::on_surveyed`]. If no other piece is wanted, the record on disk is removed.
     Survey(Bitfield),
-    /// Tell the tracker at this URL: [`Torrent::on_tracker`].
+    /// Announce to the tracker at this URL: [`Torrent::on_tracker`].
     Announce(TrackerIndex, String, AnnounceRequest),
-    /// Look its peers up in the DHT: [`Torrent::on_dht_peers`].
+    /// Look up peers in the DHT: [`Torrent::on_dht_peers`].
     SearchDht {
-        /// Whether others may find us there.
+        /// Whether we also announce ourselves there.
         announce: bool,
     },
-    /// Tell the DHT of the node at this address: a peer named it (BEP 5).
+    /// Tell the DHT's thread about the node at this address, which a peer named (BEP 5).
     EnterDht(SocketAddr),
-    /// Announce it on the local network (BEP 14); who has it there, too, comes back by
-    /// [`Torrent::on_addresses`]. Never for a private torrent.
+    /// Announce the torrent on the local network (BEP 14), unless it is private. Peers there come
+    /// back by [`Torrent::on_addresses`].
     AnnounceLocally,
-    /// The metadata is here: [`Torrent::learn`] what it says.
+    /// The metadata is here: check the disk, then call [`Torrent::learn`].
     Learnt(Vec<u8>),
     /// Tell the user.
     Tell(Report),
     /// All that was wanted is verified.
     Complete,
-    /// Leave: nothing is left to do.
+    /// Leave, because nothing is left to do.
     Done,
-    /// Leave: nothing came for too long, for this reason.
+    /// Leave, because nothing came for the time of `--stall-timeout`, for this reason.
     GiveUp(Idle),
-    /// Leave: it cannot go on, for this reason.
+    /// Leave, because the torrent can't go on, for this reason.
     Fail(String),
 }
 
-/// What a peer's thread is to know of us from the start.
+/// What a peer's thread must know about us from the start.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Entry {
     /// The pieces that are verified and on disk.
@@ -138,55 +138,55 @@ pub struct Entry {
     pub complete: bool,
 }
 
-/// What a torrent is called and how it is to behave.
+/// What a torrent is, and what the user asked of it.
 #[derive(Debug)]
 pub struct Setup {
-    /// Which torrent.
+    /// The info hash, which names the torrent.
     pub info_hash: InfoHash,
-    /// Who we are in its swarm.
+    /// Our peer id.
     pub peer_id: PeerId,
-    /// What it holds; `None`: only a magnet link is known.
+    /// What the torrent holds. `None`: only a magnet link is known.
     pub content: Option<Content>,
-    /// Its trackers by tier.
+    /// The URLs of its trackers, by tier.
     pub trackers: Vec<Vec<String>>,
-    /// Its web seeds, as they are named.
+    /// The URLs of its web seeds, as the torrent names them.
     pub web_seeds: Vec<String>,
-    /// From where, and through what, others are talked to.
+    /// The address, network and proxy that all connections use.
     pub door: Door,
-    /// The port that is announced.
+    /// The port that we announce.
     pub port: u16,
-    /// Connections at most.
+    /// The most connections to peers.
     pub max_peers: usize,
-    /// Exchange addresses with peers (BEP 11).
+    /// Whether to exchange addresses with peers (BEP 11).
     pub pex: bool,
-    /// Find peers by the DHT (BEP 5).
+    /// Whether to find peers by the DHT (BEP 5).
     pub dht: bool,
-    /// Look for peers on the local network (BEP 14).
+    /// Whether to look for peers on the local network (BEP 14).
     pub lsd: bool,
-    /// Fetch in order.
+    /// Whether to fetch the pieces in order.
     pub sequential: bool,
     /// What to do when complete.
     pub afterwards: Afterwards,
-    /// Give up when nothing came for so long.
+    /// Give up if nothing came for this long.
     pub stall_timeout: Option<Duration>,
-    /// When the user asked for it; the check of what is on disk came since.
+    /// When the user asked for it, before the check of the disk.
     pub added: Instant,
-    /// Makes the same choices for the same seed.
+    /// The seed of the random numbers.
     pub seed: u64,
 }
 
-/// When something is next done.
+/// When periodic work is due.
 #[derive(Debug)]
 struct Due {
-    /// Whom we unchoke is chosen anew.
+    /// The next choice of the peers that we unchoke.
     choking: Instant,
-    /// Those without work look again for what they could take over.
+    /// The next time that peers without work look for work to take over.
     look: Instant,
-    /// Progress is told.
+    /// The next report of progress.
     report: Instant,
 }
 
-/// What was moved in this run, and how fast lately.
+/// The bytes moved in this run, and how fast lately.
 #[derive(Debug, Default)]
 struct Traffic {
     downloaded: u64,
@@ -196,7 +196,7 @@ struct Traffic {
 }
 
 impl Traffic {
-    /// Payload bytes came and went.
+    /// Counts payload bytes in both directions.
     fn count(&mut self, down: u64, up: u64, now: Instant) {
         self.downloaded += down;
         self.uploaded += up;
@@ -204,7 +204,7 @@ impl Traffic {
         self.up.add(up, now);
     }
 
-    /// Nobody is there with whom anything could come or go.
+    /// Sets both rates to 0: no connection is left.
     fn stand_still(&mut self) {
         (self.down, self.up) = (Rate::default(), Rate::default());
     }
@@ -227,19 +227,19 @@ pub struct Torrent {
     disk: Disk,
     /// The peers, and the web seeds in use.
     peers: Peers,
-    /// What trackers said that the user has been told.
+    /// Messages of trackers that the user has seen.
     warned: BTreeSet<String>,
     ways: Ways,
     goals: Goals,
     rng: fastrand::Rng,
-    /// Tells us apart from others behind the same address, for trackers.
+    /// Our key for trackers, which tells us apart from others behind the same address.
     tracker_key: u32,
     traffic: Traffic,
     due: Due,
 }
 
 impl Torrent {
-    /// A torrent whose data on disk was checked, or whose metadata is not known yet.
+    /// Makes a torrent. If its metadata is known, the data on disk has been checked.
     pub fn new(mut setup: Setup, now: Instant) -> Self {
         let mut rng = fastrand::Rng::with_seed(setup.seed);
         let content = setup.content.take();
@@ -280,7 +280,7 @@ impl Torrent {
         torrent
     }
 
-    /// From here on there is something to fetch.
+    /// Takes the metadata and what is on disk. From now on there is something to fetch.
     fn set_content(&mut self, content: Content, now: Instant) {
         let (have, rng) = (&content.have, self.rng.fork());
         let (layout, wanted) = (content.layout.clone(), content.wanted.goal());
@@ -293,7 +293,7 @@ impl Torrent {
         self.goals.download(now);
     }
 
-    /// Panics if the picker's books do not agree with one another. For tests.
+    /// Panics if the picker's books contradict each other. For tests.
     #[cfg(any(test, debug_assertions))]
     pub fn check(&self) {
         self.picker.check();
@@ -304,38 +304,38 @@ impl Torrent {
         &self.content.have
     }
 
-    /// Whether every piece of the torrent is there, wanted or not.
+    /// Whether we have every piece of the torrent, wanted or not.
     pub fn is_seed(&self) -> bool {
         self.content.have.is_full()
     }
 
-    /// Whether it is still worked on.
+    /// Returns the phase of the torrent's life.
     pub fn phase(&self) -> Phase {
         self.goals.phase()
     }
 
-    /// Pieces that the checker was asked about and has not answered yet.
+    /// Returns how many pieces the checker was asked about and has not answered yet.
     pub fn unchecked(&self) -> usize {
         self.disk.unchecked
     }
 
-    /// Whether all that is missing is stored and waits for the checker.
+    /// Whether all missing pieces are stored and wait for the checker.
     pub fn waits_for_checker(&self) -> bool {
         self.disk.unchecked > 0 && self.disk.unchecked >= self.picker.missing() as usize
     }
 
-    /// Whether somebody waits for the next verdict: we, with all that is missing stored; or a
-    /// peer that lacks pieces, as it hears of ours only when they are verified.
+    /// Whether somebody waits for the next verdict. We do if all missing pieces are stored. So does
+    /// a peer that lacks pieces, because it hears about ours only when they are verified.
     fn awaits_verdicts(&self) -> bool {
         self.waits_for_checker() || self.peers.leeches().next().is_some()
     }
 
-    /// Bytes of the wanted files that are verified.
+    /// Returns the bytes of the wanted files that are verified.
     pub fn have_bytes(&self) -> u64 {
         self.have_bytes
     }
 
-    /// Bytes of the wanted files.
+    /// Returns the bytes of the wanted files.
     pub fn wanted_bytes(&self) -> u64 {
         self.content.wanted.bytes()
     }
@@ -350,8 +350,8 @@ impl Torrent {
         }
     }
 
-    /// Looks at what is complete already, then announces and opens web seeds: on joining, and
-    /// again once the metadata of a magnet link is known.
+    /// Completes what is complete already, announces, and opens web seeds: on joining, and again
+    /// once the metadata of a magnet link is known.
     fn begin(&mut self, turn: &mut Turn<'_>) {
         let padding = self.picker.begin_padding();
         self.verify(padding, turn);
@@ -363,13 +363,13 @@ impl Torrent {
         self.open_web_seeds(turn);
     }
 
-    /// Whether the local network is asked for peers. A magnet link does not say whether
-    /// the torrent is private.
+    /// Whether to ask the local network for peers. A magnet link does not say whether the torrent
+    /// is private, so it waits for the metadata.
     pub fn asks_locally(&self) -> bool {
         self.setup.lsd && self.knows_content() && !self.content.private
     }
 
-    /// Whether a tracker is just being told that we join: see [`Announcer::is_joining`].
+    /// Whether an announce that we join is under way: see [`Announcer::is_joining`].
     pub fn is_joining(&self) -> bool {
         self.announcer.is_joining()
     }
@@ -387,7 +387,7 @@ impl Torrent {
         self.dial(turn);
     }
 
-    /// What time brings. To be called about every tenth of a second.
+    /// Does what is due by now. Main calls it about every 0.1 s.
     pub fn on_tick(&mut self, turn: &mut Turn<'_>) {
         if self.goals.leaving().is_some() {
             self.say_goodbye(turn);

@@ -1,7 +1,7 @@
-//! What peers bring: connections, pieces, wishes, blocks, and their end.
+//! The events of peers: they connect, have pieces, want pieces, send blocks, and leave.
 //!
-//! Each event of a peer's thread, most of them messages of [BEP 3], is given to those whom it
-//! concerns: picker, choker, swarm. Part of the [`Torrent`], called by the engine's loop.
+//! Most events are messages of [BEP 3]. Each event goes to the parts that need it: picker, choker,
+//! swarm. Part of the [`Torrent`], called by the engine's loop.
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 
@@ -22,35 +22,35 @@ use crate::wire::Handshake;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-/// What main knows of one connection.
+/// What main knows about one connection to a peer.
 #[derive(Debug)]
 pub(super) struct Peer {
     pub(super) addr: SocketAddr,
     pub(super) incoming: bool,
     pub(super) id: PeerId,
     pub(super) fetcher: Fetcher,
-    /// Main has welcomed it: from here on it counts as a peer.
+    /// Main has welcomed it. From then on it counts as connected.
     pub(super) welcome: bool,
     pub(super) since: Instant,
-    /// It said in its greeting that it has all: it wants to hear of no piece of ours.
+    /// It said in its first message that it has all pieces, so it need not hear about ours.
     pub(super) came_whole: bool,
-    /// Pieces that it has and that we want.
+    /// How many pieces it has that we want.
     pub(super) useful: u32,
     pub(super) peer_chokes: bool,
     pub(super) we_choke: bool,
-    /// It wants something of ours.
+    /// It wants a piece of ours.
     pub(super) interested: bool,
-    /// Since when we want something of it, if we do.
+    /// Since when it has had a piece that we want.
     pub(super) wanted_since: Option<Instant>,
-    /// Bytes that it waits to be sent, under an upload limit.
+    /// Bytes that its thread would like to send, under an upload limit.
     pub(super) wants_upload: u64,
-    /// It wants nothing: a seed, or one that has all it asked for.
+    /// It wants nothing: it is a seed, or has all files that its user wants.
     pub(super) upload_only: bool,
-    /// Whether it can give the metadata, while we lack it.
+    /// Whether it can send the metadata, while we lack it.
     pub(super) metadata: Offer,
-    /// What it was told of other peers, if it takes that.
+    /// What it has heard from us about other peers, if it supports that.
     pub(super) pex: Option<Exchange>,
-    /// The port that it listens on, as it says.
+    /// The port that it says it listens on.
     pub(super) listens_on: Option<u16>,
     pub(super) up: Rate,
     pub(super) took: u64,
@@ -81,13 +81,14 @@ impl Peer {
         }
     }
 
-    /// Whether it takes one of the places, or (`dialled_only`) one of those for peers that we dial.
+    /// Whether it takes one of the places, or (`dialled_only`) one of the places for peers that we
+    /// dial.
     pub(super) fn holds_place(&self, dialled_only: bool) -> bool {
         let counts = !dialled_only || !self.incoming;
         self.welcome && !self.fetcher.useless && counts
     }
 
-    /// It said who it is: what to tell of that.
+    /// Records what the peer says about itself. Returns a line for the user.
     fn introduced(&mut self, client: Client) -> String {
         self.upload_only = client.upload_only;
         self.listens_on = client.port.or(self.listens_on);
@@ -99,12 +100,11 @@ impl Peer {
         format!("{}: calls itself {name:?}", self.addr)
     }
 
-    /// Where it is.
     pub(super) fn host(&self) -> Host {
         Host::of(self.addr.ip())
     }
 
-    /// Where others can connect to it, if we know.
+    /// Returns the address at which it accepts connections, if we know.
     pub(super) fn listens_at(&self) -> Option<SocketAddr> {
         match self.incoming {
             false => Some(self.addr).filter(|addr| !names::is_stand_in(addr.ip())),
@@ -115,20 +115,19 @@ impl Peer {
         }
     }
 
-    /// Whether it gave us data or took some.
     pub(super) fn is_used(&self) -> bool {
         self.welcome && self.fetcher.gave + self.took > 0
     }
 
-    /// Whether it is given something, or was: what it got last may not be counted yet.
+    /// Whether it may take data from us, or did. Its last bytes may not be counted yet.
     pub(super) fn takes(&self) -> bool {
         self.took > 0 || !self.we_choke
     }
 }
 
 impl Torrent {
-    /// A peer sent its handshake: one that we dialled or, `from` this address, one that
-    /// came by itself.
+    /// A peer has sent its handshake. `from`: its address if it dialled us; otherwise we dialled
+    /// it.
     pub fn on_greeted(
         &mut self,
         key: PeerKey,
@@ -160,7 +159,7 @@ impl Torrent {
         }
     }
 
-    /// We have connected to ourselves: that is not to happen again.
+    /// We have connected to ourselves. The swarm must not dial this address again.
     fn on_us(&mut self, key: PeerKey, turn: &mut Turn<'_>) {
         if let Some(peer) = self.peers.get_mut(&key) {
             peer.fetcher.useless = true;
@@ -171,8 +170,8 @@ impl Torrent {
         }
     }
 
-    /// Whether there is a place for somebody at `addr`. If all are taken, others may have to go,
-    /// so that it finds one when it comes again.
+    /// Whether there is a place for a peer at `addr`. If all are taken, another peer may have to
+    /// go, so that this one finds a place when it comes again.
     fn has_room(&mut self, addr: SocketAddr, incoming: bool, turn: &mut Turn<'_>) -> bool {
         let connected = self.peers.welcome();
         let theirs = connected.clone().filter(|(_, peer)| peer.incoming).count();
@@ -188,7 +187,7 @@ impl Torrent {
         !full && !rests && !self.goals.phase().is_over()
     }
 
-    /// From here on it counts as a peer.
+    /// Welcomes a peer. From now on it counts as connected.
     fn welcome(&mut self, key: PeerKey, turn: &mut Turn<'_>) {
         let entry = self.entry();
         let Some(peer) = self.peers.get_mut(&key) else {
@@ -199,11 +198,11 @@ impl Torrent {
         turn.detail(format!("{}: connected", peer.addr));
         self.ways.on_connection();
         self.share();
-        // Somebody else may be dialled in its place.
+        // Another peer may be dialled now.
         self.dial(turn);
     }
 
-    /// What a peer's thread is to know of us when its peer is welcomed.
+    /// Returns what a peer's thread must know about us when its peer is welcomed.
     pub(super) fn entry(&self) -> Option<Entry> {
         self.knows_content().then(|| Entry {
             have: self.content.have.clone(),
@@ -280,7 +279,7 @@ impl Torrent {
         }
     }
 
-    /// The peer says which pieces it has, and asks whether we want any.
+    /// A peer says which pieces it has. Its thread asks whether we want any.
     fn on_bitfield(&mut self, key: PeerKey, pieces: &Bitfield, turn: &mut Turn<'_>) {
         let Some(peer) = self.peers.get_mut(&key) else {
             return;
@@ -295,7 +294,6 @@ impl Torrent {
         turn.send(key, Command::Interest(want));
     }
 
-    /// The peer wants something of ours or wants no more, and asks whether we choke it.
     fn on_interested(&mut self, key: PeerKey, interested: bool, turn: &mut Turn<'_>) {
         let Some(peer) = self.peers.get_mut(&key) else {
             return;
@@ -305,7 +303,7 @@ impl Torrent {
         self.fill_places(turn);
         let after = self.peers.get(&key).map(|peer| peer.we_choke);
         if after == Some(before) {
-            turn.send(key, Command::Choke(before)); // else it has just been told
+            turn.send(key, Command::Choke(before)); // else its thread has just heard
         }
     }
 
@@ -317,8 +315,8 @@ impl Torrent {
         self.traffic.count(down, up, now);
     }
 
-    /// The peer has more pieces than we knew. Returns whether we want something of it, and did
-    /// not before.
+    /// Records pieces that a peer has and that we did not know of. Returns whether we want
+    /// something from it, and did not before.
     fn on_pieces(&mut self, key: PeerKey, fresh: &[PieceIndex], turn: &mut Turn<'_>) -> bool {
         let Some(peer) = self.peers.get_mut(&key).filter(|_| !fresh.is_empty()) else {
             return false;
@@ -335,7 +333,7 @@ impl Torrent {
             turn.hang_up(key);
         }
         if is_seed {
-            // Seeds are in no piece's count: they have them all.
+            // A seed is counted for no piece, because it has all of them.
             let mut before = peer.fetcher.have.clone();
             fresh.iter().for_each(|piece| _ = before.remove(*piece));
             self.picker.peer_gone(&before);
@@ -346,8 +344,8 @@ impl Torrent {
         newly_wanted
     }
 
-    /// Divides the pieces among ourselves and the peers that lack some, for each to
-    /// begin with others: all who know the same peers come to the same shares.
+    /// Divides the pieces among us and the peers that lack some, so that each begins with others.
+    /// All who know the same peers compute the same shares.
     pub(super) fn share(&mut self) {
         let leeches = self.peers.leeches();
         let before = leeches.clone().filter(|peer| peer.id < self.setup.peer_id);
@@ -369,7 +367,7 @@ impl Torrent {
         self.say_goodbye(turn);
     }
 
-    /// What the end of any connection tells about the ways out of here. Returns why it ended.
+    /// Learns from the end of any connection whether others can be made. Returns why it ended.
     pub(super) fn on_ended(&mut self, fetcher: &Fetcher, end: &End, now: Instant) -> EndKind {
         if self.no_giver_left() {
             self.traffic.stand_still();
@@ -385,7 +383,7 @@ impl Torrent {
 
     fn on_peer_closed(&mut self, peer: &Peer, end: &End, turn: &mut Turn<'_>) {
         let kind = self.on_ended(&peer.fetcher, end, turn.now);
-        // A web seed's end does not say whether there is a way to it.
+        // The end of a web seed does not show whether there is a way to anybody.
         if !matches!(kind, EndKind::Short(_) | EndKind::NoWay) {
             self.ways.on_way();
         }
@@ -405,7 +403,6 @@ impl Torrent {
     }
 }
 
-/// It has to go, for this reason.
 fn refuse(key: PeerKey, addr: SocketAddr, why: &str, turn: &mut Turn<'_>) {
     turn.hang_up(key);
     turn.detail(format!("{addr}: {why}"));

@@ -1,10 +1,13 @@
-//! Peer exchange ([BEP 11]): peers tell each other whom they are connected to. It costs a
-//! message a minute, and is what fills a swarm up once the first peer is found.
+//! Peer exchange ([BEP 11]): connected peers tell each other about further peers.
 //!
-//! Told are only peers that we are connected to, each by the address that takes
-//! connections, and each one that was told is also told to be gone. Of what comes in, the
-//! [`Swarm`](crate::swarm::Swarm) makes the best: it bounds it, and trusts it least.
-//! Neither is done for private torrents, nor before it is known that a torrent is not one.
+//! It costs one message a minute per peer, and it fills a swarm up once the first peer is found. We
+//! name only peers that we are connected to, by the address at which they accept connections. When
+//! one of them leaves, the peers that know it from us hear that, too. The
+//! [`Swarm`](crate::swarm::Swarm) takes the addresses that come in: it bounds their number and
+//! trusts them least.
+//!
+//! A private torrent does neither. A magnet link waits until the metadata says that the torrent is
+//! not private. Part of the [`Torrent`], for its tick and for peers' messages.
 //!
 //! [BEP 11]: https://www.bittorrent.org/beps/bep_0011.html
 
@@ -18,29 +21,29 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-/// How often a peer is told: BEP 11 forbids more.
+/// The pause between two messages to a peer. BEP 11 forbids more of them.
 const EVERY: Duration = Duration::from_secs(60);
 
-/// What a peer was told.
+/// What one peer has heard from us.
 #[derive(Debug, Default)]
 pub(super) struct Exchange {
-    /// The peers that it knows of by us.
+    /// The peers that it knows from us.
     told: BTreeSet<SocketAddr>,
-    /// When it was last told anything.
+    /// When we last told it anything.
     at: Option<Instant>,
 }
 
-/// Who came, each with its flags, and who went.
+/// The peers that came, each with its flags, and those that left.
 type News = (Vec<(SocketAddr, u8)>, Vec<SocketAddr>);
 
 impl Exchange {
-    /// Whether it may be told something.
+    /// Whether the peer may be told something now.
     fn is_due(&self, now: Instant) -> bool {
         self.at.is_none_or(|at| now.duration_since(at) >= EVERY)
     }
 
-    /// What a peer at `host` is told, that takes connections at `itself`, when these are
-    /// `there`; `None`: it knows all that already.
+    /// Returns the news for a peer at `host` that accepts connections at `itself`. `there`: the
+    /// connected peers. `None`: the peer knows all of them already.
     fn news(
         &mut self,
         there: &BTreeMap<SocketAddr, u8>,
@@ -67,12 +70,10 @@ impl Exchange {
 }
 
 impl Torrent {
-    /// Whether addresses are exchanged.
     fn exchanges_peers(&self) -> bool {
         self.setup.pex && self.knows_content() && !self.content.private
     }
 
-    /// A peer told us of others.
     pub(super) fn on_exchanged(
         &mut self,
         key: PeerKey,
@@ -87,7 +88,7 @@ impl Torrent {
         }
     }
 
-    /// Tells those who take it, once a minute each, who came and who went.
+    /// Tells each peer that supports it, once a minute, which peers came and left.
     pub(super) fn tell_peers(&mut self, turn: &mut Turn<'_>) {
         if !self.exchanges_peers() {
             return;

@@ -1,8 +1,8 @@
-//! Who gets a place: whom to connect to, who must go to make room, and whom to give to.
+//! Who gets a place: which addresses to dial, which peers must make room, and which peers to serve.
 //!
-//! Connections and uploads are both few, so both are given out: dials in the order of the
-//! [`Swarm`](crate::swarm::Swarm), uploads by the choice of the [`Choker`] ([BEP 3]). Part of
-//! the [`Torrent`], for its tick and for peers that come and go.
+//! Connections and uploads are both limited. The [`Swarm`](crate::swarm::Swarm) decides the order
+//! of the dials. The [`Choker`] decides which peers are served ([BEP 3]). Part of the [`Torrent`],
+//! for its tick and for peers that come and go.
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 
@@ -19,14 +19,14 @@ use crate::types::PeerKey;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// Of the places of peers that dialled us, one host may keep so many when others want one, too.
+/// How many places of peers that dialled us one host may keep when other hosts want one.
 const PER_HOST: usize = 8;
 
-/// A peer is a newcomer for so long after it connected: see [`Candidate::newcomer`].
+/// How long after connecting a peer is a newcomer: see [`Candidate::newcomer`].
 const NEWCOMER: Duration = Duration::from_secs(60);
 
 impl Torrent {
-    /// Connects to more peers, if there is room and use for them.
+    /// Dials more addresses, if there is room and use for more peers.
     pub(super) fn dial(&mut self, turn: &mut Turn<'_>) {
         let over = self.goals.leaving().is_some() || self.goals.phase().is_over();
         let most = self.ways.most_dials(turn.now);
@@ -57,14 +57,14 @@ impl Torrent {
         }
     }
 
-    /// Neither those who dial us nor those whom we dial may take all places.
+    /// Returns how many places the peers that dial us may take, and as many the peers that we dial.
+    /// Neither side may take all.
     pub(crate) fn places_for_one_side(&self) -> usize {
         self.setup.max_peers - self.setup.max_peers / 10
     }
 
-    /// All places are taken, and somebody else could be of use: a peer that for a while
-    /// has neither wanted nor had anything goes. `dialled_only`: of those that dialled us nobody
-    /// need go.
+    /// Makes room for somebody else, as all places are taken: a peer goes that has been of no use
+    /// to either side for [`IDLE`]. `dialled_only`: it must be one that we dialled.
     pub(crate) fn make_room(&mut self, dialled_only: bool, turn: &mut Turn<'_>) {
         let idle = self.peers.iter_mut().find(|(_, peer)| {
             let of_use = peer.useful > 0 || peer.interested || peer.metadata != Offer::None;
@@ -76,8 +76,8 @@ impl Torrent {
         }
     }
 
-    /// No place is left for a peer from `newcomer` that dialled us. If some host has more than
-    /// [`PER_HOST`] of these places, one of its peers goes that gave nothing, so that the
+    /// Makes room for a peer from `newcomer` that dialled us and found no place. If some host holds
+    /// more than [`PER_HOST`] of these places, one of its peers goes that gave nothing, so that the
     /// newcomer finds a place when it comes again.
     pub(super) fn part_crowd(&mut self, newcomer: Host, turn: &mut Turn<'_>) {
         let mut crowds: BTreeMap<Host, usize> = BTreeMap::new();
@@ -96,7 +96,7 @@ impl Torrent {
         }
     }
 
-    /// The thread that was to dial never came to be, for want of this.
+    /// The thread that was to dial could not be started, because the system lacks something.
     pub fn on_dial_failed(&mut self, key: PeerKey, shortage: Shortage, turn: &Turn<'_>) {
         if let Some(peer) = self.peers.remove(&key) {
             let ending = Ending::Failed(EndKind::Short(shortage));
@@ -105,23 +105,23 @@ impl Torrent {
         }
     }
 
-    /// The address of `--bind` is gone, as this says, or is there.
+    /// The address of `--bind` is gone, with a sentence that says so, or is there.
     pub fn on_address(&mut self, gone: Option<&str>, now: Instant) {
         self.ways.on_address(gone, now);
     }
 
-    /// What is not asked because of `--proxy`: "2 trackers, the DHT".
+    /// Sets what `--proxy` keeps us from asking: "2 trackers, the DHT".
     pub fn set_shut_out(&mut self, shut_out: String) {
         self.ways.shut_out = shut_out;
     }
 
-    /// How many connections there are, including those still being made and web seeds.
+    /// Returns the number of connections, including those being dialled and web seeds.
     pub fn connections(&self) -> usize {
         self.peers.fetchers().count()
     }
 
-    /// The connection that moves least goes, so that something else can have its thread and
-    /// its files.
+    /// Ends the connection that moves the fewest bytes, so that something else can have its thread
+    /// and its files.
     pub fn shed(&mut self, shortage: Shortage, now: Instant) -> Option<Action> {
         let up = |key| self.peers.get(&key).map_or(0.0, |peer| peer.up.get(now));
         let rate = |key, fetcher: &Fetcher| fetcher.down.get(now) + up(key);
@@ -133,20 +133,19 @@ impl Torrent {
         Some(Action::HangUp(key))
     }
 
-    /// How many peers may be served now.
+    /// Returns how many peers may be served now.
     fn slots(&self, now: Instant) -> usize {
         let seeding = !self.goals.is_downloading();
         Choker::slots(seeding, self.traffic.up.get(now) as u64)
     }
 
-    /// How many are.
     fn served(&self) -> usize {
         let served = |(_, peer): &(PeerKey, &Peer)| peer.interested && !peer.we_choke;
         self.peers.welcome().filter(served).count()
     }
 
-    /// Places that are free need not wait for the next round: somebody went or wants
-    /// nothing more, or the line turns out to be faster.
+    /// Serves more peers at once if upload slots are free, without waiting for the next round: a
+    /// peer has left or wants nothing more, or the line turns out to be faster.
     pub(super) fn fill_places(&mut self, turn: &mut Turn<'_>) {
         let free = self.slots(turn.now).saturating_sub(self.served());
         let waiting = self.peers.welcome_mut();
@@ -158,7 +157,7 @@ impl Torrent {
         }
     }
 
-    /// Every [`choker::ROUND`](crate::choker::ROUND): chooses anew whom we unchoke.
+    /// Chooses anew which peers we serve, every [`choker::ROUND`](crate::choker::ROUND).
     pub(super) fn choke_round(&mut self, turn: &mut Turn<'_>) {
         let seeding = !self.goals.is_downloading();
         let welcome = self.peers.welcome();

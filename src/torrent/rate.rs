@@ -1,33 +1,34 @@
-//! Rates and their limits: how fast lately, as an average that forgets, and how much may
-//! be moved now under `--download-limit` and `--upload-limit`. The torrent uses it; the
-//! engine keeps the budgets, which all torrents share. No clock: the time is an argument.
+//! How fast bytes move: measured rates, and the limits of `--download-limit` and `--upload-limit`.
+//!
+//! The torrent measures its peers with a [`Rate`]. The engine owns the [`Budgets`], which all
+//! torrents share. No clock: the time is an argument.
 
 use std::time::Instant;
 
-/// Seconds after which a byte counts only a third (1/e) as much.
+/// After this many seconds a byte counts only a third (1/e) as much.
 const MEMORY: f64 = 5.0;
 
-/// Seconds without a byte after which the rate is 0. Fading alone would take a minute and a
-/// half from 100 MB/s, and the user hears only then why nothing comes.
+/// After this many seconds without a byte the rate is 0. Fading alone would take a minute and a
+/// half from 100 MB/s, and only at 0 does the user hear why nothing comes.
 const SILENT: f64 = 15.0;
 
-/// Bytes a second over the last few seconds, without buckets or ticks: what was added
-/// fades by and by, and a young average is not held against its age.
+/// Bytes a second over the last few seconds. Bytes fade with age, without buckets or ticks. A clock
+/// that has just begun to run does not make the rate look small.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Rate {
-    /// Bytes, faded, as of `at`.
+    /// The bytes that had not faded at `at`.
     value: f64,
     at: Option<Instant>,
     since: Option<Instant>,
 }
 
 impl Rate {
-    /// Starts the clock, if it does not run: from here on, time without bytes counts.
+    /// Starts the clock, if it does not run yet. From now on, time without bytes lowers the rate.
     pub(crate) fn begin(&mut self, now: Instant) {
         self.since.get_or_insert(now);
     }
 
-    /// So many bytes came (or went).
+    /// Counts `bytes` that came or went.
     pub(crate) fn add(&mut self, bytes: u64, now: Instant) {
         self.begin(now);
         self.value = self.faded(now) + bytes as f64;
@@ -39,7 +40,7 @@ impl Rate {
         let age = self
             .since
             .map_or(0.0, |since| now.duration_since(since).as_secs_f64());
-        // A moment is too short to tell anything.
+        // An age near 0 would give an absurdly high rate.
         let age = age.max(0.01);
         self.faded(now) / (MEMORY * (1.0 - (-age / MEMORY).exp()))
     }
@@ -55,17 +56,17 @@ impl Rate {
     }
 }
 
-/// What may still be spent of a limit: bytes that trickle in at the limit's rate.
+/// What may still be spent of a limit. Bytes are added at the limit's rate.
 #[derive(Clone, Copy, Debug)]
 pub struct Budget {
-    /// Bytes a second; 0: no limit.
+    /// Bytes a second; 0 means no limit.
     rate: u64,
     bytes: f64,
     at: Instant,
 }
 
 impl Budget {
-    /// A limit of `rate` bytes a second; 0: none.
+    /// Makes a limit of `rate` bytes a second; 0 means no limit.
     pub fn new(rate: u64, now: Instant) -> Self {
         Self {
             rate,
@@ -74,8 +75,9 @@ impl Budget {
         }
     }
 
-    /// How many bytes may be spent now. At most a fifth of a second's worth is saved
-    /// up, but a block at least, or a low limit would never let one through.
+    /// Returns how many bytes may be spent now. Unspent bytes add up to at most 0.2 s of the limit,
+    /// but to at least 128 KiB, the largest block that we serve: a low limit would never let one
+    /// through.
     pub fn available(&mut self, now: Instant) -> u64 {
         if self.rate == 0 {
             return u64::MAX;
@@ -87,7 +89,7 @@ impl Budget {
         self.bytes.max(0.0) as u64
     }
 
-    /// Spends `bytes`.
+    /// Takes `bytes` from the budget.
     pub fn spend(&mut self, bytes: u64) {
         if self.rate > 0 {
             self.bytes -= bytes as f64;
@@ -95,7 +97,7 @@ impl Budget {
     }
 }
 
-/// The limits of the whole process; main lends them to each torrent in turn.
+/// The limits of the whole process. Main lends them to one torrent at a time.
 #[derive(Clone, Copy, Debug)]
 pub struct Budgets {
     /// For blocks to be requested.

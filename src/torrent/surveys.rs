@@ -1,9 +1,9 @@
-//! Is everything still on the disk? Asked before a torrent is called complete, and whenever
-//! what was stored is not where it was.
+//! Whether everything is still on the disk.
 //!
-//! The user's files lie in the user's folder: somebody may remove, move or change them while
-//! we write to them. The checker's thread looks at the disk ([`crate::checker`]); here is
-//! decided when it is to look, and what follows. Part of the [`Torrent`].
+//! Users may remove, move or change files while we write to them. So we have the disk looked at
+//! before a torrent is called complete, and whenever a stored block is not where it was. The
+//! checker's thread looks ([`crate::checker`]). This file decides when, and what follows. Part of
+//! the [`Torrent`].
 
 use super::{Action, Torrent, Turn};
 use crate::human::count;
@@ -13,30 +13,29 @@ use crate::report::Report;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// What the checker's thread was asked about one torrent, and found.
+/// What the checker's thread was asked about one torrent, and what it found.
 #[derive(Debug, Default)]
 pub(super) struct Disk {
-    /// Pieces that it was asked about and has not answered yet.
+    /// How many pieces it was asked to hash and has not answered yet.
     pub(super) unchecked: usize,
     /// A piece was verified in this run.
     pub(super) fetched: bool,
-    /// A look at all files is asked for and not answered; we had this number of pieces then.
+    /// How many pieces we had when a look at all files was asked for, until the answer is here.
     asked: Option<u32>,
-    /// Pieces that were not where they were stored: each is excused once.
+    /// Pieces whose blocks were not where they were stored. Nobody is blamed for the first time.
     excused: BTreeSet<PieceIndex>,
-    /// Files that had lost something at an earlier look.
+    /// Files of which an earlier look found something lost.
     lost_before: BTreeSet<usize>,
 }
 
 impl Disk {
-    /// Whether the disk is being looked at.
     pub(super) fn is_asked(&self) -> bool {
         self.asked.is_some()
     }
 }
 
 impl Torrent {
-    /// Has the disk looked at, unless it is being looked at.
+    /// Asks for a look at all files, unless one is under way.
     pub(super) fn survey(&mut self, turn: &mut Turn<'_>) {
         if !self.disk.is_asked() && self.goals.leaving().is_none() {
             self.disk.asked = Some(self.content.have.count());
@@ -44,8 +43,8 @@ impl Torrent {
         }
     }
 
-    /// The blocks of `piece` were stored, and are not where they were. True if that is nobody's
-    /// fault; a second time it would be too strange.
+    /// Returns true for the first time that blocks of `piece` are not where they were stored:
+    /// somebody moved the file. A second time is suspicious.
     pub(super) fn is_excused(&mut self, piece: PieceIndex, turn: &mut Turn<'_>) -> bool {
         let excused = self.disk.excused.insert(piece);
         if excused {
@@ -54,7 +53,7 @@ impl Torrent {
         excused
     }
 
-    /// What the look at all files found.
+    /// The look at all files is over.
     pub fn on_surveyed(&mut self, surveyed: &Surveyed, turn: &mut Turn<'_>) {
         let asked = self.disk.asked.take();
         if !surveyed.changed.is_empty() {
@@ -67,7 +66,7 @@ impl Torrent {
         self.feed_hungry(turn);
     }
 
-    /// Files are not as they were left: what is lost of them is to be fetched again.
+    /// Files are not as we left them. What is lost of them must be fetched again.
     fn on_changed(&mut self, Surveyed { changed, lost }: &Surveyed, turn: &mut Turn<'_>) {
         for piece in lost {
             if self.content.have.remove(*piece) {
@@ -128,7 +127,7 @@ impl Torrent {
         }));
     }
 
-    /// A block that we have is not on the disk: what else is gone?
+    /// A block that we have is not on the disk, so more may be lost.
     pub(super) fn on_missing(&mut self, error: String, turn: &mut Turn<'_>) {
         match self.goals.is_downloading() {
             true => self.survey(turn),

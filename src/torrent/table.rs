@@ -26,7 +26,6 @@ impl Peers {
         all.filter(|(_, peer)| peer.welcome)
     }
 
-    /// Returns the same peers, to be changed.
     pub(super) fn welcome_mut(&mut self) -> impl Iterator<Item = (PeerKey, &mut Peer)> {
         let all = self.peers.iter_mut().map(|(key, peer)| (*key, peer));
         all.filter(|(_, peer)| peer.welcome)
@@ -64,7 +63,6 @@ impl Peers {
         }
     }
 
-    /// Returns who is at the other end of `key`.
     pub(super) fn who(&self, key: PeerKey) -> Option<Who> {
         match self.peers.get(&key) {
             Some(&Peer { addr, incoming, .. }) => Some(Who::Peer { addr, incoming }),

@@ -1,5 +1,6 @@
-//! What a torrent tells the user of itself: how it goes, and why nothing comes.
-//! Part of the [`Torrent`], for its tick; the engine hands on what it tells.
+//! What the user hears about a torrent: its progress, and why nothing comes.
+//!
+//! Part of the [`Torrent`], for its tick and for the engine, which passes the reports on.
 
 use super::{Phase, Torrent, Turn};
 use crate::human;
@@ -8,7 +9,7 @@ use crate::report::{Idle, Progress, Tried, WebSeeds};
 use std::time::Instant;
 
 impl Torrent {
-    /// How it stands at the very end: whoever is still connected was told to go.
+    /// Returns the progress at the very end, when all connections have been told to close.
     pub fn last_progress(&self, now: Instant) -> Progress {
         Progress {
             download_rate: 0,
@@ -20,7 +21,7 @@ impl Torrent {
         }
     }
 
-    /// How it goes.
+    /// Returns the progress.
     pub fn progress(&self, now: Instant) -> Progress {
         let connected = self.peers.welcome();
         let phase = self.goals.phase();
@@ -43,7 +44,7 @@ impl Torrent {
         }
     }
 
-    /// Trackers that are passed over without being asked.
+    /// Tells the user how many trackers we can't use.
     pub(super) fn tell_skipped(&self, turn: &mut Turn<'_>) {
         if let skipped @ 1.. = self.announcer.skipped() {
             let trackers = human::count(skipped as u64, "tracker");
@@ -52,7 +53,7 @@ impl Torrent {
         }
     }
 
-    /// Why nothing comes.
+    /// Returns why nothing comes.
     pub fn why_idle(&self) -> Idle {
         let connected = self.peers.welcome();
         if let n @ 1.. = connected.clone().count()
@@ -76,7 +77,7 @@ impl Torrent {
             false_piece: self.blame.worst(),
             web_seeds: match self.knows_content() {
                 true => self.web_seeds.counts(),
-                // They are of no use before it is known what to ask them for.
+                // Before we know the files, we can't ask web seeds for anything.
                 false => WebSeeds::default(),
             },
             ..Tried::default()

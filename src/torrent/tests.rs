@@ -1,5 +1,5 @@
-//! The decisions of a torrent in virtual time: single events here and in the files
-//! below, whole swarms in [`swarm`] (played by [`sim`]).
+//! Tests of a torrent's decisions in virtual time: single events in this file and the ones below,
+//! whole swarms in [`swarm`] (simulated by [`sim`]).
 
 use super::ending::LAST_WORDS;
 use super::peers::Peer;
@@ -58,19 +58,19 @@ fn content(setup: &mut Setup) -> &mut Content {
     setup.content.as_mut().unwrap()
 }
 
-/// A torrent, and a clock that is moved by hand. Peer `n` is `PeerKey(n)`, has the id
-/// `[n; 20]` and lives at `addr(n)`.
+/// A torrent, and a clock that the test moves. Peer `n` is `PeerKey(n)`, has the id `[n; 20]` and
+/// the address `addr(n)`.
 struct Rig {
     torrent: Torrent,
     layout: Arc<Layout>,
     now: Instant,
     budgets: Budgets,
-    /// What the torrent gives to connections that it begins itself.
+    /// The keys of connections that the torrent begins itself.
     keys: Keys,
 }
 
 impl Rig {
-    /// `pieces` pieces of four blocks, none of them had; `change` may alter the setup.
+    /// Makes `pieces` empty pieces of four blocks. `change` may alter the setup.
     fn new(pieces: u64, change: impl FnOnce(&mut Setup)) -> Self {
         let piece_length = 4 * u64::from(BLOCK_LEN);
         Self::of(
@@ -96,14 +96,14 @@ impl Rig {
         }
     }
 
-    /// Something happens: what the torrent decides.
+    /// Hands the torrent an event. Returns its actions.
     fn turn(&mut self, event: impl FnOnce(&mut Torrent, &mut Turn<'_>)) -> Vec<Action> {
         let mut turn = Turn::new(self.now, &mut self.budgets, &mut self.keys);
         event(&mut self.torrent, &mut turn);
         turn.done()
     }
 
-    /// The connection that was begun to `addr` is `key`, whatever it was to be.
+    /// Gives the dialled connection to `addr` this key.
     fn dialled(&mut self, key: PeerKey, addr: SocketAddr) {
         let begun = |(_, peer): &(&PeerKey, &Peer)| peer.addr == addr && !peer.welcome;
         let begun = self.torrent.peers.iter().find(begun).map(|(key, _)| *key);
@@ -122,7 +122,7 @@ impl Rig {
         self.greet_as(n, key(n), addr(n), incoming)
     }
 
-    /// Somebody greets under the name of peer `n`, by connection `key` from this address.
+    /// A peer at `from` sends a handshake with the id of peer `n`, on connection `key`.
     fn greet_as(&mut self, n: u8, key: PeerKey, from: SocketAddr, incoming: bool) -> Vec<Action> {
         let handshake = Handshake::new(InfoHash([7; 20]), PeerId([n; 20]));
         if !incoming && !self.torrent.peers.contains_key(&key) {
@@ -140,7 +140,7 @@ impl Rig {
         self.turn(|torrent, turn| torrent.on_peer(key, event, turn))
     }
 
-    /// Peer `n` joins with `pieces` and serves us.
+    /// Peer `n` joins with `pieces` and unchokes us.
     fn join(&mut self, n: u8, pieces: Bitfield) {
         assert!(welcomes(&self.greet(n, true), key(n)));
         self.event(n, PeerEvent::Pieces(pieces));
@@ -151,7 +151,7 @@ impl Rig {
         self.join(n, Bitfield::all(self.layout.pieces()));
     }
 
-    /// Peer `n` asks for work: what it is given.
+    /// Peer `n` asks for work. Returns what it gets.
     fn want(&mut self, n: u8, blocks: u32) -> Vec<Span> {
         fetched(&self.event(n, PeerEvent::Want(blocks)), n)
     }
@@ -163,7 +163,7 @@ impl Rig {
     fn verdict(&mut self, piece: u32, good: bool) -> Vec<Action> {
         let verdict = if good { Verdict::Right } else { Verdict::False };
         let mut actions = self.found(piece, verdict);
-        // All files are where they should be.
+        // All files are where we left them.
         if actions
             .iter()
             .any(|action| matches!(action, Action::Survey(_)))
@@ -229,7 +229,7 @@ fn hung_up(actions: &[Action]) -> Vec<PeerKey> {
     keys.collect()
 }
 
-/// What peer `n` is to fetch by these actions.
+/// Returns what peer `n` must fetch.
 fn fetched(actions: &[Action], n: u8) -> Vec<Span> {
     let spans = actions.iter().filter_map(|action| match action {
         Action::Send(to, Command::Fetch(spans)) if *to == key(n) => Some(spans.clone()),

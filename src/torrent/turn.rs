@@ -1,5 +1,5 @@
-//! What main lends a [`Torrent`](super::Torrent) for the time of one event: the time, what all
-//! torrents share, and a list for what is to be done.
+//! What main lends a [`Torrent`](super::Torrent) while it handles one event: the time, what all
+//! torrents share, and a list for the actions that it decides on.
 
 use super::Action;
 use super::rate::Budgets;
@@ -8,39 +8,39 @@ use crate::report::Report;
 use crate::types::{InfoHash, PeerKey};
 use std::time::Instant;
 
-/// Numbers for connections: none is given twice in a run.
+/// Numbers for connections. No number is used twice in a run.
 #[derive(Debug, Default)]
 pub struct Keys(u32);
 
 impl Keys {
-    /// The next number.
+    /// Returns the next number.
     pub fn take(&mut self) -> PeerKey {
         self.0 += 1;
         PeerKey(self.0)
     }
 
-    /// Numbers from here on.
+    /// Begins after the number `last`.
     #[cfg(test)]
     pub(crate) fn after(last: u32) -> Self {
         Self(last)
     }
 }
 
-/// One event's turn.
+/// What lasts for one event.
 #[derive(Debug)]
 pub struct Turn<'a> {
-    /// When it happens.
+    /// When the event happens.
     pub now: Instant,
-    /// The limits of the whole process.
+    /// The speed limits of the whole process.
     pub budgets: &'a mut Budgets,
     /// Numbers for new connections.
     pub keys: &'a mut Keys,
-    /// What is to be done, in this order. It is only ever added to, and never read back.
+    /// The actions decided on so far, in order. The torrent adds to them and never reads them.
     actions: Vec<Action>,
 }
 
 impl<'a> Turn<'a> {
-    /// Nothing is decided yet.
+    /// Begins a turn without actions.
     pub fn new(now: Instant, budgets: &'a mut Budgets, keys: &'a mut Keys) -> Self {
         Self {
             now,
@@ -50,7 +50,7 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// What was decided.
+    /// Returns the actions decided on.
     pub fn done(self) -> Vec<Action> {
         self.actions
     }
@@ -67,7 +67,7 @@ impl<'a> Turn<'a> {
         self.push(Action::HangUp(key));
     }
 
-    /// For those who want to know more (`-v`).
+    /// Tells the user something that only `-v` shows.
     pub(super) fn detail(&mut self, message: String) {
         self.push(Action::Tell(Report::Detail { level: 1, message }));
     }

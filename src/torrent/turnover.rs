@@ -1,14 +1,16 @@
 //! Which peers lose their places to addresses that were never tried.
 //!
-//! A torrent has only so many connections, its places. A peer that claims to have everything
+//! A torrent has a limited number of connections, its places. A peer that claims to have everything
 //! and chokes us for ever costs its owner nothing: forty of them could hold all places, and we
-//! would never dial an honest seed. So a peer keeps its place by what it gives us. While nobody
-//! gives anything, a quarter of the places are given to others every half minute, as any other
-//! peer is as good. While somebody gives, one is a minute, and never that of a peer that gave:
-//! an honest seed with many to serve unchokes them in turns, and who leaves loses its turn.
+//! would never dial an honest seed. So a peer keeps its place by what it gives us.
 //!
-//! Part of the [`Torrent`], which comes here when all places are taken and others could be
-//! dialled. [`Turnover`] has no clock: the time is an argument.
+//! - While no peer gives anything, a quarter of the places are taken away every 30 s: any other
+//!   peer is as good.
+//! - While some peer gives, one place is taken away every 60 s, never from a peer that ever gave:
+//!   an honest seed unchokes many leeches in turns, and a leech that leaves loses its turn.
+//!
+//! The [`Torrent`] comes here when all places are taken and others could be dialled. [`Turnover`]
+//! has no clock: the time is an argument.
 
 use super::learning::Offer;
 use super::peers::Peer;
@@ -16,49 +18,48 @@ use super::{Phase, Torrent, Turn};
 use crate::types::PeerKey;
 use std::time::{Duration, Instant};
 
-/// If nobody gave anything for so long, all peers that we have waited for as long may go.
+/// If no peer gave anything for this long, any peer may go that we have waited for as long.
 const BARREN: Duration = Duration::from_secs(60);
 
-/// How often some go then.
+/// The pause before the next ones go then.
 const BARREN_EVERY: Duration = Duration::from_secs(30);
 
-/// While somebody gives, a peer has so long to give something, too.
+/// While some peer gives, any other may go only after we have waited for it this long.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// How often one goes then.
+/// The pause before the next one goes then.
 const EVERY: Duration = Duration::from_secs(60);
 
-/// Somebody who holds a place.
+/// A peer that holds a place.
 #[derive(Clone, Copy, Debug)]
 struct Holder {
     key: PeerKey,
-    /// Since when we have been waiting for it to give something.
+    /// Since when we have waited for it to give something.
     waits_since: Instant,
-    /// It gave something, ever.
+    /// It gave something at some time.
     gave: bool,
-    /// It took something.
+    /// It took something at some time.
     took: bool,
 }
 
-/// How many may go now, and of whom.
+/// How many peers may go now, and which.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Terms {
-    /// So many at most.
     most: usize,
-    /// Only those for which we have been waiting so long.
+    /// How long we must have waited for a peer before it may go.
     patience: Duration,
-    /// Also those that gave something once.
+    /// Whether peers may go that gave something once.
     givers_too: bool,
 }
 
-/// When places were last taken away.
 #[derive(Debug, Default)]
 pub(super) struct Turnover {
     last: Option<Instant>,
 }
 
 impl Turnover {
-    /// Whether anybody has to go now. `came`: when something came last, from anybody.
+    /// Returns how many must go now and which, or `None` if it is too early. `came`: when something
+    /// last came from any peer.
     fn terms(&self, places: usize, came: Instant, now: Instant) -> Option<Terms> {
         let barren = now.duration_since(came) >= BARREN;
         let (every, terms) = match barren {
@@ -83,7 +84,8 @@ impl Turnover {
         self.last.is_none_or(pause_over).then_some(terms)
     }
 
-    /// Who goes: first of all those that gave nothing and took nothing, the oldest first.
+    /// Returns the peers that go. Those that gave nothing and took nothing go first, and among
+    /// equals the one that we have waited for longest.
     fn choose(&mut self, terms: Terms, mut holders: Vec<Holder>, now: Instant) -> Vec<PeerKey> {
         holders.retain(|holder| {
             let long = now.duration_since(holder.waits_since) >= terms.patience;
@@ -99,10 +101,10 @@ impl Turnover {
 }
 
 impl Torrent {
-    /// All places are taken, or all of those for peers that we dial (`dialled_only`): some go,
-    /// if addresses are known that were never tried and could be of more use.
+    /// Takes places away, if addresses are known that were never tried and could be of more use.
+    /// All places are taken, or (`dialled_only`) all places for peers that we dial.
     pub(super) fn turn_over(&mut self, dialled_only: bool, turn: &mut Turn<'_>) {
-        // Nothing can come while the disk is looked at.
+        // Nothing can come while the disk is checked.
         let waits = self.goals.phase() == Phase::Looking || self.waits_for_checker();
         if !self.goals.phase().is_incomplete() || waits {
             return;
@@ -139,7 +141,8 @@ impl Peer {
         }
     }
 
-    /// It lets us ask, and we have not asked: it is not the one to blame.
+    /// Whether it unchokes us and has something, but we have never asked it: then it is not to
+    /// blame.
     fn is_spared(&self) -> bool {
         self.useful > 0 && !self.peer_chokes && self.fetcher.first_asked.is_none()
     }
@@ -158,7 +161,8 @@ mod tests {
         }
     }
 
-    /// Who goes in each second, of 50 places; `comes`: somebody gives all the time.
+    /// Returns which peers go in each second, with 50 places. `comes`: some peer gives all the
+    /// time.
     fn gone(holders: &[Holder], start: Instant, comes: bool, seconds: u64) -> Vec<(u64, Vec<u32>)> {
         let (mut turnover, mut left) = (Turnover::default(), holders.to_vec());
         let mut gone = Vec::new();

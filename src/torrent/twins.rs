@@ -15,7 +15,7 @@ use super::{Torrent, Turn};
 use crate::types::PeerKey;
 use std::time::{Duration, Instant};
 
-/// Two connections that are both younger may have been begun at the same time.
+/// Two connections that are both younger than this may have been dialled at the same time.
 const YOUNG: Duration = Duration::from_secs(10);
 
 /// Which of two connections stays.
@@ -26,7 +26,7 @@ enum Stays {
     New,
 }
 
-/// What counts of a connection that there is already.
+/// What matters about a connection that exists already.
 #[derive(Clone, Copy, Debug)]
 struct Old {
     incoming: bool,
@@ -37,16 +37,17 @@ struct Old {
     silent: bool,
 }
 
-/// `incoming`: the peer began the new one. `we_are_lower`: our peer id is lower than its.
+/// Returns which connection stays. `incoming`: the peer began the new one. `we_are_lower`: our peer
+/// id is lower than its.
 fn judge(old: Old, incoming: bool, we_are_lower: bool) -> Stays {
     if !old.incoming && !incoming {
-        // Two ports that we dialled are two programs, whatever they call themselves.
+        // We dialled two ports, so these are two programs, whatever ids they send.
         Stays::Both
     } else if old.silent {
         Stays::New
     } else if old.young && !old.used && old.incoming != incoming && incoming != we_are_lower {
-        // Both dialled at once; both sides must keep the same connection. It is the one that
-        // the lower peer id began.
+        // Both dialled at once. Both sides must keep the same connection: the one that the lower
+        // peer id began.
         Stays::New
     } else {
         Stays::Old
@@ -54,8 +55,8 @@ fn judge(old: Old, incoming: bool, we_are_lower: bool) -> Stays {
 }
 
 impl Torrent {
-    /// A connection was greeted: those go that are the same peer's, or it does. Returns whether
-    /// it stays.
+    /// Settles which connections stay when `key` has sent its handshake and has twins. Returns
+    /// whether `key` itself stays.
     pub(super) fn part_from_twins(&mut self, key: PeerKey, turn: &mut Turn<'_>) -> bool {
         let Some(new) = self.peers.get(&key) else {
             return false;
@@ -77,7 +78,7 @@ impl Torrent {
         };
         for loser in losers {
             if let Some(peer) = self.peers.get_mut(&loser) {
-                // Who gave something is worth another dial when the other connection ends.
+                // A peer that gave something is worth another dial when the other connection ends.
                 peer.fetcher.useless = !peer.is_used();
             }
             let text = format!("{addr}: connected already");

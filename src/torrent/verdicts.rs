@@ -1,6 +1,10 @@
-//! What the checker found about pieces, and what follows: peers are told of those that are
-//! right (HAVE, BEP 3), false ones are fetched again, and with the last one the torrent is
-//! complete. Part of the [`Torrent`]; the engine brings the verdicts.
+//! What follows when the checker has hashed pieces.
+//!
+//! Peers hear about pieces that are right (HAVE, [BEP 3]). False pieces are fetched again. With the
+//! last wanted piece the torrent is complete. Part of the [`Torrent`]; the engine brings the
+//! verdicts.
+//!
+//! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 
 use super::{Action, Phase, Torrent, Turn};
 use crate::layout::PieceIndex;
@@ -9,7 +13,7 @@ use crate::report::Report;
 use std::sync::Arc;
 
 impl Torrent {
-    /// What the checker found about finished pieces.
+    /// The checker has looked at finished pieces.
     pub fn on_verdicts(&mut self, verdicts: &[(PieceIndex, Verdict)], turn: &mut Turn<'_>) {
         self.disk.unchecked = self.disk.unchecked.saturating_sub(verdicts.len());
         let good: Vec<PieceIndex> = verdicts
@@ -41,11 +45,12 @@ impl Torrent {
         self.check_damaged(turn);
     }
 
-    /// Tells peers of new pieces, and loses interest in those who have nothing more.
+    /// Tells the peers about new pieces, and loses interest in peers that have nothing more for us.
     ///
-    /// Only who said in its greeting that it has all is not told. A seed that is the first of
-    /// its swarm may show its pieces one by one (BEP 16, super-seeding), and shows the next when
-    /// it hears that the last one arrived: also of pieces that it has, and of the last of them.
+    /// A peer that said in its first message that it has all pieces is not told. Any other peer is
+    /// told about every piece, even one that it has: a seed that is the first of its swarm may show
+    /// its pieces one by one (BEP 16, super-seeding), and shows the next piece only when it hears
+    /// that the last one arrived.
     fn spread(&mut self, pieces: &Arc<[PieceIndex]>, turn: &mut Turn<'_>) {
         for (key, peer) in self.peers.welcome_mut() {
             let known = pieces.iter().filter(|piece| peer.fetcher.have.has(**piece));
@@ -59,7 +64,8 @@ impl Torrent {
         }
     }
 
-    /// The SHA-1 of each block of `piece`, bad or good: see [`blame`](super::blame).
+    /// The checker has hashed each block of `piece`, which is right or false: see
+    /// [`blame`](super::blame).
     pub fn on_block_hashes(&mut self, piece: PieceIndex, blocks: &[[u8; 20]], turn: &mut Turn<'_>) {
         if self.blame.is_awaited(piece) {
             self.on_bad_blocks(piece, blocks, turn);
@@ -68,12 +74,13 @@ impl Torrent {
             for liar in self.blame.judge(piece, blocks) {
                 self.ban(liar, piece, turn);
             }
-        } // else it was had, and is lost since
+        } // else the piece was right, and has been lost since
         self.check_damaged(turn);
     }
 
-    /// Nothing is missing: then one more look at the disk, for what was verified may have been
-    /// moved since. What was there at the start has just been looked at.
+    /// Completes the torrent if nothing is missing. If pieces were fetched in this run, the disk is
+    /// looked at first, because somebody may have moved files since. Otherwise the check at the
+    /// start has just looked.
     pub(super) fn check_complete(&mut self, turn: &mut Turn<'_>) {
         if self.goals.is_downloading() && self.picker.missing() == 0 {
             match self.disk.fetched {
@@ -83,7 +90,7 @@ impl Torrent {
         }
     }
 
-    /// All that is wanted is there, if nothing is missing.
+    /// Completes the torrent, unless something is missing.
     pub(super) fn complete(&mut self, turn: &mut Turn<'_>) {
         if !self.goals.is_downloading() || self.picker.missing() > 0 {
             return;
@@ -100,7 +107,7 @@ impl Torrent {
             downloaded_bytes: self.traffic.downloaded,
             uploaded_bytes: self.traffic.uploaded,
         }));
-        // Two seeds have nothing to say to one another.
+        // Two seeds have nothing to give each other.
         let seeds = self.peers.iter();
         let seeds = seeds.filter(|(_, peer)| peer.fetcher.have.is_full());
         let seeds = seeds.map(|(key, _)| key);

@@ -1,9 +1,11 @@
-//! Web seeds ([BEP 19]) beside the peers: they are opened, given work, and let go here.
+//! Opens web seeds ([BEP 19]), hears from their threads, and lets them go.
 //!
-//! A web seed counts for no peer: it takes none of their places, is not choked, gets no
-//! answer to what it never asks, and other peers are not told of it. But it holds leases on
-//! blocks as they do, so that whatever is decided about work holds for both. Part of the
-//! [`Torrent`]; which web seed to open next is up to [`webseeds`](super::webseeds).
+//! A web seed gets work by the same rules as a peer and holds leases on blocks as a peer does.
+//! Apart from that it is no peer: it takes no place, has no address, is never choked, and peers do
+//! not hear about it.
+//!
+//! Part of the [`Torrent`], for its tick and for the events of web seeds' threads.
+//! [`webseeds`](super::webseeds) decides which web seed is opened next.
 //!
 //! [BEP 19]: https://www.bittorrent.org/beps/bep_0019.html
 
@@ -22,7 +24,7 @@ pub(super) struct WebSeed {
 }
 
 impl Torrent {
-    /// Uses more web seeds, if there is room and use for them.
+    /// Opens web seeds while the download lasts, as far as there is room for more.
     pub(super) fn open_web_seeds(&mut self, turn: &mut Turn<'_>) {
         if self.goals.leaving().is_some() || !self.goals.is_downloading() {
             return;
@@ -38,7 +40,7 @@ impl Torrent {
         }
     }
 
-    /// The thread of a web seed never came to be.
+    /// The thread of a web seed could not be started.
     pub fn on_web_seed_failed(&mut self, key: PeerKey, error: &str, turn: &Turn<'_>) {
         if let Some(seed) = self.peers.web_seeds.remove(&key) {
             self.web_seeds
@@ -46,7 +48,7 @@ impl Torrent {
         }
     }
 
-    /// The thread of a web seed has news of it.
+    /// The thread of a web seed reports something that peers never report.
     pub(super) fn on_web_seed_says(&mut self, key: PeerKey, news: Web, turn: &mut Turn<'_>) {
         let Some(index) = self.peers.web_seeds.get(&key).map(|seed| seed.index) else {
             return;
@@ -61,7 +63,7 @@ impl Torrent {
         }
     }
 
-    /// A web seed has not this file: it goes, if there is nothing left to get from it.
+    /// A web seed does not have this file. If it has nothing else that we want, we hang up.
     fn on_lack(
         &mut self,
         key: PeerKey,
@@ -85,7 +87,6 @@ impl Torrent {
         }
     }
 
-    /// The thread of a web seed is over.
     pub(super) fn on_web_seed_closed(&mut self, seed: &WebSeed, end: &End, turn: &mut Turn<'_>) {
         let WebSeed { index, fetcher } = seed;
         self.on_ended(fetcher, end, turn.now);
@@ -97,7 +98,6 @@ impl Torrent {
         self.open_web_seeds(turn);
     }
 
-    /// What the user is told that it is.
     pub(super) fn web_seed_name(&self, index: WebSeedIndex) -> String {
         format!("web seed {}", shown(self.web_seeds.url(index)))
     }

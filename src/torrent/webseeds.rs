@@ -1,12 +1,11 @@
-//! The web seeds of one torrent: which of them to open, and when again ([BEP 19]).
+//! The web seeds of one torrent: which of them to use, and when to try one again ([BEP 19]).
 //!
-//! A torrent may name a hundred of them, most of them gone for years. At most
-//! [`MAX_OPEN`] are used at a time; one that fails is left alone for a while, longer each
-//! time; one that gave false data never gets another chance. Files that a web seed
-//! turned out to lack are remembered beyond the connection.
+//! A web seed is a web server that has the torrent's files. A torrent may name a hundred of them,
+//! and most may have been gone for years. We use at most [`MAX_OPEN`] at a time. After a failure we
+//! leave a web seed alone for a pause that doubles each time. A web seed that sent false data is
+//! never used again. If it lacks a file, we remember that beyond the connection.
 //!
-//! The torrent is the only user. No I/O, no clock. What a web seed's thread does is in
-//! [`crate::webseed`].
+//! Used by the torrent only. No I/O, no clock. [`crate::webseed`] is the thread of a web seed.
 //!
 //! [BEP 19]: https://www.bittorrent.org/beps/bep_0019.html
 
@@ -18,41 +17,38 @@ use crate::url;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-/// Web seeds in use at a time.
+/// How many web seeds are used at a time.
 pub(crate) const MAX_OPEN: usize = 4;
 
-/// A server that says when to come back is taken at its word so many times in a row; if it
-/// still gives nothing then, our own pauses hold, too.
+/// How many times in a row we obey a server that says when to come back, although it sends nothing.
+/// After that our own pause holds if it is longer.
 const OBEYED: u32 = 5;
 
-/// The pause after a failure; it doubles with each in a row.
+/// The pause after the first failure. Each further failure in a row doubles it.
 const FIRST_PAUSE: Duration = Duration::from_secs(30);
 
-/// The longest pause.
+/// The longest pause, whoever sets it.
 const MAX_PAUSE: Duration = Duration::from_secs(3600);
 
 /// Our number for one of a torrent's web seeds, from 0.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct WebSeedIndex(usize);
 
-/// One web seed.
 #[derive(Debug)]
 struct Known {
     url: String,
     /// It has a thread.
     open: bool,
     banned: bool,
-    /// Failures in a row.
+    /// How often it failed in a row.
     failures: u32,
-    /// How long it wants to be left alone, if it said so.
     pause: Option<Duration>,
-    /// How many times in a row it said so and was obeyed.
+    /// How many times in a row such a pause was obeyed.
     obeyed: u32,
-    /// Not to be opened before.
+    /// It is not opened before this time.
     not_before: Option<Instant>,
-    /// Files that it has not as they should be.
+    /// The files that it does not have as they should be.
     lacks: BTreeSet<usize>,
-    /// What was wrong with it last.
     error: Option<String>,
 }
 
@@ -76,12 +72,12 @@ impl Known {
 #[derive(Debug)]
 pub(crate) struct WebSeeds {
     known: Vec<Known>,
-    /// What the torrent names that is no URL.
+    /// What the torrent names as web seeds although it is no HTTP URL.
     skipped: Vec<String>,
 }
 
 impl WebSeeds {
-    /// Those that a torrent or a magnet link names.
+    /// Begins with the web seeds that a torrent or a magnet link names.
     pub(crate) fn new(urls: &[String]) -> Self {
         let mut seeds = Self {
             known: Vec::new(),
@@ -91,7 +87,7 @@ impl WebSeeds {
         seeds
     }
 
-    /// Takes more; those that are known already go on as they were.
+    /// Adds more. Those that are known already stay as they are.
     pub(crate) fn add(&mut self, urls: &[String]) {
         for url in urls {
             if !url::is_http(url) {
@@ -102,7 +98,7 @@ impl WebSeeds {
         }
     }
 
-    /// The warning about what is no URL, if something isn't.
+    /// Returns the warning about web seeds that are no HTTP URL, if there are any.
     pub(crate) fn warning(&self) -> Option<String> {
         let first = self.skipped.first()?;
         Some(format!(
@@ -113,17 +109,14 @@ impl WebSeeds {
         ))
     }
 
-    /// Where it is.
     pub(crate) fn url(&self, index: WebSeedIndex) -> &str {
         self.known.get(index.0).map_or("", |seed| &seed.url)
     }
 
-    /// How many are in use.
     pub(crate) fn open(&self) -> usize {
         self.known.iter().filter(|seed| seed.open).count()
     }
 
-    /// Counts them, for the user.
     pub(crate) fn counts(&self) -> report::WebSeeds {
         let usable = self.known.iter().filter(|seed| !seed.banned).count();
         let errors = self.known.iter().filter(|seed| !seed.open);
@@ -135,8 +128,8 @@ impl WebSeeds {
         }
     }
 
-    /// The next one to open, if there is room: one that has something of `wanted`, by its
-    /// [pieces](Self::pieces). It is taken for open until [`WebSeeds::ended`].
+    /// Returns the next web seed to open, if fewer than [`MAX_OPEN`] are open. It must have a piece
+    /// that is `wanted`. It counts as open until [`WebSeeds::ended`].
     pub(crate) fn next(
         &mut self,
         layout: &Layout,
@@ -160,7 +153,7 @@ impl WebSeeds {
         }
     }
 
-    /// The pieces that it has, as far as we know.
+    /// Returns the pieces that a web seed has, as far as we know.
     pub(crate) fn pieces(&self, index: WebSeedIndex, layout: &Layout) -> Bitfield {
         let seed = self.known.get(index.0);
         seed.map_or_else(
@@ -169,7 +162,7 @@ impl WebSeeds {
         )
     }
 
-    /// It has not this file as it should be, for this reason.
+    /// Records that a web seed does not have this file as it should be.
     pub(crate) fn lacks(&mut self, index: WebSeedIndex, file: usize, why: String) {
         if let Some(seed) = self.known.get_mut(index.0) {
             seed.lacks.insert(file);
@@ -177,15 +170,15 @@ impl WebSeeds {
         }
     }
 
-    /// It wants to be left alone for so long, once its thread has ended.
+    /// Records that a web seed asked for this pause. The pause begins when its thread ends.
     pub(crate) fn come_back(&mut self, index: WebSeedIndex, pause: Duration) {
         if let Some(seed) = self.known.get_mut(index.0) {
             seed.pause = Some(pause);
         }
     }
 
-    /// Its thread ended: because of an error, or because we wanted it to. `gave`: data
-    /// came from it before.
+    /// Records that the thread of a web seed ended, with an error or because we closed it. `gave`:
+    /// it had sent data.
     pub(crate) fn ended(
         &mut self,
         index: WebSeedIndex,
@@ -217,14 +210,13 @@ impl WebSeeds {
         seed.not_before = Some(now + pause.min(MAX_PAUSE));
     }
 
-    /// It gave false data.
     pub(crate) fn ban(&mut self, index: WebSeedIndex) {
         if let Some(seed) = self.known.get_mut(index.0) {
             seed.banned = true;
         }
     }
 
-    /// It turned out that it did not.
+    /// Lifts a ban: the data was not false after all.
     pub(crate) fn pardon(&mut self, index: WebSeedIndex) {
         if let Some(seed) = self.known.get_mut(index.0) {
             seed.banned = false;
@@ -232,7 +224,7 @@ impl WebSeeds {
     }
 }
 
-/// All pieces but those with a part of one of the files that are lacking.
+/// Returns all pieces except those that hold a part of a file in `lacks`.
 fn pieces(layout: &Layout, lacks: &BTreeSet<usize>) -> Bitfield {
     let mut pieces = Bitfield::all(layout.pieces());
     for piece in lacks.iter().flat_map(|file| layout.pieces_of_file(*file)) {

@@ -1,9 +1,8 @@
-//! Work for the peers: who is to fetch what, what becomes of it, and who may be sent what
-//! under an upload limit.
+//! Gives work to peers and web seeds, hears what became of it, and shares out the upload limit.
 //!
-//! The [`Picker`](crate::picker::Picker) knows which block is whose; here is decided when it is
-//! asked, and what follows from its answers. Part of the [`Torrent`], for what peers'
-//! threads tell and for the tick.
+//! The [`Picker`](crate::picker::Picker) knows which blocks are left. This file decides when to ask
+//! it, and acts on its answers. Part of the [`Torrent`], for the events of connections' threads and
+//! for the tick.
 
 use super::blame::{Giver, Who};
 use super::{Action, Torrent, Turn};
@@ -15,18 +14,18 @@ use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// How those with work get on at the moment: looked at when first asked for, once for all
-/// that are served together, and again after one of them took work over.
+/// A snapshot of every busy connection's pace, taken lazily and shared by all that are served in
+/// this turn. A take-over makes it stale.
 pub(super) type Look = OnceCell<Rivals>;
 
-/// How often those who have no work look again for what they could take over. In between
-/// hardly anything changes that matters, but at the end of a download, with a hundred peers,
-/// events come by the thousand.
+/// The pause before connections without work look again for work that they could take over. Little
+/// changes within 10 ms, but at the end of a download with a hundred peers thousands of events
+/// come.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 impl Torrent {
-    /// Gives the peer work, if it wants some and there is some; true if it got any. With
-    /// a `look` at the others it may take over what they have on order.
+    /// Gives a peer or web seed work, if it wants some and there is some. Returns whether it got
+    /// any. With a `look` at the others it may take over blocks that they have on order.
     pub(super) fn serve(
         &mut self,
         key: PeerKey,
@@ -77,7 +76,7 @@ impl Torrent {
         true
     }
 
-    /// Work came free: those who had none may take it.
+    /// Some work may have come free: offers it to everybody who wants some.
     pub(super) fn feed_hungry(&mut self, turn: &mut Turn<'_>) {
         let hungry = self.peers.fetchers().filter(|(_, its)| its.wants > 0);
         let mut hungry: Vec<PeerKey> = hungry.map(|(key, _)| key).collect();
@@ -115,7 +114,7 @@ impl Torrent {
         self.verify(all.ready, turn);
     }
 
-    /// The peer will not write these any more.
+    /// A connection's thread will not write these blocks any more.
     pub(super) fn on_released(&mut self, key: PeerKey, spans: &[Span], turn: &mut Turn<'_>) {
         let released = |span: &Span| self.picker.released(key, *span);
         let ready = spans.iter().filter_map(released).collect();
@@ -123,7 +122,7 @@ impl Torrent {
         self.feed_hungry(turn);
     }
 
-    /// Tells peers that others have, or take over, what they fetch: one command each.
+    /// Cancels blocks that others have sent or taken over. Each connection gets one command.
     fn cancel(&mut self, cancels: Vec<(PeerKey, Span)>, turn: &mut Turn<'_>) {
         let mut blocks: BTreeMap<PeerKey, Vec<(PieceIndex, u32)>> = BTreeMap::new();
         for (peer, span) in cancels {
@@ -151,7 +150,8 @@ impl Torrent {
         }
     }
 
-    /// Under an upload limit: lets those send who wait, in turn, as far as it reaches.
+    /// Under an upload limit, lets waiting peers send, in random order, as far as the budget
+    /// reaches.
     pub(super) fn feed_uploads(&mut self, turn: &mut Turn<'_>) {
         let waiting = self
             .peers
@@ -165,7 +165,7 @@ impl Torrent {
                 continue;
             };
             let bytes = turn.budgets.up.available(turn.now).min(peer.wants_upload);
-            // A part of a block is no use to anybody.
+            // A part of a block is of no use to anybody.
             if bytes < peer.wants_upload.min(u64::from(BLOCK_LEN)) {
                 break;
             }

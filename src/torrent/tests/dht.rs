@@ -1,8 +1,8 @@
-//! A torrent and the DHT.
+//! Tests of DHT look-ups.
 
 use super::*;
 
-/// Whether it looks for peers, and if so, whether it tells of us.
+/// Returns whether a look-up begins, and if so, whether we announce ourselves.
 fn searched(actions: &[Action]) -> Option<bool> {
     let mut all = actions.iter().filter_map(|action| match action {
         Action::SearchDht { announce } => Some(*announce),

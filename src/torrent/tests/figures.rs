@@ -1,4 +1,4 @@
-//! The figures that the user and the trackers are told: they are of now, and whole at the end.
+//! Tests of the numbers for the user and the trackers: current while it runs, complete at the end.
 
 use super::*;
 
@@ -28,7 +28,7 @@ fn without_anybody_connected_nothing_flows() {
     gone(&mut rig, 101);
     rig.dialled(key(2), addr(2));
     assert_eq!(rates(&rig), (false, false), "a dial brings nothing");
-    // Who comes next begins at zero.
+    // The next peer begins at zero.
     rig.join_seed(3);
     assert_eq!(rates(&rig), (false, false));
     let sums = rig.torrent.progress(rig.now);
@@ -38,7 +38,7 @@ fn without_anybody_connected_nothing_flows() {
     );
 }
 
-/// The last words of a peer are in what trackers hear, and in what the user is told after.
+/// Trackers and the last report count the last bytes of a peer.
 #[test]
 fn the_last_words_count() {
     let mut rig = Rig::new(2, |setup| {
@@ -69,7 +69,8 @@ fn the_last_words_count() {
     assert_eq!((last.peers, last.upload_rate), (0, 0));
 }
 
-/// Who leaves when complete waits for those who took, for a moment, and for nobody else.
+/// A torrent that leaves when complete waits for peers that took data, for a moment, and for no
+/// others.
 #[test]
 fn a_finished_download_waits_for_those_who_took() {
     for takes in [false, true] {

@@ -1,4 +1,4 @@
-//! Limits and choking: how much is asked for, and who is given to.
+//! Tests of limits and choking.
 
 use super::*;
 
@@ -90,11 +90,11 @@ fn free_places_are_given_at_once_and_the_rest_by_rounds() {
             "peer {n}"
         );
     }
-    // One loses its interest: its place need not wait for the round.
+    // One loses interest: its slot is filled before the next round.
     let opened = Action::Send(key(slots + 1), Command::Choke(false));
     let answer = rig.event(1, PeerEvent::Interested(false));
     assert!(answer.contains(&opened), "{answer:?}");
-    // ... nor a place that there is because the line is fast.
+    // So is a slot that exists because the line is fast.
     let opened = Action::Send(key(slots + 2), Command::Choke(false));
     let second = Duration::from_secs(1);
     let too_slow = rig.pass(second);

@@ -1,4 +1,4 @@
-//! Trackers, goals and giving up.
+//! Tests of trackers, goals and giving up.
 
 use super::*;
 use crate::announce::{AnnounceReply, Trouble};
@@ -75,7 +75,7 @@ fn who_joins_complete_never_says_completed() {
     assert_eq!(events, [AnnounceEvent::Started]);
 }
 
-/// Wanted files are there, but not the whole torrent: trackers hear what is left of it.
+/// The wanted files are complete, the torrent is not: trackers hear how much is left.
 #[test]
 fn left_counts_the_whole_torrent() {
     let piece = 4 * u64::from(BLOCK_LEN);
@@ -154,7 +154,7 @@ fn false_data_does_not_hold_off_the_stall_timeout() {
     let mut rig = Rig::new(4, |setup| setup.stall_timeout = Some(limit));
     let mut liar = 1;
     let mut waited = Duration::ZERO;
-    // Every ten seconds somebody new gives a whole false piece.
+    // Every 10 s a new peer sends a whole false piece.
     while rig.torrent.phase().is_downloading() && waited < 3 * limit {
         rig.join_seed(liar);
         let work = rig.want(liar, 4);

@@ -1,11 +1,11 @@
-//! Before the metadata is known.
+//! Tests of a torrent before its metadata is known.
 
 use super::*;
 use crate::announce::{AnnounceEvent, AnnounceReply};
 use crate::announcer::TrackerIndex;
 use crate::config::Named;
 
-/// A torrent of which only the info hash is known.
+/// Makes a torrent of which only the info hash is known.
 fn link(change: impl FnOnce(&mut Setup)) -> Rig {
     Rig::new(2, |setup| {
         setup.content = None;
@@ -22,7 +22,7 @@ fn answer(n: u8, yes: bool) -> Action {
     Action::Send(key(n), Command::FetchMetadata(yes))
 }
 
-/// What the metadata says: two pieces, of which we have those in `had`.
+/// Returns what the metadata says: two pieces, of which we have those in `had`.
 fn content(rig: &Rig, had: &[u32], private: bool) -> Content {
     let mut have = Bitfield::none(2);
     had.iter()
@@ -45,7 +45,7 @@ fn a_few_are_asked_at_a_time() {
     for n in 5..=6 {
         assert!(offer(&mut rig, n).contains(&answer(n, false)));
     }
-    // One refuses, another leaves, a third lies.
+    // One peer refuses, another leaves, a third lies.
     let next = rig.event(1, PeerEvent::Learning(Learning::Refused));
     assert!(next.contains(&answer(5, true)), "{next:?}");
     let next = rig.event(2, PeerEvent::Closed("gone".into()));
@@ -57,7 +57,7 @@ fn a_few_are_asked_at_a_time() {
         !next.iter().any(|a| matches!(a, Action::Send(..))),
         "{next:?}"
     );
-    // Who refused may have it later.
+    // The peer that refused may have it later.
     let later = rig.pass(Duration::from_secs(10));
     assert!(later.contains(&answer(1, true)), "{later:?}");
 }
@@ -85,7 +85,7 @@ fn the_first_copy_counts() {
         assert!(welcomes(&actions, key(n)), "{actions:?}");
     }
     assert!(rig.torrent.phase().is_downloading());
-    // From here on all is as always.
+    // From here on it is a torrent like any other.
     rig.event(1, PeerEvent::Pieces(Bitfield::all(2)));
     rig.event(1, PeerEvent::Choked(false));
     assert_eq!(rig.want(1, 100).len(), 2);
@@ -111,7 +111,7 @@ fn all_is_there_already() {
     let content = content(&rig, &[0, 1], false);
     let actions = rig.turn(|torrent, turn| torrent.learn(content, turn));
     assert!(actions.contains(&Action::Complete), "{actions:?}");
-    // Nothing was downloaded, so trackers are not told that it was.
+    // Nothing was downloaded, so trackers must not hear that it was.
     assert_eq!(request(&actions), None);
     assert_eq!(rig.torrent.phase(), Phase::Done);
 }
@@ -169,7 +169,7 @@ fn looking_at_the_disk_is_no_stall() {
     assert!(rig.torrent.phase().is_downloading());
 }
 
-/// What counted as progress while the metadata came is no measure for the data.
+/// Bytes of metadata do not count as progress of the data.
 #[test]
 fn blocks_are_progress_after_much_metadata() {
     let limit = Duration::from_secs(60);
@@ -206,8 +206,8 @@ fn the_local_network_hears_of_it_once_it_is_known_to_be_public() {
     }
 }
 
-/// A `.torrent` of the same torrent says what it holds: nobody need be asked any more. If it
-/// is private, those go whom the link's trackers named, and the DHT is left alone.
+/// A `.torrent` of the same torrent holds the metadata, so no peer is asked any more. If it is
+/// private, peers of the link's trackers must go, and the DHT is not used.
 #[test]
 fn another_source_knows_it() {
     for private in [false, true] {

@@ -1,4 +1,4 @@
-//! Connections: who is welcome, who is dialled, who is wanted.
+//! Tests of connections: which peers are welcome, dialled and wanted.
 
 use super::*;
 use crate::messages::EndKind;
@@ -15,12 +15,12 @@ fn we_do_not_talk_to_ourselves() {
     assert_eq!(actions, [], "nor do we dial ourselves again");
 }
 
-/// Greets under peer 1's name, as connection 99 from this address.
+/// A peer at this address sends peer 1's id, on connection 99.
 fn greet_as_1(rig: &mut Rig, from: &str, incoming: bool) -> Vec<Action> {
     rig.greet_as(1, key(99), from.parse().unwrap(), incoming)
 }
 
-/// A name is free for everybody to take: from another host it is another peer.
+/// Anybody can send any peer id: from another host it is another peer.
 #[test]
 fn a_stranger_under_a_peers_name_is_a_stranger() {
     for incoming in [false, true] {
@@ -29,14 +29,14 @@ fn a_stranger_under_a_peers_name_is_a_stranger() {
         let actions = greet_as_1(&mut rig, "10.0.0.9:6881", incoming);
         assert_eq!(hung_up(&actions), []);
         assert!(welcomes(&actions, key(99)));
-        // It lies: that is held against its host, not against the name.
+        // If it lies, its host is banned, and the owner of the id is not.
         rig.event(99, PeerEvent::Learning(Learning::False));
         assert!(rig.torrent.swarm.is_banned(addr(9), incoming) && !rig.banned(1));
     }
 }
 
-/// Two connections of one name with one host, in each order and at each age: the one over
-/// which data goes stays.
+/// Two connections with one peer id and one host, in each order and at each age: the one that
+/// carries data stays.
 #[test]
 fn of_two_connections_of_one_peer_the_one_that_gives_stays() {
     let (old, new) = (key(1), key(99));
@@ -60,7 +60,7 @@ fn of_two_connections_of_one_peer_the_one_that_gives_stays() {
         let gone = hung_up(&actions);
         let crossed = old_incoming != incoming && incoming != we_are_lower;
         let expected = match (old_incoming || incoming, silent) {
-            (false, _) => vec![], // two programs of one host
+            (false, _) => vec![], // two programs on one host
             (_, true) => vec![old],
             _ if crossed && !gave && !is_aged => vec![old],
             _ => vec![new],
@@ -76,7 +76,7 @@ fn of_two_connections_of_one_peer_the_one_that_gives_stays() {
     }
 }
 
-/// The line of the only seed breaks without a word, and it comes anew.
+/// The line of the only seed breaks silently, and the seed dials again.
 #[test]
 fn who_comes_anew_is_taken_in_place_of_the_silent_connection() {
     let mut rig = Rig::new(1, |_| {});
@@ -97,13 +97,13 @@ fn who_comes_anew_is_taken_in_place_of_the_silent_connection() {
     rig.event(99, PeerEvent::Pieces(Bitfield::all(1)));
     rig.event(99, PeerEvent::Choked(false));
     assert_eq!(rig.want(99, 4), [rig.span(0, 1..4)], "of {spans:?}");
-    // It gave: if the new connection ends, too, it is dialled again.
+    // It gave data: if the new connection ends, too, it is dialled again.
     rig.event(99, PeerEvent::Closed("the peer hung up".into()));
     let actions = rig.pass(Duration::from_secs(5));
     assert!(dials(&actions, addr(1)), "{actions:?}");
 }
 
-/// Both dial at once: whatever the order of the handshakes, both keep the same link.
+/// Both dial at once: in any order of the handshakes, both keep the same connection.
 #[test]
 fn of_two_crossing_connections_the_same_one_survives_on_both_sides() {
     for (first_at_low, first_at_high) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
@@ -151,7 +151,7 @@ fn some_places_are_kept_for_those_who_come() {
     );
 }
 
-/// One host, under many names, holds all the places of those that dial us.
+/// One host, with many peer ids, holds all places for peers that dial us.
 #[test]
 fn a_crowd_makes_room_for_somebody_else() {
     let mut rig = Rig::new(2, |setup| setup.max_peers = 20);
@@ -230,7 +230,7 @@ fn interest_is_told_and_withdrawn() {
     );
 }
 
-/// A hostile peer: it has everything, and then names its pieces once more.
+/// A hostile peer has everything, and then names its pieces again.
 #[test]
 fn a_seed_that_introduces_itself_late_changes_no_counts() {
     let mut rig = Rig::new(2, |_| {});
@@ -258,15 +258,15 @@ fn two_seeds_part() {
     assert_eq!(hung_up(&actions), [key(1)]);
 }
 
-/// A seed that shows its pieces one by one, as the first of a swarm does, waits to hear that
-/// the last one arrived: of each piece that comes, from whomever, and of the last one.
+/// A super-seeding peer shows its pieces one by one and waits to hear that the last one arrived. So
+/// it hears about each piece from anybody, including the very last one.
 #[test]
 fn who_did_not_come_whole_hears_of_every_piece() {
     let mut rig = Rig::new(3, |_| {});
     rig.join_seed(1);
     rig.join(2, Bitfield::none(3));
     rig.join(3, Bitfield::none(3));
-    // Says that it has all, and had said before that it has not: that is no seed's greeting.
+    // It says that it has all, but said before that it had not: that is no seed's first message.
     rig.event(3, PeerEvent::Have(rig.piece(0)));
     rig.event(3, PeerEvent::Pieces(Bitfield::all(3)));
     for piece in 0..3 {
@@ -281,8 +281,8 @@ fn who_did_not_come_whole_hears_of_every_piece() {
     }
 }
 
-/// The address of `--bind` goes away, and comes back: nobody is dialled meanwhile, and the
-/// user is told why.
+/// The address of `--bind` goes and comes back: nobody is dialled meanwhile, and the user hears
+/// why.
 #[test]
 fn without_the_address_nobody_is_dialled() {
     let mut rig = Rig::new(2, |_| {});
@@ -299,8 +299,8 @@ fn without_the_address_nobody_is_dialled() {
     assert!(rig.torrent.why_idle().to_string().starts_with("no peers"));
 }
 
-/// The proxy is gone: the pause is long, only one dial finds out whether it is back, and then
-/// all go on.
+/// The proxy is gone: after a long pause, one dial finds out whether it is back, and then all go
+/// on.
 #[test]
 fn without_a_way_out_one_dial_finds_out() {
     let dialled = |actions: &[Action]| {

@@ -1,10 +1,10 @@
-//! Peers tell of peers.
+//! Tests of peer exchange.
 
 use super::*;
 use crate::extension::pex::{REACHABLE, SEED};
 use crate::messages::Client;
 
-/// Peer `n` says who it is: it listens on `port` and takes addresses.
+/// Peer `n` says that it listens on `port` and supports peer exchange.
 fn introduce(rig: &mut Rig, n: u8, port: Option<u16>) {
     rig.event(
         n,
@@ -17,10 +17,10 @@ fn introduce(rig: &mut Rig, n: u8, port: Option<u16>) {
     );
 }
 
-/// Who came, with flags, and who went.
+/// The peers that came, with flags, and those that left.
 type Told = (Vec<(SocketAddr, u8)>, Vec<SocketAddr>);
 
-/// What peer `n` is told.
+/// Returns what peer `n` hears.
 fn told(actions: &[Action], n: u8) -> Option<Told> {
     actions.iter().find_map(|action| match action {
         Action::Send(to, Command::TellPeers { added, dropped }) if *to == key(n) => {
@@ -95,7 +95,7 @@ fn not_where_it_is_forbidden() {
     }
 }
 
-/// Somebody out in the world knows nobody in our network, nor should he.
+/// A peer on the internet can't know anybody in our network.
 #[test]
 fn near_addresses_are_not_for_the_far() {
     let mut rig = Rig::new(2, |_| {});

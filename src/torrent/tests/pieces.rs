@@ -1,4 +1,4 @@
-//! Work: who fetches what, who lied, and the end of the download.
+//! Tests of work: who fetches what, who lied, and the end of the download.
 
 use super::*;
 
@@ -35,8 +35,8 @@ fn a_sole_giver_of_a_false_piece_is_banned_at_once() {
     );
 }
 
-/// Of three givers one lied: its block differs from the true one. `leaves`: it is gone
-/// before that is known.
+/// One of three givers lied: its block differs from the true one. `leaves`: it is gone before we
+/// know.
 #[test]
 fn the_liar_among_several_is_found() {
     for leaves in [false, true] {
@@ -71,7 +71,7 @@ fn the_liar_among_several_is_found() {
     }
 }
 
-/// The hash in the torrent is false: three honest peers give the same bytes.
+/// The hash in the torrent is false: three honest peers send the same bytes.
 #[test]
 fn what_three_agree_on_is_the_torrents_fault() {
     let mut rig = Rig::new(2, |_| {});
@@ -104,7 +104,7 @@ fn what_three_agree_on_is_the_torrents_fault() {
     assert!(actions.iter().any(warned), "{actions:?}");
     let banned: Vec<u8> = (1..=4).filter(|n| rig.banned(*n)).collect();
     assert_eq!(banned, [2], "the others told the truth");
-    // All else is fetched, from one of them; then there is nothing left to wait for.
+    // The rest is fetched from one of them. Then nothing is left to wait for.
     let good = 1 - bad;
     assert_eq!(rig.want(4, 8), [rig.span(good, 0..4)]);
     rig.store(4, &[rig.span(good, 0..4)]);
@@ -126,7 +126,7 @@ fn padding_with_a_false_hash_ends_it_at_once() {
     assert!(actions.iter().any(failed), "{actions:?}");
 }
 
-/// Blocks of an earlier run are not fetched again, and nobody pays if they are wrong.
+/// Blocks of an earlier run are not fetched again, and nobody is banned if they are false.
 #[test]
 fn what_an_earlier_run_stored_is_kept_and_nobodys() {
     let mut rig = Rig::new(1, |setup| {
@@ -141,7 +141,7 @@ fn what_an_earlier_run_stored_is_kept_and_nobodys() {
     let actions = rig.verdict(0, false);
     assert_eq!(hung_up(&actions), []);
     assert!(!rig.banned(1));
-    // Now it is fetched anew, and whoever lies pays.
+    // Now the piece is fetched again, and a liar is banned.
     let work = rig.want(1, 9);
     assert_eq!(work, [rig.span(0, 0..4)]);
     rig.store(1, &work);
@@ -150,8 +150,8 @@ fn what_an_earlier_run_stored_is_kept_and_nobodys() {
     assert!(rig.banned(1));
 }
 
-/// From seeds alone, pieces may wait to be hashed many at a time; a leech waits for the news,
-/// and a seed that shows its pieces one by one (BEP 16) for the news from the leech.
+/// If all peers are seeds, pieces may wait to be hashed together. A leech waits for our HAVE, and a
+/// super-seeding seed (BEP 16) waits for the leech's.
 #[test]
 fn verdicts_are_awaited_by_those_who_lack_pieces() {
     let mut rig = Rig::new(3, |_| {});
@@ -170,7 +170,7 @@ fn verdicts_are_awaited_by_those_who_lack_pieces() {
     assert!(rig.torrent.awaits_verdicts(), "nothing else is missing");
 }
 
-/// The folder is removed under the download: nobody is banned, what is lost is fetched again.
+/// The folder is removed during the download: nobody is banned, and what is lost is fetched again.
 #[test]
 fn files_that_were_moved_are_nobodys_fault() {
     let mut rig = Rig::new(3, |_| {});
@@ -198,7 +198,7 @@ fn files_that_were_moved_are_nobodys_fault() {
     assert_eq!(rig.torrent.have_bytes(), 0);
     let warned = |action: &Action| matches!(action, Action::Tell(Report::Warning { message, .. }) if message.contains("DIR/x"));
     assert!(actions.iter().any(warned), "{actions:?}");
-    // What is still on order of piece 2 comes; the block that is gone, and the rest, again.
+    // The blocks of piece 2 on order arrive. The lost block and the rest are fetched again.
     let mut again = rig.want(1, 99);
     again.sort();
     assert_eq!(again, [of(&rig, 0), of(&rig, 1), rig.span(2, 0..1)]);
@@ -206,7 +206,7 @@ fn files_that_were_moved_are_nobodys_fault() {
     rig.store(1, &[rig.span(2, 1..4)]);
     rig.verdict(0, true);
     rig.verdict(1, true);
-    // Piece 2 may hold a block that went into the file that is gone.
+    // Piece 2 may have a block in the removed file.
     let actions = rig.verdict(2, false);
     assert!(
         hung_up(&actions).is_empty() && !rig.banned(1),
@@ -217,12 +217,12 @@ fn files_that_were_moved_are_nobodys_fault() {
     let actions = rig.found(2, Verdict::Right);
     assert!(actions.contains(&Action::Survey(Bitfield::all(3))));
     assert!(!actions.contains(&Action::Complete), "not before the look");
-    // Once more: whatever it is that does this, we cannot win.
+    // The second time we give up: whatever removes files will do it again.
     let failed = |action: &Action| matches!(action, Action::Fail(why) if why.contains("DIR/x"));
     assert!(rig.surveyed(lost).iter().any(failed));
 }
 
-/// Another file with the right data stands there: no fault.
+/// Another file with the right data stands there: nothing is lost.
 #[test]
 fn a_copy_in_its_place_is_as_good() {
     let mut rig = Rig::new(1, |_| {});
@@ -254,7 +254,7 @@ fn nobody_is_blamed_for_a_block_that_two_wrote() {
     let shared = rig.want(2, 4);
     assert_eq!(shared, work, "the endgame asks both");
     rig.store(1, &work);
-    rig.store(2, &shared); // and this is what is on disk now
+    rig.store(2, &shared); // so this is on disk now
     let actions = rig.verdict(0, false);
     assert_eq!(hung_up(&actions), []);
     assert!(!rig.banned(1) && !rig.banned(2));
@@ -280,8 +280,8 @@ fn in_the_endgame_the_slower_one_is_cancelled() {
     assert_eq!(released, [verify(rig.piece(0), true)]);
 }
 
-/// Peer 1 holds all the work; then it fails in some way, and peer 2, which found
-/// nothing to do, gets it at once. Peer 1 could take more too, but it had its chance.
+/// Peer 1 holds all the work and then fails in some way. Peer 2, which found nothing to do, gets
+/// the work at once, although peer 1 could take it, too.
 #[test]
 fn the_work_of_who_fails_goes_to_a_hungry_one_at_once() {
     type Fail = fn(&Rig, Vec<Span>) -> Vec<PeerEvent>;
@@ -309,7 +309,7 @@ fn the_work_of_who_fails_goes_to_a_hungry_one_at_once() {
         assert_eq!(more, [], "{name}: there is no more");
         assert_eq!(rig.want(2, 100), [], "{name}: it has nothing");
         let events = fail(&rig, work.clone());
-        // Now it has all; not by events, for these would take over some work already.
+        // Now it has all pieces. Events would make it take over work too early.
         rig.torrent.peers.fetcher_mut(key(2)).unwrap().have = Bitfield::all(10);
         let actions: Vec<Action> = events.into_iter().flat_map(|e| rig.event(1, e)).collect();
         let got = blocks(&fetched(&actions, 2));
@@ -358,8 +358,8 @@ fn what_is_complete_at_the_start_says_so_once() {
     assert!(rig.torrent.is_seed());
 }
 
-/// Pieces of nothing but padding are found whole by the check before the start; nobody
-/// is asked for them, nor for the padding within other pieces.
+/// The check at the start finds pieces that are all padding complete. No peer is asked for them,
+/// nor for padding within other pieces.
 #[test]
 fn padding_is_not_asked_for() {
     let piece = 4 * u64::from(BLOCK_LEN);
@@ -388,7 +388,7 @@ fn padding_is_not_asked_for() {
     assert_eq!(sizes, (2 * piece - 30_000, 2 * piece - 30_000));
 }
 
-/// A newcomer that has nothing yet says nothing of its pieces, but it counts.
+/// A newcomer that has no pieces sends no bitfield, but counts as a leech.
 #[test]
 fn whoever_comes_has_a_share_of_what_is_rare() {
     let mut rig = Rig::new(100, |_| {});

@@ -1,11 +1,11 @@
-//! A swarm in virtual time: real [`Torrent`]s and real [`Session`]s, joined by lines
-//! with a rate and a delay. No socket, no thread, no clock, no sleep: an event queue
-//! and seeded chance, so each run is the same.
+//! A swarm in virtual time: real [`Torrent`]s and real [`Session`]s, joined by lines with a rate
+//! and a delay. No socket, thread, clock or sleep, but an event queue and seeded random numbers, so
+//! each run is the same.
 //!
-//! What is played here instead of run: the peer threads ([`thread`]; where they sleep and how
-//! long is the decision of [`crate::peer::turn`], as in life), the disks (one byte for
-//! each block: the truth or a lie) and the checker (it looks at those bytes). After each
-//! event [`books`] compares what the torrents believe with what is so.
+//! Simulated are the peer threads ([`thread`]; [`crate::peer::turn`] decides how long they sleep,
+//! as in life), the disks (for each block, whether it is true or false), and the checker, which
+//! looks at these disks. After each event, [`books`] compares what the torrents believe with the
+//! truth.
 
 mod books;
 mod faults;
@@ -28,16 +28,16 @@ use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use thread::Side;
 
-/// What a node is like.
+/// How a node behaves.
 #[derive(Clone)]
 pub(super) struct Role {
-    /// It begins with everything.
+    /// It begins with all pieces.
     pub seed: bool,
-    /// Of so many blocks that it gives, one is false; 0: it is honest.
+    /// One in this many blocks that it sends is false; 0: it is honest.
     pub lies_one_in: u32,
-    /// Bytes a second that its line sends, shared by its connections; 0: any number.
+    /// Bytes a second that its line sends, shared by its connections; 0: no limit.
     pub up: u64,
-    /// Whether this node, at this time, lets anybody ask; if so, its choker decides.
+    /// Whether this node lets others ask at this time. If so, its choker decides.
     pub lets_ask: fn(usize, Duration) -> bool,
 }
 
@@ -52,32 +52,32 @@ pub(super) struct Node {
     pub torrent: Torrent,
     pub role: Role,
     pub budgets: Budgets,
-    /// For each block of the torrent: nothing yet, the truth, or a lie.
+    /// For each block: missing, true, or false.
     disk: Vec<Option<bool>>,
     sides: BTreeMap<PeerKey, Side>,
     keys: Keys,
-    /// Whose turn it is to use the line; a connection is listed once.
+    /// Which connection uses the line next. Each is listed once.
     line: VecDeque<PeerKey>,
     line_busy: bool,
-    /// For each block on order: at whom.
+    /// For each block on order, the connections that it was asked from.
     orders: HashMap<(PieceIndex, u32), Vec<PeerKey>>,
-    /// Of these, who was told to forget it and has not answered yet.
+    /// Those of them that were cancelled and have not answered yet.
     cancelled: HashSet<(PeerKey, PieceIndex, u32)>,
-    /// It let others ask when last looked at.
+    /// Whether it let others ask when last looked at.
     let_ask: bool,
     pub complete_at: Option<Duration>,
-    /// How often it told of its completion.
+    /// How often it reported completion.
     pub completions: u32,
-    /// False blocks that it stored and nobody else, by the giver's node.
+    /// False blocks that it alone stored, by the giver's node.
     pub fooled_by: HashMap<usize, u32>,
-    /// Blocks that came, useful or not.
+    /// Blocks that it received, useful or not.
     pub blocks: u32,
-    /// Blocks that it gave.
+    /// Blocks that it sent.
     pub given: u32,
     max_peers: usize,
-    /// How often it was started anew: what was on its way to the run before is void.
+    /// How often it was restarted. What was on its way to an earlier life is void.
     life: u32,
-    /// Its disk failed, and that was its end.
+    /// Its disk failed, which ended it.
     pub dead: bool,
 }
 
@@ -92,14 +92,14 @@ impl Node {
         turn.done()
     }
 
-    /// Whether it has found out that `other` lies.
+    /// Whether it has banned `other`.
     pub(super) fn bans(&self, other: usize) -> bool {
         let (swarm, addr) = (&self.torrent.swarm, World::addr(other));
         swarm.is_banned(addr, false) || swarm.is_banned(addr, true)
     }
 }
 
-/// What has happened and is not dealt with yet, at the same moment.
+/// What happened at this moment and is not handled yet.
 enum Now {
     ToMain(usize, PeerKey, PeerEvent),
     Turn(usize, PeerKey),
@@ -110,12 +110,12 @@ pub(super) struct World {
     layout: Arc<Layout>,
     start: Instant,
     now: Duration,
-    /// From one node to another.
+    /// The delay of each line.
     delay: Duration,
     tick: Duration,
     events: BinaryHeap<Reverse<Due>>,
     count: u64,
-    /// How often the picker's books might have been checked.
+    /// How often the picker's books could have been checked.
     checks: u64,
     pending: VecDeque<Now>,
     rng: fastrand::Rng,
@@ -225,7 +225,7 @@ impl World {
         self.perform(index, actions);
     }
 
-    /// Somebody tells `node` of others.
+    /// Gives `node` the addresses of others.
     pub(super) fn introduce(&mut self, node: usize, others: &[usize]) {
         let at = self.at();
         let addrs = others.iter().map(|other| Self::addr(*other));
@@ -235,7 +235,7 @@ impl World {
         self.perform(node, actions);
     }
 
-    /// Plays until `over`, or `limit` of virtual time; true if it came to `over`.
+    /// Runs until `over`, or for `limit` of virtual time. Returns whether it came to `over`.
     pub(super) fn run(&mut self, limit: Duration, over: impl Fn(&Self) -> bool) -> bool {
         let mut looked = Duration::ZERO;
         while let Some(Reverse(due)) = self.events.pop() {
@@ -319,7 +319,7 @@ impl World {
                     .collect();
                 let actions = node.tell(at, |torrent, turn| torrent.on_verdicts(&verdicts, turn));
                 let (have, came) = (node.torrent.have_bytes, node.torrent.traffic.downloaded);
-                // Of an earlier life it has what was on the disk then.
+                // A restarted node has what was on disk.
                 let fresh = !node.role.seed && life == 0;
                 assert!(!fresh || have <= came, "has {have}, {came} came");
                 self.perform(index, actions);
@@ -487,14 +487,14 @@ impl World {
         }
     }
 
-    /// A handshake came: main is asked, and the other side hears of it.
+    /// A handshake came: asks main, and answers the other side.
     fn greet(&mut self, index: usize, key: PeerKey, dialled: bool) {
         let at = self.at();
         let node = &mut self.nodes[index];
         let Some(other) = node.sides.get(&key).map(|side| side.other) else {
             return;
         };
-        // Whoever connects does so from any port.
+        // A peer dials from any port.
         let port = 50_000 + (other.1.0 % 10_000) as u16;
         let from = SocketAddr::new(Self::addr(other.0).ip(), port);
         let from = (!dialled).then_some(from);

@@ -1,10 +1,9 @@
-//! Whatever happens in whatever order: random events, each such as a thread could send it,
-//! and after each of them the books must agree.
+//! Random events in random order, each of which a thread could send. After each of them the books
+//! must agree.
 //!
-//! A peer's thread is played by [`Thread`]: it obeys the rules of [`crate::messages`], but
-//! it and main hear of each other late, by any number of other events, as in life. What
-//! a thread has on order and what the picker has leased to it must then be the same
-//! whenever nothing is on its way between the two.
+//! [`Thread`] plays a peer's thread by the rules of [`crate::messages`]. It and main hear from each
+//! other late, after any number of other events, as in life. Whenever nothing is on its way between
+//! them, what the thread has on order must be what the picker has leased to it.
 
 mod thread;
 
@@ -17,20 +16,20 @@ use thread::Thread;
 
 type Blocks = HashSet<(PieceIndex, u32)>;
 
-/// A torrent and all who talk to it.
+/// A torrent and all its threads.
 struct Chaos {
     rig: Rig,
     rng: fastrand::Rng,
     threads: BTreeMap<PeerKey, Thread>,
     unverified: Vec<PieceIndex>,
     to_hash: Vec<PieceIndex>,
-    /// The pieces that we had when a look at the disk was asked for.
+    /// The pieces that we had when a look at the disk was requested.
     to_survey: Option<Bitfield>,
-    /// Somebody may still remove a file.
+    /// Whether somebody may still remove a file.
     harm_left: bool,
-    /// It cannot go on.
+    /// Whether the torrent has failed.
     failed: bool,
-    /// Of so many verdicts one is bad.
+    /// One in this many verdicts is bad.
     bad_one_in: u32,
     stopped: bool,
 }
@@ -38,7 +37,8 @@ struct Chaos {
 impl Chaos {
     fn new(seed: u64) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
-        // Pieces of one block to three, some of them padding or in part, in files of any size.
+        // Pieces of one to three blocks, some of them padding or partly padding, and files of any
+        // size.
         let block = u64::from(BLOCK_LEN);
         let piece_length = [block / 2, block, 3 * block][rng.usize(..3)];
         let files: Vec<(u64, bool)> = (0..rng.u32(1..8))
@@ -118,7 +118,7 @@ impl Chaos {
                     let all = Bitfield::all(self.rig.layout.pieces());
                     let thread = self.threads.get_mut(&key).expect("who greeted");
                     (thread.greeted, thread.chokes) = (true, true);
-                    // Half of them are seeds that serve us at once.
+                    // Half of them are seeds that unchoke us at once.
                     if self.rng.bool() {
                         thread.chokes = false;
                         thread.have = Some(all.clone());
@@ -170,7 +170,7 @@ impl Chaos {
         self.threads.insert(key, thread);
     }
 
-    /// Nobody has a block of `piece` in hand: it is verified, or about to be.
+    /// Panics if anybody could still write to `piece`, which is verified or about to be.
     fn check_unwritten(&self, piece: PieceIndex) {
         for (key, thread) in &self.threads {
             let writes = thread.orders.iter().any(|(ordered, _)| *ordered == piece);
@@ -178,7 +178,7 @@ impl Chaos {
         }
     }
 
-    /// Something happens.
+    /// Makes one random event happen.
     fn happen(&mut self) {
         match self.rng.u32(..40) {
             0 => self.arrive(),
@@ -212,7 +212,7 @@ impl Chaos {
         let known = self.rig.torrent.peers.get(&key).map(|peer| peer.addr);
         let from = known.unwrap_or(addr(n));
         let actions = self.rig.greet_as(n, key, from, incoming);
-        // Whoever is not welcome has a thread all the same, until it hears so.
+        // A peer that is not welcome has a thread until it hears so.
         self.perform(actions);
     }
 
@@ -224,7 +224,7 @@ impl Chaos {
             .unverified
             .swap_remove(self.rng.usize(..self.unverified.len()));
         self.check_unwritten(piece);
-        // A false hash over nothing but padding is no fault of anybody's.
+        // Nobody is to blame for a false hash over pure padding.
         let padding = self.rig.layout.is_padding(piece);
         let bad = self.bad_one_in > 1 && self.rng.u32(..self.bad_one_in) == 0;
         let verdict = match padding || !bad {
@@ -246,7 +246,7 @@ impl Chaos {
         self.perform(actions);
     }
 
-    /// The look at the disk is over; once in the life of a torrent it finds a file gone.
+    /// The look at the disk ends. Once in the life of a torrent it finds a file gone.
     fn survey(&mut self) {
         let Some(had) = self.to_survey.take() else {
             return;
@@ -264,7 +264,7 @@ impl Chaos {
         self.perform(actions);
     }
 
-    /// A thread does something, or main hears from it.
+    /// A thread acts, or main hears from it.
     fn some_thread(&mut self) {
         let keys: Vec<PeerKey> = self.threads.keys().copied().collect();
         let Some(&key) = keys.get(self.rng.usize(..keys.len().max(1))) else {
@@ -353,7 +353,7 @@ impl Chaos {
         }
     }
 
-    /// Main hears the next thing that the thread said.
+    /// Main hears the thread's next event.
     fn hear(&mut self, key: PeerKey) {
         let Some(thread) = self.threads.get_mut(&key) else {
             return;
@@ -368,7 +368,7 @@ impl Chaos {
         self.perform(actions);
     }
 
-    /// What must hold between any two events.
+    /// Panics unless all that must hold between two events holds.
     fn check(&self) {
         let torrent = &self.rig.torrent;
         torrent.picker.check();
@@ -402,7 +402,7 @@ impl Chaos {
         }
     }
 
-    /// Everybody comes to rest: nothing is left on its way.
+    /// Delivers everything that is on its way.
     fn settle(&mut self) {
         for key in self.threads.keys().copied().collect::<Vec<_>>() {
             while let Some(thread) = self.threads.get_mut(&key) {
@@ -417,12 +417,12 @@ impl Chaos {
     }
 }
 
-/// A hundred torrents live through a thousand events each; then all is told and answered,
-/// the verdicts are good, and a seed that serves them brings each to its end.
+/// A hundred torrents live through a thousand events each. Then everything is delivered, the
+/// verdicts are good, and a seed completes each torrent.
 #[test]
 fn whatever_happens_the_books_agree() {
     for seed in 0..100 {
-        println!("seed {seed}"); // Shown if it fails.
+        println!("seed {seed}"); // shown on failure
         let mut chaos = Chaos::new(seed);
         chaos.check();
         for _ in 0..1000 {
@@ -435,7 +435,7 @@ fn whatever_happens_the_books_agree() {
 }
 
 impl Chaos {
-    /// From here on everybody is honest: it completes.
+    /// From here on everybody is honest, and the torrent completes.
     fn finish(&mut self) {
         self.bad_one_in = 1;
         self.rig.budgets.down = Budget::new(0, self.rig.now);
@@ -450,7 +450,7 @@ impl Chaos {
                 self.check();
             }
             if self.failed {
-                return; // a piece that can never be right, say
+                return; // for example, a piece can never be right
             }
             if !self.rig.torrent.phase().is_downloading() {
                 break;
@@ -467,7 +467,7 @@ impl Chaos {
         self.check();
     }
 
-    /// All who were there go, and a seed comes that gives what it is asked for.
+    /// All peers leave, and a seed comes that sends what it is asked for.
     fn serve_whole(&mut self) {
         for key in self.threads.keys().copied().collect::<Vec<_>>() {
             self.threads.get_mut(&key).unwrap().close();
@@ -475,7 +475,7 @@ impl Chaos {
         self.settle();
         let key = self.new_key();
         self.threads.insert(key, Thread::default());
-        // No address and no name that was ever banned.
+        // An address and an id that were never banned.
         let n = 100 + (key.0 % 100) as u8;
         let actions = self.rig.greet_as(n, key, addr(n), true);
         self.perform(actions);

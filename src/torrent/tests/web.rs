@@ -1,4 +1,4 @@
-//! Web seeds: opened, given work beside the peers, let go, and banned.
+//! Tests of web seeds: opened, given work beside the peers, let go, and banned.
 
 use super::*;
 use crate::messages::Web;
@@ -12,7 +12,7 @@ const URLS: [&str; 6] = [
     "http://f/",
 ];
 
-/// A torrent with so many of the web seeds above.
+/// Makes a torrent with the first `web_seeds` of the URLs above.
 fn rig(pieces: u64, web_seeds: usize) -> Rig {
     Rig::new(pieces, |setup| {
         setup.web_seeds = URLS[..web_seeds].iter().map(|url| (*url).into()).collect();
@@ -28,7 +28,7 @@ fn opened(actions: &[Action]) -> Vec<(PeerKey, &str)> {
 }
 
 impl Rig {
-    /// Starts, and makes the web seeds that are opened the peers 101, 102, ...
+    /// Starts the torrent, and gives the web seeds that it opens the keys 101, 102, ...
     pub(super) fn start_web(&mut self) -> Vec<String> {
         let actions = self.turn(Torrent::start);
         for (n, (begun, _)) in (101..).zip(opened(&actions)) {
@@ -122,7 +122,7 @@ fn they_take_no_place_and_are_told_to_nobody() {
     assert_eq!(to_web.count(), 0);
 }
 
-/// In the endgame a peer takes over from a web seed, which is told at once.
+/// In the endgame a peer takes work over from a web seed, which hears at once.
 #[test]
 fn what_is_had_elsewhere_is_cancelled() {
     let mut rig = rig(8, 1);
@@ -167,7 +167,7 @@ fn who_gives_false_data_is_banned_by_url() {
     assert_eq!(hung_up(&actions), [key(101)]);
     rig.close(101, "no longer needed");
     assert_eq!(rig.reopened(9999), [""; 0], "for good");
-    // The other one failed and is back under another key when it is found out.
+    // The other one failed, and has another key when we find out that it lied.
     rig.close(102, "refused");
     let begun = opened(&rig.pass(Duration::from_secs(9999)))[0].0;
     rig.rekey(begun, key(103));
@@ -176,13 +176,13 @@ fn who_gives_false_data_is_banned_by_url() {
     assert_eq!(hung_up(&actions), [key(103)]);
     rig.close(103, "no longer needed");
     assert_eq!(rig.reopened(9999), [""; 0]);
-    // The peers' book is not touched by it.
+    // No peer's address is banned for it.
     rig.join_seed(1);
     let zero = SocketAddr::from(([0, 0, 0, 0], 0));
     assert!(!rig.torrent.swarm.is_banned(zero, false));
 }
 
-/// One of several files is not there: it is not asked for again, there.
+/// A web seed that lacks one of several files is not asked for it again.
 #[test]
 fn a_file_that_is_lacking_is_had_elsewhere() {
     let piece = 4 * u64::from(BLOCK_LEN);

@@ -1,10 +1,10 @@
-//! What a node believes against what is so, and what it asks for against what it may.
+//! Compares what a node believes with the truth, and what it requests with what it may.
 
 use super::*;
 
 impl World {
-    /// A block is on order at one peer only, or at others that are told to forget it. In the
-    /// endgame at two; at a few if those two turn out to give nothing.
+    /// A block is on order at one peer, and at others only if they have been told to forget it. In
+    /// the endgame it is on order at two, or at a few if those two turn out to send nothing.
     pub(super) fn check_orders(&mut self, index: usize, key: PeerKey, spans: &[Span]) {
         let node = &mut self.nodes[index];
         let endgame = node.torrent.picker.all_granted();
@@ -21,8 +21,8 @@ impl World {
         }
     }
 
-    /// The picker's books, after each event of a small torrent; to look through those of
-    /// a large one takes long, and it has more events to choose from.
+    /// Checks the picker's books after each event of a small torrent. The books of a large torrent
+    /// take long to check, and it has more events to choose from.
     pub(super) fn check_books(&mut self, index: usize) {
         self.checks += 1;
         let blocks = self.nodes[index].disk.len() as u64;
@@ -31,7 +31,7 @@ impl World {
         }
     }
 
-    /// The truth about what the peers of `index` have against what its picker counts.
+    /// Compares what the peers of `index` have with what its picker counts.
     pub(crate) fn check_availability(&self, index: usize) {
         let node = &self.nodes[index];
         for piece in self.layout.all_pieces() {
@@ -50,7 +50,7 @@ impl World {
         }
     }
 
-    /// What the peers told `index` they have, against what they really have.
+    /// Compares what the peers of `index` say they have with what they have.
     pub(crate) fn check_known(&self, index: usize) {
         let node = &self.nodes[index];
         for (key, peer) in node.torrent.peers.iter() {

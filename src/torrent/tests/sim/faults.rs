@@ -1,10 +1,10 @@
-//! What goes wrong in life: lines break, disks fail, programs are started anew.
+//! What goes wrong in life: lines break, disks fail, programs restart.
 
 use super::*;
 
 impl World {
-    /// Of the connections of `index`, one that chance chooses breaks: what was on its way
-    /// never arrives, and both ends find out at once.
+    /// Breaks a random connection of `index`: what was on its way never arrives, and both ends find
+    /// out at once.
     pub(crate) fn sever_one(&mut self, index: usize) {
         let count = self.nodes[index].sides.len();
         if count > 0 {
@@ -23,14 +23,14 @@ impl World {
         self.settle();
     }
 
-    /// The disk of `index` fails: all its connections end, and it is heard of no more.
+    /// The disk of `index` fails: its connections end, and it never returns.
     pub(crate) fn fail(&mut self, index: usize) {
         self.hang_up(index);
         self.nodes[index].dead = true;
     }
 
-    /// The program of `index` is killed and started again: it has what it had verified,
-    /// and knows nobody.
+    /// The program of `index` is killed and restarted. It has what it had verified, and knows
+    /// nobody.
     pub(crate) fn restart(&mut self, index: usize) {
         self.hang_up(index);
         let node = &self.nodes[index];
@@ -46,9 +46,9 @@ impl World {
         self.settle();
     }
 
-    /// Nothing that was on its way to this life of the node arrives in the next.
+    /// Ends all connections. What was on its way to this life never arrives in the next.
     fn hang_up(&mut self, index: usize) {
-        // Whoever is dialled in another's place goes, too.
+        // Peers that are dialled in place of those that left go, too.
         while let Some(key) = self.nodes[index].sides.keys().next().copied() {
             self.sever(index, key);
         }

@@ -1,26 +1,25 @@
-//! What is to happen in the [`World`](super::World), and in which order.
+//! The queue of events to come in the [`World`](super::World), and their order.
 
 use crate::layout::PieceIndex;
 use crate::types::PeerKey;
 use std::time::Duration;
 
-/// Something that happens to a node, which is named by its number; to its end of a connection,
-/// if a key is there.
+/// An event of a node, given by its number. A key says at which of its connections.
 pub(super) enum Event {
-    /// A handshake comes to this side; and whether it dialled.
+    /// A handshake arrives here; the flag says whether this side dialled.
     Greet(usize, PeerKey, bool),
     Arrive(usize, PeerKey),
     LineFree(usize),
     Wake(usize, PeerKey),
     Tick(usize),
-    /// To this node, in this life.
+    /// Verdicts for this node, in this life.
     Verdicts(usize, u32, Vec<PieceIndex>),
     Hashes(usize, u32, PieceIndex),
     Surveyed(usize, u32),
     Refused(usize, PeerKey),
 }
 
-/// An event to come; of those at the same time, the one that was made first.
+/// An event to come. Of two at the same time, the older one comes first.
 pub(super) struct Due {
     pub when: Duration,
     pub count: u64,

@@ -4,29 +4,28 @@ use super::*;
 use crate::layout::{BLOCK_LEN, Block};
 use crate::peer::turn::{self, Blocks, Patience, Sleep};
 
-/// Bytes that a kernel takes for a connection before they are sent: what is among them
-/// can't be cancelled any more.
+/// Bytes that the kernel buffers for a connection. What it holds can't be cancelled.
 const SEND_BUFFER: usize = 128 * 1024;
 
-/// Blocks lie in the receive buffer until it is so full, or so old.
+/// Blocks are written when the receive buffer holds this many bytes, or when they are this old.
 const HELD_BYTES: u32 = 900 * 1024;
 const HELD_FOR: Duration = Duration::from_millis(500);
 
-/// A connection on which nothing is to be done is looked at so often.
+/// How long an idle connection sleeps at most.
 const IDLE: Duration = Duration::from_secs(10);
 
-/// The truth; the first byte of a lie is 1.
+/// A true block. The first byte of a false one is 1.
 static DATA: [u8; BLOCK_LEN as usize] = [0; BLOCK_LEN as usize];
 
-/// One end of a connection: what a peer's thread has.
+/// One end of a connection, as its thread sees it.
 pub(super) struct Side {
     pub(super) other: (usize, PeerKey),
     pub(super) session: Option<Session>,
     pub(super) inbox: VecDeque<Command>,
-    /// Blocks received, not written: and whether they are true.
+    /// Blocks received and not written, and whether they are true.
     held: Vec<(Block, bool)>,
     held_since: Option<Duration>,
-    /// What the kernel has taken; `None` at the end: we hung up.
+    /// What the kernel has taken. `None` at the end: we hung up.
     outgoing: VecDeque<Vec<u8>>,
     outgoing_bytes: usize,
     arriving: VecDeque<Option<Vec<u8>>>,
@@ -52,7 +51,7 @@ impl Side {
 }
 
 impl World {
-    /// The thread ends: its last words to main, and the other side finds out.
+    /// Ends the thread: its last event goes to main, and the other side finds out.
     pub(super) fn close(&mut self, index: usize, key: PeerKey, why: &str) {
         self.store(index, key);
         let Some(mut side) = self.nodes[index].sides.remove(&key) else {
@@ -110,7 +109,7 @@ impl World {
         self.turn(index, key);
     }
 
-    /// Writes what lies in the receive buffer.
+    /// Writes what is in the receive buffer.
     fn store(&mut self, index: usize, key: PeerKey) {
         let per_piece = self.layout.blocks_in(PieceIndex::unchecked(0));
         let node = &mut self.nodes[index];
@@ -129,7 +128,7 @@ impl World {
             );
             let place = (block.piece(), block.number());
             let before = node.disk[(place.0.get() * per_piece + place.1) as usize].replace(truth);
-            // Of what two wrote, nobody can say who lied.
+            // If two wrote a block, nobody can tell which of them lied.
             let alone = node.orders.get(&place).is_some_and(|at| at.len() == 1);
             if !truth && alone && before.is_none() {
                 *node.fooled_by.entry(side.other.0).or_default() += 1;
@@ -139,7 +138,7 @@ impl World {
         session.on_stored(stored);
     }
 
-    /// A turn of a peer's thread, as in [`crate::peer`].
+    /// One turn of a peer's thread, as in [`crate::peer`].
     pub(super) fn turn(&mut self, index: usize, key: PeerKey) {
         let at = self.at();
         let Some(side) = self.nodes[index].sides.get_mut(&key) else {
@@ -181,14 +180,14 @@ impl World {
         let Some(side) = self.nodes[index].sides.get_mut(&key) else {
             return;
         };
-        // A tick that is set already is soon enough.
+        // An earlier tick is soon enough.
         if side.wake_at.is_none_or(|at| at > wake) {
             side.wake_at = Some(wake);
             self.after(nap, Event::Wake(index, key));
         }
     }
 
-    /// Hands the kernel what it takes; true if all is out.
+    /// Hands the kernel what it takes. Returns whether all is out.
     fn flush(&mut self, index: usize, key: PeerKey) -> bool {
         let node = &mut self.nodes[index];
         let Some(side) = node.sides.get_mut(&key) else {
@@ -229,7 +228,7 @@ impl World {
         drained
     }
 
-    /// The line takes from its connections in turn, a message at a time.
+    /// Sends over the line: one message of each connection in turn.
     pub(super) fn send(&mut self, index: usize) {
         let at = self.at();
         while !self.nodes[index].line_busy {
@@ -255,7 +254,7 @@ impl World {
             let in_write = debts.is_some_and(|debts| turn::next(debts) == Sleep::Write);
             let (other, their_key) = side.other;
             let mut takes = Duration::ZERO;
-            // Small messages slip in for nothing: it halves the events.
+            // Small messages cost no time, which halves the events.
             if node.role.up > 0 && bytes.len() > 1000 {
                 takes = Duration::from_secs_f64(bytes.len() as f64 / node.role.up as f64);
                 node.line_busy = true;

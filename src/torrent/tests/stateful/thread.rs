@@ -1,16 +1,16 @@
-//! A peer's thread as far as main can tell: it obeys the rules of [`crate::messages`], and
-//! chance decides when.
+//! A peer's thread as main sees it: it obeys the rules of [`crate::messages`], and acts at random
+//! times.
 
 use super::*;
 
-/// One connection, or web seed, as its thread sees it.
+/// One peer's or web seed's connection, as its thread sees it.
 #[derive(Default)]
 pub(super) struct Thread {
-    /// From main, not heard yet; main's end is `None`.
+    /// From main, not heard yet. `None`: main has closed the channel.
     pub(super) inbox: VecDeque<Option<Command>>,
     /// To main, not heard there yet.
     pub(super) outbox: VecDeque<PeerEvent>,
-    /// To be fetched and stored.
+    /// Blocks to be fetched and stored.
     pub(super) orders: Blocks,
     pub(super) have: Option<Bitfield>,
     pub(super) greeted: bool,
@@ -25,7 +25,6 @@ impl Thread {
         self.outbox.push_back(event);
     }
 
-    /// Takes the next command.
     pub(super) fn hear(&mut self) {
         match self.inbox.pop_front() {
             Some(Some(Command::Fetch(spans))) => {
@@ -59,7 +58,7 @@ impl Thread {
         }
     }
 
-    /// Some of what it has on order, out of it.
+    /// Takes some of the blocks on order out of it.
     pub(super) fn take(&mut self, rng: &mut fastrand::Rng, most: usize) -> Vec<Span> {
         let mut blocks: Vec<_> = self.orders.iter().copied().collect();
         blocks.sort_unstable();
