@@ -238,7 +238,7 @@ pub enum Web {
         /// What is wrong with it.
         why: String,
     },
-    /// A rule forbids to ask this server or to believe it. The text is for the user.
+    /// We may not ask this server, or not believe its answers. The text is for the user.
     Barred(String),
     /// The server wants no request for this time or longer. Sent just before [`PeerEvent::Closed`].
     ComeBack(Duration),

@@ -47,7 +47,8 @@ pub enum Trouble {
     /// The tracker gave no complete answer within this time.
     #[error("did not answer within {} s", .0.as_secs_f32())]
     TimedOut(Duration),
-    /// A rule of ours or the user's forbids this tracker or its answer. The text says which.
+    /// We may not ask this tracker, or not believe its answer. The text says why, and the user can
+    /// change that.
     #[error("was not asked: {0}")]
     Barred(String),
     /// The network, DNS or TLS failed.
