@@ -32,7 +32,6 @@ const AGREE: usize = 3;
 /// Who is at the other end of a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub(crate) enum Who {
-    /// A peer.
     Peer {
         addr: SocketAddr,
         /// Whether it dialled us.
@@ -43,9 +42,8 @@ pub(crate) enum Who {
 }
 
 impl Who {
-    /// Returns a value that is equal for two givers that may be the same program. All peers of one
-    /// host count as one. On our own machine, where half a swarm may live, each port counts. A web
-    /// seed counts by its URL.
+    /// Equal for two givers that may be the same program: two peers on one host, but on our own
+    /// machine, where half a swarm may live, two on one port. A web seed counts by its URL.
     fn program(self) -> Self {
         let Self::Peer { addr, .. } = self else {
             return self;
@@ -64,7 +62,6 @@ impl Who {
 /// Somebody who sent a block. We keep it beyond the connection's end.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub(crate) struct Giver {
-    /// The connection.
     pub key: PeerKey,
     pub who: Who,
 }
@@ -92,18 +89,15 @@ pub(crate) struct Blame {
 }
 
 impl Blame {
-    /// Remembers somebody who sent blocks.
     pub(crate) fn gave(&mut self, giver: Giver) {
         self.givers.entry(giver.key).or_insert(giver);
     }
 
-    /// Returns who was at the other end of `key`, if blocks came from there.
     fn giver(&self, key: PeerKey) -> Option<Giver> {
         self.givers.get(&key).copied()
     }
 
-    /// Returns whether the blocks of a false attempt were being hashed, and records that they no
-    /// longer are.
+    /// Whether the blocks of a false attempt were being hashed. From now on they are not.
     pub(crate) fn is_awaited(&mut self, piece: PieceIndex) -> bool {
         self.awaited.remove(&piece)
     }
@@ -143,7 +137,6 @@ impl Blame {
         self.attempts.contains_key(&piece)
     }
 
-    /// Returns everybody who sent a block that differs from the true one in `truth`.
     pub(crate) fn judge(&mut self, piece: PieceIndex, truth: &[[u8; 20]]) -> Vec<Giver> {
         let attempts = self.attempts.remove(&piece).unwrap_or_default();
         let wrong = attempts.iter().flat_map(|attempt| {

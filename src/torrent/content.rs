@@ -44,7 +44,6 @@ impl Content {
             .sum()
     }
 
-    /// Returns the bytes of the wanted files in `piece`.
     pub(super) fn wanted_bytes_in(&self, piece: PieceIndex) -> u64 {
         self.wanted.bytes_in(&self.layout, piece)
     }

@@ -1,9 +1,9 @@
 //! When a torrent looks for peers in the DHT ([BEP 5]), and what it does with them.
 //!
-//! A look-up costs some dozens of datagrams. So there is one every 15 minutes, but more at the
-//! start while no peer is connected, because the DHT may be the only source of peers. A private
-//! torrent is never looked up. A magnet link may turn out to be private, so we look for peers but
-//! do not announce ourselves until the metadata is known.
+//! A look-up costs some dozens of datagrams. So there is one every 15 minutes, but four in the
+//! first minute while no peer is connected, because the DHT may be the only source of peers. A
+//! private torrent is never looked up. While the metadata is unknown, the torrent may be private:
+//! until then we look for peers but do not announce ourselves.
 //!
 //! Part of the [`Torrent`], for its tick and for the answers of the DHT's threads.
 //!
@@ -32,7 +32,6 @@ pub(super) struct Lookups {
     last: Option<Instant>,
     /// How many there were.
     count: usize,
-    /// We have announced ourselves.
     announced: bool,
     /// How many nodes the DHT's threads know.
     pub(super) nodes: usize,

@@ -1,8 +1,8 @@
-//! Everybody that fetches blocks for a torrent, as the work that they are given sees them.
+//! What giving work needs to know of anybody who fetches blocks: a peer ([BEP 3]) or a web seed
+//! ([BEP 19]).
 //!
-//! Peers ([BEP 3]) and web seeds ([BEP 19]) get work by the same rules. A [`Fetcher`] holds
-//! what those rules need to know of either. [`peers`](super::peers) and [`web`](super::web)
-//! add what only one of the two has.
+//! Both get work by the same rules, from [`work`](super::work). [`Peer`](super::peers::Peer) and
+//! [`WebSeed`](super::web::WebSeed) add what only one of them has.
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 //! [BEP 19]: https://www.bittorrent.org/beps/bep_0019.html
@@ -27,14 +27,12 @@ pub(super) struct Fetcher {
     pub(super) cancels: u32,
     /// It owes us blocks and has sent none for 20 s.
     pub(super) snubbed: bool,
-    /// We hung up, and would gain nothing from connecting again: see
+    /// Not to be dialled again when it ends: see
     /// [`Ending::Useless`](crate::swarm::Ending::Useless).
     pub(super) useless: bool,
-    /// We hung up because we are short of this. The other side did nothing wrong.
+    /// We hang up because we are short of this. The other side did nothing wrong.
     pub(super) shed: Option<Shortage>,
-    /// When it was first given work.
     pub(super) first_asked: Option<Instant>,
-    /// How fast blocks came from it lately.
     pub(super) down: Rate,
     /// Bytes of the blocks that came from it.
     pub(super) gave: u64,

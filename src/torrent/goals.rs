@@ -57,7 +57,6 @@ impl Phase {
     }
 }
 
-/// The phase, and the times that may end it.
 #[derive(Debug)]
 pub(super) struct Goals {
     phase: Phase,
@@ -69,7 +68,6 @@ pub(super) struct Goals {
 }
 
 impl Goals {
-    /// Begins with a torrent of which only the info hash is known.
     pub(super) fn new(now: Instant) -> Self {
         Self {
             phase: Phase::Learning { most: 0 },
@@ -116,7 +114,6 @@ impl Goals {
         is_new
     }
 
-    /// Begins the download: from now on it is known which pieces are missing.
     pub(super) fn download(&mut self, now: Instant) {
         let (stored, most) = (0, 0);
         (self.phase, self.came_at) = (Phase::Downloading { stored, most }, now);
@@ -138,7 +135,6 @@ impl Goals {
         }
     }
 
-    /// Ends the download, because all that is wanted is here.
     pub(super) fn complete(&mut self, afterwards: Afterwards, now: Instant) {
         self.phase = match afterwards {
             Afterwards::Leave => Phase::Done,

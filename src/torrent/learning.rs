@@ -98,7 +98,6 @@ impl Torrent {
         }
     }
 
-    /// A peer's thread reports about the metadata.
     pub(super) fn on_metadata(&mut self, key: PeerKey, event: Learning, turn: &mut Turn<'_>) {
         let Some(peer) = self.peers.get_mut(&key) else {
             return;

@@ -70,7 +70,6 @@ const MAX_DIALS: usize = 20;
 /// The pause before the next dial after nobody could be reached from here.
 const NO_WAY_PAUSE: Duration = Duration::from_secs(5);
 
-/// The pause between two reports of progress.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 
 /// After this long without use to either side, a peer must give its place to another.
@@ -182,11 +181,9 @@ struct Due {
     choking: Instant,
     /// The next time that peers without work look for work to take over.
     look: Instant,
-    /// The next report of progress.
     report: Instant,
 }
 
-/// The bytes moved in this run, and how fast lately.
 #[derive(Debug, Default)]
 struct Traffic {
     downloaded: u64,
@@ -196,7 +193,6 @@ struct Traffic {
 }
 
 impl Traffic {
-    /// Counts payload bytes in both directions.
     fn count(&mut self, down: u64, up: u64, now: Instant) {
         self.downloaded += down;
         self.uploaded += up;
@@ -280,7 +276,6 @@ impl Torrent {
         torrent
     }
 
-    /// Takes the metadata and what is on disk. From now on there is something to fetch.
     fn set_content(&mut self, content: Content, now: Instant) {
         let (have, rng) = (&content.have, self.rng.fork());
         let (layout, wanted) = (content.layout.clone(), content.wanted.goal());

@@ -38,7 +38,6 @@ pub(super) struct Peer {
     pub(super) useful: u32,
     pub(super) peer_chokes: bool,
     pub(super) we_choke: bool,
-    /// It wants a piece of ours.
     pub(super) interested: bool,
     /// Since when it has had a piece that we want.
     pub(super) wanted_since: Option<Instant>,
@@ -50,7 +49,6 @@ pub(super) struct Peer {
     pub(super) metadata: Offer,
     /// What it has heard from us about other peers, if it supports that.
     pub(super) pex: Option<Exchange>,
-    /// The port that it says it listens on.
     pub(super) listens_on: Option<u16>,
     pub(super) up: Rate,
     pub(super) took: u64,
@@ -198,11 +196,9 @@ impl Torrent {
         turn.detail(format!("{}: connected", peer.addr));
         self.ways.on_connection();
         self.share();
-        // Another peer may be dialled now.
         self.dial(turn);
     }
 
-    /// Returns what a peer's thread must know about us when its peer is welcomed.
     pub(super) fn entry(&self) -> Option<Entry> {
         self.knows_content().then(|| Entry {
             have: self.content.have.clone(),
@@ -246,7 +242,6 @@ impl Torrent {
         }
     }
 
-    /// Something happened in the conversation with a peer.
     fn on_peer_says(&mut self, key: PeerKey, event: PeerEvent, turn: &mut Turn<'_>) {
         let Some(peer) = self.peers.get_mut(&key) else {
             return;

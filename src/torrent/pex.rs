@@ -1,13 +1,12 @@
 //! Peer exchange ([BEP 11]): connected peers tell each other about further peers.
 //!
-//! It costs one message a minute per peer, and it fills a swarm up once the first peer is found. We
-//! name only peers that we are connected to, by the address at which they accept connections. When
-//! one of them leaves, the peers that know it from us hear that, too. The
-//! [`Swarm`](crate::swarm::Swarm) takes the addresses that come in: it bounds their number and
-//! trusts them least.
+//! It costs a message a minute per peer, and fills a swarm up once the first peer is found. We name
+//! only peers that we are connected to, by the address at which they accept connections, and say so
+//! when one of them leaves. The [`Swarm`](crate::swarm::Swarm) bounds the number of addresses that
+//! come in, and trusts them least.
 //!
-//! A private torrent does neither. A magnet link waits until the metadata says that the torrent is
-//! not private. Part of the [`Torrent`], for its tick and for peers' messages.
+//! A private torrent does neither, nor does one whose metadata is unknown, as it may be private.
+//! Part of the [`Torrent`], for its tick and for peers' messages.
 //!
 //! [BEP 11]: https://www.bittorrent.org/beps/bep_0011.html
 
@@ -29,7 +28,6 @@ const EVERY: Duration = Duration::from_secs(60);
 pub(super) struct Exchange {
     /// The peers that it knows from us.
     told: BTreeSet<SocketAddr>,
-    /// When we last told it anything.
     at: Option<Instant>,
 }
 

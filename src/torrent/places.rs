@@ -133,7 +133,6 @@ impl Torrent {
         Some(Action::HangUp(key))
     }
 
-    /// Returns how many peers may be served now.
     fn slots(&self, now: Instant) -> usize {
         let seeding = !self.goals.is_downloading();
         Choker::slots(seeding, self.traffic.up.get(now) as u64)

@@ -12,8 +12,8 @@ const MEMORY: f64 = 5.0;
 /// half from 100 MB/s, and only at 0 does the user hear why nothing comes.
 const SILENT: f64 = 15.0;
 
-/// Bytes a second over the last few seconds. Bytes fade with age, without buckets or ticks. A clock
-/// that has just begun to run does not make the rate look small.
+/// Bytes a second over the last few seconds. Bytes fade with age, without buckets or ticks, and a
+/// clock that has just begun to run does not make the rate look small.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Rate {
     /// The bytes that had not faded at `at`.

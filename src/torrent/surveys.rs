@@ -13,7 +13,6 @@ use crate::report::Report;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// What the checker's thread was asked about one torrent, and what it found.
 #[derive(Debug, Default)]
 pub(super) struct Disk {
     /// How many pieces it was asked to hash and has not answered yet.

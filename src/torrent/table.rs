@@ -1,7 +1,7 @@
-//! The connections of a torrent, and the questions that are asked of all of them.
+//! The connections of a torrent: its peers, and the web seeds in use, which get work as peers do
+//! and count for nothing else.
 //!
-//! [`Peers`] is a map of the peers. It also holds the web seeds in use, which get work as
-//! peers do and count for nothing else.
+//! Used by all parts of the [`Torrent`](super::Torrent).
 
 use super::blame::Who;
 use super::fetcher::Fetcher;
@@ -11,7 +11,7 @@ use crate::types::PeerKey;
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 
-/// The peers, also those that are still being dialled; and the web seeds.
+/// A map of the peers, including those being dialled, with the web seeds beside it.
 #[derive(Debug, Default)]
 pub(super) struct Peers {
     peers: BTreeMap<PeerKey, Peer>,
@@ -48,14 +48,13 @@ impl Peers {
         self.is_lonely() && self.web_seeds.is_empty()
     }
 
-    /// Returns everybody that is given work, by the numbers of their connections.
+    /// Returns everybody who may be given work: first the peers, then the web seeds.
     pub(super) fn fetchers(&self) -> impl Iterator<Item = (PeerKey, &Fetcher)> {
         let peers = self.peers.iter().map(|(key, peer)| (*key, &peer.fetcher));
         let seeds = self.web_seeds.iter();
         peers.chain(seeds.map(|(key, seed)| (*key, &seed.fetcher)))
     }
 
-    /// Returns the one whose connection is `key`.
     pub(super) fn fetcher_mut(&mut self, key: PeerKey) -> Option<&mut Fetcher> {
         match self.peers.get_mut(&key) {
             Some(peer) => Some(&mut peer.fetcher),

@@ -229,7 +229,6 @@ fn hung_up(actions: &[Action]) -> Vec<PeerKey> {
     keys.collect()
 }
 
-/// Returns what peer `n` must fetch.
 fn fetched(actions: &[Action], n: u8) -> Vec<Span> {
     let spans = actions.iter().filter_map(|action| match action {
         Action::Send(to, Command::Fetch(spans)) if *to == key(n) => Some(spans.clone()),

@@ -30,7 +30,6 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// The pause before the next one goes then.
 const EVERY: Duration = Duration::from_secs(60);
 
-/// A peer that holds a place.
 #[derive(Clone, Copy, Debug)]
 struct Holder {
     key: PeerKey,

@@ -18,7 +18,6 @@ use std::time::{Duration, Instant};
 /// Two connections that are both younger than this may have been dialled at the same time.
 const YOUNG: Duration = Duration::from_secs(10);
 
-/// Which of two connections stays.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Stays {
     Both,

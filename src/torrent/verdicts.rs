@@ -1,8 +1,7 @@
 //! What follows when the checker has hashed pieces.
 //!
-//! Peers hear about pieces that are right (HAVE, [BEP 3]). False pieces are fetched again. With the
-//! last wanted piece the torrent is complete. Part of the [`Torrent`]; the engine brings the
-//! verdicts.
+//! Peers hear about right pieces (HAVE, [BEP 3]), false pieces are fetched again, and the last
+//! wanted piece completes the torrent. Part of the [`Torrent`]; the engine brings the verdicts.
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 

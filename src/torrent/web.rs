@@ -48,7 +48,6 @@ impl Torrent {
         }
     }
 
-    /// The thread of a web seed reports something that peers never report.
     pub(super) fn on_web_seed_says(&mut self, key: PeerKey, news: Web, turn: &mut Turn<'_>) {
         let Some(index) = self.peers.web_seeds.get(&key).map(|seed| seed.index) else {
             return;

@@ -1,9 +1,9 @@
 //! The web seeds of one torrent: which of them to use, and when to try one again ([BEP 19]).
 //!
-//! A web seed is a web server that has the torrent's files. A torrent may name a hundred of them,
-//! and most may have been gone for years. We use at most [`MAX_OPEN`] at a time. After a failure we
-//! leave a web seed alone for a pause that doubles each time. A web seed that sent false data is
-//! never used again. If it lacks a file, we remember that beyond the connection.
+//! A web seed is a web server that has the torrent's files. A torrent may name a hundred, most of
+//! them gone for years. We use at most [`MAX_OPEN`] at a time. After each failure we leave one
+//! alone, twice as long each time. One that sent false data is never used again. Files that one
+//! lacks are remembered beyond the connection.
 //!
 //! Used by the torrent only. No I/O, no clock. [`crate::webseed`] is the thread of a web seed.
 //!
@@ -87,7 +87,6 @@ impl WebSeeds {
         seeds
     }
 
-    /// Adds more. Those that are known already stay as they are.
     pub(crate) fn add(&mut self, urls: &[String]) {
         for url in urls {
             if !url::is_http(url) {
@@ -153,7 +152,6 @@ impl WebSeeds {
         }
     }
 
-    /// Returns the pieces that a web seed has, as far as we know.
     pub(crate) fn pieces(&self, index: WebSeedIndex, layout: &Layout) -> Bitfield {
         let seed = self.known.get(index.0);
         seed.map_or_else(
@@ -162,7 +160,6 @@ impl WebSeeds {
         )
     }
 
-    /// Records that a web seed does not have this file as it should be.
     pub(crate) fn lacks(&mut self, index: WebSeedIndex, file: usize, why: String) {
         if let Some(seed) = self.known.get_mut(index.0) {
             seed.lacks.insert(file);

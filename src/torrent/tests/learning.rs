@@ -5,7 +5,6 @@ use crate::announce::{AnnounceEvent, AnnounceReply};
 use crate::announcer::TrackerIndex;
 use crate::config::Named;
 
-/// Makes a torrent of which only the info hash is known.
 fn link(change: impl FnOnce(&mut Setup)) -> Rig {
     Rig::new(2, |setup| {
         setup.content = None;
@@ -193,7 +192,6 @@ fn blocks_are_progress_after_much_metadata() {
     assert_eq!(rig.torrent.phase(), Phase::Stalled);
 }
 
-/// A link does not say whether the torrent is private.
 #[test]
 fn the_local_network_hears_of_it_once_it_is_known_to_be_public() {
     for private in [false, true] {

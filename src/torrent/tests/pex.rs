@@ -20,7 +20,6 @@ fn introduce(rig: &mut Rig, n: u8, port: Option<u16>) {
 /// The peers that came, with flags, and those that left.
 type Told = (Vec<(SocketAddr, u8)>, Vec<SocketAddr>);
 
-/// Returns what peer `n` hears.
 fn told(actions: &[Action], n: u8) -> Option<Told> {
     actions.iter().find_map(|action| match action {
         Action::Send(to, Command::TellPeers { added, dropped }) if *to == key(n) => {

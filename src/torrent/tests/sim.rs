@@ -28,7 +28,6 @@ use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use thread::Side;
 
-/// How a node behaves.
 #[derive(Clone)]
 pub(super) struct Role {
     /// It begins with all pieces.
@@ -72,7 +71,6 @@ pub(super) struct Node {
     pub fooled_by: HashMap<usize, u32>,
     /// Blocks that it received, useful or not.
     pub blocks: u32,
-    /// Blocks that it sent.
     pub given: u32,
     max_peers: usize,
     /// How often it was restarted. What was on its way to an earlier life is void.
@@ -92,7 +90,6 @@ impl Node {
         turn.done()
     }
 
-    /// Whether it has banned `other`.
     pub(super) fn bans(&self, other: usize) -> bool {
         let (swarm, addr) = (&self.torrent.swarm, World::addr(other));
         swarm.is_banned(addr, false) || swarm.is_banned(addr, true)
@@ -110,7 +107,6 @@ pub(super) struct World {
     layout: Arc<Layout>,
     start: Instant,
     now: Duration,
-    /// The delay of each line.
     delay: Duration,
     tick: Duration,
     events: BinaryHeap<Reverse<Due>>,
@@ -225,7 +221,6 @@ impl World {
         self.perform(index, actions);
     }
 
-    /// Gives `node` the addresses of others.
     pub(super) fn introduce(&mut self, node: usize, others: &[usize]) {
         let at = self.at();
         let addrs = others.iter().map(|other| Self::addr(*other));

@@ -178,7 +178,6 @@ impl Chaos {
         }
     }
 
-    /// Makes one random event happen.
     fn happen(&mut self) {
         match self.rng.u32(..40) {
             0 => self.arrive(),
@@ -353,7 +352,6 @@ impl Chaos {
         }
     }
 
-    /// Main hears the thread's next event.
     fn hear(&mut self, key: PeerKey) {
         let Some(thread) = self.threads.get_mut(&key) else {
             return;

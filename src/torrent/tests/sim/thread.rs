@@ -109,7 +109,6 @@ impl World {
         self.turn(index, key);
     }
 
-    /// Writes what is in the receive buffer.
     fn store(&mut self, index: usize, key: PeerKey) {
         let per_piece = self.layout.blocks_in(PieceIndex::unchecked(0));
         let node = &mut self.nodes[index];
@@ -264,7 +263,6 @@ impl World {
                 there.arriving.push_back(Some(bytes));
                 self.after(takes + self.delay, Event::Arrive(other, their_key));
             }
-            // The thread slept in a write.
             if in_write {
                 self.pending.push_back(Now::Turn(index, key));
             }

@@ -10,7 +10,6 @@ pub(super) struct Thread {
     pub(super) inbox: VecDeque<Option<Command>>,
     /// To main, not heard there yet.
     pub(super) outbox: VecDeque<PeerEvent>,
-    /// Blocks to be fetched and stored.
     pub(super) orders: Blocks,
     pub(super) have: Option<Bitfield>,
     pub(super) greeted: bool,
