@@ -48,15 +48,15 @@
 //! | --- | --- | --- | --- |
 //! | main ([`engine`]) | 1 | every decision: what we have, who fetches what, whom we serve | its channels |
 //! | peer ([`peer`]) | 1 a connection | the stream, its buffers, the flags of one conversation | the socket, or its channel |
-//! | web seed ([`webseed`]) | 1 a web seed in use, at most 4 a torrent | its open files, what is to be fetched | main's channel and the request's at once |
+//! | web seed ([`webseed`]) | 1 a web seed in use, at most 4 a torrent | its open files, what is to be fetched | main's channel and the request's, both at once |
 //! | web request ([`webseed::request`]) | 1 for each of them, while it lasts | an HTTP connection | the connection |
 //! | tracker ([`tracker`]) | 1 a tracker | an HTTP agent or a UDP socket | its channel, or the socket |
 //! | DHT ([`dht`]) | 1 an address family, if used; 1 for a name that is looked up | a UDP socket, what it knows of the network | the socket, or its channels |
 //! | LSD ([`lsd`]) | 1, if on | a UDP socket each for IPv4 and IPv6 | its sockets |
-//! | checker ([`checker`]) | 1 a torrent, while there is something to check | a file and a buffer for each piece that it hashes at a time | its channel |
+//! | checker ([`checker`]) | 1 a torrent, while there is something to check | a file and a buffer for each of the up to 16 pieces that it hashes at a time | its channel |
 //! | listener (in [`engine`]) | 1 | the listening socket | `accept` |
 //! | prepare (in [`engine`]) | 1 a torrent, at its start, with one hashing thread a core | what it found on disk so far | the disk |
-//! | output ([`progress::output`]) | 1, and 1 for each of stdout and stderr that is written to | what waits to be read; the display | its channel; a writer also in a write, for as long as nobody reads |
+//! | output ([`progress::output`]) | 1, and 1 for each of stdout and stderr that is written to | what waits to be written; the display | its channel; a writer also in a write, while nobody reads |
 //! | proxy (in [`engine`]) | 1, at the start, with `--proxy` | nothing | a connection to the proxy |
 //! | look-up ([`door::http::resolve`]) | 1 for the name of a web server, while it is looked up | nothing | the system |
 //! | signals ([`cli::signals`]) | 1 | nothing | Ctrl-C, SIGTERM, SIGHUP |
@@ -167,15 +167,15 @@
 //! | blame | ours | finding out who sent a false block | [`torrent::blame`] |
 //!
 //! # The floors
-//! A module uses modules of its own floor and of the floors below, and no two use each
-//! other. Within a floor the order here is a good one for reading. To learn BitTorrent,
-//! begin at the bottom; to learn this program, at the top.
+//! A module uses only modules of its own floor and of the floors below, and no two modules use
+//! each other. Within a floor, the order here is a good one for reading. Begin at the bottom to
+//! learn BitTorrent, at the top to learn this program.
 //!
 //! **Wiring**: everything comes together, nothing is decided.
 //!
 //! | module | what it is |
 //! | --- | --- |
-//! | [`cli`] | the command line, from the options to the exit status; a file for each job |
+//! | [`cli`] | the command line, from the options to the exit status; each job has a file |
 //! | [`engine`] | the main loop, and the threads that it starts |
 //! | [`progress`] | shows a run: JSON lines, a live display, plain lines |
 //!
@@ -187,50 +187,50 @@
 //! | [`tracker`] | the thread of one tracker, over HTTP or [UDP](tracker::udp_packets) |
 //! | [`dht`] | the threads that find peers without a tracker |
 //! | [`lsd`] | finds peers on the same network |
-//! | [`door::sockets`], [`door::tunnel`] | opens every socket, from the right address; the way through the proxy |
+//! | [`door::sockets`], [`door::tunnel`] | open every socket, at the right address, and lead through the proxy |
 //! | [`door::http`] | the HTTP client: [its connections](door::http::wire), [through a proxy](door::tunnel::lead) or not; [how near a server may be](door::http::rules); [the look-up of names](door::http::resolve); [odd answers](door::http::head) |
-//! | [`threads`] | starts threads, and says when one dies |
+//! | [`threads`] | starts threads, and reports one that dies |
 //! | [`webseed`] | the thread of one web server that has the files: [what to ask for](webseed::backlog), [a request](webseed::request), [what an answer is worth](webseed::answer) |
-//! | [`storage`] | the files of a torrent: where a byte is, whose the files there are, and that none is outside the folder |
+//! | [`storage`] | the files of a torrent: finds the place of a byte, tells our files from the user's own, never leaves the folder |
 //! | [`checker`] | reads pieces back and hashes them |
-//! | [`resume`] | what of [the record beside an incomplete download](storage::record) is believed |
+//! | [`resume`] | how much of [the record beside an incomplete download](storage::record) to believe |
 //!
 //! **Decisions**: state machines. No I/O, no thread, no clock: events and the time go in,
 //! actions come out. The random numbers are seeded, so the same input gives the same output.
 //!
 //! | module | what it is |
 //! | --- | --- |
-//! | [`torrent`] | one torrent as a whole; what follows serves it |
-//! | [`picker`], [`rarity`] | who fetches which block; which piece is rarest |
-//! | [`torrent::webseeds`] | which web seeds to use, and when again |
-//! | [`choker`] | whom we give to |
-//! | [`swarm`] | the addresses that we know; whom to dial next |
-//! | [`announcer`], [`lsd::schedule`] | which tracker is told what, and when; the same for the local network |
-//! | [`dht::node`], [`dht::search`], [`dht::table`] | whom of the DHT to ask, and what to believe |
-//! | [`torrent::blame`], [`torrent::rate`] | who sent false data; how fast lately |
-//! | [`peer::session`], [`pipeline`] | one conversation; how many requests to have out |
-//! | [`peer::learner`], [`peer::talk`] | a conversation before the metadata is known; what every conversation has |
-//! | [`peer::turn`], [`peer::error`] | where a peer's thread sleeps, and how long; why a connection ends |
+//! | [`torrent`] | one torrent as a whole; the other modules of this floor serve it |
+//! | [`picker`], [`rarity`] | decide which peer fetches which block; know which piece is rarest |
+//! | [`torrent::webseeds`] | decides which web seeds to use, and when to try one again |
+//! | [`choker`] | decides which peers we give to |
+//! | [`swarm`] | keeps the addresses that we know, and decides which to dial next |
+//! | [`announcer`], [`lsd::schedule`] | decide what to tell which tracker, and when; the same for the local network |
+//! | [`dht::node`], [`dht::search`], [`dht::table`] | decide which nodes of the DHT to ask, and what to believe |
+//! | [`torrent::blame`], [`torrent::rate`] | find out who sent false data; measure rates |
+//! | [`peer::session`], [`pipeline`] | one conversation with a peer; how many requests it has out |
+//! | [`peer::learner`], [`peer::talk`] | a conversation before the metadata is known; what all conversations have in common |
+//! | [`peer::turn`], [`peer::error`] | decides where a peer's thread sleeps, and how long; why a connection ends |
 //!
 //! **Formats**: bytes to values and back. Pure functions; whatever comes in is hostile.
 //!
 //! | module | what it is |
 //! | --- | --- |
-//! | [`bencode`] | the notation of everything but peer messages, and a guard in front of its parser |
+//! | [`bencode`] | bencode, the notation of everything but peer messages, and a guard in front of its parser |
 //! | [`metainfo`], [`names`] | reading a torrent; making its file names safe |
 //! | [`compose`] | writing a torrent |
 //! | [`magnet`] | magnet links |
-//! | [`selection`] | which of its files the user wants |
+//! | [`selection`] | which files of a torrent the user wants |
 //! | [`wire`], [`extension`] | the messages between peers; the extension handshake, [metadata](extension::metadata), [lists of peers](extension::pex) |
 //! | [`mse`] | the handshake and cipher of obfuscated connections |
-//! | [`announce`] | what is said to a tracker, and its answer |
-//! | [`dht::krpc`] | what is said to a node of the DHT, and its answer |
-//! | [`lsd::message`] | what is said to the local network |
-//! | [`url`] | URLs: escaping, redirects, what may be shown of one |
-//! | [`proxy`] | where a proxy is, and how it is spoken to |
-//! | [`door`], [`door::ask`], [`door::names`] | what others may be talked to, from where and through what; what is said to a proxy; peers known by name; [the environment's proxies](door::environment) |
+//! | [`announce`] | a request to a tracker, and its answer |
+//! | [`dht::krpc`] | a query to a node of the DHT, and its answer |
+//! | [`lsd::message`] | an announce to the local network |
+//! | [`url`] | URLs: escaping, redirects, and what of one may be printed |
+//! | [`proxy`] | the address of a proxy, and which protocol it speaks |
+//! | [`door`], [`door::ask`], [`door::names`] | decide who may be talked to, from which address and through which proxy; the messages to a proxy; peers known by name; [the environment's proxies](door::environment) |
 //! | [`messages`] | what main and the peer threads say to each other |
-//! | [`config`], [`report`] | what the user asked for; what the user is told |
+//! | [`config`], [`report`] | what the user asked for; what the user hears |
 //!
 //! **Vocabulary**: the words that all others use.
 //!
@@ -240,23 +240,23 @@
 //! | [`bitfield`] | which pieces somebody has |
 //! | [`wanted`] | which files the user wants, and the pieces and bytes that follow from them |
 //! | [`types`] | info hash, peer id, and the numbers of torrents and peers |
-//! | [`address`] | addresses as bytes; [what of one nobody chooses](address::Host); [from how far it is reached](address::Reach), so who can know of it, and name it |
-//! | [`shortage`] | what the system lets a user have only so much of: threads and files |
+//! | [`address`] | addresses as bytes; [the host](address::Host), the part that nobody can choose for himself; [from how far it can be reached](address::Reach), so who may name it |
+//! | [`shortage`] | threads and open files, which the system limits |
 //! | [`sha1_lanes`] | SHA-1 of several messages at once |
 //! | [`human`] | sizes, rates, times and foreign text for people |
 //!
 //! # What comes from outside
-//! Torrent files, trackers, DHT nodes, web servers and peers are all taken for hostile. A length is bounded before
-//! memory is allocated for it; an index is checked once, where it comes in, and becomes a
-//! [`layout::PieceIndex`] or [`layout::Block`], which can be made nowhere else. What breaks
-//! a rule ends that file, that answer or that connection, with an error that says why; it
-//! never ends the program. `unsafe` code is denied, but for two calls in [`sha1_lanes`]
-//! and one of the system in [`peer::socket`].
-
+//! We treat torrent files, trackers, DHT nodes, web servers and peers as hostile. A length is
+//! bounded before memory is allocated for it. An index is checked once, where it comes in, and
+//! becomes a [`layout::PieceIndex`] or [`layout::Block`]; no other code can make one. A breach
+//! of the rules ends that file, that answer or that connection, with an error that says why; it
+//! never ends the program. `unsafe` code is denied, but for two calls in [`sha1_lanes`] and a
+//! system call in [`peer::socket`].
+//!
 //! # As a library
 //! [`engine::run`] works on torrents until they are done, and tells a
-//! [`Reporter`](report::Reporter) how it goes. Here a file is checked that is there already;
-//! without `seed_only` what it lacks would be downloaded.
+//! [`Reporter`](report::Reporter) how they go. This example checks a file that is there already;
+//! without `seed_only` it would download what the file lacks.
 //!
 //! ```
 //! use std::{fs, time::Duration};
