@@ -72,7 +72,7 @@ const NO_WAY_PAUSE: Duration = Duration::from_secs(5);
 
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 
-/// After this long without use to either side, a peer must give its place to another.
+/// How long after it connected a peer that is of no use to either side may keep its place.
 const IDLE: Duration = Duration::from_secs(10);
 
 /// Something for the main loop to do.
@@ -150,7 +150,7 @@ pub struct Setup {
     pub trackers: Vec<Vec<String>>,
     /// The URLs of its web seeds, as the torrent names them.
     pub web_seeds: Vec<String>,
-    /// The address, network and proxy that all connections use.
+    /// The local address and the proxies that all connections use.
     pub door: Door,
     /// The port that we announce.
     pub port: u16,

@@ -63,8 +63,9 @@ impl Torrent {
         self.setup.max_peers - self.setup.max_peers / 10
     }
 
-    /// Makes room for somebody else, as all places are taken: a peer goes that has been of no use
-    /// to either side for [`IDLE`]. `dialled_only`: it must be one that we dialled.
+    /// Makes room for somebody else, as all places are taken: a peer goes that connected at least
+    /// [`IDLE`] ago and is of no use to either side. `dialled_only`: it must be one that we
+    /// dialled.
     pub(crate) fn make_room(&mut self, dialled_only: bool, turn: &mut Turn<'_>) {
         let idle = self.peers.iter_mut().find(|(_, peer)| {
             let of_use = peer.useful > 0 || peer.interested || peer.metadata != Offer::None;

@@ -89,8 +89,8 @@ impl Torrent {
     pub(super) fn on_web_seed_closed(&mut self, seed: &WebSeed, end: &End, turn: &mut Turn<'_>) {
         let WebSeed { index, fetcher } = seed;
         self.on_ended(fetcher, end, turn.now);
-        let (error, gave) = (Some(&*end.text), fetcher.gave > 0);
-        let error = error.filter(|_| !fetcher.useless);
+        let error = (!fetcher.useless).then_some(&*end.text);
+        let gave = fetcher.gave > 0;
         self.web_seeds.ended(*index, error, gave, turn.now);
         let name = self.web_seed_name(*index);
         turn.detail(format!("{name}: {}", end.text));
