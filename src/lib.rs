@@ -241,6 +241,7 @@
 //! | [`wanted`] | which files the user wants, and the pieces and bytes that follow from them |
 //! | [`types`] | info hash, peer id, and the numbers of torrents and peers |
 //! | [`address`] | addresses as bytes; [the host](address::Host), the part that nobody can choose for himself; [from how far it can be reached](address::Reach), so who may name it |
+//! | [`setting`] | what an error may advise the user to change |
 //! | [`shortage`] | threads and open files, which the system limits |
 //! | [`sha1_lanes`] | SHA-1 of several messages at once |
 //! | [`human`] | sizes, rates, times and foreign text for people |
@@ -324,6 +325,7 @@ mod rarity;
 pub mod report;
 mod resume;
 pub mod selection;
+mod setting;
 mod sha1_lanes;
 mod shortage;
 mod storage;

@@ -6,6 +6,7 @@
 
 use crate::human::count;
 use crate::metainfo::Metainfo;
+use crate::setting::Setting;
 use std::collections::BTreeSet;
 use std::str::FromStr;
 
@@ -54,7 +55,8 @@ impl FileNumbers {
         let chosen = self.resolve(u32::try_from(files).unwrap_or(u32::MAX));
         let chosen = chosen.map_err(|past| {
             let (files, name) = (count(files as u64, "file"), &metainfo.name);
-            format!("--files: there is no file {past}: {name} has {files}, see `storrent show`")
+            let option = Setting::Files;
+            format!("{option}: there is no file {past}: {name} has {files}, see `storrent show`")
         })?;
         let is_chosen =
             |number: usize| u32::try_from(number).is_ok_and(|number| chosen.contains(&number));

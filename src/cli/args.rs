@@ -7,7 +7,9 @@ use crate::door::Door;
 use crate::door::environment::Environment;
 use crate::proxy::Proxy;
 use crate::selection::FileNumbers;
+use crate::setting::Setting;
 use argh::{ArgsInfo, FlagInfo, FromArgs};
+use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -278,6 +280,22 @@ impl Download {
             encryption: self.encryption,
             dht_nodes: self.dht_node.clone(),
         }
+    }
+}
+
+impl fmt::Display for Setting {
+    /// Writes the option that sets it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Bind => "--bind",
+            Self::Dir => "--dir",
+            Self::Files => "--files",
+            Self::Overwrite => "--overwrite",
+            Self::Port => "--port",
+            Self::Proxy => "--proxy",
+            Self::Seed => "--seed",
+            Self::Tracker => "--tracker",
+        })
     }
 }
 

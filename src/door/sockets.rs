@@ -6,6 +6,7 @@
 //! forgotten caller bypasses the proxy.
 
 use super::{DialError, Door};
+use crate::setting::Setting::{Bind, Proxy};
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use std::io;
@@ -56,7 +57,7 @@ impl Door {
             error => error.to_string(),
         };
         Err(format!(
-            "cannot use the address {ip} of --bind: {why}; `ip address` shows those that there are"
+            "cannot use the address {ip} of {Bind}: {why}; `ip address` shows those that there are"
         ))
     }
 
@@ -185,7 +186,7 @@ impl Door {
         let bound = socket.bind(&SocketAddr::new(ip, port).into());
         bound.map_err(|error| match Errno::from_io_error(&error) {
             Some(Errno::ADDRNOTAVAIL) if self.bind.is_some() => {
-                DialError::NoWay(format!("the address {ip} (--bind) is gone"))
+                DialError::NoWay(format!("the address {ip} ({Bind}) is gone"))
             }
             _ => error.into(),
         })
@@ -196,7 +197,7 @@ impl Door {
             None => Ok(()),
             Some(proxy) => Err(io::Error::new(
                 io::ErrorKind::Unsupported,
-                format!("{what} can't go through the proxy {proxy} (--proxy)"),
+                format!("{what} can't go through the proxy {proxy} ({Proxy})"),
             )),
         }
     }
@@ -208,7 +209,7 @@ impl Door {
                 let kind = if bind.is_ipv4() { "IPv4" } else { "IPv6" };
                 Err(io::Error::new(
                     io::ErrorKind::Unsupported,
-                    format!("with --bind {bind} only {kind} is used"),
+                    format!("with {Bind} {bind} only {kind} is used"),
                 ))
             }
         }

@@ -22,6 +22,7 @@ use crate::human::chain;
 use crate::metainfo::{self, Metainfo};
 use crate::peer::{Shared, Us};
 use crate::report::Report;
+use crate::setting::Setting;
 use crate::shortage::Shortage;
 use crate::storage::StorageError;
 use crate::swarm::Source;
@@ -120,7 +121,8 @@ impl Engine<'_> {
                     id,
                     format!(
                         "the magnet link asks only for files that {name} does not have (so=); \
-                         choose others with --files, see `storrent show`"
+                         choose others with {}, see `storrent show`",
+                        Setting::Files
                     ),
                 );
             }
@@ -134,17 +136,19 @@ impl Engine<'_> {
         let refused = match work.job.trackers.first() {
             Some(url) if metainfo.private => Some(format!(
                 "{name} is a private torrent, which is announced to its own trackers only, not to \
-                 {}; leave --tracker away",
-                shown(url)
+                 {}; leave {} away",
+                shown(url),
+                Setting::Tracker
             )),
             _ => {
                 let taken = self.claims.claim(&self.config.dir, &metainfo);
                 taken.map(|(path, other)| {
                     format!(
-                        "{} would write to {}, as {other} does; give it another --dir, in a run \
+                        "{} would write to {}, as {other} does; give it another {}, in a run \
                          of its own",
                         work.job.source,
-                        path.display()
+                        path.display(),
+                        Setting::Dir
                     )
                 })
             }
@@ -208,7 +212,9 @@ impl Engine<'_> {
             let name = &metainfo.name;
             let message = format!(
                 "{name} is incomplete in {dir}: {have} of {wanted} bytes are there; \
-                 complete it with 'storrent --seed', or name its folder with --dir"
+                 complete it with 'storrent {}', or name its folder with {}",
+                Setting::Seed,
+                Setting::Dir
             );
             return self.fail(id, message);
         }
@@ -339,7 +345,8 @@ impl Engine<'_> {
             let other = known.iter().filter(|addr| !door.may_reach(addr.ip()));
             for addr in other.copied().collect::<Vec<_>>() {
                 self.warn_once(format!(
-                    "the peer {addr} is not asked: its address is of another kind than {bind} (--bind)"
+                    "the peer {addr} is not asked: its address is of another kind than {bind} ({})",
+                    Setting::Bind
                 ));
             }
         }

@@ -10,6 +10,7 @@ use super::{Engine, PeerName, listener};
 use crate::config::{Config, Named};
 use crate::door::{DialError, Name};
 use crate::human::count;
+use crate::setting::Setting::{Bind, Port, Proxy};
 use crate::torrent::Phase;
 use crate::types::TorrentId;
 use crate::url::scheme;
@@ -45,7 +46,7 @@ pub(super) fn listen(config: &Config) -> Result<(Option<TcpListener>, u16), Stri
                 .port
                 .map_or_else(String::new, |port| format!(" on port {port}"));
             Err(format!(
-                "cannot listen for peers{port}: {error}; choose another --port or --bind"
+                "cannot listen for peers{port}: {error}; choose another {Port} or {Bind}"
             ))
         }
     }
@@ -96,7 +97,7 @@ impl Engine<'_> {
         }
         if !list.is_empty() {
             self.warn_once(format!(
-                "not asked, as UDP can't go through --proxy: {list}"
+                "not asked, as UDP can't go through {Proxy}: {list}"
             ));
         }
         self.end_without_proxy(id);
@@ -105,7 +106,7 @@ impl Engine<'_> {
     /// The proxy was looked for, at the start.
     pub(super) fn on_proxy(&mut self, found: Result<(), String>) {
         if let Err(why) = found {
-            self.no_proxy = Some(format!("{why}; give another --proxy, or try again later"));
+            self.no_proxy = Some(format!("{why}; give another {Proxy}, or try again later"));
             self.works.ids().for_each(|id| self.end_without_proxy(id));
         }
     }

@@ -1,5 +1,6 @@
 //! The errors of reading and writing a torrent's files. Their texts tell the user what to do.
 
+use crate::setting::Setting::{Dir, Overwrite};
 use crate::shortage::is_out_of_files;
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
@@ -31,8 +32,8 @@ pub enum StorageError {
     /// Something else than a plain file or folder is in the way. It is left alone: a symlink
     /// could make us write anywhere.
     #[error(
-        "{} is {kind}, not a {expected}; move it away or choose another --dir",
-        path.display()
+        "{} is {kind}, not a {expected}; move it away or choose another {}",
+        path.display(), Dir
     )]
     WrongKind {
         path: PathBuf,
@@ -43,8 +44,8 @@ pub enum StorageError {
     },
     /// A file of this name has other content, so it must be the user's own.
     #[error(
-        "{} is there already and is not from this torrent: choose another --dir, or give --overwrite to replace it",
-        path.display()
+        "{} is there already and is not from this torrent: choose another {}, or give {} to replace it",
+        path.display(), Dir, Overwrite
     )]
     NotOurs {
         /// The file, unchanged.
@@ -62,8 +63,8 @@ pub enum StorageError {
     /// Another run downloads another torrent to the same place.
     #[error(
         "another storrent is downloading another torrent to the same place: it has {} locked; \
-         choose another --dir",
-        path.display()
+         choose another {}",
+        path.display(), Dir
     )]
     PlaceInUse {
         /// That torrent's record.
@@ -71,8 +72,8 @@ pub enum StorageError {
     },
     /// All names that the record could have belong to other files.
     #[error(
-        "{} is there already and is no record of this torrent's: move it away or choose another --dir",
-        path.display()
+        "{} is there already and is no record of this torrent's: move it away or choose another {}",
+        path.display(), Dir
     )]
     NoRecord {
         /// The last name that was tried.
@@ -91,8 +92,8 @@ pub enum StorageError {
     /// The folder to save in is no longer at its path.
     #[error(
         "{} was moved or removed while storrent was writing to it; put it back, or choose another \
-         --dir, and run the same command again",
-        path.display()
+         {}, and run the same command again",
+        path.display(), Dir
     )]
     FolderGone {
         /// DIR.
@@ -130,27 +131,33 @@ impl StorageError {
 }
 
 /// Returns the likely cause and what to do. The system's own words follow as the cause.
-fn advice(error: &io::Error) -> &'static str {
+fn advice(error: &io::Error) -> String {
     if is_out_of_files(error) {
         return "too many files are open: raise the limit (ulimit -n) and run the same command \
-                again";
+                again"
+            .into();
     }
     match Errno::from_io_error(error) {
         Some(Errno::NOSPC | Errno::DQUOT) => {
-            "the disk is full: free some space and run the same command again"
+            "the disk is full: free some space and run the same command again".into()
         }
-        Some(Errno::ACCESS | Errno::PERM | Errno::ROFS) => {
-            "it may not be read or written there: change the permissions or choose another --dir"
-        }
+        Some(Errno::ACCESS | Errno::PERM | Errno::ROFS) => format!(
+            "it may not be read or written there: change the permissions or choose another {Dir}"
+        ),
         Some(Errno::NOTDIR | Errno::NOENT) => {
-            "a folder on the way there is missing or is no folder: choose another --dir"
+            format!("a folder on the way there is missing or is no folder: choose another {Dir}")
         }
         Some(Errno::FBIG) if getrlimit(Resource::Fsize).current.is_some() => {
             "this process may not write larger files: raise its limit (ulimit -f) and run the \
              same command again"
+                .into()
         }
-        Some(Errno::FBIG) => "the file system takes no files of this size: choose another --dir",
-        Some(Errno::NAMETOOLONG) => "the path is too long: choose a --dir with a shorter one",
-        _ => "check the disk, then run the same command again",
+        Some(Errno::FBIG) => {
+            format!("the file system takes no files of this size: choose another {Dir}")
+        }
+        Some(Errno::NAMETOOLONG) => {
+            format!("the path is too long: choose a {Dir} with a shorter one")
+        }
+        _ => "check the disk, then run the same command again".into(),
     }
 }

@@ -1,5 +1,6 @@
 //! Holds what a reader should not have to look for: decisions and formats are pure, functions
-//! are short, words say how much, nothing is dead. Each check is tried on a small text below.
+//! are short, words say how much, only the command line names options, nothing is dead. Each
+//! check is tried on a small text below.
 
 use crate::source::{MAP, code, files, modules, our_floors, room_of};
 use std::collections::{BTreeMap, BTreeSet};
@@ -143,6 +144,33 @@ fn functions_are_short() {
     assert!(long.is_empty(), "{advice}: {long:#?}");
 }
 
+/// The rooms that know the command line.
+const WORDED: [&str; 2] = ["cli", "progress"];
+
+/// The options that `code` names: `--dir`.
+fn options(code: &str) -> Vec<&str> {
+    let is_name = |c: char| c.is_ascii_lowercase() || c == '-';
+    let found = code.match_indices("--").map(|(at, _)| {
+        let end = code[at..].find(|c| !is_name(c));
+        &code[at..end.map_or(code.len(), |end| at + end)]
+    });
+    let is_option = |word: &&str| word.len() > 2 && !word.starts_with("---");
+    found.filter(is_option).collect()
+}
+
+#[test]
+fn only_the_command_line_names_options() {
+    let mut found = Vec::new();
+    for (module, text) in modules() {
+        if !WORDED.contains(&module.split('/').next().unwrap_or_default()) {
+            let code = code(&text);
+            let names = options(&code).into_iter();
+            found.extend(names.map(|name| format!("{module}: {name}")));
+        }
+    }
+    assert!(found.is_empty(), "say Setting::...: {found:#?}");
+}
+
 /// How often the comments of `text` say how long, how many or how often without saying it.
 fn vague(text: &str) -> usize {
     let comments = text.lines().filter_map(|line| line.split_once("//"));
@@ -265,6 +293,13 @@ fn a_long_function_is_found() {
         too_long(&format!("#[cfg(test)]\nmod tests {{\n{long}}}\n")),
         []
     );
+}
+
+#[test]
+fn options_are_found() {
+    let code = "warn(\"choose another --dir, or\"); f(\"--no-dht\"); x - -y; \"----\"; \"-- a\"";
+    assert_eq!(options(code), ["--dir", "--no-dht"]);
+    assert_eq!(options("--files"), ["--files"]);
 }
 
 #[test]

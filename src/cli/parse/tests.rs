@@ -4,6 +4,7 @@ use super::*;
 use crate::cli::args::options_of;
 use crate::cli::split::{known, takes_value};
 use crate::config::{Afterwards, Config};
+use crate::setting::Setting;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -265,6 +266,17 @@ fn a_name_takes_a_value_in_all_jobs_or_in_none() {
                 (option.long, takes_value(option))
             );
         }
+    }
+}
+
+/// What an error advises exists.
+#[test]
+fn every_setting_has_an_option() {
+    use Setting::{Bind, Dir, Files, Overwrite, Port, Proxy, Seed, Tracker};
+    let options = options_of("").unwrap();
+    for setting in [Bind, Dir, Files, Overwrite, Port, Proxy, Seed, Tracker] {
+        let name = setting.to_string();
+        assert!(options.iter().any(|option| option.long == name), "{name}");
     }
 }
 
