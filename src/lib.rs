@@ -207,7 +207,7 @@
 //! | [`swarm`] | keeps the addresses that we know, and decides which to dial next |
 //! | [`announcer`], [`lsd::schedule`] | decide what to tell which tracker, and when; the same for the local network |
 //! | [`dht::node`], [`dht::search`], [`dht::table`] | decide which nodes of the DHT to ask, and what to believe |
-//! | [`torrent::blame`], [`torrent::rate`] | find out who sent false data; measure rates |
+//! | [`torrent::blame`], [`torrent::rate`], [`torrent::pace`] | find out who sent false data; measure rates, and the pace of those that have work |
 //! | [`peer::session`], [`pipeline`] | one conversation with a peer; how many requests it has out |
 //! | [`peer::learner`], [`peer::talk`] | a conversation before the metadata is known; what all conversations have in common |
 //! | [`peer::turn`], [`peer::error`] | decides where a peer's thread sleeps, and how long; why a connection ends |

@@ -16,7 +16,7 @@
 //! nobody holds a lease on any of them.** Then nobody can write to it any more, so
 //! what was verified is what stays.
 //!
-//! Order of work: finish started pieces, then the rarest (the first few at random, so
+//! Order of work: finish started pieces, rarest first, then the rarest of the others (the first few at random, so
 //! that a newcomer soon has something to trade), or simply in order with
 //! `--sequential`. Among equally rare pieces those of our *share* come first: if all
 //! who come to a new seed at once ask it for other parts, it gives each part only once,
@@ -39,7 +39,7 @@ use crate::rarity::Rarity;
 use crate::types::PeerKey;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-pub(crate) use take_over::Rivals;
+pub(crate) use take_over::{Giver, Rivals};
 
 /// Pieces chosen at random before rarest-first begins.
 const RANDOM_FIRST: u32 = 4;
@@ -111,6 +111,8 @@ pub struct Picker {
     leases: BTreeMap<PeerKey, Leases>,
     /// Counts the grants: later ones are taken over first.
     grants: u64,
+    /// How those who fetch get on, as last looked at.
+    pub(crate) seen: Option<Rivals>,
     sequential: bool,
     /// With `sequential`: no piece before this one is free.
     cursor: u32,
@@ -153,6 +155,7 @@ impl Picker {
             open: BTreeSet::new(),
             leases: BTreeMap::new(),
             grants: 0,
+            seen: None,
             sequential,
             cursor: 0,
             random_left,
@@ -208,16 +211,18 @@ impl Picker {
     pub fn pick(&mut self, peer: PeerKey, have: &Bitfield, blocks: u32) -> Vec<Span> {
         let mut granted = Vec::new();
         let mut left = blocks;
-        let open = self.open.iter().copied();
-        let open: Vec<PieceIndex> = open
-            .filter(|piece| have.has(*piece))
-            .filter(|piece| !self.is_reserved(*piece) || self.fetches(peer, *piece))
-            .collect();
+        let open = self.open.iter().copied().filter(|piece| {
+            have.has(*piece) && (!self.is_reserved(*piece) || self.fetches(peer, *piece))
+        });
+        let mut open: Vec<PieceIndex> = open.collect();
+        if !self.sequential {
+            open.sort_by_key(|piece| self.rarity.available(*piece));
+        }
         for piece in open {
-            left -= self.grant(peer, piece, left, &mut granted);
             if left == 0 {
                 return granted;
             }
+            left = left.saturating_sub(self.grant(peer, piece, left, &mut granted));
         }
         while left > 0 {
             let Some(mut piece) = self.next_free(have) else {
@@ -330,6 +335,8 @@ impl Picker {
         let free = (0..)
             .zip(&started.slots)
             .filter(|(_, slot)| !slot.stored && slot.leases == 0);
+        // Whoever fetches a piece alone gets all of it: somebody else could bring the rest.
+        let most = if started.alone { u32::MAX } else { most };
         let numbers: Vec<u32> = free.map(|(number, _)| number).take(most as usize).collect();
         let count = numbers.len() as u32;
         granted.extend(spans_of(
@@ -409,13 +416,8 @@ impl Picker {
 
     /// `peer` is gone, and all that it was to fetch is free again.
     pub fn forget(&mut self, peer: PeerKey) -> Vec<PieceIndex> {
-        let leases: Vec<_> = self
-            .leases
-            .get(&peer)
-            .into_iter()
-            .flatten()
-            .map(|(block, _)| *block)
-            .collect();
+        let leases = self.leases.get(&peer).into_iter().flatten();
+        let leases: Vec<_> = leases.map(|(block, _)| *block).collect();
         leases
             .iter()
             .for_each(|(piece, number)| _ = self.end_lease(peer, *piece, *number, false));

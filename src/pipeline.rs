@@ -42,6 +42,9 @@ pub(crate) const ENOUGH: u32 = 32;
 /// of others and our own scheduling make it stutter.
 const AHEAD: Duration = Duration::from_secs(2);
 
+/// While what is on order takes this time or more, there is no hurry to hear of each block.
+const LONG: Duration = Duration::from_millis(500);
+
 /// The most bytes that are ordered for the time [`AHEAD`]: a fast peer stutters for less long.
 const MAX_AHEAD: f64 = 4.0 * 1024.0 * 1024.0;
 
@@ -118,6 +121,12 @@ impl Pipeline {
             true => u32::MAX,
             false => self.window.max(in_time as u32),
         }
+    }
+
+    /// Whether it takes the peer [`LONG`] or more to send `on_order` blocks, as far as is known.
+    pub(crate) fn takes_long(&self, on_order: u32) -> bool {
+        let seconds = f64::from(on_order * BLOCK_LEN) / self.rate;
+        self.rate > 0.0 && seconds >= LONG.as_secs_f64()
     }
 
     /// The peer says how many requests it queues (`reqq`, BEP 10).
@@ -324,6 +333,16 @@ mod tests {
             pipeline.on_block(BLOCK_LEN, on_order, now);
         }
         assert!((18..=22).contains(&pipeline.bearable()), "{pipeline:?}");
+    }
+
+    #[test]
+    fn what_a_slow_peer_has_on_order_takes_long() {
+        let mut pipeline = Pipeline::new();
+        assert!(!pipeline.takes_long(100), "nothing is known yet");
+        pipeline.rate = 50e3;
+        assert_eq!([1, 2].map(|n| pipeline.takes_long(n)), [false, true]);
+        pipeline.rate = 10e6;
+        assert!(!pipeline.takes_long(300));
     }
 
     #[test]

@@ -83,7 +83,8 @@ pub(crate) struct Debts {
     pub blocks: Blocks,
     /// We owe the peer blocks that it requested.
     pub uploads: bool,
-    /// Main has no more work for us: the download is near its end, or this peer lacks the rest.
+    /// Main has no more work for us, and what the peer owes us will soon be here: the download
+    /// is near its end, or this peer lacks the rest.
     pub no_more_work: bool,
     /// Main owes us news: which of the pieces that we stored are right.
     pub news: bool,
@@ -97,8 +98,8 @@ pub(crate) enum Blocks {
     None,
     /// A few: the thread wakes up for each.
     Few,
-    /// At least [`crate::pipeline::ENOUGH`], of a peer that wants nothing from us: they may arrive
-    /// in bulk.
+    /// At least [`crate::pipeline::ENOUGH`], or, at the end of a download, what keeps a slow peer
+    /// busy for half a second, of a peer that wants nothing from us: they may arrive in bulk.
     Many,
 }
 

@@ -1,11 +1,28 @@
-//! Work for the idle: a peer that has what others are still to bring takes it over.
+//! Who is to fetch how much; and work for those that run dry: a peer that has what others are
+//! still to bring takes it over.
 //!
-//! What is on order at a slow peer is not lost time as long as there is other work. But
-//! once a peer has nothing else to do, it might as well bring what a slower one has far
-//! back in its queue. At the end of a download, the *endgame*, that is all that is left to
-//! do. And in a new swarm, where one seed serves many newcomers, it is what makes each
-//! block leave the seed only once: two of them may have ordered the same, and the second
-//! gets it from the first as soon as that one has it.
+//! # Shares
+//! All is well if all peers finish at the same moment. So at any time a peer has no more on
+//! order than its *share* of all blocks that are missing, on order or not: as large a part of
+//! them as its rate is of all rates together. While much is missing that is more than anybody
+//! asks for, and nothing comes of it. But two hundred slow peers, each asked for the half
+//! megabyte that a fast one would need, hold 100 MB: without shares the first eighty would get
+//! all of a small torrent, and the others nothing.
+//!
+//! # Taking over
+//! Rates are guesses, and peers come to a halt. Once a peer has nearly nothing left to do, and
+//! nothing is free that it has, it takes what the one that would finish last has far back in
+//! its queue. At the end of a download, the *endgame*, that is all that is left to do. And in
+//! a new swarm, where one seed serves many newcomers, it is what makes each block leave the
+//! seed only once: two of them may have ordered the same, and the second gets it from the
+//! first as soon as that one has it.
+//!
+//! Work moves only where it gains clearly, and for good:
+//! - only to a peer that runs dry: among equals that have some, it would go to and fro;
+//! - only if it comes sooner there, by more than the other's thread may take to hear of it;
+//! - not the first few blocks of a queue: they are likely on their way, and to cancel them
+//!   is too late. In the endgame they are asked of both, if the one that had them is far
+//!   slower, or silent.
 //!
 //! [BEP 3] names the endgame, and has the message `cancel` for it: what is taken over is
 //! cancelled where it was on order.
@@ -19,182 +36,200 @@ use crate::bitfield::Bitfield;
 use crate::layout::{PieceIndex, Span, spans_of};
 use crate::types::PeerKey;
 use std::collections::{BTreeMap, BinaryHeap};
+use std::time::{Duration, Instant};
 
-/// At the very end, so few blocks are asked of two peers, rather than taken over.
-const SHARED_BLOCKS: usize = 8;
+/// How long a look at all who fetch is good for. In between hardly anything changes that
+/// matters, but with two hundred peers events come by the thousand.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// The first blocks of a queue, 128 KiB, may be in the other side's send buffer: they come
+/// anyway.
+const KEPT: usize = 8;
 
 /// The most peers that one block is asked of. Those before the last are far slower than it.
 pub(super) const MAX_HOLDERS: u8 = 4;
 
-/// A peer is far slower if it takes so many times as long for a block.
+/// A peer is far slower if it takes this many times as long for a block.
 const FAR_SLOWER: f64 = 4.0;
 
-/// What a block is taken to cost, in seconds, at a peer that was not measured yet.
+/// What a block is taken to cost, in seconds, while nobody was measured.
 const UNKNOWN_PACE: f64 = 1.0;
 
-/// A block must come so many seconds sooner: the other peer's thread may take about as
+/// A block must come sooner by this many seconds: the other peer's thread may take about as
 /// long to hear that it is cancelled.
-const SOONER: f64 = 0.05;
+const SOONER: f64 = 0.1;
 
-/// Before the endgame, when there is other work to do, a block must come so many seconds
-/// sooner: of the blocks that are about to come, many are on their way already, and to cancel
-/// them is too late.
-const MUCH_SOONER: f64 = 0.5;
+/// Whoever has work for fewer seconds than this runs dry. This much it may always have, since
+/// the next request takes about as long to be answered.
+const DRY: f64 = 0.2;
+
+/// The most peers that one that runs dry looks at for work.
+const LOOK_AT: usize = 8;
 
 /// The spans taken, and those of them that somebody else is to be told to forget.
 type Taken = (Vec<Span>, Vec<(PeerKey, Span)>);
 
-/// A block, and its place in the queue of the peer that it is on order at, from 1.
-type Queued = (usize, PieceIndex, u32);
-
-/// A peer that others may take work from.
-#[derive(Debug)]
-struct Victim {
-    peer: PeerKey,
-    /// Seconds that it takes for a block.
-    pace: f64,
-    /// Blocks on order there.
-    queue: usize,
+/// What is known of a peer that gives, or is about to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Giver {
+    pub(crate) peer: PeerKey,
+    /// Seconds that it takes for a block; `None`: not known.
+    pub(crate) pace: Option<f64>,
+    /// The seconds that it takes at the least, known or not: we have waited that long for one.
+    /// Infinite, if it gives nothing.
+    pub(crate) least: f64,
+    /// It found nothing to do: what is missing others must bring.
+    pub(crate) idle: bool,
 }
 
-impl Victim {
-    /// Seconds until it has brought all that is on order there.
-    fn finish(&self) -> f64 {
-        self.pace * self.queue as f64
-    }
-}
-
-/// Who would finish when, at one moment: looked at once for all the idle.
+/// Who would finish when, and who is to have how much, at one moment: looked at once for all
+/// that are served in the next [`LOOK_EVERY`].
 #[derive(Debug)]
-pub struct Rivals {
-    endgame: bool,
+pub(crate) struct Rivals {
+    at: Instant,
     /// Seconds that a peer takes for a block, infinite if it gives nothing.
     paces: BTreeMap<PeerKey, f64>,
-    /// Those with work, who would finish last first.
-    victims: Vec<Victim>,
+    /// The same of a peer that is not known.
+    usual: f64,
+    /// Seconds until all blocks are here, if each peer brings its share.
+    end: f64,
+    /// Those with work, who would finish first first.
+    victims: Vec<(f64, PeerKey)>,
 }
 
 impl Rivals {
-    /// Seconds that `peer` takes for a block, if that is known or must be guessed.
-    fn pace(&self, peer: PeerKey) -> Option<f64> {
-        let known = self.paces.get(&peer).copied();
-        known.or(self.endgame.then_some(UNKNOWN_PACE))
+    /// Whether it is time to look again.
+    pub(crate) fn is_old(&self, now: Instant) -> bool {
+        now.duration_since(self.at) >= LOOK_EVERY
+    }
+
+    /// How many blocks `peer` may have on order.
+    pub(crate) fn share(&self, peer: PeerKey) -> u32 {
+        let share = (self.end / self.pace(peer)).ceil() as u32;
+        share.max(self.least(peer))
+    }
+
+    /// With this many blocks on order, or fewer, `peer` runs dry.
+    pub(crate) fn least(&self, peer: PeerKey) -> u32 {
+        ((DRY / self.pace(peer)) as u32).max(1)
+    }
+
+    /// Seconds until `peer` has brought the `queue` blocks that it has on order.
+    fn finish(&self, peer: PeerKey, queue: usize) -> f64 {
+        match queue {
+            0 => 0.0,
+            _ => self.pace(peer) * queue as f64,
+        }
+    }
+
+    fn pace(&self, peer: PeerKey) -> f64 {
+        self.paces.get(&peer).copied().unwrap_or(self.usual)
     }
 }
 
 impl Picker {
-    /// How those who have work will get on. `paces`: the seconds that each takes for a
-    /// block, infinite if it gives nothing, as far as that is known.
-    pub fn rivals(&self, paces: BTreeMap<PeerKey, f64>) -> Rivals {
+    /// How those who fetch get on. `expected`: how many more are about to come.
+    pub(crate) fn rivals(&self, givers: &[Giver], expected: usize, now: Instant) -> Rivals {
+        let known = givers.iter().filter_map(|giver| giver.pace);
+        let sum: f64 = known.clone().map(|pace| 1.0 / pace).sum();
+        let usual = match sum > 0.0 {
+            true => known.count() as f64 / sum,
+            false => UNKNOWN_PACE,
+        };
+        let pace = |giver: &Giver| giver.pace.unwrap_or(usual.max(giver.least));
+        let busy = givers.iter().filter(|giver| !giver.idle);
+        let rate = busy.map(|giver| 1.0 / pace(giver)).sum::<f64>() + expected as f64 / usual;
+        let begun: u32 = self.started.values().map(|started| started.missing).sum();
+        let first = PieceIndex::unchecked(0);
+        let untouched = self.rarity.len() as f64 * f64::from(self.layout.blocks_in(first));
         let mut rivals = Rivals {
-            endgame: self.all_granted(),
-            paces,
+            at: now,
+            paces: givers.iter().map(|g| (g.peer, pace(g))).collect(),
+            usual,
+            end: (untouched + f64::from(begun)) / rate,
             victims: Vec::new(),
         };
         let queues = self.leases.iter().filter(|(_, leases)| !leases.is_empty());
-        let victims = queues.filter_map(|(peer, leases)| {
-            let (peer, queue) = (*peer, leases.len());
-            let pace = rivals.pace(peer)?;
-            Some(Victim { peer, pace, queue })
-        });
-        let mut victims: Vec<Victim> = victims.collect();
-        victims.sort_by(|a, b| a.finish().total_cmp(&b.finish()));
-        victims.reverse();
+        let mut victims: Vec<_> = queues
+            .map(|(peer, leases)| (rivals.finish(*peer, leases.len()), *peer))
+            .collect();
+        victims.sort_by(|a, b| a.0.total_cmp(&b.0));
         rivals.victims = victims;
         rivals
     }
 
-    /// Work for `peer`, for whom [`Picker::pick`] found none: up to `blocks` blocks that
-    /// it would bring sooner than the peer that would finish last, from the end of that
-    /// one's queue. They are to be cancelled there at once; only the last few of all are
-    /// asked of both, and of more if those turn out to be far slower. If it gets any, the
-    /// `rivals` are others from then on.
-    pub fn take_over(
+    /// Work for `peer`, for whom [`Picker::pick`] found none and that runs dry: up to `blocks`
+    /// blocks that it would bring sooner than the peer that would finish last, from the end of
+    /// that one's queue. They are to be cancelled there at once, but for those of its first few.
+    pub(crate) fn take_over(
         &mut self,
         peer: PeerKey,
         have: &Bitfield,
         blocks: u32,
-        rivals: &Rivals,
+        rivals: &mut Rivals,
     ) -> Taken {
-        let endgame = rivals.endgame;
-        let Some(mine) = rivals.pace(peer) else {
-            return Taken::default();
-        };
-        let busy = self.leased(peer);
-        let earliest = mine * (busy + 1) as f64;
-        let is_slow = |other| {
-            let theirs = rivals.pace(other).filter(|_| other != peer);
-            theirs.is_some_and(|theirs| theirs > FAR_SLOWER * mine)
-        };
-        // Nearly always the one that would finish last has something. Others are looked at in
-        // the endgame only, and only as long as they are far slower.
-        let worth_a_look =
-            |(i, victim): &(usize, &Victim)| *i == 0 || endgame && is_slow(victim.peer);
-        let others = rivals.victims.iter().filter(|victim| victim.peer != peer);
-        let later = others.take_while(|victim| victim.finish() > earliest);
-        let Some((first, rest, victim)) =
-            later
-                .enumerate()
-                .take_while(worth_a_look)
-                .find_map(|(_, victim)| {
-                    let mut queue = self.takeable(victim.peer, have, endgame, is_slow);
-                    // Whether there are more than a few is all that need be known of the rest.
-                    let first: Vec<Queued> = queue.by_ref().take(SHARED_BLOCKS + 1).collect();
-                    (!first.is_empty()).then_some((first, queue, victim))
-                })
-        else {
-            return Taken::default();
-        };
-
-        let shared = endgame && first.len() <= SHARED_BLOCKS;
-        let queue = first.into_iter().chain(rest).take(blocks as usize);
-        let work: Vec<Queued> = if shared {
-            queue.collect()
-        } else {
-            let margin = if endgame { SOONER } else { MUCH_SOONER };
-            let comes_sooner = |(mine_at, (theirs_at, ..)): &(usize, Queued)| {
-                mine * *mine_at as f64 + margin < victim.pace * *theirs_at as f64
+        let (mine, busy, endgame) = (rivals.pace(peer), self.leased(peer), self.all_granted());
+        let is_slow = |other| rivals.pace(other) > FAR_SLOWER * mine;
+        let later = rivals.victims.iter().enumerate().rev();
+        let later = later.filter(|(_, (_, victim))| *victim != peer);
+        let later =
+            later.take_while(|(_, (finish, _))| *finish > mine * (busy + 1) as f64 + SOONER);
+        let found = later.take(LOOK_AT).find_map(|(at, (_, victim))| {
+            let theirs = rivals.pace(*victim);
+            let comes_sooner = |(mine_at, (theirs_at, ..)): &(usize, (usize, _))| {
+                mine * *mine_at as f64 + SOONER < theirs * *theirs_at as f64
             };
+            let queue = self.takeable(*victim, have, endgame, is_slow);
             let sooner = (busy + 1..).zip(queue).take_while(comes_sooner);
-            sooner.map(|(_, block)| block).collect()
-        };
-        // Of what is shared, all or none.
-        if shared && mine * (busy + work.len()) as f64 >= victim.finish() {
+            let work: Vec<_> = sooner
+                .map(|(_, block)| block)
+                .take(blocks as usize)
+                .collect();
+            (!work.is_empty()).then_some((at, *victim, work))
+        });
+        let Some((at, victim, work)) = found else {
             return Taken::default();
+        };
+        let moved = work.iter().filter(|(place, _)| *place > KEPT);
+        let moved = spans_of(moved.map(|(_, block)| *block).collect());
+        let taken = spans_of(work.iter().map(|(_, block)| *block).collect());
+        for (_, (piece, number)) in &work {
+            self.lease(peer, *piece, *number);
         }
-        let numbers = work.iter().map(|(_, piece, number)| (*piece, *number));
-        let taken = spans_of(numbers.collect());
-        for (_, piece, number) in work {
-            self.lease(peer, piece, number);
-        }
-        let lost = taken.iter().map(|span| (victim.peer, *span));
-        let cancel = lost.filter(|_| !shared).collect();
-        (taken, cancel)
+        let left = self.leased(victim).saturating_sub(work.len());
+        let finish = rivals.finish(victim, left);
+        let (before, after) = rivals.victims.split_at_mut(at);
+        after[0].0 = finish;
+        let to = before.partition_point(|(other, _)| *other < finish);
+        rivals.victims[to..=at].rotate_right(1);
+        (
+            taken,
+            moved.into_iter().map(|span| (victim, span)).collect(),
+        )
     }
 
     /// What is on order at `victim` and may be asked of another peer, who has the pieces of
-    /// `have`; the last in the queue first. In the endgame also of several, if all that it
-    /// is on order at are slow.
+    /// `have`; the last in the queue first, each with its place there, from 1.
     fn takeable(
         &self,
         victim: PeerKey,
         have: &Bitfield,
         endgame: bool,
         is_slow: impl Fn(PeerKey) -> bool,
-    ) -> impl Iterator<Item = Queued> {
-        let slow = is_slow(victim);
+    ) -> impl Iterator<Item = (usize, (PieceIndex, u32))> {
+        let shares = endgame && is_slow(victim);
         let all_slow = move |block: &(PieceIndex, u32)| {
             let mut queues = self.leases.iter();
-            slow && queues.all(|(holder, leases)| !leases.contains_key(block) || is_slow(*holder))
+            queues.all(|(holder, leases)| !leases.contains_key(block) || is_slow(*holder))
         };
-        let takeable = move |block: &(PieceIndex, u32)| {
+        let takeable = move |(place, block): &(usize, (PieceIndex, u32))| {
             let (piece, number) = *block;
             let started = self.started.get(&piece).filter(|s| endgame || !s.alone);
             let slot = started.map(|started| started.slots[number as usize]);
             let slot = slot.filter(|slot| have.has(piece) && !slot.stored);
             slot.is_some_and(|slot| match slot.leases {
-                1 => true,
-                ..MAX_HOLDERS => endgame && all_slow(block),
+                1 => *place > KEPT || shares,
+                ..MAX_HOLDERS => shares && all_slow(block),
                 _ => false,
             })
         };
@@ -202,8 +237,6 @@ impl Picker {
         // Of a long queue hardly ever more than the end is looked at: no need to sort it.
         let mut queue: BinaryHeap<_> = leases.map(|(block, grant)| (*grant, *block)).collect();
         let last_first = std::iter::from_fn(move || Some((queue.len(), queue.pop()?.1)));
-        last_first
-            .filter(move |(_, block)| takeable(block))
-            .map(|(place, (piece, number))| (place, piece, number))
+        last_first.filter(takeable)
     }
 }

@@ -1,6 +1,7 @@
 use super::*;
 use crate::layout::BLOCK_LEN;
 use proptest::prelude::*;
+use std::time::Instant;
 
 const A: PeerKey = PeerKey(1);
 const B: PeerKey = PeerKey(2);
@@ -18,6 +19,16 @@ fn picker(piece_blocks: u64, blocks: u64, sequential: bool) -> (Picker, Bitfield
     )
 }
 
+fn rivals(picker: &Picker, pace: impl Fn(PeerKey) -> Option<f64>, expected: usize) -> Rivals {
+    let givers = [A, B, C, D].map(|peer| Giver {
+        peer,
+        pace: pace(peer).filter(|pace| pace.is_finite()),
+        least: pace(peer).filter(|pace| pace.is_infinite()).unwrap_or(0.0),
+        idle: false,
+    });
+    picker.rivals(&givers, expected, Instant::now())
+}
+
 /// `pace`: of each peer, if it is known.
 fn take_over(
     picker: &mut Picker,
@@ -26,9 +37,8 @@ fn take_over(
     blocks: u32,
     pace: impl Fn(PeerKey) -> Option<f64>,
 ) -> (Vec<Span>, Vec<(PeerKey, Span)>) {
-    let known = [A, B, C, D].map(|peer| Some((peer, pace(peer)?)));
-    let rivals = picker.rivals(known.into_iter().flatten().collect());
-    picker.take_over(peer, have, blocks, &rivals)
+    let mut rivals = rivals(picker, pace, 0);
+    picker.take_over(peer, have, blocks, &mut rivals)
 }
 
 fn pieces(spans: &[Span]) -> Vec<u32> {
@@ -64,6 +74,18 @@ fn started_pieces_first_then_the_rarest() {
         picker.pick(C, &some(10, &[]), 5).is_empty(),
         "a peer without pieces"
     );
+}
+
+#[test]
+fn of_the_begun_the_rarest_is_finished_first() {
+    let (mut picker, all) = picker(4, 40, false);
+    for piece in [2, 5, 7] {
+        picker.begin_stored(PieceIndex::unchecked(piece), &[0]);
+    }
+    for piece in [2, 7] {
+        picker.peer_has(PieceIndex::unchecked(piece));
+    }
+    assert_eq!(pieces(&picker.pick(A, &all, 9)), [5, 2, 7]);
 }
 
 #[test]
@@ -162,16 +184,47 @@ fn the_idle_take_over_before_the_end_if_it_is_known_to_be_much_sooner() {
     let work = picker.pick(A, &all, 64);
     let first = some(2, &[work[0].piece().get()]);
     let pace = |peer| Some(if peer == A { 0.1 } else { 0.001 });
-    let (none, _) = take_over(&mut picker, B, &first, 100, |peer| {
-        pace(peer).filter(|_| peer == A)
-    });
-    assert!(none.is_empty(), "nobody knows how fast B is");
     let (taken, cancel) = take_over(&mut picker, B, &first, 100, pace);
-    let last = picker.layout.span(work[0].piece(), 5..64).unwrap();
-    assert_eq!(taken, [last], "the first half second is left to A");
+    let last = picker.layout.span(work[0].piece(), 8..64).unwrap();
+    assert_eq!(taken, [last], "the first few are likely on their way");
     assert_eq!(cancel, [(A, last)]);
     let lacks = some(2, &[1 - work[0].piece().get()]);
     assert!(take_over(&mut picker, C, &lacks, 100, pace).0.is_empty());
+}
+
+/// Work goes to and fro among equals, if it moves for less than a clear gain.
+#[test]
+fn what_was_taken_over_is_not_taken_back() {
+    let (mut picker, all) = picker(64, 64, false);
+    let _ = picker.pick(A, &all, 64);
+    let pace = |_| Some(0.3);
+    let mut seen = rivals(&picker, pace, 0);
+    let (taken, cancel) = picker.take_over(B, &all, 64, &mut seen);
+    assert_eq!(taken[0].numbers(), 32..64);
+    picker.released(A, cancel[0].1);
+    for peer in [A, B] {
+        let (taken, _) = picker.take_over(peer, &all, 64, &mut seen);
+        assert!(taken.is_empty(), "{peer:?}: {taken:?}");
+    }
+}
+
+#[test]
+fn all_get_a_share_by_which_they_end_together() {
+    let (picker, _) = picker(8, 80, false);
+    let seen = rivals(&picker, |peer| (peer == A).then_some(0.5), 0);
+    assert_eq!([A, B].map(|p| seen.share(p)), [20, 20], "as the others");
+    let seen = rivals(&picker, |peer| (peer == A).then_some(0.5), 4);
+    assert_eq!(seen.share(A), 10, "others are about to come");
+    let pace = |peer| Some(if peer == A { 0.1 } else { 0.5 });
+    let seen = rivals(&picker, pace, 0);
+    assert_eq!([A, B].map(|p| seen.share(p)), [50, 10]);
+    let pace = |peer| Some(if peer == A { 0.001 } else { f64::INFINITY });
+    let seen = rivals(&picker, pace, 0);
+    assert_eq!(
+        [A, B].map(|p| seen.share(p)),
+        [200, 1],
+        "a fifth of a second"
+    );
 }
 
 #[test]
@@ -201,21 +254,15 @@ fn after_a_wrong_hash_one_peer_fetches_alone() {
     assert_eq!(picker.failed(piece), [Some(A), Some(A), Some(B), Some(B)]);
     assert!(picker.pick(B, &all, 0).is_empty(), "reserves nothing");
     let alone = picker.pick(A, &all, 1);
-    assert_eq!(alone[0].count(), 1);
+    assert_eq!(alone[0].count(), 4, "whatever it asked for");
     assert!(picker.pick(B, &all, 4).is_empty(), "A fetches it alone");
-    assert!(
-        picker.all_granted(),
-        "B need not wait for A to ask for the rest"
-    );
+    assert!(picker.all_granted());
+    picker.released(A, alone[0].only(3));
+    assert!(picker.pick(B, &all, 4).is_empty(), "and this, too");
+    assert!(picker.all_granted(), "so nobody waits for it");
     picker.forget(A);
     assert!(!picker.all_granted());
-    let alone = picker.pick(A, &all, 1);
-    picker.stored(A, alone[0]);
-    assert_eq!(
-        picker.pick(B, &all, 4)[0].count(),
-        3,
-        "A did not ask for it"
-    );
+    assert_eq!(picker.pick(B, &all, 1)[0].count(), 4, "A is gone");
 }
 
 proptest! {

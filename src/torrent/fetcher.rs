@@ -7,14 +7,10 @@
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 //! [BEP 19]: https://www.bittorrent.org/beps/bep_0019.html
 
+use super::pace::Pace;
 use super::rate::Rate;
 use crate::bitfield::Bitfield;
-use crate::layout::BLOCK_LEN;
 use crate::shortage::Shortage;
-use std::time::{Duration, Instant};
-
-/// How long after the first request a fetcher's pace is trusted.
-const MEASURED_AFTER: Duration = Duration::from_millis(50);
 
 /// A connection that is given work.
 #[derive(Debug)]
@@ -32,7 +28,7 @@ pub(super) struct Fetcher {
     pub(super) useless: bool,
     /// We hang up because we are short of this. The other side did nothing wrong.
     pub(super) shed: Option<Shortage>,
-    pub(super) first_asked: Option<Instant>,
+    pub(super) pace: Pace,
     pub(super) down: Rate,
     /// Bytes of the blocks that came from it.
     pub(super) gave: u64,
@@ -47,21 +43,9 @@ impl Fetcher {
             snubbed: false,
             useless: false,
             shed: None,
-            first_asked: None,
+            pace: Pace::default(),
             down: Rate::default(),
             gave: 0,
-        }
-    }
-
-    /// Returns the seconds that one block takes, or `None` if it is too early to tell.
-    pub(super) fn pace(&self, now: Instant) -> Option<f64> {
-        let measured = self
-            .first_asked
-            .is_some_and(|at| now.duration_since(at) >= MEASURED_AFTER);
-        match (self.snubbed, measured) {
-            (true, _) => Some(f64::INFINITY),
-            (_, false) => None,
-            _ => Some(f64::from(BLOCK_LEN) / self.down.get(now)),
         }
     }
 }

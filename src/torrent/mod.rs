@@ -20,6 +20,7 @@ mod ending;
 mod fetcher;
 mod goals;
 mod learning;
+pub(crate) mod pace;
 mod peers;
 mod pex;
 mod places;
@@ -179,8 +180,6 @@ pub struct Setup {
 struct Due {
     /// The next choice of the peers that we unchoke.
     choking: Instant,
-    /// The next time that peers without work look for work to take over.
-    look: Instant,
     report: Instant,
 }
 
@@ -265,7 +264,6 @@ impl Torrent {
             traffic: Traffic::default(),
             due: Due {
                 choking: now + choker::ROUND,
-                look: now,
                 report: now + REPORT_EVERY,
             },
             setup,

@@ -9,7 +9,6 @@ use super::fetcher::Fetcher;
 use super::learning::Offer;
 use super::pex::Exchange;
 use super::rate::Rate;
-use super::work::Look;
 use super::{Action, Entry, Torrent, Turn};
 use crate::address::Host;
 use crate::bitfield::Bitfield;
@@ -214,19 +213,21 @@ impl Torrent {
         match event {
             PeerEvent::Want(blocks) => {
                 fetcher.wants = blocks;
-                if !self.serve(key, Some(&mut Look::new()), turn) {
+                if !self.serve(key, turn) {
                     turn.send(key, Command::Fetch(Vec::new()));
                 }
             }
             PeerEvent::Stored(spans) => self.on_stored(key, &spans, turn),
             PeerEvent::Cancelled(spans) => {
                 fetcher.cancels = fetcher.cancels.saturating_sub(1);
-                self.on_released(key, &spans, turn);
+                self.on_given_back(key, &spans, turn);
+                self.serve(key, turn);
             }
             PeerEvent::Released(spans) => {
                 // See story 2 of `crate::messages`.
                 fetcher.wants = 0;
-                self.on_released(key, &spans, turn);
+                self.on_given_back(key, &spans, turn);
+                self.feed_hungry(turn);
             }
             PeerEvent::Snubbed => {
                 fetcher.snubbed = true;
@@ -252,7 +253,7 @@ impl Torrent {
                 if self.on_pieces(key, &[piece], turn) {
                     turn.send(key, Command::Interest(true));
                 }
-                self.serve(key, Some(&mut Look::new()), turn);
+                self.serve(key, turn);
             }
             PeerEvent::Interested(interested) => {
                 self.on_interested(key, interested, turn);

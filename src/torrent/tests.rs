@@ -22,6 +22,8 @@ mod learning;
 mod links;
 mod pex;
 mod pieces;
+mod rivals;
+mod seeds;
 mod sim;
 mod stateful;
 mod swarm;

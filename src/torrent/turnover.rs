@@ -143,7 +143,7 @@ impl Peer {
     /// Whether it unchokes us and has something, but we have never asked it: then it is not to
     /// blame.
     fn is_spared(&self) -> bool {
-        self.useful > 0 && !self.peer_chokes && self.fetcher.first_asked.is_none()
+        self.useful > 0 && !self.peer_chokes && self.fetcher.pace.is_unknown()
     }
 }
 

@@ -5,38 +5,36 @@
 //! for the tick.
 
 use super::blame::{Giver, Who};
+use super::fetcher::Fetcher;
 use super::{Action, Torrent, Turn};
 use crate::layout::{BLOCK_LEN, PieceIndex, Span, spans_of};
 use crate::messages::Command;
-use crate::picker::{Outcome, Rivals};
+use crate::picker::{self, Outcome, Rivals};
 use crate::types::PeerKey;
-use std::cell::OnceCell;
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// A snapshot of every busy connection's pace, taken lazily and shared by all that are served in
-/// this turn. A take-over makes it stale.
-pub(super) type Look = OnceCell<Rivals>;
+/// In its first 2 s, a peer that chokes us may be about to let us ask, and others of those that
+/// we know may be about to connect.
+const BEGINNING: Duration = Duration::from_secs(2);
 
-/// The pause before connections without work look again for work that they could take over. Little
-/// changes within 10 ms, but at the end of a download with a hundred peers thousands of events
-/// come.
-const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// A fetcher with this many blocks on order is served as soon as it has stored the one before.
+const DRY: usize = 1;
 
 impl Torrent {
     /// Gives a peer or web seed work, if it wants some and there is some. Returns whether it got
-    /// any. With a `look` at the others it may take over blocks that they have on order.
-    pub(super) fn serve(
-        &mut self,
-        key: PeerKey,
-        look: Option<&mut Look>,
-        turn: &mut Turn<'_>,
-    ) -> bool {
+    /// any. A peer has no more on order than its share of what is missing. Whoever is nearly dry
+    /// may take over what others have on order.
+    pub(super) fn serve(&mut self, key: PeerKey, turn: &mut Turn<'_>) -> bool {
         let Some(who) = self.peers.who(key) else {
             return false;
         };
-        let fetcher = self.peers.fetcher_mut(key);
-        let Some(fetcher) = fetcher.filter(|its| its.wants > 0 && its.cancels == 0) else {
+        let wants = |its: &&mut Fetcher| its.wants > 0 && its.cancels == 0;
+        if self.peers.fetcher_mut(key).filter(wants).is_none() {
+            return false;
+        }
+        let mut rivals = self.look(turn.now);
+        let Some(fetcher) = self.peers.fetcher_mut(key) else {
             return false;
         };
         let block = u64::from(BLOCK_LEN);
@@ -44,36 +42,65 @@ impl Torrent {
         let most = u32::try_from(affordable)
             .unwrap_or(u32::MAX)
             .min(fetcher.wants);
+        let leased = self.picker.leased(key) as u32;
+        let share = rivals.share(key).saturating_sub(leased);
+        let have = &fetcher.have;
         let mut spans = match who {
-            Who::Peer { .. } => self.picker.pick(key, &fetcher.have, most),
-            Who::WebSeed(_) => self.picker.pick_run(key, &fetcher.have, most),
+            Who::Peer { .. } => self.picker.pick(key, have, most.min(share)),
+            // Each request there costs a round trip.
+            Who::WebSeed(_) => self.picker.pick_run(key, have, most),
         };
-        if let Some(look) = look.filter(|_| spans.is_empty() && most > 0) {
-            let rivals = look.get_or_init(|| {
-                let fetchers = self.peers.fetchers();
-                let paces = fetchers.filter_map(|(key, its)| Some((key, its.pace(turn.now)?)));
-                self.picker.rivals(paces.collect())
-            });
-            let Some(fetcher) = self.peers.fetcher_mut(key) else {
-                return false;
-            };
-            let (taken, cancel) = self.picker.take_over(key, &fetcher.have, most, rivals);
-            if !taken.is_empty() {
-                look.take();
-            }
-            spans = taken;
-            self.cancel(cancel, turn);
+        let mut cancel = Vec::new();
+        if spans.is_empty() && most > 0 && leased <= rivals.least(key) {
+            let most = most.min(share.max(1));
+            (spans, cancel) = self.picker.take_over(key, have, most, &mut rivals);
         }
+        self.cancel(cancel, turn);
+        self.picker.seen = Some(rivals);
         let blocks: u32 = spans.iter().map(|span| span.count()).sum();
         let Some(fetcher) = self.peers.fetcher_mut(key).filter(|_| blocks > 0) else {
             return false;
         };
         turn.budgets.down.spend(u64::from(blocks) * block);
         fetcher.wants = 0;
-        fetcher.first_asked.get_or_insert(turn.now);
+        fetcher.pace.asked(turn.now);
         fetcher.down.begin(turn.now);
         turn.send(key, Command::Fetch(spans));
         true
+    }
+
+    /// How all who fetch get on, as of a moment ago.
+    fn look(&mut self, now: Instant) -> Rivals {
+        if let Some(rivals) = self.picker.seen.take().filter(|rivals| !rivals.is_old(now)) {
+            return rivals;
+        }
+        let young = |since: Instant| now.duration_since(since) < BEGINNING;
+        let may_give = |key: &PeerKey| {
+            self.peers.get(key).is_none_or(|peer| {
+                let asked = !peer.peer_chokes && peer.wanted_since.is_some();
+                peer.welcome && (asked || young(peer.since))
+            })
+        };
+        let fetchers = self.peers.fetchers().filter(|(key, _)| may_give(key));
+        let givers = fetchers.map(|(key, its)| picker::Giver {
+            peer: key,
+            pace: its.pace.get(now).filter(|_| !its.snubbed),
+            least: match its.snubbed {
+                true => f64::INFINITY,
+                false => its.pace.least(now),
+            },
+            idle: its.wants > 0 && self.picker.leased(key) == 0,
+        });
+        let givers: Vec<picker::Giver> = givers.collect();
+        let begun = self.peers.welcome().any(|(_, peer)| !young(peer.since));
+        let expected = if begun {
+            0
+        } else {
+            let dialled = self.peers.values().filter(|peer| !peer.welcome).count();
+            let room = self.setup.max_peers.saturating_sub(self.peers.len());
+            dialled + room.min(self.swarm.untried(now))
+        };
+        self.picker.rivals(&givers, expected, now)
     }
 
     /// Some work may have come free: offers it to everybody who wants some.
@@ -81,15 +108,8 @@ impl Torrent {
         let hungry = self.peers.fetchers().filter(|(_, its)| its.wants > 0);
         let mut hungry: Vec<PeerKey> = hungry.map(|(key, _)| key).collect();
         hungry.sort_unstable();
-        let mut look = (turn.now >= self.due.look).then(Look::new);
-        if hungry.is_empty() || look.is_none() && self.picker.all_granted() {
-            return;
-        }
-        if look.is_some() {
-            self.due.look = turn.now + LOOK_EVERY;
-        }
         for key in hungry {
-            self.serve(key, look.as_mut(), turn);
+            self.serve(key, turn);
         }
     }
 
@@ -110,16 +130,27 @@ impl Torrent {
             all.cancel.extend(outcome.cancel);
             all.ready.extend(outcome.ready);
         }
+        let left = self.picker.leased(key);
+        if let Some(fetcher) = self.peers.fetcher_mut(key) {
+            fetcher.pace.came(blocks, left > 0, turn.now);
+        }
         self.cancel(all.cancel, turn);
         self.verify(all.ready, turn);
+        if left <= DRY {
+            self.serve(key, turn);
+        }
     }
 
     /// A connection's thread will not write these blocks any more.
-    pub(super) fn on_released(&mut self, key: PeerKey, spans: &[Span], turn: &mut Turn<'_>) {
+    pub(super) fn on_given_back(&mut self, key: PeerKey, spans: &[Span], turn: &mut Turn<'_>) {
         let released = |span: &Span| self.picker.released(key, *span);
         let ready = spans.iter().filter_map(released).collect();
         self.verify(ready, turn);
-        self.feed_hungry(turn);
+        if self.picker.leased(key) == 0
+            && let Some(fetcher) = self.peers.fetcher_mut(key)
+        {
+            fetcher.pace.stopped(turn.now);
+        }
     }
 
     /// Cancels blocks that others have sent or taken over. Each connection gets one command.

@@ -63,7 +63,8 @@ impl Session {
         if self.peer_chokes || !self.we_want {
             return;
         }
-        if self.owed.len() > self.pipeline.bearable() as usize {
+        // If main has no more work, it has seen to it that nobody has too much.
+        if !self.work.is_hungry() && self.owed.len() > self.pipeline.bearable() as usize {
             self.give_back(self.pipeline.bearable() as usize);
         }
         let on_order = self.owed.len() as u32;

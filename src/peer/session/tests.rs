@@ -234,7 +234,6 @@ fn a_peer_that_is_slow_gives_back_what_others_bring_sooner() {
     s.on_command(Command::Fetch(vec![span(&s, 0, 0..400)]));
     s.request(now);
     assert!(s.owed.len() > 300);
-    s.on_command(Command::Fetch(vec![])); // and main has no more
     let data = [0; BLOCK_LEN as usize];
     for number in 0..8 {
         now += Duration::from_millis(500);
@@ -248,6 +247,14 @@ fn a_peer_that_is_slow_gives_back_what_others_bring_sooner() {
     }
     told(&mut s);
     said(&mut s);
+    s.work.on_fetch(&[]);
+    s.request(now);
+    assert_eq!(
+        said(&mut s),
+        [""; 0],
+        "main has no more, so this is its share"
+    );
+    s.work.wake();
     s.request(now);
     let cancels = said(&mut s)
         .iter()

@@ -11,7 +11,12 @@ impl Session {
     pub(crate) fn debts(&self, room: bool, now: Instant) -> Debts {
         let may_ask = self.we_want && !self.peer_chokes;
         let may_be_asked = self.peer_wants && !self.we_choke;
-        let many = self.owed.len() as u32 >= ENOUGH && !self.peer_wants;
+        let owed = self.owed.len() as u32;
+        // A slow peer has its share of what is missing, and main no more: its end is far all
+        // the same.
+        let no_more_work = self.work.is_hungry();
+        let is_far = no_more_work && self.pipeline.takes_long(owed) && !self.peer_wants;
+        let many = is_far || owed >= ENOUGH && !self.peer_wants;
         Debts {
             answer: self.work.is_pending() || self.asked_interest || self.asked_unchoke,
             room,
@@ -21,7 +26,7 @@ impl Session {
                 false => Blocks::Few,
             },
             uploads: !self.uploads.is_empty(),
-            no_more_work: self.work.is_hungry(),
+            no_more_work: no_more_work && !is_far,
             news: self.news_due,
             quiet: !may_ask && !may_be_asked && self.talk.is_quiet(now),
         }

@@ -87,7 +87,7 @@ fn the_first_copy_counts() {
     // From here on it is a torrent like any other.
     rig.event(1, PeerEvent::Pieces(Bitfield::all(2)));
     rig.event(1, PeerEvent::Choked(false));
-    assert_eq!(rig.want(1, 100).len(), 2);
+    assert!(blocks(&rig.want(1, 100)) > 0);
 }
 
 #[test]

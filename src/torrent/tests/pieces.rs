@@ -250,7 +250,7 @@ fn nobody_is_blamed_for_a_block_that_two_wrote() {
     rig.join_seed(1);
     rig.join_seed(2);
     let work = rig.want(1, 4);
-    rig.pass(Duration::from_secs(1));
+    rig.pass(Duration::from_secs(5));
     let shared = rig.want(2, 4);
     assert_eq!(shared, work, "the endgame asks both");
     rig.store(1, &work);
@@ -266,7 +266,7 @@ fn in_the_endgame_the_slower_one_is_cancelled() {
     rig.join_seed(1);
     rig.join_seed(2);
     let work = rig.want(1, 4);
-    rig.pass(Duration::from_secs(1));
+    rig.pass(Duration::from_secs(5));
     assert_eq!(rig.want(2, 4), work);
     let actions = rig.store(2, &[rig.span(0, 0..2)]);
     assert_eq!(cancelled(&actions, 1), [rig.span(0, 0..2)]);

@@ -47,6 +47,15 @@ pub(super) const LEECH: Role = Role {
     lets_ask: |_, _| true,
 };
 
+/// A seed whose line sends `up` bytes a second.
+pub(super) fn seed(up: u64) -> Role {
+    Role {
+        seed: true,
+        up,
+        ..LEECH
+    }
+}
+
 pub(super) struct Node {
     pub torrent: Torrent,
     pub role: Role,
@@ -72,6 +81,8 @@ pub(super) struct Node {
     /// Blocks that it received, useful or not.
     pub blocks: u32,
     pub given: u32,
+    /// Requests that came to it.
+    pub asked: u32,
     max_peers: usize,
     /// How often it was restarted. What was on its way to an earlier life is void.
     life: u32,
@@ -192,6 +203,7 @@ impl World {
             fooled_by: HashMap::new(),
             blocks: 0,
             given: 0,
+            asked: 0,
             max_peers,
             life: 0,
             dead: false,

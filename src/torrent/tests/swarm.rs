@@ -79,66 +79,6 @@ fn a_thousand_peers_with_liars_among_them() {
     assert!(fooled.next().is_some(), "nobody lied");
 }
 
-/// A leech and seeds at these rates (bytes a second), which it learns of all at once, with
-/// `delay` from each to it: its time, as a multiple of the least possible.
-fn from_seeds(rates: &[u64], layout: Layout, delay: Duration) -> f64 {
-    let total = layout.total() as f64;
-    let mut world = World::new(layout, delay, Duration::from_millis(100));
-    for up in rates {
-        world.add(seed(*up), 50);
-    }
-    let leech = world.add(LEECH, 200);
-    world.introduce(leech, &(0..rates.len()).collect::<Vec<_>>());
-    assert!(world.run(Duration::from_secs(60), |w| {
-        w.nodes[leech].complete_at.is_some()
-    }));
-    world.seconds(leech) / (total / rates.iter().sum::<u64>() as f64)
-}
-
-fn seed(up: u64) -> Role {
-    Role {
-        seed: true,
-        up,
-        ..LEECH
-    }
-}
-
-/// Large pieces from seven fast peers and one that is a hundred times slower: the slow
-/// one must not hold up the end.
-#[test]
-fn a_slow_peer_does_not_hold_up_the_end() {
-    let rates = [[20 * MB; 7].as_slice(), &[200_000]].concat();
-    let ratio = from_seeds(
-        &rates,
-        layout(4 * MIB, 512 * MIB),
-        Duration::from_micros(100),
-    );
-    assert!(ratio < 1.015, "{ratio:.3} times the ideal");
-}
-
-/// 500 Mbit/s over a round trip of 100 ms: the requests must run far ahead. Of the 5 %
-/// above the ideal four round trips are 4.7: to connect, to greet, to be let in, to ask.
-#[test]
-fn a_long_fat_line_is_filled() {
-    let ratio = from_seeds(
-        &[62_500_000],
-        layout(MIB, 512 * MIB),
-        Duration::from_millis(50),
-    );
-    assert!(ratio < 1.06, "{ratio:.3} times the ideal");
-}
-
-/// A hundred slow seeds: all are soon found, and all end at the same time.
-#[test]
-fn a_hundred_seeds_are_used_to_the_end() {
-    let ratio = from_seeds(
-        &[MB; 100],
-        layout(256 * 1024, 256 * MIB),
-        Duration::from_micros(100),
-    );
-    assert!(ratio < 1.06, "{ratio:.3} times the ideal");
-}
-
 /// One seed at 10 MB/s, and `leeches` newcomers with lines of `up` bytes a second, one
 /// after the other within a third of a second: what the seed gives to one, the others
 /// get from that one. The time of the last, as a multiple of what the seed needs to give

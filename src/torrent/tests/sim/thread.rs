@@ -87,7 +87,11 @@ impl World {
         let (mut used, mut end) = (0, None);
         while let Some((message, len)) = wire::decode(&bytes[used..], 1 << 20).unwrap() {
             let truth = !matches!(message, Message::Piece { data: [1, ..], .. });
-            node.blocks += u32::from(matches!(message, Message::Piece { .. }));
+            match message {
+                Message::Piece { .. } => node.blocks += 1,
+                Message::Request(_) => node.asked += 1,
+                _ => {}
+            }
             match session.on_message(message, at) {
                 Ok(block) => side.held.extend(block.map(|block| (block, truth))),
                 Err(error) => end = Some(error.to_string()),
