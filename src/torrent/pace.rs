@@ -1,41 +1,40 @@
-//! How long a peer takes for a block, while it has any on order. Part of the
-//! [`Torrent`](super::Torrent), which gives work out by it.
+//! How many seconds a fetcher takes for a block.
 //!
-//! [`Rate`](super::rate::Rate) says what came lately; a peer that had nothing to do gave
-//! nothing, and is none the slower for it. So here only the time counts in which it owed us
-//! something. No clock: the time is an argument.
+//! Only the time counts in which it owed us blocks: a peer that we asked for nothing is not slow.
+//! ([`Rate`](super::rate::Rate) measures what came lately, whatever the reason.) The
+//! [`Torrent`](super::Torrent) shares out work by it. No clock: the time is an argument.
 
 use std::time::{Duration, Instant};
 
-/// Seconds after which a block counts only a third (1/e) as much.
+/// After this many seconds a block counts only a third (1/e) as much.
 const MEMORY: f64 = 5.0;
 
-/// A peer is known after this many blocks, or after [`KNOWN_AFTER`].
+/// A pace is known after this many blocks, or after [`KNOWN_AFTER`].
 const KNOWN_BLOCKS: f64 = 4.0;
 
-/// A peer that gave something is known when it has owed us blocks for this time, in seconds.
+/// After owing us blocks for this many seconds, a pace is known if a single block came.
 const KNOWN_AFTER: f64 = 2.0;
 
-/// Blocks may lie in the receive buffer for half a second. If none came for longer than this,
-/// a block takes that long, whatever was before.
+/// If no block came for this long, the pace is at least the time since the last one. Shorter
+/// silences mean nothing, as blocks may wait 0.5 s in the receive buffer.
 const SILENCE: Duration = Duration::from_secs(1);
 
-/// Blocks, and the time that they took.
+/// Blocks that came, and the time that they took, both faded.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Pace {
     blocks: f64,
     seconds: f64,
-    /// Since when the next block is waited for; `None`: nothing is on order.
+    /// Since when we have waited for the next block. `None`: nothing is on order.
     since: Option<Instant>,
 }
 
 impl Pace {
-    /// Something is on order there.
+    /// Starts the clock: blocks are on order.
     pub(super) fn asked(&mut self, now: Instant) {
         self.since.get_or_insert(now);
     }
 
-    /// This many blocks came, and there are `more` to come or not.
+    /// Counts `blocks` that came. `more`: others are still on order.
     pub(super) fn came(&mut self, blocks: u64, more: bool, now: Instant) {
         let waited = self.waiting(now).as_secs_f64();
         let fades = (-waited / MEMORY).exp();
@@ -44,24 +43,24 @@ impl Pace {
         self.since = more.then_some(now);
     }
 
-    /// Nothing is on order there any more.
+    /// Stops the clock: nothing is on order any more.
     pub(super) fn stopped(&mut self, now: Instant) {
         self.came(0, false, now);
     }
 
-    /// Whether nothing was ever on order there.
+    /// Whether it was never asked for anything.
     pub(super) fn is_unknown(&self) -> bool {
         self.since.is_none() && self.seconds == 0.0
     }
 
-    /// Seconds for a block, if that is known: of who gave nothing it is not.
+    /// Returns the seconds for a block, if known. As long as no block came, they are not.
     pub(super) fn get(&self, now: Instant) -> Option<f64> {
         let seconds = self.seconds + self.waiting(now).as_secs_f64();
         let known = self.blocks >= KNOWN_BLOCKS || self.blocks > 0.0 && seconds >= KNOWN_AFTER;
         known.then(|| (self.seconds / self.blocks.max(1.0)).max(self.least(now)))
     }
 
-    /// The seconds that a block takes at the least, known or not: the next one is still to come.
+    /// Returns the seconds for a block as if the next one came right now: they can't be fewer.
     pub(super) fn least(&self, now: Instant) -> f64 {
         let waiting = self.waiting(now);
         let least = (self.seconds + waiting.as_secs_f64()) / (self.blocks + 1.0);

@@ -14,17 +14,17 @@ use crate::types::PeerKey;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// In its first 2 s, a peer that chokes us may be about to let us ask, and others of those that
-/// we know may be about to connect.
+/// How long after it connected a peer that chokes us still counts as one that may give. Until a
+/// peer is older than this, addresses that we may yet dial count, too.
 const BEGINNING: Duration = Duration::from_secs(2);
 
-/// A fetcher with this many blocks on order is served as soon as it has stored the one before.
+/// After a block is stored, a fetcher with at most this many left on order gets new work at once.
 const DRY: usize = 1;
 
 impl Torrent {
     /// Gives a peer or web seed work, if it wants some and there is some. Returns whether it got
-    /// any. A peer has no more on order than its share of what is missing. Whoever is nearly dry
-    /// may take over what others have on order.
+    /// any. A peer has no more on order than its share of the missing blocks. A fetcher that has
+    /// almost nothing on order may take over what others have.
     pub(super) fn serve(&mut self, key: PeerKey, turn: &mut Turn<'_>) -> bool {
         let Some(who) = self.peers.who(key) else {
             return false;
@@ -47,7 +47,7 @@ impl Torrent {
         let have = &fetcher.have;
         let mut spans = match who {
             Who::Peer { .. } => self.picker.pick(key, have, most.min(share)),
-            // Each request there costs a round trip.
+            // Each request to a web seed costs a round trip, so it gets long runs.
             Who::WebSeed(_) => self.picker.pick_run(key, have, most),
         };
         let mut cancel = Vec::new();
@@ -69,7 +69,7 @@ impl Torrent {
         true
     }
 
-    /// How all who fetch get on, as of a moment ago.
+    /// Returns the pace and load of all fetchers. It may be a moment old: see [`Rivals::is_old`].
     fn look(&mut self, now: Instant) -> Rivals {
         if let Some(rivals) = self.picker.seen.take().filter(|rivals| !rivals.is_old(now)) {
             return rivals;

@@ -1,5 +1,5 @@
-//! Leeches that want the same of one seed, and of one another: how soon they have it, and
-//! whether who gives more has it sooner.
+//! Tests of leeches that fetch from one seed and from each other: how soon they complete, and
+//! whether those that give more complete sooner.
 
 use super::sim::*;
 use crate::layout::Layout;
@@ -9,13 +9,13 @@ const KIB: u64 = 1 << 10;
 const MB: u64 = 1_000_000;
 const MIB: u64 = 1 << 20;
 
-/// What it is that each wants.
+/// Bytes of the torrent.
 const TOTAL: u64 = 64 * MIB;
 
-/// A seed whose line sends `seed_up` bytes a second, and leeches with lines of `ups`, which
-/// come within a third of a second, 30 ms from one another. The time of each, as a multiple of
-/// the least in which the last can have all: the seed must give everything once, and all
-/// together must give everything to each.
+/// Simulates a seed whose line sends `seed_up` bytes a second, and leeches whose lines send `ups`.
+/// One leech comes each 20 ms, over lines with a delay of 30 ms. Returns the time of each, as a
+/// multiple of the least time until all can be complete: the seed must send everything once, and
+/// all together must send everything to each leech.
 fn leeches(seed_up: u64, ups: &[u64]) -> Vec<f64> {
     let layout = Layout::new(256 * KIB, &[(TOTAL, false)]).unwrap();
     let delay = Duration::from_millis(30);
@@ -49,7 +49,7 @@ fn sixteen_leeches_keep_one_seed_and_one_another_busy() {
     }
 }
 
-/// Half of them have lines a quarter as fast.
+/// The lines of half of them are a quarter as fast.
 #[test]
 fn who_gives_more_has_it_sooner() {
     let ups: Vec<u64> = (0..16)

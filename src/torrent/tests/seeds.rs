@@ -1,5 +1,5 @@
-//! One leech and many seeds, slow and fast: how near it comes to what their lines can bring
-//! together, and how much it asks for in vain.
+//! Tests of one leech with many seeds, slow and fast: how near it comes to the sum of their lines,
+//! and how much it requests in vain.
 
 use super::sim::*;
 use crate::layout::Layout;
@@ -10,21 +10,21 @@ const MB: u64 = 1_000_000;
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 
-/// From a seed to the leech.
+/// The delay from a seed to the leech.
 const NEAR: Duration = Duration::from_micros(100);
 const FAR: Duration = Duration::from_millis(50);
 
-/// What a download cost, each as a multiple of the least possible.
+/// The costs of a download, as multiples of the least possible.
 #[derive(Debug)]
 struct Cost {
     time: f64,
-    /// What came over the line.
+    /// Blocks that came over the line.
     carried: f64,
     requests: f64,
 }
 
-/// A leech and seeds at these rates (bytes a second), which it learns of all at once, with
-/// `delay` from each to it.
+/// Simulates a leech and seeds that send at these rates (bytes a second), with `delay` between
+/// them. The leech learns all their addresses at once.
 fn from_seeds(rates: &[u64], piece_length: u64, total: u64, delay: Duration) -> Cost {
     let layout = Layout::new(piece_length, &[(total, false)]).unwrap();
     let blocks: u32 = layout.all_pieces().map(|p| layout.blocks_in(p)).sum();
@@ -46,7 +46,8 @@ fn from_seeds(rates: &[u64], piece_length: u64, total: u64, delay: Duration) -> 
 }
 
 /// More slow seeds than a small torrent has windows: each brings its part, so that all end
-/// together, and hardly anything is asked of two. Half of them fast: the slow hold up nobody.
+/// together, and few blocks are requested twice. If half of the seeds are fast, the slow ones hold
+/// up nobody.
 #[test]
 fn each_brings_what_it_can() {
     let half = [[20 * KB; 25], [2 * MB; 25]].concat();
@@ -64,8 +65,8 @@ fn each_brings_what_it_can() {
     }
 }
 
-/// The same over round trips of 100 ms, where a first window is large. Of the 35 % above the
-/// ideal four round trips are 15, and 11 that they are dialled twenty at a time.
+/// The same over round trips of 100 ms, where a first window is large. The limit is 35 % above the
+/// ideal: 15 % are four round trips, and 11 % the time to dial, twenty at a time.
 #[test]
 fn the_far_are_not_asked_for_all_at_once() {
     let cost = from_seeds(&[MB; 100], 256 * KIB, 256 * MIB, FAR);
@@ -73,8 +74,8 @@ fn the_far_are_not_asked_for_all_at_once() {
     assert!(good, "{cost:?}");
 }
 
-/// Large pieces from seven fast peers and one that is a hundred times slower: the slow
-/// one must not hold up the end.
+/// Large pieces from seven fast peers and one that is 100 times slower: the slow one must not hold
+/// up the end.
 #[test]
 fn a_slow_peer_does_not_hold_up_the_end() {
     let rates = [[20 * MB; 7].as_slice(), &[200_000]].concat();
@@ -82,15 +83,15 @@ fn a_slow_peer_does_not_hold_up_the_end() {
     assert!(ratio < 1.015, "{ratio:.3} times the ideal");
 }
 
-/// 500 Mbit/s over a round trip of 100 ms: the requests must run far ahead. Of the 5 %
-/// above the ideal four round trips are 4.7: to connect, to greet, to be let in, to ask.
+/// 500 Mbit/s over a round trip of 100 ms: many requests must be under way. The limit is 6 % above
+/// the ideal: 4.7 % are four round trips, to connect, shake hands, be unchoked and request.
 #[test]
 fn a_long_fat_line_is_filled() {
     let ratio = from_seeds(&[62_500_000], MIB, 512 * MIB, FAR).time;
     assert!(ratio < 1.06, "{ratio:.3} times the ideal");
 }
 
-/// A hundred slow seeds: all are soon found, and all end at the same time.
+/// A hundred slow seeds: all are used early, and all end at the same time.
 #[test]
 fn a_hundred_seeds_are_used_to_the_end() {
     let ratio = from_seeds(&[MB; 100], 256 * KIB, 256 * MIB, NEAR).time;

@@ -81,7 +81,7 @@ pub(super) struct Node {
     /// Blocks that it received, useful or not.
     pub blocks: u32,
     pub given: u32,
-    /// Requests that came to it.
+    /// Requests that it received.
     pub asked: u32,
     max_peers: usize,
     /// How often it was restarted. What was on its way to an earlier life is void.

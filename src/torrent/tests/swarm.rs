@@ -1,4 +1,4 @@
-//! Whole swarms: what all peers together must come to.
+//! Tests of whole swarms: what all their peers must achieve together.
 
 use super::sim::*;
 use crate::layout::{BLOCK_LEN, Layout};
@@ -11,8 +11,8 @@ fn layout(piece_length: u64, total: u64) -> Layout {
     Layout::new(piece_length, &[(total, false)]).unwrap()
 }
 
-/// A thousand peers, some of them liars that claim to have everything: whoever is
-/// honest completes, exactly once, and knows the liars that it met.
+/// A thousand peers, some of them liars that claim to have everything: each honest peer completes
+/// exactly once, and bans the liars that it met.
 #[test]
 fn a_thousand_peers_with_liars_among_them() {
     const PIECES: u64 = 40;
@@ -79,10 +79,10 @@ fn a_thousand_peers_with_liars_among_them() {
     assert!(fooled.next().is_some(), "nobody lied");
 }
 
-/// One seed at 10 MB/s, and `leeches` newcomers with lines of `up` bytes a second, one
-/// after the other within a third of a second: what the seed gives to one, the others
-/// get from that one. The time of the last, as a multiple of what the seed needs to give
-/// everything once; all must take about as long.
+/// Simulates one seed at 10 MB/s, and `leeches` newcomers with lines of `up` bytes a second that
+/// all come within a third of a second. What the seed sends to one of them, the others get from
+/// that one. Returns the time of the last, as a multiple of the time in which the seed can send
+/// everything once. All must take about as long.
 fn crowd(leeches: usize, up: u64) -> f64 {
     let (total, rate) = (64 * MIB, 10 * MB);
     let mut world = World::new(
@@ -108,7 +108,7 @@ fn crowd(leeches: usize, up: u64) -> f64 {
     last / (total as f64 / rate as f64)
 }
 
-/// Also if there are more of them than a seed usually serves at a time.
+/// The same with more leeches than a seed usually serves at a time.
 #[test]
 fn a_flash_crowd_shares() {
     for (leeches, up, most) in [(8, 10 * MB, 1.2), (8, 100 * MB, 1.2), (16, 100 * MB, 1.35)] {
@@ -120,8 +120,8 @@ fn a_flash_crowd_shares() {
     }
 }
 
-/// Lines break in the middle of pieces, programs are killed and started again, disks fail,
-/// and some peers lie: who is left completes, and nobody who is honest is banned.
+/// Lines break within pieces, programs are killed and restarted, disks fail, and some peers lie:
+/// all that are left complete, and no honest peer is banned.
 #[test]
 fn a_swarm_outlives_faults() {
     const SEEDS: usize = 3;
@@ -158,7 +158,7 @@ fn a_swarm_outlives_faults() {
             if world.run(Duration::from_millis(200) * step, done) {
                 break;
             }
-            // For the first minute hardly anybody is left in peace.
+            // For the first minute a connection breaks every 0.2 s.
             if step < 300 {
                 let node = rng.usize(..NODES);
                 broken += usize::from(!world.nodes[node].torrent.is_seed());
@@ -195,8 +195,8 @@ fn a_swarm_outlives_faults() {
     }
 }
 
-/// Sixty peers claim to have everything and let nobody ask: they do not keep us from the one
-/// seed that gives, though it is the last that would be dialled. `come`: so many of them dial us.
+/// Sixty peers claim to have everything and choke us. They do not keep us from the one seed that
+/// gives, although it would be dialled last. `come`: how many of them dial us.
 #[test]
 fn who_gives_nothing_holds_no_place() {
     const CHOKERS: usize = 60;
@@ -228,8 +228,8 @@ fn who_gives_nothing_holds_no_place() {
     }
 }
 
-/// Of 200 honest seeds eight serve us at a time, each in its turn. To wait for a turn costs
-/// nobody his place so often that it would take longer.
+/// Of 200 honest seeds, eight serve us at a time, in turns. Seeds that lose their place while we
+/// wait for their turn do not make the download longer.
 #[test]
 fn turns_are_waited_for() {
     const SEEDS: usize = 200;
@@ -246,7 +246,7 @@ fn turns_are_waited_for() {
         }
         let leech = world.add(LEECH, 50);
         world.introduce(leech, &(0..known).collect::<Vec<_>>());
-        // Once it is complete it parts from all, and dials others.
+        // Counted before it completes: then it leaves all seeds and dials others.
         assert!(!world.run(Duration::from_secs(300), |w| {
             w.nodes[leech].complete_at.is_some()
         }));
@@ -256,7 +256,7 @@ fn turns_are_waited_for() {
         }));
         (world.seconds(leech), dialled)
     };
-    // Who knows no more than there are places has nobody to change to.
+    // A leech that knows no more seeds than it has places has no others to dial.
     let ((without, few), (with, more)) = (time(45), time(SEEDS));
     assert_eq!(few, 45);
     assert!(more > 45, "nobody's place was given to another");
