@@ -1,10 +1,10 @@
 //! The torrents of a run. The user names each by a SOURCE: a `.torrent` file, a magnet link, or
 //! the URL of either.
 //!
-//! Some are read before the run begins, and others while it goes on, so that a slow web server
-//! holds up nobody but its own torrent. Two SOURCEs may name the same torrent. Then we download
-//! it once, and use the trackers, web seeds and peers of both, whichever of them we could read
-//! first. Part of the [`Engine`]'s loop.
+//! Plain files and links are read before the run begins. The others are read while it goes on, so
+//! that a slow web server holds up only its own torrent. If two SOURCEs name the same torrent, we
+//! download it once, with the trackers, web seeds and peers of both. Part of the [`Engine`]'s
+//! loop.
 
 use super::Engine;
 use crate::config::{Job, Subject};
@@ -18,11 +18,11 @@ use std::collections::hash_map::Entry;
 /// The torrents of a run.
 #[derive(Debug)]
 pub struct Jobs {
-    /// Those that are known already.
+    /// The torrents that are known already.
     pub now: Vec<Job>,
-    /// How many others are still to come.
+    /// How many SOURCEs are still being read.
     pub awaited: usize,
-    /// Where each of those comes from, once.
+    /// Receives what became of each of them, once.
     pub later: Receiver<Arrival>,
 }
 
@@ -31,7 +31,7 @@ pub struct Jobs {
 pub enum Arrival {
     /// It names a torrent.
     Job(Box<Job>),
-    /// It can't be read, for this reason.
+    /// It can't be read. The report says why.
     Failed(Report),
 }
 
@@ -46,8 +46,8 @@ impl From<Vec<Job>> for Jobs {
 }
 
 impl Engine<'_> {
-    /// Begins with the torrents that are known. Those that were not begun yet are awaited: if
-    /// one fails at once, the run is not over.
+    /// Begins the torrents that are known. Each counts as awaited until its turn, so that the run
+    /// is not over if the first one fails at once.
     pub(super) fn add_all(&mut self, jobs: Vec<Job>) {
         let mut each: Vec<Job> = Vec::new();
         let mut places: HashMap<InfoHash, usize> = HashMap::new();
@@ -70,7 +70,7 @@ impl Engine<'_> {
         }
     }
 
-    /// A SOURCE was read. `None`: no more will come.
+    /// Handles a SOURCE that was read. `None`: no more will come.
     pub(super) fn on_arrival(&mut self, arrival: Option<Arrival>) {
         if self.awaited == 0 {
             return; // interrupted, or nothing was to come
@@ -96,7 +96,7 @@ impl Engine<'_> {
         self.reporter.report(Report::Detail { level: 1, message });
     }
 
-    /// Another SOURCE of a torrent that is being worked on.
+    /// Adds another SOURCE to a torrent that we have.
     fn join_sources(&mut self, id: TorrentId, job: Job) {
         self.tell_same(&job);
         let work = &mut self.works[id];
@@ -126,7 +126,7 @@ impl Engine<'_> {
         }
     }
 
-    /// How many torrents the run has, those that are still to come counted, too.
+    /// Returns how many torrents the run has, including those whose SOURCE is still being read.
     pub(super) fn torrents(&self) -> usize {
         self.works.len() + self.awaited
     }
@@ -148,7 +148,8 @@ mod tests {
         }
     }
 
-    /// The messages of the errors of a run that awaits `awaited` SOURCEs, of which these come.
+    /// Returns whether a run failed that awaits `awaited` SOURCEs and receives these, with its
+    /// errors.
     fn errors(awaited: usize, arrivals: Vec<Arrival>) -> (bool, Vec<String>) {
         let (tell, later) = unbounded();
         arrivals

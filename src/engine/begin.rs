@@ -6,10 +6,10 @@
 //!                     \--not found--> learn --> on_learnt ---'
 //! ```
 //!
-//! A magnet link's torrent joins its swarm first and knows what it holds later; then its
-//! data is checked, as for any other, while it goes on talking with its peers. A `.torrent`
-//! that comes meanwhile ends the learning (see [`super::arrivals`]). Part of the
-//! [`Engine`]'s loop.
+//! A magnet link's torrent joins its swarm first and gets the metadata from its peers. Then its
+//! data on disk is checked, as for any other torrent, while the connections stay. A `.torrent`
+//! that arrives meanwhile ends the learning (see [`super::arrivals`]). Part of the [`Engine`]'s
+//! loop.
 
 use super::prepare::{Known, Prepared};
 use super::starts::Task;
@@ -36,7 +36,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 impl Engine<'_> {
-    /// Takes a job on.
     pub(super) fn add(&mut self, job: Job) {
         let info_hash = job.subject.info_hash();
         let us = Us {
@@ -70,7 +69,8 @@ impl Engine<'_> {
         }
     }
 
-    /// A magnet link's metadata is known from an earlier run, or else to be asked for.
+    /// Handles the metadata that an earlier run kept of a magnet link. `None`: we must ask peers
+    /// for it.
     pub(super) fn on_recalled(&mut self, id: TorrentId, metadata: Option<Vec<u8>>) {
         let work = &self.works[id];
         let (Subject::Link(_), Stage::Checking) = (&work.job.subject, &work.stage) else {
@@ -82,7 +82,7 @@ impl Engine<'_> {
         }
     }
 
-    /// Peers gave us the metadata of a magnet link. Its hash was checked.
+    /// Handles the metadata of a magnet link, sent by peers. Its hash was checked.
     pub(super) fn on_learnt(&mut self, id: TorrentId, info: &[u8]) {
         let work = &self.works[id];
         let info_hash = work.us.info_hash;
@@ -110,7 +110,8 @@ impl Engine<'_> {
         }
     }
 
-    /// What a torrent holds is known. Its data is checked by a thread of its own.
+    /// Handles a torrent's metadata: refuses what the user can't have, and has the data on disk
+    /// checked.
     pub(super) fn know(&mut self, id: TorrentId, metainfo: Metainfo) {
         let work = &self.works[id];
         let wanted = work.job.linked_files(&metainfo);
@@ -168,7 +169,7 @@ impl Engine<'_> {
         self.begin(Task::Prepare(id));
     }
 
-    /// The data on disk was looked at.
+    /// Handles what the check of the data on disk found.
     pub(super) fn on_prepared(
         &mut self,
         id: TorrentId,
@@ -186,8 +187,8 @@ impl Engine<'_> {
         self.begin_next_look();
     }
 
-    /// The data on disk is known: the torrent joins its swarm, or, if it has joined with
-    /// a magnet link, begins to fetch.
+    /// Has a torrent join its swarm with the data that is on disk, or, if it has joined as a
+    /// magnet link, begin to fetch.
     pub(super) fn start(&mut self, id: TorrentId, prepared: Prepared) {
         let work = &self.works[id];
         let (us, wanted) = (work.us, !work.stage.is_ending());
@@ -229,7 +230,7 @@ impl Engine<'_> {
         }
     }
 
-    /// What was found on disk, as the torrent and as threads use it.
+    /// Turns what was found on disk into what the torrent and the threads need.
     fn opened(&self, us: Us, known: Arc<Known>, prepared: Prepared) -> (Content, Stored) {
         let metainfo = &known.metainfo;
         let content = Content {
@@ -267,7 +268,7 @@ impl Engine<'_> {
         (content, stored)
     }
 
-    /// The torrent joins its swarm, with its content or to find out about it.
+    /// Has a torrent join its swarm. `content`: `None` while its metadata is not known.
     fn join(&mut self, id: TorrentId, content: Option<(Content, Stored)>) {
         let (content, stored) = content.unzip();
         let private = content.as_ref().is_some_and(|content| content.private);
@@ -313,7 +314,7 @@ impl Engine<'_> {
         }
     }
 
-    /// Where the torrent can be had, as far as the user lets us look there.
+    /// Returns the trackers, web seeds and peers that we may use for a torrent.
     pub(super) fn named(&self, id: TorrentId, private: bool) -> Named {
         let mut named = self.works[id].job.named(private);
         if !self.config.sources.webseeds || self.config.metadata_only {
@@ -323,7 +324,8 @@ impl Engine<'_> {
         named
     }
 
-    /// Peers of a running torrent are known by name, `HOST:PORT`.
+    /// Hands peers, `HOST:PORT`, to a running torrent. A name is first looked up by a thread, or
+    /// later by the proxy.
     pub(super) fn approach(&mut self, id: TorrentId, names: Vec<String>, source: Source) {
         let parsed = names
             .into_iter()

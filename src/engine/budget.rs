@@ -1,40 +1,38 @@
-//! How many connections and files there may be.
+//! Decides how many connections and files may be open.
 //!
-//! The system lets a process have only so many files open, and a connection counts as one
-//! (`ulimit -n`): often a million, sometimes 1,024, which is little for some hundred torrents.
-//! What every torrent and the program itself keep open comes first; [`FileBudget`] divides the
-//! rest. Whoever finds none left all the same waits, and tries again. The [`super::Engine`]
-//! asks before it makes a connection, gives a thread files, or looks at a torrent's data.
+//! The system limits the open files of a process (`ulimit -n`), and a connection counts as one.
+//! The limit is often a million, but sometimes 1,024, which is little for some hundred torrents.
+//! The files of the program itself and of each torrent come first, and [`FileBudget`] divides the
+//! rest. The [`super::Engine`] asks it before it makes a connection, gives a thread files, or
+//! looks at a torrent's data. A task that still finds no file left is tried again later.
 
 use crate::sha1_lanes::MAX_LANES;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// What the program has open besides: terminal, listener, DHT, local discovery, look-ups.
+/// Files of the program itself: terminal, listener, DHT, local discovery, look-ups.
 const PROGRAM: usize = 32;
 
-/// What a torrent keeps open: its folder and its record.
+/// Files of a torrent: its folder and its record.
 const TORRENT: usize = 2;
 
-/// What a connection needs at least: itself, a file, and the folder that it is in.
+/// Files that a connection needs: its socket, a file, and that file's folder.
 const CONNECTION: usize = 3;
 
-/// What the first look at a torrent's data may have open: each core hashes [`MAX_LANES`]
-/// pieces at a time, and needs a file and its folder for each. We count one core: with fewer
-/// files than it would like, it hashes fewer pieces at a time.
+/// Files for the first look at a torrent's data: a core hashes [`MAX_LANES`] pieces at a time,
+/// and needs a file and its folder for each. We count one core, as cores that get fewer files
+/// hash fewer pieces at a time.
 const LOOK: usize = 2 * MAX_LANES;
 
-/// Files that a thread keeps open at most; more would not make it faster.
+/// The most files that a thread keeps open: more would not make it faster.
 const MAX_FILES: usize = 16;
 
-/// Connections that are made in any case.
+/// How many connections we make however low the limit is.
 const FEW: usize = 4;
 
-/// Where there is no limit: more files than there is memory for, and still far from what
-/// would overflow a sum.
+/// Stands for no limit: more files than fit in memory, yet far from overflowing a sum.
 pub(super) const NO_LIMIT: usize = usize::MAX >> 8;
 
-/// Raises this process's limit as far as the system lets it, and returns it: most systems
-/// set it low for programs that are careless with it.
+/// Raises this process's limit of open files as far as the system lets it, and returns it.
 pub fn allow_many_files() -> usize {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let raised = Rlimit {
@@ -48,17 +46,17 @@ pub fn allow_many_files() -> usize {
     limit.map_or(NO_LIMIT, |limit| usize::try_from(limit).unwrap_or(NO_LIMIT))
 }
 
-/// The limit, and for how many torrents it must do.
+/// The limit, and the torrents that share it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FileBudget {
-    /// Files and connections that the process may have open.
+    /// The limit of open files and connections.
     pub limit: usize,
-    /// Torrents that have something open.
+    /// The torrents that have files open.
     pub torrents: usize,
 }
 
 impl FileBudget {
-    /// What is left for connections and for looking at data.
+    /// How many files are left for connections and for looking at data.
     fn spare(self) -> usize {
         let kept = PROGRAM.saturating_add(self.torrents * TORRENT);
         self.limit.saturating_sub(kept)
@@ -69,8 +67,7 @@ impl FileBudget {
         (self.spare() / 4 * 3 / CONNECTION).max(FEW)
     }
 
-    /// How many files the thread of a connection may keep open, if there are to be `wanted`
-    /// connections.
+    /// How many files each connection's thread may keep open, if we expect `wanted` connections.
     pub(super) fn files_each(self, wanted: usize) -> usize {
         let connections = wanted.clamp(1, self.connections());
         let each = self.spare() / 4 * 3 / connections;
@@ -78,8 +75,8 @@ impl FileBudget {
         each.saturating_sub(CONNECTION - 1).clamp(1, MAX_FILES)
     }
 
-    /// Whether another torrent's data may be looked at, beside `underway` others. The only
-    /// torrent that there is always may.
+    /// Whether a look at one more torrent's data may begin, beside `underway` others. If no
+    /// torrent has files open, it always may.
     pub(super) fn may_look(self, underway: usize) -> bool {
         let free = match underway {
             0 => self.spare(),

@@ -1,6 +1,6 @@
-//! Which torrent writes where: no two torrents of one run may have a path in common.
+//! Makes sure that no two torrents of a run write to the same path.
 //!
-//! Main asks when it learns what a torrent holds, before anything is written.
+//! Main asks once it knows a torrent's metadata, before it writes anything.
 
 use crate::metainfo::Metainfo;
 use crate::storage::record_names;
@@ -8,14 +8,14 @@ use crate::types::InfoHash;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-/// Which torrent writes where. All that one writes is at or below two places in its DIR:
-/// its file or folder, and the small file beside that while it is incomplete.
+/// The torrent that writes to each path. A torrent writes to two places in its DIR: its file or
+/// folder, and its record beside that.
 #[derive(Default)]
 pub(super) struct Claims(HashMap<PathBuf, InfoHash>);
 
 impl Claims {
-    /// Claims the places of a torrent, unless one is taken: then it is returned, with the
-    /// torrent that has it, and nothing is claimed.
+    /// Claims both places of a torrent. If another torrent has one, returns that place and the
+    /// other torrent, and claims nothing.
     pub(super) fn claim(&mut self, dir: &Path, metainfo: &Metainfo) -> Option<(PathBuf, InfoHash)> {
         let record = record_names(&metainfo.into()).swap_remove(0);
         let places = [dir.join(&metainfo.name), dir.join(record)];

@@ -1,6 +1,6 @@
-//! The DHT ([BEP 5]), as main reaches it: its threads start when a torrent first asks for
-//! peers, so that a run of private torrents opens no socket. What they find goes to the torrent
-//! that it is about. Part of the [`Engine`]'s loop; see [`crate::dht`].
+//! Finds peers through the DHT ([BEP 5]). Its threads start when a torrent first asks for peers,
+//! so a run of private torrents opens no socket for it. Main hands the peers that they find to
+//! their torrent. Part of the [`Engine`]'s loop; see [`crate::dht`].
 //!
 //! [BEP 5]: https://www.bittorrent.org/beps/bep_0005.html
 
@@ -11,11 +11,11 @@ use crate::report::Report;
 use crate::threads::fault;
 use crate::types::TorrentId;
 
-/// Nodes that are taken of one torrent. It should name 8.
+/// The most nodes that we take from one torrent. It should name 8.
 const NODES_OF_A_TORRENT: usize = 16;
 
 impl Engine<'_> {
-    /// Looks up peers of a torrent. `announce`: others may find us there.
+    /// Looks up peers of a torrent. `announce`: also announces us, so that others find us.
     pub(super) fn search_dht(&mut self, id: TorrentId, announce: bool) {
         let work = &self.works[id];
         let (info_hash, port) = (work.us.info_hash, announce.then_some(self.port));
@@ -30,7 +30,7 @@ impl Engine<'_> {
         self.tell_dht_nodes();
     }
 
-    /// The threads, started if they are not yet; `None` if they cannot be.
+    /// Returns the DHT, whose threads are started if need be, or `None` if they can't be.
     pub(super) fn dht(&mut self) -> Option<&mut Dht> {
         if self.dht.is_none() && self.config.sources.dht {
             let settings = DhtSettings {

@@ -1,5 +1,5 @@
-//! How a torrent ends: its peers are told to go, its trackers hear `stopped`, and what
-//! it has is written down for the next run. Part of the [`Engine`]'s loop.
+//! How a torrent ends: we close its connections, trackers hear `stopped`, and the record tells
+//! the next run which pieces are there. Part of the [`Engine`]'s loop.
 
 use super::works::{Recording, Running, Stage};
 use super::{Engine, GOODBYE, JOINING, RECORD, STUCK_AFTER};
@@ -10,7 +10,7 @@ use crate::types::TorrentId;
 use std::time::Instant;
 
 impl Engine<'_> {
-    /// Something that ends one torrent went wrong; the others go on.
+    /// Ends one torrent with an error. The others go on.
     pub(super) fn fail(&mut self, id: TorrentId, message: String) {
         let work = &self.works[id];
         if work.stage.is_ending() {
@@ -25,8 +25,7 @@ impl Engine<'_> {
         self.leave(id);
     }
 
-    /// The torrent leaves its swarm. Once all have left or are leaving, the time of the goodbye
-    /// is limited.
+    /// Has a torrent leave its swarm.
     pub(super) fn leave(&mut self, id: TorrentId) {
         for (key, _) in self.works[id].early.take() {
             self.hang_up(key);
@@ -48,8 +47,8 @@ impl Engine<'_> {
         self.begin_goodbye();
     }
 
-    /// If nothing is left to work on, and nothing more will come, limits the time of the
-    /// goodbye.
+    /// Sets the deadline of the goodbye, if all torrents are leaving and no SOURCE is still being
+    /// read.
     pub(super) fn begin_goodbye(&mut self) {
         let mut works = self.works.iter();
         let is_last = works.all(|work| work.stage.is_ending());
@@ -58,19 +57,19 @@ impl Engine<'_> {
         }
     }
 
-    /// Everything ends: a signal came.
+    /// Ends all torrents, after a signal.
     pub(super) fn leave_all(&mut self) {
         self.awaited = 0;
         self.deadline.get_or_insert(Instant::now() + GOODBYE);
         self.works.ids().for_each(|id| self.leave(id));
     }
 
-    /// The last figures of all that were not over in time.
+    /// Reports the last figures of the torrents whose goodbye took too long.
     pub(super) fn conclude_all(&mut self) {
         self.works.ids().for_each(|id| self.conclude(id));
     }
 
-    /// The torrent is over: its last figures are told.
+    /// Ends a torrent's goodbye and reports its last figures.
     fn conclude(&mut self, id: TorrentId) {
         let stage = &mut self.works[id].stage;
         if let Stage::Running(running) | Stage::Leaving(running, _) =
@@ -81,7 +80,7 @@ impl Engine<'_> {
         }
     }
 
-    /// Whether nothing is left to wait for.
+    /// Ends each goodbye that is done, and returns whether the run is over.
     pub(super) fn is_over(&mut self) -> bool {
         let now = Instant::now();
         for id in self.works.ids() {
@@ -98,8 +97,7 @@ impl Engine<'_> {
         over || self.deadline.is_some_and(|deadline| now >= deadline)
     }
 
-    /// An incomplete torrent writes down what it has, once that changes no more, so that the
-    /// next run need not hash it all.
+    /// Has the record of an incomplete torrent written, once its data no longer changes.
     fn leave_record(&mut self, id: TorrentId, now: Instant) {
         let Stage::Leaving(running, since) = &self.works[id].stage else {
             return;
@@ -116,8 +114,8 @@ impl Engine<'_> {
 }
 
 impl Running {
-    /// Whether a torrent's goodbye is over: its peers have had their last say, its trackers
-    /// have been told, and the record is up to date.
+    /// Whether a torrent's goodbye is over: its data and figures are final, its trackers have
+    /// heard `stopped` or have failed, and its record is up to date or took too long.
     fn has_left(&self, since: Instant, now: Instant) -> bool {
         let recording = self.stored.as_ref().map(|stored| stored.recording);
         let recorded = match recording {

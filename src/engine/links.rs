@@ -1,8 +1,8 @@
-//! Peers, as main reaches them: a thread for each, and a channel to it.
+//! Main's links to the threads of peers and web seeds: a channel to each.
 //!
-//! A connection that somebody else made belongs to no torrent until its handshake names
-//! one; here it is handed over. What a peer's thread tells goes to the torrent that it is
-//! about, and that torrent's orders go back. Part of the [`Engine`]'s loop.
+//! Main hands each event of such a thread to the torrent that it is about, and sends that
+//! torrent's orders back. An incoming connection belongs to no torrent until its handshake names
+//! one. Part of the [`Engine`]'s loop.
 
 use super::strangers::{Entry, PLACES};
 use super::works::Stage;
@@ -19,10 +19,10 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Instant;
 
 impl Engine<'_> {
-    /// Somebody connected; about which torrent, its handshake will tell.
+    /// Handles an incoming connection. Its handshake will name the torrent.
     pub(super) fn on_incoming(&mut self, stream: TcpStream, addr: SocketAddr) {
         let now = Instant::now();
-        // Those that were told to go are still there for a moment: their threads are bounded, too.
+        // Connections that we are closing keep a thread for a moment: these are limited, too.
         let strangers = self.links.values().filter(|link| link.torrent.is_none());
         let is_flood = strangers.count() >= 8 * PLACES;
         if is_flood || self.deadline.is_some() || self.lacks().is_some() {
@@ -39,33 +39,33 @@ impl Engine<'_> {
             encryption: self.config.encryption,
         };
         let key = self.keys.take();
-        // If that can't be, the peer finds its connection closed, and tries again.
+        // If there is no room for a thread, the connection is closed, and the peer may try again.
         if let Ok(()) = self.connect(key, None, Some(addr), link) {
             self.strangers.add(key, addr.ip(), (), now);
         }
     }
 
-    /// Those that have been silent for too long have to go.
+    /// Closes incoming connections that have sent nothing for too long.
     pub(super) fn hurry_strangers(&mut self, now: Instant) {
         for key in self.strangers.overdue(now) {
             self.show_out(key);
         }
     }
 
-    /// Closes a connection that no torrent knows of yet.
+    /// Closes a connection that belongs to no torrent yet.
     fn show_out(&mut self, key: PeerKey) {
         self.strangers.remove(key);
         self.hang_up(key);
     }
 
-    /// Has a peer's thread close its connection: it does so when its channel is closed.
+    /// Has a peer's thread close its connection, by closing its channel.
     pub(super) fn hang_up(&mut self, key: PeerKey) {
         if let Some(link) = self.links.get_mut(&key) {
             link.orders = None;
         }
     }
 
-    /// What there is not for another connection, if there is no room for one.
+    /// Returns what is missing for another connection, if something is.
     fn lacks(&self) -> Option<Shortage> {
         let full = self.links.len() >= self.file_budget().connections();
         let needed = self.stand_back.filter(|(until, _)| Instant::now() < *until);
@@ -74,7 +74,7 @@ impl Engine<'_> {
             .or(full.then_some(Shortage::Files))
     }
 
-    /// Starts a peer thread, or tells what is missing for it. `from`: where somebody is who
+    /// Starts a peer's thread, or returns what it lacks. `from`: the peer's address, if it
     /// connected to us.
     pub(super) fn connect(
         &mut self,
@@ -93,7 +93,6 @@ impl Engine<'_> {
         Ok(())
     }
 
-    /// From here on orders reach this thread.
     fn link(
         &mut self,
         key: PeerKey,
@@ -126,7 +125,7 @@ impl Engine<'_> {
         }
     }
 
-    /// Starts the thread of a web seed, which is to main as a peer's.
+    /// Starts the thread of a web seed, which main treats as it does a peer's.
     pub(super) fn open_web_seed(&mut self, id: TorrentId, key: PeerKey, url: String) {
         let (lacks, door) = (self.lacks(), self.config.door.clone());
         let nearest = self.works[id].job.nearest_web_seed(&url);
@@ -184,7 +183,7 @@ impl Engine<'_> {
         self.tell(id, |torrent, turn| torrent.on_peer(key, event, turn));
     }
 
-    /// A peer said who it is and which torrent it is about.
+    /// Handles a peer's handshake, which names the torrent that it wants.
     pub(super) fn on_greeted(&mut self, key: PeerKey, handshake: Handshake) {
         self.strangers.remove(key);
         let about = self.works.by_hash(handshake.info_hash);
@@ -211,7 +210,7 @@ impl Engine<'_> {
         }
     }
 
-    /// A peer came before its torrent has begun. It waits, if there is room.
+    /// Handles a peer whose torrent has not begun. It waits, if there is room.
     fn on_early(&mut self, id: TorrentId, key: PeerKey, handshake: Handshake) {
         let Some(from) = self.links.get(&key).and_then(|link| link.from) else {
             return;
@@ -231,8 +230,8 @@ impl Engine<'_> {
         }
     }
 
-    /// The sends are to an unbounded channel: main never waits. A thread that is gone
-    /// has told so, or will.
+    /// Sends an order. The channel is unbounded, so main never waits. If the thread has ended,
+    /// its last event says so.
     pub(super) fn send(&mut self, key: PeerKey, order: Order) {
         if let Some(orders) = self.links.get(&key).and_then(|link| link.orders.as_ref()) {
             let _ = orders.send(order);

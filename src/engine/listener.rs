@@ -1,7 +1,7 @@
-//! The listening socket: where other peers reach us.
+//! The listening socket, to which other peers connect.
 //!
-//! A thread of its own sleeps in `accept`, so that a peer is greeted the moment it
-//! comes. It hands each connection to main and knows nothing else.
+//! Its thread sleeps in `accept`, so that a new peer never waits for us, and hands each
+//! connection to main.
 
 use crate::door::Door;
 use crate::threads::{self, NoThread};
@@ -10,20 +10,19 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The ports that BitTorrent clients have always tried first.
+/// The ports that BitTorrent clients try first by tradition.
 const USUAL_PORTS: std::ops::RangeInclusive<u16> = 6881..=6889;
 
 /// After an error (no file descriptor left, say) `accept` would fail again at once.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// What the thread is for.
 pub(super) const PURPOSE: &str = "accept peers";
 
-/// Opens the listening socket. `port`: the one the user named (0: any free one), else
-/// the first free usual one, else any.
+/// Opens the listening socket on `port` (0: any free one). `None`: the first free one of 6881 to
+/// 6889, or else any free one.
 ///
 /// # Errors
-/// If the named port is taken, or none can be had.
+/// If `port` is taken, or no port is free.
 pub(super) fn open(port: Option<u16>, door: &Door) -> io::Result<TcpListener> {
     match port {
         Some(port) => door.listen(port),
@@ -35,8 +34,8 @@ pub(super) fn open(port: Option<u16>, door: &Door) -> io::Result<TcpListener> {
     }
 }
 
-/// Starts the thread that accepts. It ends when `take` returns false: to make that
-/// happen on an idle socket, see [`wake`]. `lost` is called if it panics.
+/// Starts the thread that accepts peers. It ends when `take` returns false, which [`wake`] makes
+/// it call. `lost` is called if it panics.
 ///
 /// # Errors
 /// If the system starts no more threads.
@@ -64,7 +63,7 @@ pub(super) fn spawn(
     threads::spawn(thread, PURPOSE, work, lost).map(drop)
 }
 
-/// Wakes a listener that sleeps in `accept`, by connecting to it.
+/// Wakes a listener that sleeps in `accept`, by a connection to it.
 pub(super) fn wake(local: SocketAddr, door: &Door) {
     let ip = match local.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),

@@ -1,6 +1,6 @@
-//! Peers on the same network: the thread of local service discovery ([BEP 14]) is started for
-//! the first torrent that may use it, and what it finds goes to the torrent that it is about.
-//! Part of the [`Engine`]'s loop; see [`crate::lsd`].
+//! Finds peers on the local network ([BEP 14]). The thread of local service discovery starts with
+//! the first torrent that may use it, and main hands each peer that it finds to its torrent. Part
+//! of the [`Engine`]'s loop; see [`crate::lsd`].
 //!
 //! [BEP 14]: https://www.bittorrent.org/beps/bep_0014.html
 
@@ -25,7 +25,7 @@ impl Engine<'_> {
         }
     }
 
-    /// Starts the thread, and announces all torrents that may be.
+    /// Starts the thread, and announces all torrents that may use it.
     pub(super) fn start_lsd(
         &mut self,
         lost: impl FnOnce() + Send + 'static,
@@ -46,14 +46,13 @@ impl Engine<'_> {
         Ok(())
     }
 
-    /// No longer announces it.
+    /// Stops announcing a torrent.
     pub(super) fn leave_locally(&mut self, info_hash: InfoHash) {
         if let Some(orders) = &self.lsd {
             let _ = orders.send(lsd::Order::Leave(info_hash));
         }
     }
 
-    /// Somebody on the local network has the torrent, too.
     pub(super) fn on_local_peer(&mut self, info_hash: InfoHash, addr: SocketAddr) {
         if let Some(id) = self.works.by_hash(info_hash) {
             self.on_addresses(id, vec![addr], Source::Lsd);

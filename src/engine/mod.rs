@@ -1,14 +1,13 @@
 //! The main loop: one thread that owns all state, and the threads around it.
 //!
-//! Everything that can happen arrives here in turn: what peers' threads tell, what
-//! trackers answer, what the checker found, a new connection, the tick, a signal. Each
-//! is given to the [`Torrent`] that it concerns, and the [`Action`]s
-//! that come back are performed: a message to a thread, a new thread, a line to the user. So
-//! torrents need no lock, and nobody ever waits for main but for this loop to come round.
+//! Every event arrives here, one at a time: news from a peer's thread, a tracker's answer, a
+//! result of the checker, a new connection, the tick, a signal. The loop hands it to the
+//! [`Torrent`] that it concerns, and performs the [`Action`]s that the torrent returns: it sends
+//! a message to a thread, starts one, or reports to the user. So torrents need no lock.
 //!
-//! Main itself never waits for a thread: its sends go to unbounded channels, and it
-//! does no disk or network I/O beyond small things. Events to it are bounded, so that a
-//! fast peer waits for main, not main's memory for the peer.
+//! Main never waits for a thread: it sends to unbounded channels only, and does no I/O that can
+//! block for long. The channels to main are bounded: a peer that is faster than main waits,
+//! instead of filling our memory.
 
 mod arrivals;
 mod begin;
@@ -59,80 +58,77 @@ pub use arrivals::{Arrival, Jobs};
 pub use budget::allow_many_files;
 pub use prepare::cores;
 
-/// How often time passes for torrents.
+/// How often each torrent hears the time.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Events that may wait for main before their senders do.
+/// How many events a channel to main holds before the senders wait.
 const EVENTS: usize = 256;
 
-/// How many peers' events main takes one after the other before it looks at its other
-/// channels. To look at all channels before each event was a twentieth of what a large swarm
-/// cost.
+/// How many peers' events main handles in a row before it looks at its other channels. Looking at
+/// all channels before each event took a twentieth of the time in a large swarm.
 const AT_ONCE: usize = 64;
 
-/// What the goodbye may take at most: trackers hear `stopped`, last blocks are checked, last
-/// lines are read.
+/// The most time for the goodbye: trackers hear `stopped`, the last blocks are checked, the last
+/// lines are written.
 pub const GOODBYE: Duration = Duration::from_secs(3);
 
-/// How long the record may take to be written, with all that it speaks of, once we leave. If
-/// it takes longer, it stays as it is, which costs the next run a check.
+/// How long a leaving torrent waits for its record. After that the old record stays, and the next
+/// run must hash more.
 const RECORD: Duration = Duration::from_secs(2);
 
-/// A peer's thread that has not ended after this may be stuck in a write: the record is then
-/// written without waiting for it.
+/// After this long, a peer's thread that has not ended may be stuck in a write, and the record no
+/// longer waits for it.
 const STUCK_AFTER: Duration = Duration::from_secs(1);
 
-/// A tracker that has not answered our first announce yet may hold up the goodbye for so
-/// long: if it answers, it has to hear `stopped`; but a dead one is not waited for.
+/// How long the goodbye waits for the answer to a tracker's first announce. A tracker that
+/// answers must hear `stopped`, but a dead one should not hold us up.
 const JOINING: Duration = Duration::from_millis(500);
 
 /// How a run ended, for the exit status.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ending {
-    /// At least one torrent failed; it was told why.
+    /// At least one torrent failed. The user has heard why.
     pub failed: bool,
-    /// At least one torrent was given up because nothing came.
+    /// At least one torrent was given up because no data came.
     pub stalled: bool,
     /// `--files` names a file that a magnet link's torrent does not have.
     pub misused: bool,
-    /// A signal ended it, this one.
+    /// The signal that ended the run, if one did.
     pub interrupted: Option<i32>,
-    /// When its goodbye has to be over, with all that belongs to it, if one began.
+    /// When the goodbye has to be over, including the last output, if it began.
     pub deadline: Option<Instant>,
 }
 
 impl Ending {
-    /// Whether all was done that was asked for.
+    /// Whether the run did all that the user asked for.
     pub fn is_good(&self) -> bool {
         !(self.failed || self.stalled || self.misused || self.interrupted.is_some())
     }
 }
 
-/// What threads other than peers' tell main.
+/// News from all threads but the peers'.
 enum News {
-    /// Somebody connected.
     Incoming(TcpStream, SocketAddr),
-    /// A peer's name was looked up.
+    /// The result of looking up a peer's name.
     Resolved(TorrentId, PeerName, std::io::Result<Vec<SocketAddr>>),
-    /// A record of an earlier run was looked for: the metadata that it keeps.
+    /// The metadata in the record of an earlier run, if there is one.
     Recalled(TorrentId, Option<Vec<u8>>),
     Tracker(TorrentId, TrackerIndex, Result<AnnounceReply, TrackerError>),
-    /// Somebody on the local network has this torrent, too.
+    /// A peer on the local network has this torrent.
     Local(InfoHash, SocketAddr),
     CheckProgress(TorrentId, u32, u32),
     Prepared(TorrentId, Result<Option<Prepared>, StorageError>),
     Check(TorrentId, CheckReport),
     Dht(DhtNews),
-    /// The proxy was looked for: what is wrong with it.
+    /// Whether the proxy can be reached, or why not.
     Proxy(Result<(), String>),
-    /// A thread panicked.
     Died(Task),
 }
 
-/// Downloads or seeds all `jobs`, also those that come while it runs, until they are done or
-/// a signal comes in.
+/// Downloads or seeds all `jobs`, including those that arrive later, until they are done or a
+/// signal comes in.
 ///
-/// Told to `reporter`: how it goes, and what fails; the [`Ending`] sums up.
+/// The `reporter` hears how each torrent does and what fails. The [`Ending`] sums it up.
 pub fn run(
     config: Config,
     jobs: impl Into<Jobs>,
@@ -180,77 +176,75 @@ pub fn run(
     ending
 }
 
-/// A peer that the user or a magnet link names.
+/// A peer that the user or a magnet link names, as `HOST:PORT`.
 #[derive(Clone, Debug)]
 struct PeerName {
-    /// `HOST:PORT`.
     name: String,
     source: Source,
 }
 
-/// A peer thread, as main reaches it.
+/// Main's link to the thread of a peer or a web seed.
 struct PeerLink {
-    /// `None` while it has not said which torrent it is about.
+    /// `None` until the handshake names the torrent.
     torrent: Option<TorrentId>,
-    /// Where somebody is who connected to us.
+    /// The peer's address, if it connected to us.
     from: Option<SocketAddr>,
-    /// Dropped to make the thread hang up.
+    /// `None` once the thread was told to hang up: that closes its channel.
     orders: Option<Sender<Order>>,
 }
 
 struct Engine<'a> {
     config: Config,
-    /// Where we accept peers; `None` with `--proxy`.
+    /// Where we accept peers. `None` with `--proxy`.
     socket: Option<Arc<TcpListener>>,
-    /// The port that is announced.
+    /// The port that we announce.
     port: u16,
-    /// What the user would have asked, proxy or not.
+    /// The sources of peers that the user allows. A proxy shuts some of them out.
     wished: Sources,
-    /// The address of `--bind` is gone, as this says.
+    /// Says that the address of `--bind` is gone, if it is.
     address_gone: Option<String>,
-    /// When we next look whether that address is there.
+    /// When we next check that address.
     look_at: Instant,
-    /// The proxy was not to be had at the start, as this says.
+    /// Why the proxy could not be reached, if it couldn't.
     no_proxy: Option<String>,
-    /// Peers whose names the proxy looks up.
+    /// The peers whose names the proxy looks up.
     names: Names,
-    /// Files and connections that the process may have open.
+    /// The system's limit of open files and connections.
     max_files: usize,
-    /// What could not be started, and when it is tried again.
+    /// Tasks that could not be started, with the time of the next try.
     later: Vec<(Instant, Task)>,
-    /// Since when nothing of ours has been there that may end and give back threads or files.
+    /// Since when nothing runs that may end and free threads or files.
     short_since: Option<Instant>,
-    /// Until then no connection is made, so that others can have this, which they lack.
+    /// Until when we make no connection, and what others need instead.
     stand_back: Option<(Instant, Shortage)>,
-    /// What the user was told of threads and files.
+    /// Warnings that the user must not hear twice.
     warned: HashSet<String>,
-    /// Set at the end of the run: then the threads that check what is on disk stop.
+    /// Stops the threads that check the data on disk, at the end.
     stop: Arc<AtomicBool>,
     claims: Claims,
     works: Works,
-    /// SOURCEs that are still being read.
+    /// How many SOURCEs are still being read.
     awaited: usize,
-    /// Started when it is first needed.
     dht: Option<Dht>,
-    /// How many nodes of it answer, over IPv4 and over IPv6.
+    /// How many DHT nodes answer, over IPv4 and over IPv6.
     dht_nodes: [usize; 2],
     links: HashMap<PeerKey, PeerLink>,
-    /// Those of them that connected to us and have not said yet which torrent they are about.
+    /// Peers that connected to us and have not named a torrent yet.
     strangers: Strangers<()>,
     budgets: Budgets,
     keys: Keys,
-    /// What is decided and not done yet.
+    /// Actions that wait for their turn.
     due: VecDeque<(TorrentId, Action)>,
-    /// It is being done.
+    /// Whether [`Engine::perform`] is at work on them, further up the stack.
     performing: bool,
-    /// The thread of local service discovery, once a torrent may use it.
+    /// The thread of local service discovery, once a torrent needs it.
     lsd: Option<Sender<lsd::Order>>,
     news: Sender<News>,
     events: Sender<(PeerKey, PeerEvent)>,
     reporter: &'a mut dyn Reporter,
     rng: fastrand::Rng,
     ending: Ending,
-    /// Set once everything is to end, to when it has to.
+    /// When the run must be over. `None` until the goodbye begins.
     deadline: Option<Instant>,
 }
 
@@ -312,7 +306,6 @@ impl<'a> Engine<'a> {
         self.reporter.report(Report::Warning { info_hash, message });
     }
 
-    /// The loop.
     fn run(
         mut self: Engine<'a>,
         news: &Receiver<News>,
@@ -399,14 +392,13 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// Somebody named peers of a torrent.
     fn on_addresses(&mut self, id: TorrentId, addrs: Vec<SocketAddr>, source: Source) {
         self.tell_running(id, |torrent, turn| {
             torrent.on_addresses(addrs, source, turn)
         });
     }
 
-    /// Tells a torrent, also one that is leaving, what happened, and does what it decides.
+    /// Hands an event to a torrent, even if it is leaving, and performs what the torrent decides.
     fn tell(&mut self, id: TorrentId, event: impl FnOnce(&mut Torrent, &mut Turn<'_>)) {
         let Some(running) = self.works.alive(id) else {
             return;
@@ -417,7 +409,7 @@ impl<'a> Engine<'a> {
         self.perform(id, actions);
     }
 
-    /// The same, but not one that is leaving.
+    /// Does the same, unless the torrent is leaving.
     fn tell_running(&mut self, id: TorrentId, event: impl FnOnce(&mut Torrent, &mut Turn<'_>)) {
         if self.works[id].stage.is_running() {
             self.tell(id, event);
@@ -444,7 +436,6 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// The record is as it should be, or can't be.
     fn on_recorded(&mut self, id: TorrentId, result: Result<(), StorageError>) {
         if let Some(stored) = self.works.stored(id) {
             stored.recording = Recording::Done;

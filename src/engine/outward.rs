@@ -1,9 +1,9 @@
-//! The ways out of this machine, as main watches over them: the address of `--bind`, which
-//! may go away (a VPN that drops), and the proxy of `--proxy`, by which all has to go. Part
-//! of the [`Engine`]'s loop.
+//! Watches over the ways out of this machine: the address of `--bind`, which may go away (a VPN
+//! that drops), and the proxy of `--proxy`, through which all connections must go. Part of the
+//! [`Engine`]'s loop.
 //!
-//! A proxy carries no UDP, so with `--proxy` the DHT, the local network and trackers over UDP
-//! are not asked at all. The user hears so once, and again in the line that says why nothing
+//! A proxy carries no UDP, so with `--proxy` we never ask the DHT, the local network or trackers
+//! over UDP. The user reads this once as a warning, and again in the line that says why no data
 //! comes.
 
 use super::{Engine, PeerName, listener};
@@ -17,20 +17,20 @@ use crate::url::scheme;
 use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
-/// What is announced where nobody can connect to us: some trackers refuse 0.
+/// The port that we announce if nobody can connect to us. Some trackers refuse 0.
 const NO_PORT: u16 = 1;
 
-/// How often the address of `--bind` is looked for.
+/// How often we check that this machine has the address of `--bind`.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// What the thread that looks for the proxy is for.
 pub(super) const PROXY: &str = "look for the proxy";
 
-/// Opens the socket that others reach us by, and says which port is announced. With a proxy
-/// there is none: who connected to us would go around it.
+/// Opens the listening socket, and returns it with the port that we announce. With a proxy there
+/// is no such socket, because a peer that connects to us would bypass the proxy.
 ///
 /// # Errors
-/// A message, if it can't be had, or the address of `--bind` is none of this machine's.
+/// A message for the user, if no socket can be opened or this machine lacks the address of
+/// `--bind`.
 pub(super) fn listen(config: &Config) -> Result<(Option<TcpListener>, u16), String> {
     let door = &config.door;
     door.find_address()?;
@@ -52,14 +52,12 @@ pub(super) fn listen(config: &Config) -> Result<(Option<TcpListener>, u16), Stri
     }
 }
 
-/// Whether a tracker is asked over UDP.
 fn is_udp(url: &str) -> bool {
     let scheme = scheme(url.trim_start());
     scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("udp"))
 }
 
 impl Engine<'_> {
-    /// With a proxy, removes the trackers that are asked over UDP.
     pub(super) fn keep_to_proxy(&self, named: &mut Named) {
         if self.config.door.proxy.is_some() {
             for tier in &mut named.trackers {
@@ -68,8 +66,8 @@ impl Engine<'_> {
         }
     }
 
-    /// Tells a torrent whether the address of `--bind` is gone and, with a proxy, what is not
-    /// asked because of it; of that the user hears once.
+    /// Tells a torrent whether the address of `--bind` is gone and which sources the proxy shuts
+    /// out.
     pub(super) fn tell_ways(&mut self, id: TorrentId, private: bool) {
         let (gone, wished) = (self.address_gone.clone(), self.wished);
         let all = self.works[id].job.named(private).trackers;
@@ -103,7 +101,7 @@ impl Engine<'_> {
         self.end_without_proxy(id);
     }
 
-    /// The proxy was looked for, at the start.
+    /// Handles the news whether the proxy can be reached.
     pub(super) fn on_proxy(&mut self, found: Result<(), String>) {
         if let Err(why) = found {
             self.no_proxy = Some(format!("{why}; give another {Proxy}, or try again later"));
@@ -111,8 +109,9 @@ impl Engine<'_> {
         }
     }
 
-    /// Ends a torrent that would need the proxy, if that is not to be had. Those whose data is
-    /// still being looked at may turn out to be complete.
+    /// Fails a torrent that needs the proxy, if the proxy could not be reached. A torrent that is
+    /// complete needs none, and one whose data is still being checked may turn out to be
+    /// complete.
     fn end_without_proxy(&mut self, id: TorrentId) {
         let Some(why) = self.no_proxy.clone() else {
             return;
@@ -126,7 +125,7 @@ impl Engine<'_> {
         }
     }
 
-    /// Looks now and then whether the address of `--bind` is still there.
+    /// Checks every [`LOOK_EVERY`] that this machine still has the address of `--bind`.
     pub(super) fn watch_address(&mut self, now: Instant) {
         if self.config.door.bind.is_none() || now < self.look_at {
             return;
@@ -145,7 +144,7 @@ impl Engine<'_> {
         self.address_gone = gone;
     }
 
-    /// The address under which a peer is known that the proxy will look up.
+    /// Returns the address that stands for a peer whose name the proxy will look up.
     pub(super) fn stand_in(&mut self, peer: &PeerName) -> Option<SocketAddr> {
         Name::new(&peer.name).and_then(|name| self.names.stand_in(name))
     }

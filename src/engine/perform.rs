@@ -1,4 +1,4 @@
-//! What a torrent decided is done here: a message to a thread, a new thread, a line to
+//! Performs what a torrent decided: sends a message to a thread, starts a thread, or reports to
 //! the user. Part of the [`Engine`]'s loop.
 
 use super::starts::Task;
@@ -19,8 +19,8 @@ use crossbeam_channel::unbounded;
 use std::time::Instant;
 
 impl Engine<'_> {
-    /// Does what a torrent decided. What follows from that at once, for this torrent or
-    /// another, waits until the rest is done.
+    /// Performs actions of a torrent, in order. Those that follow from them, for this torrent or
+    /// another, wait their turn.
     pub(super) fn perform(&mut self, id: TorrentId, actions: Vec<Action>) {
         self.due
             .extend(actions.into_iter().map(|action| (id, action)));
@@ -68,7 +68,7 @@ impl Engine<'_> {
         }
     }
 
-    /// Has the record brought up to date with what is there.
+    /// Has the checker bring the record up to date.
     pub(super) fn record(&mut self, id: TorrentId) {
         let Some(running) = self.works.alive(id) else {
             return;
@@ -80,7 +80,7 @@ impl Engine<'_> {
         self.check(id, CheckRequest::Record(have));
     }
 
-    /// Asks the checker, whose thread is started if there is none.
+    /// Sends a request to the checker, and starts its thread if it does not run.
     fn check(&mut self, id: TorrentId, request: CheckRequest) {
         if let Some(stored) = self.works.stored(id) {
             let _ = stored.checker.send(request); // we hold the other end, too
@@ -90,7 +90,7 @@ impl Engine<'_> {
         }
     }
 
-    /// The checker's thread ended for want of work; some may have come since.
+    /// Handles the end of an idle checker's thread. If a request has come since, starts it again.
     pub(super) fn on_checker_idle(&mut self, id: TorrentId) {
         if let Some(stored) = self.works.stored(id) {
             stored.checking = !stored.requests.is_empty();
@@ -100,15 +100,15 @@ impl Engine<'_> {
         }
     }
 
-    /// Lets a peer in: to the torrent or, while the metadata is not known, to be asked
-    /// for it.
+    /// Has a peer's thread begin the conversation, or ask for the metadata while that is not
+    /// known.
     fn welcome(&mut self, id: TorrentId, key: PeerKey, entry: Option<Entry>) {
         let incoming = self.links.get(&key).is_some_and(|link| link.from.is_some());
         let us = self.works[id].us;
         let order = match self.works.stored(id).zip(entry) {
             Some((stored, Entry { have, complete })) => {
                 let metainfo = &stored.known.metainfo;
-                // The metadata of a private torrent is for those whom its tracker names.
+                // We give the metadata of a private torrent only to peers that its tracker named.
                 let may_learn = !metainfo.private || !incoming;
                 Order::Welcome(Welcome {
                     torrent: stored.shared.clone(),
@@ -122,7 +122,6 @@ impl Engine<'_> {
         self.send(key, order);
     }
 
-    /// Nothing came for too long.
     fn give_up(&mut self, id: TorrentId, why: Idle) {
         self.ending.stalled = true;
         let info_hash = self.works[id].us.info_hash;
@@ -130,8 +129,8 @@ impl Engine<'_> {
         self.leave(id);
     }
 
-    /// Tells a tracker, by its thread, which is started if there is none, or the last one
-    /// died. If it can't be started, the announce has failed, as any other may.
+    /// Hands an announce to the tracker's thread, which is started if need be. If it can't be,
+    /// the announce has failed.
     fn announce(
         &mut self,
         id: TorrentId,

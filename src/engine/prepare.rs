@@ -1,11 +1,15 @@
-//! Before a torrent starts: what of it is on disk already?
+//! Before a torrent starts: finds out what of it is on disk already.
 //!
-//! The engine calls [`prepare`] on a thread of its own, as hashing takes its time. It opens
-//! the storage; if there is a record or a file is missing, it locks the record, so that no
-//! other run writes there; it believes the record where the files are still as that says, and
-//! hashes the rest on all cores. Only then it makes the storage ready to be written to. Where
-//! all files have their length and there is no record, it hashes first: if all is right,
-//! nothing need be written.
+//! The engine calls [`prepare`] on a separate thread, as hashing takes long:
+//!
+//! 1. Opens the storage. If there is a record, or a file is missing, the record is locked, so
+//!    that no other run writes there.
+//! 2. Believes the record about files that have not changed since it was written, and hashes the
+//!    rest on all cores.
+//! 3. Makes the storage ready to be written to, unless all is there.
+//!
+//! Without a record, and with all files as long as they should be, we hash before we lock: if
+//! every piece is right, nothing need be written.
 
 use crate::bitfield::Bitfield;
 use crate::checker;
@@ -21,18 +25,16 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-/// What is known of a torrent, once its metadata is.
+/// What we know about a torrent once we have its metadata.
 pub(super) struct Known {
-    /// What it holds.
     pub metainfo: Metainfo,
-    /// What of it is asked for.
     pub wanted: Arc<Wanted>,
-    /// The user has a magnet link only: the metadata is kept with an incomplete download.
+    /// Whether the record keeps the metadata, because the user has only a magnet link.
     pub keep_metadata: bool,
 }
 
 impl Known {
-    /// Of `metainfo`, the files `wanted`, by their index (`None`: all).
+    /// `wanted`: the indices of the files that the user wants. `None`: all.
     pub(super) fn new(metainfo: Metainfo, wanted: Option<Vec<usize>>, keep_metadata: bool) -> Self {
         let mut chosen = vec![wanted.is_none(); metainfo.files.len()];
         for index in wanted.into_iter().flatten() {
@@ -45,7 +47,6 @@ impl Known {
         }
     }
 
-    /// Says what it holds.
     pub(super) fn added(&self) -> Report {
         let metainfo = &self.metainfo;
         let layout = &metainfo.layout;
@@ -60,7 +61,7 @@ impl Known {
         }
     }
 
-    /// The bytes of `info`, if they are to be kept with an incomplete download.
+    /// Returns the `info` dictionary, if the record must keep it.
     pub(super) fn kept_metadata(&self) -> Option<&[u8]> {
         self.keep_metadata.then_some(&**self.metainfo.info())
     }
@@ -68,26 +69,25 @@ impl Known {
 
 /// A torrent whose data was checked.
 pub(super) struct Prepared {
-    /// Its files.
     pub storage: Arc<Storage>,
-    /// The files as they were when they were checked.
+    /// The state of the files when they were checked.
     pub survey: Survey,
     /// The pieces that are there and right.
     pub have: Bitfield,
-    /// Blocks that are there, of pieces that are not, by their numbers.
+    /// Incomplete pieces, with the numbers of the blocks that are there.
     pub stored: Vec<(PieceIndex, Vec<u32>)>,
-    /// Pieces that were not looked at: see [`resume::Trusted`].
+    /// The pieces that were not looked at: see [`resume::Trusted`].
     pub passed_over: Bitfield,
     /// What the user should know.
     pub warnings: Vec<String>,
 }
 
-/// Checks what is there of `known`, telling `progress` (pieces looked at, pieces to look
-/// at). `None`: it was interrupted by `stop`.
+/// Checks what is on disk. `progress` hears how many pieces were hashed, of how many. Returns
+/// `None` if `stop` interrupted it.
 ///
 /// # Errors
-/// [`StorageError`], if the data cannot be read, is not this torrent's, is being written by
-/// another run, or there is no room for the rest.
+/// [`StorageError`], if the data can't be read, is not this torrent's or is being written by
+/// another run, or if the disk has no room for the rest.
 pub(super) fn prepare(
     known: &Known,
     config: &Config,
@@ -117,8 +117,7 @@ pub(super) fn prepare(
         if config.seed_only || whole || storage.may_record() {
             break (have, trusted.passed_over);
         }
-        // Something is to be written after all. Whatever another run wrote while we looked
-        // is to be looked at again.
+        // We will write after all. If another run wrote while we hashed, we look again.
         (storage, warnings) = storage.lock(&survey, metadata)?;
         let before = std::mem::replace(&mut survey, storage.survey()?);
         if before == survey {
@@ -140,7 +139,7 @@ pub(super) fn prepare(
 }
 
 impl Prepared {
-    /// Makes the storage ready to be written to, unless all is there.
+    /// Makes the storage ready to be written to, unless all that is wanted is there.
     fn make_ready(
         &mut self,
         known: &Known,
@@ -170,7 +169,7 @@ impl Prepared {
     }
 }
 
-/// Hashes `pieces` on all cores; those that are right.
+/// Hashes `pieces` on all cores, and returns those that are right, or `None` if interrupted.
 fn check(
     storage: &Arc<Storage>,
     expected: &(dyn Fn(PieceIndex) -> PieceHash + Sync),
@@ -179,22 +178,21 @@ fn check(
     stop: &AtomicBool,
 ) -> Result<Option<Bitfield>, StorageError> {
     let total = pieces.count();
-    // A new download need not wait until it is known how many threads could hash it.
+    // A new download has nothing to hash, so it need not wait for the number of cores.
     let threads = if total == 0 { 1 } else { cores() };
     let progress = |done| progress(done, total);
     checker::check_all(storage, expected, pieces, threads, &progress, stop)
 }
 
-/// Whether all that is wanted is there, and no file is longer than it should be.
+/// Whether all wanted pieces are there, and all files have their length.
 fn is_whole(storage: &Storage, survey: &Survey, have: &Bitfield) -> bool {
     let wanted = storage.plan().wanted_pieces();
     let missing = wanted.iter().find(|piece| !have.has(*piece));
     missing.is_none() && storage.has_all_lengths(survey)
 }
 
-/// All is there, so nothing is to be written; but an earlier run may have been stopped just
-/// before it removed its record. If that can't be removed, as on a read-only disk, it does no
-/// harm.
+/// Returns the storage of complete data. Removes its record, which is there if an earlier run was
+/// stopped just before it did so. If that fails, as on a read-only disk, it does no harm.
 fn tidied(storage: &Storage, have: &Bitfield) -> Result<Arc<Storage>, StorageError> {
     if resume::is_all(storage, have) {
         let _ = storage.remove_record();
@@ -202,9 +200,8 @@ fn tidied(storage: &Storage, have: &Bitfield) -> Result<Arc<Storage>, StorageErr
     storage.released()
 }
 
-/// The blocks of pieces that we do not have whose bytes were `written`: an earlier run was
-/// stopped in the midst of these pieces. A piece of which all was written is not among them,
-/// for it has been hashed, and is false.
+/// Returns the blocks that were `written` of pieces that an earlier run left incomplete. A piece
+/// that was written whole but that we do not have is left out: its hash is wrong.
 fn stored_blocks(
     storage: &Storage,
     have: &Bitfield,
@@ -235,7 +232,7 @@ fn stored_blocks(
     found
 }
 
-/// How many threads can hash at a time.
+/// Returns how many threads can run at the same time.
 pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }

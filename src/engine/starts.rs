@@ -1,14 +1,13 @@
-//! Threads that serve the whole run or one torrent: each [`Task`] is one. Here is decided what
-//! becomes of a task when the system refuses its thread, or the thread dies, or there are no
-//! files left. Part of the [`Engine`]'s loop.
+//! Starts the threads that serve the whole run or one torrent, one for each [`Task`]. Decides
+//! what follows if the system refuses a thread, if a thread panics, or if no files are left. Part
+//! of the [`Engine`]'s loop.
 //!
-//! A task that can't begin now is put off and tried again, as long as something of ours may
-//! end and make room for it. If a torrent that runs needs it urgently, we end something: a
-//! connection, or else the threads of trackers. Only if nothing is left to end, and [`GRACE`]
-//! has passed, does the torrent fail, and the user hears what is missing.
+//! A task that can't begin is tried again, as long as something of ours may end and make room for
+//! it. If it is urgent, we close a connection, or else end the threads of trackers. If nothing is
+//! left to end, its torrent fails after [`GRACE`], or at once if no torrent runs.
 //!
-//! The threads of peers, web seeds, trackers and the DHT are tried again by whoever wanted
-//! them: their failure is that of the dial, the announce, the look-up.
+//! The threads of peers, web seeds, trackers and the DHT are no tasks: if one can't be started,
+//! the dial, announce or look-up has failed, and is repeated as after any other failure.
 
 use super::budget::FileBudget;
 use super::works::{Running, Work};
@@ -26,42 +25,38 @@ use std::io;
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
-/// The pause before the next try.
+/// The pause before the next try, if threads or files are missing.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// The same where the network is missing, which may come later or never.
+/// The pause after other failures: a network, say, may come later or never.
 const LONG_PAUSE: Duration = Duration::from_secs(60);
 
-/// How long we make no connection after we closed one to make room: what it gave back is for
-/// others.
+/// How long we make no connection after we closed one to make room: others need what it freed.
 const STAND_BACK: Duration = Duration::from_secs(1);
 
-/// How long not a single connection can be made before we call that permanent: another program
+/// How long we must be short, with nothing left to end, before a torrent fails: another program
 /// may only be busy.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// What looking at the disk is called.
 const LOOK: &str = "look at the disk";
 
-/// What looking up a peer is called.
 const RESOLVE: &str = "look up a peer's name";
 
-/// What a thread of its own does.
+/// Work that has a thread of its own.
 #[derive(Clone, Debug)]
 pub(super) enum Task {
-    /// Accepts peers.
     Listen,
-    /// Looks for the proxy.
+    /// Checks that the proxy can be reached.
     Proxy,
-    /// Finds peers on the local network.
+    /// Local service discovery.
     Local,
-    /// Looks for what an earlier run kept of the metadata.
+    /// Looks for the metadata in the record of an earlier run.
     Recall(TorrentId),
-    /// Looks at what is there of the data.
+    /// Checks the data on disk, before the torrent starts.
     Prepare(TorrentId),
-    /// Checks pieces.
+    /// Checks the pieces that were downloaded.
     Check(TorrentId),
-    /// Looks up a peer's name, which may take long.
+    /// Looks up a peer's name, which may take 30 s.
     Resolve(TorrentId, PeerName),
 }
 
@@ -77,7 +72,7 @@ impl Task {
         }
     }
 
-    /// The torrent that can't go on without.
+    /// Returns the torrent that can't go on without this task.
     fn needed_by(&self) -> Option<TorrentId> {
         match self {
             Self::Recall(id) | Self::Prepare(id) | Self::Check(id) => Some(*id),
@@ -92,10 +87,9 @@ impl Task {
 
 /// Why a task did not begin.
 pub(super) enum Refused {
-    /// Others are to end first: there would not be files enough.
+    /// Files are too few: another look at the disk must end first.
     Room,
     Thread(NoThread),
-    /// There is no network to work in.
     Network(io::Error),
 }
 
@@ -106,7 +100,7 @@ impl From<NoThread> for Refused {
 }
 
 impl Engine<'_> {
-    /// Starts a thread, now or later.
+    /// Starts a task's thread, now or later.
     pub(super) fn begin(&mut self, task: Task) {
         let now = Instant::now();
         match self.start_thread(&task) {
@@ -130,7 +124,6 @@ impl Engine<'_> {
         }
     }
 
-    /// Tries again what is due.
     pub(super) fn begin_again(&mut self, now: Instant) {
         let all = std::mem::take(&mut self.later);
         let (due, later): (Vec<_>, Vec<_>) = all.into_iter().partition(|(at, _)| *at <= now);
@@ -143,7 +136,7 @@ impl Engine<'_> {
         }
     }
 
-    /// A torrent's data was looked at, or one is over: another one need not wait any longer.
+    /// Starts a look at the disk that was put off, after another one or a torrent has ended.
     pub(super) fn begin_next_look(&mut self) {
         if let Some(next) = self.later.iter().position(|(_, task)| task.is_look()) {
             let (_, task) = self.later.remove(next);
@@ -151,7 +144,7 @@ impl Engine<'_> {
         }
     }
 
-    /// What `task` takes is not there now, for the reason `why`.
+    /// Puts off `task`, or fails its torrent with the message `why`.
     pub(super) fn put_off(&mut self, task: Task, shortage: Shortage, why: String) {
         if let Some(id) = task.needed_by() {
             let nobody_runs = !self.works.iter().any(|work| work.stage.is_running());
@@ -171,8 +164,9 @@ impl Engine<'_> {
         self.later.push((Instant::now() + PAUSE, task));
     }
 
-    /// Whether something is to end so that `task` can begin. Torrents that have not begun wait
-    /// for those that have; and pieces are checked many at a time, or at the end.
+    /// Whether we must close something so that `task` can begin: only a check, if [`MAX_LANES`]
+    /// pieces wait for it or the torrent waits for nothing else. A torrent that has not begun
+    /// waits for those that have.
     fn is_urgent(&mut self, task: &Task) -> bool {
         let Task::Check(id) = task else { return false };
         self.works.alive(*id).is_some_and(|running| {
@@ -181,7 +175,7 @@ impl Engine<'_> {
         })
     }
 
-    /// A thread died, by a fault of ours.
+    /// Handles the panic of a task's thread, which is a fault of ours.
     pub(super) fn on_died(&mut self, task: Task) {
         let why = fault(task.purpose());
         match &task {
@@ -197,7 +191,7 @@ impl Engine<'_> {
                 let message = format!("{why}; run the same command again");
                 self.fail(*id, message);
             }
-            // If it is not there, everybody who needs it finds out.
+            // If the proxy is not there, each connection through it fails.
             Task::Proxy => self.warn_once(why),
             Task::Resolve(_, name) => self.warn_once(format!("{why} ({})", name.name)),
         }
@@ -278,7 +272,7 @@ impl Engine<'_> {
         self.start_look(id, "prepare", work, lost)
     }
 
-    /// Starts a thread that looks at the disk, if there are files enough for one more.
+    /// Starts a thread that looks at the disk, if enough files are left.
     fn start_look(
         &mut self,
         id: TorrentId,
@@ -294,12 +288,11 @@ impl Engine<'_> {
         Ok(())
     }
 
-    /// How many torrents' data is being looked at.
+    /// How many threads look at the disk.
     fn looks(&self) -> usize {
         self.works.iter().filter(|work| work.looking).count()
     }
 
-    /// The files that there may be, to be divided among those that need some.
     pub(super) fn file_budget(&self) -> FileBudget {
         let works = self.works.iter();
         let open = works.filter(|work| work.looking || !work.stage.is_idle());
@@ -309,9 +302,9 @@ impl Engine<'_> {
         }
     }
 
-    /// For how long nothing of ours has been there that may end by itself, and give back what
-    /// it has; `None` if something is. `failed`: connections that still count as there, but
-    /// are about to end for want of something.
+    /// Returns for how long nothing has been left that may end and free threads or files, or
+    /// `None` if something is: a connection, a look at the disk, a torrent that leaves. `failed`:
+    /// connections that still count but are about to end because of the shortage.
     fn stuck_for(&mut self, failed: usize) -> Option<Duration> {
         let leaves = |work: &Work| work.stage.is_leaving();
         let may_end = self.links.len() > failed || self.looks() > 0;
@@ -319,7 +312,7 @@ impl Engine<'_> {
             self.short_since = None;
             return None;
         }
-        // What finds peers is of no use without connections. It comes back by itself.
+        // Without connections, finding peers is of no use. It begins again by itself.
         self.dht = None;
         if self.lsd.take().is_some() {
             self.later.push((Instant::now() + LONG_PAUSE, Task::Local));
@@ -328,16 +321,15 @@ impl Engine<'_> {
         Some(self.short_since.get_or_insert_with(Instant::now).elapsed())
     }
 
-    /// The threads of trackers end once they have nothing to do; the next announce starts
-    /// them again.
+    /// Ends the threads of trackers once they are idle. The next announce starts them again.
     fn dismiss_trackers(&mut self) {
         for (_, running) in self.works.all_running() {
             running.trackers.clear();
         }
     }
 
-    /// Closes a connection of the torrent that has most, or else ends the threads of trackers;
-    /// and for a moment makes none: time for others to take what it had.
+    /// Closes a connection of the torrent with the most, or else ends the threads of trackers.
+    /// For [`STAND_BACK`] we make none, so that others get what this frees.
     pub(super) fn make_room(&mut self, shortage: Shortage) {
         let now = Instant::now();
         if self.stand_back.is_some_and(|(until, _)| now < until) {
@@ -352,7 +344,7 @@ impl Engine<'_> {
         }
     }
 
-    /// The checker of a torrent found no file left. It waits.
+    /// Makes room for a checker that found no file left, or fails its torrent after [`GRACE`].
     pub(super) fn on_checker_short(&mut self, id: TorrentId, why: String) {
         match self.stuck_for(0) {
             None => self.make_room(Shortage::Files),
@@ -361,9 +353,9 @@ impl Engine<'_> {
         }
     }
 
-    /// A torrent could ask no tracker, or could not make a connection, or not keep it, for the
-    /// reason `why`. If that is so of all for a while, it will not get better. `failed`: as
-    /// for [`Engine::stuck_for`].
+    /// Handles a torrent that could ask no tracker, or could not make or keep a connection. It
+    /// fails with the message `why` if we have been stuck for [`GRACE`], unless it seeds.
+    /// `failed`: see [`Engine::stuck_for`].
     pub(super) fn on_short(&mut self, id: TorrentId, why: String, failed: usize) {
         let Some(time) = self.stuck_for(failed) else {
             return;
@@ -375,7 +367,7 @@ impl Engine<'_> {
         }
     }
 
-    /// Warns the user of what may come again and again.
+    /// Warns the user, unless this warning was given before.
     pub(super) fn warn_once(&mut self, message: String) {
         if self.warned.insert(message.clone()) {
             self.warn(None, message);
@@ -404,7 +396,7 @@ mod tests {
         }
     }
 
-    /// What an engine with one torrent says when `test` is over.
+    /// Runs `test` with an engine that has one torrent. Returns its errors and warnings.
     fn with_engine(test: impl FnOnce(&mut Engine<'_>, TorrentId, &Receiver<News>)) -> Vec<String> {
         let dir = tempfile::tempdir().unwrap();
         let config = Config {
@@ -458,14 +450,14 @@ mod tests {
     #[test]
     fn what_is_missing_is_waited_for_as_long_as_something_may_end() {
         let said = with_engine(|engine, id, news| {
-            // Its data is being looked at: that will end.
+            // The look at its data will end.
             assert_eq!(engine.looks(), 1);
             engine.put_off(Task::Check(id), Shortage::Threads, "no thread".into());
             assert!(!engine.is_over() && engine.later.len() == 1);
             let prepared = news.iter().find(|news| matches!(news, News::Prepared(..)));
             engine.works[id].looking = false;
             drop(prepared);
-            // Nothing is left that could end, and no other torrent has begun.
+            // Nothing is left that could end, and no torrent runs.
             engine.put_off(Task::Prepare(id), Shortage::Files, "no file".into());
             assert!(engine.is_over());
         });

@@ -1,10 +1,11 @@
-//! A table of connections that somebody made to us and that wait: for their handshake, or
-//! until a torrent's data is checked.
+//! A table of incoming connections that wait: for their handshake, or until a torrent's data is
+//! checked.
 //!
-//! Anybody can connect to us and say nothing, as often as he likes, so the table has few
-//! places. If it is full, the newcomer does not go, or one host could keep everybody else out:
-//! of the host that has most connections in the table, the one goes that has waited longest.
-//! No sockets, no clock; the engine owns one table for strangers, and one for each torrent.
+//! Anybody can connect to us any number of times and say nothing, so the table has few places. If
+//! it is full, the oldest connection of the host with the most connections makes room for the
+//! newcomer. Otherwise one host could keep everybody else out.
+//!
+//! The engine owns one table for strangers, and one for each torrent. No sockets, no clock.
 
 use crate::address::Host;
 use crate::types::PeerKey;
@@ -12,30 +13,30 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-/// Connections in a table at most.
+/// The most connections in a table.
 pub(super) const PLACES: usize = 64;
 
-/// Those of one host at most; our own is spared.
+/// The most connections of one host, except our own.
 const PER_HOST: usize = 8;
 
-/// How long a connection keeps its place at least before another of the same host takes it: a
-/// host that connects a thousand times a second costs us a thread eight times a second.
+/// How long a connection keeps its place before another of its host may take it: a host that
+/// connects a thousand times a second costs us eight threads a second.
 const UNDISTURBED: Duration = Duration::from_secs(1);
 
-/// How long a peer may take for its first byte.
+/// How long a peer may take to send its first byte.
 const FIRST_BYTE: Duration = Duration::from_secs(10);
 
-/// The same while more than half of the table is taken.
+/// The same limit while more than half of the table is taken.
 const FIRST_BYTE_IN_A_CROWD: Duration = Duration::from_secs(3);
 
-/// What becomes of a newcomer.
+/// Whether a newcomer gets a place.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Entry {
-    /// There is a place.
+    /// A place is free.
     Free,
-    /// This one has to go for it.
+    /// This connection must be closed for it.
     InPlaceOf(PeerKey),
-    /// Its host has come too often just now.
+    /// Its host already has [`PER_HOST`] connections, all younger than [`UNDISTURBED`].
     Refused,
 }
 
@@ -43,12 +44,12 @@ pub(super) enum Entry {
 struct Stranger<T> {
     host: Host,
     since: Instant,
-    /// It has said something.
+    /// Whether its first byte has come.
     spoke: bool,
     what: T,
 }
 
-/// Those that wait, each with what is kept of it. A later key is that of a later connection.
+/// The waiting connections. Keys grow in the order of arrival.
 #[derive(Debug)]
 pub(super) struct Strangers<T> {
     waiting: BTreeMap<PeerKey, Stranger<T>>,
@@ -63,7 +64,7 @@ impl<T> Default for Strangers<T> {
 }
 
 impl<T> Strangers<T> {
-    /// What is to become of a newcomer from `ip`. Nothing is changed.
+    /// Returns whether a newcomer from `ip` gets a place, and changes nothing.
     pub(super) fn entry(&self, ip: IpAddr, now: Instant) -> Entry {
         let host = Host::of(ip);
         if !host.is_our_own() && self.of(host) >= PER_HOST {
@@ -75,14 +76,13 @@ impl<T> Strangers<T> {
             return Entry::Free;
         }
         let hosts = self.waiting.values().map(|stranger| stranger.host);
-        // Of two hosts that have as many, the one that has been waiting longer.
+        // Of two hosts with equally many, take the one that has waited longer.
         let longest = |host| self.oldest_of(host).map(|(key, _)| key);
         let crowd = hosts.max_by_key(|host| (self.of(*host), std::cmp::Reverse(longest(*host))));
         let oldest = crowd.and_then(longest);
         oldest.map_or(Entry::Refused, Entry::InPlaceOf)
     }
 
-    /// It waits from now on.
     pub(super) fn add(&mut self, key: PeerKey, ip: IpAddr, what: T, now: Instant) {
         let stranger = Stranger {
             host: Host::of(ip),
@@ -93,25 +93,25 @@ impl<T> Strangers<T> {
         self.waiting.insert(key, stranger);
     }
 
-    /// It waits no more: it has said who it is, or is gone.
+    /// Removes a connection, whose handshake has come or that is closed.
     pub(super) fn remove(&mut self, key: PeerKey) -> Option<T> {
         self.waiting.remove(&key).map(|stranger| stranger.what)
     }
 
-    /// All of them, in the order in which they came; none is left.
+    /// Removes all connections, and returns them in the order of their arrival.
     pub(super) fn take(&mut self) -> impl Iterator<Item = (PeerKey, T)> + use<T> {
         let all = std::mem::take(&mut self.waiting);
         all.into_iter().map(|(key, stranger)| (key, stranger.what))
     }
 
-    /// Its first byte came.
+    /// Notes a connection's first byte.
     pub(super) fn spoke(&mut self, key: PeerKey) {
         if let Some(stranger) = self.waiting.get_mut(&key) {
             stranger.spoke = true;
         }
     }
 
-    /// Those that have been silent for too long.
+    /// Returns the connections that were silent for too long.
     pub(super) fn overdue(&self, now: Instant) -> Vec<PeerKey> {
         let limit = match self.waiting.len() > PLACES / 2 {
             true => FIRST_BYTE_IN_A_CROWD,
@@ -140,7 +140,7 @@ impl<T> Strangers<T> {
 mod tests {
     use super::*;
 
-    /// A table, and a clock that is moved by hand.
+    /// A table, with a clock that the test moves.
     struct Door {
         table: Strangers<()>,
         now: Instant,
@@ -157,7 +157,8 @@ mod tests {
             }
         }
 
-        /// Somebody connects: the key, if there is a place, and who went for it.
+        /// Lets a peer connect. Returns its key, if it gets a place, and the key of the one
+        /// closed for it.
         fn come(&mut self, ip: &str) -> (Option<u32>, Option<u32>) {
             let ip = ip.parse().unwrap();
             let gone = match self.table.entry(ip, self.now) {
@@ -182,8 +183,8 @@ mod tests {
         }
     }
 
-    /// 20 silent connections a second from one host, and one a second from somebody else, who
-    /// takes two seconds to say who he is.
+    /// One host makes 20 silent connections a second, and another makes one a second and takes
+    /// two seconds for its handshake.
     #[test]
     fn one_host_keeps_nobody_out() {
         for (flood, other) in [

@@ -1,4 +1,4 @@
-//! The torrents of a run by number, and how far each has come.
+//! The torrents of a run, by number, and the stage of each.
 
 use super::prepare::Known;
 use super::strangers::Strangers;
@@ -16,44 +16,40 @@ use std::ops::{Index, IndexMut};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// A job of the user's, and what became of it.
+/// A job of the user's, and what has become of it.
 pub(super) struct Work {
     pub job: Job,
-    /// Who we are in its swarm.
     pub us: Us,
-    /// What it holds, once that is known.
+    /// Its metadata, once that is known.
     pub known: Option<Arc<Known>>,
     pub added: Instant,
     pub stage: Stage,
-    /// A thread looks at its data.
+    /// Whether a thread looks at its data.
     pub looking: bool,
-    /// Peers that came while the data was still being checked.
+    /// Peers that connected while its data was being checked.
     pub early: Strangers<Handshake>,
 }
 
-/// What becomes of a job.
 pub(super) enum Stage {
-    /// What is on disk is being looked at.
+    /// Its data on disk is being looked at.
     Checking,
     Running(Box<Running>),
-    /// It is done, or failed, or given up: its peers are told to go, its trackers hear
-    /// `stopped`.
+    /// Since this time we say goodbye: it is done, has failed or was given up.
     Leaving(Box<Running>, Instant),
     Over,
 }
 
 impl Stage {
-    /// Whether it has nothing open.
+    /// Whether it has no files open.
     pub(super) fn is_idle(&self) -> bool {
         matches!(self, Self::Checking | Self::Over)
     }
 
-    /// Whether it is being worked on and not leaving.
     pub(super) fn is_running(&self) -> bool {
         matches!(self, Self::Running(_))
     }
 
-    /// Whether nothing is left to do for it but to say goodbye.
+    /// Whether at most the goodbye is left to do.
     pub(super) fn is_ending(&self) -> bool {
         matches!(self, Self::Leaving(..) | Self::Over)
     }
@@ -70,25 +66,25 @@ impl Stage {
 /// A torrent that has joined its swarm.
 pub(super) struct Running {
     pub torrent: Torrent,
-    /// Its data; `None` while its metadata is not known.
+    /// `None` until the metadata is known.
     pub stored: Option<Stored>,
     pub trackers: HashMap<TrackerIndex, Sender<AnnounceRequest>>,
 }
 
-/// The data of a torrent, as threads reach it.
+/// The data of a torrent, and the channels to its checker.
 pub(super) struct Stored {
     pub known: Arc<Known>,
     pub shared: Arc<Shared>,
     pub checker: Sender<CheckRequest>,
-    /// Where the checker's thread takes them; they wait there while there is none.
+    /// The other end of `checker`: requests wait there while no thread of the checker runs.
     pub requests: Receiver<CheckRequest>,
-    /// It runs, or will.
+    /// Whether that thread runs or will be started.
     pub checking: bool,
     pub notes: checker::Desk,
     pub recording: Recording,
 }
 
-/// Whether the checker's thread has brought the record up to date, as the last thing.
+/// Whether the final record was written.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Recording {
     NotAsked,
@@ -96,7 +92,7 @@ pub(super) enum Recording {
     Done,
 }
 
-/// All torrents of the run, also those that are over: a number is never given twice.
+/// All torrents of the run, including those that are over, so that no number is used twice.
 #[derive(Default)]
 pub(super) struct Works(Vec<Work>);
 
@@ -114,17 +110,17 @@ impl Works {
         self.0.iter()
     }
 
-    /// All numbers. They stay valid whatever happens meanwhile.
+    /// Returns all numbers. They stay valid: no torrent is ever removed.
     pub(super) fn ids(&self) -> impl Iterator<Item = TorrentId> + use<> {
         (0..self.0.len() as u32).map(TorrentId)
     }
 
-    /// The torrent of this info hash, in whatever stage it is.
+    /// Returns the torrent with this info hash, in whatever stage.
     pub(super) fn by_hash(&self, info_hash: InfoHash) -> Option<TorrentId> {
         self.ids().find(|id| self[*id].us.info_hash == info_hash)
     }
 
-    /// Those that are being worked on and not leaving.
+    /// Returns the torrents that are in their swarms and not leaving.
     pub(super) fn all_running(&mut self) -> impl Iterator<Item = (TorrentId, &mut Running)> {
         let works = (0..).map(TorrentId).zip(&mut self.0);
         works.filter_map(|(id, work)| match &mut work.stage {
@@ -133,7 +129,7 @@ impl Works {
         })
     }
 
-    /// The torrent, if it is being worked on and not leaving.
+    /// Returns the torrent, if it is in its swarm and not leaving.
     pub(super) fn running(&mut self, id: TorrentId) -> Option<&mut Running> {
         match &mut self[id].stage {
             Stage::Running(running) => Some(running),
@@ -141,7 +137,7 @@ impl Works {
         }
     }
 
-    /// The torrent, also if it is leaving.
+    /// Returns the torrent, if it is in its swarm, even if it is leaving.
     pub(super) fn alive(&mut self, id: TorrentId) -> Option<&mut Running> {
         match &mut self[id].stage {
             Stage::Running(running) | Stage::Leaving(running, _) => Some(running),
@@ -149,7 +145,7 @@ impl Works {
         }
     }
 
-    /// The data of the torrent, if it has some and is not over.
+    /// Returns the torrent's data, if it is known and the torrent is not over.
     pub(super) fn stored(&mut self, id: TorrentId) -> Option<&mut Stored> {
         self.alive(id)?.stored.as_mut()
     }
