@@ -184,7 +184,7 @@ fn check(
     checker::check_all(storage, expected, pieces, threads, &progress, stop)
 }
 
-/// Whether all wanted pieces are there, and all files have their length.
+/// Whether all wanted pieces are there, and all wanted files have their length.
 fn is_whole(storage: &Storage, survey: &Survey, have: &Bitfield) -> bool {
     let wanted = storage.plan().wanted_pieces();
     let missing = wanted.iter().find(|piece| !have.has(*piece));
