@@ -35,7 +35,7 @@ use super::Picker;
 use crate::bitfield::Bitfield;
 use crate::layout::{PieceIndex, Span, spans_of};
 use crate::types::PeerKey;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// How long a look at all who fetch is good for. In between hardly anything changes that
@@ -222,21 +222,31 @@ impl Picker {
             let mut queues = self.leases.iter();
             queues.all(|(holder, leases)| !leases.contains_key(block) || is_slow(*holder))
         };
+        let slot = move |(piece, number): &(PieceIndex, u32)| {
+            let started = self.started.get(piece).filter(|s| endgame || !s.alone)?;
+            let slot = started.slots[*number as usize];
+            (!slot.stored && slot.leases < MAX_HOLDERS).then_some(slot)
+        };
+        let mut queue: Vec<(u64, (PieceIndex, u32))> = Vec::new();
+        let leases = self.leases.get(&victim).into_iter().flatten();
+        // Most often there is nothing: then nothing is sorted.
+        if leases
+            .clone()
+            .any(|(block, _)| have.has(block.0) && slot(block).is_some())
+        {
+            queue.extend(leases.map(|(block, grant)| (*grant, *block)));
+            queue.sort_unstable();
+        }
         let takeable = move |(place, block): &(usize, (PieceIndex, u32))| {
-            let (piece, number) = *block;
-            let started = self.started.get(&piece).filter(|s| endgame || !s.alone);
-            let slot = started.map(|started| started.slots[number as usize]);
-            let slot = slot.filter(|slot| have.has(piece) && !slot.stored);
+            let slot = slot(block).filter(|_| have.has(block.0));
             slot.is_some_and(|slot| match slot.leases {
                 1 => *place > KEPT || shares,
-                ..MAX_HOLDERS => shares && all_slow(block),
-                _ => false,
+                _ => shares && all_slow(block),
             })
         };
-        let leases = self.leases.get(&victim).into_iter().flatten();
-        // Of a long queue hardly ever more than the end is looked at: no need to sort it.
-        let mut queue: BinaryHeap<_> = leases.map(|(block, grant)| (*grant, *block)).collect();
-        let last_first = std::iter::from_fn(move || Some((queue.len(), queue.pop()?.1)));
-        last_first.filter(takeable)
+        let last_first = queue.into_iter().enumerate().rev();
+        last_first
+            .map(|(at, (_, block))| (at + 1, block))
+            .filter(takeable)
     }
 }

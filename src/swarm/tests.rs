@@ -140,9 +140,9 @@ fn a_flood_pushes_out_nobody_better() {
     let mut swarm = Swarm::default();
     assert_eq!(add_all(&mut swarm, 0..1, Source::User), 1);
     assert_eq!(add_all(&mut swarm, 1..600, Source::Tracker), 599);
-    assert_eq!(add_all(&mut swarm, 600..60_000, Source::Pex), 400);
-    assert_eq!(add_all(&mut swarm, 60_000..60_100, Source::Dht), 100);
-    assert_eq!(add_all(&mut swarm, 60_100..65_000, Source::Tracker), 400);
+    assert_eq!(add_all(&mut swarm, 600..6_000, Source::Pex), 400);
+    assert_eq!(add_all(&mut swarm, 6_000..6_100, Source::Dht), 100);
+    assert_eq!(add_all(&mut swarm, 6_100..7_000, Source::Tracker), 400);
     assert_eq!(swarm.counts().known, MAX_KNOWN);
     let known = swarm.known.values();
     let best = known.filter(|known| known.source <= Source::Tracker);
