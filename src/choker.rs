@@ -1,14 +1,17 @@
-//! Whom to give to: choking ([BEP 3], "choking and optimistic unchoking").
+//! Chooses the peers that we upload to: choking ([BEP 3], "choking and optimistic unchoking").
 //!
-//! Nobody can give to fifty peers at a useful rate. So each client serves a few at a
-//! time, the rest are *choked*, and every ten seconds the few are chosen anew: those
-//! who gave us most lately. That is tit for tat: who gives, gets. One more place goes
-//! to somebody by chance, the *optimistic unchoke*: else a newcomer with nothing to
-//! give would never get anything, and we would never learn who could be better.
-//! A seed wants nothing back: it serves those who take fastest, and lets the chance
-//! place go round.
+//! A client that uploads to fifty peers at once gives none of them a useful rate. So each client
+//! serves a few peers and *chokes* the rest, which get no blocks. Every 10 s it
+//! chooses the few anew:
 //!
-//! [`Choker::round`] is a pure choice among [`Candidate`]s; the torrent calls it.
+//! - While we download, we serve the peers that sent us most lately. That is tit for tat: a peer
+//!   that gives, gets.
+//! - While we seed, we need nothing back, and serve the peers that download fastest from us.
+//! - In both cases one more peer is drawn by lot, the *optimistic unchoke*. Without it a newcomer
+//!   that has nothing to give would get nothing, and we would never find out which peer is better
+//!   than those that we serve.
+//!
+//! The torrent calls [`Choker::round`] for this choice. No I/O, no clock.
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 
@@ -16,46 +19,46 @@ use crate::types::PeerKey;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// How often the choice is made anew.
+/// The time from one choice to the next.
 pub(crate) const ROUND: Duration = Duration::from_secs(10);
 
-/// Rounds that an optimistic unchoke lasts: 30 seconds.
+/// How many rounds an optimistic unchoke lasts: 30 s.
 const OPTIMISTIC_ROUNDS: u32 = 3;
 
-/// Places for the fastest, while downloading. Few: each is served fast enough to be worth a
-/// place to the other side, too. With 7 on a line of 2 MB/s each got 220 kB/s, and other
-/// clients, which serve 3 or 4 at a time, gave their places to others than us. In a mixed
-/// swarm on such lines the mean time was 1.05 of the best client's with 7 places, and 0.98 to
-/// 1.00 with 2 to 4.
+/// The least places for the fastest peers while we download. With few places, each peer gets so
+/// high a rate from us that it gives us a place in return. With 7 places on a line of 2 MB/s each
+/// peer got 220 kB/s, and other clients, which serve 3 or 4 peers, gave their places to others. In
+/// a mixed swarm on such lines our mean time was 1.05 of the best client's with 7 places, and 0.98
+/// to 1.00 with 2 to 4.
 const SLOTS: usize = 3;
 
-/// Places while seeding: nothing else uses the line.
+/// The least places while we seed. They are more, because nothing else uses the line.
 const SEED_SLOTS: usize = 8;
 
-/// A fast line has more places: while downloading one for each 1 MB/s that goes out.
+/// While we download, a fast line has one place for each 1 MB/s that we upload.
 const BYTES_PER_SLOT: u64 = 1_000_000;
 
-/// While seeding one for each 250 kB/s. It still serves each of them faster than most lines
-/// could serve one.
+/// While we seed, it has one place for each 250 kB/s. That is still more for each peer than most
+/// lines could upload to a single one.
 const BYTES_PER_SEED_SLOT: u64 = 250_000;
 
-/// A newcomer is this much likelier to get the optimistic place.
+/// How many lots a newcomer has when the optimistic unchoke is drawn. Others have one.
 const NEWCOMER_CHANCES: usize = 3;
 
-/// A peer that might be given to.
+/// A peer that we could serve.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Candidate {
-    /// Which peer.
+    /// The peer's key.
     pub peer: PeerKey,
-    /// It wants something that we have.
+    /// Whether it wants a piece that we have.
     pub interested: bool,
-    /// Bytes a second: what it gives us, or, while we seed, what it takes.
+    /// The bytes a second that it sends us or, while we seed, that it gets from us.
     pub rate: u64,
-    /// It came within the last minute or so.
+    /// Whether it connected less than 60 s ago.
     pub newcomer: bool,
 }
 
-/// Remembers who has the optimistic place, and for how long yet.
+/// Remembers which peer has the optimistic unchoke, and for how many more rounds.
 #[derive(Debug, Default)]
 pub(crate) struct Choker {
     optimistic: Option<PeerKey>,
@@ -63,7 +66,7 @@ pub(crate) struct Choker {
 }
 
 impl Choker {
-    /// How many peers are served at a time by who gives `rate` bytes a second in all.
+    /// Returns how many peers to serve at once, if we upload `rate` bytes a second in all.
     pub(crate) fn slots(seeding: bool, rate: u64) -> usize {
         let (least, bytes) = match seeding {
             true => (SEED_SLOTS, BYTES_PER_SEED_SLOT),
@@ -72,8 +75,8 @@ impl Choker {
         least.max((rate / bytes) as usize)
     }
 
-    /// Chooses who is unchoked for the next [`ROUND`]: `slots` peers and one by chance, of
-    /// those that are interested.
+    /// Chooses the peers to serve during the next [`ROUND`]: of those that are interested, the
+    /// `slots` fastest and one drawn by lot.
     pub(crate) fn round(
         &mut self,
         candidates: &[Candidate],

@@ -1,32 +1,34 @@
-//! Who fetches what: the state of every piece and block of one torrent.
+//! Decides which peer fetches which block. Keeps the state of all pieces and blocks of a torrent.
 //!
 //! A piece is in exactly one state:
 //!
-//! | state | means | leaves it when |
+//! | state | meaning | how the state ends |
 //! | --- | --- | --- |
-//! | free | wanted, nobody has begun it; listed in [`Rarity`] | the first of its blocks is granted |
-//! | started | begun: blocks of it were granted, though all may be free again | its hash is right |
-//! | had | verified and on disk | somebody else removed or changed its file: then it is free |
-//! | unwanted | in no file that was asked for | never |
-//! | given up | wanted, and can never be right: the torrent has a false hash for it | never |
+//! | free | wanted, nobody has begun it; listed in [`Rarity`] | a block is granted, or was stored by an earlier run: started |
+//! | started | begun, though all its blocks may be free again | its hash is right: had; it can never be right: given up |
+//! | had | verified and on disk | somebody else removed or changed its file: free |
+//! | unwanted | in no file that the user wants | never |
+//! | given up | wanted, but the torrent has a false hash for it | never |
 //!
-//! A peer gets work by [`Picker::pick`], and holds a *lease* on each block granted,
-//! until it has stored the block, gives it back, or is gone. The rule that keeps
-//! verified data safe: **a piece is verified only when all its blocks are stored and
-//! nobody holds a lease on any of them.** Then nobody can write to it any more, so
-//! what was verified is what stays.
+//! [`Picker::pick`] grants blocks to a peer. The peer holds a *lease* on each of them until it has
+//! stored the block, gives it back, or is gone. One rule keeps verified data safe: **a piece is
+//! verified only when all its blocks are stored and nobody holds a lease on any of them.** After
+//! that nobody can write to it, so what we verified stays on disk.
 //!
-//! Order of work: finish started pieces, rarest first, then the rarest of the others (the first few at random, so
-//! that a newcomer soon has something to trade), or simply in order with
-//! `--sequential`. Among equally rare pieces those of our *share* come first: if all
-//! who come to a new seed at once ask it for other parts, it gives each part only once,
-//! and they get the rest from one another. A peer that is idle, because all that it has is
-//! on order elsewhere, takes over work of the peer that would finish last ([`take_over`]).
-//! When every missing block is granted, or reserved for one peer alone after a bad
-//! hash, that is the *endgame*.
+//! A peer gets the pieces that it has in this order:
 //!
-//! The torrent is the only user. No I/O, no clock; the same calls with the same seed
-//! give the same answers.
+//! 1. Started pieces, the rarest first.
+//! 2. Free pieces, the rarest first. Only our first 4 pieces are random, so that we soon have
+//!    something to trade. Among equally rare pieces, those of our *share* come first
+//!    ([`Picker::set_share`]): if the leeches of a new seed ask it for different parts, it sends
+//!    each part only once, and they get the other parts from each other.
+//! 3. If nothing is free, blocks of the peer that would finish last ([`take_over`]).
+//!
+//! If the user wants the pieces in order, rarity and chance do not count. In the *endgame* every
+//! missing block is leased, or reserved for one peer after a wrong hash.
+//!
+//! The torrent is the only user. No I/O, no clock: the same calls and random seed give the same
+//! answers.
 
 #[cfg(any(test, debug_assertions))]
 mod check;
@@ -41,11 +43,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 pub(crate) use take_over::{Giver, Rivals};
 
-/// Pieces chosen at random before rarest-first begins.
+/// How many pieces are chosen at random before rarest-first begins.
 const RANDOM_FIRST: u32 = 4;
 
-/// How far down the list of rarest pieces to look for one that the peer has, before
-/// its bitfield is searched instead.
+/// How many of the rarest pieces are searched for one that the peer has, before its bitfield is
+/// searched instead.
 const LOOK_AT: usize = 2048;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -61,71 +63,71 @@ enum State {
 #[derive(Clone, Copy, Debug, Default)]
 struct Slot {
     stored: bool,
-    /// Who stored it; nobody, for padding, and where two did (endgame, or work taken over): whose
-    /// bytes stayed is not known, and nobody is blamed for them.
+    /// Who stored it. `None` for padding, and if two peers did (endgame, or work taken over): we
+    /// cannot tell whose bytes are on disk, so nobody is blamed.
     giver: Option<PeerKey>,
-    /// How many peers hold a lease on it: two for a moment when one takes it over, several
-    /// in the endgame.
+    /// How many peers hold a lease on it: two for a moment after one took it over, several in the
+    /// endgame.
     leases: u8,
 }
 
 #[derive(Debug)]
 struct Started {
     slots: Vec<Slot>,
-    /// Blocks not stored yet.
+    /// How many blocks are not stored yet.
     missing: u32,
-    /// Blocks not stored and leased by nobody.
+    /// How many blocks are neither stored nor leased.
     free: u32,
-    /// Leases on all its blocks.
+    /// How many leases there are on all its blocks.
     leases: u32,
-    /// Its hash was wrong, and more than one peer had given blocks: now whoever holds
-    /// leases on it is to fetch it alone, so that the guilt is clear.
+    /// Its hash was wrong, and more than one peer had stored blocks. Now one peer fetches it alone,
+    /// so that the guilt is clear.
     alone: bool,
-    /// Nobody is to blame if its hash is wrong: some of its blocks are from an earlier run, or
+    /// Nobody is blamed if its hash is wrong: some of its blocks are from an earlier run, or
     /// somebody moved its files while it was fetched.
     unsure: bool,
 }
 
-/// The blocks that a peer is to fetch, each with the count of all grants when it was granted:
-/// the greater, the later in its queue.
+/// The blocks on which a peer holds leases, each with the number of its grant. A greater number is
+/// later in the peer's queue.
 type Leases = BTreeMap<(PieceIndex, u32), u64>;
 
-/// What follows from a block being stored or given back.
+/// What follows when a block was stored.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// Peers that are fetching what is no longer needed.
+    /// The peers that still fetch blocks that we have now.
     pub cancel: Vec<(PeerKey, Span)>,
-    /// Pieces that are whole and can be verified now.
+    /// The pieces that can be verified now.
     pub ready: Vec<PieceIndex>,
 }
 
-/// The states of all pieces and blocks, and who has what on order.
+/// The states of all pieces and blocks, and the leases of all peers.
 #[derive(Debug)]
 pub struct Picker {
     layout: Arc<Layout>,
     states: Vec<State>,
     rarity: Rarity,
     started: BTreeMap<PieceIndex, Started>,
-    /// Those of the started that have free blocks: a few, while hundreds may be started.
+    /// The started pieces that have free blocks: a few, while hundreds may be started.
     open: BTreeSet<PieceIndex>,
     leases: BTreeMap<PeerKey, Leases>,
-    /// Counts the grants: later ones are taken over first.
+    /// How many grants there were. The latest blocks of a peer are taken over first.
     grants: u64,
-    /// How those who fetch get on, as last looked at.
+    /// The last snapshot of all peers' paces, if any.
     pub(crate) seen: Option<Rivals>,
     sequential: bool,
-    /// With `sequential`: no piece before this one is free.
+    /// If `sequential`, no piece before this one is free.
     cursor: u32,
     random_left: u32,
-    /// Our share, of how many: the pieces that we should begin with.
+    /// See [`Picker::set_share`].
     share: (u32, u32),
-    /// Wanted pieces that are not had.
+    /// How many wanted pieces we do not have.
     missing: u32,
     rng: fastrand::Rng,
 }
 
 impl Picker {
-    /// `had`: the pieces on disk. `wanted`: those asked for.
+    /// Starts with the pieces `had` on disk. The user wants the pieces `wanted`.
     pub fn new(
         layout: Arc<Layout>,
         had: &Bitfield,
@@ -165,28 +167,28 @@ impl Picker {
         }
     }
 
-    /// Whether `piece` is wanted and not had.
+    /// Whether `piece` is wanted and can still be fetched.
     pub fn wants(&self, piece: PieceIndex) -> bool {
         matches!(self.states[piece.index()], State::Free | State::Started)
     }
 
-    /// How many pieces are wanted and not had.
+    /// Returns how many wanted pieces we do not have.
     pub fn missing(&self) -> u32 {
         self.missing
     }
 
-    /// How many blocks `peer` is to fetch.
+    /// Returns on how many blocks `peer` holds a lease.
     pub fn leased(&self, peer: PeerKey) -> usize {
         self.leases.get(&peer).map_or(0, BTreeMap::len)
     }
 
-    /// How many peers that are no seeds have `piece`.
+    /// Returns how many peers that are no seeds have `piece`.
     #[cfg(test)]
     pub fn available(&self, piece: PieceIndex) -> u32 {
         self.rarity.available(piece)
     }
 
-    /// We are to begin with share `rank` (from 0) of `count` equal runs of pieces.
+    /// Divides the pieces into `count` equal runs, of which number `rank`, from 0, is our share.
     pub fn set_share(&mut self, rank: u32, count: u32) {
         self.share = (rank, count);
     }
@@ -197,12 +199,12 @@ impl Picker {
         share == u64::from(rank)
     }
 
-    /// A peer that is no seed has `piece`.
+    /// Counts a peer that is no seed and has `piece`.
     pub fn peer_has(&mut self, piece: PieceIndex) {
         self.rarity.more(piece);
     }
 
-    /// A peer that is no seed no longer has what it had: it left, or became a seed.
+    /// Stops counting a peer that had `pieces`: it left, or became a seed.
     pub fn peer_gone(&mut self, pieces: &Bitfield) {
         pieces.iter().for_each(|piece| self.rarity.fewer(piece));
     }
@@ -228,8 +230,8 @@ impl Picker {
             let Some(mut piece) = self.next_free(have) else {
                 break;
             };
-            // Neighbours that are as rare come along: small pieces then reach the
-            // disk in long runs, and cost one search together.
+            // Equally rare neighbours are granted, too: small pieces then reach the disk in long
+            // runs, and cost one search together.
             let (rare, ours) = (self.rarity.available(piece), self.is_ours(piece));
             loop {
                 self.start(piece);
@@ -249,7 +251,7 @@ impl Picker {
         granted
     }
 
-    /// The free piece to begin with next, among those that the peer has.
+    /// Returns the free piece to start next, of those that the peer has.
     fn next_free(&mut self, have: &Bitfield) -> Option<PieceIndex> {
         if self.sequential {
             let free = |index: &u32| {
@@ -267,7 +269,7 @@ impl Picker {
         }
         if self.random_left > 0 && !self.rarity.is_empty() {
             let piece = self.rarity.nth(self.rng.usize(..self.rarity.len()))?;
-            // What only seeds have is slow to come by.
+            // A piece that only seeds have would take long to arrive.
             if have.has(piece) && self.rarity.available(piece) > 0 {
                 self.random_left -= 1;
                 return Some(piece);
@@ -287,7 +289,7 @@ impl Picker {
         if self.rarity.len() <= LOOK_AT {
             return None;
         }
-        // The peer has little: its own pieces are the shorter list.
+        // The peer has few pieces: its bitfield is the shorter list.
         have.iter()
             .filter(|piece| self.rarity.contains(*piece))
             .take(LOOK_AT)
@@ -321,7 +323,7 @@ impl Picker {
         );
     }
 
-    /// Leases up to `most` free blocks of a started piece; returns how many.
+    /// Leases up to `most` free blocks of a started piece. Returns how many.
     fn grant(
         &mut self,
         peer: PeerKey,
@@ -335,7 +337,7 @@ impl Picker {
         let free = (0..)
             .zip(&started.slots)
             .filter(|(_, slot)| !slot.stored && slot.leases == 0);
-        // Whoever fetches a piece alone gets all of it: somebody else could bring the rest.
+        // A peer that fetches a piece alone gets all of it, so that nobody else gets the rest.
         let most = if started.alone { u32::MAX } else { most };
         let numbers: Vec<u32> = free.map(|(number, _)| number).take(most as usize).collect();
         let count = numbers.len() as u32;
@@ -366,7 +368,7 @@ impl Picker {
             .insert((piece, number), self.grants);
     }
 
-    /// `peer` has written `span`. Blocks that it held no lease on are passed over.
+    /// Notes that `peer` has stored `span`. Blocks without a lease of `peer` are passed over.
     pub fn stored(&mut self, peer: PeerKey, span: Span) -> Outcome {
         let mut outcome = Outcome::default();
         let mut ended = false;
@@ -389,7 +391,7 @@ impl Picker {
         outcome
     }
 
-    /// `peer` will not write `span`, or what of it it has not: the blocks are free again.
+    /// Frees the blocks of `span` that `peer` did not store. Returns the piece if it is now ready.
     pub fn released(&mut self, peer: PeerKey, span: Span) -> Option<PieceIndex> {
         let ended = span
             .numbers()
@@ -408,13 +410,13 @@ impl Picker {
         leases.is_some_and(|l| l.range((piece, 0)..=(piece, u32::MAX)).next().is_some())
     }
 
-    /// Whether somebody fetches `piece` alone, and the rest of it waits for the same one.
+    /// Whether a peer fetches `piece` alone: no other peer gets blocks of it.
     fn is_reserved(&self, piece: PieceIndex) -> bool {
         let started = self.started.get(&piece);
         started.is_some_and(|started| started.alone && started.leases > 0)
     }
 
-    /// `peer` is gone, and all that it was to fetch is free again.
+    /// Frees all blocks of `peer`, which is gone. Returns the pieces that can be verified now.
     pub fn forget(&mut self, peer: PeerKey) -> Vec<PieceIndex> {
         let leases = self.leases.get(&peer).into_iter().flatten();
         let leases: Vec<_> = leases.map(|(block, _)| *block).collect();
@@ -430,9 +432,8 @@ impl Picker {
             .collect()
     }
 
-    /// Takes back one lease, because the block is `stored` or because it will not be: then
-    /// it is free again, unless somebody else holds or stored it. Returns how many still hold
-    /// it; `None` if `peer` did not.
+    /// Ends one lease. If the block is not `stored`, it is free again, unless another peer holds a
+    /// lease on it or stored it. Returns how many leases are left, or `None` if `peer` held none.
     fn end_lease(
         &mut self,
         peer: PeerKey,
@@ -460,13 +461,13 @@ impl Picker {
         Some(slot.leases)
     }
 
-    /// The rule: whole, and nobody may write to it.
+    /// Returns `piece` if it can be verified: all blocks are stored, and nobody holds a lease.
     fn ready(&self, piece: PieceIndex) -> Option<PieceIndex> {
         let started = self.started.get(&piece)?;
         (started.missing == 0 && started.leases == 0).then_some(piece)
     }
 
-    /// Pieces that are nothing but padding: whole from the start, to be verified at once.
+    /// Starts the pieces that consist of padding. They can be verified at once.
     pub fn begin_padding(&mut self) -> Vec<PieceIndex> {
         let empty = |piece: &PieceIndex| {
             self.states[piece.index()] == State::Free && self.layout.is_padding(*piece)
@@ -476,7 +477,7 @@ impl Picker {
         pieces
     }
 
-    /// An earlier run stored these blocks of `piece`, by their numbers: free → started.
+    /// Starts `piece`, of which an earlier run stored the blocks `numbers`: free → started.
     pub fn begin_stored(&mut self, piece: PieceIndex, numbers: &[u32]) {
         if self.states.get(piece.index()) != Some(&State::Free) {
             return;
@@ -499,9 +500,9 @@ impl Picker {
         }
     }
 
-    /// What was stored of the begun pieces among `pieces` may be gone, as somebody moved
-    /// their files: it is to be fetched again, and nobody is to blame for what is wrong.
-    /// Returns how many blocks that are. Those that wait for the checker are left to it.
+    /// Forgets the stored blocks of the started pieces among `pieces`: somebody moved their files,
+    /// so the blocks may be gone. Nobody is blamed if a hash is wrong. Pieces that wait for the
+    /// checker keep their blocks. Returns how many blocks are forgotten.
     pub fn unsettle(&mut self, pieces: impl IntoIterator<Item = PieceIndex>) -> u64 {
         let mut forgotten = 0;
         for piece in pieces {
@@ -528,13 +529,13 @@ impl Picker {
         forgotten
     }
 
-    /// Whether nobody is to blame if the hash of `piece` is wrong.
+    /// Whether nobody is blamed if the hash of `piece` is wrong.
     pub fn is_unsure(&self, piece: PieceIndex) -> bool {
         let started = self.started.get(&piece);
         started.is_some_and(|started| started.unsure)
     }
 
-    /// A piece that was there is gone: had → free.
+    /// A piece is no longer on disk: had → free.
     pub fn lost(&mut self, piece: PieceIndex) {
         if self.states.get(piece.index()) == Some(&State::Had) {
             self.states[piece.index()] = State::Free;
@@ -544,7 +545,7 @@ impl Picker {
         }
     }
 
-    /// A begun piece of which nothing is on order can never be right: started → given up.
+    /// Gives up a started piece without leases, as it can never be right: started → given up.
     pub fn give_up(&mut self, piece: PieceIndex) {
         let idle = |started: &Started| started.leases == 0;
         if self.started.get(&piece).is_some_and(idle) {
@@ -562,7 +563,7 @@ impl Picker {
         }
     }
 
-    /// The peer that stored every block of a started piece, if one alone did.
+    /// Returns the peer that stored all blocks of a started piece, if a single one did.
     pub fn sole_giver(&self, piece: PieceIndex) -> Option<PeerKey> {
         let slots = &self.started.get(&piece)?.slots;
         let data = (0..)
@@ -573,8 +574,8 @@ impl Picker {
         givers.all(|giver| giver == Some(first)).then_some(first)
     }
 
-    /// The hash of `piece` is wrong: all its blocks are to be fetched again. Returns
-    /// the giver of each block, by number; nobody's, if nobody is to [blame](Self::is_unsure).
+    /// The hash of `piece` is wrong: frees all its blocks. Returns who stored each block, by
+    /// number, or `None` for each if nobody is [blamed](Self::is_unsure).
     pub fn failed(&mut self, piece: PieceIndex) -> Vec<Option<PeerKey>> {
         let sole = self.sole_giver(piece);
         let Some(old) = self.started.remove(&piece) else {
@@ -589,7 +590,7 @@ impl Picker {
         givers
     }
 
-    /// Whether this is the endgame: every block that is missing is on order, or reserved.
+    /// Whether this is the endgame: every missing block is leased, or reserved for one peer.
     pub fn all_granted(&self) -> bool {
         self.rarity.is_empty() && self.open.iter().all(|piece| self.is_reserved(*piece))
     }

@@ -1,57 +1,62 @@
-//! How many blocks to have on order at one peer.
+//! How many blocks to have on order at one peer: the request *window*.
 //!
-//! Too few, and the line runs empty while a request travels: with 100 ms between two
-//! machines and one 16 KiB block on order, 160 KB a second is all that ever comes.
-//! Too many, and a slow peer sits on work that others could have done. What is right
-//! is *rate × delay*, and both must be found out: a [`Pipeline`] begins with
-//! [`FIRST_WINDOW`] and lets each block that arrives make room for three, as long as
-//! that makes the peer faster (TCP calls it slow start); then it follows the rate.
+//! A block is on order from our request until it arrives. With too few on order, the line is empty
+//! while a request travels: if the round trip takes 100 ms, and one block of 16 KiB is on order, we
+//! get at most 160 KB a second. With too many on order, a slow peer holds blocks that others could
+//! send sooner. The right number is *rate × delay*, and a [`Pipeline`] measures both:
 //!
-//! How much the peer takes on order it may say itself (`reqq`, BEP 10). Most that do not
-//! serve whatever comes; some might refuse what is too much, or forget it. So such a peer
-//! gets more than [`DEFAULT_QUEUE`] only where the line needs it, and no more once it was
-//! too much.
+//! 1. It begins with [`FIRST_WINDOW`].
+//! 2. It grows: for each block that arrives we request three, for as long as that makes the peer
+//!    faster. TCP calls this slow start.
+//! 3. Then the window follows the measured rate.
 //!
-//! The peer's session asks it. No clock, no I/O: the time is an argument.
+//! A peer may tell us how many requests it queues (`reqq`, BEP 10), and we obey. Most peers that
+//! do not tell serve all requests, but some might refuse or forget those beyond their limit. Such a
+//! peer gets more than [`DEFAULT_QUEUE`] requests only if the line needs them, and never again once
+//! it refused one.
+//!
+//! Each peer's session has one. No clock, no I/O: the time is an argument.
 
 use crate::layout::BLOCK_LEN;
 use std::time::{Duration, Instant};
 
-/// Blocks on order at first: as many as its start at a near peer, up to its end at a far one.
-/// The start is small because in a new swarm others may have ordered the same of the same
-/// seed; near peers outgrow it at once.
+/// The window at first, in blocks: from 32 for a near peer to 500 for a far one. 32 is little,
+/// because in a new swarm other leeches may have ordered the same blocks from the same seed. The
+/// window of a near peer outgrows it at once.
 pub(crate) const FIRST_WINDOW: std::ops::RangeInclusive<u32> = 32..=DEFAULT_QUEUE;
 
-/// Blocks a second (64 MiB) that the first window assumes: it is what comes in one round trip
-/// at this rate, within [`FIRST_WINDOW`]. So a fast, far peer need not wait for several round
-/// trips until it is asked for all it can send; a slow one [gives back](Pipeline::bearable) most.
+/// The rate that the first window assumes, in blocks a second: 64 MiB. The first window holds what
+/// arrives in one round trip at this rate, within [`FIRST_WINDOW`]. So a fast, far peer does not
+/// need several round trips until it can send at full rate. A slow one
+/// [gives back](Pipeline::bearable) most.
 const FIRST_RATE: f64 = 4096.0;
 
-/// The most blocks on order at any peer: 64 MiB, enough for 5 Gbit/s at 100 ms.
+/// The largest window, in blocks: 64 MiB, enough for 5 Gbit/s with a delay of 100 ms.
 pub(crate) const MAX_WINDOW: u32 = 4096;
 
-/// How many requests a peer takes that does not say (`reqq` in BEP 10): as libtorrent
-/// assumes.
+/// How many requests a peer queues that does not tell (`reqq`, BEP 10). libtorrent assumes the
+/// same.
 pub(crate) const DEFAULT_QUEUE: u32 = 500;
 
-/// With so many blocks on order (512 KiB) a peer has enough to do until the next
-/// [`BULK`](crate::peer::turn::BULK) has come.
+/// With at least this many blocks on order (512 KiB), a peer has enough to do until our next
+/// [`BULK`](crate::peer::turn::BULK) of bytes is there.
 pub(crate) const ENOUGH: u32 = 32;
 
-/// Besides the line's own delay, order for so long ahead: a peer's disk, its choking
-/// of others and our own scheduling make it stutter.
+/// How much time the window covers beyond the line's own delay: the peer's disk, its choking of
+/// others and our own scheduling make the stream of blocks stutter.
 const AHEAD: Duration = Duration::from_secs(2);
 
-/// While what is on order takes this time or more, there is no hurry to hear of each block.
+/// If a peer needs at least this long for the blocks on order, its thread need not wake up for
+/// each of them.
 const LONG: Duration = Duration::from_millis(500);
 
-/// The most bytes that are ordered for the time [`AHEAD`]: a fast peer stutters for less long.
+/// The most bytes on order for [`AHEAD`]: a fast peer stutters for a shorter time.
 const MAX_AHEAD: f64 = 4.0 * 1024.0 * 1024.0;
 
-/// What a peer has on order and would bring later than this, others should bring.
+/// Blocks that a peer would send later than this are better fetched from others.
 const TOO_LATE: Duration = Duration::from_secs(4);
 
-/// A rate is worth something only over so long.
+/// The shortest time over which a rate is measured. Over less it would be a matter of chance.
 const MIN_ROUND: Duration = Duration::from_millis(20);
 
 /// The request window of one peer.
@@ -59,25 +64,25 @@ const MIN_ROUND: Duration = Duration::from_millis(20);
 pub(crate) struct Pipeline {
     window: u32,
     limit: u32,
-    /// The peer has not said how much it takes.
+    /// Whether the peer has not told how many requests it queues.
     wary: bool,
     growing: bool,
-    /// Rounds in a row in which a larger window brought nothing.
+    /// How many rounds in a row the larger window did not raise the rate by 20 %.
     flat_rounds: u32,
-    /// Bytes a second over the last rounds.
+    /// The bytes a second over the last rounds.
     rate: f64,
     /// The shortest time from a request to its block: the line's own delay.
     delay: Option<Duration>,
-    /// When requests went out to an idle peer: the answer tells the delay.
+    /// When we sent requests to an idle peer: the next block shows the delay.
     probe: Option<Instant>,
     round_start: Option<Instant>,
     round_bytes: u64,
-    /// Blocks to come until the round is over: those on order when it began.
+    /// How many blocks must still arrive until the round is over. At its start, all on order.
     round_left: u32,
 }
 
 impl Pipeline {
-    /// A new peer.
+    /// Starts with the smallest window and nothing measured.
     pub(crate) fn new() -> Self {
         Self {
             window: *FIRST_WINDOW.start(),
@@ -94,14 +99,14 @@ impl Pipeline {
         }
     }
 
-    /// Blocks that may be on order now.
+    /// Returns how many blocks may be on order now.
     pub(crate) fn window(&self) -> u32 {
         self.window
     }
 
-    /// Blocks to be requested now, while `on_order` are on order. A peer that has [`ENOUGH`]
-    /// to do is asked for several at once, as soon as its rate is known: each time costs a
-    /// packet, and a wake-up at the other end.
+    /// Returns how many blocks to request now, while `on_order` are on order. Once the window has
+    /// stopped growing, a peer with [`ENOUGH`] on order gets requests only for an eighth of the
+    /// window or more at once: each batch costs a packet, and a wake-up at the peer.
     pub(crate) fn room(&self, on_order: u32) -> u32 {
         let room = self.window.saturating_sub(on_order);
         let can_wait = on_order >= ENOUGH && !self.growing;
@@ -112,9 +117,9 @@ impl Pipeline {
         }
     }
 
-    /// How many blocks may stay on order, though they are more than the window: at first, or
-    /// before the peer became slow, it may have been asked for so many that it would sit on
-    /// the rest for long.
+    /// Returns how many blocks may stay on order, even beyond the window: all while it grows, later
+    /// what arrives within [`TOO_LATE`]. At first, or before the peer became slow, we may have
+    /// requested more. The rest is better fetched from others.
     pub(crate) fn bearable(&self) -> u32 {
         let in_time = self.rate * TOO_LATE.as_secs_f64() / f64::from(BLOCK_LEN);
         match self.growing {
@@ -123,20 +128,21 @@ impl Pipeline {
         }
     }
 
-    /// Whether it takes the peer [`LONG`] or more to send `on_order` blocks, as far as is known.
+    /// Whether the peer needs at least [`LONG`] to send `on_order` blocks. `false` while its rate
+    /// is not known.
     pub(crate) fn takes_long(&self, on_order: u32) -> bool {
         let seconds = f64::from(on_order * BLOCK_LEN) / self.rate;
         self.rate > 0.0 && seconds >= LONG.as_secs_f64()
     }
 
-    /// The peer says how many requests it queues (`reqq`, BEP 10).
+    /// Obeys the peer, which queues `reqq` requests (BEP 10).
     pub(crate) fn set_limit(&mut self, reqq: u32) {
         self.limit = reqq.clamp(1, MAX_WINDOW);
         self.wary = false;
         self.window = self.window.min(self.limit);
     }
 
-    /// The peer is so far away: what is asked for comes after `distance` at the soonest.
+    /// Sets the first window: a block arrives `distance` after its request at the earliest.
     pub(crate) fn set_distance(&mut self, distance: Duration) {
         let is_first = self.window == *FIRST_WINDOW.start() && self.delay.is_none();
         if is_first {
@@ -146,7 +152,7 @@ impl Pipeline {
         }
     }
 
-    /// The peer refused a request, or forgot some: perhaps there were too many.
+    /// Notes that the peer refused or forgot requests, perhaps because there were too many.
     pub(crate) fn on_refused(&mut self) {
         if self.wary {
             self.limit = DEFAULT_QUEUE;
@@ -154,16 +160,16 @@ impl Pipeline {
         }
     }
 
-    /// Requests went out; before them `on_order` blocks were on order.
+    /// Notes that requests were sent. Before them, `on_order` blocks were on order.
     pub(crate) fn on_requested(&mut self, on_order: u32, now: Instant) {
         if on_order == 0 {
-            // The line was idle: a new round, and a chance to see the bare delay.
+            // The line was idle: a new round begins, and the next block shows the bare delay.
             self.probe = Some(now);
             self.round_start = None;
         }
     }
 
-    /// A block of `len` bytes came; `on_order` are still to come.
+    /// Notes that a block of `len` bytes arrived. `on_order` others are still on order.
     pub(crate) fn on_block(&mut self, len: u32, on_order: u32, now: Instant) {
         if let Some(sent) = self.probe.take() {
             let delay = now.duration_since(sent);
@@ -173,7 +179,7 @@ impl Pipeline {
             self.window = (self.window + 2).min(self.most());
         }
         let Some(start) = self.round_start else {
-            // The block that opens a round has cost its time before it.
+            // The block that opens a round took its time before the round, so it does not count.
             (self.round_start, self.round_bytes, self.round_left) = (Some(now), 0, on_order);
             return;
         };
@@ -209,7 +215,7 @@ impl Pipeline {
         }
     }
 
-    /// The most blocks that may be on order.
+    /// Returns the largest window that this peer may have now, in blocks.
     fn most(&self) -> u32 {
         if !self.wary {
             return self.limit;
@@ -219,7 +225,8 @@ impl Pipeline {
         self.limit.min(needed.max(DEFAULT_QUEUE))
     }
 
-    /// Nothing came for long: one block at a time, until it proves better.
+    /// The peer is snubbed: it left our requests unanswered. It gets one request, and the window
+    /// grows again when a block arrives.
     pub(crate) fn on_snubbed(&mut self) {
         self.on_refused();
         *self = Self {
@@ -242,9 +249,9 @@ impl Default for Pipeline {
 mod tests {
     use super::*;
 
-    /// A line of `rate` bytes a second and `delay`, in virtual time: each request is
-    /// answered after the delay and after all before it. Returns the window, and the
-    /// part of the line's rate that was used over the last of `seconds`.
+    /// Simulates a line of `rate` bytes a second for `seconds` of virtual time. Each request is
+    /// answered after `delay` seconds, and after all requests before it. Returns the window, and
+    /// the part of the line's rate that was used in the last second.
     fn line(rate: f64, delay: f64, seconds: f64, reqq: Option<u32>) -> (u32, f64) {
         let start = Instant::now();
         let at = |t: f64| start + Duration::from_secs_f64(t);

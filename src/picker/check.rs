@@ -1,5 +1,5 @@
-//! Checks from scratch that the picker's books agree with each other as its documentation says.
-//! Tests and the simulator call it after each event; a release build does not contain it.
+//! Checks that the picker's counts, lists and leases agree with each other. Tests and the simulator
+//! call [`Picker::check`] after each event. A release build does not contain it.
 
 use super::take_over::MAX_HOLDERS;
 use super::{Picker, RANDOM_FIRST, Started, State};
@@ -7,8 +7,8 @@ use crate::layout::PieceIndex;
 use std::collections::BTreeMap;
 
 impl Picker {
-    /// Panics if anything is not as it must be between two events. Takes time in proportion to
-    /// the number of pieces.
+    /// Panics if a count, list or lease contradicts another. Takes time in proportion to the number
+    /// of pieces.
     pub fn check(&self) {
         self.rarity.check();
         let count = |state| self.states.iter().filter(|s| **s == state).count();
@@ -50,7 +50,8 @@ impl Picker {
         assert!(rank < shares && self.random_left <= RANDOM_FIRST);
     }
 
-    /// `holders`: how many peers hold each block. Entries of `piece` are removed.
+    /// Checks a started piece. `holders` says how many peers hold a lease on each block. The
+    /// entries of `piece` are removed from it.
     fn check_started(
         &self,
         piece: PieceIndex,

@@ -1,8 +1,9 @@
-//! Work for web seeds: long runs, clear of what peers do.
+//! Gives work to web seeds: long runs of blocks, away from what peers fetch.
 //!
-//! Each request to a web server costs a round trip, so a web seed is given several
-//! neighbouring pieces at once, or a large part of a large one. Where peers take what is
-//! rarest, it takes the gap that they have left the largest.
+//! A web seed is a web server that has the files (BEP 19). Each request to it costs a round trip,
+//! so it gets several neighbouring pieces at once, or a large part of a large piece. Peers fetch
+//! the rarest pieces. A web seed fetches from the largest gap that they have left. Part of the
+//! [`Picker`].
 
 use super::{Picker, Started};
 use crate::bitfield::Bitfield;
@@ -10,10 +11,10 @@ use crate::layout::{PieceIndex, Span};
 use crate::types::PeerKey;
 
 impl Picker {
-    /// Grants up to `blocks` blocks in a row to a web seed: of the piece that it is at
-    /// already, else from the start of the largest gap among the pieces that nobody has
-    /// begun, so that it keeps clear of the peers, who take the rarest. What is left
-    /// between is given out as to a peer, and so is everything if it has to be in order.
+    /// Grants up to `blocks` blocks in a row to a web seed: the rest of the piece that it has
+    /// begun, or else the start of the largest gap among the free pieces, which keeps it away from
+    /// the peers. If neither exists, or if the pieces are wanted in order, the web seed gets
+    /// blocks as a peer does.
     pub fn pick_run(&mut self, seed: PeerKey, have: &Bitfield, blocks: u32) -> Vec<Span> {
         let mut granted = Vec::new();
         let mut left = blocks;
@@ -36,7 +37,7 @@ impl Picker {
         granted
     }
 
-    /// A started piece of which `seed` has given some, and nobody is to fetch the rest.
+    /// Returns a started piece with free blocks, of which `seed` fetches or stored others.
     fn gone_on_with(&self, seed: PeerKey, have: &Bitfield) -> Option<PieceIndex> {
         let begun = |piece: PieceIndex, started: &Started| {
             self.fetches(seed, piece) || started.slots.iter().any(|slot| slot.giver == Some(seed))
@@ -48,10 +49,10 @@ impl Picker {
         self.open.iter().copied().find(is_its)
     }
 
-    /// The first piece of the longest run of free pieces.
+    /// Returns the first piece of the longest run of free pieces that the web seed has.
     fn largest_gap(&self, have: &Bitfield) -> Option<PieceIndex> {
         if self.rarity.is_empty() {
-            return None; // At the end of a large torrent it would be looked for often.
+            return None; // Saves a search of all pieces for each request near the end of a torrent.
         }
         let (mut run, mut longest, mut first) = (0, 0, None);
         for piece in self.layout.all_pieces() {
@@ -77,7 +78,7 @@ mod tests {
     const OTHER: PeerKey = PeerKey(2);
     const PEER: PeerKey = PeerKey(3);
 
-    /// `pieces` pieces of four blocks, of which those in `had` are there.
+    /// Makes a picker of `pieces` pieces of four blocks. Those in `had` are on disk.
     fn picker(pieces: u64, had: &[u32], sequential: bool) -> (Picker, Bitfield) {
         let piece = 4 * u64::from(BLOCK_LEN);
         let layout = Arc::new(Layout::new(piece, &[(pieces * piece, false)]).unwrap());

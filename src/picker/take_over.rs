@@ -1,33 +1,54 @@
-//! Who is to fetch how much; and work for those that run dry: a peer that has what others are
-//! still to bring takes it over.
+//! Lets all peers finish at the same moment, because a download lasts until its slowest peer is
+//! done. A peer gets no more than its share of the missing blocks, and a peer without work takes
+//! over blocks of a slower one. Part of the [`Picker`].
 //!
 //! # Shares
-//! All is well if all peers finish at the same moment. So at any time a peer has no more on
-//! order than its *share* of all blocks that are missing, on order or not: as large a part of
-//! them as its rate is of all rates together. While much is missing that is more than anybody
-//! asks for, and nothing comes of it. But two hundred slow peers, each asked for the half
-//! megabyte that a fast one would need, hold 100 MB: without shares the first eighty would get
-//! all of a small torrent, and the others nothing.
+//! A peer that sends a tenth of all bytes that arrive in a second has a *share* of a tenth of all
+//! missing blocks, on order or not. It gets no new ones while it has this many on order. While much
+//! is missing, a share is more than any peer asks for, and limits nobody. But 200 slow peers, each
+//! asked for the 0.5 MB that a fast one would need, hold 100 MB. Without shares, 80 of them would
+//! get all of a torrent of 40 MB, and the others nothing.
 //!
 //! # Taking over
-//! Rates are guesses, and peers come to a halt. Once a peer has nearly nothing left to do, and
-//! nothing is free that it has, it takes what the one that would finish last has far back in
-//! its queue. At the end of a download, the *endgame*, that is all that is left to do. And in
-//! a new swarm, where one seed serves many newcomers, it is what makes each block leave the
-//! seed only once: two of them may have ordered the same, and the second gets it from the
-//! first as soon as that one has it.
+//! Rates are guesses, and a peer may stop. So a peer that runs dry, because no block that it has is
+//! free, takes over blocks. It takes them from the peer that would finish last, beginning at the
+//! end of that peer's queue. We request them from the new peer and cancel them at the old one.
 //!
-//! Work moves only where it gains clearly, and for good:
-//! - only to a peer that runs dry: among equals that have some, it would go to and fro;
-//! - only if it comes sooner there, by more than the other's thread may take to hear of it;
-//! - not the first few blocks of a queue: they are likely on their way, and to cancel them
-//!   is too late. In the endgame they are asked of both, if the one that had them is far
-//!   slower, or silent.
+//! An example: peer A needs 0.1 s for a block, and has the last 40 missing blocks on order. Peer B
+//! has the same pieces, needs 0.05 s for a block, and has nothing left on order. Without B's help,
+//! A would need another 4 s. B takes A's last block, then the one before it, and so on:
 //!
-//! [BEP 3] names the endgame, and has the message `cancel` for it: what is taken over is
-//! cancelled where it was on order.
+//! | place in A's queue | A sends it after | place in B's queue | B sends it after | gain | |
+//! | --- | --- | --- | --- | --- | --- |
+//! | 40 | 4.0 s | 1 | 0.05 s | 3.95 s | moves to B |
+//! | 39 | 3.9 s | 2 | 0.10 s | 3.80 s | moves to B |
+//! | ... | | | | | moves to B |
+//! | 15 | 1.5 s | 26 | 1.30 s | 0.20 s | moves to B |
+//! | 14 | 1.4 s | 27 | 1.35 s | 0.05 s | stays at A |
 //!
-//! Part of the [`Picker`].
+//! B has taken 26 blocks and sends them within 1.3 s. A keeps 14 and sends them within 1.4 s. So we
+//! have everything after 1.4 s instead of 4 s. Three rules stop at the right place:
+//!
+//! - **Only a peer that runs dry takes over**: it has blocks for 0.2 s at most ([`DRY`]), or a
+//!   single one. If equal peers with work took blocks from each other, the blocks would move to and
+//!   fro.
+//! - **A block must come sooner by more than 0.1 s** ([`SOONER`]). A's thread may need about this
+//!   long to hear that the block is cancelled. So block 14 stays.
+//! - **The first 8 blocks of a queue stay** ([`KEPT`]). They are probably on their way, and a
+//!   cancel would come too late. This holds even if A is silent, except in the endgame.
+//!
+//! # Endgame
+//! Once every missing block is on order, as in the example, taking over is all that is left to do.
+//! [BEP 3] calls this the endgame, and has the message `cancel` for it. Now a peer may get even the
+//! first 8 blocks of a queue, if the other is more than 4 times slower ([`FAR_SLOWER`]) or silent.
+//! Then both have them on order. Whichever sends a block first wins, and the other gets the cancel.
+//! Suppose A needs 1 s for a block and has 8 left. B, at 0.05 s for a block, can send all 8 within
+//! 0.4 s. So we request them from B, too, and need 0.4 s instead of 8 s.
+//!
+//! # A new swarm
+//! One seed serves many leeches, and taking over lets each block leave the seed only once. Suppose
+//! that we and another leech requested the same block from the seed. As soon as the other leech has
+//! it, we can request it from that leech instead, and cancel it at the seed.
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 
@@ -38,83 +59,85 @@ use crate::types::PeerKey;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// How long a look at all who fetch is good for. In between hardly anything changes that
-/// matters, but with two hundred peers events come by the thousand.
+/// How long a snapshot of all peers' paces is used. In this time hardly anything changes that
+/// matters, but with 200 peers thousands of events arrive.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// The first blocks of a queue, 128 KiB, may be in the other side's send buffer: they come
-/// anyway.
+/// How many blocks at the start of a queue stay (128 KiB). They may be in the peer's send buffer
+/// already, and then arrive in any case.
 const KEPT: usize = 8;
 
-/// The most peers that one block is asked of. Those before the last are far slower than it.
+/// The most peers that may have the same block on order. Each one that joins is far faster than
+/// those before it.
 pub(super) const MAX_HOLDERS: u8 = 4;
 
-/// A peer is far slower if it takes this many times as long for a block.
+/// A peer is far slower if it needs more than this many times as long for a block.
 const FAR_SLOWER: f64 = 4.0;
 
-/// What a block is taken to cost, in seconds, while nobody was measured.
+/// How many seconds a block is assumed to take while no peer's pace is known.
 const UNKNOWN_PACE: f64 = 1.0;
 
-/// A block must come sooner by this many seconds: the other peer's thread may take about as
-/// long to hear that it is cancelled.
+/// By more than this many seconds a block must come sooner: the other peer's thread may need about
+/// as long to hear that the block is cancelled.
 const SOONER: f64 = 0.1;
 
-/// Whoever has work for fewer seconds than this runs dry. This much it may always have, since
-/// the next request takes about as long to be answered.
+/// A peer with work for no more than this many seconds runs dry. Its share is never smaller,
+/// because it takes about as long until the next request is answered.
 const DRY: f64 = 0.2;
 
-/// The most peers that one that runs dry looks at for work.
+/// How many peers' queues are searched for work for one peer.
 const LOOK_AT: usize = 8;
 
-/// The spans taken, and those of them that somebody else is to be told to forget.
+/// The spans taken over, and those of them to cancel at the peer that had them.
 type Taken = (Vec<Span>, Vec<(PeerKey, Span)>);
 
-/// What is known of a peer that gives, or is about to.
+/// What is known of a peer or web seed that sends us blocks, or is about to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Giver {
     pub(crate) peer: PeerKey,
-    /// Seconds that it takes for a block; `None`: not known.
+    /// The seconds that it needs for a block, if known.
     pub(crate) pace: Option<f64>,
-    /// The seconds that it takes at the least, known or not: we have waited that long for one.
-    /// Infinite, if it gives nothing.
+    /// The least seconds that it needs for a block, because we have waited that long for one. It
+    /// counts while `pace` is not known. Infinite if the peer is silent.
     pub(crate) least: f64,
-    /// It found nothing to do: what is missing others must bring.
+    /// Whether it wants work and has none: others must send what is missing.
     pub(crate) idle: bool,
 }
 
-/// Who would finish when, and who is to have how much, at one moment: looked at once for all
-/// that are served in the next [`LOOK_EVERY`].
+/// A snapshot of all peers' paces, shares and finishes. All peers that are served within the next
+/// [`LOOK_EVERY`] share it.
 #[derive(Debug)]
 pub(crate) struct Rivals {
     at: Instant,
-    /// Seconds that a peer takes for a block, infinite if it gives nothing.
+    /// The seconds that each peer needs for a block. Infinite if it is silent.
     paces: BTreeMap<PeerKey, f64>,
-    /// The same of a peer that is not known.
+    /// The seconds that an average peer needs for a block, assumed where nothing is known.
     usual: f64,
-    /// Seconds until all blocks are here, if each peer brings its share.
+    /// The seconds until all blocks are here, if each peer sends its share.
     end: f64,
-    /// Those with work, who would finish first first.
+    /// The peers with blocks on order, and the seconds until each finishes. Those that finish first
+    /// come first.
     victims: Vec<(f64, PeerKey)>,
 }
 
 impl Rivals {
-    /// Whether it is time to look again.
+    /// Whether it is time for a new snapshot.
     pub(crate) fn is_old(&self, now: Instant) -> bool {
         now.duration_since(self.at) >= LOOK_EVERY
     }
 
-    /// How many blocks `peer` may have on order.
+    /// Returns how many blocks `peer` may have on order.
     pub(crate) fn share(&self, peer: PeerKey) -> u32 {
         let share = (self.end / self.pace(peer)).ceil() as u32;
         share.max(self.least(peer))
     }
 
-    /// With this many blocks on order, or fewer, `peer` runs dry.
+    /// Returns the number of blocks with which `peer` runs dry, if it has no more on order.
     pub(crate) fn least(&self, peer: PeerKey) -> u32 {
         ((DRY / self.pace(peer)) as u32).max(1)
     }
 
-    /// Seconds until `peer` has brought the `queue` blocks that it has on order.
+    /// Returns the seconds until `peer` has sent the `queue` blocks that it has on order.
     fn finish(&self, peer: PeerKey, queue: usize) -> f64 {
         match queue {
             0 => 0.0,
@@ -128,7 +151,8 @@ impl Rivals {
 }
 
 impl Picker {
-    /// How those who fetch get on. `expected`: how many more are about to come.
+    /// Takes a snapshot of `givers`. `expected` more peers are about to connect, each of average
+    /// pace.
     pub(crate) fn rivals(&self, givers: &[Giver], expected: usize, now: Instant) -> Rivals {
         let known = givers.iter().filter_map(|giver| giver.pace);
         let sum: f64 = known.clone().map(|pace| 1.0 / pace).sum();
@@ -158,9 +182,9 @@ impl Picker {
         rivals
     }
 
-    /// Work for `peer`, for whom [`Picker::pick`] found none and that runs dry: up to `blocks`
-    /// blocks that it would bring sooner than the peer that would finish last, from the end of
-    /// that one's queue. They are to be cancelled there at once, but for those of its first few.
+    /// Grants up to `blocks` blocks to `peer`, which runs dry and for which [`Picker::pick`] found
+    /// nothing. They come from the end of the queue of the peer that would finish last, or, if it
+    /// has none that `peer` would send sooner, of the one before it, and so on.
     pub(crate) fn take_over(
         &mut self,
         peer: PeerKey,
@@ -208,8 +232,9 @@ impl Picker {
         )
     }
 
-    /// What is on order at `victim` and may be asked of another peer, who has the pieces of
-    /// `have`; the last in the queue first, each with its place there, from 1.
+    /// Returns the blocks of `victim`'s queue that a peer with the pieces `have` may take over, the
+    /// last in the queue first, each with its place in the queue, from 1. `is_slow` tells whether a
+    /// peer is far slower than the one that takes over.
     fn takeable(
         &self,
         victim: PeerKey,
@@ -229,7 +254,7 @@ impl Picker {
         };
         let mut queue: Vec<(u64, (PieceIndex, u32))> = Vec::new();
         let leases = self.leases.get(&victim).into_iter().flatten();
-        // Most often there is nothing: then nothing is sorted.
+        // Usually there is none, and then the queue need not be sorted.
         if leases
             .clone()
             .any(|(block, _)| have.has(block.0) && slot(block).is_some())

@@ -29,7 +29,7 @@ fn rivals(picker: &Picker, pace: impl Fn(PeerKey) -> Option<f64>, expected: usiz
     picker.rivals(&givers, expected, Instant::now())
 }
 
-/// `pace`: of each peer, if it is known.
+/// Lets `peer` take over work. `pace` returns each peer's seconds for a block, if known.
 fn take_over(
     picker: &mut Picker,
     peer: PeerKey,
@@ -160,7 +160,7 @@ fn the_idle_take_over_from_the_last() {
     );
 }
 
-/// Two that give nothing share the last blocks: a third one gets them all the same.
+/// Two silent peers have the last blocks on order: a third peer gets them, too.
 #[test]
 fn two_that_are_silent_hold_up_nobody() {
     let (mut picker, all) = picker(4, 4, false);
@@ -192,7 +192,7 @@ fn the_idle_take_over_before_the_end_if_it_is_known_to_be_much_sooner() {
     assert!(take_over(&mut picker, C, &lacks, 100, pace).0.is_empty());
 }
 
-/// Work goes to and fro among equals, if it moves for less than a clear gain.
+/// Blocks would move to and fro among equal peers, if a gain below 0.1 s were enough.
 #[test]
 fn what_was_taken_over_is_not_taken_back() {
     let (mut picker, all) = picker(64, 64, false);
@@ -266,8 +266,8 @@ fn after_a_wrong_hash_one_peer_fetches_alone() {
 }
 
 proptest! {
-    /// Peers come, work, give back and leave in any order. No block is ever leased
-    /// twice outside the endgame, and at the end an honest peer can finish all.
+    /// Peers come, store blocks, give blocks back and leave in any order. No block is leased twice,
+    /// as nobody takes over work, and at the end an honest peer can finish the torrent.
     #[test]
     fn every_block_is_fetched_once(ops in prop::collection::vec((0u8..5, 1u32..6, 1u32..20), 0..200)) {
         let (mut picker, all) = picker(3, 50, false);
