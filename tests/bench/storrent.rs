@@ -22,7 +22,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
-/// Of each measurement, the median of so many rounds is shown.
+/// How many rounds each measurement has. The median is shown.
 const ROUNDS: usize = 3;
 
 /// What is downloaded, seeded and checked.

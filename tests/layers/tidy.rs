@@ -37,13 +37,6 @@ const IMPURE: [&str; 18] = [
 /// A function is read at a glance, in this many lines, from `fn` to its last brace.
 const LONGEST: usize = 60;
 
-/// Those that are still longer, with no reason given. This list only shrinks.
-const STILL_LONG: [&str; 0] = [];
-
-/// How many comments still say `so long`, `so many` or `so often`, from which nobody learns
-/// how long. This number only shrinks.
-const STILL_VAGUE: usize = 8;
-
 /// The most public modules of the library.
 const PUBLIC_MODULES: usize = 12;
 
@@ -130,16 +123,6 @@ fn functions_are_short() {
         let found = too_long(text).into_iter();
         long.extend(found.map(|(name, length)| (format!("{module}::{name}"), length)));
     }
-    let still: BTreeSet<String> = STILL_LONG.map(String::from).into();
-    let short_now: Vec<_> = still
-        .iter()
-        .filter(|name| !long.contains_key(*name))
-        .collect();
-    assert!(
-        short_now.is_empty(),
-        "strike off STILL_LONG: {short_now:#?}"
-    );
-    long.retain(|name, _| !still.contains(name));
     let advice = "cut them, or say why not in a line `// Long: ...` above";
     assert!(long.is_empty(), "{advice}: {long:#?}");
 }
@@ -196,8 +179,7 @@ fn words_say_how_much() {
     all.remove("tests/layers/tidy");
     let counts = all.into_iter().map(|(name, text)| (name, vague(&text)));
     let found: Vec<_> = counts.filter(|(_, count)| *count > 0).collect();
-    let total: usize = found.iter().map(|(_, count)| count).sum();
-    assert!(total <= STILL_VAGUE, "{total} > {STILL_VAGUE}: {found:#?}");
+    assert!(found.is_empty(), "name the quantity: {found:#?}");
 }
 
 /// The names of `all` that no file declares as a module.

@@ -58,7 +58,7 @@ fn a_disk_that_fills_up() {
     });
 }
 
-/// `storrent` may have so many files and connections open.
+/// `storrent` may have `files` files and connections open, and no more.
 fn limited(files: usize, dir: &Path, file: &Path, peer: &str) -> Outcome {
     let limit = format!("ulimit -n {files}");
     Storrent::limited(&limit)

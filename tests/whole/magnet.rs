@@ -15,7 +15,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// A torrent with so many pieces that its metadata has several parts of 16 KiB.
+/// A torrent of which the metadata has several parts of 16 KiB, as it has many pieces.
 fn place() -> Place {
     Place::new(Spec::single("x", 2 << 20).piece_length(1 << 10))
 }

@@ -14,7 +14,7 @@ use std::process::Command;
 use std::sync::{Arc, OnceLock};
 use tempfile::TempDir;
 
-/// `storrent` as another user, who may have so many threads, and a folder of that user's;
+/// `storrent` as another user, who may have `threads` threads, and a folder of that user's.
 /// `None` where that can't be done.
 fn with_threads(test: &str, threads: u32) -> Option<(Storrent, TempDir)> {
     let temp = tempfile::tempdir().unwrap();
@@ -129,7 +129,7 @@ fn many_torrents_and_few_threads() {
     assert_all(&end.expect(0), &torrents, &temp.path().join("down"));
 }
 
-/// `storrent` may have so many files and connections open.
+/// `storrent` may have `limit` files and connections open, and no more.
 fn with_files(limit: u32, dir: &Path) -> Storrent {
     Storrent::limited(&format!("ulimit -n {limit}"))
         .alone()

@@ -16,14 +16,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Waits until `seed` has served so many blocks.
+/// Waits until `seed` has served `blocks` more blocks.
 fn served(seed: &FakePeer, blocks: usize) {
     for _ in 0..blocks {
         seed.wait(|note| matches!(note, Note::Served(_)).then_some(()));
     }
 }
 
-/// Waits until `run` says that it has at least so many bytes.
+/// Waits until `run` says that it has at least `bytes` bytes.
 fn has(run: &mut Running, bytes: u64) {
     run.event_where("progress", |event| {
         event["have_bytes"].as_u64() >= Some(bytes)

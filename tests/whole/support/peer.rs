@@ -137,7 +137,7 @@ impl Seed {
         self
     }
 
-    /// Goes silent after so many blocks.
+    /// Goes silent after `blocks` blocks.
     pub(crate) fn budget(mut self, blocks: usize) -> Self {
         self.budget = Arc::new(AtomicUsize::new(blocks));
         self
