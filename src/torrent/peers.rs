@@ -112,6 +112,16 @@ impl Peer {
         }
     }
 
+    /// What choking goes by, in bytes a second: what it sends us or, while we seed, what it gets.
+    pub(super) fn merit(&self, seeding: bool, now: Instant) -> u64 {
+        let rate = if seeding {
+            &self.up
+        } else {
+            &self.fetcher.down
+        };
+        rate.get(now) as u64
+    }
+
     pub(super) fn is_used(&self) -> bool {
         self.welcome && self.fetcher.gave + self.took > 0
     }

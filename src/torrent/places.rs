@@ -16,6 +16,7 @@ use crate::messages::{Command, EndKind};
 use crate::shortage::Shortage;
 use crate::swarm::Ending;
 use crate::types::PeerKey;
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -145,12 +146,19 @@ impl Torrent {
     }
 
     /// Serves more peers at once if upload slots are free, without waiting for the next round: a
-    /// peer has left or wants nothing more, or the line turns out to be faster.
+    /// peer has left or wants nothing more, or the line turns out to be faster. Those come first
+    /// that would in a round, then those that got least.
     pub(super) fn fill_places(&mut self, turn: &mut Turn<'_>) {
         let free = self.slots(turn.now).saturating_sub(self.served());
+        if free == 0 {
+            return;
+        }
+        let seeding = !self.goals.is_downloading();
         let waiting = self.peers.welcome_mut();
         let waiting = waiting.filter(|(_, peer)| peer.interested && peer.we_choke);
-        for (key, peer) in waiting.take(free) {
+        let mut waiting: Vec<_> = waiting.collect();
+        waiting.sort_by_key(|(_, peer)| (Reverse(peer.merit(seeding, turn.now)), peer.took));
+        for (key, peer) in waiting.into_iter().take(free) {
             self.traffic.up.begin(turn.now);
             peer.we_choke = false;
             turn.send(key, Command::Choke(false));
@@ -165,11 +173,7 @@ impl Torrent {
             .map(|(key, peer)| Candidate {
                 peer: key,
                 interested: peer.interested,
-                rate: if seeding {
-                    peer.up.get(turn.now)
-                } else {
-                    peer.fetcher.down.get(turn.now)
-                } as u64,
+                rate: peer.merit(seeding, turn.now),
                 newcomer: turn.now.duration_since(peer.since) < NEWCOMER,
             })
             .collect();

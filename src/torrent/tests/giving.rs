@@ -109,3 +109,26 @@ fn free_places_are_given_at_once_and_the_rest_by_rounds() {
         .filter(|a| matches!(a, Action::Send(_, Command::Choke(false))));
     assert!(opened.count() >= 1, "one more by chance: {round:?}");
 }
+
+#[test]
+fn a_free_place_goes_to_who_gives_most() {
+    let mut rig = Rig::new(2, |_| {});
+    let slots = Choker::slots(false, 0) as u8;
+    let (last, giver) = (slots + 1, slots + 2);
+    for n in 1..=giver {
+        rig.join(n, Bitfield::none(2));
+        let answer = rig.event(n, PeerEvent::Interested(true));
+        assert_eq!(
+            answer,
+            [Action::Send(key(n), Command::Choke(n > slots))],
+            "peer {n}"
+        );
+    }
+    let now = rig.now;
+    let peer = rig.torrent.peers.get_mut(&key(giver)).unwrap();
+    peer.fetcher.down.add(50_000, now);
+    rig.pass(Duration::from_secs(1));
+    let answer = rig.event(1, PeerEvent::Interested(false));
+    let opened = |n| answer.contains(&Action::Send(key(n), Command::Choke(false)));
+    assert!(opened(giver) && !opened(last), "{answer:?}");
+}
