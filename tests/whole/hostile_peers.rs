@@ -264,7 +264,11 @@ const SCRIPTS: &[(&str, Script)] = &[
         let mut block = first_request(wire, torrent, FAST)?;
         gate.open();
         loop {
-            wire.send(&Message::Reject(block))?;
+            match wire.send(&Message::Reject(block)) {
+                // All is fetched, and it has left.
+                Err(error) if is_end(&error) => return Ok(()),
+                sent => sent?,
+            }
             match wire.recv_until(|m| matches!(m, Message::Request(_))) {
                 Ok(Message::Request(next)) => block = next,
                 _ => return Ok(()),
