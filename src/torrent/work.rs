@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 const BEGINNING: Duration = Duration::from_secs(2);
 
 /// After a block is stored, a fetcher with at most this many left on order gets new work at once.
-const DRY: usize = 1;
+const NEARLY_DONE: usize = 1;
 
 impl Torrent {
     /// Gives a peer or web seed work, if it wants some and there is some. Returns whether it got
@@ -136,7 +136,7 @@ impl Torrent {
         }
         self.cancel(all.cancel, turn);
         self.verify(all.ready, turn);
-        if left <= DRY {
+        if left <= NEARLY_DONE {
             self.serve(key, turn);
         }
     }
