@@ -10,10 +10,10 @@ use crate::engine::cores;
 use crate::human::{count, escaped, grouped, percent, size, size_exact};
 use crate::metainfo::Metainfo;
 use crate::progress;
-use crate::storage::{Storage, Survey};
+use crate::storage::{Plan, Storage, Survey};
 use crate::wanted::Wanted;
 use serde::Serialize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 /// Runs `storrent check`.
@@ -74,7 +74,7 @@ fn look(
     let have = have.unwrap_or_else(|| Bitfield::none(pieces));
     let pairs = before.into_iter().zip(stamps());
     let changed: Vec<bool> = pairs.map(|(before, after)| before != after).collect();
-    Ok(Object::of(metainfo, &survey, &have, &changed))
+    Ok(Object::of(metainfo, plan, &survey, &have, &changed))
 }
 
 /// What was found, in the form for `--json`.
@@ -98,6 +98,9 @@ struct Checked {
     #[serde(flatten)]
     file: File,
     whole: bool,
+    /// Where it is on this disk, which may have refused the torrent's own name.
+    #[serde(skip)]
+    on_disk: PathBuf,
     /// Bytes of it in pieces with the right hash.
     #[serde(skip)]
     have: u64,
@@ -108,7 +111,13 @@ struct Checked {
 
 impl Object {
     /// `changed`: whether each file of the layout changed during the check.
-    fn of(metainfo: &Metainfo, survey: &Survey, have: &Bitfield, changed: &[bool]) -> Self {
+    fn of(
+        metainfo: &Metainfo,
+        plan: &Plan,
+        survey: &Survey,
+        have: &Bitfield,
+        changed: &[bool],
+    ) -> Self {
         let layout = &metainfo.layout;
         let mut bytes = vec![0; layout.files()];
         for piece in have.iter() {
@@ -117,8 +126,7 @@ impl Object {
             }
         }
         let files = files(metainfo).map(|(index, file)| {
-            let on_disk = survey[index].map(|state| state.size);
-            let remark = match on_disk {
+            let remark = match survey[index].map(|state| state.size) {
                 _ if changed[index] => CHANGED,
                 None => "missing",
                 Some(size) if size < file.length => "too short",
@@ -127,6 +135,7 @@ impl Object {
             };
             Checked {
                 whole: remark.is_empty() && bytes[index] == file.length,
+                on_disk: plan.path(index),
                 have: bytes[index],
                 remark,
                 file,
@@ -152,6 +161,7 @@ impl Object {
             whole,
             have,
             remark,
+            ..
         } in &self.files
         {
             let state = match (whole, *remark) {
@@ -171,16 +181,15 @@ impl Object {
     /// Says why the exit status is 1.
     fn verdict(&self, name: &str, options: &Check) -> String {
         let mut changed = self.files.iter().filter(|file| file.remark == CHANGED);
-        if let Some(Checked { file, .. }) = changed.next() {
+        if let Some(Checked { on_disk, .. }) = changed.next() {
             let more = match changed.count() {
                 0 => String::new(),
                 others => format!(" and {} more", grouped(others as u64)),
             };
-            let path = options.dir.join(&file.path);
             return format!(
                 "{}{more} changed while it was checked; wait until nobody writes to it, then \
                  check again",
-                path.display()
+                on_disk.display()
             );
         }
         let whole = self.files.iter().filter(|file| file.whole).count();

@@ -279,13 +279,25 @@ impl Shelf<'_> {
         fill: &dyn Fn(&Record) -> Result<(), StorageError>,
     ) -> Result<Record, StorageError> {
         let record = self.draft(&old.name, head, info, fill)?;
-        match renameat(self.dir, self.new_name(), self.dir, &old.name) {
+        let renamed = match self.has_its_name(old) {
+            true => renameat(self.dir, self.new_name(), self.dir, &old.name),
+            false => Err(Errno::EXIST),
+        };
+        match renamed {
             Ok(()) => Ok(record),
             Err(errno) => {
                 let _ = unlinkat(self.dir, self.new_name(), AtFlags::empty());
                 Err(failed("write", self.path, &old.name, errno))
             }
         }
+    }
+
+    /// Whether the name of `record` still leads to it: somebody may have moved it away and put a
+    /// file of his own there.
+    fn has_its_name(&self, record: &Record) -> bool {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        openat(self.dir, record.name.as_str(), flags, Mode::empty())
+            .is_ok_and(|named| is_same(&named, &record.fd))
     }
 
     /// Makes a new, locked record that does not have its name yet.
@@ -346,8 +358,12 @@ impl Shelf<'_> {
         Ok(())
     }
 
-    /// Removes the record, which we must have locked.
+    /// Removes the record, which we must have locked. A file that somebody has put in its place
+    /// stays.
     pub(crate) fn remove(&self, record: &Record) -> Result<(), StorageError> {
+        if !self.has_its_name(record) {
+            return Ok(());
+        }
         match unlinkat(self.dir, record.name.as_str(), AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(errno) => Err(failed("remove", self.path, &record.name, errno)),

@@ -1,6 +1,7 @@
 //! The record: one process a torrent, whose it is, and what of it is believed.
 
 use super::{has, served, until};
+use crate::support::Gate;
 use crate::support::content::{Spec, tree};
 use crate::support::peer::Seed;
 use crate::support::place::Place;
@@ -343,4 +344,22 @@ fn a_second_name_is_taken_only_where_the_first_is_refused() {
         fs::remove_file(&own).unwrap();
         place.torrent.assert_whole(&place.dir());
     }
+}
+
+/// Somebody moves the record away in the middle of a download, and puts a file of his own in its
+/// place.
+#[test]
+fn a_file_in_the_place_of_the_record_stays() {
+    let place = Place::new(spec());
+    let gate = Gate::new();
+    let seed = Seed::of(&place.torrent).hold(&gate).start();
+    let mut run = place.download().peers(&[seed.addr]).start();
+    let path = place.dir().join("x.storrent");
+    run.event("checked");
+    fs::rename(&path, place.dir().join("away")).unwrap();
+    fs::write(&path, "my own film").unwrap();
+    gate.open();
+    run.event("complete");
+    run.wait().expect(0);
+    assert_eq!(fs::read(&path).unwrap(), b"my own film");
 }
