@@ -15,6 +15,7 @@
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 
+use crate::config::Choking;
 use crate::types::PeerKey;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -52,10 +53,42 @@ pub(crate) struct Candidate {
     pub peer: PeerKey,
     /// Whether it wants a piece that we have.
     pub interested: bool,
-    /// The bytes a second that it sends us or, while we seed, that it gets from us.
-    pub rate: u64,
+    /// What it is served for: see [`Merit`].
+    pub merit: u64,
     /// Whether it connected less than 60 s ago.
     pub newcomer: bool,
+}
+
+/// What peers are served for. The rule is told in this type alone, so it can be changed here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Merit {
+    /// What they send us.
+    Gives,
+    /// What they get from us.
+    Gets,
+    /// Nothing: they are drawn by lot.
+    Lot,
+}
+
+impl Merit {
+    /// Returns what counts under the rule `choking`, while we seed or not.
+    pub(crate) fn under(choking: Choking, seeding: bool) -> Self {
+        match (seeding, choking) {
+            (true, _) => Self::Gets,
+            (false, Choking::TitForTat) => Self::Gives,
+            (false, Choking::ByLot) => Self::Lot,
+        }
+    }
+
+    /// Returns the merit of a peer that sends us `gives` bytes a second and gets `gets`. Those with
+    /// the greatest are served.
+    pub(crate) fn of(self, gives: u64, gets: u64, rng: &mut fastrand::Rng) -> u64 {
+        match self {
+            Self::Gives => gives,
+            Self::Gets => gets,
+            Self::Lot => rng.u64(..),
+        }
+    }
 }
 
 /// Remembers which peer has the optimistic unchoke, and for how many more rounds.
@@ -76,7 +109,7 @@ impl Choker {
     }
 
     /// Chooses the peers to serve during the next [`ROUND`]: of those that are interested, the
-    /// `slots` fastest and one drawn by lot.
+    /// `slots` with the greatest merit and one drawn by lot.
     pub(crate) fn round(
         &mut self,
         candidates: &[Candidate],
@@ -84,7 +117,7 @@ impl Choker {
         rng: &mut fastrand::Rng,
     ) -> BTreeSet<PeerKey> {
         let mut fastest: Vec<&Candidate> = candidates.iter().filter(|c| c.interested).collect();
-        fastest.sort_by_key(|c| std::cmp::Reverse((c.rate, c.peer)));
+        fastest.sort_by_key(|c| std::cmp::Reverse((c.merit, c.peer)));
         let mut chosen: BTreeSet<PeerKey> = fastest.iter().take(slots).map(|c| c.peer).collect();
 
         self.rounds_left = self.rounds_left.saturating_sub(1);
@@ -110,11 +143,11 @@ mod tests {
     use super::*;
     use std::collections::HashMap;
 
-    fn candidate(n: u32, rate: u64) -> Candidate {
+    fn candidate(n: u32, merit: u64) -> Candidate {
         Candidate {
             peer: PeerKey(n),
             interested: true,
-            rate,
+            merit,
             newcomer: false,
         }
     }
@@ -162,6 +195,16 @@ mod tests {
             turns.values().all(|t| *t < newcomer),
             "{turns:?} {newcomer}"
         );
+    }
+
+    #[test]
+    fn who_gives_is_served_unless_lots_are_drawn() {
+        use Choking::{ByLot, TitForTat};
+        let mut rng = fastrand::Rng::with_seed(1);
+        let mut merit = |rule, seeding| Merit::under(rule, seeding).of(10, 20, &mut rng);
+        assert_eq!(merit(TitForTat, false), 10, "what it gives");
+        assert_eq!([TitForTat, ByLot].map(|rule| merit(rule, true)), [20, 20]);
+        assert_ne!(merit(ByLot, false), merit(ByLot, false));
     }
 
     #[test]

@@ -28,8 +28,8 @@ pub struct Config {
     pub download_limit: u64,
     /// Payload bytes sent per second by the whole process; 0: no limit.
     pub upload_limit: u64,
-    /// Fetch pieces in order instead of rarest first.
-    pub sequential: bool,
+    /// By which rules to fetch and to give.
+    pub rules: Rules,
     /// What to do with a complete torrent.
     pub afterwards: Afterwards,
     /// Gives up after this long without payload; `None`: never.
@@ -46,6 +46,49 @@ pub struct Config {
     pub encryption: Encryption,
     /// Nodes from which to enter the DHT, `HOST:PORT`; empty: the public ones.
     pub dht_nodes: Vec<String>,
+}
+
+/// The rules by which a torrent fetches and gives. The default is what serves a swarm best. Each
+/// other value turns one rule off, so that a simulated swarm can show what the rule is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Rules {
+    /// In which order to fetch the pieces.
+    pub strategy: Strategy,
+    /// To which peers to give.
+    pub choking: Choking,
+    /// Whether a peer without work takes over blocks that a slower one was asked for. Without it
+    /// there is no endgame (BEP 3): the slowest peer ends the download.
+    pub take_over: bool,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            strategy: Strategy::RarestFirst,
+            choking: Choking::TitForTat,
+            take_over: true,
+        }
+    }
+}
+
+/// In which order pieces are fetched.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Strategy {
+    /// The pieces that the fewest peers have come first, after a few at random.
+    RarestFirst,
+    /// In the order of the torrent.
+    Sequential,
+    /// In any order.
+    Random,
+}
+
+/// To which peers a leech gives. A seed gives to those that fetch fastest in any case.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Choking {
+    /// To those that give it most (BEP 3), and to one by lot.
+    TitForTat,
+    /// By lot, whatever they give.
+    ByLot,
 }
 
 /// Where peers and data may come from, besides trackers and the command line.
@@ -71,7 +114,7 @@ impl Default for Config {
             max_peers: 50,
             download_limit: 0,
             upload_limit: 0,
-            sequential: false,
+            rules: Rules::default(),
             afterwards: Afterwards::Leave,
             stall_timeout: None,
             overwrite: false,

@@ -24,8 +24,9 @@
 //!    each part only once, and they get the other parts from each other.
 //! 3. If nothing is free, blocks of the peer that would finish last ([`take_over`]).
 //!
-//! If the user wants the pieces in order, rarity and chance do not count. In the *endgame* every
-//! missing block is leased, or reserved for one peer after a wrong hash.
+//! Another [`strategy`] has another order in 1 and 2: that of the torrent, for who wants to watch a
+//! film while it loads, or none. In the *endgame* every missing block is leased, or reserved for
+//! one peer after a wrong hash.
 //!
 //! The torrent is the only user. No I/O, no clock: the same calls and random seed give the same
 //! answers.
@@ -33,22 +34,18 @@
 #[cfg(any(test, debug_assertions))]
 mod check;
 mod runs;
+mod strategy;
 mod take_over;
 
 use crate::bitfield::Bitfield;
+use crate::config::Strategy;
 use crate::layout::{Layout, PieceIndex, Span, spans_of};
 use crate::rarity::Rarity;
 use crate::types::PeerKey;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use strategy::Order;
 pub(crate) use take_over::{Giver, Rivals};
-
-/// How many pieces are chosen at random before rarest-first begins.
-const RANDOM_FIRST: u32 = 4;
-
-/// How many of the rarest pieces are searched for one that the peer has, before its bitfield is
-/// searched instead.
-const LOOK_AT: usize = 2048;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum State {
@@ -115,12 +112,7 @@ pub struct Picker {
     grants: u64,
     /// The last snapshot of all peers' paces, if any.
     pub(crate) seen: Option<Rivals>,
-    sequential: bool,
-    /// If `sequential`, no piece before this one is free.
-    cursor: u32,
-    random_left: u32,
-    /// See [`Picker::set_share`].
-    share: (u32, u32),
+    order: Order,
     /// How many wanted pieces we do not have.
     missing: u32,
     rng: fastrand::Rng,
@@ -132,7 +124,7 @@ impl Picker {
         layout: Arc<Layout>,
         had: &Bitfield,
         wanted: &Bitfield,
-        sequential: bool,
+        strategy: Strategy,
         mut rng: fastrand::Rng,
     ) -> Self {
         let states: Vec<State> = layout
@@ -148,7 +140,6 @@ impl Picker {
             .filter(|piece| states[piece.index()] == State::Free);
         let rarity = Rarity::new(layout.pieces(), free, &mut rng);
         let missing = rarity.len() as u32;
-        let random_left = RANDOM_FIRST.saturating_sub(had.count());
         Self {
             layout,
             states,
@@ -158,10 +149,7 @@ impl Picker {
             leases: BTreeMap::new(),
             grants: 0,
             seen: None,
-            sequential,
-            cursor: 0,
-            random_left,
-            share: (0, 1),
+            order: Order::new(strategy, had.count()),
             missing,
             rng,
         }
@@ -190,13 +178,7 @@ impl Picker {
 
     /// Divides the pieces into `count` equal runs, of which number `rank`, from 0, is our share.
     pub fn set_share(&mut self, rank: u32, count: u32) {
-        self.share = (rank, count);
-    }
-
-    fn is_ours(&self, piece: PieceIndex) -> bool {
-        let (rank, count) = self.share;
-        let share = u64::from(piece.get()) * u64::from(count) / u64::from(self.layout.pieces());
-        share == u64::from(rank)
+        self.order.set_share(rank, count);
     }
 
     /// Counts a peer that is no seed and has `piece`.
@@ -217,9 +199,7 @@ impl Picker {
             have.has(*piece) && (!self.is_reserved(*piece) || self.fetches(peer, *piece))
         });
         let mut open: Vec<PieceIndex> = open.collect();
-        if !self.sequential {
-            open.sort_by_key(|piece| self.rarity.available(*piece));
-        }
+        self.order.sort_begun(&mut open, &self.rarity);
         for piece in open {
             if left == 0 {
                 return granted;
@@ -230,19 +210,17 @@ impl Picker {
             let Some(mut piece) = self.next_free(have) else {
                 break;
             };
-            // Equally rare neighbours are granted, too: small pieces then reach the disk in long
-            // runs, and cost one search together.
-            let (rare, ours) = (self.rarity.available(piece), self.is_ours(piece));
             loop {
                 self.start(piece);
                 left -= self.grant(peer, piece, left, &mut granted);
                 let Some(next) = self.layout.piece(piece.get() + 1) else {
                     break;
                 };
-                let alike = self.rarity.contains(next)
-                    && self.rarity.available(next) == rare
-                    && self.is_ours(next) == ours;
-                if left == 0 || !alike || !have.has(next) {
+                let free = self.rarity.contains(next) && have.has(next);
+                let along = self
+                    .order
+                    .goes_along(piece, next, &self.rarity, &self.layout);
+                if left == 0 || !free || !along {
                     break;
                 }
                 piece = next;
@@ -251,49 +229,10 @@ impl Picker {
         granted
     }
 
-    /// Returns the free piece to start next, of those that the peer has.
+    /// Returns the free piece to begin next, of those that the peer has.
     fn next_free(&mut self, have: &Bitfield) -> Option<PieceIndex> {
-        if self.sequential {
-            let free = |index: &u32| {
-                self.layout
-                    .piece(*index)
-                    .is_some_and(|piece| self.rarity.contains(piece))
-            };
-            self.cursor = (self.cursor..self.layout.pieces())
-                .find(free)
-                .unwrap_or(self.layout.pieces());
-            return (self.cursor..self.layout.pieces())
-                .filter(free)
-                .filter_map(|index| self.layout.piece(index))
-                .find(|piece| have.has(*piece));
-        }
-        if self.random_left > 0 && !self.rarity.is_empty() {
-            let piece = self.rarity.nth(self.rng.usize(..self.rarity.len()))?;
-            // A piece that only seeds have would take long to arrive.
-            if have.has(piece) && self.rarity.available(piece) > 0 {
-                self.random_left -= 1;
-                return Some(piece);
-            }
-        }
-        let mut near = self
-            .rarity
-            .iter()
-            .take(LOOK_AT)
-            .filter(|piece| have.has(*piece))
-            .peekable();
-        if let Some(&first) = near.peek() {
-            let rare = self.rarity.available(first);
-            let mut alike = near.take_while(|piece| self.rarity.available(*piece) == rare);
-            return Some(alike.find(|piece| self.is_ours(*piece)).unwrap_or(first));
-        }
-        if self.rarity.len() <= LOOK_AT {
-            return None;
-        }
-        // The peer has few pieces: its bitfield is the shorter list.
-        have.iter()
-            .filter(|piece| self.rarity.contains(*piece))
-            .take(LOOK_AT)
-            .min_by_key(|p| self.rarity.available(*p))
+        let (free, rng) = (&self.rarity, &mut self.rng);
+        self.order.next(free, have, &self.layout, rng)
     }
 
     /// Free → started.
@@ -541,7 +480,7 @@ impl Picker {
             self.states[piece.index()] = State::Free;
             self.rarity.insert(piece);
             self.missing += 1;
-            self.cursor = self.cursor.min(piece.get());
+            self.order.freed(piece);
         }
     }
 

@@ -2,7 +2,7 @@
 //! The users read [`help`](super::help), not the doc comments of the fields, which argh demands.
 
 use super::values::{self, Source};
-use crate::config::{Afterwards, Config, Encryption, Sources};
+use crate::config::{Afterwards, Config, Encryption, Rules, Sources, Strategy};
 use crate::door::Door;
 use crate::door::environment::Environment;
 use crate::proxy::Proxy;
@@ -265,7 +265,13 @@ impl Download {
             max_peers: self.max_peers,
             download_limit: self.download_limit,
             upload_limit: self.upload_limit,
-            sequential: self.sequential,
+            rules: Rules {
+                strategy: match self.sequential {
+                    true => Strategy::Sequential,
+                    false => Strategy::RarestFirst,
+                },
+                ..Rules::default()
+            },
             afterwards,
             stall_timeout: stalls.then_some(self.stall_timeout),
             overwrite: self.overwrite && !seed_only,

@@ -306,7 +306,7 @@ impl Engine<'_> {
             pex: config.sources.pex,
             dht: config.sources.dht,
             lsd: config.sources.lsd,
-            sequential: config.sequential,
+            rules: config.rules,
             afterwards: config.afterwards,
             stall_timeout: config.stall_timeout,
             added: work.added,

@@ -2,7 +2,7 @@
 //! call [`Picker::check`] after each event. A release build does not contain it.
 
 use super::take_over::MAX_HOLDERS;
-use super::{Picker, RANDOM_FIRST, Started, State};
+use super::{Picker, Started, State};
 use crate::layout::PieceIndex;
 use std::collections::BTreeMap;
 
@@ -29,8 +29,9 @@ impl Picker {
                 state == State::Started,
                 "{piece:?}"
             );
-            let passed = self.sequential && piece.get() < self.cursor;
-            assert!(state != State::Free || !passed, "{piece:?} is passed over");
+            if state == State::Free {
+                self.order.check_free(piece);
+            }
         }
         let mut holders: BTreeMap<(PieceIndex, u32), u8> = BTreeMap::new();
         for leases in self.leases.values() {
@@ -46,8 +47,7 @@ impl Picker {
             holders.is_empty(),
             "leases on pieces not begun: {holders:?}"
         );
-        let (rank, shares) = self.share;
-        assert!(rank < shares && self.random_left <= RANDOM_FIRST);
+        self.order.check();
     }
 
     /// Checks a started piece. `holders` says how many peers hold a lease on each block. The

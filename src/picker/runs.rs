@@ -19,7 +19,7 @@ impl Picker {
         let mut granted = Vec::new();
         let mut left = blocks;
         let mut next = None;
-        if !self.sequential && left > 0 {
+        if !self.order.is_strict() && left > 0 {
             next = self.gone_on_with(seed, have);
             next = next.or_else(|| self.largest_gap(have));
         }
@@ -70,6 +70,7 @@ impl Picker {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Strategy;
     use crate::layout::{BLOCK_LEN, Layout};
     use std::ops::Range;
     use std::sync::Arc;
@@ -79,7 +80,7 @@ mod tests {
     const PEER: PeerKey = PeerKey(3);
 
     /// Makes a picker of `pieces` pieces of four blocks. Those in `had` are on disk.
-    fn picker(pieces: u64, had: &[u32], sequential: bool) -> (Picker, Bitfield) {
+    fn picker(pieces: u64, had: &[u32], strategy: Strategy) -> (Picker, Bitfield) {
         let piece = 4 * u64::from(BLOCK_LEN);
         let layout = Arc::new(Layout::new(piece, &[(pieces * piece, false)]).unwrap());
         let all = Bitfield::all(layout.pieces());
@@ -88,7 +89,7 @@ mod tests {
             have.insert(layout.piece(*index).unwrap());
         }
         let rng = fastrand::Rng::with_seed(7);
-        (Picker::new(layout, &have, &all, sequential, rng), all)
+        (Picker::new(layout, &have, &all, strategy, rng), all)
     }
 
     fn seen(spans: &[Span]) -> Vec<(u32, Range<u32>)> {
@@ -98,7 +99,7 @@ mod tests {
 
     #[test]
     fn the_largest_gap_first_and_only_as_far_as_it_goes() {
-        let (mut picker, all) = picker(12, &[2, 6, 7], false);
+        let (mut picker, all) = picker(12, &[2, 6, 7], Strategy::RarestFirst);
         assert_eq!(
             seen(&picker.pick_run(WEB, &all, 10)),
             [(8, 0..4), (9, 0..4), (10, 0..2)]
@@ -127,7 +128,7 @@ mod tests {
 
     #[test]
     fn only_what_it_has() {
-        let (mut picker, mut have) = picker(6, &[], false);
+        let (mut picker, mut have) = picker(6, &[], Strategy::RarestFirst);
         for index in [2, 3] {
             have.remove(picker.layout.piece(index).unwrap());
         }
@@ -145,7 +146,7 @@ mod tests {
 
     #[test]
     fn a_large_piece_is_gone_on_with_after_its_parts_are_stored() {
-        let (mut picker, all) = picker(9, &[], false);
+        let (mut picker, all) = picker(9, &[], Strategy::RarestFirst);
         let first = picker.pick_run(WEB, &all, 3);
         picker.stored(WEB, first[0]);
         assert_eq!(seen(&picker.pick_run(WEB, &all, 1)), [(0, 3..4)]);
@@ -153,7 +154,7 @@ mod tests {
 
     #[test]
     fn in_order_where_asked_and_clear_of_peers() {
-        let (mut picker, all) = picker(9, &[3], true);
+        let (mut picker, all) = picker(9, &[3], Strategy::Sequential);
         let peer = picker.pick(PEER, &all, 4);
         assert_eq!(seen(&peer), [(0, 0..4)]);
         assert_eq!(

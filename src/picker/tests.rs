@@ -1,4 +1,5 @@
 use super::*;
+use crate::config::Strategy;
 use crate::layout::BLOCK_LEN;
 use proptest::prelude::*;
 use std::time::Instant;
@@ -8,13 +9,13 @@ const B: PeerKey = PeerKey(2);
 const C: PeerKey = PeerKey(3);
 const D: PeerKey = PeerKey(77);
 
-fn picker(piece_blocks: u64, blocks: u64, sequential: bool) -> (Picker, Bitfield) {
+fn picker(piece_blocks: u64, blocks: u64, strategy: Strategy) -> (Picker, Bitfield) {
     let block = u64::from(BLOCK_LEN);
     let layout = Arc::new(Layout::new(piece_blocks * block, &[(blocks * block, false)]).unwrap());
     let all = Bitfield::all(layout.pieces());
     let none = Bitfield::none(layout.pieces());
     (
-        Picker::new(layout, &none, &all, sequential, fastrand::Rng::with_seed(7)),
+        Picker::new(layout, &none, &all, strategy, fastrand::Rng::with_seed(7)),
         all,
     )
 }
@@ -54,9 +55,22 @@ fn some(len: u32, indices: &[u32]) -> Bitfield {
 }
 
 #[test]
+fn at_random_however_rare() {
+    let (mut picker, all) = picker(1, 100, Strategy::Random);
+    let common = some(100, &[7, 8]);
+    (0..9).for_each(|_| common.iter().for_each(|piece| picker.peer_has(piece)));
+    assert_eq!(pieces(&picker.pick(A, &common, 9)).len(), 2, "what it has");
+    let mut order = pieces(&picker.pick(A, &all, 98));
+    assert!(!order.is_sorted(), "in order: {order:?}");
+    order.sort_unstable();
+    let rest = (0..100).filter(|piece| ![7, 8].contains(piece));
+    assert_eq!(order, rest.collect::<Vec<_>>());
+}
+
+#[test]
 fn started_pieces_first_then_the_rarest() {
-    let (mut picker, all) = picker(4, 40, false);
-    picker.random_left = 0;
+    let (mut picker, all) = picker(4, 40, Strategy::RarestFirst);
+    picker.order.skip_random();
     for piece in (0..10).filter(|i| *i != 6) {
         picker.peer_has(PieceIndex::unchecked(piece));
     }
@@ -78,7 +92,7 @@ fn started_pieces_first_then_the_rarest() {
 
 #[test]
 fn of_the_begun_the_rarest_is_finished_first() {
-    let (mut picker, all) = picker(4, 40, false);
+    let (mut picker, all) = picker(4, 40, Strategy::RarestFirst);
     for piece in [2, 5, 7] {
         picker.begin_stored(PieceIndex::unchecked(piece), &[0]);
     }
@@ -90,15 +104,15 @@ fn of_the_begun_the_rarest_is_finished_first() {
 
 #[test]
 fn in_order_where_asked() {
-    let (mut picker, all) = picker(2, 12, true);
+    let (mut picker, all) = picker(2, 12, Strategy::Sequential);
     assert_eq!(pieces(&picker.pick(A, &some(6, &[2, 4]), 4)), [2, 4]);
     assert_eq!(pieces(&picker.pick(B, &all, 8)), [0, 1, 3, 5]);
 }
 
 #[test]
 fn small_neighbours_come_along() {
-    let (mut picker, all) = picker(1, 1000, false);
-    picker.random_left = 0;
+    let (mut picker, all) = picker(1, 1000, Strategy::RarestFirst);
+    picker.order.skip_random();
     let spans = picker.pick(A, &all, 64);
     let runs = pieces(&spans)
         .windows(2)
@@ -109,7 +123,7 @@ fn small_neighbours_come_along() {
 
 #[test]
 fn a_piece_is_ready_only_when_nobody_may_write_to_it() {
-    let (mut picker, all) = picker(4, 4, false);
+    let (mut picker, all) = picker(4, 4, Strategy::RarestFirst);
     let work = picker.pick(A, &all, 4);
     let (copy, cancel) = take_over(&mut picker, B, &all, 4, |peer| {
         Some(if peer == A { 9.0 } else { 1.0 })
@@ -135,7 +149,7 @@ fn a_piece_is_ready_only_when_nobody_may_write_to_it() {
 
 #[test]
 fn the_idle_take_over_from_the_last() {
-    let (mut picker, all) = picker(64, 64, false);
+    let (mut picker, all) = picker(64, 64, Strategy::RarestFirst);
     let _ = picker.pick(A, &all, 32);
     let _ = picker.pick(B, &all, 32);
     let pace = |peer| Some(if peer == A { 0.001 } else { 10.0 });
@@ -163,7 +177,7 @@ fn the_idle_take_over_from_the_last() {
 /// Two silent peers have the last blocks on order: a third peer gets them, too.
 #[test]
 fn two_that_are_silent_hold_up_nobody() {
-    let (mut picker, all) = picker(4, 4, false);
+    let (mut picker, all) = picker(4, 4, Strategy::RarestFirst);
     let work = picker.pick(A, &all, 4);
     let unknown = |peer| Some(if peer == A { f64::INFINITY } else { 1.0 });
     assert_eq!(
@@ -180,7 +194,7 @@ fn two_that_are_silent_hold_up_nobody() {
 
 #[test]
 fn the_idle_take_over_before_the_end_if_it_is_known_to_be_much_sooner() {
-    let (mut picker, all) = picker(64, 128, false);
+    let (mut picker, all) = picker(64, 128, Strategy::RarestFirst);
     let work = picker.pick(A, &all, 64);
     let first = some(2, &[work[0].piece().get()]);
     let pace = |peer| Some(if peer == A { 0.1 } else { 0.001 });
@@ -195,7 +209,7 @@ fn the_idle_take_over_before_the_end_if_it_is_known_to_be_much_sooner() {
 /// Blocks would move to and fro among equal peers, if a gain below 0.1 s were enough.
 #[test]
 fn what_was_taken_over_is_not_taken_back() {
-    let (mut picker, all) = picker(64, 64, false);
+    let (mut picker, all) = picker(64, 64, Strategy::RarestFirst);
     let _ = picker.pick(A, &all, 64);
     let pace = |_| Some(0.3);
     let mut seen = rivals(&picker, pace, 0);
@@ -210,7 +224,7 @@ fn what_was_taken_over_is_not_taken_back() {
 
 #[test]
 fn all_get_a_share_by_which_they_end_together() {
-    let (picker, _) = picker(8, 80, false);
+    let (picker, _) = picker(8, 80, Strategy::RarestFirst);
     let seen = rivals(&picker, |peer| (peer == A).then_some(0.5), 0);
     assert_eq!([A, B].map(|p| seen.share(p)), [20, 20], "as the others");
     let seen = rivals(&picker, |peer| (peer == A).then_some(0.5), 4);
@@ -229,7 +243,7 @@ fn all_get_a_share_by_which_they_end_together() {
 
 #[test]
 fn a_peer_that_leaves_gives_its_work_back() {
-    let (mut picker, all) = picker(8, 8, false);
+    let (mut picker, all) = picker(8, 8, Strategy::RarestFirst);
     let work = picker.pick(A, &all, 8);
     let half = work[0].only(0);
     picker.stored(A, half);
@@ -247,7 +261,7 @@ fn a_peer_that_leaves_gives_its_work_back() {
 
 #[test]
 fn after_a_wrong_hash_one_peer_fetches_alone() {
-    let (mut picker, all) = picker(4, 4, false);
+    let (mut picker, all) = picker(4, 4, Strategy::RarestFirst);
     let (a, b) = (picker.pick(A, &all, 2), picker.pick(B, &all, 2));
     picker.stored(A, a[0]);
     let piece = picker.stored(B, b[0]).ready[0];
@@ -270,7 +284,7 @@ proptest! {
     /// as nobody takes over work, and at the end an honest peer can finish the torrent.
     #[test]
     fn every_block_is_fetched_once(ops in prop::collection::vec((0u8..5, 1u32..6, 1u32..20), 0..200)) {
-        let (mut picker, all) = picker(3, 50, false);
+        let (mut picker, all) = picker(3, 50, Strategy::RarestFirst);
         let mut held: BTreeMap<u32, Vec<Span>> = BTreeMap::new();
         let mut stored = std::collections::HashSet::new();
         for (op, peer, n) in ops {

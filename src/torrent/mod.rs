@@ -41,7 +41,7 @@ use crate::announce::AnnounceRequest;
 use crate::announcer::{Announcer, TrackerIndex};
 use crate::bitfield::Bitfield;
 use crate::choker::{self, Choker};
-use crate::config::Afterwards;
+use crate::config::{Afterwards, Rules};
 use crate::door::Door;
 use crate::layout::PieceIndex;
 use crate::messages::Command;
@@ -163,8 +163,8 @@ pub struct Setup {
     pub dht: bool,
     /// Whether to look for peers on the local network (BEP 14).
     pub lsd: bool,
-    /// Whether to fetch the pieces in order.
-    pub sequential: bool,
+    /// By which rules to fetch and to give.
+    pub rules: Rules,
     /// What to do when complete.
     pub afterwards: Afterwards,
     /// Give up if nothing came for this long.
@@ -242,7 +242,13 @@ impl Torrent {
         let announcer = Announcer::new(setup.trackers.clone(), private, &mut rng, now);
         let nothing = Content::unknown();
         let none = &nothing.have;
-        let picker = Picker::new(nothing.layout.clone(), none, none, false, rng.fork());
+        let picker = Picker::new(
+            nothing.layout.clone(),
+            none,
+            none,
+            setup.rules.strategy,
+            rng.fork(),
+        );
         let mut torrent = Self {
             tracker_key: rng.u32(..),
             content: nothing,
@@ -277,7 +283,7 @@ impl Torrent {
     fn set_content(&mut self, content: Content, now: Instant) {
         let (have, rng) = (&content.have, self.rng.fork());
         let (layout, wanted) = (content.layout.clone(), content.wanted.goal());
-        self.picker = Picker::new(layout, have, &wanted, self.setup.sequential, rng);
+        self.picker = Picker::new(layout, have, &wanted, self.setup.rules.strategy, rng);
         for (piece, numbers) in &content.stored {
             self.picker.begin_stored(*piece, numbers);
         }

@@ -12,6 +12,7 @@ use super::rate::Rate;
 use super::{Action, Entry, Torrent, Turn};
 use crate::address::Host;
 use crate::bitfield::Bitfield;
+use crate::choker::Merit;
 use crate::door::names;
 use crate::layout::PieceIndex;
 use crate::messages::{Client, Command, End, EndKind, PeerEvent};
@@ -112,14 +113,10 @@ impl Peer {
         }
     }
 
-    /// What choking goes by, in bytes a second: what it sends us or, while we seed, what it gets.
-    pub(super) fn merit(&self, seeding: bool, now: Instant) -> u64 {
-        let rate = if seeding {
-            &self.up
-        } else {
-            &self.fetcher.down
-        };
-        rate.get(now) as u64
+    /// What it is served for, as a number.
+    pub(super) fn merit(&self, by: Merit, now: Instant, rng: &mut fastrand::Rng) -> u64 {
+        let (gives, gets) = (self.fetcher.down.get(now), self.up.get(now));
+        by.of(gives as u64, gets as u64, rng)
     }
 
     pub(super) fn is_used(&self) -> bool {

@@ -11,7 +11,7 @@ use super::learning::Offer;
 use super::peers::Peer;
 use super::{Action, IDLE, Torrent, Turn};
 use crate::address::Host;
-use crate::choker::{Candidate, Choker};
+use crate::choker::{Candidate, Choker, Merit};
 use crate::messages::{Command, EndKind};
 use crate::shortage::Shortage;
 use crate::swarm::Ending;
@@ -140,6 +140,11 @@ impl Torrent {
         Choker::slots(seeding, self.traffic.up.get(now) as u64)
     }
 
+    /// Returns what peers are served for now.
+    fn merit(&self) -> Merit {
+        Merit::under(self.setup.rules.choking, !self.goals.is_downloading())
+    }
+
     fn served(&self) -> usize {
         let served = |(_, peer): &(PeerKey, &Peer)| peer.interested && !peer.we_choke;
         self.peers.welcome().filter(served).count()
@@ -153,11 +158,14 @@ impl Torrent {
         if free == 0 {
             return;
         }
-        let seeding = !self.goals.is_downloading();
+        let (merit, rng) = (self.merit(), &mut self.rng);
         let waiting = self.peers.welcome_mut();
         let waiting = waiting.filter(|(_, peer)| peer.interested && peer.we_choke);
         let mut waiting: Vec<_> = waiting.collect();
-        waiting.sort_by_key(|(_, peer)| (Reverse(peer.merit(seeding, turn.now)), peer.took));
+        waiting.sort_by_cached_key(|(_, peer)| {
+            let merit = peer.merit(merit, turn.now, rng);
+            (Reverse(merit), peer.took)
+        });
         for (key, peer) in waiting.into_iter().take(free) {
             self.traffic.up.begin(turn.now);
             peer.we_choke = false;
@@ -167,13 +175,13 @@ impl Torrent {
 
     /// Chooses anew which peers we serve, every [`choker::ROUND`](crate::choker::ROUND).
     pub(super) fn choke_round(&mut self, turn: &mut Turn<'_>) {
-        let seeding = !self.goals.is_downloading();
+        let (merit, rng) = (self.merit(), &mut self.rng);
         let welcome = self.peers.welcome();
         let candidates: Vec<Candidate> = welcome
             .map(|(key, peer)| Candidate {
                 peer: key,
                 interested: peer.interested,
-                rate: peer.merit(seeding, turn.now),
+                merit: peer.merit(merit, turn.now, rng),
                 newcomer: turn.now.duration_since(peer.since) < NEWCOMER,
             })
             .collect();

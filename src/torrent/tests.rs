@@ -48,7 +48,7 @@ fn setup(layout: Arc<Layout>, have: Bitfield) -> Setup {
         door: Door::default(),
         port: 6881,
         max_peers: 50,
-        sequential: false,
+        rules: Rules::default(),
         afterwards: Afterwards::Leave,
         stall_timeout: None,
         added: Instant::now(),

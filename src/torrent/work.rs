@@ -51,7 +51,8 @@ impl Torrent {
             Who::WebSeed(_) => self.picker.pick_run(key, have, most),
         };
         let mut cancel = Vec::new();
-        if spans.is_empty() && most > 0 && leased <= rivals.least(key) {
+        let dry = spans.is_empty() && most > 0 && leased <= rivals.least(key);
+        if dry && self.setup.rules.take_over {
             let most = most.min(share.max(1));
             (spans, cancel) = self.picker.take_over(key, have, most, &mut rivals);
         }

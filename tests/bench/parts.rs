@@ -3,6 +3,7 @@
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;
+use storrent::config::Strategy;
 use storrent::parts::bitfield::Bitfield;
 use storrent::parts::layout::{BLOCK_LEN, Layout};
 use storrent::parts::picker::Picker;
@@ -67,7 +68,7 @@ fn picker() {
         let layout = Layout::new(len, &[(len * u64::from(pieces), false)]).expect("a layout");
         let (none, all) = (Bitfield::none(pieces), Bitfield::all(pieces));
         let rng = fastrand::Rng::with_seed(1);
-        let mut picker = Picker::new(Arc::new(layout), &none, &all, false, rng);
+        let mut picker = Picker::new(Arc::new(layout), &none, &all, Strategy::RarestFirst, rng);
         let seconds = time(|| {
             for _ in 0..PICKS {
                 for span in picker.pick(PeerKey(1), &all, 16) {

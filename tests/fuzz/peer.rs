@@ -6,7 +6,8 @@ use std::collections::{HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use storrent::config::Afterwards;
+use storrent::config::Strategy::{RarestFirst, Sequential};
+use storrent::config::{Afterwards, Rules};
 use storrent::door::Door;
 use storrent::parts::bitfield::Bitfield;
 use storrent::parts::layout::{Layout, PieceIndex, RawBlock};
@@ -102,7 +103,14 @@ impl Rig {
             pex: true,
             dht: true,
             lsd: false,
-            sequential: mode & 16 != 0,
+            rules: Rules {
+                strategy: if mode & 16 == 0 {
+                    RarestFirst
+                } else {
+                    Sequential
+                },
+                ..Rules::default()
+            },
             afterwards: Afterwards::Seed {
                 ratio: None,
                 time: None,

@@ -3,7 +3,7 @@
 use super::*;
 use crate::cli::args::options_of;
 use crate::cli::split::{known, takes_value};
-use crate::config::{Afterwards, Config};
+use crate::config::{Afterwards, Config, Strategy};
 use crate::setting::Setting;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
@@ -204,7 +204,8 @@ fn options_reach_the_config() {
     assert_eq!((config.dir.to_str(), config.port), (Some("out"), Some(0)));
     assert_eq!(config.door.bind, Some("::1".parse().unwrap()));
     assert_eq!((config.download_limit, config.upload_limit), (3 << 19, 500));
-    assert!(config.sequential && config.overwrite && config.max_peers == 9);
+    assert_eq!(config.rules.strategy, Strategy::Sequential);
+    assert!(config.overwrite && config.max_peers == 9);
     assert_eq!(config.stall_timeout, Some(Duration::from_millis(2500)));
     let (ratio, time) = (Some(2.0), Some(Duration::from_secs(30)));
     assert_eq!(config.afterwards, Afterwards::Seed { ratio, time });

@@ -8,6 +8,8 @@
 mod thread;
 
 use super::*;
+use crate::config::Choking::{ByLot, TitForTat};
+use crate::config::Strategy::{Random, RarestFirst, Sequential};
 use crate::layout::spans_of;
 use crate::messages::Web;
 use crate::shortage::Shortage;
@@ -48,7 +50,11 @@ impl Chaos {
         let layout = Layout::new(piece_length, &files).unwrap();
         let mut rig = Rig::of(layout.clone(), |setup| {
             setup.max_peers = rng.usize(2..9);
-            setup.sequential = rng.bool();
+            setup.rules = Rules {
+                strategy: *rng.choice(&[RarestFirst, Sequential, Random]).unwrap(),
+                choking: *rng.choice(&[TitForTat, ByLot]).unwrap(),
+                take_over: rng.u32(..4) > 0,
+            };
             setup.dht = rng.bool();
             setup.seed = seed;
             setup.web_seeds = (0..rng.u32(..3)).map(|n| format!("http://w{n}/")).collect();
@@ -256,8 +262,10 @@ impl Chaos {
             self.harm_left = false;
             let file = self.rng.usize(..layout.files());
             surveyed.changed = vec![(file, "x".into())];
+            // Padding is on no disk.
             let pieces = layout.pieces_of_file(file);
-            surveyed.lost = pieces.filter(|p| had.has(*p) && self.rng.bool()).collect();
+            let pieces = pieces.filter(|p| had.has(*p) && !layout.is_padding(*p));
+            surveyed.lost = pieces.filter(|_| self.rng.bool()).collect();
         }
         let actions = self.rig.surveyed(surveyed);
         self.perform(actions);

@@ -1,0 +1,197 @@
+//! In which order the pieces are begun: one [`Strategy`] of three, told apart in this file alone.
+//! Part of the [`Picker`](super::Picker).
+//!
+//! | strategy | the next piece is | what for |
+//! | --- | --- | --- |
+//! | rarest first | the one that the fewest peers have | the swarm: no piece leaves with its only owner |
+//! | sequential | the first that is missing | watching a film while it loads |
+//! | random | any | comparing: what rarest first is worth |
+//!
+//! Whatever the strategy, pieces that are begun already come first: a piece is of use only when it
+//! is whole.
+//!
+//! To try a strategy of your own, add it to [`Strategy`] and to the `match`es here, and play a
+//! swarm with it.
+
+use crate::bitfield::Bitfield;
+use crate::config::Strategy;
+use crate::layout::{Layout, PieceIndex};
+use crate::rarity::Rarity;
+
+/// How many pieces are chosen at random before rarest-first begins.
+const RANDOM_FIRST: u32 = 4;
+
+/// How many of the rarest pieces are searched for one that the peer has, before its bitfield is
+/// searched instead.
+const LOOK_AT: usize = 2048;
+
+/// A strategy, and what it remembers.
+#[derive(Debug)]
+pub(super) enum Order {
+    RarestFirst(Rarest),
+    Sequential {
+        /// No piece before this one is free.
+        cursor: u32,
+    },
+    Random,
+}
+
+/// What rarest first remembers.
+#[derive(Debug)]
+pub(super) struct Rarest {
+    /// How many pieces are still to be chosen at random.
+    random_left: u32,
+    /// Which of how many equal runs of pieces is ours: see [`Order::set_share`].
+    share: (u32, u32),
+}
+
+impl Order {
+    /// Begins with `had` pieces on disk.
+    pub(super) fn new(strategy: Strategy, had: u32) -> Self {
+        match strategy {
+            Strategy::RarestFirst => Self::RarestFirst(Rarest {
+                random_left: RANDOM_FIRST.saturating_sub(had),
+                share: (0, 1),
+            }),
+            Strategy::Sequential => Self::Sequential { cursor: 0 },
+            Strategy::Random => Self::Random,
+        }
+    }
+
+    /// Divides the pieces into `count` equal runs, of which number `rank`, from 0, is our share.
+    /// Of equally rare pieces, these come first.
+    pub(super) fn set_share(&mut self, rank: u32, count: u32) {
+        if let Self::RarestFirst(rarest) = self {
+            rarest.share = (rank, count);
+        }
+    }
+
+    /// Whether all pieces are wanted in the order in which they lie in the torrent, whatever that
+    /// costs.
+    pub(super) fn is_strict(&self) -> bool {
+        matches!(self, Self::Sequential { .. })
+    }
+
+    /// Returns the piece to begin next, of those that are `free` and that the peer has.
+    pub(super) fn next(
+        &mut self,
+        free: &Rarity,
+        have: &Bitfield,
+        layout: &Layout,
+        rng: &mut fastrand::Rng,
+    ) -> Option<PieceIndex> {
+        match self {
+            Self::RarestFirst(rarest) => rarest.next(free, have, layout, rng),
+            Self::Sequential { cursor } => {
+                let pieces = layout.pieces();
+                let from = |index| (index..pieces).filter_map(|index| layout.piece(index));
+                let mut missing = from(*cursor).filter(|piece| free.contains(*piece));
+                let first = missing.next();
+                *cursor = first.map_or(pieces, PieceIndex::get);
+                first.into_iter().chain(missing).find(|p| have.has(*p))
+            }
+            Self::Random => {
+                let any = have.iter().filter(|piece| free.contains(*piece));
+                rng.choice(any.collect::<Vec<_>>())
+            }
+        }
+    }
+
+    /// Puts the pieces that are begun and not all granted, which come in the torrent's order, into
+    /// the order in which a peer gets them.
+    pub(super) fn sort_begun(&self, begun: &mut [PieceIndex], free: &Rarity) {
+        if let Self::RarestFirst(_) = self {
+            begun.sort_by_key(|piece| free.available(*piece));
+        }
+    }
+
+    /// Whether `next`, the neighbour of `piece`, may as well be begun along with it. Small pieces
+    /// then reach the disk in long runs, and cost one search together.
+    pub(super) fn goes_along(
+        &self,
+        piece: PieceIndex,
+        next: PieceIndex,
+        free: &Rarity,
+        layout: &Layout,
+    ) -> bool {
+        let alike = free.available(next) == free.available(piece);
+        match self {
+            Self::RarestFirst(its) => alike && its.owns(next, layout) == its.owns(piece, layout),
+            Self::Sequential { .. } | Self::Random => false,
+        }
+    }
+
+    /// Notes that `piece` is free again.
+    pub(super) fn freed(&mut self, piece: PieceIndex) {
+        if let Self::Sequential { cursor } = self {
+            *cursor = piece.get().min(*cursor);
+        }
+    }
+}
+
+impl Rarest {
+    fn next(
+        &mut self,
+        free: &Rarity,
+        have: &Bitfield,
+        layout: &Layout,
+        rng: &mut fastrand::Rng,
+    ) -> Option<PieceIndex> {
+        if self.random_left > 0 && !free.is_empty() {
+            let piece = free.nth(rng.usize(..free.len()))?;
+            // A piece that only seeds have would take long to arrive.
+            if have.has(piece) && free.available(piece) > 0 {
+                self.random_left -= 1;
+                return Some(piece);
+            }
+        }
+        let near = free.iter().take(LOOK_AT).filter(|piece| have.has(*piece));
+        let mut near = near.peekable();
+        if let Some(&first) = near.peek() {
+            let rare = free.available(first);
+            let mut alike = near.take_while(|piece| free.available(*piece) == rare);
+            let ours = alike.find(|piece| self.owns(*piece, layout));
+            return Some(ours.unwrap_or(first));
+        }
+        if free.len() <= LOOK_AT {
+            return None;
+        }
+        // The peer has few pieces: its bitfield is the shorter list.
+        have.iter()
+            .filter(|piece| free.contains(*piece))
+            .take(LOOK_AT)
+            .min_by_key(|piece| free.available(*piece))
+    }
+
+    /// Whether `piece` is in our share.
+    fn owns(&self, piece: PieceIndex, layout: &Layout) -> bool {
+        let (rank, count) = self.share;
+        let share = u64::from(piece.get()) * u64::from(count) / u64::from(layout.pieces());
+        share == u64::from(rank)
+    }
+}
+
+#[cfg(any(test, debug_assertions))]
+impl Order {
+    /// Panics if what the strategy remembers cannot be. `piece` is free.
+    pub(super) fn check_free(&self, piece: PieceIndex) {
+        if let Self::Sequential { cursor } = self {
+            assert!(*cursor <= piece.get(), "{piece:?} is passed over");
+        }
+    }
+
+    /// Panics if what the strategy remembers cannot be.
+    pub(super) fn check(&self) {
+        if let Self::RarestFirst(Rarest { random_left, share }) = self {
+            assert!(share.0 < share.1 && *random_left <= RANDOM_FIRST);
+        }
+    }
+
+    /// Chooses no piece at random before the rarest.
+    #[cfg(test)]
+    pub(super) fn skip_random(&mut self) {
+        if let Self::RarestFirst(rarest) = self {
+            rarest.random_left = 0;
+        }
+    }
+}
