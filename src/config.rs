@@ -8,6 +8,7 @@ use crate::door::Door;
 use crate::magnet::Magnet;
 use crate::metainfo::Metainfo;
 use crate::selection::FileNumbers;
+use crate::trace::Witness;
 use crate::types::InfoHash;
 use crate::url;
 use std::path::PathBuf;
@@ -46,6 +47,9 @@ pub struct Config {
     pub encryption: Encryption,
     /// Nodes from which to enter the DHT, `HOST:PORT`; empty: the public ones.
     pub dht_nodes: Vec<String>,
+    /// Who we are to those who read the facts of the run. `None`: nobody reads them, so none are
+    /// told. See [`Report::Trace`](crate::report::Report::Trace).
+    pub witness: Option<Witness>,
 }
 
 /// The rules by which a torrent fetches and gives. The default is what serves a swarm best. Each
@@ -128,6 +132,7 @@ impl Default for Config {
             },
             encryption: Encryption::Prefer,
             dht_nodes: Vec::new(),
+            witness: None,
         }
     }
 }

@@ -241,6 +241,7 @@
 //! | [`wanted`] | which files the user wants, and the pieces and bytes that follow from them |
 //! | [`types`] | info hash, peer id, and the numbers of torrents and peers |
 //! | [`address`] | addresses as bytes; [the host](address::Host), the part that nobody can choose for himself; [from how far it can be reached](address::Reach), so who may name it |
+//! | [`trace`] | the facts of a run, for `--trace`, `-v` and the simulator |
 //! | [`setting`] | what an error may advise the user to change |
 //! | [`shortage`] | threads and open files, which the system limits |
 //! | [`sha1_lanes`] | SHA-1 of several messages at once |
@@ -332,6 +333,7 @@ mod storage;
 mod swarm;
 mod threads;
 mod torrent;
+mod trace;
 mod tracker;
 pub mod types;
 mod url;

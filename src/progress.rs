@@ -195,9 +195,7 @@ fn message(report: &Report, style: Style) -> Option<String> {
             "storrent: warning: {}",
             human::escaped(&idle::gave_up(why))
         )),
-        Report::Detail { level, message } if *level <= style.verbose => {
-            Some(human::escaped(message))
-        }
+        Report::Remark(text) if style.verbose > 0 => Some(human::escaped(text)),
         Report::Listening { port } if style.verbose > 0 => {
             Some(format!("accepting peers on port {port}"))
         }
@@ -217,7 +215,8 @@ fn about(report: &Report) -> Option<InfoHash> {
         | Report::Complete { info_hash, .. } => Some(*info_hash),
         Report::Progress(progress) => Some(progress.info_hash),
         Report::Warning { info_hash, .. } | Report::Error { info_hash, .. } => *info_hash,
-        Report::Listening { .. } | Report::Detail { .. } | Report::Said(_) | Report::Over => None,
+        Report::Trace(event) => event.torrent,
+        Report::Listening { .. } | Report::Remark(_) | Report::Said(_) | Report::Over => None,
     }
 }
 
@@ -290,10 +289,7 @@ mod tests {
             info_hash: None,
             message: "odd\r".into(),
         };
-        let detail = Report::Detail {
-            level: 2,
-            message: "thread".into(),
-        };
+        let remark = Report::Remark("thread".into());
         let (plain, quiet) = (
             Style::default(),
             Style {
@@ -309,8 +305,8 @@ mod tests {
             (error(), quiet, Some("storrent: disk full")),
             (warning.clone(), plain, Some("storrent: warning: odd\\r")),
             (warning, quiet, None),
-            (detail.clone(), plain, None),
-            (detail, verbose, Some("thread")),
+            (remark.clone(), plain, None),
+            (remark, verbose, Some("thread")),
             (
                 Report::Listening { port: 7 },
                 verbose,

@@ -5,6 +5,9 @@
 
 use crate::layout::PieceIndex;
 use crate::shortage::Shortage;
+pub use crate::trace::{
+    About, Announce, Event, FACTS, Fact, GivenBack, Grant, NotAFact, Over, Side, Unchoke, Witness,
+};
 use crate::types::InfoHash;
 use std::sync::Arc;
 
@@ -103,13 +106,10 @@ pub enum Report {
         /// What happened, why, and what to do.
         message: String,
     },
-    /// What a thread does. Shown with `-v` (level 1) or `-vv` (level 2).
-    Detail {
-        /// How many `-v` it takes.
-        level: u8,
-        /// One line.
-        message: String,
-    },
+    /// A fact of a torrent's life. Only sent if [`Config::witness`](crate::config::Config) is set.
+    Trace(Event),
+    /// What else happens, in one line. Shown with `-v`.
+    Remark(String),
     /// A part of the story of `storrent demo`, for stdout, word for word.
     Said(String),
     /// No more reports about torrents follow. A display shows each for the last time.

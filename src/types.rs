@@ -4,6 +4,7 @@
 //! Each is a newtype, so the compiler refuses a peer's number in place of a torrent's, and a
 //! peer id in place of an info hash. All modules may use this one, and it uses none.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
@@ -86,7 +87,7 @@ impl fmt::Debug for PeerId {
 
 /// Our number for one connection. A peer that comes back gets a new number, so a late message
 /// is never mistaken for one of the new connection.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub struct PeerKey(pub u32);
 
 /// Our number for one torrent of this process, from 0.

@@ -285,6 +285,7 @@ impl Download {
             },
             encryption: self.encryption,
             dht_nodes: self.dht_node.clone(),
+            witness: None,
         }
     }
 }

@@ -93,7 +93,7 @@ impl Engine<'_> {
     fn tell_same(&mut self, job: &Job) {
         let source = &job.source;
         let message = format!("{source} is the same torrent as one before it: downloaded once");
-        self.reporter.report(Report::Detail { level: 1, message });
+        self.reporter.report(Report::Remark(message));
     }
 
     /// Adds another SOURCE to a torrent that we have.

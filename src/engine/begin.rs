@@ -234,6 +234,7 @@ impl Engine<'_> {
     fn opened(&self, us: Us, known: Arc<Known>, prepared: Prepared) -> (Content, Stored) {
         let metainfo = &known.metainfo;
         let content = Content {
+            name: metainfo.name.clone(),
             layout: metainfo.layout.clone(),
             have: prepared.have,
             stored: prepared.stored,

@@ -50,7 +50,6 @@ impl Engine<'_> {
     }
 
     pub(super) fn on_dht(&mut self, news: DhtNews) {
-        let detail = |message| Report::Detail { level: 1, message };
         match news {
             DhtNews::Peers(info_hash, peers) => {
                 if let Some(id) = self.works.by_hash(info_hash) {
@@ -62,7 +61,7 @@ impl Engine<'_> {
                 v6,
                 peers,
                 announced,
-            } => self.reporter.report(detail(format!(
+            } => self.reporter.report(Report::Remark(format!(
                 "DHT over IPv{}: found {} of {info_hash}, told {} of us",
                 if v6 { 6 } else { 4 },
                 count(peers as u64, "peer"),
@@ -92,7 +91,7 @@ impl Engine<'_> {
                         info_hash: None,
                         message,
                     },
-                    false => detail(message),
+                    false => Report::Remark(message),
                 });
             }
         }

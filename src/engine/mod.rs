@@ -403,7 +403,9 @@ impl<'a> Engine<'a> {
         let Some(running) = self.works.alive(id) else {
             return;
         };
-        let mut turn = Turn::new(Instant::now(), &mut self.budgets, &mut self.keys);
+        let (witness, about) = (self.config.witness.as_ref(), running.torrent.info_hash());
+        let turn = Turn::new(Instant::now(), &mut self.budgets, &mut self.keys);
+        let mut turn = turn.traced(witness, about);
         event(&mut running.torrent, &mut turn);
         let actions = turn.done();
         self.perform(id, actions);

@@ -118,7 +118,7 @@ impl Engine<'_> {
             }
             Err(Refused::Network(error)) => {
                 let message = format!("cannot {}: {error}", task.purpose());
-                self.reporter.report(Report::Detail { level: 1, message });
+                self.reporter.report(Report::Remark(message));
                 self.later.push((now + LONG_PAUSE, task));
             }
         }

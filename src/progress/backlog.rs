@@ -36,7 +36,9 @@ fn kind(report: &Report) -> Kind {
     match report {
         Report::Progress(progress) => Kind::State(progress.info_hash),
         Report::Checking { info_hash, .. } => Kind::State(*info_hash),
-        Report::Warning { .. } | Report::GaveUp { .. } | Report::Detail { .. } => Kind::Remark,
+        Report::Warning { .. } | Report::GaveUp { .. } | Report::Trace(_) | Report::Remark(_) => {
+            Kind::Remark
+        }
         _ => Kind::Fact,
     }
 }
@@ -81,10 +83,7 @@ mod tests {
     use super::*;
 
     fn remark(number: usize) -> Report {
-        Report::Detail {
-            level: 1,
-            message: number.to_string(),
-        }
+        Report::Remark(number.to_string())
     }
 
     fn other_progress(have_bytes: u64) -> Report {

@@ -146,7 +146,8 @@ impl<'a> Line<'a> {
             Report::Linked { .. }
             | Report::Metadata { .. }
             | Report::Checking { .. }
-            | Report::Detail { .. }
+            | Report::Trace(_)
+            | Report::Remark(_)
             | Report::Said(_)
             | Report::Over => return None,
         })
@@ -260,10 +261,7 @@ mod tests {
     #[test]
     fn some_reports_give_no_line_and_a_closed_pipe_no_panic() {
         let mut json = Json::new(Vec::new());
-        json.show(&Report::Detail {
-            level: 0,
-            message: "x".into(),
-        });
+        json.show(&Report::Remark("x".into()));
         json.show(&Report::Checking {
             info_hash: HASH,
             done: 0,

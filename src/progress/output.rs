@@ -188,10 +188,7 @@ mod tests {
     }
 
     fn remark(number: usize) -> Report {
-        Report::Detail {
-            level: 1,
-            message: number.to_string(),
-        }
+        Report::Remark(number.to_string())
     }
 
     #[test]
@@ -234,7 +231,7 @@ mod tests {
     #[test]
     fn what_is_not_for_a_stream_takes_none_of_its_room() {
         let (mut only, seen, gate) = gated();
-        only.shows = Box::new(|report| !matches!(report, Report::Detail { .. }));
+        only.shows = Box::new(|report| !matches!(report, Report::Remark(_)));
         let output = Output::start(vec![only]).unwrap();
         (0..2 * MAX_REMARKS).for_each(|number| output.report(remark(number)));
         output.report(complete());

@@ -37,14 +37,14 @@ impl Torrent {
                     self.warn_once(format!("a tracker warns: {warning}"), turn);
                 }
                 let text = format!("a tracker named {} peers", reply.peers.len());
-                turn.detail(text);
+                turn.remark(text);
                 self.on_addresses(reply.peers, Source::Tracker, turn);
             }
             // The tracker refuses us, or we may not ask it: only the user can solve that.
             Err(error) if matches!(error.trouble, Trouble::Failure(_) | Trouble::Barred(_)) => {
                 self.warn_once(human::chain(&error), turn);
             }
-            Err(error) => turn.detail(human::chain(&error)),
+            Err(error) => turn.remark(human::chain(&error)),
         }
         self.announce(turn);
     }

@@ -157,7 +157,7 @@ impl Torrent {
     /// The bytes of a piece are not where they were stored, which is no peer's fault.
     pub(super) fn on_moved_piece(&mut self, piece: PieceIndex, turn: &mut Turn<'_>) {
         let text = format!("piece {}: its file was moved or removed", piece.get());
-        turn.detail(text);
+        turn.remark(text);
         self.refetch(piece);
         self.feed_hungry(turn);
     }
@@ -166,7 +166,7 @@ impl Torrent {
     /// out who lied.
     pub(super) fn on_bad_piece(&mut self, piece: PieceIndex, turn: &mut Turn<'_>) {
         let number = piece.get();
-        turn.detail(format!(
+        turn.remark(format!(
             "piece {number} does not have the hash that it should"
         ));
         if self.content.layout.is_padding(piece) {
@@ -283,7 +283,7 @@ impl Torrent {
             turn.hang_up(key);
         }
         let text = format!("{name}: gave false data for piece {}: banned", piece.get());
-        turn.detail(text);
+        turn.remark(text);
     }
 }
 

@@ -11,6 +11,8 @@ use std::sync::Arc;
 /// What a torrent holds, and what of it is on disk.
 #[derive(Debug)]
 pub struct Content {
+    /// The safe name that it is saved under.
+    pub name: String,
     /// How its bytes divide into files, pieces and blocks.
     pub layout: Arc<Layout>,
     /// The pieces that are verified and on disk.
@@ -28,6 +30,7 @@ impl Content {
     pub(super) fn unknown() -> Self {
         let layout = Layout::empty();
         Self {
+            name: String::new(),
             wanted: Wanted::all(&layout),
             layout: Arc::new(layout),
             have: Bitfield::none(0),

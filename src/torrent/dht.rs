@@ -72,7 +72,7 @@ impl Torrent {
         // The look-up may have begun before we knew that the torrent is private.
         if self.uses_dht() {
             let text = format!("the DHT named {} peers", addrs.len());
-            turn.detail(text);
+            turn.remark(text);
             self.on_addresses(addrs, Source::Dht, turn);
         }
     }

@@ -106,7 +106,7 @@ impl Torrent {
             Learning::Offers(size) => {
                 peer.metadata = Offer::Open(turn.now);
                 let text = format!("{}: offers {size} bytes of metadata", peer.addr);
-                turn.detail(text);
+                turn.remark(text);
                 self.ask_for_metadata(turn);
                 let asked = self.peers.get(&key).map(|peer| peer.metadata);
                 if !matches!(asked, Some(Offer::Asked(_))) {
@@ -130,7 +130,7 @@ impl Torrent {
                 peer.fetcher.useless = true;
                 self.swarm.ban(peer.addr, peer.incoming);
                 let text = format!("{}: gave false metadata: banned", peer.addr);
-                turn.detail(text);
+                turn.remark(text);
             }
         }
     }

@@ -298,6 +298,11 @@ impl Torrent {
         self.picker.check();
     }
 
+    /// The info hash, which names the torrent.
+    pub fn info_hash(&self) -> InfoHash {
+        self.setup.info_hash
+    }
+
     /// The pieces that are verified and on disk.
     pub fn have(&self) -> &Bitfield {
         &self.content.have

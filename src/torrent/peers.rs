@@ -17,6 +17,7 @@ use crate::door::names;
 use crate::layout::PieceIndex;
 use crate::messages::{Client, Command, End, EndKind, PeerEvent};
 use crate::swarm::Ending;
+use crate::trace::{Fact, Over, Side};
 use crate::types::{PeerId, PeerKey};
 use crate::wire::Handshake;
 use std::net::SocketAddr;
@@ -143,6 +144,10 @@ impl Torrent {
             let pieces = self.content.layout.pieces();
             self.peers
                 .insert(key, Peer::new(addr, true, pieces, turn.now));
+            turn.tell(key, None, || Fact::Accepted {
+                addr: addr.to_string(),
+                over: Over::Tcp,
+            });
         }
         let Some(peer) = self.peers.get_mut(&key) else {
             return;
@@ -199,7 +204,7 @@ impl Torrent {
         };
         (peer.welcome, peer.since) = (true, turn.now);
         turn.push(Action::Welcome(key, entry));
-        turn.detail(format!("{}: connected", peer.addr));
+        turn.remark(format!("{}: connected", peer.addr));
         self.ways.on_connection();
         self.share();
         self.dial(turn);
@@ -238,8 +243,9 @@ impl Torrent {
             }
             PeerEvent::Snubbed => {
                 fetcher.snubbed = true;
+                turn.tell(key, None, || Fact::Snubbed);
                 if let Some(Peer { addr, .. }) = self.peers.get(&key) {
-                    turn.detail(format!("{addr}: owes us blocks and sends none"));
+                    turn.remark(format!("{addr}: owes us blocks and sends none"));
                 }
             }
             PeerEvent::Traffic { down, up } => self.on_traffic(key, down, up, turn.now),
@@ -257,6 +263,7 @@ impl Torrent {
         match event {
             PeerEvent::Pieces(pieces) => self.on_bitfield(key, &pieces, turn),
             PeerEvent::Have(piece) if !peer.fetcher.have.has(piece) => {
+                turn.tell(key, piece, || Fact::Have);
                 if self.on_pieces(key, &[piece], turn) {
                     turn.send(key, Command::Interest(true));
                 }
@@ -266,6 +273,11 @@ impl Torrent {
                 self.on_interested(key, interested, turn);
             }
             PeerEvent::Choked(chokes) => {
+                let who = Side::Peer;
+                turn.tell(key, None, || match chokes {
+                    true => Fact::Choked { who },
+                    false => Fact::Unchoked { who, why: None },
+                });
                 peer.peer_chokes = chokes;
                 peer.fetcher.wants = 0;
             }
@@ -273,7 +285,13 @@ impl Torrent {
                 peer.wants_upload = bytes;
                 self.feed_uploads(turn);
             }
-            PeerEvent::Client(client) => turn.detail(peer.introduced(client)),
+            PeerEvent::Client(client) => {
+                let name = client.name.clone();
+                turn.tell(key, None, || Fact::Client {
+                    client: name.unwrap_or_default(),
+                });
+                turn.remark(peer.introduced(client));
+            }
             PeerEvent::DhtPort(port) => self.on_dht_port(key, port, turn),
             PeerEvent::Peers(addrs) => self.on_exchanged(key, addrs, turn),
             PeerEvent::Learning(news) => self.on_metadata(key, news, turn),
@@ -290,6 +308,10 @@ impl Torrent {
         peer.came_whole |= peer.fetcher.have.is_empty() && pieces.is_full();
         let fresh = pieces.iter().filter(|piece| !peer.fetcher.have.has(*piece));
         let fresh: Vec<PieceIndex> = fresh.collect();
+        turn.tell(key, None, || Fact::Has {
+            pieces: pieces.count(),
+            bits: pieces.as_bytes().to_vec(),
+        });
         self.on_pieces(key, &fresh, turn);
         self.share();
         let peer = self.peers.get(&key);
@@ -301,7 +323,13 @@ impl Torrent {
         let Some(peer) = self.peers.get_mut(&key) else {
             return;
         };
-        peer.interested = interested;
+        if std::mem::replace(&mut peer.interested, interested) != interested {
+            let who = Side::Peer;
+            turn.tell(key, None, || match interested {
+                true => Fact::Interested { who },
+                false => Fact::Uninterested { who },
+            });
+        }
         let before = peer.we_choke;
         self.fill_places(turn);
         let after = self.peers.get(&key).map(|peer| peer.we_choke);
@@ -359,7 +387,7 @@ impl Torrent {
     fn on_closed(&mut self, key: PeerKey, end: &End, turn: &mut Turn<'_>) {
         let ready = self.picker.forget(key);
         if let Some(peer) = self.peers.remove(&key) {
-            self.on_peer_closed(&peer, end, turn);
+            self.on_peer_closed(key, &peer, end, turn);
         } else if let Some(seed) = self.peers.web_seeds.remove(&key) {
             self.on_web_seed_closed(&seed, end, turn);
         }
@@ -384,7 +412,7 @@ impl Torrent {
         kind
     }
 
-    fn on_peer_closed(&mut self, peer: &Peer, end: &End, turn: &mut Turn<'_>) {
+    fn on_peer_closed(&mut self, key: PeerKey, peer: &Peer, end: &End, turn: &mut Turn<'_>) {
         let kind = self.on_ended(&peer.fetcher, end, turn.now);
         // The end of a web seed does not show whether there is a way to anybody.
         if !matches!(kind, EndKind::Short(_) | EndKind::NoWay) {
@@ -401,12 +429,17 @@ impl Torrent {
         if !peer.incoming {
             self.swarm.ended(peer.addr, ending, turn.now);
         }
-        turn.detail(format!("{}: {}", peer.addr, end.text));
+        turn.remark(format!("{}: {}", peer.addr, end.text));
+        turn.tell(key, None, || Fact::Closed {
+            why: end.text.clone(),
+            down: peer.fetcher.gave,
+            up: peer.took,
+        });
         self.share();
     }
 }
 
 fn refuse(key: PeerKey, addr: SocketAddr, why: &str, turn: &mut Turn<'_>) {
     turn.hang_up(key);
-    turn.detail(format!("{addr}: {why}"));
+    turn.remark(format!("{addr}: {why}"));
 }

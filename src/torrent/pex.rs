@@ -79,7 +79,7 @@ impl Torrent {
         turn: &mut Turn<'_>,
     ) {
         if let Some(peer) = self.peers.get(&key).filter(|_| self.exchanges_peers()) {
-            turn.detail(format!("{}: knows {} peers", peer.addr, addrs.len()));
+            turn.remark(format!("{}: knows {} peers", peer.addr, addrs.len()));
             let teller = peer.addr.ip();
             let addrs = addrs.into_iter().filter(|addr| may_name(teller, *addr));
             self.on_addresses(addrs, Source::Pex, turn);

@@ -15,6 +15,7 @@ use crate::choker::{Candidate, Choker, Merit};
 use crate::messages::{Command, EndKind};
 use crate::shortage::Shortage;
 use crate::swarm::Ending;
+use crate::trace::{Fact, Over, Side, Unchoke};
 use crate::types::PeerKey;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -47,6 +48,10 @@ impl Torrent {
             let peer = Peer::new(addr, false, pieces, turn.now);
             self.peers.insert(key, peer);
             turn.push(Action::Dial(key, addr));
+            turn.tell(key, None, || Fact::Dialled {
+                addr: addr.to_string(),
+                over: Over::Tcp,
+            });
             dialling += 1;
             all += 1;
             ours += 1;
@@ -170,6 +175,10 @@ impl Torrent {
             self.traffic.up.begin(turn.now);
             peer.we_choke = false;
             turn.send(key, Command::Choke(false));
+            turn.tell(key, None, || Fact::Unchoked {
+                who: Side::Us,
+                why: Some(Unchoke::PlaceFree),
+            });
         }
     }
 
@@ -192,6 +201,13 @@ impl Torrent {
             if peer.we_choke != choke {
                 peer.we_choke = choke;
                 turn.send(key, Command::Choke(choke));
+                turn.tell(key, None, || match choke {
+                    true => Fact::Choked { who: Side::Us },
+                    false => Fact::Unchoked {
+                        who: Side::Us,
+                        why: Some(Unchoke::Round),
+                    },
+                });
             }
         }
     }

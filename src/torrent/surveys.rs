@@ -100,7 +100,7 @@ impl Torrent {
         };
         if lost.is_empty() {
             let text = format!("another file than before, with the right data: {paths}");
-            return turn.detail(text);
+            return turn.remark(text);
         }
         let again = changed
             .iter()

@@ -49,7 +49,7 @@ impl Torrent {
         if let skipped @ 1.. = self.announcer.skipped() {
             let trackers = human::count(skipped as u64, "tracker");
             let text = format!("{trackers} not asked: for browsers only (ws://, wss://)");
-            turn.detail(text);
+            turn.remark(text);
         }
     }
 

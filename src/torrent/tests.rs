@@ -34,6 +34,7 @@ fn setup(layout: Arc<Layout>, have: Bitfield) -> Setup {
         info_hash: InfoHash([7; 20]),
         peer_id: PeerId([200; 20]),
         content: Some(Content {
+            name: "it".into(),
             stored: Vec::new(),
             wanted: Wanted::all(&layout),
             layout,

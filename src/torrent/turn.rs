@@ -3,8 +3,10 @@
 
 use super::Action;
 use super::rate::Budgets;
+use crate::layout::PieceIndex;
 use crate::messages::Command;
 use crate::report::Report;
+use crate::trace::{Event, Fact, Witness};
 use crate::types::{InfoHash, PeerKey};
 use std::time::Instant;
 
@@ -37,6 +39,8 @@ pub struct Turn<'a> {
     pub keys: &'a mut Keys,
     /// The actions decided on so far, in order. The torrent adds to them and never reads them.
     actions: Vec<Action>,
+    /// Who tells facts, and about which torrent, if somebody listens.
+    witness: Option<(&'a Witness, InfoHash)>,
 }
 
 impl<'a> Turn<'a> {
@@ -47,7 +51,14 @@ impl<'a> Turn<'a> {
             budgets,
             keys,
             actions: Vec::new(),
+            witness: None,
         }
+    }
+
+    /// Adds the facts of `torrent` to the actions, as [`Report::Trace`], if there is a `witness`.
+    pub fn traced(mut self, witness: Option<&'a Witness>, torrent: InfoHash) -> Self {
+        self.witness = witness.map(|witness| (witness, torrent));
+        self
     }
 
     /// Returns the actions decided on.
@@ -67,13 +78,70 @@ impl<'a> Turn<'a> {
         self.push(Action::HangUp(key));
     }
 
-    /// Tells the user something that only `-v` shows.
-    pub(super) fn detail(&mut self, message: String) {
-        self.push(Action::Tell(Report::Detail { level: 1, message }));
+    /// Tells a fact about the torrent or one connection, and one piece, where it is about any. The
+    /// closure runs only if somebody listens.
+    pub(super) fn tell(
+        &mut self,
+        peer: impl Into<Option<PeerKey>>,
+        piece: impl Into<Option<PieceIndex>>,
+        fact: impl FnOnce() -> Fact,
+    ) {
+        let Some((witness, torrent)) = self.witness else {
+            return;
+        };
+        self.push(Action::Tell(Report::Trace(Event {
+            t: self.now.duration_since(witness.start),
+            node: witness.node,
+            torrent: Some(torrent),
+            peer: peer.into(),
+            piece: piece.into().map(PieceIndex::get),
+            fact: fact(),
+        })));
+    }
+
+    /// Tells the user something that only `-v` shows, and that is no fact.
+    pub(super) fn remark(&mut self, text: String) {
+        self.push(Action::Tell(Report::Remark(text)));
     }
 
     pub(super) fn warn(&mut self, info_hash: InfoHash, message: String) {
         let info_hash = Some(info_hash);
         self.push(Action::Tell(Report::Warning { info_hash, message }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rate::Budget;
+    use super::*;
+
+    /// Tells a fact. Returns the actions, and whether the fact was made.
+    fn told(witness: Option<&Witness>) -> (Vec<Action>, bool) {
+        let now = Instant::now();
+        let (mut keys, mut made) = (Keys::default(), false);
+        let mut budgets = Budgets {
+            down: Budget::new(0, now),
+            up: Budget::new(0, now),
+        };
+        let turn = Turn::new(now, &mut budgets, &mut keys);
+        let mut turn = turn.traced(witness, InfoHash([7; 20]));
+        turn.tell(PeerKey(3), None, || {
+            made = true;
+            Fact::Snubbed
+        });
+        (turn.done(), made)
+    }
+
+    #[test]
+    fn a_fact_is_made_only_for_a_listener() {
+        assert_eq!(told(None), (Vec::new(), false));
+        let witness = Witness::only(Instant::now());
+        let (actions, made) = told(Some(&witness));
+        let [Action::Tell(Report::Trace(event))] = &actions[..] else {
+            panic!("{actions:?}");
+        };
+        assert!(made && event.fact == Fact::Snubbed);
+        assert_eq!((event.peer, event.node), (Some(PeerKey(3)), 0));
+        assert_eq!(event.torrent, Some(InfoHash([7; 20])));
     }
 }

@@ -82,7 +82,7 @@ impl Torrent {
             }
             let text = format!("{addr}: connected already");
             turn.hang_up(loser);
-            turn.detail(text);
+            turn.remark(text);
         }
         !goes
     }

@@ -9,6 +9,7 @@ use super::{Action, Phase, Torrent, Turn};
 use crate::layout::PieceIndex;
 use crate::messages::{Command, Verdict};
 use crate::report::Report;
+use crate::trace::Fact;
 use std::sync::Arc;
 
 impl Torrent {
@@ -100,6 +101,7 @@ impl Torrent {
         }
         self.announce(turn);
         turn.push(Action::Complete);
+        turn.tell(None, None, || Fact::Complete);
         turn.push(Action::Tell(Report::Complete {
             info_hash: self.setup.info_hash,
             seconds: turn.now.duration_since(self.setup.added).as_secs_f64(),

@@ -76,7 +76,7 @@ impl Torrent {
             return;
         };
         let text = format!("{name}: does not give file {}: {why}", file + 1);
-        turn.detail(text);
+        turn.remark(text);
         self.web_seeds.lacks(index, file, why);
         fetcher.have = self.web_seeds.pieces(index, &self.content.layout);
         if !fetcher.have.iter().any(|piece| self.picker.wants(piece)) {
@@ -93,7 +93,7 @@ impl Torrent {
         let gave = fetcher.gave > 0;
         self.web_seeds.ended(*index, error, gave, turn.now);
         let name = self.web_seed_name(*index);
-        turn.detail(format!("{name}: {}", end.text));
+        turn.remark(format!("{name}: {}", end.text));
         self.open_web_seeds(turn);
     }
 

@@ -89,6 +89,7 @@ impl Rig {
             info_hash: super::HASH,
             peer_id: PeerId([1; 20]),
             content: Some(Content {
+                name: String::new(),
                 layout: layout.clone(),
                 have: have.clone(),
                 stored: Vec::new(),

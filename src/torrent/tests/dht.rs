@@ -15,6 +15,7 @@ fn searched(actions: &[Action]) -> Option<bool> {
 
 fn content_of(rig: &Rig, private: bool) -> Content {
     Content {
+        name: "it".into(),
         layout: rig.layout.clone(),
         have: Bitfield::none(2),
         stored: Vec::new(),

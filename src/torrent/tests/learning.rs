@@ -27,6 +27,7 @@ fn content(rig: &Rig, had: &[u32], private: bool) -> Content {
     had.iter()
         .for_each(|piece| _ = have.insert(rig.piece(*piece)));
     Content {
+        name: "it".into(),
         layout: rig.layout.clone(),
         have,
         stored: Vec::new(),

@@ -268,6 +268,7 @@ fn none_without_a_use() {
     assert_eq!(rig.start_web(), nothing, "not before the metadata is known");
     let layout = rig.layout.clone();
     let content = Content {
+        name: "it".into(),
         have: Bitfield::none(layout.pieces()),
         stored: Vec::new(),
         wanted: Wanted::all(&layout),
