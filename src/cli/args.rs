@@ -8,7 +8,7 @@ use crate::door::environment::Environment;
 use crate::proxy::Proxy;
 use crate::selection::FileNumbers;
 use crate::setting::Setting;
-use argh::{ArgsInfo, FlagInfo, FromArgs};
+use argh::{ArgsInfo, FromArgs};
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -304,18 +304,4 @@ impl fmt::Display for Setting {
             Self::Tracker => "--tracker",
         })
     }
-}
-
-/// Returns the options of a job, without `--help` and `--version`, which all jobs have. The job
-/// `""` is the plain form. `None`: there is no such job.
-pub(super) fn options_of(job: &str) -> Option<&'static [FlagInfo<'static>]> {
-    let info = match job {
-        "" | "seed" => Download::get_args_info(),
-        "show" => Show::get_args_info(),
-        "check" => Check::get_args_info(),
-        "create" => Create::get_args_info(),
-        "demo" => Demo::get_args_info(),
-        _ => return None,
-    };
-    Some(info.flags)
 }

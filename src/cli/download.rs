@@ -209,7 +209,7 @@ mod tests {
                 true => word.into(),
                 false => dir.path().join(word).into_os_string(),
             };
-            let Ok(Command::Download(options)) = parse(line.split(' ').map(place)) else {
+            let Ok(Command::Download(options)) = parse(line.split(' ').map(place), |_| None) else {
                 panic!("{line}")
             };
             let mut log = Log(Vec::new());
@@ -240,7 +240,7 @@ mod tests {
 
         let options = |words: [&str; 2]| {
             let path = dir.path().join(words[1]).into_os_string();
-            match parse([words[0].into(), path]) {
+            match parse([words[0].into(), path], |_| None) {
                 Ok(Command::Download(options)) => options,
                 other => panic!("{other:?}"),
             }
@@ -261,7 +261,7 @@ mod tests {
         let file = dir.path().join("one");
         fs::write(&file, torrent("one", &[], false)).unwrap();
         let words = [format!("http://{address}/").into(), file.into_os_string()];
-        let Ok(Command::Download(options)) = parse(words) else {
+        let Ok(Command::Download(options)) = parse(words, |_| None) else {
             panic!("not parsed")
         };
         let mut log = Log(Vec::new());

@@ -1,169 +1,153 @@
-//! The texts of `--help`. They list the options by purpose; argh's own would go by name.
+//! Writes `--help` from the [`table`](super::table): the options by purpose, in 80 columns.
 
-/// `storrent --help`.
-pub const MAIN: &str = "\
-storrent: a BitTorrent client
+use super::table::{JOBS, Job, Opt, SECTIONS};
 
-Usage: storrent [OPTIONS] SOURCE...      download
-       storrent COMMAND ...              another job (`storrent COMMAND --help`)
+/// The most characters of a line.
+pub const WIDTH: usize = 80;
 
-SOURCE is the path of a .torrent file, - (a .torrent on standard input), the
-http(s):// URL of one, a magnet: link (in quotes), or a bare info hash. Several are
-downloaded at the same time; storrent leaves when the last is complete. The same
-command run again resumes.
+/// The column in which the texts of options begin.
+const TEXTS: usize = 25;
 
-Commands:
-  show SOURCE            print what a torrent holds
-  check TORRENT          hash what is on disk against the torrent
-  create PATH            make a .torrent of a file or folder
-  seed TORRENT...        check the data and serve it
-  demo                   show a whole swarm on this machine, with no network
-A file called like a command is given as ./show.
+/// What holds for every option that takes a time.
+pub const TIMES: &str = "SECONDS and MINUTES may have another unit: 90s, 5m, 2h.";
 
-What to fetch, and where to:
-  -d, --dir DIR          the folder to save in; made if missing [.]
-  -f, --files LIST       only these files, by the numbers that `storrent show`
-                         prints, as 1,3-5 (one SOURCE only)
-      --sequential       pieces in order, for watching while it loads
-      --overwrite        replace files of the same name that are not this torrent's
-      --stall-timeout SECONDS
-                         give up after SECONDS without any data; 0: never [0]
+/// What the numbers mean with which `storrent` ends.
+pub const STATUS: &str = "Exit status: 0 all complete, 1 something failed, 2 wrong command \
+                          line, 3 gave up (--stall-timeout), 130, 143 and 129 interrupted.";
 
-What to do when complete:
-      --seed             stay and seed, until interrupted
-      --seed-ratio R     seed until R times the wanted size is uploaded
-      --seed-time MINUTES
-                         seed for MINUTES (with both: until either is reached)
+/// Returns the text of `storrent JOB --help`.
+pub fn of(job: &Job) -> String {
+    let mut help = Help::default();
+    let is_plain = job.name.is_empty();
+    if is_plain {
+        help.0 += "storrent: a BitTorrent client\n\n";
+    }
+    help.0 += &format!("Usage: {}\n", usage(job));
+    if is_plain {
+        help.0 +=
+            "       storrent COMMAND ...              another job (`storrent help COMMAND`)\n";
+    }
+    help.0.push('\n');
+    help.paragraph("", job.about);
+    if is_plain {
+        help.0 += "\nCommands:\n";
+        for job in &JOBS[1..] {
+            help.entry(&format!("  {} {}", job.name, job.operand), job.summary);
+        }
+        help.paragraph("", "A file called like a command is given as ./show.");
+    }
+    for (section, title) in SECTIONS {
+        let mut options = job
+            .options()
+            .filter(|opt| opt.section == section)
+            .peekable();
+        if options.peek().is_some() {
+            help.0 += &format!("\n{title}:\n");
+        }
+        options.for_each(|option| help.option(option));
+    }
+    help.notes(job);
+    help.0
+}
 
-Peers and the network:
-      --peer HOST:PORT   also connect to this peer; repeatable
-  -t, --tracker URL      also announce to this tracker; repeatable
-  -p, --port PORT        the port to accept peers on; 0: any free one
-                         [the first free one of 6881 to 6889, else any]
-      --bind ADDR        the local address for all sockets (a VPN's, say)
-      --proxy URL        all goes through this proxy, and nothing around it:
-                         socks5://[USER:PASSWORD@]HOST:PORT, or http://
-      --max-peers N      connections per torrent at most [50]
-      --download-limit RATE, --upload-limit RATE
-                         bytes a second of the whole process, as 500K or 1.5M;
-                         0: no limit [0]
-      --encryption off|prefer|require
-                         obfuscated connections [prefer]
-      --dht-node HOST:PORT
-                         a node to enter the DHT by, instead of the public
-                         ones; repeatable
-      --no-dht, --no-pex, --no-lsd, --no-webseeds
-                         switch one source off: the DHT, what peers tell of
-                         others, the local network, web servers
+/// Returns how a job is called: `storrent show [OPTIONS] SOURCE`.
+pub fn usage(job: &Job) -> String {
+    let own = job.options().any(|option| option.jobs.len() < JOBS.len());
+    let options = if own { "[OPTIONS]" } else { "" };
+    let words = [&job.call(), options, job.operand];
+    let words: Vec<_> = words.into_iter().filter(|word| !word.is_empty()).collect();
+    words.join(" ")
+}
 
-What to print:
-      --json             one JSON object a line on stdout, no progress display
-  -q, --quiet            errors only
-  -v, --verbose          tell on stderr what each thread does
-  -h, --help             this text
-      --version          the version
+/// Returns what an option does, and whether it may be given several times.
+pub fn text(option: &Opt) -> String {
+    let again = match option.repeats() && option.value().is_some() {
+        true => "; repeatable",
+        false => "",
+    };
+    format!("{}{again}", option.text)
+}
 
-Examples:
-  storrent debian.torrent
-  storrent 'magnet:?xt=urn:btih:...'
-  storrent -d ~/Videos -f 1,3-5 --sequential https://example.org/series.torrent
-  storrent --seed-ratio 2 --upload-limit 500K *.torrent
+/// Whether a job takes a time.
+pub fn takes_time(job: &Job) -> bool {
+    let is_time = |option: &Opt| matches!(option.value(), Some("SECONDS" | "MINUTES"));
+    job.options().any(is_time)
+}
 
-Exit status: 0 all complete, 1 something failed, 2 the command line was wrong,
-3 gave up (--stall-timeout), 130, 143 and 129 interrupted.
-";
+/// Returns what the environment can set for a job, as a sentence. `None`: nothing.
+pub fn environment(job: &Job) -> Option<String> {
+    let names: Vec<_> = job.options().filter_map(Opt::variable).collect();
+    let (last, others) = names.split_last()?;
+    let others = others.join(", ");
+    Some(format!(
+        "Environment: {others} and {last} set other defaults for the options of the same names."
+    ))
+}
 
-/// `storrent show --help`.
-pub const SHOW: &str = "\
-Usage: storrent show [OPTIONS] SOURCE
+/// A help text as it grows.
+#[derive(Default)]
+struct Help(String);
 
-Prints what a torrent holds: its name, info hash, magnet link, sizes, trackers, and
-its files with the numbers that `storrent -f` takes.
+impl Help {
+    fn option(&mut self, option: &Opt) {
+        let indent = if option.short().is_some() { 2 } else { 6 };
+        let form = option.form.trim_end_matches("...");
+        self.entry(&format!("{:indent$}{form}", ""), &text(option));
+    }
 
-  -o, --output FILE      also save it as a .torrent; never overwrites
-      --json             one JSON object instead
-      --peer HOST:PORT, -t, --tracker URL, --dht-node HOST:PORT,
-      --no-dht, --no-pex, --no-lsd, --stall-timeout SECONDS
-                         for magnet links: where the metadata is fetched from
-      --no-webseeds      taken as for a download, but no metadata comes from them
-      --bind ADDR, --proxy URL
-                         as for a download, for magnet links and URLs
-  -q, --quiet            print errors only
-  -h, --help             this text
+    /// Writes a name and what it means beside it, or below it if the name is long.
+    fn entry(&mut self, name: &str, text: &str) {
+        self.0 += name;
+        let used = name.chars().count();
+        if used + 2 > TEXTS {
+            self.0.push('\n');
+            self.0 += &" ".repeat(TEXTS);
+        } else {
+            self.0 += &" ".repeat(TEXTS - used);
+        }
+        self.paragraph(&" ".repeat(TEXTS), text);
+    }
 
-Examples:
-  storrent show debian.torrent
-  storrent show --json - < debian.torrent
-  storrent show -o film.torrent 'magnet:?xt=urn:btih:...'
-";
+    /// Writes words, with `indent` before each line but the first.
+    fn paragraph(&mut self, indent: &str, text: &str) {
+        let mut used = indent.len();
+        for (number, word) in text.split_whitespace().enumerate() {
+            let width = word.chars().count();
+            if number > 0 && used + 1 + width > WIDTH {
+                self.0 += &format!("\n{indent}");
+                used = indent.len();
+            } else if number > 0 {
+                self.0.push(' ');
+                used += 1;
+            }
+            self.0 += word;
+            used += width;
+        }
+        self.0.push('\n');
+    }
 
-/// `storrent check --help`.
-pub const CHECK: &str = "\
-Usage: storrent check [OPTIONS] TORRENT
-
-Hashes what is on disk against the torrent and says which files are whole. The exit
-status is 0 only if all are, else 1. Nothing on disk is changed.
-
-  -d, --dir DIR          the folder that it was saved in [.]
-      --json             one JSON object instead
-      --bind ADDR, --proxy URL
-                         as for a download, if TORRENT is a URL
-  -q, --quiet            print errors only
-  -h, --help             this text
-
-Example:
-  storrent check -d ~/Downloads debian.torrent
-";
-
-/// `storrent create --help`.
-pub const CREATE: &str = "\
-Usage: storrent create [OPTIONS] PATH
-
-Makes a .torrent of a file or folder and prints its info hash and magnet link. The
-same input gives the same info hash. Symlinks and empty folders are left out.
-
-  -o, --output FILE      where to save it; never overwrites [NAME.torrent]
-  -t, --tracker URL      a tracker, each in a tier of its own; repeatable
-  -w, --webseed URL      a web seed; repeatable
-      --piece-length SIZE
-                         a power of two from 16K to 64M [by the size]
-      --private          peers from its trackers only: no DHT, PEX or LSD
-      --comment TEXT     a comment
-  -q, --quiet            print errors only
-  -h, --help             this text
-
-Example:
-  storrent create -t udp://tracker.example.org:6969 --comment 'My holiday' photos
-";
-
-/// `storrent seed --help`.
-pub const SEED: &str = "\
-Usage: storrent seed [OPTIONS] TORRENT...
-
-Checks the data and serves it, until interrupted or until a goal is reached. Data that
-is not complete is an error: to complete it, download it.
-
-  -d, --dir DIR          the folder that it was saved in [.]
-      --seed-ratio R     until R times the size is uploaded
-      --seed-time MINUTES
-                         for MINUTES (with both: until either is reached)
-      --upload-limit RATE
-                         bytes a second of the whole process, as 500K or 1.5M
-  -p, --port PORT        the port to accept peers on; 0: any free one
-  -h, --help             this text
-
-Every other option about peers, the network and what to print holds as for
-downloads: see `storrent --help`.
-
-Example:
-  storrent seed -d ~/Downloads --seed-time 120 debian.torrent
-";
-
-/// `storrent demo --help`.
-pub const DEMO: &str = "\
-Usage: storrent demo
-
-Shows a whole swarm on this machine, with no network: a tracker, several seeds and
-leeches, a real download with its progress, and what happened in words. It cleans up
-after itself.
-";
+    /// Writes what follows the options.
+    fn notes(&mut self, job: &Job) {
+        if job.operand.is_empty() || job.name == "help" {
+            return;
+        }
+        if takes_time(job) || environment(job).is_some() {
+            self.0.push('\n');
+        }
+        if takes_time(job) {
+            self.paragraph("", TIMES);
+        }
+        if let Some(environment) = environment(job) {
+            self.paragraph("", &environment);
+        }
+        let more = if job.examples.len() > 1 { "s" } else { "" };
+        self.0 += &format!("\nExample{more}:\n");
+        for example in job.examples {
+            self.0 += &format!("  {} {example}\n", job.call());
+        }
+        if job.name.is_empty() {
+            self.0.push('\n');
+            self.paragraph("", STATUS);
+        }
+    }
+}

@@ -12,6 +12,7 @@ pub mod download;
 pub mod hashing;
 pub mod help;
 pub mod metadata;
+pub mod near;
 pub mod parse;
 pub mod save;
 pub mod show;
@@ -19,6 +20,7 @@ pub mod signals;
 pub mod source;
 pub mod split;
 pub mod stamp;
+pub mod table;
 pub mod values;
 
 use crate::engine;
@@ -47,9 +49,9 @@ impl<E: Error> From<E> for Failure {
 
 /// Runs the program and returns its exit status, one of those that `--help` lists.
 pub fn main() -> u8 {
-    let done = match parse::parse(std::env::args_os().skip(1)) {
+    let done = match parse::parse(std::env::args_os().skip(1), |name| std::env::var_os(name)) {
         Ok(command) => run(command),
-        Err(NoCommand::Print(text)) => print(text).map(|()| 0),
+        Err(NoCommand::Print(text)) => print(&text).map(|()| 0),
         Err(NoCommand::Mistake(mistake)) => Err(Failure::Usage(mistake)),
     };
     match done {

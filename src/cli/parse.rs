@@ -4,11 +4,13 @@
 //! an option than `--help` promises, so [`split`](super::split) rewrites the command line first.
 
 use super::args::{Check, Create, Demo, Download, Show};
-use super::help;
-use super::split::{NoCommand, Split, no_option, split};
-use super::values::{Source, shown};
-use argh::{ArgsInfo, FromArgs};
+use super::split::{Given, NoCommand, Split, split};
+use super::table::{self, JOBS};
+use super::values::{Source, encode, shown};
+use super::{help, near};
+use argh::FromArgs;
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
 
 /// A job for the program.
 #[derive(Debug)]
@@ -30,103 +32,147 @@ pub enum Command {
 /// What `--version` prints.
 const VERSION: &str = concat!("storrent ", env!("CARGO_PKG_VERSION"), "\n");
 
-/// Reads a command line, without the program's own name.
+/// Reads a command line, without the program's own name. `environment` returns the value of a
+/// variable.
 ///
 /// # Errors
 /// [`NoCommand`], if the user asks for help or the version, or made a mistake.
-pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, NoCommand> {
-    let split = split(args)?;
-    let job = split.job.as_str();
-    match job {
-        "show" => fill(&split, help::SHOW, 1).map(Command::Show),
-        "check" => fill(&split, help::CHECK, 1).map(Command::Check),
-        "create" => fill(&split, help::CREATE, 1).map(Command::Create),
-        "demo" => fill::<Demo>(&split, help::DEMO, 0).map(|_| Command::Demo),
-        _ => {
-            let is_seed = job == "seed";
-            let text = if is_seed { help::SEED } else { help::MAIN };
-            let options: Download = fill(&split, text, usize::MAX)?;
-            sensible(&options, is_seed)?;
-            let job = if is_seed {
-                Command::Seed
-            } else {
-                Command::Download
-            };
-            Ok(job(options))
+pub fn parse(
+    args: impl IntoIterator<Item = OsString>,
+    environment: impl Fn(&str) -> Option<OsString>,
+) -> Result<Command, NoCommand> {
+    let mut split = split(args)?;
+    let job = split.job;
+    if split.given("--help").is_some() {
+        return Err(NoCommand::Print(help::of(job)));
+    }
+    for Given {
+        option, written, ..
+    } in &split.options
+    {
+        if !job.options().any(|own| own.long() == option.long()) {
+            return Err(near::no_option(job, written));
+        }
+    }
+    if split.given("--version").is_some() {
+        return Err(NoCommand::Print(VERSION.to_string()));
+    }
+    count_operands(&split)?;
+    add_defaults(&mut split, environment);
+    match job.name {
+        "help" => Err(help_on(split.positionals.first())),
+        "show" => fill(&split).map(Command::Show),
+        "check" => fill(&split).map(Command::Check),
+        "create" => fill(&split).map(Command::Create),
+        "demo" => fill::<Demo>(&split).map(|_| Command::Demo),
+        "seed" => fill(&split).and_then(sensible).map(Command::Seed),
+        _ => fill(&split).and_then(sensible).map(Command::Download),
+    }
+}
+
+/// Returns the text of `storrent help NAME`.
+fn help_on(name: Option<&String>) -> NoCommand {
+    let name = name.map_or("", |name| name);
+    match (
+        table::job(name),
+        near::nearest(name, JOBS[1..].iter().map(|job| job.name)),
+    ) {
+        (Some(job), _) => NoCommand::Print(help::of(job)),
+        (None, nearest) => {
+            let advice = nearest.map_or("see `storrent --help`".to_string(), |near| {
+                format!("did you mean {near}?")
+            });
+            NoCommand::Mistake(format!("there is no command {}: {advice}", shown(name)))
         }
     }
 }
 
-/// Refuses options that can't go together.
-fn sensible(options: &Download, is_seed: bool) -> Result<(), NoCommand> {
+/// Adds the values of the environment for options that the user did not give. An empty one counts
+/// as none.
+fn add_defaults(split: &mut Split, environment: impl Fn(&str) -> Option<OsString>) {
+    for option in split.job.options() {
+        let Some(variable) = option.variable() else {
+            continue;
+        };
+        let value = environment(&variable).filter(|value| !value.is_empty());
+        if let (Some(value), None) = (value, split.given(option.long())) {
+            split.options.push(Given {
+                option,
+                written: variable,
+                value: Some(encode(&value.into_vec())),
+            });
+        }
+    }
+}
+
+/// Refuses what can't go together.
+fn sensible(options: Download) -> Result<Download, NoCommand> {
     let stdins = options.sources.iter().filter(|s| **s == Source::Stdin);
-    let mistake = if is_seed && options.files.is_some() {
-        "`storrent seed` has no option --files"
-    } else if is_seed && options.overwrite {
-        "`storrent seed` has no option --overwrite"
-    } else if options.files.is_some() && options.sources.len() > 1 {
+    let mistake = if options.files.is_some() && options.sources.len() > 1 {
         "--files needs exactly one SOURCE: its numbers count that torrent's files"
     } else if stdins.count() > 1 {
         "- is given twice, but standard input can be read only once"
     } else {
-        return Ok(());
+        return Ok(options);
     };
     Err(NoCommand::Mistake(mistake.to_string()))
 }
 
-/// Has argh fill the options of one job, which takes at most `most` positionals.
-fn fill<T: FromArgs + ArgsInfo>(
-    split: &Split,
-    help: &'static str,
-    most: usize,
-) -> Result<T, NoCommand> {
-    if split.help {
-        return Err(NoCommand::Print(help));
-    }
-    if split.version {
-        return Err(NoCommand::Print(VERSION));
-    }
-    let info = T::get_args_info();
-    let mut line = Vec::new();
-    for (option, value) in &split.options {
-        if !info.flags.iter().any(|flag| flag.long == option.long) {
-            return Err(no_option(&split.job, option.long));
+/// Refuses a wrong number of operands.
+fn count_operands(split: &Split) -> Result<(), NoCommand> {
+    let (least, most) = split.job.operands();
+    let mistake = match split.positionals.get(most) {
+        Some(extra) => format!("{} is one too many", shown(extra)),
+        None if split.positionals.len() < least => {
+            let operand = split.job.operand.trim_end_matches('.');
+            format!("no {operand} is given")
         }
-        line.push(option.long);
-        line.extend(value.as_deref());
+        None => return Ok(()),
+    };
+    let call = split.job.call();
+    Err(NoCommand::Mistake(format!(
+        "{mistake}: see `{call} --help`"
+    )))
+}
+
+/// Has argh fill the options of one job.
+fn fill<T: FromArgs>(split: &Split) -> Result<T, NoCommand> {
+    let mut line = Vec::new();
+    for given in &split.options {
+        line.push(given.option.long());
+        line.extend(given.value.as_deref());
     }
     line.push("--");
     line.extend(split.positionals.iter().map(String::as_str));
-    let job = format!("storrent {}", split.job);
-    let job = job.trim_end();
-    let wanted = info
-        .positionals
-        .first()
-        .map_or("", |positional| positional.name);
-    match split.positionals.get(most) {
-        Some(extra) => {
-            let text = format!("{} is one too many: see `{job} --help`", shown(extra));
-            return Err(NoCommand::Mistake(text));
-        }
-        None if split.positionals.is_empty() && most > 0 => {
-            let what = match wanted {
-                "path" => "PATH",
-                _ if matches!(&*split.job, "seed" | "check") => "TORRENT",
-                _ => "SOURCE",
-            };
-            return Err(NoCommand::Mistake(format!(
-                "no {what} is given: see `{job} --help`"
-            )));
-        }
-        None => {}
-    }
-    T::from_args(&[job], &line).map_err(|exit| {
+    T::from_args(&[&split.job.call()], &line).map_err(|exit| {
         // "Error parsing option '--port' with value 'x': …": the first two words say nothing.
         let text = exit.output.trim_end();
         let text = text.strip_prefix("Error parsing ").unwrap_or(text);
-        let text = split.without_secrets(text);
+        let text = split.without_secrets(&as_written(split, text));
         NoCommand::Mistake(crate::human::escaped(&text))
     })
+}
+
+/// Puts into argh's message about a value what the user calls the option.
+fn as_written(split: &Split, text: &str) -> String {
+    for Given {
+        option,
+        written,
+        value,
+    } in &split.options
+    {
+        let value = value.as_deref().unwrap_or_default();
+        let start = format!("option '{}' with value '{value}'", option.long());
+        if let Some(rest) = text.strip_prefix(&start) {
+            let what = if written.starts_with('-') {
+                "option "
+            } else {
+                ""
+            };
+            return format!("{what}'{written}' with value '{value}'{rest}");
+        }
+    }
+    text.to_string()
 }
 
 #[cfg(test)]

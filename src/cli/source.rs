@@ -5,6 +5,7 @@
 //! torrent, a URL without `https://`. So each message says what to do. At most
 //! [`MAX_TORRENT_LEN`] bytes are read into memory.
 
+use super::near;
 use super::values::Source;
 use crate::address::{Reach, Teller};
 use crate::config::Subject;
@@ -64,6 +65,9 @@ pub enum Why {
     /// Nothing is there, but this URL may be meant.
     #[error("there is no such file; did you mean {0}?")]
     Meant(String),
+    /// Nothing is there, but this command may be meant.
+    #[error("there is no such file; did you mean the command `storrent {0}`?")]
+    Command(&'static str),
     /// A URL whose scheme we do not fetch.
     #[error(
         "{0}: URLs cannot be fetched, only http: and https:; fetch the .torrent by other means"
@@ -210,7 +214,7 @@ fn named(path: &Path) -> Result<Given, Why> {
     }
 }
 
-/// Returns the error for a path where nothing is: perhaps the user meant a URL.
+/// Returns the error for a path where nothing is: perhaps the user meant a URL or a command.
 fn missing(path: &Path, text: &str) -> Why {
     let is_below_something = path
         .iter()
@@ -219,7 +223,7 @@ fn missing(path: &Path, text: &str) -> Why {
     match (url::scheme(text), url::meant(text)) {
         (Some(scheme), _) if text.contains("://") => Why::Scheme(scheme.to_owned()),
         (_, Some(url)) if !is_below_something => Why::Meant(url),
-        _ => Why::Missing,
+        _ => near::command(text).map_or(Why::Missing, Why::Command),
     }
 }
 
@@ -474,6 +478,7 @@ mod tests {
             ("ftp://example.org/x", "ftp: URLs cannot be fetched"),
             ("dir/x.torrent", "no such file; check the path"),
             (&HASH[1..], "no such file; check the path"),
+            ("shwo", "did you mean the command `storrent show`?"),
         ] {
             let text = chain(&given(&Source::Path(text.into()), &Door::default()).unwrap_err());
             assert!(text.contains(why), "{text}");

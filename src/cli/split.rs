@@ -1,13 +1,13 @@
 //! Brings a command line into the one form that argh understands, and finds the job in it.
 //!
 //! argh understands `--dir X` and `-d X`, but not `--dir=X`, `-dX`, `-vv` or a bare `-`, and it
-//! takes a file called `show` for a job wherever it stands. We ask argh which options there are
-//! and which take a value, so each is declared once.
+//! takes a file called `show` for a job wherever it stands. The job is found only if it is known
+//! which options take a value. So an option takes one in all jobs or in none (a test holds it).
 
-use super::args::options_of;
-use super::values::{encode, shown};
+use super::near;
+use super::table::{JOBS, Job, OPTIONS, Opt};
+use super::values::encode;
 use crate::url;
-use argh::{FlagInfo, FlagInfoKind};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
@@ -15,38 +15,29 @@ use std::os::unix::ffi::OsStringExt;
 #[derive(Debug, PartialEq)]
 pub enum NoCommand {
     /// The user asks for this text: to stdout, status 0.
-    Print(&'static str),
+    Print(String),
     /// What is wrong with the command line: to stderr, status 2.
     Mistake(String),
 }
 
 /// A command line, taken apart. Arguments are written as [`encode`] does.
-#[derive(Default)]
 pub struct Split {
-    /// The name of the subcommand. Empty: the plain form.
-    pub job: String,
-    /// The options, and the value of those that take one.
-    pub options: Vec<(&'static FlagInfo<'static>, Option<String>)>,
+    /// The command, or the plain form.
+    pub job: &'static Job,
+    /// The options in the user's order.
+    pub options: Vec<Given>,
     /// The arguments that are not options.
     pub positionals: Vec<String>,
-    /// Whether `-h` or `--help` is there.
-    pub help: bool,
-    /// Whether `--version` is there.
-    pub version: bool,
 }
 
-/// Lists the options of all jobs. We find the job only if we know which options take a value, so
-/// an option takes one in all jobs or in none (a test holds it).
-pub fn known() -> impl Iterator<Item = &'static FlagInfo<'static>> {
-    ["", "show", "create"]
-        .into_iter()
-        .filter_map(options_of)
-        .flatten()
-}
-
-/// Whether an option takes a value.
-pub fn takes_value(option: &FlagInfo) -> bool {
-    matches!(option.kind, FlagInfoKind::Option { .. })
+/// An option with its value.
+pub struct Given {
+    /// An entry with its name, though perhaps one of another command.
+    pub option: &'static Opt,
+    /// What the user calls it: `-o`, `--output`, or a variable of the environment.
+    pub written: String,
+    /// Its value, if it takes one.
+    pub value: Option<String>,
 }
 
 /// Takes a command line apart. The first argument that is not an option may name the job. After
@@ -56,7 +47,11 @@ pub fn takes_value(option: &FlagInfo) -> bool {
 /// [`NoCommand::Mistake`], if no job has an option, or if a value is missing or unexpected.
 pub fn split(args: impl IntoIterator<Item = OsString>) -> Result<Split, NoCommand> {
     let mut args = args.into_iter().map(OsString::into_vec);
-    let mut split = Split::default();
+    let mut split = Split {
+        job: &JOBS[0],
+        options: Vec::new(),
+        positionals: Vec::new(),
+    };
     let mut is_first = true;
     while let Some(arg) = args.next() {
         match &arg[..] {
@@ -68,12 +63,12 @@ pub fn split(args: impl IntoIterator<Item = OsString>) -> Result<Split, NoComman
             [b'-', letters @ ..] if !letters.is_empty() => split.letters(letters, &mut args)?,
             _ => {
                 let text = encode(&arg);
-                let is_job = !text.is_empty() && options_of(&text).is_some();
-                if std::mem::take(&mut is_first) && is_job {
-                    split.job = text;
-                } else {
-                    split.positionals.push(text);
+                let job = JOBS[1..].iter().find(|job| job.name == text);
+                match job.filter(|_| is_first) {
+                    Some(job) => split.job = job,
+                    None => split.positionals.push(text),
                 }
+                is_first = false;
             }
         }
     }
@@ -81,15 +76,22 @@ pub fn split(args: impl IntoIterator<Item = OsString>) -> Result<Split, NoComman
 }
 
 impl Split {
+    /// Returns an option, if it was given.
+    pub fn given(&self, long: &str) -> Option<&Given> {
+        self.options
+            .iter()
+            .find(|given| given.option.long() == long)
+    }
+
     /// Removes secrets from argh's message about a wrong value: of each URL it keeps what may be
     /// [shown](url::shown), of a proxy all but user and password.
     pub fn without_secrets(&self, text: &str) -> String {
         let mut clean = text.to_owned();
-        for (option, value) in &self.options {
-            let value = value.as_deref().unwrap_or_default();
+        for given in &self.options {
+            let value = given.value.as_deref().unwrap_or_default();
             let shown = match value.rsplit_once('@') {
                 _ if value.contains("://") => url::shown(value),
-                Some((_, place)) if option.long == "--proxy" => format!("…@{place}"),
+                Some((_, place)) if given.option.long() == "--proxy" => format!("…@{place}"),
                 _ => continue,
             };
             clean = clean.replace(value, &shown);
@@ -107,16 +109,9 @@ impl Split {
             Some(at) => (&long[..at], Some(long[at + 1..].to_vec())),
             None => (long, None),
         };
-        match name {
-            b"help" if glued.is_none() => self.help = true,
-            b"version" if glued.is_none() => self.version = true,
-            _ => {
-                let name = format!("--{}", encode(name));
-                let option = known().find(|option| option.long == name);
-                self.option(option.ok_or_else(|| no_option("", &name))?, glued, next)?;
-            }
-        }
-        Ok(())
+        let name = format!("--{}", encode(name));
+        let option = OPTIONS.iter().find(|option| option.long() == name);
+        self.option(option, name, glued, next)
     }
 
     /// Takes `-v`, `-vv`, `-dDIR`, `-vdDIR`, or `-d` and the next argument.
@@ -127,16 +122,13 @@ impl Split {
     ) -> Result<(), NoCommand> {
         while let Some((letter, rest)) = letters.split_first() {
             letters = rest;
-            if *letter == b'h' {
-                self.help = true;
-                continue;
-            }
-            let option = known().find(|option| option.short == Some(char::from(*letter)));
-            let option =
-                option.ok_or_else(|| no_option("", &format!("-{}", encode(&[*letter]))))?;
-            let glued = takes_value(option) && !letters.is_empty();
+            let option = OPTIONS
+                .iter()
+                .find(|option| option.short() == Some(char::from(*letter)));
+            let takes_value = option.is_some_and(|option| option.value().is_some());
+            let glued = takes_value && !letters.is_empty();
             let glued = glued.then(|| std::mem::take(&mut letters).to_vec());
-            self.option(option, glued, next)?;
+            self.option(option, format!("-{}", encode(&[*letter])), glued, next)?;
         }
         Ok(())
     }
@@ -144,32 +136,34 @@ impl Split {
     /// Takes an option whose value, if it has one, is glued to it or comes next.
     fn option(
         &mut self,
-        option: &'static FlagInfo<'static>,
+        option: Option<&'static Opt>,
+        written: String,
         glued: Option<Vec<u8>>,
         next: &mut impl Iterator<Item = Vec<u8>>,
     ) -> Result<(), NoCommand> {
-        let name = option.long;
-        let value = match (takes_value(option), glued) {
-            (true, None) => next.next(),
-            (_, glued) => glued,
+        let Some(option) = option else {
+            return Err(near::no_option(self.job, &written));
         };
-        match (takes_value(option), value) {
-            (true, None) => Err(NoCommand::Mistake(format!("{name} needs a value"))),
-            (false, Some(_)) => Err(NoCommand::Mistake(format!("{name} takes no value"))),
-            (_, value) => {
-                self.options
-                    .push((option, value.map(|value| encode(&value))));
-                Ok(())
-            }
+        let takes_value = option.value().is_some();
+        let value = if takes_value {
+            glued.or_else(|| next.next())
+        } else {
+            glued
+        };
+        if takes_value != value.is_some() {
+            let what = if takes_value {
+                "needs a value"
+            } else {
+                "takes no value"
+            };
+            return Err(NoCommand::Mistake(format!("{written} {what}")));
         }
+        let value = value.map(|value| encode(&value));
+        self.options.push(Given {
+            option,
+            written,
+            value,
+        });
+        Ok(())
     }
-}
-
-/// Returns the mistake that `job` has no option `name`. The job `""` is the plain form.
-pub fn no_option(job: &str, name: &str) -> NoCommand {
-    let space = if job.is_empty() { "" } else { " " };
-    NoCommand::Mistake(format!(
-        "`storrent{space}{job}` has no option {}",
-        shown(name)
-    ))
 }

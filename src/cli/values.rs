@@ -110,16 +110,27 @@ pub fn piece_length(text: &str) -> Result<u32, String> {
     length.ok_or_else(|| "a power of two from 16K to 64M is expected".to_string())
 }
 
-/// Reads a time in seconds, like `90` or `0.5`.
-pub fn seconds(text: &str) -> Result<Duration, String> {
-    let time = decimal(text).and_then(|s| Duration::try_from_secs_f64(s).ok());
-    time.ok_or_else(|| "a number of seconds is expected, as 90 or 0.5".to_string())
+/// Reads a time, like `90`, `0.5` or `90s`, `5m`, `2h`. Without a unit it counts in `bare` ones.
+fn time(text: &str, bare: u32) -> Option<Duration> {
+    let (number, unit) = match text.as_bytes().last()? {
+        b's' => (&text[..text.len() - 1], 1),
+        b'm' => (&text[..text.len() - 1], 60),
+        b'h' => (&text[..text.len() - 1], 3600),
+        _ => (text, bare),
+    };
+    Duration::try_from_secs_f64(decimal(number)? * f64::from(unit)).ok()
 }
 
-/// Reads a time in minutes, like `90` or `0.5`.
+/// Reads a time, in seconds if it has no unit.
+pub fn seconds(text: &str) -> Result<Duration, String> {
+    let expected = "a number of seconds is expected, as 90 or 0.5, or a time as 5m or 2h";
+    time(text, 1).ok_or_else(|| expected.to_string())
+}
+
+/// Reads a time, in minutes if it has no unit.
 pub fn minutes(text: &str) -> Result<Duration, String> {
-    let time = decimal(text).and_then(|m| Duration::try_from_secs_f64(m * 60.0).ok());
-    time.ok_or_else(|| "a number of minutes is expected, as 90 or 0.5".to_string())
+    let expected = "a number of minutes is expected, as 90 or 0.5, or a time as 90s or 2h";
+    time(text, 60).ok_or_else(|| expected.to_string())
 }
 
 /// Reads a ratio: uploaded bytes / wanted bytes.
@@ -302,11 +313,23 @@ mod tests {
 
     #[test]
     fn times_and_ratios() {
-        assert_eq!(minutes("0.5"), Ok(Duration::from_secs(30)));
-        assert_eq!(seconds("2"), Ok(Duration::from_secs(2)));
+        for (text, as_seconds, as_minutes) in [
+            ("2", 2.0, 120.0),
+            ("0.5", 0.5, 30.0),
+            ("90s", 90.0, 90.0),
+            ("5m", 300.0, 300.0),
+            ("1.5h", 5400.0, 5400.0),
+            ("0h", 0.0, 0.0),
+        ] {
+            let time = |seconds| Ok(Duration::from_secs_f64(seconds));
+            assert_eq!(seconds(text), time(as_seconds), "{text}");
+            assert_eq!(minutes(text), time(as_minutes), "{text}");
+        }
         assert_eq!(ratio("1.5"), Ok(1.5));
         let huge = "9".repeat(400);
-        for bad in ["", ".", "-1", "inf", "NaN", "1h", &huge] {
+        for bad in [
+            "", ".", "s", "-1", "1e3h", "inf", "NaN", "1d", "1é", "1 h", &huge,
+        ] {
             assert!(minutes(bad).is_err() && seconds(bad).is_err(), "{bad:?}");
         }
         assert!(ratio("").is_err() && ratio("-1").is_err() && ratio("1:2").is_err());

@@ -19,6 +19,8 @@ fn help_and_version() {
         &["-h"],
         &["show", "--help"],
         &["seed", "-h"],
+        &["help"],
+        &["help", "create"],
     ] {
         let end = storrent(words).expect(0);
         assert!(
@@ -26,11 +28,10 @@ fn help_and_version() {
             "{words:?}: {end:#?}"
         );
     }
-    let end = storrent(&["--version"]).expect(0);
-    assert_eq!(
-        end.stdout.trim(),
-        concat!("storrent ", env!("CARGO_PKG_VERSION"))
-    );
+    for word in ["-V", "--version"] {
+        let version = concat!("storrent ", env!("CARGO_PKG_VERSION"), "\n");
+        assert_eq!(storrent(&[word]).expect(0).stdout, version);
+    }
     let help = storrent(&["--help"]).stdout;
     for word in [
         "show", "check", "create", "seed", "demo", "--dir", "--files", "--peer",
@@ -66,6 +67,59 @@ fn wrong_command_lines_end_in_2() {
         assert_eq!(end.stdout, "", "{words:?}");
         end.expect(2);
     }
+}
+
+/// A name that nobody knows is answered with the one that may be meant.
+#[test]
+fn what_was_meant() {
+    let temp = tempfile::tempdir().unwrap();
+    for (words, status, advice) in [
+        (
+            ["--sed", "x"],
+            2,
+            "did you mean --seed? see `storrent --help`",
+        ),
+        (["help", "crate"], 2, "did you mean create?"),
+        (["-ox", "y"], 2, "no option -o: `storrent show` and"),
+        (
+            ["chek", "--no-dht"],
+            1,
+            "did you mean the command `storrent check`?",
+        ),
+    ] {
+        let end = Storrent::new().args(words).current_dir(temp.path()).run();
+        let end = end.expect(status);
+        assert!(end.stderr.contains(advice), "{words:?}: {end:#?}");
+    }
+}
+
+#[test]
+fn the_environment_sets_defaults() {
+    let temp = tempfile::tempdir().unwrap();
+    let torrent = Spec::single("file", 100_000).build();
+    let there = temp.path().join("there");
+    torrent.write(&there);
+    let file = torrent.save(temp.path());
+    let check = |dir: &str| Storrent::new().arg("check").env("STORRENT_DIR", dir);
+    let dir = there.to_str().unwrap();
+    check(dir).arg(&file).run().expect(0);
+    check("/no")
+        .arg(&file)
+        .arg("-d")
+        .arg(&there)
+        .run()
+        .expect(0);
+    let wrong = Storrent::new()
+        .env("STORRENT_PORT", "many")
+        .arg(&file)
+        .run();
+    let wrong = wrong.expect(2);
+    assert!(
+        wrong
+            .stderr
+            .starts_with("storrent: 'STORRENT_PORT' with value 'many': a port"),
+        "{wrong:#?}"
+    );
 }
 
 #[test]

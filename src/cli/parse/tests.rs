@@ -1,10 +1,10 @@
 //! Command lines and what becomes of them, one per line.
 
 use super::*;
-use crate::cli::args::options_of;
-use crate::cli::split::{known, takes_value};
+use crate::cli::table::{Job, OPTIONS, Opt};
 use crate::config::{Afterwards, Config, Strategy};
 use crate::setting::Setting;
+use argh::{ArgsInfo, FlagInfo, FlagInfoKind, Optionality};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,7 +12,8 @@ use std::time::Duration;
 /// Parses arguments that are separated by blanks; `''` is an empty one.
 fn line(text: &str) -> Result<Command, NoCommand> {
     let words = text.split_whitespace();
-    parse(words.map(|word| OsString::from(if word == "''" { "" } else { word })))
+    let words = words.map(|word| OsString::from(if word == "''" { "" } else { word }));
+    parse(words, |_| None)
 }
 
 fn download(text: &str) -> Download {
@@ -78,6 +79,7 @@ fn which_job() {
         ("-5 a", "mistake"),
         ("--json=yes a", "mistake"),
         ("--help=x", "mistake"),
+        ("-V=x", "mistake"),
         ("a -d", "mistake"),
         ("a --dir", "mistake"),
         ("''", "mistake"),
@@ -102,7 +104,16 @@ fn which_job() {
         ("create -h", "Usage: storrent create"),
         ("seed x -h", "Usage: storrent seed"),
         ("demo --help", "Usage: storrent demo"),
+        ("help", "storrent: a"),
+        ("help create", "Usage: storrent create"),
+        ("help help", "Usage: storrent help"),
+        ("-V help", "storrent 0.1.0\n"),
+        ("help create a", "mistake"),
+        ("help -d x", "mistake"),
+        ("help x", "mistake"),
         ("--version", "storrent 0.1.0\n"),
+        ("a -V", "storrent 0.1.0\n"),
+        ("show --version", "storrent 0.1.0\n"),
         ("-- --help", "download"),
         ("-d --help a", "download"),
     ];
@@ -123,10 +134,33 @@ fn which_job() {
 #[test]
 fn mistakes_say_what_is_wrong() {
     let cases = [
-        ("--nonsense a", "`storrent` has no option --nonsense"),
-        ("check --seed a", "`storrent check` has no option --seed"),
+        (
+            "--nonsense a",
+            "`storrent` has no option --nonsense: see `storrent --help`",
+        ),
+        (
+            "--sed a",
+            "`storrent` has no option --sed: did you mean --seed? see `storrent --help`",
+        ),
+        (
+            "-o x a",
+            "`storrent` has no option -o: `storrent show` and `storrent create` have it",
+        ),
+        (
+            "seed --files 1 a",
+            "`storrent seed` has no option --files: `storrent SOURCE` has it",
+        ),
+        (
+            "check --seed a",
+            "`storrent check` has no option --seed: `storrent SOURCE` and `storrent seed` have it",
+        ),
         ("a --dir", "--dir needs a value"),
-        ("a -d", "--dir needs a value"),
+        ("a -d", "-d needs a value"),
+        (
+            "a -p x",
+            "option '-p' with value 'x': a port is a number from 0 to 65535",
+        ),
+        ("help shwo", "there is no command shwo: did you mean show?"),
         ("--json=1 a", "--json takes no value"),
         (
             "--port x a",
@@ -134,7 +168,7 @@ fn mistakes_say_what_is_wrong() {
         ),
         (
             "-d x -d y a",
-            "option '--dir' with value 'y': duplicate values provided",
+            "option '-d' with value 'y': duplicate values provided",
         ),
         ("seed", "no TORRENT is given: see `storrent seed --help`"),
         ("", "no SOURCE is given: see `storrent --help`"),
@@ -228,7 +262,10 @@ fn options_reach_the_config() {
 #[test]
 fn paths_that_are_no_text() {
     let os = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
-    let parsed = parse([os(b"-d\xff"), os(b"a\xfe"), os(b"--tracker=http://t")]);
+    let parsed = parse(
+        [os(b"-d\xff"), os(b"a\xfe"), os(b"--tracker=http://t")],
+        |_| None,
+    );
     let Ok(Command::Download(options)) = parsed else {
         panic!("{parsed:?}")
     };
@@ -243,29 +280,83 @@ fn paths_that_are_no_text() {
         b"--peer=\xff:1",
         b"--port=\xff",
     ] {
-        let mistake = parse([os(wrong), os(b"a")]).unwrap_err();
+        let mistake = parse([os(wrong), os(b"a")], |_| None).unwrap_err();
         assert!(matches!(mistake, NoCommand::Mistake(_)), "{mistake:?}");
     }
-    let comment = parse([os(b"create"), os(b"--comment=\xff"), os(b"a")]);
+    let comment = parse([os(b"create"), os(b"--comment=\xff"), os(b"a")], |_| None);
     assert!(matches!(comment, Err(NoCommand::Mistake(_))), "{comment:?}");
 }
 
+/// What argh reads for a job, apart from those that every job has.
+fn read_by_argh(job: &Job) -> &'static [FlagInfo<'static>] {
+    let info = match job.name {
+        "" | "seed" => Download::get_args_info(),
+        "show" => Show::get_args_info(),
+        "check" => Check::get_args_info(),
+        "create" => Create::get_args_info(),
+        "demo" => Demo::get_args_info(),
+        "help" => return &[],
+        name => panic!("who reads the options of {name}?"),
+    };
+    info.flags
+}
+
+/// The table tells of no option that is not read, and of every option that is.
+#[test]
+fn the_table_is_what_argh_reads() {
+    const WITHOUT_ARGH: [&str; 2] = ["--help", "--version"];
+    let told = |option: &Opt| {
+        let takes_value = option.value().is_some();
+        // Whether a switch counts is not known to argh.
+        let repeats = takes_value && option.repeats();
+        (option.long(), option.short(), takes_value, repeats)
+    };
+    let read = |flag: &FlagInfo<'static>| {
+        let takes_value = matches!(flag.kind, FlagInfoKind::Option { .. });
+        let repeats = matches!(flag.optionality, Optionality::Repeating);
+        (flag.long, flag.short, takes_value, repeats)
+    };
+    for job in &JOBS {
+        let own = job
+            .options()
+            .filter(|option| !WITHOUT_ARGH.contains(&option.long()));
+        let told: Vec<_> = own.map(told).collect();
+        let read = read_by_argh(job).iter().map(read);
+        let read: Vec<_> = read
+            .filter(|(long, ..)| !WITHOUT_ARGH.contains(long))
+            .collect();
+        for option in &told {
+            assert!(
+                read.contains(option),
+                "{}: {option:?} is not read: {read:?}",
+                job.name
+            );
+            let same = told.iter().filter(|other| other == &option);
+            assert_eq!(same.count(), 1, "{}: {option:?}", job.name);
+        }
+        // A seed has those of a download that are of use to it.
+        for option in read.iter().filter(|_| job.name != "seed") {
+            assert!(
+                told.contains(option),
+                "{}: the table lacks {option:?}",
+                job.name
+            );
+        }
+    }
+}
+
+/// Else the job could not be found without knowing the job.
 #[test]
 fn a_name_takes_a_value_in_all_jobs_or_in_none() {
-    let all = ["", "show", "check", "create", "demo"].map(|job| options_of(job).unwrap());
-    for option in all.into_iter().flatten() {
-        assert!(
-            known().any(|o| o.long == option.long),
-            "{} is never found",
-            option.long
-        );
-        for other in known()
-            .filter(|o| o.long == option.long || (o.short.is_some() && o.short == option.short))
-        {
-            assert_eq!(
-                (other.long, takes_value(other)),
-                (option.long, takes_value(option))
-            );
+    for a in OPTIONS {
+        for b in OPTIONS {
+            let same_letter = a.short().is_some() && a.short() == b.short();
+            if a.long() == b.long() || same_letter {
+                assert_eq!(
+                    (a.long(), a.short(), a.value()),
+                    (b.long(), b.short(), b.value())
+                );
+            }
         }
     }
 }
@@ -274,32 +365,92 @@ fn a_name_takes_a_value_in_all_jobs_or_in_none() {
 #[test]
 fn every_setting_has_an_option() {
     use Setting::{Bind, Dir, Files, Overwrite, Port, Proxy, Seed, Tracker};
-    let options = options_of("").unwrap();
     for setting in [Bind, Dir, Files, Overwrite, Port, Proxy, Seed, Tracker] {
         let name = setting.to_string();
-        assert!(options.iter().any(|option| option.long == name), "{name}");
+        assert!(
+            JOBS[0].options().any(|option| option.long() == name),
+            "{name}"
+        );
     }
 }
 
 #[test]
-fn help_names_every_option() {
-    let cases = [
-        ("", help::MAIN),
-        ("show", help::SHOW),
-        ("check", help::CHECK),
-        ("create", help::CREATE),
-    ];
-    for (job, text) in cases {
-        for option in options_of(job).unwrap() {
+fn help_names_everything_in_80_columns() {
+    for job in &JOBS {
+        let help = help::of(job);
+        for option in job.options() {
+            let form = option.form.trim_end_matches("...");
+            let is_named = |line: &&str| {
+                let rest = line.trim_start().strip_prefix(form);
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with("  "))
+            };
+            let named = help.lines().filter(is_named);
+            assert_eq!(named.count(), 1, "{form} in:\n{help}");
+            let variable = option.variable();
             assert!(
-                text.contains(option.long),
-                "{job} --help lacks {}",
-                option.long
+                variable.is_none_or(|name| help.contains(&name)),
+                "{form} in:\n{help}"
             );
         }
-        assert!(
-            text.lines().all(|line| line.chars().count() <= 88),
-            "{job}: too wide"
-        );
+        let wide: Vec<_> = help
+            .lines()
+            .filter(|line| line.chars().count() > 80)
+            .collect();
+        assert!(wide.is_empty(), "{wide:#?}");
+        assert!(!job.name.is_empty() || JOBS.iter().all(|job| help.contains(job.summary)));
     }
+}
+
+#[test]
+fn the_environment_sets_defaults() {
+    let set = |text: &str, variables: &'static [(&str, &str)]| {
+        let value = |name: &str| {
+            let found = variables.iter().find(|(variable, _)| *variable == name);
+            found.map(|(_, value)| OsString::from(value))
+        };
+        parse(text.split_whitespace().map(OsString::from), value)
+    };
+    let all = &[
+        ("STORRENT_DIR", "out"),
+        ("STORRENT_PORT", "7"),
+        ("STORRENT_BIND", "::1"),
+        ("STORRENT_PROXY", "socks5://u:secret@h:1"),
+        ("STORRENT_MAX_PEERS", "9"),
+    ];
+    let Ok(Command::Download(options)) = set("a -p8", all) else {
+        panic!("no download")
+    };
+    assert_eq!((options.dir, options.port), (PathBuf::from("out"), Some(8)));
+    assert_eq!(
+        (options.bind, options.max_peers),
+        (Some("::1".parse().unwrap()), 9)
+    );
+    assert!(options.proxy.is_some());
+    assert!(
+        matches!(set("check a", all), Ok(Command::Check(check)) if check.dir.as_os_str() == "out")
+    );
+    assert!(
+        matches!(set("create a", all), Ok(Command::Create(_))),
+        "it has none of them"
+    );
+    assert!(matches!(
+        set("a", &[("STORRENT_PORT", "")]),
+        Ok(Command::Download(_))
+    ));
+    assert!(matches!(
+        set("a -p0", &[("STORRENT_PORT", "x")]),
+        Ok(Command::Download(_))
+    ));
+    let Err(NoCommand::Mistake(why)) = set("a", &[("STORRENT_PORT", "x")]) else {
+        panic!("no mistake")
+    };
+    let named = "'STORRENT_PORT' with value 'x': a port is a number from 0 to 65535";
+    assert_eq!(why, named);
+    let Err(NoCommand::Mistake(why)) = set("a", &[("STORRENT_PROXY", "ftp://u:secret@h:1")]) else {
+        panic!("no mistake")
+    };
+    assert!(
+        why.starts_with("'STORRENT_PROXY'") && !why.contains("secret"),
+        "{why}"
+    );
 }

@@ -52,6 +52,9 @@ impl Storrent {
         for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"] {
             command.env_remove(name).env_remove(name.to_lowercase());
         }
+        for name in ["DIR", "PORT", "BIND", "PROXY", "MAX_PEERS"] {
+            command.env_remove(format!("STORRENT_{name}"));
+        }
         Self {
             command,
             stdin: Vec::new(),

@@ -1,0 +1,128 @@
+//! What a user may have meant who typed a name that does not exist.
+
+use super::split::NoCommand;
+use super::table::{JOBS, Job, OPTIONS};
+use super::values::shown;
+
+/// Returns the mistake that `job` has no option that is written so. It says who has one, or which
+/// name is nearest.
+pub fn no_option(job: &Job, written: &str) -> NoCommand {
+    let call = job.call();
+    let is_it = |form: &str| {
+        form.trim_end_matches("...")
+            .split([',', ' '])
+            .any(|it| it == written)
+    };
+    let has_it = |job: &&Job| job.options().any(|option| is_it(option.form));
+    let others: Vec<_> = JOBS.iter().filter(has_it).map(called).collect();
+    let advice = match others.split_last() {
+        Some((only, [])) => format!("{only} has it"),
+        Some((last, others)) => format!("{} and {last} have it", others.join(", ")),
+        None => {
+            let of_job = job.options().map(|option| option.long());
+            match nearest(
+                written,
+                of_job.chain(OPTIONS.iter().map(|option| option.long())),
+            ) {
+                Some(name) => format!("did you mean {name}? see `{call} --help`"),
+                None => format!("see `{call} --help`"),
+            }
+        }
+    };
+    let written = shown(written);
+    NoCommand::Mistake(format!("`{call}` has no option {written}: {advice}"))
+}
+
+/// How to call a job, in backquotes. The plain form needs a SOURCE to be told from the program.
+fn called(job: &Job) -> String {
+    match job.name {
+        "" => "`storrent SOURCE`".to_string(),
+        _ => format!("`{}`", job.call()),
+    }
+}
+
+/// Returns the name of the command that is one letter from `word`, if one is.
+pub fn command(word: &str) -> Option<&'static str> {
+    let names = JOBS[1..].iter().map(|job| job.name);
+    names.into_iter().find(|name| distance(word, name) == 1)
+}
+
+/// Returns the name that is most like `word`, the first of several. A name is like it if a third
+/// of its letters or fewer would have to be changed, or if it contains the word.
+pub fn nearest(word: &str, names: impl Iterator<Item = &'static str>) -> Option<&'static str> {
+    let bare = word.trim_start_matches('-');
+    let is_part = |name: &str| bare.len() > 2 && name.contains(bare);
+    let likely = names.filter_map(|name| match distance(word, name) {
+        steps if steps <= bare.chars().count().div_ceil(3) => Some((steps, name)),
+        _ if is_part(name) => Some((bare.len(), name)),
+        _ => None,
+    });
+    likely.min_by_key(|(steps, _)| *steps).map(|(_, name)| name)
+}
+
+/// Returns how many letters must be added, left out, replaced or swapped with the next to make
+/// `b` of `a`. A name is short, and so is all that is compared: a word of more than 64 letters is
+/// far from everything.
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().take(65).collect(), b.chars().collect());
+    // Row i: from the first i letters of a to the first letters of b.
+    let mut before = Vec::new();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for i in 1..=a.len() {
+        let mut next = vec![i];
+        for j in 1..=b.len() {
+            let same = a[i - 1] == b[j - 1];
+            let mut steps = (row[j] + 1).min(next[j - 1] + 1);
+            steps = steps.min(row[j - 1] + usize::from(!same));
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                let swapped: &Vec<usize> = &before;
+                steps = steps.min(swapped[j - 2] + 1);
+            }
+            next.push(steps);
+        }
+        before = std::mem::replace(&mut row, next);
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_between_words() {
+        let cases = [
+            ("", "", 0),
+            ("", "abc", 3),
+            ("sed", "seed", 1),
+            ("sede", "seed", 1),
+            ("chek", "check", 1),
+            ("show", "check", 4),
+            ("ça", "ca", 1),
+        ];
+        for (a, b, steps) in cases {
+            assert_eq!((distance(a, b), distance(b, a)), (steps, steps), "{a} {b}");
+        }
+        assert!(distance(&"x".repeat(1 << 20), "seed") > 60);
+    }
+
+    #[test]
+    fn what_was_meant() {
+        let option = |word| nearest(word, JOBS[0].options().map(|option| option.long()));
+        for (word, meant) in [
+            ("--sed", Some("--seed")),
+            ("--output-limit", None),
+            ("--upload-limt", Some("--upload-limit")),
+            ("--timeout", Some("--stall-timeout")),
+            ("--webseeds", Some("--no-webseeds")),
+            ("--max", Some("--max-peers")),
+            ("--nonsense", None),
+            ("--x", None),
+        ] {
+            assert_eq!(option(word), meant, "{word}");
+        }
+        for (word, meant) in [("shwo", Some("show")), ("show", None), ("movie", None)] {
+            assert_eq!(command(word), meant, "{word}");
+        }
+    }
+}
