@@ -12,12 +12,15 @@ pub mod address {
 
 /// Requests to trackers, and their answers (BEP 3, 7 and 23).
 pub mod announce {
-    pub use crate::announce::{AnnounceReply, LONGEST_INTERVAL, MAX_PEERS, SHORTEST_INTERVAL};
+    pub use crate::announce::{
+        AnnounceEvent, AnnounceReply, AnnounceRequest, LONGEST_INTERVAL, MAX_PEERS,
+        SHORTEST_INTERVAL,
+    };
 }
 
 /// The notation of torrents, answers and extension messages (BEP 3).
 pub mod bencode {
-    pub use crate::bencode::{FILE_DEPTH, scan};
+    pub use crate::bencode::{FILE_DEPTH, Raw, scan};
 }
 
 /// The set of pieces that a peer has (BEP 3).

@@ -1,20 +1,17 @@
 //! Peers by the DHT: scripted nodes, a network of the `mainline` crate's nodes on
 //! loopback, and libtorrent's; nodes that lie, and no network at all.
 
-// Of the crate's nodes the blocking interface is deprecated, and the other needs a runtime.
-#![allow(deprecated)]
-
 use crate::support::bencode::Value;
 use crate::support::clients::Process;
 use crate::support::content::Spec;
 use crate::support::dht::FakeNode;
+use crate::support::mainline::Testnet;
 use crate::support::network::{OURS, THEIRS, TRACKER, isolated};
 use crate::support::peer::{FakePeer, Seed};
 use crate::support::place::Place;
 use crate::support::program::Storrent;
 use crate::support::until;
 use crate::support::wire::{Handshake, Message, Note, PLAIN};
-use mainline::{Id, Testnet};
 use rustix::process::Signal;
 use std::fs;
 use std::net::SocketAddr;
@@ -208,20 +205,14 @@ fn nodes_that_lie_do_no_harm() {
     place.torrent.assert_whole(&place.dir());
 }
 
-/// A network of ten real nodes on loopback, which lives as long as the test.
-fn testnet() -> Testnet {
-    Testnet::builder(10).build().unwrap()
-}
-
 #[test]
 fn through_a_network_of_nodes() {
+    let Some(mut net) = Testnet::start("dht::through_a_network_of_nodes") else {
+        return;
+    };
     let place = place();
-    let net = testnet();
-    let id = Id::from_bytes(place.torrent.info_hash).unwrap();
-    net.nodes[3]
-        .announce_peer(id, Some(seed(&place).addr.port()))
-        .unwrap();
-    download(&place, &[&net.bootstrap[0]])
+    net.announce(3, &place.torrent.hex(), seed(&place).addr.port());
+    download(&place, &[&net.nodes[0]])
         .arg(place.file())
         .run()
         .expect(0);
@@ -230,23 +221,24 @@ fn through_a_network_of_nodes() {
 
 #[test]
 fn two_of_us_find_each_other() {
+    let Some(mut net) = Testnet::start("dht::two_of_us_find_each_other") else {
+        return;
+    };
     let place = place();
-    let net = testnet();
     let there = place.temp.path().join("there");
     place.torrent.write(&there);
-    let mut seeding = by_dht(Storrent::new().arg("seed"), &[&net.bootstrap[0]])
+    let mut seeding = by_dht(Storrent::new().arg("seed"), &[&net.nodes[0]])
         .arg("-d")
         .arg(&there)
         .arg(place.file())
         .start();
     let port = seeding.address().port();
-    let id = Id::from_bytes(place.torrent.info_hash).unwrap();
     let known = || {
-        let mut peers = net.nodes[5].get_peers(id).flatten();
-        peers.any(|peer| peer.port() == port)
+        let peers = net.peers(5, &place.torrent.hex());
+        peers.iter().any(|peer| peer.port() == port)
     };
     assert!(until(known), "it never announced itself");
-    download(&place, &[&net.bootstrap[9]])
+    download(&place, &[&net.nodes[9]])
         .arg(place.file())
         .run()
         .expect(0);

@@ -14,6 +14,7 @@ mod cli;
 mod dht;
 mod disk;
 mod download;
+mod examples;
 mod fakes;
 mod hostile_leechers;
 mod hostile_peers;

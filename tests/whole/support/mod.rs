@@ -13,6 +13,7 @@
 //! | [`http`], [`tracker`] | scripted web server and trackers on loopback, which remember what they were asked |
 //! | [`wire`], [`peer`] | the peer protocol, and scripted peers that speak it well or badly |
 //! | [`dht`] | scripted nodes of the DHT |
+//! | [`mainline`] | real ones, by somebody else |
 //! | [`place`] | a temporary folder with a torrent, as most tests begin |
 //! | [`proxy`] | scripted proxies |
 //! | [`disk`] | a disk that is soon full |
@@ -25,6 +26,7 @@ pub(crate) mod content;
 pub(crate) mod dht;
 pub(crate) mod disk;
 pub(crate) mod http;
+pub(crate) mod mainline;
 pub(crate) mod network;
 pub(crate) mod nginx;
 pub(crate) mod peer;
