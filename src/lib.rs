@@ -222,6 +222,7 @@
 //! | [`magnet`] | magnet links |
 //! | [`selection`] | which files of a torrent the user wants |
 //! | [`wire`], [`extension`] | the messages between peers; the extension handshake, [metadata](extension::metadata), [lists of peers](extension::pex) |
+//! | [`transcript`] | what the bytes of a recorded conversation mean |
 //! | [`mse`] | the handshake and cipher of obfuscated connections |
 //! | [`announce`] | a request to a tracker, and its answer |
 //! | [`dht::krpc`] | a query to a node of the DHT, and its answer |
@@ -335,6 +336,7 @@ mod threads;
 mod torrent;
 mod trace;
 mod tracker;
+mod transcript;
 pub mod types;
 mod url;
 mod wanted;

@@ -121,6 +121,11 @@ pub mod torrent {
     pub use crate::torrent::{Action, Content, Entry, Keys, Phase, Setup, Torrent, Turn};
 }
 
+/// Recorded conversations of peers, as `storrent show` explains them.
+pub mod transcript {
+    pub use crate::transcript::{page, parse};
+}
+
 /// The answers of a UDP tracker (BEP 15).
 pub mod udp_packets {
     pub use crate::tracker::udp_packets::{Answer, answer};

@@ -152,9 +152,12 @@ pub struct Show {
     /// give up after SECONDS without any metadata
     #[argh(option, default = "Duration::ZERO", from_str_fn(values::seconds))]
     pub stall_timeout: Duration,
+    /// a recorded conversation, instead of a torrent
+    #[argh(option, from_str_fn(values::path))]
+    pub wire: Option<PathBuf>,
     /// the torrent
     #[argh(positional, from_str_fn(values::source))]
-    pub source: Source,
+    pub source: Option<Source>,
 }
 
 /// Hashes what is on disk.

@@ -8,6 +8,7 @@ use super::args::Show;
 use super::download::status;
 use super::signals::Interrupts;
 use super::source::Torrent;
+use super::values::Source;
 use crate::address::Teller;
 use crate::compose::{self, Outside};
 use crate::config::{Config, Job, Sources, Subject};
@@ -40,11 +41,12 @@ impl Reporter for Finder {
 pub fn fetch(
     magnet: Magnet,
     teller: Teller,
+    source: &Source,
     options: &Show,
     interrupts: &Interrupts,
 ) -> Result<Result<Torrent, u8>, Failure> {
     let job = Job {
-        source: options.source.to_string(),
+        source: source.to_string(),
         teller,
         peers: options.peer.clone(),
         trackers: options.tracker.clone(),

@@ -58,6 +58,10 @@ pub fn parse(
         return Err(NoCommand::Print(VERSION.to_string()));
     }
     count_operands(&split)?;
+    if split.given("--wire").is_some() && split.options.len() > 1 {
+        let mistake = "no other option goes with --wire".to_string();
+        return Err(NoCommand::Mistake(mistake));
+    }
     add_defaults(&mut split, environment);
     match job.name {
         "help" => Err(help_on(split.positionals.first())),
@@ -118,9 +122,12 @@ fn sensible(options: Download) -> Result<Download, NoCommand> {
     Err(NoCommand::Mistake(mistake.to_string()))
 }
 
-/// Refuses a wrong number of operands.
+/// Refuses a wrong number of operands. `--wire` stands in place of a SOURCE.
 fn count_operands(split: &Split) -> Result<(), NoCommand> {
-    let (least, most) = split.job.operands();
+    let (least, most) = match split.given("--wire") {
+        Some(_) => (0, 0),
+        None => split.job.operands(),
+    };
     let mistake = match split.positionals.get(most) {
         Some(extra) => format!("{} is one too many", shown(extra)),
         None if split.positionals.len() < least => {

@@ -8,17 +8,26 @@ use super::{Failure, json_line, metadata, print, warn};
 use crate::human::{count, date, escaped, grouped, size, size_exact};
 use crate::magnet;
 use crate::metainfo::Metainfo;
+use crate::transcript;
 use serde::Serialize;
+use std::fs::File as Opened;
+use std::io::Read;
+use std::path::Path;
 
 /// Runs `storrent show` and returns the exit status.
 ///
 /// # Errors
 /// [`Failure`], if the torrent can't be read, or not saved where `-o` says.
 pub fn run(options: &Show, interrupts: &Interrupts) -> Result<u8, Failure> {
+    if let Some(file) = &options.wire {
+        return print(&conversation(file)?).map(|()| 0);
+    }
+    let no_source = || Failure::Usage("no SOURCE is given".into());
+    let source = options.source.as_ref().ok_or_else(no_source)?;
     let output = options.output.as_deref().map(Output::new).transpose()?;
-    let Torrent { metainfo, bytes } = match source::given(&options.source, &options.door())? {
+    let Torrent { metainfo, bytes } = match source::given(source, &options.door())? {
         (Given::Link(magnet), teller) => {
-            match metadata::fetch(magnet, teller, options, interrupts)? {
+            match metadata::fetch(magnet, teller, source, options, interrupts)? {
                 Ok(torrent) => torrent,
                 Err(status) => return Ok(status),
             }
@@ -36,6 +45,26 @@ pub fn run(options: &Show, interrupts: &Interrupts) -> Result<u8, Failure> {
         })?;
     }
     Ok(0)
+}
+
+/// Reads the recording `file` and returns the page about it.
+fn conversation(file: &Path) -> Result<String, Failure> {
+    let failed = |why: &dyn std::fmt::Display| {
+        Failure::Failed(format!("cannot show {}: {why}", file.display()))
+    };
+    let mut bytes = Vec::new();
+    let opened = Opened::open(file).map_err(|error| failed(&error))?;
+    let mut opened = opened.take(transcript::MAX_LEN as u64 + 1);
+    opened
+        .read_to_end(&mut bytes)
+        .map_err(|error| failed(&error))?;
+    if bytes.len() > transcript::MAX_LEN {
+        let most = size(transcript::MAX_LEN as u64);
+        return Err(failed(&format!(
+            "a recording has at most {most} of text: cut it"
+        )));
+    }
+    transcript::page(&String::from_utf8_lossy(&bytes)).map_err(|error| failed(&error))
 }
 
 /// What `--json` prints.

@@ -46,11 +46,13 @@ pub static JOBS: [Job; 7] = [
         summary: "print what a torrent holds",
         about: "Prints what a torrent holds: its name, info hash, magnet link, sizes, trackers, \
                 and its files with the numbers that `storrent -f` takes. All of \
-                this is fetched first, if SOURCE is a magnet link.",
+                this is fetched first, if SOURCE is a magnet link. With --wire instead of a \
+                SOURCE, it explains a recorded conversation of two peers.",
         examples: &[
             "debian.torrent",
             "--json - < debian.torrent",
             "-o film.torrent 'magnet:?xt=urn:btih:...'",
+            "--wire fixtures/traces/aria2.wire",
         ],
     },
     Job {
@@ -195,6 +197,7 @@ pub static OPTIONS: &[Opt] = &[
     opt("--stall-timeout SECONDS", &["show"], Network, "give up after SECONDS without metadata; 0: never [0]"),
 
     opt("-o, --output FILE", &["show"], Print, "also save it as a .torrent; never overwrites"),
+    opt("--wire FILE", &["show"], Print, "every message of a conversation; FILE has lines of < (came) or > (went) and hex, # a comment. No SOURCE and no other option goes with it"),
     opt("--json", RUN, Print, "one JSON object a line on stdout, no progress display"),
     opt("--json", &["show", "check"], Print, "one JSON object instead"),
     opt("-q, --quiet", QUIET, Print, "errors only"),

@@ -11,6 +11,7 @@
 mod support;
 
 mod cli;
+mod conversations;
 mod dht;
 mod disk;
 mod download;

@@ -40,6 +40,8 @@ fn which_job() {
         ("showx", "download"),
         ("show a", "show"),
         ("show show", "show"),
+        ("show --wire a", "show"),
+        ("--wire=a show", "show"),
         ("show -- -a", "show"),
         ("--json show a", "show"),
         ("-o x show a", "show"),
@@ -64,6 +66,11 @@ fn which_job() {
         ("seed", "mistake"),
         ("check -d x", "mistake"),
         ("show a b", "mistake"),
+        ("show --wire", "mistake"),
+        ("show --wire a b", "mistake"),
+        ("show --wire a -q", "mistake"),
+        ("show --wire a --wire b", "mistake"),
+        ("--wire a b", "mistake"),
         ("check a b", "mistake"),
         ("create a b", "mistake"),
         ("demo a", "mistake"),
@@ -173,6 +180,7 @@ fn mistakes_say_what_is_wrong() {
         ("seed", "no TORRENT is given: see `storrent seed --help`"),
         ("", "no SOURCE is given: see `storrent --help`"),
         ("show a b", "b is one too many: see `storrent show --help`"),
+        ("show --json --wire a", "no other option goes with --wire"),
     ];
     for (text, why) in cases {
         assert_eq!(

@@ -1,3 +1,4 @@
+mod recorded;
 mod sleep;
 
 use super::fetching::MAX_REJECTS;
