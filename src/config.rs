@@ -53,7 +53,8 @@ pub struct Config {
 }
 
 /// The rules by which a torrent fetches and gives. The default is what serves a swarm best. Each
-/// other value turns one rule off, so that a simulated swarm can show what the rule is for.
+/// other value turns one rule off, so that a simulated swarm ([`sim`](crate::sim)) can show what the
+/// rule is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Rules {
     /// In which order to fetch the pieces.

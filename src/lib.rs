@@ -195,6 +195,13 @@
 //! | [`checker`] | reads pieces back and hashes them |
 //! | [`resume`] | how much of [the record beside an incomplete download](storage::record) to believe |
 //!
+//! **Simulation**: plays whole swarms with the decisions below, in virtual time. No I/O, no thread,
+//! and of the clock only a time to begin at.
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | [`sim`] | a swarm: its nodes, lines and faults, and the figures that come out; for lectures and tests |
+//!
 //! **Decisions**: state machines. No I/O, no thread, no clock: events and the time go in,
 //! actions come out. The random numbers are seeded, so the same input gives the same output.
 //!
@@ -330,6 +337,7 @@ pub mod selection;
 mod setting;
 mod sha1_lanes;
 mod shortage;
+pub mod sim;
 mod storage;
 mod swarm;
 mod threads;

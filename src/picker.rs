@@ -31,7 +31,6 @@
 //! The torrent is the only user. No I/O, no clock: the same calls and random seed give the same
 //! answers.
 
-#[cfg(any(test, debug_assertions))]
 mod check;
 mod runs;
 mod strategy;
@@ -171,7 +170,6 @@ impl Picker {
     }
 
     /// Returns how many peers that are no seeds have `piece`.
-    #[cfg(test)]
     pub fn available(&self, piece: PieceIndex) -> u32 {
         self.rarity.available(piece)
     }

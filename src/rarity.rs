@@ -148,7 +148,6 @@ impl Rarity {
     }
 
     /// Panics if the list is unsorted or incomplete, or a border is wrong. For tests.
-    #[cfg(any(test, debug_assertions))]
     pub(crate) fn check(&self) {
         for (at, piece) in (0..).zip(&self.order) {
             assert_eq!(

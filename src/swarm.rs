@@ -269,7 +269,7 @@ impl Swarm {
         }
     }
 
-    #[cfg(test)]
+    /// Returns how often an address was dialled.
     pub(crate) fn dialled(&self) -> u64 {
         self.dialled
     }

@@ -186,7 +186,6 @@ impl Sleep {
     }
 
     /// Returns how long the thread sleeps at most.
-    #[cfg(test)]
     pub(crate) fn time(self) -> Duration {
         match self {
             Self::Channel | Self::Write => TICK,

@@ -1,5 +1,5 @@
-//! Checks that the picker's counts, lists and leases agree with each other. Tests and the simulator
-//! call [`Picker::check`] after each event. A release build does not contain it.
+//! Checks that the picker's counts, lists and leases agree with each other. Tests, and the simulator
+//! if it is asked to, call [`Picker::check`] after each event.
 
 use super::take_over::MAX_HOLDERS;
 use super::{Picker, Started, State};

@@ -11,7 +11,7 @@
 //! is whole.
 //!
 //! To try a strategy of your own, add it to [`Strategy`] and to the `match`es here, and play a
-//! swarm with it.
+//! swarm with it: see [`sim`](crate::sim).
 
 use crate::bitfield::Bitfield;
 use crate::config::Strategy;
@@ -171,7 +171,6 @@ impl Rarest {
     }
 }
 
-#[cfg(any(test, debug_assertions))]
 impl Order {
     /// Panics if what the strategy remembers cannot be. `piece` is free.
     pub(super) fn check_free(&self, piece: PieceIndex) {

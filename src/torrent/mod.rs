@@ -6,8 +6,8 @@
 //! engine's main loop performs.
 //!
 //! It has neither I/O nor thread nor clock: events and the time are arguments, and the random
-//! numbers are seeded. So the same events give the same actions, and a test can play a swarm of a
-//! thousand peers in an instant.
+//! numbers are seeded. So the same events give the same actions, and [`sim`](crate::sim) can play a
+//! swarm of hundreds of peers in seconds.
 //!
 //! The events of connections arrive in [`peers`] and [`web`], [`work`] grants work, the checker's
 //! verdicts arrive in [`verdicts`], and [`ending`] ends the torrent.
@@ -19,6 +19,7 @@ mod dht;
 mod ending;
 mod fetcher;
 mod goals;
+mod inside;
 mod learning;
 pub(crate) mod pace;
 mod peers;
@@ -290,12 +291,6 @@ impl Torrent {
         self.have_bytes = content.have_bytes();
         self.content = content;
         self.goals.download(now);
-    }
-
-    /// Panics if the picker's books contradict each other. For tests.
-    #[cfg(any(test, debug_assertions))]
-    pub fn check(&self) {
-        self.picker.check();
     }
 
     /// The info hash, which names the torrent.

@@ -1,5 +1,5 @@
-//! Tests of a torrent's decisions in virtual time: single events in this file and the ones below,
-//! whole swarms in [`swarm`] (simulated by [`sim`]).
+//! Tests of a torrent's decisions in virtual time, one event after another. Whole swarms are played
+//! in `tests/swarms`.
 
 use super::ending::LAST_WORDS;
 use super::peers::Peer;
@@ -22,11 +22,7 @@ mod learning;
 mod links;
 mod pex;
 mod pieces;
-mod rivals;
-mod seeds;
-mod sim;
 mod stateful;
-mod swarm;
 mod web;
 
 fn setup(layout: Arc<Layout>, have: Bitfield) -> Setup {

@@ -178,5 +178,5 @@ fn the_reader_of_the_map_can_read() {
     assert_eq!(room_of(&read, "b/e/f"), Some((1, "b")), "a part of b");
     assert_eq!(room_of(&read, "a/d"), Some((1, "a/d")));
     assert_eq!(room_of(&read, "nowhere"), None);
-    assert_eq!(floors(MAP).len(), 5);
+    assert_eq!(floors(MAP).len(), 6);
 }

@@ -1,8 +1,16 @@
-//! The peer threads of the simulated swarm, and the lines between them.
+//! Plays the peers' threads of each node, and the lines between them. [`peer`](crate::peer) does this
+//! in life.
 
-use super::*;
+use super::Swarm;
+use super::queue::{Event, Now};
 use crate::layout::{BLOCK_LEN, Block};
+use crate::messages::{Command, PeerEvent};
+use crate::peer::session::Session;
 use crate::peer::turn::{self, Blocks, Patience, Sleep};
+use crate::types::PeerKey;
+use crate::wire::{self, Message};
+use std::collections::VecDeque;
+use std::time::Duration;
 
 /// Bytes that the kernel buffers for a connection. What it holds can't be cancelled.
 const SEND_BUFFER: usize = 128 * 1024;
@@ -10,6 +18,12 @@ const SEND_BUFFER: usize = 128 * 1024;
 /// Blocks are written when the receive buffer holds this many bytes, or when they are this old.
 const HELD_BYTES: u32 = 900 * 1024;
 const HELD_FOR: Duration = Duration::from_millis(500);
+
+/// Messages of no more bytes than this take no time on a line: all but blocks.
+const SMALL: usize = 1000;
+
+/// Longer than any message here.
+const MAX_MESSAGE: usize = 1 << 20;
 
 /// How long an idle connection sleeps at most.
 const IDLE: Duration = Duration::from_secs(10);
@@ -20,6 +34,8 @@ static DATA: [u8; BLOCK_LEN as usize] = [0; BLOCK_LEN as usize];
 /// One end of a connection, as its thread sees it.
 pub(super) struct Side {
     pub(super) other: (usize, PeerKey),
+    /// The other side dialled.
+    pub(super) incoming: bool,
     pub(super) session: Option<Session>,
     pub(super) inbox: VecDeque<Command>,
     /// Blocks received and not written, and whether they are true.
@@ -34,9 +50,10 @@ pub(super) struct Side {
 }
 
 impl Side {
-    pub(super) fn new(other: (usize, PeerKey)) -> Self {
+    pub(super) fn new(other: (usize, PeerKey), incoming: bool) -> Self {
         Self {
             other,
+            incoming,
             session: None,
             inbox: VecDeque::new(),
             held: Vec::new(),
@@ -50,7 +67,7 @@ impl Side {
     }
 }
 
-impl World {
+impl Swarm {
     /// Ends the thread: its last event goes to main, and the other side finds out.
     pub(super) fn close(&mut self, index: usize, key: PeerKey, why: &str) {
         self.store(index, key);
@@ -66,14 +83,15 @@ impl World {
         let closed = PeerEvent::Closed(why.into());
         self.pending.push_back(Now::ToMain(index, key, closed));
         let (other, their_key) = side.other;
+        let delay = self.delay(index, other);
         if let Some(there) = self.nodes[other].sides.get_mut(&their_key) {
             there.arriving.push_back(None);
-            self.after(self.delay, Event::Arrive(other, their_key));
+            self.after(delay, Event::Arrive(other, their_key));
         }
     }
 
+    /// Bytes arrive over the line, or its end.
     pub(super) fn arrive(&mut self, index: usize, key: PeerKey) {
-        let at = self.at();
         let node = &mut self.nodes[index];
         let Some(side) = node.sides.get_mut(&key) else {
             return;
@@ -81,40 +99,60 @@ impl World {
         let Some(Some(bytes)) = side.arriving.pop_front() else {
             return self.close(index, key, "the peer hung up");
         };
-        let Some(session) = &mut side.session else {
-            panic!("bytes before the handshake");
-        };
-        let (mut used, mut end) = (0, None);
-        while let Some((message, len)) = wire::decode(&bytes[used..], 1 << 20).unwrap() {
-            let truth = !matches!(message, Message::Piece { data: [1, ..], .. });
-            match message {
-                Message::Piece { .. } => node.blocks += 1,
-                Message::Request(_) => node.asked += 1,
-                _ => {}
-            }
-            match session.on_message(message, at) {
-                Ok(block) => side.held.extend(block.map(|block| (block, truth))),
-                Err(error) => end = Some(error.to_string()),
-            }
-            used += len;
-        }
-        assert_eq!(used, bytes.len(), "messages arrive whole here");
-        if let Some(why) = end {
+        if let Err(why) = self.read(index, key, &bytes) {
             return self.close(index, key, &why);
         }
+        let Some(side) = self.nodes[index].sides.get_mut(&key) else {
+            return;
+        };
         if !side.held.is_empty() {
             let since = *side.held_since.get_or_insert(self.now);
             let bytes: u32 = side.held.iter().map(|(block, _)| block.len()).sum();
             let due = self.now - since >= HELD_FOR || bytes >= HELD_BYTES;
-            if due || session.is_last_in_line() {
+            if due || side.session.as_ref().is_some_and(Session::is_last_in_line) {
                 self.store(index, key);
             }
         }
         self.turn(index, key);
     }
 
+    /// Hands the session whole messages.
+    fn read(&mut self, index: usize, key: PeerKey, bytes: &[u8]) -> Result<(), String> {
+        let at = self.at();
+        let Some(side) = self.nodes[index].sides.get_mut(&key) else {
+            return Ok(());
+        };
+        let Some(session) = &mut side.session else {
+            return Err("bytes before the handshake".into());
+        };
+        let (mut used, mut end) = (0, Ok(()));
+        let (mut requests, mut cancels, mut got) = (0, 0, 0);
+        while let Some((message, len)) =
+            wire::decode(&bytes[used..], MAX_MESSAGE).map_err(|error| error.to_string())?
+        {
+            let truth = !matches!(message, Message::Piece { data: [1, ..], .. });
+            match message {
+                Message::Piece { .. } => got += 1,
+                Message::Request(_) => requests += 1,
+                Message::Cancel(_) => cancels += 1,
+                _ => {}
+            }
+            match session.on_message(message, at) {
+                Ok(block) => side.held.extend(block.map(|block| (block, truth))),
+                Err(error) => end = Err(error.to_string()),
+            }
+            used += len;
+        }
+        let other = side.other.0;
+        self.nodes[index].figures.got += got;
+        let theirs = &mut self.nodes[other].figures;
+        theirs.requests += requests;
+        theirs.cancels += cancels;
+        end
+    }
+
     fn store(&mut self, index: usize, key: PeerKey) {
-        let per_piece = self.layout.blocks_in(PieceIndex::unchecked(0));
+        let checked = self.checks.is_some();
         let node = &mut self.nodes[index];
         let Some(side) = node.sides.get_mut(&key) else {
             return;
@@ -125,16 +163,15 @@ impl World {
         };
         let mut stored = Vec::new();
         for (block, truth) in side.held.drain(..) {
-            assert!(
-                !node.torrent.have().has(block.piece()),
-                "a verified piece is written to"
-            );
+            let verified = node.torrent.have().has(block.piece());
+            assert!(!checked || !verified, "a verified piece is written to");
             let place = (block.piece(), block.number());
-            let before = node.disk[(place.0.get() * per_piece + place.1) as usize].replace(truth);
+            let before = node.disk.put(place.0, place.1, truth);
             // If two wrote a block, nobody can tell which of them lied.
             let alone = node.orders.get(&place).is_some_and(|at| at.len() == 1);
             if !truth && alone && before.is_none() {
-                *node.fooled_by.entry(side.other.0).or_default() += 1;
+                let fooled_by = &mut node.figures.fooled_by;
+                *fooled_by.entry(side.other.0).or_default() += 1;
             }
             stored.push(place);
         }
@@ -214,9 +251,10 @@ impl World {
             let Some(block) = session.next_upload() else {
                 break;
             };
-            node.given += 1;
+            *node.figures.gave_to.entry(side.other.0).or_default() += 1;
             let lies = node.role.lies_one_in;
-            let lie = lies > 0 && self.rng.u32(..lies) == 0;
+            let is_true = node.disk.get(block.piece(), block.number()) == Some(true);
+            let lie = !is_true || lies > 0 && self.rng.u32(..lies) == 0;
             let mut bytes = Vec::with_capacity(wire::PIECE_HEAD_LEN + block.len() as usize);
             wire::encode_piece_head(&mut bytes, block.piece().get(), block.begin(), block.len());
             bytes.extend_from_slice(&DATA[..block.len() as usize]);
@@ -256,20 +294,36 @@ impl World {
                 .map(|session| session.debts(stuck, at));
             let in_write = debts.is_some_and(|debts| turn::next(debts) == Sleep::Write);
             let (other, their_key) = side.other;
-            let mut takes = Duration::ZERO;
-            // Small messages cost no time, which halves the events.
-            if node.role.up > 0 && bytes.len() > 1000 {
-                takes = Duration::from_secs_f64(bytes.len() as f64 / node.role.up as f64);
-                node.line_busy = true;
-                self.after(takes, Event::LineFree(index));
-            }
-            if let Some(there) = self.nodes[other].sides.get_mut(&their_key) {
-                there.arriving.push_back(Some(bytes));
-                self.after(takes + self.delay, Event::Arrive(other, their_key));
-            }
+            self.carry(index, (other, their_key), bytes);
             if in_write {
                 self.pending.push_back(Now::Turn(index, key));
             }
+        }
+    }
+
+    /// Puts bytes on the line of `index`. Small messages take no time, which halves the events.
+    fn carry(&mut self, index: usize, (other, their_key): (usize, PeerKey), bytes: Vec<u8>) {
+        let is_long = bytes.len() > SMALL;
+        let time = |rate: u64| match is_long && rate > 0 {
+            true => Duration::from_secs_f64(bytes.len() as f64 / rate as f64),
+            false => Duration::ZERO,
+        };
+        let up = time(self.nodes[index].role.up);
+        if up > Duration::ZERO {
+            self.nodes[index].line_busy = true;
+            self.after(up, Event::LineFree(index));
+        }
+        let sent = self.now + up + self.delay(index, other);
+        let there = &mut self.nodes[other];
+        let mut arrives = sent;
+        if there.role.down > 0 {
+            // What came before takes its time.
+            arrives = sent.max(there.comes_until) + time(there.role.down);
+            there.comes_until = arrives;
+        }
+        if let Some(side) = there.sides.get_mut(&their_key) {
+            side.arriving.push_back(Some(bytes));
+            self.after(arrives - self.now, Event::Arrive(other, their_key));
         }
     }
 }

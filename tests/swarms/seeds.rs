@@ -1,14 +1,9 @@
-//! Tests of one leech with many seeds, slow and fast: how near it comes to the sum of their lines,
+//! One leech with many seeds, slow and fast: how near it comes to the sum of their lines,
 //! and how much it requests in vain.
 
-use super::sim::*;
-use crate::layout::Layout;
+use crate::{KB, KIB, MB, MIB};
 use std::time::Duration;
-
-const KB: u64 = 1_000;
-const MB: u64 = 1_000_000;
-const KIB: u64 = 1 << 10;
-const MIB: u64 = 1 << 20;
+use storrent::sim::{Role, Swarm};
 
 /// The delay from a seed to the leech.
 const NEAR: Duration = Duration::from_micros(100);
@@ -23,25 +18,22 @@ struct Cost {
     requests: f64,
 }
 
-/// Simulates a leech and seeds that send at these rates (bytes a second), with `delay` between
+/// Plays a leech and seeds that send at these rates (bytes a second), with `delay` between
 /// them. The leech learns all their addresses at once.
 fn from_seeds(rates: &[u64], piece_length: u64, total: u64, delay: Duration) -> Cost {
-    let layout = Layout::new(piece_length, &[(total, false)]).unwrap();
-    let blocks: u32 = layout.all_pieces().map(|p| layout.blocks_in(p)).sum();
-    let mut world = World::new(layout, delay, Duration::from_millis(100));
+    let mut swarm = Swarm::new(11).content(total, piece_length).checked();
     for up in rates {
-        world.add(seed(*up), 50);
+        swarm.add(Role::seed(*up).delay(delay / 2).meets(0));
     }
-    let leech = world.add(LEECH, 300);
-    world.introduce(leech, &(0..rates.len()).collect::<Vec<_>>());
-    assert!(world.run(Duration::from_secs(120), |w| {
-        w.nodes[leech].complete_at.is_some()
-    }));
-    let seeds = &world.nodes[..rates.len()];
+    let leech = Role::leech(0).delay(delay / 2).places(300);
+    let leech = swarm.add(leech.meets(rates.len()));
+    let outcome = swarm.run(Duration::from_secs(120));
+    assert!(outcome.is_complete(), "{outcome}");
+    let ideal = total as f64 / rates.iter().sum::<u64>() as f64;
     Cost {
-        time: world.seconds(leech) / (total as f64 / rates.iter().sum::<u64>() as f64),
-        carried: f64::from(world.nodes[leech].blocks) / f64::from(blocks),
-        requests: f64::from(seeds.iter().map(|s| s.asked).sum::<u32>()) / f64::from(blocks),
+        time: outcome.mean_time() / ideal,
+        carried: f64::from(swarm.figures(leech).got) / f64::from(outcome.blocks),
+        requests: f64::from(swarm.figures(leech).requests) / f64::from(outcome.blocks),
     }
 }
 

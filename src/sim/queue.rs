@@ -1,29 +1,44 @@
-//! The queue of events to come in the [`World`](super::World), and their order.
+//! What is about to happen in a [`Swarm`](super::Swarm), and in which order.
 
 use crate::layout::PieceIndex;
+use crate::messages::PeerEvent;
 use crate::types::PeerKey;
 use std::time::Duration;
 
 /// An event of a node, given by its number. A key says at which of its connections.
 pub(super) enum Event {
+    Join(usize),
+    Leave(usize),
     /// A handshake arrives here; the flag says whether this side dialled.
     Greet(usize, PeerKey, bool),
     Arrive(usize, PeerKey),
     LineFree(usize),
     Wake(usize, PeerKey),
     Tick(usize),
-    /// Verdicts for this node, in this life.
-    Verdicts(usize, u32, Vec<PieceIndex>),
-    Hashes(usize, u32, PieceIndex),
-    Surveyed(usize, u32),
+    /// Nobody is at the address that it dialled.
     Refused(usize, PeerKey),
+    /// The checker has an answer for this node in this life.
+    Checked(usize, u32, Check),
+}
+
+/// What the checker was asked.
+pub(super) enum Check {
+    Pieces(Vec<PieceIndex>),
+    Blocks(PieceIndex),
+    Files,
+}
+
+/// What happened at this moment and is not handled yet.
+pub(super) enum Now {
+    ToMain(usize, PeerKey, PeerEvent),
+    Turn(usize, PeerKey),
 }
 
 /// An event to come. Of two at the same time, the older one comes first.
 pub(super) struct Due {
-    pub when: Duration,
-    pub count: u64,
-    pub event: Event,
+    pub(super) when: Duration,
+    pub(super) count: u64,
+    pub(super) event: Event,
 }
 
 impl Ord for Due {

@@ -1,0 +1,134 @@
+//! The figures of a simulated swarm.
+
+use crate::layout::BLOCK_LEN;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+/// What a node has done so far. Its numbers are blocks of 16 KiB.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Figures {
+    /// Its name: "leech 3".
+    pub name: String,
+    /// Whether it began with all pieces.
+    pub seed: bool,
+    /// When it joined.
+    pub joined: Duration,
+    /// When it left for good.
+    pub left: Option<Duration>,
+    /// When it was complete, and not with what it began with.
+    pub complete: Option<Duration>,
+    /// How often it reported that it is complete.
+    pub completions: u32,
+    /// How many blocks it sent to each node, useful or not.
+    pub gave_to: BTreeMap<usize, u32>,
+    /// How many blocks came, useful or not.
+    pub got: u32,
+    /// How many requests it sent that arrived.
+    pub requests: u32,
+    /// How many cancels it sent that arrived.
+    pub cancels: u32,
+    /// How many false blocks it took from each node, where it stored no other.
+    pub fooled_by: BTreeMap<usize, u32>,
+    /// How many of the blocks that it believes in are false: none, if pieces are hashed.
+    pub false_blocks: u32,
+    /// Why its torrent could not go on.
+    pub failed: Option<String>,
+}
+
+impl Figures {
+    /// Returns how many blocks it sent in all.
+    pub fn gave(&self) -> u32 {
+        self.gave_to.values().sum()
+    }
+
+    /// Returns how long it took from joining to being complete.
+    pub fn took(&self) -> Option<Duration> {
+        Some(self.complete?.saturating_sub(self.joined))
+    }
+}
+
+/// How a swarm fared. Shown as a table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// The blocks of the torrent.
+    pub blocks: u32,
+    /// The nodes, by number.
+    pub nodes: Vec<Figures>,
+}
+
+impl Outcome {
+    fn leeches(&self) -> impl Iterator<Item = &Figures> + Clone {
+        self.nodes.iter().filter(|node| !node.seed)
+    }
+
+    /// Whether every leech is complete.
+    pub fn is_complete(&self) -> bool {
+        self.leeches().all(|node| node.complete.is_some())
+    }
+
+    /// Returns the mean time from joining to being complete, in seconds, of those leeches that are.
+    /// NaN if there is none.
+    pub fn mean_time(&self) -> f64 {
+        let times = self.leeches().filter_map(Figures::took);
+        let seconds: f64 = times.clone().map(|time| time.as_secs_f64()).sum();
+        seconds / times.count() as f64
+    }
+
+    /// Returns how much the seeds gave, as a multiple of the torrent. If the leeches help each
+    /// other well, this is little more than 1, however many there are.
+    pub fn seed_share(&self) -> f64 {
+        let seeds = self.nodes.iter().filter(|node| node.seed);
+        f64::from(seeds.map(Figures::gave).sum::<u32>()) / f64::from(self.blocks)
+    }
+
+    /// Returns how many requests there were for each block that a leech got, at best 1. The rest
+    /// are the price of the endgame, and of choked and broken connections.
+    pub fn requests_per_block(&self) -> f64 {
+        let requests: u32 = self.nodes.iter().map(|node| node.requests).sum();
+        let got: u32 = self.nodes.iter().map(|node| node.got).sum();
+        f64::from(requests) / f64::from(got)
+    }
+
+    /// Returns how equally the leeches gave: Jain's index of what each gave for each block that it
+    /// got. 1 is equal; if one of n leeches gives all, it is 1/n.
+    pub fn fairness(&self) -> f64 {
+        let gave = self.leeches().filter(|node| node.got > 0);
+        let gave = gave.map(|node| f64::from(node.gave()) / f64::from(node.got));
+        let (count, sum) = (gave.clone().count() as f64, gave.clone().sum::<f64>());
+        sum * sum / (count * gave.map(|gave| gave * gave).sum::<f64>())
+    }
+}
+
+/// A line for each node, and one for all.
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mib = |blocks: u32| f64::from(blocks) * f64::from(BLOCK_LEN) / f64::from(1 << 20);
+        let head = [
+            "node", "joined", "complete", "gave MiB", "got MiB", "requests", "cancels",
+        ];
+        let [first, others @ ..] = head;
+        write!(f, "{first:14}")?;
+        others.iter().try_for_each(|head| write!(f, " {head:>9}"))?;
+        for node in &self.nodes {
+            let complete = match node.complete {
+                Some(at) => format!("{:.1} s", at.as_secs_f64()),
+                None if node.seed => String::new(),
+                None => "never".into(),
+            };
+            let joined = format!("{:.1} s", node.joined.as_secs_f64());
+            write!(f, "\n{:14} {joined:>9} {complete:>9}", node.name)?;
+            write!(f, " {:9.2} {:9.2}", mib(node.gave()), mib(node.got))?;
+            write!(f, " {:9} {:9}", node.requests, node.cancels)?;
+        }
+        write!(
+            f,
+            "\nmean time {:.1} s; the seeds gave {:.2} times the torrent; {:.2} requests a block; \
+             fairness {:.2}",
+            self.mean_time(),
+            self.seed_share(),
+            self.requests_per_block(),
+            self.fairness()
+        )
+    }
+}
