@@ -48,7 +48,7 @@ const NEWCOMER_CHANCES: usize = 3;
 
 /// A peer that we could serve.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Candidate {
+pub struct Candidate {
     /// The peer's key.
     pub peer: PeerKey,
     /// Whether it wants a piece that we have.
@@ -93,7 +93,7 @@ impl Merit {
 
 /// Remembers which peer has the optimistic unchoke, and for how many more rounds.
 #[derive(Debug, Default)]
-pub(crate) struct Choker {
+pub struct Choker {
     optimistic: Option<PeerKey>,
     rounds_left: u32,
 }
@@ -110,7 +110,7 @@ impl Choker {
 
     /// Chooses the peers to serve during the next [`ROUND`]: of those that are interested, the
     /// `slots` with the greatest merit and one drawn by lot.
-    pub(crate) fn round(
+    pub fn round(
         &mut self,
         candidates: &[Candidate],
         slots: usize,

@@ -28,6 +28,11 @@ pub mod bitfield {
     pub use crate::bitfield::Bitfield;
 }
 
+/// Chooses the peers that we upload to (BEP 3).
+pub mod choker {
+    pub use crate::choker::{Candidate, Choker};
+}
+
 /// Writing a torrent (BEP 3).
 pub mod compose {
     pub use crate::compose::{Content, Info, Outside, rewrap, torrent};
@@ -96,6 +101,11 @@ pub mod picker {
     pub use crate::picker::Picker;
 }
 
+/// How many requests a peer has.
+pub mod pipeline {
+    pub use crate::pipeline::Pipeline;
+}
+
 /// Shows the progress of a run.
 pub mod progress {
     pub use crate::progress::json::Json;
@@ -103,11 +113,16 @@ pub mod progress {
     pub use crate::progress::output::Screen;
 }
 
+/// The order of pieces, rarest first.
+pub mod rarity {
+    pub use crate::rarity::Rarity;
+}
+
 /// The record beside an incomplete download.
 pub mod resume {
     pub use crate::resume::trusted;
     pub use crate::storage::Storage;
-    pub use crate::storage::record::recall;
+    pub use crate::storage::record::{State, recall};
 }
 
 /// SHA-1 of several messages at once.
@@ -117,6 +132,7 @@ pub mod sha1_lanes {
 
 /// The decisions of one torrent, without its I/O.
 pub mod torrent {
+    pub use crate::torrent::blame::{Attempt, Blame, Giver, Who};
     pub use crate::torrent::rate::{Budget, Budgets};
     pub use crate::torrent::{Action, Content, Entry, Keys, Phase, Setup, Torrent, Turn};
 }

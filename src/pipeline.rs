@@ -61,7 +61,7 @@ const MIN_ROUND: Duration = Duration::from_millis(20);
 
 /// The request window of one peer.
 #[derive(Debug)]
-pub(crate) struct Pipeline {
+pub struct Pipeline {
     window: u32,
     limit: u32,
     /// Whether the peer has not told how many requests it queues.
@@ -83,7 +83,7 @@ pub(crate) struct Pipeline {
 
 impl Pipeline {
     /// Starts with the smallest window and nothing measured.
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         Self {
             window: *FIRST_WINDOW.start(),
             limit: MAX_WINDOW,
@@ -107,7 +107,7 @@ impl Pipeline {
     /// Returns how many blocks to request now, while `on_order` are on order. Once the window has
     /// stopped growing, a peer with [`ENOUGH`] on order gets requests only for an eighth of the
     /// window or more at once: each batch costs a packet, and a wake-up at the peer.
-    pub(crate) fn room(&self, on_order: u32) -> u32 {
+    pub fn room(&self, on_order: u32) -> u32 {
         let room = self.window.saturating_sub(on_order);
         let can_wait = on_order >= ENOUGH && !self.growing;
         if can_wait && room < self.window / 8 {
@@ -143,7 +143,7 @@ impl Pipeline {
     }
 
     /// Sets the first window: a block arrives `distance` after its request at the earliest.
-    pub(crate) fn set_distance(&mut self, distance: Duration) {
+    pub fn set_distance(&mut self, distance: Duration) {
         let is_first = self.window == *FIRST_WINDOW.start() && self.delay.is_none();
         if is_first {
             let blocks = (distance.as_secs_f64() * FIRST_RATE) as u32;
@@ -161,7 +161,7 @@ impl Pipeline {
     }
 
     /// Notes that requests were sent. Before them, `on_order` blocks were on order.
-    pub(crate) fn on_requested(&mut self, on_order: u32, now: Instant) {
+    pub fn on_requested(&mut self, on_order: u32, now: Instant) {
         if on_order == 0 {
             // The line was idle: a new round begins, and the next block shows the bare delay.
             self.probe = Some(now);
@@ -170,7 +170,7 @@ impl Pipeline {
     }
 
     /// Notes that a block of `len` bytes arrived. `on_order` others are still on order.
-    pub(crate) fn on_block(&mut self, len: u32, on_order: u32, now: Instant) {
+    pub fn on_block(&mut self, len: u32, on_order: u32, now: Instant) {
         if let Some(sent) = self.probe.take() {
             let delay = now.duration_since(sent);
             self.delay = Some(self.delay.map_or(delay, |best| best.min(delay)));

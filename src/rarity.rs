@@ -18,8 +18,9 @@ use crate::layout::PieceIndex;
 
 const ABSENT: u32 = u32::MAX;
 
+/// The untouched pieces, rarest first.
 #[derive(Debug)]
-pub(crate) struct Rarity {
+pub struct Rarity {
     /// How many peers, without seeds, have each piece, untouched or not.
     available: Vec<u32>,
     order: Vec<u32>,
@@ -32,7 +33,7 @@ pub(crate) struct Rarity {
 impl Rarity {
     /// Lists the pieces of `listed` in random order, with no peers yet. The torrent has
     /// `pieces`.
-    pub(crate) fn new(
+    pub fn new(
         pieces: u32,
         listed: impl Iterator<Item = PieceIndex>,
         rng: &mut fastrand::Rng,
@@ -62,7 +63,7 @@ impl Rarity {
     }
 
     /// The listed pieces, rarest first.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = PieceIndex> + '_ {
+    pub fn iter(&self) -> impl Iterator<Item = PieceIndex> + '_ {
         self.order.iter().map(|piece| PieceIndex::unchecked(*piece))
     }
 
@@ -83,7 +84,7 @@ impl Rarity {
     }
 
     /// Counts one more peer that has `piece`.
-    pub(crate) fn more(&mut self, piece: PieceIndex) {
+    pub fn more(&mut self, piece: PieceIndex) {
         let bucket = self.available[piece.index()];
         self.available[piece.index()] += 1;
         let at = self.place[piece.index()];

@@ -31,8 +31,10 @@ const AGREE: usize = 3;
 
 /// Who is at the other end of a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
-pub(crate) enum Who {
+pub enum Who {
+    /// A peer.
     Peer {
+        /// Its address.
         addr: SocketAddr,
         /// Whether it dialled us.
         incoming: bool,
@@ -61,13 +63,16 @@ impl Who {
 
 /// Somebody who sent a block. We keep it beyond the connection's end.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
-pub(crate) struct Giver {
+pub struct Giver {
+    /// The connection by which it came.
     pub key: PeerKey,
+    /// Who was at its other end.
     pub who: Who,
 }
 
+/// The blocks of a piece whose hash was wrong.
 #[derive(Debug)]
-pub(crate) struct Attempt {
+pub struct Attempt {
     /// Who sent all of it, if one giver alone did.
     pub sole: Option<Giver>,
     /// The giver of each block, if known.
@@ -78,7 +83,7 @@ pub(crate) struct Attempt {
 
 /// The false attempts at all pieces that we do not have yet.
 #[derive(Debug, Default)]
-pub(crate) struct Blame {
+pub struct Blame {
     /// Everybody who has sent us blocks in this run, including those who left.
     givers: BTreeMap<PeerKey, Giver>,
     attempts: HashMap<PieceIndex, Vec<Attempt>>,
@@ -102,7 +107,8 @@ impl Blame {
         self.awaited.remove(&piece)
     }
 
-    pub(crate) fn remember(&mut self, piece: PieceIndex, attempt: Attempt) {
+    /// Remembers a false attempt at `piece`.
+    pub fn remember(&mut self, piece: PieceIndex, attempt: Attempt) {
         let attempts = self.attempts.entry(piece).or_default();
         if attempts.len() < MAX_ATTEMPTS {
             attempts.push(attempt);
@@ -137,7 +143,8 @@ impl Blame {
         self.attempts.contains_key(&piece)
     }
 
-    pub(crate) fn judge(&mut self, piece: PieceIndex, truth: &[[u8; 20]]) -> Vec<Giver> {
+    /// Returns who lied about `piece`, now that its true blocks are known, and forgets it.
+    pub fn judge(&mut self, piece: PieceIndex, truth: &[[u8; 20]]) -> Vec<Giver> {
         let attempts = self.attempts.remove(&piece).unwrap_or_default();
         let wrong = attempts.iter().flat_map(|attempt| {
             let blocks = attempt.blocks.iter().zip(truth);
