@@ -328,7 +328,7 @@ impl Subject {
     }
 
     /// What to call it.
-    fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         match self {
             Self::Torrent(metainfo) => metainfo.name.clone(),
             Self::Link(magnet) => magnet.name.clone().unwrap_or(magnet.info_hash.to_string()),

@@ -76,6 +76,19 @@ pub(crate) fn duration(time: Duration) -> String {
     }
 }
 
+/// Returns a time as [`duration`] does, but without the smaller unit where that is below a tenth
+/// of the whole: `9 min 59 s`, `10 min`, `3 h 20 min`, `12 h`.
+pub(crate) fn roughly(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let (number, unit) = match seconds {
+        864_000..86_400_000 => (seconds / 86400, "d"),
+        36_000..86_400 => (seconds / 3600, "h"),
+        600..3600 => (seconds / 60, "min"),
+        _ => return duration(time),
+    };
+    format!("{number} {unit}")
+}
+
 /// Returns seconds since 1970 as `2013-08-19 13:05:00 UTC`. Some makers of torrents write
 /// milliseconds, so a number beyond the year 5138 is read as such. What is still no date stays
 /// a number.
@@ -150,16 +163,6 @@ pub(crate) fn escaped_json(json: &str) -> String {
     safe
 }
 
-/// Cuts `name` to at most `width` characters and marks the cut with `…`.
-pub fn shortened(name: &str, width: usize) -> String {
-    if name.chars().count() <= width {
-        return name.to_string();
-    }
-    let mut short: String = name.chars().take(width.saturating_sub(1)).collect();
-    short.push('…');
-    short
-}
-
 /// Returns an error and its causes after colons, except those that the text already ends with.
 pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
@@ -227,6 +230,20 @@ mod tests {
             assert_eq!(duration(Duration::from_secs(seconds)), text);
         }
         let cases = [
+            (7, "7 s"),
+            (599, "9 min 59 s"),
+            (600, "10 min"),
+            (3599, "59 min"),
+            (12_000, "3 h 20 min"),
+            (45_000, "12 h"),
+            (100_000, "1 d 3 h"),
+            (900_000, "10 d"),
+            (u64::MAX, "over 999 d"),
+        ];
+        for (seconds, text) in cases {
+            assert_eq!(roughly(Duration::from_secs(seconds)), text);
+        }
+        let cases = [
             (0, 0, "100.0%"),
             (0, 7, "0.0%"),
             (1, 3, "33.3%"),
@@ -273,13 +290,6 @@ mod tests {
             assert!(!json.chars().any(is_unsafe), "{json}");
             assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
         }
-    }
-
-    #[test]
-    fn names_are_cut_by_characters() {
-        assert_eq!(shortened("äöü", 3), "äöü");
-        assert_eq!(shortened("äöüß", 3), "äö…");
-        assert_eq!(shortened("ä", 0), "…");
     }
 
     #[test]

@@ -55,7 +55,7 @@ pub mod extension {
 
 /// Text for people.
 pub mod human {
-    pub use crate::human::{escaped, shortened};
+    pub use crate::human::escaped;
 }
 
 /// Messages to and from nodes of the DHT (BEP 5).
@@ -111,6 +111,7 @@ pub mod progress {
     pub use crate::progress::json::Json;
     pub use crate::progress::lines::Lines;
     pub use crate::progress::output::Screen;
+    pub use crate::progress::text::{shortened, width, wrapped};
 }
 
 /// The order of pieces, rarest first.

@@ -1,21 +1,24 @@
 //! Shows the user how the torrents are doing: the [`Reporter`] of a run from the command line.
 //!
-//! [`Display::new`] chooses one of three ways: JSON lines on stdout for programs ([`json`]), one
-//! line per torrent that changes in place on a terminal ([`live`]), or plain lines now and then
-//! for logs ([`lines`]). In all of them errors and warnings go to stderr, an error always as
-//! `storrent: …`.
+//! [`Display::new`] chooses one of three ways: JSON lines on stdout for programs ([`json`]), a
+//! row per torrent that changes in place on a terminal ([`live`], which draws what [`frame`]
+//! decides), or plain lines now and then for logs ([`lines`]). In all of them errors and warnings
+//! go to stderr, an error always as `storrent: …`.
 //!
 //! If nobody reads stdout or stderr, the download still goes on: separate threads write to them
 //! ([`output`]), and unread reports wait in a [`backlog`] that stays small. If a stream is
 //! closed, what can't be written is dropped.
 
 pub(crate) mod backlog;
+mod frame;
 mod idle;
 pub(crate) mod json;
 pub(crate) mod lines;
 pub(crate) mod live;
 pub(crate) mod output;
 pub(crate) mod row;
+mod terminal;
+pub(crate) mod text;
 pub(crate) mod written;
 
 use crate::human;
@@ -26,8 +29,11 @@ use json::Json;
 use lines::Lines;
 use live::Live;
 use output::{Output, Screen, Stream};
-use std::io::{self, IsTerminal, Stderr};
+use std::io::{self, Stderr};
 use std::time::{Duration, Instant};
+pub(crate) use terminal::Colour;
+use terminal::Terminal;
+use text::Paint;
 use written::Written;
 
 /// At the end of a run without a goodbye, unread output is dropped after this long.
@@ -42,7 +48,7 @@ const LAST_LINES: Duration = Duration::from_millis(500);
 #[error("{}; {ADVICE}", human::chain(.0))]
 pub(crate) struct OutputError(NoThread);
 
-/// What the user hears, and in which form: `--json`, `-q`, `-v`.
+/// What the user hears, and in which form: `--json`, `-q`, `-v`, `--color`.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Style {
     /// JSON lines on stdout instead of a display.
@@ -51,6 +57,8 @@ pub(crate) struct Style {
     pub quiet: bool,
     /// How many `-v`.
     pub verbose: u8,
+    /// When to use colours.
+    pub colour: Colour,
 }
 
 /// Passes the reports of one run to the threads that write.
@@ -63,14 +71,20 @@ pub(crate) struct Display {
 impl Display {
     /// The display that suits the user's options and the kind of stderr.
     pub(crate) fn new(style: Style) -> Result<Self, OutputError> {
+        let terminal = Terminal::of_stderr(style.colour);
         let rows = if style.json || style.quiet {
             Rows::Hidden
-        } else if is_terminal() {
-            Rows::Live(Live::on_stderr())
+        } else if terminal.moves {
+            Rows::Live(Live::on_stderr(terminal))
         } else {
-            Rows::Lines(Lines::new(Written(io::stderr())))
+            Rows::Lines(Lines::new(Written(io::stderr()), terminal.colour))
         };
-        let mut streams = vec![People { style, rows }.stream()];
+        let people = People {
+            style,
+            rows,
+            colour: terminal.colour,
+        };
+        let mut streams = vec![people.stream()];
         if style.json {
             streams.push(Stream {
                 name: "stdout",
@@ -111,6 +125,8 @@ impl Reporter for Display {
 struct People {
     style: Style,
     rows: Rows,
+    /// Whether messages are coloured.
+    colour: bool,
 }
 
 enum Rows {
@@ -123,7 +139,7 @@ impl People {
     fn stream(self) -> Stream {
         let (style, hidden) = (self.style, matches!(self.rows, Rows::Hidden));
         let shows = move |report: &Report| match report {
-            Report::Said(_) | Report::Over => true,
+            Report::Said(_) | Report::Leaving | Report::Over => true,
             _ => message(report, style).is_some() || !hidden && about(report).is_some(),
         };
         Stream {
@@ -134,8 +150,8 @@ impl People {
     }
 
     /// Calls `write`, which prints something, while the live display is hidden.
-    fn aside(&self, write: impl FnOnce()) {
-        match &self.rows {
+    fn aside(&mut self, write: impl FnOnce()) {
+        match &mut self.rows {
             Rows::Live(live) => live.aside(write),
             _ => write(),
         }
@@ -145,13 +161,17 @@ impl People {
 impl Screen for People {
     fn show(&mut self, report: &Report) {
         if let Some(line) = message(report, self.style) {
+            let line = match self.colour {
+                true => coloured(&line),
+                false => line,
+            };
             self.aside(|| complain(&line));
         }
         match report {
             // On stdout, but from this thread, because the live display must be hidden.
             Report::Said(text) => self.aside(|| Written(io::stdout()).line(text)),
             Report::Over => match &mut self.rows {
-                Rows::Live(live) => live.end().iter().for_each(|line| complain(line)),
+                Rows::Live(live) => live.end(),
                 Rows::Lines(lines) => lines.end(),
                 Rows::Hidden => {}
             },
@@ -162,20 +182,102 @@ impl Screen for People {
             },
         }
     }
+
+    fn due(&self) -> Option<Instant> {
+        match &self.rows {
+            Rows::Live(live) => live.due(),
+            _ => None,
+        }
+    }
+
+    fn refresh(&mut self) {
+        if let Rows::Live(live) = &mut self.rows {
+            live.draw();
+        }
+    }
 }
 
-/// Whether stderr can show a line that changes in place.
-fn is_terminal() -> bool {
-    io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+/// A row that says how far the hashing is, for a job that is no download. It is there until this
+/// is dropped, and leaves nothing.
+pub(crate) struct Hashing(Option<Output>);
+
+impl Hashing {
+    /// Shows the row of the torrent called `name`. Hidden if it is not `wanted`, stderr is no
+    /// terminal, or no thread can be started.
+    pub(crate) fn of(name: &str, wanted: bool) -> Self {
+        let terminal = Terminal::of_stderr(Colour::Auto);
+        if !wanted || !terminal.moves {
+            return Self(None);
+        }
+        let stream = Stream {
+            name: "stderr",
+            shows: Box::new(|_| true),
+            screen: Box::new(Alone(Live::on_stderr(terminal))),
+        };
+        let output = Output::start(vec![stream]).ok();
+        if let Some(output) = &output {
+            output.report(Report::Linked {
+                info_hash: ONLY,
+                name: Some(name.to_string()),
+            });
+        }
+        Self(output)
+    }
+
+    /// `done` of `pieces` are hashed. To be called on any thread.
+    pub(crate) fn progress(&self, done: u32, pieces: u32) {
+        if let Some(output) = &self.0 {
+            output.report(Report::Checking {
+                info_hash: ONLY,
+                done,
+                pieces,
+            });
+        }
+    }
 }
 
-/// A line that changes in place, for a job that is no download; its caller sets the message.
-/// Hidden if it is not `wanted` or stderr is no terminal.
-pub(crate) fn bar(wanted: bool) -> indicatif::ProgressBar {
-    if wanted && is_terminal() {
-        live::line()
-    } else {
-        indicatif::ProgressBar::hidden()
+impl Drop for Hashing {
+    fn drop(&mut self) {
+        if let Some(output) = &self.0 {
+            output.report(Report::Over);
+            output.end(Instant::now() + LAST_LINES);
+        }
+    }
+}
+
+/// Stands for the one torrent of a display. Nobody sees it.
+const ONLY: InfoHash = InfoHash([0; 20]);
+
+/// A display without messages and last lines.
+struct Alone(Live);
+
+impl Screen for Alone {
+    fn show(&mut self, report: &Report) {
+        match report {
+            Report::Over => self.0.vanish(),
+            report => self.0.report(report),
+        }
+    }
+
+    fn due(&self) -> Option<Instant> {
+        self.0.due()
+    }
+
+    fn refresh(&mut self) {
+        self.0.draw();
+    }
+}
+
+/// Puts colour on a message. Its beginning stays as it is, for those who look for it.
+fn coloured(line: &str) -> String {
+    const WE: &str = "storrent: ";
+    const WARNING: &str = "warning:";
+    match line.strip_prefix(WE) {
+        None => line.to_string(),
+        Some(rest) => match rest.strip_prefix(WARNING) {
+            Some(rest) => format!("{WE}{}{rest}", Paint::Odd.on(WARNING)),
+            None => format!("{WE}{}", Paint::Bad.on(rest)),
+        },
     }
 }
 
@@ -191,9 +293,9 @@ fn message(report: &Report, style: Style) -> Option<String> {
         Report::Warning { message, .. } if !style.quiet => {
             Some(format!("storrent: warning: {}", human::escaped(message)))
         }
-        Report::GaveUp { why, .. } if !style.quiet => Some(format!(
-            "storrent: warning: {}",
-            human::escaped(&idle::gave_up(why))
+        Report::GaveUp { name, why, .. } => Some(format!(
+            "storrent: {}",
+            human::escaped(&idle::gave_up(name, why))
         )),
         Report::Remark(text) if style.verbose > 0 => Some(human::escaped(text)),
         Report::Listening { port } if style.verbose > 0 => {
@@ -216,14 +318,18 @@ fn about(report: &Report) -> Option<InfoHash> {
         Report::Progress(progress) => Some(progress.info_hash),
         Report::Warning { info_hash, .. } | Report::Error { info_hash, .. } => *info_hash,
         Report::Trace(event) => event.torrent,
-        Report::Listening { .. } | Report::Remark(_) | Report::Said(_) | Report::Over => None,
+        Report::Listening { .. }
+        | Report::Remark(_)
+        | Report::Said(_)
+        | Report::Leaving
+        | Report::Over => None,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::{Idle, Progress, Tried};
+    use crate::report::{Giver, Idle, Progress, Tried};
 
     /// Samples of reports, for the tests of all three displays.
     pub(super) const HASH: InfoHash = InfoHash([0xab; 20]);
@@ -232,11 +338,13 @@ mod tests {
         Report::Added {
             info_hash: HASH,
             name: name.to_string(),
+            path: "down/x".into(),
             total_bytes: 4096,
             wanted_bytes: 2048,
             piece_length: 1024,
             pieces: 4,
             files: 2,
+            wanted_files: 1,
         }
     }
 
@@ -272,6 +380,38 @@ mod tests {
             seconds: 2.0,
             downloaded_bytes: 4096,
             uploaded_bytes: 0,
+            twice_bytes: 1024,
+            givers: vec![giver(Some("Abc 1.0"), 3072), giver(None, 1024)],
+        }
+    }
+
+    fn giver(name: Option<&str>, bytes: u64) -> Giver {
+        let name = name.map(str::to_string);
+        Giver { name, bytes }
+    }
+
+    pub(super) fn checking(done: u32, pieces: u32) -> Report {
+        Report::Checking {
+            info_hash: HASH,
+            done,
+            pieces,
+        }
+    }
+
+    pub(super) fn checked() -> Report {
+        Report::Checked {
+            info_hash: HASH,
+            have_pieces: 0,
+            pieces: 4,
+            have_bytes: 0,
+        }
+    }
+
+    pub(super) fn gave_up() -> Report {
+        Report::GaveUp {
+            info_hash: HASH,
+            name: "x".into(),
+            why: no_way(),
         }
     }
 
@@ -281,6 +421,14 @@ mod tests {
             source: None,
             message: "disk full".to_string(),
         }
+    }
+
+    #[test]
+    fn a_coloured_message_begins_as_any_other() {
+        let warning = "storrent: \x1b[35mwarning:\x1b[0m odd";
+        assert_eq!(coloured("storrent: warning: odd"), warning);
+        assert_eq!(coloured("storrent: no"), "storrent: \x1b[31mno\x1b[0m");
+        assert_eq!(coloured("10.0.0.7:1: connected"), "10.0.0.7:1: connected");
     }
 
     #[test]
@@ -305,6 +453,14 @@ mod tests {
             (error(), quiet, Some("storrent: disk full")),
             (warning.clone(), plain, Some("storrent: warning: odd\\r")),
             (warning, quiet, None),
+            (
+                gave_up(),
+                quiet,
+                Some(
+                    "storrent: x: gave up, as nothing came for the time of --stall-timeout: \
+                     no\\u{1b} way; 1 peer sends nothing",
+                ),
+            ),
             (remark.clone(), plain, None),
             (remark, verbose, Some("thread")),
             (

@@ -9,6 +9,7 @@ pub use crate::trace::{
     About, Announce, Event, FACTS, Fact, GivenBack, Grant, NotAFact, Over, Side, Unchoke, Witness,
 };
 use crate::types::InfoHash;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// One piece of news. Sizes are in bytes, rates in bytes per second.
@@ -32,6 +33,8 @@ pub enum Report {
         info_hash: InfoHash,
         /// The safe name that it is saved under.
         name: String,
+        /// Where it is saved: the folder as the user gave it, then the name.
+        path: PathBuf,
         /// Size of all files, without padding.
         total_bytes: u64,
         /// Size of the wanted files, without padding.
@@ -42,6 +45,8 @@ pub enum Report {
         pieces: u32,
         /// Files, without padding.
         files: usize,
+        /// Files that the user wants.
+        wanted_files: usize,
     },
     /// The metadata of a magnet link has arrived, and the user wanted only that.
     Metadata {
@@ -82,6 +87,10 @@ pub enum Report {
         downloaded_bytes: u64,
         /// Payload sent in this run.
         uploaded_bytes: u64,
+        /// Payload received beyond what was missing, as blocks came twice, or false at first.
+        twice_bytes: u64,
+        /// Who gave it: at most three by name, those who gave most first, then the rest together.
+        givers: Vec<Giver>,
     },
     /// The user should know this, but nothing ends because of it.
     Warning {
@@ -94,6 +103,8 @@ pub enum Report {
     GaveUp {
         /// The torrent.
         info_hash: InfoHash,
+        /// Its name.
+        name: String,
         /// Why nothing came.
         why: Idle,
     },
@@ -112,8 +123,19 @@ pub enum Report {
     Remark(String),
     /// A part of the story of `storrent demo`, for stdout, word for word.
     Said(String),
+    /// A signal has ended the run. What is left is to tell trackers, for at most three seconds.
+    Leaving,
     /// No more reports about torrents follow. A display shows each for the last time.
     Over,
+}
+
+/// All peers of one client program, or a web seed, and how much they gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Giver {
+    /// What the peers call their program. `None`: all who are not named.
+    pub name: Option<String>,
+    /// Bytes of the blocks that came from them.
+    pub bytes: u64,
 }
 
 /// How one torrent is doing. Sizes are in bytes, rates in bytes per second.

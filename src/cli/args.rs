@@ -5,6 +5,7 @@ use super::values::{self, Source};
 use crate::config::{Afterwards, Config, Encryption, Rules, Sources, Strategy};
 use crate::door::Door;
 use crate::door::environment::Environment;
+use crate::progress::Colour;
 use crate::proxy::Proxy;
 use crate::selection::FileNumbers;
 use crate::setting::Setting;
@@ -102,6 +103,9 @@ pub struct Download {
     /// errors only
     #[argh(switch, short = 'q')]
     pub quiet: bool,
+    /// when to use colours
+    #[argh(option, default = "Colour::Auto", from_str_fn(values::colour))]
+    pub color: Colour,
     /// tell what each thread does; counts
     #[argh(switch, short = 'v')]
     pub verbose: u8,

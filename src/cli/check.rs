@@ -9,7 +9,7 @@ use crate::checker::check_all;
 use crate::engine::cores;
 use crate::human::{count, escaped, grouped, percent, size, size_exact};
 use crate::metainfo::Metainfo;
-use crate::progress;
+use crate::progress::Hashing;
 use crate::storage::{Plan, Storage, Survey};
 use crate::wanted::Wanted;
 use serde::Serialize;
@@ -22,13 +22,12 @@ use std::sync::atomic::AtomicBool;
 /// [`Failure`], if the torrent or the data can't be read, or if a file is not whole.
 pub fn run(options: &Check) -> Result<(), Failure> {
     let metainfo = source::read(&options.source, &options.door())?.metainfo;
-    let bar = progress::bar(!options.quiet && !options.json);
-    let (name, pieces) = (escaped(&metainfo.name), metainfo.layout.pieces());
+    let pieces = metainfo.layout.pieces();
+    let shown = Hashing::of(&metainfo.name, !options.quiet && !options.json);
     let found = look(&metainfo, &options.dir, &|done| {
-        let part = percent(done.into(), pieces.into());
-        bar.set_message(format!("{name}: checking, {part}"));
+        shown.progress(done, pieces)
     });
-    bar.finish_and_clear();
+    drop(shown);
     let found = found?;
     if !options.quiet {
         metainfo.warnings.iter().for_each(|warning| warn(warning));

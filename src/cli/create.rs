@@ -20,10 +20,11 @@ use super::save::Output;
 use super::{Failure, print, warn};
 use crate::compose::{self, Content, Info, Outside};
 use crate::engine::cores;
-use crate::human::{chain, count, escaped, grouped, percent, size_exact};
+use crate::human::{chain, count, escaped, grouped, size_exact};
 use crate::layout::Layout;
+use crate::magnet;
 use crate::metainfo::{self, Metainfo};
-use crate::{magnet, progress};
+use crate::progress::Hashing;
 use std::error::Error;
 use std::fs;
 use std::io;
@@ -102,13 +103,10 @@ pub fn run(options: &Create) -> Result<(), Failure> {
             warn("a private torrent without a tracker (-t) can only be fetched with --peer");
         }
     }
-    let (name, pieces) = (escaped(&found.name), draft.layout.pieces());
-    let bar = progress::bar(!options.quiet);
-    let bytes = draft.finish(|done| {
-        let part = percent(done.into(), pieces.into());
-        bar.set_message(format!("{name}: hashing, {part}"));
-    });
-    bar.finish_and_clear();
+    let pieces = draft.layout.pieces();
+    let shown = Hashing::of(&found.name, !options.quiet);
+    let bytes = draft.finish(|done| shown.progress(done, pieces));
+    drop(shown);
     let bytes = bytes?;
     // Read back, so that we print what clients will see.
     let metainfo = metainfo::parse(&bytes)?;

@@ -30,6 +30,7 @@ pub fn run(options: &Download, seed_only: bool, interrupts: &Interrupts) -> Resu
         json: options.json,
         quiet: options.quiet,
         verbose: options.verbose,
+        colour: options.color,
     })?;
     let (jobs, failed) = jobs(options, &mut display)?;
     if jobs.now.is_empty() && jobs.awaited == 0 {

@@ -200,6 +200,7 @@ pub static OPTIONS: &[Opt] = &[
     opt("--wire FILE", &["show"], Print, "every message of a conversation; FILE has lines of < (came) or > (went) and hex, # a comment. No SOURCE and no other option goes with it"),
     opt("--json", RUN, Print, "one JSON object a line on stdout, no progress display"),
     opt("--json", &["show", "check"], Print, "one JSON object instead"),
+    opt("--color auto|always|never", RUN, Print, "colours; auto: on a terminal, unless NO_COLOR is set, or where CLICOLOR_FORCE is [auto]"),
     opt("-q, --quiet", QUIET, Print, "errors only"),
     opt("-v, --verbose...", RUN, Print, "tell on stderr what each thread does; -vv: more of it"),
     opt("-h, --help", ALL, Print, "this text"),

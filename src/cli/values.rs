@@ -7,6 +7,7 @@
 use crate::config::Encryption;
 use crate::door::Door;
 use crate::human;
+use crate::progress::Colour;
 use crate::proxy::{Proxy, ProxyError};
 use crate::selection::{FileNumbers, NoFileNumbers};
 use crate::url;
@@ -210,6 +211,16 @@ pub fn encryption(text: &str) -> Result<Encryption, String> {
         "prefer" => Ok(Encryption::Prefer),
         "require" => Ok(Encryption::Require),
         _ => Err("off, prefer or require is expected".to_string()),
+    }
+}
+
+/// Reads `auto`, `always` or `never`.
+pub fn colour(text: &str) -> Result<Colour, String> {
+    match text {
+        "auto" => Ok(Colour::Auto),
+        "always" => Ok(Colour::Always),
+        "never" => Ok(Colour::Never),
+        _ => Err("auto, always or never is expected".to_string()),
     }
 }
 

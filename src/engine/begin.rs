@@ -165,7 +165,8 @@ impl Engine<'_> {
         let is_link = matches!(work.job.subject, Subject::Link(_));
         let known = Arc::new(Known::new(metainfo, wanted, is_link));
         work.known = Some(known.clone());
-        self.reporter.report(known.added());
+        let added = known.added(&self.config.dir);
+        self.reporter.report(added);
         self.begin(Task::Prepare(id));
     }
 

@@ -335,6 +335,7 @@ impl<'a> Engine<'a> {
                 recv(signals) -> signal => match signal {
                     Ok(signal) => {
                         self.ending.interrupted = Some(signal);
+                        self.reporter.report(Report::Leaving);
                         self.leave_all();
                     }
                     Err(_) => signals = never(),

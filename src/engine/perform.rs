@@ -124,8 +124,13 @@ impl Engine<'_> {
 
     fn give_up(&mut self, id: TorrentId, why: Idle) {
         self.ending.stalled = true;
-        let info_hash = self.works[id].us.info_hash;
-        self.reporter.report(Report::GaveUp { info_hash, why });
+        let work = &self.works[id];
+        let (info_hash, name) = (work.us.info_hash, work.name());
+        self.reporter.report(Report::GaveUp {
+            info_hash,
+            name,
+            why,
+        });
         self.leave(id);
     }
 

@@ -22,6 +22,7 @@ use crate::storage::{Claim, Storage, StorageError, Survey};
 use crate::types::PieceHash;
 use crate::wanted::Wanted;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -47,17 +48,23 @@ impl Known {
         }
     }
 
-    pub(super) fn added(&self) -> Report {
+    pub(super) fn added(&self, dir: &Path) -> Report {
         let metainfo = &self.metainfo;
         let layout = &metainfo.layout;
         Report::Added {
             info_hash: metainfo.info_hash,
             name: metainfo.name.clone(),
+            path: dir.join(&metainfo.name),
             total_bytes: metainfo.total_bytes(),
             wanted_bytes: self.wanted.bytes(),
             piece_length: layout.piece_length(),
             pieces: layout.pieces(),
             files: metainfo.files.iter().filter(|file| !file.pad).count(),
+            wanted_files: self
+                .wanted
+                .files()
+                .filter(|file| !layout.is_pad(*file))
+                .count(),
         }
     }
 

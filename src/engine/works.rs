@@ -30,6 +30,17 @@ pub(super) struct Work {
     pub early: Strangers<Handshake>,
 }
 
+impl Work {
+    /// What to call it.
+    pub(super) fn name(&self) -> String {
+        let known = self.known.as_ref();
+        known.map_or_else(
+            || self.job.subject.name(),
+            |known| known.metainfo.name.clone(),
+        )
+    }
+}
+
 pub(super) enum Stage {
     /// Its data on disk is being looked at.
     Checking,

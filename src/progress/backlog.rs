@@ -36,9 +36,7 @@ fn kind(report: &Report) -> Kind {
     match report {
         Report::Progress(progress) => Kind::State(progress.info_hash),
         Report::Checking { info_hash, .. } => Kind::State(*info_hash),
-        Report::Warning { .. } | Report::GaveUp { .. } | Report::Trace(_) | Report::Remark(_) => {
-            Kind::Remark
-        }
+        Report::Warning { .. } | Report::Trace(_) | Report::Remark(_) => Kind::Remark,
         _ => Kind::Fact,
     }
 }

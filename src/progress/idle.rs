@@ -15,8 +15,8 @@ const NO_SOURCE: &str = "the torrent names no tracker that can be asked";
 const HINT: &str = "name a peer with --peer or a tracker with --tracker";
 
 /// Returns the error that ends a torrent after `--stall-timeout`.
-pub(super) fn gave_up(why: &Idle) -> String {
-    format!("gave up, as nothing came for the time of --stall-timeout: {why}")
+pub(super) fn gave_up(name: &str, why: &Idle) -> String {
+    format!("{name}: gave up, as nothing came for the time of --stall-timeout: {why}")
 }
 
 impl fmt::Display for Idle {

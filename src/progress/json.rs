@@ -22,6 +22,7 @@ enum Line<'a> {
     },
     Added {
         info_hash: String,
+        path: Cow<'a, str>,
         name: &'a str,
         total_bytes: u64,
         wanted_bytes: u64,
@@ -81,8 +82,11 @@ impl<'a> Line<'a> {
                 piece_length,
                 pieces,
                 files,
+                path,
+                ..
             } => Self::Added {
                 info_hash: info_hash.to_string(),
+                path: path.to_string_lossy(),
                 name,
                 total_bytes: *total_bytes,
                 wanted_bytes: *wanted_bytes,
@@ -118,6 +122,7 @@ impl<'a> Line<'a> {
                 seconds,
                 downloaded_bytes,
                 uploaded_bytes,
+                ..
             } => Self::Complete {
                 info_hash: info_hash.to_string(),
                 seconds: *seconds,
@@ -129,10 +134,14 @@ impl<'a> Line<'a> {
                 source: None,
                 message: message.into(),
             }),
-            Report::GaveUp { info_hash, why } => Self::Warning(Message {
+            Report::GaveUp {
+                info_hash,
+                name,
+                why,
+            } => Self::Error(Message {
                 info_hash: Some(info_hash.to_string()),
                 source: None,
-                message: idle::gave_up(why).into(),
+                message: idle::gave_up(name, why).into(),
             }),
             Report::Error {
                 info_hash,
@@ -149,6 +158,7 @@ impl<'a> Line<'a> {
             | Report::Trace(_)
             | Report::Remark(_)
             | Report::Said(_)
+            | Report::Leaving
             | Report::Over => return None,
         })
     }
@@ -178,7 +188,7 @@ impl<W: Write + Send> Screen for Json<W> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{HASH, added, complete, error, no_way, progress};
+    use super::super::tests::{HASH, added, complete, error, gave_up, no_way, progress};
     use super::*;
     use crate::report::Progress;
     use serde_json::{Value, json};
@@ -193,7 +203,7 @@ mod tests {
             ),
             (
                 added("a\n\u{9b}\u{202e}\"b"),
-                json!({"event": "added", "info_hash": hash, "name": "a\n\u{9b}\u{202e}\"b",
+                json!({"event": "added", "info_hash": hash, "path": "down/x", "name": "a\n\u{9b}\u{202e}\"b",
                     "total_bytes": 4096, "wanted_bytes": 2048, "piece_length": 1024, "pieces": 4, "files": 2}),
             ),
             (
@@ -224,6 +234,11 @@ mod tests {
                 complete(),
                 json!({"event": "complete", "info_hash": hash, "seconds": 2.0,
                     "downloaded_bytes": 4096, "uploaded_bytes": 0}),
+            ),
+            (
+                gave_up(),
+                json!({"event": "error", "info_hash": hash, "message": "x: gave up, as nothing came for \
+                    the time of --stall-timeout: no\u{1b} way; 1 peer sends nothing"}),
             ),
             (
                 error(),

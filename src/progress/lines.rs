@@ -13,15 +13,17 @@ const INTERVAL: Duration = Duration::from_secs(60);
 /// Writes the lines.
 pub struct Lines<W> {
     out: W,
+    /// Whether the name is in the colour of how it goes.
+    colour: bool,
     /// Each torrent, and the time of its last line.
     rows: Vec<(Row, Instant)>,
 }
 
 impl<W: Write> Lines<W> {
-    /// Writes to `out`.
-    pub fn new(out: W) -> Self {
+    /// Writes to `out`, in colour or not.
+    pub fn new(out: W, colour: bool) -> Self {
         let rows = Vec::new();
-        Self { out, rows }
+        Self { out, colour, rows }
     }
 
     /// Takes a report that arrived at `now`.
@@ -29,7 +31,7 @@ impl<W: Write> Lines<W> {
         let hash = about(report);
         let known = self.rows.iter().any(|(row, _)| Some(row.info_hash) == hash);
         if let Some(row) = Row::begun_by(report).filter(|_| !known) {
-            say(&mut self.out, &row, &row.now());
+            say(&mut self.out, self.colour, &row, &row.now());
             self.rows.push((row, now));
             return;
         }
@@ -42,7 +44,7 @@ impl<W: Write> Lines<W> {
         // A failure was already shown as an error.
         let turns = matches!(report, Report::Added { .. } | Report::Complete { .. });
         if changed && (turns || now.duration_since(*said) >= INTERVAL) {
-            say(&mut self.out, row, &row.now());
+            say(&mut self.out, self.colour, row, &row.now());
             *said = now;
         }
     }
@@ -51,15 +53,19 @@ impl<W: Write> Lines<W> {
     pub fn end(&mut self) {
         for (row, _) in self.rows.drain(..) {
             if let Some(ending) = row.ending() {
-                say(&mut self.out, &row, &ending);
+                say(&mut self.out, self.colour, &row, &ending);
             }
         }
     }
 }
 
 /// Writes a line with one call, so that no other output gets between.
-fn say(out: &mut impl Write, row: &Row, text: &str) {
-    let line = format!("{}: {text}\n", row.name);
+fn say(out: &mut impl Write, colour: bool, row: &Row, text: &str) {
+    let name = match colour {
+        true => row.fields().paint.on(&row.name),
+        false => row.name.clone(),
+    };
+    let line = format!("{name}: {text}\n");
     let _ = out.write_all(line.as_bytes());
 }
 
@@ -69,7 +75,7 @@ mod tests {
     use super::*;
 
     fn lines(reports: &[(Report, u64)]) -> Vec<String> {
-        let (start, mut lines) = (Instant::now(), Lines::new(Vec::new()));
+        let (start, mut lines) = (Instant::now(), Lines::new(Vec::new(), false));
         for (report, second) in reports {
             lines.report(report, start + Duration::from_secs(*second));
         }
@@ -84,7 +90,7 @@ mod tests {
         reports.extend((1..150).map(|second| (Report::Progress(progress(second)), second)));
         let cut = lines(&reports);
         assert_eq!(cut.len(), 4, "{cut:?}");
-        assert_eq!(cut[0], "x: 2.00 KiB in 2 files");
+        assert_eq!(cut[0], "x: 2.00 KiB in 1 of 2 files");
         assert!(
             cut[1].starts_with("x: 2.9% of 2.00 KiB, down"),
             "{}",
@@ -99,7 +105,7 @@ mod tests {
         let whole = lines(&reports);
         assert_eq!(whole.len(), 4);
         assert!(
-            whole[3].starts_with("x: complete, 2.00 KiB; "),
+            whole[3].starts_with("x: complete, 2.00 KiB in 1 of 2 files, saved as down/x; "),
             "{}",
             whole[3]
         );

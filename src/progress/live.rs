@@ -1,106 +1,241 @@
-//! The display on a terminal: one line per torrent, which changes in place.
+//! The display on a terminal: [`frame`] says what it shows, and this file writes that over what
+//! it wrote before.
+//!
+//! The cursor stays at the start of the line below the display. So what others write there, the
+//! terminal's `^C` or a shell's message, begins on a line of its own; the next drawing erases it.
+//! All control codes are those of ECMA-48, but two: `OSC 2` sets the title of the window, and
+//! `OSC 9;4` shows progress in its tab or in the taskbar.
 
 use super::about;
+use super::frame::{self, Mark, Size, State};
 use super::row::Row;
-use crate::human::shortened;
+use super::terminal::Terminal;
+use super::text::Line;
+use super::written::Written;
 use crate::report::Report;
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
+use signal_hook::consts::SIGCONT;
+use signal_hook::flag;
+use std::io::{self, Stderr, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// The shortest time between two drawings. Eyes follow no faster.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The size of a window that does not say it.
+const USUAL: Size = Size {
+    columns: 80,
+    rows: 24,
+};
 
 pub(crate) struct Live {
-    screen: MultiProgress,
-    rows: Vec<(Row, ProgressBar)>,
+    out: Written<Stderr>,
+    board: Board,
+    drawn: Option<Instant>,
+    /// Something has changed since.
+    stale: bool,
+    /// The program was stopped (Ctrl-Z) and goes on: the shell has written in between.
+    resumed: Arc<AtomicBool>,
 }
 
-/// Longer names are cut to this many characters, to leave room for the rest.
-const NAME_WIDTH: usize = 24;
-
 impl Live {
-    pub(crate) fn on_stderr() -> Self {
-        Self::on(ProgressDrawTarget::stderr())
-    }
-
-    fn on(target: ProgressDrawTarget) -> Self {
+    pub(crate) fn on_stderr(terminal: Terminal) -> Self {
+        let resumed = Arc::default();
+        // Without it, a display that was stopped is drawn over what the shell wrote.
+        let _ = flag::register(SIGCONT, Arc::clone(&resumed));
         Self {
-            screen: MultiProgress::with_draw_target(target),
-            rows: Vec::new(),
+            out: Written(io::stderr()),
+            board: Board::new(terminal),
+            drawn: None,
+            stale: false,
+            resumed,
         }
     }
 
     pub(crate) fn report(&mut self, report: &Report) {
-        let hash = about(report);
-        let known = self.rows.iter().any(|(row, _)| Some(row.info_hash) == hash);
-        if let Some(row) = Row::begun_by(report).filter(|_| !known) {
-            let bar = self.screen.add(line());
-            draw(&row, &bar);
-            self.rows.push((row, bar));
-            return;
+        self.stale |= self.board.take(report);
+        if self.due().is_some_and(|due| due <= Instant::now()) {
+            self.draw();
         }
-        let mut rows = self.rows.iter_mut();
-        if let Some((row, bar)) = rows.find(|(row, _)| Some(row.info_hash) == hash)
-            && row.take(report)
-        {
-            draw(row, bar);
-        }
+    }
+
+    /// When it should be drawn again, if no report comes before.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        let now = || Instant::now();
+        self.stale
+            .then(|| self.drawn.map_or_else(now, |drawn| drawn + PAUSE))
+    }
+
+    pub(crate) fn draw(&mut self) {
+        self.forget_if_resumed();
+        let codes = self.board.drawing(size());
+        self.write(&codes);
+        (self.drawn, self.stale) = (Some(Instant::now()), false);
     }
 
     /// Calls `write`, which prints something above the display.
-    pub(crate) fn aside(&self, write: impl FnOnce()) {
-        self.screen.suspend(write);
+    pub(crate) fn aside(&mut self, write: impl FnOnce()) {
+        self.forget_if_resumed();
+        let codes = self.board.erasing(size());
+        self.write(&codes);
+        write();
+        self.draw();
     }
 
-    /// Ends the display. Returns a last line for each torrent, which stays on the terminal.
-    pub(crate) fn end(&mut self) -> Vec<String> {
-        let last = |(row, bar): (Row, ProgressBar)| {
-            bar.finish_and_clear();
-            format!(
-                "{}: {}",
-                row.name,
-                row.ending().unwrap_or_else(|| row.now())
-            )
+    /// Ends the display, and leaves its last lines on the terminal.
+    pub(crate) fn end(&mut self) {
+        self.forget_if_resumed();
+        let codes = self.board.ending(size());
+        self.write(&codes);
+    }
+
+    /// Ends the display, and leaves nothing.
+    pub(crate) fn vanish(&mut self) {
+        self.board.rows.clear();
+        self.end();
+    }
+
+    fn forget_if_resumed(&mut self) {
+        if self.resumed.swap(false, Ordering::Relaxed) {
+            self.board.drawn.clear();
+        }
+    }
+
+    /// A closed terminal is no error: the download matters more.
+    fn write(&mut self, codes: &str) {
+        let _ = self.out.write_all(codes.as_bytes());
+    }
+}
+
+/// The size of the window, now.
+fn size() -> Size {
+    let window = rustix::termios::tcgetwinsize(io::stderr());
+    let known = window.ok().filter(|it| it.ws_col > 0 && it.ws_row > 0);
+    known.map_or(USUAL, |it| Size {
+        columns: it.ws_col.into(),
+        rows: it.ws_row.into(),
+    })
+}
+
+/// What is on the terminal, and the codes that change it. Without I/O and clock.
+pub(crate) struct Board {
+    terminal: Terminal,
+    rows: Vec<Row>,
+    leaving: bool,
+    /// The lines that were drawn, by their width.
+    drawn: Vec<usize>,
+    mark: Option<Mark>,
+}
+
+impl Board {
+    pub(crate) fn new(terminal: Terminal) -> Self {
+        Self {
+            terminal,
+            rows: Vec::new(),
+            leaving: false,
+            drawn: Vec::new(),
+            mark: None,
+        }
+    }
+
+    /// Takes a report. Returns false if it changes nothing.
+    pub(crate) fn take(&mut self, report: &Report) -> bool {
+        if let Report::Leaving = report {
+            self.leaving = true;
+            return true;
+        }
+        let hash = about(report);
+        let known = self.rows.iter().any(|row| Some(row.info_hash) == hash);
+        if let Some(row) = Row::begun_by(report).filter(|_| !known) {
+            self.rows.push(row);
+            return true;
+        }
+        let mut rows = self.rows.iter_mut();
+        let row = rows.find(|row| Some(row.info_hash) == hash);
+        row.is_some_and(|row| row.take(report))
+    }
+
+    /// Returns the codes that draw the display anew.
+    pub(crate) fn drawing(&mut self, size: Size) -> String {
+        let lines = frame::lines(&self.rows, self.leaving, size, self.terminal.ascii);
+        let mut codes = self.marks();
+        codes += &self.back(size);
+        self.drawn = lines.iter().map(Line::width).collect();
+        for line in lines {
+            codes += &format!("{}\x1b[K\r\n", line.shown(self.terminal.colour));
+        }
+        codes + "\x1b[J"
+    }
+
+    /// Returns the codes that erase the display.
+    pub(crate) fn erasing(&mut self, size: Size) -> String {
+        let codes = self.back(size) + "\x1b[J";
+        self.drawn.clear();
+        codes
+    }
+
+    /// Returns the codes that put the last lines in the place of the display.
+    pub(crate) fn ending(&mut self, size: Size) -> String {
+        let mut codes = self.erasing(size);
+        for line in frame::last(&self.rows, size.columns, self.terminal.ascii) {
+            codes += &format!("{}\r\n", line.shown(self.terminal.colour));
+        }
+        self.rows.clear();
+        codes + &self.no_marks()
+    }
+
+    /// Moves the cursor to the first line of the display.
+    fn back(&self, size: Size) -> String {
+        let rows = |width: &usize| match self.terminal.reflows {
+            true => width.div_ceil(size.columns.max(1)).max(1),
+            false => 1,
         };
-        self.rows.drain(..).map(last).collect()
+        match self.drawn.iter().map(rows).sum::<usize>() {
+            0 => "\r".to_string(),
+            rows => format!("\r\x1b[{rows}A"),
+        }
     }
-}
 
-fn draw(row: &Row, bar: &ProgressBar) {
-    bar.set_message(format!(
-        "{}: {}",
-        shortened(&row.name, NAME_WIDTH),
-        row.now()
-    ));
-}
+    /// Sets the title and the tab, if they have changed.
+    fn marks(&mut self) -> String {
+        if self.leaving || self.rows.is_empty() {
+            return self.no_marks();
+        }
+        let (mark, before) = (frame::mark(&self.rows), self.mark.as_ref());
+        let mut codes = String::new();
+        if before.is_none_or(|before| before.title != mark.title) && self.terminal.titled {
+            // The terminal keeps the title of before, if it can.
+            let keep = if before.is_none() { "\x1b[22;2t" } else { "" };
+            codes += &format!("{keep}\x1b]2;{}\x1b\\", mark.title);
+        }
+        let tab = |mark: &Mark| (mark.state, mark.percent);
+        if before.map(tab) != Some(tab(&mark)) && self.terminal.tabbed {
+            codes += &match mark.state {
+                State::Over => "\x1b]9;4;0\x1b\\".to_string(),
+                State::Goes => format!("\x1b]9;4;1;{}\x1b\\", mark.percent),
+                State::Waits => format!("\x1b]9;4;4;{}\x1b\\", mark.percent),
+                State::Unknown => "\x1b]9;4;3\x1b\\".to_string(),
+            };
+        }
+        self.mark = Some(mark);
+        codes
+    }
 
-/// A line of the display: its message, cut to the width of the window.
-pub(crate) fn line() -> ProgressBar {
-    let style = ProgressStyle::with_template("{wide_msg}");
-    ProgressBar::no_length()
-        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-        .with_finish(ProgressFinish::Abandon)
+    /// Clears the title and the tab, if they were set.
+    fn no_marks(&mut self) -> String {
+        let mut codes = String::new();
+        if self.mark.take().is_some() {
+            if self.terminal.titled {
+                codes += "\x1b]2;\x1b\\\x1b[23;2t";
+            }
+            if self.terminal.tabbed {
+                codes += "\x1b]9;4;0\x1b\\";
+            }
+        }
+        codes
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::tests::{added, complete, progress};
-    use super::*;
-
-    #[test]
-    fn a_row_follows_its_torrent() {
-        let mut live = Live::on(ProgressDrawTarget::hidden());
-        live.report(&complete()); // of a torrent that was never added
-        live.report(&added(&"long".repeat(20)));
-        let bar = live.rows[0].1.clone();
-        assert!(bar.message().starts_with("longlong") && bar.message().contains("…: 2.00 KiB in"));
-        live.report(&Report::Progress(progress(1024)));
-        assert!(
-            bar.message().contains(": 50.0% of 2.00 KiB, down"),
-            "{}",
-            bar.message()
-        );
-        let last = live.end();
-        assert!(
-            bar.is_finished() && last[0].ends_with("goes on from there"),
-            "{last:?}"
-        );
-        assert!(last[0].starts_with(&"long".repeat(20)), "{last:?}");
-    }
-}
+mod tests;

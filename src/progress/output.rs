@@ -17,7 +17,7 @@
 use super::backlog::Backlog;
 use crate::report::Report;
 use crate::threads::{self, NoThread};
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use std::convert::Infallible;
 use std::thread::Builder;
 use std::time::Instant;
@@ -29,6 +29,14 @@ const PURPOSE: &str = "show how it goes";
 pub trait Screen: Send {
     /// Shows one report. May wait for ever.
     fn show(&mut self, report: &Report);
+
+    /// When [`Self::refresh`] is to be called, if no report comes before. `None`: never.
+    fn due(&self) -> Option<Instant> {
+        None
+    }
+
+    /// Shows what was put off. May wait for ever.
+    fn refresh(&mut self) {}
 }
 
 pub(crate) struct Stream {
@@ -70,8 +78,15 @@ impl Output {
             let (reports, to_show) = unbounded();
             let (keeper, writing) = (keeper.clone(), writing.clone());
             let write = move || {
-                for report in to_show {
-                    screen.show(&report);
+                loop {
+                    match next(&to_show, screen.due()) {
+                        Ok(report) => screen.show(&report),
+                        Err(RecvTimeoutError::Timeout) => {
+                            screen.refresh();
+                            continue;
+                        }
+                        Err(RecvTimeoutError::Disconnected) => break,
+                    }
                     let _ = keeper.send(Letter::Ready(number));
                 }
                 drop((screen, writing));
@@ -100,6 +115,14 @@ impl Output {
     pub(crate) fn end(&self, deadline: Instant) {
         let _ = self.keeper.send(Letter::End);
         let _ = self.unwritten.recv_deadline(deadline);
+    }
+}
+
+/// Waits for the next report, but not beyond `due`.
+fn next(reports: &Receiver<Report>, due: Option<Instant>) -> Result<Report, RecvTimeoutError> {
+    match due {
+        Some(due) => reports.recv_deadline(due),
+        None => reports.recv().map_err(RecvTimeoutError::from),
     }
 }
 

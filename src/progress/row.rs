@@ -1,8 +1,9 @@
-//! What the user learns about one torrent, in words: the same on a terminal ([`super::live`]) and
-//! in a log ([`super::lines`]).
+//! What the user learns about one torrent: in words for a log ([`super::lines`]) and for the end of
+//! a run, in fields for a row of the display ([`super::frame`]).
 
+use super::text::Paint;
 use crate::human;
-use crate::report::{Idle, Progress, Report};
+use crate::report::{Giver, Idle, Progress, Report};
 use crate::types::InfoHash;
 use std::time::Duration;
 
@@ -11,15 +12,20 @@ pub(crate) struct Row {
     pub info_hash: InfoHash,
     /// Safe to print.
     pub name: String,
+    /// Where it is saved, safe to print.
+    path: String,
     wanted: u64,
     files: usize,
+    wanted_files: usize,
     stage: Stage,
+    /// Once it is complete.
+    done: Option<Done>,
 }
 
 #[derive(Debug, PartialEq)]
 enum Stage {
-    /// Only a magnet link is known. With the reason why there is no metadata yet.
-    Linked(Option<Idle>),
+    /// Only a magnet link is known. `None`: it was only just accepted.
+    Linked(Option<Progress>),
     /// The user wanted only the metadata, and it has arrived.
     Found,
     Added,
@@ -29,9 +35,6 @@ enum Stage {
     },
     Running(Progress),
     Complete {
-        downloaded: u64,
-        uploaded: u64,
-        seconds: f64,
         /// More was received or sent since the user last saw the numbers.
         more: bool,
     },
@@ -40,29 +43,55 @@ enum Stage {
     Failed,
 }
 
-impl Stage {
-    /// Returns the stage that `progress` makes of this one, if it changes anything.
-    fn after(&self, progress: &Progress) -> Option<Self> {
-        Some(match *self {
-            Self::Linked(_) => Self::Linked(progress.idle.clone()),
-            // The torrent leaves: these are the last numbers.
-            Self::Complete {
-                downloaded,
-                uploaded,
-                seconds,
-                ..
-            } if !progress.seeding => Self::Complete {
-                downloaded: progress.downloaded_bytes,
-                uploaded: progress.uploaded_bytes,
-                seconds,
-                more: (downloaded, uploaded)
-                    != (progress.downloaded_bytes, progress.uploaded_bytes),
-            },
-            Self::Complete { .. } | Self::Seeding(_) => Self::Seeding(progress.clone()),
-            Self::Found | Self::Failed => return None,
-            _ => Self::Running(progress.clone()),
-        })
-    }
+/// How a download went, up to now.
+#[derive(Clone, Debug, PartialEq)]
+struct Done {
+    /// From the start to completion.
+    time: Duration,
+    downloaded: u64,
+    uploaded: u64,
+    twice: u64,
+    givers: Vec<Giver>,
+}
+
+/// The fields of a row of the display. What has no value yet is empty.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Fields {
+    pub symbol: Symbol,
+    pub paint: Paint,
+    /// Bytes or pieces that are there, and all.
+    pub bar: Option<(u64, u64)>,
+    pub percent: String,
+    /// The rate, or what is done instead.
+    pub state: String,
+    /// The time left, or the ratio.
+    pub left: Option<String>,
+    pub peers: String,
+    /// The rate of what goes out, if anything does.
+    pub up: Option<u64>,
+}
+
+/// The last words about a torrent.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Last {
+    /// It comes right behind the name.
+    pub what: String,
+    /// With the path, which is never wrapped, so that it can be copied.
+    pub place: Option<String>,
+    pub how: Option<String>,
+}
+
+/// How a row begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Symbol {
+    #[default]
+    None,
+    Down,
+    Up,
+    Busy,
+    Waits,
+    Done,
+    Failed,
 }
 
 impl Row {
@@ -77,9 +106,12 @@ impl Row {
         let mut row = Self {
             info_hash: *info_hash,
             name,
+            path: String::new(),
             wanted: 0,
             files: 0,
+            wanted_files: 0,
             stage: Stage::Linked(None),
+            done: None,
         };
         row.take(report);
         Some(row)
@@ -90,12 +122,16 @@ impl Row {
         self.stage = match report {
             Report::Added {
                 name,
+                path,
                 wanted_bytes,
                 files,
+                wanted_files,
                 ..
             } => {
                 self.name = human::escaped(name);
-                (self.wanted, self.files) = (*wanted_bytes, *files);
+                self.path = human::escaped(&path.to_string_lossy());
+                self.wanted = *wanted_bytes;
+                (self.files, self.wanted_files) = (*files, *wanted_files);
                 Stage::Added
             }
             Report::Metadata { .. } => Stage::Found,
@@ -103,21 +139,8 @@ impl Row {
                 done: *done,
                 pieces: *pieces,
             },
-            Report::Checked { have_bytes, .. } => Stage::Running(Progress {
-                info_hash: self.info_hash,
-                have_bytes: *have_bytes,
-                wanted_bytes: self.wanted,
-                download_rate: 0,
-                upload_rate: 0,
-                peers: 0,
-                seeds: 0,
-                web_seeds: 0,
-                downloaded_bytes: 0,
-                uploaded_bytes: 0,
-                seeding: false,
-                idle: None,
-            }),
-            Report::Progress(progress) => match self.stage.after(progress) {
+            Report::Checked { have_bytes, .. } => Stage::Running(self.checked(*have_bytes)),
+            Report::Progress(progress) => match self.after(progress) {
                 Some(stage) => stage,
                 None => return false,
             },
@@ -125,58 +148,148 @@ impl Row {
                 seconds,
                 downloaded_bytes,
                 uploaded_bytes,
+                twice_bytes,
+                givers,
                 ..
-            } => Stage::Complete {
-                downloaded: *downloaded_bytes,
-                uploaded: *uploaded_bytes,
-                seconds: *seconds,
-                more: false,
-            },
+            } => {
+                self.done = Some(Done {
+                    time: Duration::try_from_secs_f64(*seconds).unwrap_or_default(),
+                    downloaded: *downloaded_bytes,
+                    uploaded: *uploaded_bytes,
+                    twice: *twice_bytes,
+                    givers: givers.clone(),
+                });
+                Stage::Complete { more: false }
+            }
             Report::Error { .. } => Stage::Failed,
             _ => return false,
         };
         true
     }
 
+    /// The progress right after the check.
+    fn checked(&self, have_bytes: u64) -> Progress {
+        Progress {
+            info_hash: self.info_hash,
+            have_bytes,
+            wanted_bytes: self.wanted,
+            download_rate: 0,
+            upload_rate: 0,
+            peers: 0,
+            seeds: 0,
+            web_seeds: 0,
+            downloaded_bytes: 0,
+            uploaded_bytes: 0,
+            seeding: false,
+            idle: None,
+        }
+    }
+
+    /// Returns the stage that `progress` makes of this one, if it changes anything.
+    fn after(&mut self, progress: &Progress) -> Option<Stage> {
+        if let Stage::Found | Stage::Failed = self.stage {
+            return None;
+        }
+        let totals = (progress.downloaded_bytes, progress.uploaded_bytes);
+        let mut more = false;
+        if let Some(done) = &mut self.done {
+            more = (done.downloaded, done.uploaded) != totals;
+            (done.downloaded, done.uploaded) = totals;
+        }
+        Some(match self.stage {
+            Stage::Linked(_) => Stage::Linked(Some(progress.clone())),
+            // The torrent leaves: these are the last numbers.
+            Stage::Complete { .. } if !progress.seeding => Stage::Complete { more },
+            Stage::Complete { .. } | Stage::Seeding(_) => Stage::Seeding(progress.clone()),
+            _ => Stage::Running(progress.clone()),
+        })
+    }
+
+    /// Returns how it goes, in a sentence.
     pub(crate) fn now(&self) -> String {
         match &self.stage {
             Stage::Found => "its metadata is here".to_string(),
-            Stage::Linked(None) => "looking for its metadata".to_string(),
-            Stage::Linked(Some(why)) => {
-                format!("no metadata yet, {}", human::escaped(&why.to_string()))
-            }
-            Stage::Added => {
-                let files = human::count(self.files as u64, "file");
-                format!("{} in {files}", human::size(self.wanted))
-            }
+            Stage::Linked(progress) => match progress.as_ref().and_then(reason) {
+                None => "looking for its metadata".to_string(),
+                Some(why) => format!("no metadata yet, {why}"),
+            },
+            Stage::Added => format!("{} in {}", human::size(self.wanted), self.chosen()),
             Stage::Checking { done, pieces } => {
                 let part = human::percent(u64::from(*done), u64::from(*pieces));
                 format!("checking what is on disk, {part}")
             }
             Stage::Running(progress) => running(progress),
-            Stage::Complete {
-                downloaded,
-                uploaded,
-                seconds,
-                ..
-            } => {
-                let time = Duration::try_from_secs_f64(*seconds).unwrap_or_default();
-                complete(self.wanted, *downloaded, *uploaded, time)
+            Stage::Complete { .. } => {
+                let how = self.how().map(|how| format!("; {how}"));
+                format!(
+                    "{}, {}{}",
+                    self.what(),
+                    self.place(),
+                    how.unwrap_or_default()
+                )
             }
             Stage::Seeding(progress) => seeding(progress),
             Stage::Failed => "failed".to_string(),
         }
     }
 
-    /// Returns what is left to say when the program leaves, if anything is.
+    /// How many files are wanted: `3 files`, `1 of 11 files`.
+    fn chosen(&self) -> String {
+        let files = human::count(self.files as u64, "file");
+        match self.wanted_files == self.files {
+            true => files,
+            false => format!("{} of {files}", human::grouped(self.wanted_files as u64)),
+        }
+    }
+
+    /// What is complete.
+    fn what(&self) -> String {
+        let files = match self.wanted_files == self.files {
+            true => String::new(),
+            false => format!(" in {}", self.chosen()),
+        };
+        format!("complete, {}{files}", human::size(self.wanted))
+    }
+
+    /// Where it is.
+    fn place(&self) -> String {
+        format!("saved as {}", self.path)
+    }
+
+    /// How a download went: time, rate, what came twice, what was given, and who gave.
+    fn how(&self) -> Option<String> {
+        let done = self.done.as_ref()?;
+        let mut said = Vec::new();
+        if done.downloaded > 0 {
+            let rate = done.downloaded as f64 / done.time.as_secs_f64().max(0.001);
+            let mut text = format!(
+                "{} downloaded in {} ({})",
+                human::size(done.downloaded),
+                human::duration(done.time),
+                human::rate(rate as u64)
+            );
+            if done.twice > 0 {
+                text += &format!(", {} of it twice", human::size(done.twice));
+            }
+            said.push(text);
+        }
+        if done.uploaded > 0 {
+            said.push(given(done.uploaded, self.wanted));
+        }
+        if !done.givers.is_empty() {
+            let givers: Vec<String> = done.givers.iter().map(giver).collect();
+            said.push(format!("from {}", givers.join(", ")));
+        }
+        (!said.is_empty()).then(|| said.join("; "))
+    }
+
+    /// Returns what a log has not been told when the program leaves, if there is anything.
     pub(crate) fn ending(&self) -> Option<String> {
         match &self.stage {
-            Stage::Complete { more: true, .. } => Some(self.now()),
+            Stage::Complete { more: true } => Some(self.now()),
             Stage::Complete { .. } | Stage::Found | Stage::Failed => None,
-            Stage::Seeding(p) => Some(format!("seeded; {}", uploaded(p))),
-            Stage::Running(p) if p.have_bytes >= p.wanted_bytes => {
-                Some(format!("seeded; {}", uploaded(p)))
-            }
+            Stage::Seeding(p) => Some(seeded(p)),
+            Stage::Running(p) if p.have_bytes >= p.wanted_bytes => Some(seeded(p)),
             Stage::Running(p) => Some(format!(
                 "{} of {}, kept: the same command goes on from there",
                 human::percent(p.have_bytes, p.wanted_bytes),
@@ -188,24 +301,158 @@ impl Row {
             }
         }
     }
+
+    /// Returns what stays on a terminal at the end.
+    pub(crate) fn last(&self) -> Last {
+        match (&self.stage, &self.done) {
+            (Stage::Complete { .. } | Stage::Seeding(_), Some(done))
+                if done.downloaded > 0 || done.uploaded == 0 =>
+            {
+                Last {
+                    what: self.what(),
+                    place: Some(self.place()),
+                    how: self.how(),
+                }
+            }
+            _ => Last {
+                what: self.ending().unwrap_or_else(|| self.now()),
+                ..Last::default()
+            },
+        }
+    }
+
+    /// Returns the fields that the display shows.
+    pub(crate) fn fields(&self) -> Fields {
+        let (symbol, paint, state) = match &self.stage {
+            Stage::Linked(_) => (Symbol::Waits, Paint::Odd, "no metadata"),
+            Stage::Found => (Symbol::Done, Paint::Good, "metadata"),
+            Stage::Added => (Symbol::Busy, Paint::Busy, "waiting"),
+            Stage::Checking { .. } => (Symbol::Busy, Paint::Busy, "checking"),
+            Stage::Running(p) => return self.running(p),
+            Stage::Complete { .. } => (Symbol::Done, Paint::Good, "complete"),
+            Stage::Seeding(_) => (Symbol::Up, Paint::Busy, "seeding"),
+            Stage::Failed => (Symbol::Failed, Paint::Bad, "failed"),
+        };
+        let mut fields = Fields {
+            symbol,
+            paint,
+            state: state.to_string(),
+            ..Fields::default()
+        };
+        match &self.stage {
+            Stage::Linked(Some(p)) => fields.peers = peers(p),
+            Stage::Checking { done, pieces } => {
+                fields.bar = Some((u64::from(*done), u64::from(*pieces)));
+            }
+            Stage::Complete { .. } => fields.bar = Some((1, 1)),
+            Stage::Seeding(p) => {
+                fields.bar = Some((1, 1));
+                fields.left = Some(format!("ratio {:.2}", ratio(p)));
+                (fields.peers, fields.up) = (peers(p), Some(p.upload_rate));
+            }
+            _ => {}
+        }
+        let percent = fields.bar.map(|(part, whole)| human::percent(part, whole));
+        fields.percent = percent.unwrap_or_default();
+        fields
+    }
+
+    fn running(&self, p: &Progress) -> Fields {
+        let (symbol, paint, state) = match &p.idle {
+            None => (Symbol::Down, Paint::Good, human::rate(p.download_rate)),
+            // Nothing is wrong yet, while nothing was there to stop.
+            Some(_) if p.downloaded_bytes == 0 => (Symbol::Waits, Paint::Busy, "waiting".into()),
+            Some(_) => (Symbol::Waits, Paint::Odd, "stalled".into()),
+        };
+        let missing = p.wanted_bytes.saturating_sub(p.have_bytes);
+        Fields {
+            symbol,
+            paint,
+            bar: Some((p.have_bytes, p.wanted_bytes)),
+            percent: human::percent(p.have_bytes, p.wanted_bytes),
+            state,
+            left: Some(time_left(missing, p.download_rate)),
+            peers: peers(p),
+            up: (p.uploaded_bytes > 0).then_some(p.upload_rate),
+        }
+    }
+
+    /// Why nothing comes, if nothing does. Safe to print.
+    pub(crate) fn reason(&self) -> Option<String> {
+        match &self.stage {
+            Stage::Linked(Some(p)) | Stage::Running(p) => reason(p),
+            _ => None,
+        }
+    }
+
+    /// What is there and what is wanted, in bytes.
+    pub(crate) fn bytes(&self) -> (u64, u64) {
+        match &self.stage {
+            Stage::Running(p) => (p.have_bytes, p.wanted_bytes),
+            Stage::Complete { .. } | Stage::Seeding(_) => (self.wanted, self.wanted),
+            _ => (0, self.wanted),
+        }
+    }
+
+    /// Bytes a second that come in and go out, and how many peers are connected.
+    pub(crate) fn traffic(&self) -> (u64, u64, usize) {
+        match &self.stage {
+            Stage::Running(p) | Stage::Seeding(p) => (p.download_rate, p.upload_rate, p.peers),
+            Stage::Linked(Some(p)) => (0, 0, p.peers),
+            _ => (0, 0, 0),
+        }
+    }
+
+    /// Whether the user waits for it no more.
+    pub(crate) fn is_over(&self) -> bool {
+        let over = |stage: &Stage| matches!(stage, Stage::Found | Stage::Failed);
+        self.done.is_some() || over(&self.stage)
+    }
+
+    pub(crate) fn is_complete(&self) -> bool {
+        self.done.is_some()
+    }
+
+    /// How much goes on, for which rows to show first. Rates count by their size in bits, so that
+    /// rows do not change places with each small change.
+    pub(crate) fn activity(&self) -> u32 {
+        let (down, up, _) = self.traffic();
+        let class = match &self.stage {
+            Stage::Checking { .. } => 2,
+            Stage::Linked(_) | Stage::Added | Stage::Running(_) => 1,
+            _ => 0,
+        };
+        class + 4 * (u64::BITS - down.saturating_add(up).leading_zeros())
+    }
 }
 
-/// The most important part comes first, because a narrow window cuts the end.
+/// Why nothing comes, safe to print.
+fn reason(p: &Progress) -> Option<String> {
+    let why = p.idle.as_ref().map(Idle::to_string);
+    why.map(|why| human::escaped(&why))
+}
+
+/// How long `missing` bytes take at this rate: `2 min 5 s left`. Empty, if they never come.
+pub(crate) fn time_left(missing: u64, rate: u64) -> String {
+    let time = missing.checked_div(rate).map(Duration::from_secs);
+    time.map_or_else(String::new, |time| format!("{} left", human::roughly(time)))
+}
+
 fn running(p: &Progress) -> String {
     let mut text = format!(
         "{} of {}",
         human::percent(p.have_bytes, p.wanted_bytes),
         human::size(p.wanted_bytes)
     );
-    match &p.idle {
-        Some(why) => text += &format!(", {}", human::escaped(&why.to_string())),
+    match reason(p) {
+        Some(why) => text += &format!(", {why}"),
         None => {
             text += &format!(", down {}", human::rate(p.download_rate));
             let left = p.wanted_bytes.saturating_sub(p.have_bytes);
             if let Some(seconds) = left.checked_div(p.download_rate) {
                 text += &format!(", {} left", human::duration(Duration::from_secs(seconds)));
             }
-            text += &format!(", {}", peers(p));
+            text += &format!(", {}", all_peers(p));
             if p.upload_rate > 0 {
                 text += &format!(", up {}", human::rate(p.upload_rate));
             }
@@ -214,7 +461,16 @@ fn running(p: &Progress) -> String {
     text
 }
 
+/// The peers and web seeds, as a row has room for: `3 peers`, `2 web seeds`, `3 peers, 2 web`.
 fn peers(p: &Progress) -> String {
+    match (p.peers, p.web_seeds) {
+        (peers, 0) => human::count(peers as u64, "peer"),
+        (0, web) => human::count(web as u64, "web seed"),
+        (peers, web) => format!("{}, {web} web", human::count(peers as u64, "peer")),
+    }
+}
+
+fn all_peers(p: &Progress) -> String {
     let mut text = human::count(p.peers as u64, "peer");
     if p.seeds > 0 {
         text += &format!(" ({})", human::count(p.seeds as u64, "seed"));
@@ -226,37 +482,36 @@ fn peers(p: &Progress) -> String {
 }
 
 fn seeding(p: &Progress) -> String {
-    let rate = human::rate(p.upload_rate);
-    format!("seeding, up {rate}, {}, {}", peers(p), uploaded(p))
+    let (rate, given) = (human::rate(p.upload_rate), given_by(p));
+    format!("seeding, up {rate}, {}, {given}", all_peers(p))
 }
 
-fn uploaded(p: &Progress) -> String {
-    let ratio = p.uploaded_bytes as f64 / p.wanted_bytes.max(1) as f64;
-    format!(
-        "{} uploaded, ratio {ratio:.2}",
-        human::size(p.uploaded_bytes)
-    )
+fn seeded(p: &Progress) -> String {
+    format!("seeded; {}", given_by(p))
 }
 
-fn complete(wanted: u64, downloaded: u64, uploaded: u64, time: Duration) -> String {
-    let mut text = format!("complete, {}", human::size(wanted));
-    if downloaded > 0 {
-        let rate = downloaded as f64 / time.as_secs_f64().max(0.001);
-        let (size, time) = (human::size(downloaded), human::duration(time));
-        text += &format!(
-            "; {size} downloaded in {time} ({})",
-            human::rate(rate as u64)
-        );
-    }
-    if uploaded > 0 {
-        text += &format!("; {} uploaded", human::size(uploaded));
-    }
-    text
+fn given_by(p: &Progress) -> String {
+    given(p.uploaded_bytes, p.wanted_bytes)
+}
+
+fn given(uploaded: u64, wanted: u64) -> String {
+    let ratio = uploaded as f64 / wanted.max(1) as f64;
+    format!("{} uploaded, ratio {ratio:.2}", human::size(uploaded))
+}
+
+fn ratio(p: &Progress) -> f64 {
+    p.uploaded_bytes as f64 / p.wanted_bytes.max(1) as f64
+}
+
+fn giver(giver: &Giver) -> String {
+    let name = giver.name.as_deref().map(human::escaped);
+    let name = name.as_deref().unwrap_or("others");
+    format!("{name} ({})", human::size(giver.bytes))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{HASH, added, complete, error, no_way, progress};
+    use super::super::tests::{added, checking, complete, error, no_way, progress};
     use super::*;
 
     #[test]
@@ -275,16 +530,21 @@ mod tests {
             seeding: true,
             ..progress(2048)
         };
-        let checking = Report::Checking {
-            info_hash: HASH,
-            done: 1,
-            pieces: 4,
+        let whole = |given: &str| {
+            format!(
+                "complete, 2.00 KiB in 1 of 2 files, saved as down/x; 4.00 KiB downloaded in 2 s \
+                 (2.00 KiB/s), 1.00 KiB of it twice; {given}from Abc 1.0 (3.00 KiB), others (1.00 KiB)"
+            )
         };
         let kept = "50.0% of 2.00 KiB, kept: the same command goes on from there";
         let early = Some("left before the check was over");
         let cases = [
-            (vec![], "2.00 KiB in 2 files", early),
-            (vec![checking], "checking what is on disk, 25.0%", early),
+            (vec![], "2.00 KiB in 1 of 2 files", early),
+            (
+                vec![checking(1, 4)],
+                "checking what is on disk, 25.0%",
+                early,
+            ),
             (
                 vec![Report::Progress(progress(1024))],
                 "50.0% of 2.00 KiB, down 512 B/s, 2 s left, 3 peers (1 seed)",
@@ -300,17 +560,11 @@ mod tests {
                 "0.0% of 2.00 KiB, down 0 B/s, 3 peers (1 seed), 2 web seeds, up 7 B/s",
                 Some("0.0% of 2.00 KiB, kept: the same command goes on from there"),
             ),
-            (
-                vec![complete()],
-                "complete, 2.00 KiB; 4.00 KiB downloaded in 2 s (2.00 KiB/s)",
-                None,
-            ),
+            (vec![complete()], &*whole(""), None),
             (
                 vec![complete(), Report::Progress(progress(4096))],
-                "complete, 2.00 KiB; 4.00 KiB downloaded in 2 s (2.00 KiB/s); 1.00 KiB uploaded",
-                Some(
-                    "complete, 2.00 KiB; 4.00 KiB downloaded in 2 s (2.00 KiB/s); 1.00 KiB uploaded",
-                ),
+                &*whole("1.00 KiB uploaded, ratio 0.50; "),
+                Some(&*whole("1.00 KiB uploaded, ratio 0.50; ")),
             ),
             (
                 vec![complete(), Report::Progress(seeds)],

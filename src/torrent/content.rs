@@ -51,6 +51,25 @@ impl Content {
         self.wanted.bytes_in(&self.layout, piece)
     }
 
+    /// Returns the bytes that are still to be fetched, without padding.
+    pub(super) fn to_fetch(&self) -> u64 {
+        let goal = self.wanted.goal();
+        let missing = goal.iter().filter(|piece| !self.have.has(*piece));
+        let real = |piece| {
+            let parts = self.layout.parts(self.layout.piece_range(piece));
+            parts
+                .filter(|part| !part.pad)
+                .map(|part| part.len)
+                .sum::<u64>()
+        };
+        let missing: u64 = missing.map(real).sum();
+        let stored = self.stored.iter().flat_map(|(piece, numbers)| {
+            let block = |number: &u32| self.layout.block(*piece, *number);
+            numbers.iter().filter_map(block)
+        });
+        missing.saturating_sub(stored.map(|block| u64::from(block.len())).sum())
+    }
+
     /// Returns the missing bytes of the whole torrent, wanted or not.
     pub(super) fn left(&self) -> u64 {
         let layout = &self.layout;

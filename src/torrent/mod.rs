@@ -18,6 +18,7 @@ mod content;
 mod dht;
 mod ending;
 mod fetcher;
+mod givers;
 mod goals;
 mod inside;
 mod learning;
@@ -53,6 +54,7 @@ use crate::types::{InfoHash, PeerId, PeerKey};
 use blame::Blame;
 pub use content::Content;
 use dht::Lookups;
+use givers::Givers;
 use goals::Goals;
 pub use goals::Phase;
 use rate::Rate;
@@ -188,6 +190,10 @@ struct Due {
 struct Traffic {
     downloaded: u64,
     uploaded: u64,
+    /// What was missing at the start, in bytes without padding.
+    needed: u64,
+    /// What those gave who are gone.
+    givers: Givers,
     down: Rate,
     up: Rate,
 }
@@ -289,6 +295,7 @@ impl Torrent {
             self.picker.begin_stored(*piece, numbers);
         }
         self.have_bytes = content.have_bytes();
+        self.traffic.needed = content.to_fetch();
         self.content = content;
         self.goals.download(now);
     }

@@ -9,7 +9,7 @@ use super::fetcher::Fetcher;
 use super::learning::Offer;
 use super::pex::Exchange;
 use super::rate::Rate;
-use super::{Action, Entry, Torrent, Turn};
+use super::{Action, Entry, Torrent, Turn, givers};
 use crate::address::Host;
 use crate::bitfield::Bitfield;
 use crate::choker::Merit;
@@ -29,6 +29,8 @@ pub(super) struct Peer {
     pub(super) addr: SocketAddr,
     pub(super) incoming: bool,
     pub(super) id: PeerId,
+    /// What it calls its program.
+    client: Option<String>,
     pub(super) fetcher: Fetcher,
     /// Main has welcomed it. From then on it counts as connected.
     pub(super) welcome: bool,
@@ -61,6 +63,7 @@ impl Peer {
             addr,
             incoming,
             id: PeerId([0; 20]),
+            client: None,
             fetcher: Fetcher::new(Bitfield::none(pieces)),
             welcome: false,
             since: now,
@@ -95,8 +98,16 @@ impl Peer {
             true => _ = self.pex.get_or_insert_default(),
             false => self.pex = None,
         }
-        let name = client.name.unwrap_or_default();
+        let name = client.name.clone().unwrap_or_default();
+        self.client = client.name.filter(|name| !name.trim().is_empty());
         format!("{}: calls itself {name:?}", self.addr)
+    }
+
+    /// The program that it says it is.
+    pub(super) fn client(&self) -> String {
+        self.client
+            .clone()
+            .unwrap_or_else(|| givers::by_id(self.id))
     }
 
     pub(super) fn host(&self) -> Host {
@@ -429,6 +440,7 @@ impl Torrent {
         if !peer.incoming {
             self.swarm.ended(peer.addr, ending, turn.now);
         }
+        self.traffic.givers.add(&peer.client(), peer.fetcher.gave);
         turn.remark(format!("{}: {}", peer.addr, end.text));
         turn.tell(key, None, || Fact::Closed {
             why: end.text.clone(),

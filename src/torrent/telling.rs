@@ -2,6 +2,7 @@
 //!
 //! Part of the [`Torrent`], for its tick and for the engine, which passes the reports on.
 
+use super::givers::Givers;
 use super::{Phase, Torrent, Turn};
 use crate::human;
 use crate::proxy::Proxy;
@@ -42,6 +43,18 @@ impl Torrent {
             seeding: phase.is_seeding(),
             idle: nothing_comes.then(|| self.why_idle()),
         }
+    }
+
+    /// Returns what everybody gave: those who are gone, and those who are connected.
+    pub(super) fn givers(&self) -> Givers {
+        let mut givers = self.traffic.givers.clone();
+        for (_, peer) in self.peers.welcome() {
+            givers.add(&peer.client(), peer.fetcher.gave);
+        }
+        for seed in self.peers.web_seeds.values() {
+            givers.add(&self.web_seed_name(seed.index), seed.fetcher.gave);
+        }
+        givers
     }
 
     /// Tells the user how many trackers we can't use.

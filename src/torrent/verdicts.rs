@@ -107,6 +107,8 @@ impl Torrent {
             seconds: turn.now.duration_since(self.setup.added).as_secs_f64(),
             downloaded_bytes: self.traffic.downloaded,
             uploaded_bytes: self.traffic.uploaded,
+            twice_bytes: self.traffic.downloaded.saturating_sub(self.traffic.needed),
+            givers: self.givers().most(),
         }));
         // Two seeds have nothing to give each other.
         let seeds = self.peers.iter();

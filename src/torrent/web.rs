@@ -93,6 +93,7 @@ impl Torrent {
         let gave = fetcher.gave > 0;
         self.web_seeds.ended(*index, error, gave, turn.now);
         let name = self.web_seed_name(*index);
+        self.traffic.givers.add(&name, fetcher.gave);
         turn.remark(format!("{name}: {}", end.text));
         self.open_web_seeds(turn);
     }

@@ -17,9 +17,7 @@ use storrent::parts::announce::{AnnounceReply, LONGEST_INTERVAL, MAX_PEERS, SHOR
 use storrent::parts::compose::{self, Outside};
 use storrent::parts::extension::{self, metadata, pex};
 use storrent::parts::lsd;
-use storrent::parts::progress::Json;
-use storrent::parts::progress::Lines;
-use storrent::parts::progress::Screen;
+use storrent::parts::progress::{self, Json, Lines, Screen};
 use storrent::parts::resume;
 use storrent::parts::resume::Storage;
 use storrent::parts::udp_packets::{self, Answer};
@@ -274,6 +272,8 @@ fn display(data: &[u8]) {
             piece_length: 16384,
             pieces: 1,
             files: 1,
+            wanted_files: 1,
+            path: name.clone().into(),
         },
         Report::Warning {
             info_hash: Some(info_hash),
@@ -286,7 +286,7 @@ fn display(data: &[u8]) {
         },
     ];
     let (mut lines, mut json) = (Vec::new(), Vec::new());
-    let (mut to_lines, mut to_json) = (Lines::new(&mut lines), Json::new(&mut json));
+    let (mut to_lines, mut to_json) = (Lines::new(&mut lines, false), Json::new(&mut json));
     let mut now = Instant::now();
     for report in &reports {
         to_lines.report(report, now);
@@ -309,7 +309,7 @@ fn display(data: &[u8]) {
         }
     }
     for width in 1..9 {
-        assert!(human::shortened(&name, width).chars().count() <= width);
+        assert!(progress::width(&progress::shortened(&name, width)) <= width);
     }
 }
 
