@@ -388,10 +388,9 @@ pub(crate) fn mark(rows: &[Row]) -> Mark {
     if let ([row], [fields]) = (rows, &fields[..]) {
         (have, wanted) = fields.bar.unwrap_or(row.bytes());
     }
-    let goes = |fields: &Fields| matches!(fields.symbol, Symbol::Down | Symbol::Busy);
     let state = match () {
         () if rows.iter().all(Row::is_over) => State::Over,
-        () if fields.iter().any(goes) => State::Goes,
+        () if rows.iter().any(Row::goes) => State::Goes,
         () if wanted == 0 => State::Unknown,
         () => State::Waits,
     };

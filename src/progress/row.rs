@@ -361,7 +361,7 @@ impl Row {
         let (symbol, paint, state) = match &p.idle {
             None => (Symbol::Down, Paint::Good, human::rate(p.download_rate)),
             // Nothing is wrong yet, while nothing was there to stop.
-            Some(_) if p.downloaded_bytes == 0 => (Symbol::Waits, Paint::Busy, "waiting".into()),
+            Some(_) if p.downloaded_bytes == 0 => (Symbol::Busy, Paint::Busy, "waiting".into()),
             Some(_) => (Symbol::Waits, Paint::Odd, "stalled".into()),
         };
         let missing = p.wanted_bytes.saturating_sub(p.have_bytes);
@@ -407,6 +407,15 @@ impl Row {
     pub(crate) fn is_over(&self) -> bool {
         let over = |stage: &Stage| matches!(stage, Stage::Found | Stage::Failed);
         self.done.is_some() || over(&self.stage)
+    }
+
+    /// Whether data comes or is checked.
+    pub(crate) fn goes(&self) -> bool {
+        match &self.stage {
+            Stage::Running(p) => p.idle.is_none(),
+            Stage::Added | Stage::Checking { .. } => true,
+            _ => false,
+        }
     }
 
     pub(crate) fn is_complete(&self) -> bool {

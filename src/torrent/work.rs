@@ -116,9 +116,13 @@ impl Torrent {
 
     pub(super) fn on_stored(&mut self, key: PeerKey, spans: &[Span], turn: &mut Turn<'_>) {
         let blocks: u64 = spans.iter().map(|span| u64::from(span.count())).sum();
+        let each = spans
+            .iter()
+            .flat_map(|span| self.content.layout.blocks_of(*span));
+        let bytes = each.map(|block| u64::from(block.len())).sum();
         if let Some(fetcher) = self.peers.fetcher_mut(key) {
-            fetcher.gave += blocks * u64::from(BLOCK_LEN);
-            fetcher.down.add(blocks * u64::from(BLOCK_LEN), turn.now);
+            fetcher.gave += bytes;
+            fetcher.down.add(bytes, turn.now);
             fetcher.snubbed = false;
         }
         if let Some(who) = self.peers.who(key) {

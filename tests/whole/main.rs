@@ -14,6 +14,7 @@ mod cli;
 mod conversations;
 mod dht;
 mod disk;
+mod display;
 mod download;
 mod examples;
 mod fakes;

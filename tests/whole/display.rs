@@ -1,0 +1,266 @@
+//! What a user sees on a terminal: the program writes to a pseudo-terminal whose echo is on, and
+//! an emulator shows what is there.
+
+use crate::support::content::Spec;
+use crate::support::peer::Seed;
+use crate::support::place::Place;
+use crate::support::program::{Running, Storrent};
+use crate::support::tracker::dead_url;
+use crate::support::{Gate, PATIENCE};
+use crossbeam_channel::{Receiver, unbounded};
+use rustix::process::Signal;
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{Winsize, tcsetwinsize};
+use std::fs::{File, OpenOptions};
+use std::os::fd::OwnedFd;
+use std::thread;
+use std::time::Instant;
+
+const CTRL_C: u8 = 3;
+
+/// A terminal: the keyboard, the program's end of the line, and the window.
+struct Terminal {
+    keyboard: OwnedFd,
+    line: File,
+    came: Receiver<Vec<u8>>,
+    window: vt100::Parser,
+    /// All that came, as it came.
+    raw: String,
+}
+
+impl Terminal {
+    fn new(columns: u16) -> Self {
+        let keyboard = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&keyboard).unwrap();
+        unlockpt(&keyboard).unwrap();
+        let name = ptsname(&keyboard, Vec::new()).unwrap();
+        let mut open = OpenOptions::new();
+        let line = open.read(true).write(true).open(name.to_str().unwrap());
+        let (send, came) = unbounded();
+        let screen = keyboard.try_clone().unwrap();
+        thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(n @ 1..) = rustix::io::read(&screen, &mut buffer) {
+                if send.send(buffer[..n].to_vec()).is_err() {
+                    return;
+                }
+            }
+        });
+        let of = |n: u16| n.try_into().unwrap();
+        let mut terminal = Self {
+            keyboard,
+            line: line.unwrap(),
+            came,
+            window: vt100::Parser::new(of(24), of(columns), 0),
+            raw: String::new(),
+        };
+        terminal.resize(columns);
+        terminal
+    }
+
+    fn resize(&mut self, columns: u16) {
+        let size = Winsize {
+            ws_row: 24,
+            ws_col: columns,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
+        tcsetwinsize(&self.keyboard, size).unwrap();
+        let of = |n: u16| n.try_into().unwrap();
+        self.window.screen_mut().set_size(of(24), of(columns));
+    }
+
+    /// A download in this window, which is one that cuts lines when it becomes narrower, as the
+    /// emulator does.
+    fn download(&self, place: &Place) -> Storrent {
+        let storrent = Storrent::new().alone().arg("-d").arg(place.dir());
+        let storrent = ["NO_COLOR", "CLICOLOR_FORCE", "TMUX", "LC_ALL", "LC_CTYPE"]
+            .iter()
+            .fold(storrent, |storrent, name| storrent.env(name, ""));
+        storrent
+            .env("TERM", "xterm-256color")
+            .env("XTERM_VERSION", "XTerm(390)")
+            .env("LANG", "C.UTF-8")
+            .arg(place.file())
+            .stderr(self.line.try_clone().unwrap())
+    }
+
+    fn press(&self, key: u8) {
+        rustix::io::write(&self.keyboard, &[key]).unwrap();
+    }
+
+    /// The lines in the window that are not empty.
+    fn lines(&self) -> Vec<String> {
+        let contents = self.window.screen().contents();
+        let lines = contents.lines().filter(|line| !line.trim().is_empty());
+        lines.map(str::to_string).collect()
+    }
+
+    /// Waits until the window `shows` something.
+    #[track_caller]
+    fn until(&mut self, shows: impl Fn(&[String]) -> bool) -> Vec<String> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let lines = self.lines();
+            if shows(&lines) {
+                return lines;
+            }
+            let Ok(bytes) = self.came.recv_deadline(deadline) else {
+                panic!("it never shows that: {lines:#?}\n{:?}", self.raw);
+            };
+            self.window.process(&bytes);
+            self.raw.push_str(&String::from_utf8_lossy(&bytes));
+        }
+    }
+
+    /// Ends the run by a signal, as Ctrl-C at a prompt does.
+    fn interrupt(&mut self, run: Running) -> Vec<String> {
+        self.press(CTRL_C);
+        run.kill(Signal::INT);
+        run.wait().expect(130);
+        self.until(|lines| {
+            lines
+                .last()
+                .is_some_and(|line| line.ends_with("from there"))
+        })
+    }
+}
+
+fn has(lines: &[String], what: &str) -> bool {
+    lines.iter().any(|line| line.contains(what))
+}
+
+#[test]
+fn the_reason_can_be_read_and_ctrl_c_leaves_nothing_behind() {
+    for columns in [40, 60, 80, 120] {
+        let dead = [dead_url(), dead_url(), dead_url()];
+        let spec = dead
+            .iter()
+            .fold(Spec::single("photos", 500_000), |spec, url| {
+                spec.tracker(url)
+            });
+        let place = Place::new(spec);
+        let mut terminal = Terminal::new(columns);
+        let run = terminal.download(&place).start();
+        let whole = "no peers: 0 of 3 trackers answered (3 refused)";
+        let told = |lines: &[String]| {
+            let below = lines.iter().skip(1).map(|line| line.trim());
+            below.collect::<Vec<_>>().join(" ").contains(whole)
+        };
+        let lines = terminal.until(told);
+        assert!(
+            lines[0].starts_with("○ photos") && lines[0].contains("waiting"),
+            "{lines:#?}"
+        );
+        assert!(lines[0].contains("  0.0%"), "{lines:#?}");
+        for line in &lines {
+            assert!(
+                line.chars().count() < columns.into(),
+                "the last column: {lines:#?}"
+            );
+        }
+        // The echo of a key moves nothing: after the next drawing it is gone.
+        terminal.press(CTRL_C);
+        terminal.until(|lines| has(lines, "^C"));
+        let lines = terminal.until(|lines| !has(lines, "^C") && told(lines));
+        assert_eq!(
+            lines.iter().filter(|line| line.contains("photos")).count(),
+            1
+        );
+        let lines = terminal.interrupt(run);
+        assert!(
+            lines[0].starts_with("○ photos: 0.0% of 488 KiB, kept:"),
+            "{lines:#?}"
+        );
+        assert!(!has(&lines, "no peers"), "{lines:#?}");
+    }
+}
+
+#[test]
+fn a_window_that_changes_while_it_downloads() {
+    let place = Place::new(Spec::single("photos", 3_000_000));
+    let gate = Gate::new();
+    let seed = Seed::of(&place.torrent).hold(&gate).start();
+    let mut terminal = Terminal::new(80);
+    let run = terminal.download(&place).peers(&[seed.addr]).start();
+    terminal.until(|lines| has(lines, "1 peer") && has(lines, "─"));
+    terminal.resize(40);
+    terminal.until(|lines| has(lines, "0.0%") && !has(lines, "─"));
+    terminal.resize(120);
+    terminal.until(|lines| has(lines, &"─".repeat(30)));
+    gate.open();
+    run.wait().expect(0);
+    let lines = terminal.until(|lines| has(lines, "downloaded in"));
+    assert!(
+        lines[0].starts_with("✓ photos: complete, 2.86 MiB"),
+        "{lines:#?}"
+    );
+    let path = place.dir().join("photos");
+    let path = format!("saved as {}", path.display());
+    assert!(has(&lines, &path), "{lines:#?}");
+    assert!(
+        has(&lines, "; from ") && has(&lines, " (2.86 MiB)"),
+        "{lines:#?}"
+    );
+}
+
+#[test]
+fn wide_names_take_their_width() {
+    let place = Place::new(Spec::single("映画の夜🎬映画の夜.mkv", 500_000));
+    let mut terminal = Terminal::new(60);
+    let run = terminal.download(&place).start();
+    let lines = terminal.until(|lines| has(lines, "  0.0%") && has(lines, "no peers"));
+    assert!(lines[0].starts_with("○ 映画の夜"), "{lines:#?}");
+    let cell = |column| {
+        terminal
+            .window
+            .screen()
+            .cell(0, column)
+            .unwrap()
+            .has_contents()
+    };
+    assert!(!cell(59), "the last column: {lines:#?}");
+    terminal.interrupt(run);
+}
+
+/// Colours by the option and the environment, titles by the terminal; none of it where lines can
+/// not be overwritten.
+#[test]
+fn codes_are_for_those_who_know_them() {
+    let place = Place::new(Spec::single("photos", 500_000));
+    let run = |row: &str, change: &dyn Fn(Storrent) -> Storrent| {
+        let mut terminal = Terminal::new(80);
+        let run = change(terminal.download(&place)).start();
+        terminal.until(|lines| has(lines, row));
+        terminal.interrupt(run);
+        terminal.raw
+    };
+    let known = |run: Storrent| run.env("TERM_PROGRAM", "ghostty");
+    let raw = run("○ photos", &known);
+    assert!(
+        raw.contains("\x1b[36m○") && raw.contains("\x1b]2;0% photos\x1b\\"),
+        "{raw:?}"
+    );
+    assert!(raw.contains("\x1b]9;4;"), "{raw:?}");
+    let cleared = raw.rfind("\x1b]9;4;0\x1b\\");
+    assert_eq!(
+        cleared,
+        raw.rfind("\x1b]9;4;"),
+        "the tab stays marked: {raw:?}"
+    );
+    let raw = run("○ photos", &|run| run.env("NO_COLOR", "1"));
+    assert!(!raw.contains("m○") && raw.contains("\x1b["), "{raw:?}");
+    let raw = run("○ photos", &|run| {
+        run.env("NO_COLOR", "1").args(["--color", "always"])
+    });
+    assert!(raw.contains("\x1b[36m○"), "{raw:?}");
+    let raw = run("photos: ", &|run| known(run).env("TERM", "dumb"));
+    assert!(!raw.contains('\x1b'), "{raw:?}");
+    let raw = run("photos: ", &|run| {
+        known(run).env("TERM", "dumb").env("CLICOLOR_FORCE", "1")
+    });
+    let codes: Vec<&str> = raw.split('\x1b').skip(1).collect();
+    let is_colour =
+        |code: &&str| code.starts_with('[') && code.find('m') == code.find(char::is_alphabetic);
+    assert!(!codes.is_empty() && codes.iter().all(is_colour), "{raw:?}");
+}
