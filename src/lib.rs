@@ -238,6 +238,7 @@
 //! | [`proxy`] | the address of a proxy, and which protocol it speaks |
 //! | [`door`], [`door::ask`], [`door::names`] | decide who may be talked to, from which address and through which proxy; the messages to a proxy; peers known by name; [the environment's proxies](door::environment) |
 //! | [`messages`] | what main and the peer threads say to each other |
+//! | [`picture`] | draws a swarm: a trace in, an HTML page out |
 //! | [`config`], [`report`] | what the user asked for; what the user hears |
 //!
 //! **Vocabulary**: the words that all others use.
@@ -327,6 +328,7 @@ mod names;
 pub mod parts;
 mod peer;
 mod picker;
+mod picture;
 mod pipeline;
 mod progress;
 mod proxy;

@@ -225,6 +225,17 @@ pub struct Create {
 #[derive(FromArgs, ArgsInfo, Debug)]
 pub(super) struct Demo {}
 
+/// Draws a trace.
+#[derive(FromArgs, ArgsInfo, Debug)]
+pub struct Report {
+    /// the page
+    #[argh(option, short = 'o', from_str_fn(values::path))]
+    pub output: Option<PathBuf>,
+    /// the trace
+    #[argh(positional, from_str_fn(values::path))]
+    pub trace: PathBuf,
+}
+
 impl Show {
     /// The local address and the proxy for all connections.
     pub fn door(&self) -> Door {

@@ -1,8 +1,8 @@
 //! The program as the user meets it: from the command line to the exit status.
 //!
 //! [`parse`] reads the command line, and [`source`] reads the torrents that it names. Each job
-//! has a file: [`download`] (which also seeds), [`show`], [`check`], [`create`], [`demo`]. This
-//! file holds what all jobs share: how they print and how they fail.
+//! has a file: [`download`] (which also seeds), [`show`], [`check`], [`create`], [`demo`],
+//! [`report`]. This file holds what all jobs share: how they print and how they fail.
 
 pub mod args;
 pub mod check;
@@ -14,6 +14,7 @@ pub mod help;
 pub mod metadata;
 pub mod near;
 pub mod parse;
+pub mod report;
 pub mod save;
 pub mod show;
 pub mod signals;
@@ -77,6 +78,7 @@ fn run(command: Command) -> Result<u8, Failure> {
         Command::Check(options) => check::run(&options).map(|()| 0),
         Command::Create(options) => create::run(&options).map(|()| 0),
         Command::Demo => demo::run(&interrupts),
+        Command::Report(options) => report::run(&options).map(|()| 0),
     }
 }
 

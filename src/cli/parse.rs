@@ -3,7 +3,7 @@
 //! The crate argh fills the structs of [`args`](super::args). It understands fewer ways to write
 //! an option than `--help` promises, so [`split`](super::split) rewrites the command line first.
 
-use super::args::{Check, Create, Demo, Download, Show};
+use super::args::{Check, Create, Demo, Download, Report, Show};
 use super::split::{Given, NoCommand, Split, split};
 use super::table::{self, JOBS};
 use super::values::{Source, encode, shown};
@@ -27,6 +27,8 @@ pub enum Command {
     Create(Create),
     /// `storrent demo`.
     Demo,
+    /// `storrent report`.
+    Report(Report),
 }
 
 /// What `--version` prints.
@@ -69,6 +71,7 @@ pub fn parse(
         "check" => fill(&split).map(Command::Check),
         "create" => fill(&split).map(Command::Create),
         "demo" => fill::<Demo>(&split).map(|_| Command::Demo),
+        "report" => fill(&split).map(Command::Report),
         "seed" => fill(&split).and_then(sensible).map(Command::Seed),
         _ => fill(&split).and_then(sensible).map(Command::Download),
     }

@@ -24,7 +24,7 @@ pub struct Job {
 }
 
 /// The plain form, then the commands in the order of `--help`.
-pub static JOBS: [Job; 7] = [
+pub static JOBS: [Job; 8] = [
     Job {
         name: "",
         operand: "SOURCE...",
@@ -87,6 +87,15 @@ pub static JOBS: [Job; 7] = [
                 and leeches, a real download with its progress, and what happened in words. It \
                 cleans up after itself.",
         examples: &[""],
+    },
+    Job {
+        name: "report",
+        operand: "TRACE",
+        summary: "draw a swarm, out of the trace of a run",
+        about: "Draws a swarm: which piece came when and from whom, whether it was the rarest, who \
+                gave how much and who might take. TRACE is the FILE of a run with `--trace FILE`. \
+                The page is one HTML file and loads nothing: open it in a browser.",
+        examples: &["run.jsonl -o swarm.html"],
     },
     Job {
         name: "help",
@@ -157,7 +166,9 @@ const RUN: &[&str] = &["", "seed"];
 const FIND: &[&str] = &["", "seed", "show"];
 const CONNECT: &[&str] = &["", "seed", "show", "check"];
 const QUIET: &[&str] = &["", "seed", "show", "check", "create"];
-const ALL: &[&str] = &["", "seed", "show", "check", "create", "demo", "help"];
+const ALL: &[&str] = &[
+    "", "seed", "show", "check", "create", "demo", "report", "help",
+];
 
 /// The options, in the order of the help.
 #[rustfmt::skip]
@@ -198,6 +209,7 @@ pub static OPTIONS: &[Opt] = &[
 
     opt("-o, --output FILE", &["show"], Print, "also save it as a .torrent; never overwrites"),
     opt("--wire FILE", &["show"], Print, "every message of a conversation; FILE has lines of < (came) or > (went) and hex, # a comment. No SOURCE and no other option goes with it"),
+    opt("-o, --output FILE", &["report"], Print, "where to save the page, as swarm.html; an existing FILE is replaced"),
     opt("--json", RUN, Print, "one JSON object a line on stdout, no progress display"),
     opt("--json", &["show", "check"], Print, "one JSON object instead"),
     opt("--color auto|always|never", RUN, Print, "colours; auto: on a terminal, unless NO_COLOR is set, or where CLICOLOR_FORCE is [auto]"),

@@ -31,6 +31,7 @@ mod output;
 mod pex;
 mod promises;
 mod proxy;
+mod report;
 mod resume;
 mod seeding;
 mod shortage;

@@ -61,6 +61,7 @@ fn which_job() {
             "seed",
         ),
         ("demo", "demo"),
+        ("report a -o b", "report"),
         ("", "mistake"),
         ("show", "mistake"),
         ("seed", "mistake"),
@@ -74,6 +75,8 @@ fn which_job() {
         ("check a b", "mistake"),
         ("create a b", "mistake"),
         ("demo a", "mistake"),
+        ("report -o b", "mistake"),
+        ("report a b", "mistake"),
         ("demo --json", "mistake"),
         ("show -d x a", "mistake"),
         ("-d x show a", "mistake"),
@@ -132,6 +135,7 @@ fn which_job() {
             Ok(Command::Check(_)) => assert_eq!(expected, "check", "{text}"),
             Ok(Command::Create(_)) => assert_eq!(expected, "create", "{text}"),
             Ok(Command::Demo) => assert_eq!(expected, "demo", "{text}"),
+            Ok(Command::Report(_)) => assert_eq!(expected, "report", "{text}"),
             Err(NoCommand::Print(help)) => assert!(help.starts_with(expected), "{text}: {help}"),
             Err(NoCommand::Mistake(why)) => assert_eq!(expected, "mistake", "{text}: {why}"),
         }
@@ -151,7 +155,7 @@ fn mistakes_say_what_is_wrong() {
         ),
         (
             "-o x a",
-            "`storrent` has no option -o: `storrent show` and `storrent create` have it",
+            "`storrent` has no option -o: `storrent show`, `storrent create` and `storrent report` have it",
         ),
         (
             "seed --files 1 a",
@@ -303,6 +307,7 @@ fn read_by_argh(job: &Job) -> &'static [FlagInfo<'static>] {
         "check" => Check::get_args_info(),
         "create" => Create::get_args_info(),
         "demo" => Demo::get_args_info(),
+        "report" => Report::get_args_info(),
         "help" => return &[],
         name => panic!("who reads the options of {name}?"),
     };

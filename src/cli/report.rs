@@ -1,0 +1,139 @@
+//! `storrent report`: a picture of a swarm, out of the trace of a run.
+//!
+//! What the page shows is made by [`picture`](crate::picture); here are the files.
+
+use super::args::Report;
+use super::{Failure, warn};
+use crate::human::count;
+use crate::picture::Picture;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::path::Path;
+
+/// The longest line that is read, in bytes: a bitfield of the most pieces in hex, and room.
+const LONGEST: u64 = 1 << 20;
+
+/// Runs `storrent report`.
+///
+/// # Errors
+/// [`Failure`], if the trace can't be read or holds no fact, or the page can't be written.
+pub fn run(options: &Report) -> Result<(), Failure> {
+    let Some(output) = &options.output else {
+        let mistake = "no -o FILE.html is given: see `storrent report --help`";
+        return Err(Failure::Usage(mistake.into()));
+    };
+    let trace = &options.trace;
+    let failed = |why: String| Failure::Failed(format!("cannot report {}: {why}", trace.display()));
+    let file = File::open(trace)
+        .map_err(|error| failed(format!("{error}; give the FILE of a --trace")))?;
+    let picture = read(file).map_err(|error| failed(error.to_string()))?;
+    if picture.is_empty() {
+        let why = "it holds no fact of a run; give the FILE of a --trace";
+        return Err(failed(why.into()));
+    }
+    if picture.broken() > 0 {
+        let (lines, file) = (count(picture.broken(), "line"), trace.display());
+        let lacks = if picture.broken() == 1 { "it" } else { "them" };
+        warn(&format!(
+            "{file}: {lines} could not be read; the picture lacks {lacks}"
+        ));
+    }
+    save(output, &picture.html())
+}
+
+/// Reads a trace, of any length, line by line.
+fn read(trace: impl Read) -> io::Result<Picture> {
+    let (mut trace, mut picture, mut line) =
+        (BufReader::new(trace), Picture::default(), Vec::new());
+    loop {
+        line.clear();
+        if trace.by_ref().take(LONGEST).read_until(b'\n', &mut line)? == 0 {
+            return Ok(picture);
+        }
+        match std::str::from_utf8(&line) {
+            Ok(text) if line.len() < LONGEST as usize => picture.line(text),
+            _ => {
+                picture.broken_line();
+                if !line.ends_with(b"\n") {
+                    trace.skip_until(b'\n')?;
+                }
+            }
+        }
+    }
+}
+
+/// Writes `page` to `path`, in one step: whoever looks there sees the old file or the whole new
+/// one.
+fn save(path: &Path, page: &str) -> Result<(), Failure> {
+    let other = path.with_file_name(format!(".storrent-{:016x}", fastrand::u64(..)));
+    let saved = write_new(&other, page).and_then(|()| fs::rename(&other, path));
+    saved.map_err(|error| {
+        let _ = fs::remove_file(&other);
+        let what_to_do = match error.kind() {
+            io::ErrorKind::NotFound => "there is no such folder; make it first".to_string(),
+            _ => format!("{error}; give another -o FILE"),
+        };
+        Failure::Failed(format!("cannot save {}: {what_to_do}", path.display()))
+    })
+}
+
+fn write_new(path: &Path, page: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    file.write_all(page.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FACT: &str = "{\"t\":1,\"fact\":\"endgame\"}\n";
+
+    #[test]
+    fn lines_that_are_no_facts_are_counted() {
+        let long = format!("{{\"fact\":\"{}\"}}\n", "x".repeat(2 << 20));
+        let cases: [(&[&[u8]], u64); 6] = [
+            (&[], 0),
+            (&[FACT.as_bytes()], 0),
+            (&[FACT.as_bytes(), b"{\n", FACT.as_bytes()], 1),
+            (&[b"\xff\n", FACT.as_bytes()], 1),
+            (&[long.as_bytes(), FACT.as_bytes()], 1),
+            // The run was killed while it wrote the last line.
+            (&[FACT.as_bytes(), &FACT.as_bytes()[..9]], 1),
+        ];
+        for (lines, broken) in cases {
+            let picture = read(&lines.concat()[..]).unwrap();
+            assert_eq!(picture.broken(), broken, "{lines:?}");
+            assert_eq!(picture.is_empty(), lines.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_file_is_replaced_and_nothing_else_is_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("swarm.html");
+        for page in ["one", "two"] {
+            save(&path, page).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), page);
+        }
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+
+        let folder = dir.path().join("folder");
+        fs::create_dir(&folder).unwrap();
+        for (path, why) in [
+            (folder, "give another -o FILE"),
+            (
+                dir.path().join("no/x.html"),
+                "no such folder; make it first",
+            ),
+        ] {
+            let Err(Failure::Failed(text)) = save(&path, "three") else {
+                panic!("{} was written", path.display());
+            };
+            assert!(
+                text.starts_with("cannot save ") && text.contains(why),
+                "{text}"
+            );
+        }
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+    }
+}
