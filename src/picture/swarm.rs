@@ -134,8 +134,13 @@ impl Default for Swarm {
 /// without control characters and without those that turn the direction of writing.
 pub(super) fn short(text: &str, most: usize) -> String {
     // Cut before, so that little is escaped, and after, as what is escaped grows.
-    let safe = human::escaped(&human::shortened(text.trim(), most));
-    human::shortened(&safe, most)
+    let start: String = text.trim().chars().take(most + 1).collect();
+    let safe = human::escaped(&start);
+    if safe.chars().count() <= most {
+        return safe;
+    }
+    let kept = safe.chars().take(most.saturating_sub(1));
+    kept.chain(['…']).collect()
 }
 
 impl Swarm {
