@@ -42,26 +42,21 @@ fn run() -> Result<(), Box<dyn Error>> {
     };
     let torrent = metainfo::parse(&std::fs::read(path).map_err(|e| format!("{path}: {e}"))?)?;
     let first = torrent.layout.piece(0).ok_or("the torrent has no pieces")?;
-    let block = torrent
-        .layout
-        .block(first, 0)
-        .ok_or("the first block is padding")?
-        .raw();
+    let block = torrent.layout.block(first, 0);
+    let block = block.ok_or("the first block is padding")?.raw();
     let mut stream = TcpStream::connect(peer).map_err(|e| format!("no peer at {peer}: {e}"))?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
     let ours = Handshake::new(torrent.info_hash, PeerId(*b"-SR0100-for-one-bloc"));
     stream.write_all(&ours.encode())?;
     println!("> handshake of {HANDSHAKE_LEN} bytes");
-    let no_answer = |error| format!("no handshake came: {error}; has the peer this torrent?");
-    stream
-        .read_exact(&mut [0; HANDSHAKE_LEN])
-        .map_err(no_answer)?;
+    let silent = |error| format!("no handshake came: {error}; has the peer this torrent?");
+    stream.read_exact(&mut [0; HANDSHAKE_LEN]).map_err(silent)?;
     println!("< handshake of {HANDSHAKE_LEN} bytes");
     send(&mut stream, Message::Interested)?;
+    let max_len = max_message_len(torrent.layout.pieces());
     let (mut buffer, mut part) = (Vec::new(), [0; 4096]);
     loop {
-        while let Some((message, len)) = decode(&buffer, max_message_len(torrent.layout.pieces()))?
-        {
+        while let Some((message, len)) = decode(&buffer, max_len)? {
             match message {
                 Message::Piece { data, .. } => {
                     println!("< Piece: {} bytes: {}", data.len(), data.escape_ascii());

@@ -8,7 +8,7 @@
 //!
 //! ```text
 //! $ cargo run -q --example one_piece 127.0.0.1:6881 fixtures/letter.torrent 1
-//! piece 1: 110 bytes, its SHA-1 is right
+//! piece 1: its SHA-1 is right
 //!  arrive whole: each piece has\na fingerprint, and the torrent file knows them all.…
 //! ```
 //!
@@ -37,19 +37,16 @@ fn run() -> Result<(), Box<dyn Error>> {
     };
     let torrent = metainfo::parse(&std::fs::read(path).map_err(|e| format!("{path}: {e}"))?)?;
     let layout = &torrent.layout;
-    let piece = layout
-        .piece(number.parse()?)
-        .ok_or("the torrent has no such piece")?;
+    let no_piece = "the torrent has no such piece";
+    let piece = layout.piece(number.parse()?).ok_or(no_piece)?;
     let mut stream = TcpStream::connect(peer).map_err(|e| format!("no peer at {peer}: {e}"))?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
     let ours = Handshake::new(torrent.info_hash, PeerId(*b"-SR0100-for-one-piec"));
     let mut out = ours.encode().to_vec();
     Message::Interested.encode(&mut out);
     stream.write_all(&out)?;
-    let no_answer = |error| format!("no handshake came: {error}; has the peer this torrent?");
-    stream
-        .read_exact(&mut [0; HANDSHAKE_LEN])
-        .map_err(no_answer)?;
+    let silent = |error| format!("no handshake came: {error}; has the peer this torrent?");
+    stream.read_exact(&mut [0; HANDSHAKE_LEN]).map_err(silent)?;
     let mut bytes = vec![0; layout.piece_len(piece) as usize];
     let mut missing = layout.blocks_in(piece);
     let (mut buffer, mut part) = (Vec::new(), vec![0; 64 * 1024]);
@@ -68,13 +65,10 @@ fn run() -> Result<(), Box<dyn Error>> {
                     stream.write_all(&out)?;
                 }
                 Message::Piece { index, begin, data } if index == piece.get() => {
-                    let place = bytes
-                        .get_mut(begin as usize..)
-                        .and_then(|b| b.get_mut(..data.len()));
-                    place
-                        .ok_or("a block that is not in the piece")?
-                        .copy_from_slice(data);
-                    missing -= 1;
+                    let range = begin as usize..begin as usize + data.len();
+                    let place = bytes.get_mut(range).ok_or("a block beyond the piece")?;
+                    place.copy_from_slice(data);
+                    missing = missing.saturating_sub(1);
                 }
                 _ => {}
             }
@@ -82,15 +76,10 @@ fn run() -> Result<(), Box<dyn Error>> {
         }
     }
     let hash: [u8; 20] = Sha1::digest(&bytes).into();
-    let verdict = if hash == torrent.hash(piece) {
-        "right"
-    } else {
-        "WRONG"
-    };
-    println!(
-        "piece {number}: {} bytes, its SHA-1 is {verdict}",
-        bytes.len()
-    );
+    if hash != torrent.hash(piece) {
+        return Err("the SHA-1 of the piece is wrong: the peer sent something else".into());
+    }
+    println!("piece {number}: its SHA-1 is right");
     println!("{}", String::from_utf8_lossy(&bytes).escape_debug());
     Ok(())
 }

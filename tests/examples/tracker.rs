@@ -46,25 +46,19 @@ fn answer(mut stream: TcpStream, swarms: &mut Swarms) -> std::io::Result<()> {
     };
     let mut lines = BufReader::new(&stream).lines();
     let request = lines.next().transpose()?.unwrap_or_default();
-    while lines
-        .next()
-        .transpose()?
-        .is_some_and(|line| !line.is_empty())
-    {}
+    for line in lines {
+        if line?.is_empty() {
+            break;
+        }
+    }
     println!("{request}");
-    let pairs = request
-        .split(['?', '&', ' '])
-        .filter_map(|pair| pair.split_once('='));
-    let keys: BTreeMap<&str, &str> = pairs.collect();
-    let swarm = swarms
-        .entry(keys.get("info_hash").unwrap_or(&"").to_string())
-        .or_default();
-    let port: u16 = keys
-        .get("port")
-        .and_then(|port| port.parse().ok())
-        .unwrap_or(0);
+    let pairs = request.split(['?', '&', ' ']);
+    let keys: BTreeMap<&str, &str> = pairs.filter_map(|pair| pair.split_once('=')).collect();
+    let key = |name| keys.get(name).copied().unwrap_or_default();
+    let swarm = swarms.entry(key("info_hash").to_owned()).or_default();
+    let port: u16 = key("port").parse().unwrap_or(0);
     let peer = [&from.ip().octets()[..], &port.to_be_bytes()].concat();
-    if keys.get("event") == Some(&"stopped") {
+    if key("event") == "stopped" {
         swarm.remove(&peer);
     } else {
         swarm.insert(peer.clone());
