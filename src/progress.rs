@@ -199,15 +199,19 @@ impl Screen for People {
 
 /// A row that says how far the hashing is, for a job that is no download. It is there until this
 /// is dropped, and leaves nothing.
-pub(crate) struct Hashing(Option<Output>);
+pub(crate) struct Hashing {
+    output: Option<Output>,
+    pieces: u32,
+}
 
 impl Hashing {
-    /// Shows the row of the torrent called `name`. Hidden if it is not `wanted`, stderr is no
+    /// Shows the row of the torrent called `name`, which has this number of `pieces`. Hidden if it is not `wanted`, stderr is no
     /// terminal, or no thread can be started.
-    pub(crate) fn of(name: &str, wanted: bool) -> Self {
+    pub(crate) fn of(name: &str, pieces: u32, wanted: bool) -> Self {
         let terminal = Terminal::of_stderr(Colour::Auto);
         if !wanted || !terminal.moves {
-            return Self(None);
+            let output = None;
+            return Self { output, pieces };
         }
         let stream = Stream {
             name: "stderr",
@@ -221,16 +225,18 @@ impl Hashing {
                 name: Some(name.to_string()),
             });
         }
-        Self(output)
+        let hashing = Self { output, pieces };
+        hashing.progress(0);
+        hashing
     }
 
-    /// `done` of `pieces` are hashed. To be called on any thread.
-    pub(crate) fn progress(&self, done: u32, pieces: u32) {
-        if let Some(output) = &self.0 {
+    /// `done` pieces are hashed by now. To be called on any thread.
+    pub(crate) fn progress(&self, done: u32) {
+        if let Some(output) = &self.output {
             output.report(Report::Checking {
                 info_hash: ONLY,
                 done,
-                pieces,
+                pieces: self.pieces,
             });
         }
     }
@@ -238,7 +244,7 @@ impl Hashing {
 
 impl Drop for Hashing {
     fn drop(&mut self) {
-        if let Some(output) = &self.0 {
+        if let Some(output) = &self.output {
             output.report(Report::Over);
             output.end(Instant::now() + LAST_LINES);
         }

@@ -22,11 +22,9 @@ use std::sync::atomic::AtomicBool;
 /// [`Failure`], if the torrent or the data can't be read, or if a file is not whole.
 pub fn run(options: &Check) -> Result<(), Failure> {
     let metainfo = source::read(&options.source, &options.door())?.metainfo;
-    let pieces = metainfo.layout.pieces();
-    let shown = Hashing::of(&metainfo.name, !options.quiet && !options.json);
-    let found = look(&metainfo, &options.dir, &|done| {
-        shown.progress(done, pieces)
-    });
+    let (pieces, wanted) = (metainfo.layout.pieces(), !options.quiet && !options.json);
+    let shown = Hashing::of(&metainfo.name, pieces, wanted);
+    let found = look(&metainfo, &options.dir, &|done| shown.progress(done));
     drop(shown);
     let found = found?;
     if !options.quiet {

@@ -103,9 +103,8 @@ pub fn run(options: &Create) -> Result<(), Failure> {
             warn("a private torrent without a tracker (-t) can only be fetched with --peer");
         }
     }
-    let pieces = draft.layout.pieces();
-    let shown = Hashing::of(&found.name, !options.quiet);
-    let bytes = draft.finish(|done| shown.progress(done, pieces));
+    let shown = Hashing::of(&found.name, draft.layout.pieces(), !options.quiet);
+    let bytes = draft.finish(|done| shown.progress(done));
     drop(shown);
     let bytes = bytes?;
     // Read back, so that we print what clients will see.

@@ -114,27 +114,29 @@ fn note(text: &str, columns: usize) -> Line {
     line
 }
 
-/// Why nothing comes, for each of `rows` whose reason fits whole into what is left of `room` lines.
+/// Why nothing comes, once for all rows with the same reason. A reason is left out, and those after
+/// it, if it does not fit whole into what is left of `room` lines.
 fn reasons(rows: &[&Row], room: usize, columns: usize) -> Vec<Line> {
+    let mut reasons: Vec<(String, Vec<&Row>)> = Vec::new();
+    for row in rows {
+        let Some(reason) = row.reason() else { continue };
+        match reasons.iter_mut().find(|(other, _)| *other == reason) {
+            Some((_, silent)) => silent.push(row),
+            None => reasons.push((reason, vec![row])),
+        }
+    }
     let mut lines = Vec::new();
-    let mut said = Vec::new();
-    let silent = rows.iter().filter_map(|row| Some((row, row.reason()?)));
-    for (row, reason) in silent {
-        let text = match rows.len() {
-            1 => reason,
-            _ => format!("{}: {reason}", row.name),
+    for (reason, silent) in reasons {
+        let text = match silent[..] {
+            [_] if rows.len() == 1 => reason,
+            [row] => format!("{}: {reason}", row.name),
+            _ => format!("{} torrents: {reason}", silent.len()),
         };
         let wrapped = wrapped(&text, columns.saturating_sub(SYMBOL));
-        if columns <= SYMBOL || said.len() + wrapped.len() > room {
+        if columns <= SYMBOL || lines.len() + wrapped.len() > room {
             break;
         }
-        said.extend(wrapped);
-    }
-    for text in said {
-        let mut line = Line::default();
-        line.gap(SYMBOL);
-        line.push(Paint::Plain, text);
-        lines.push(line);
+        lines.extend(wrapped.iter().map(|text| note(text, columns)));
     }
     lines
 }

@@ -443,7 +443,7 @@ fn reason(p: &Progress) -> Option<String> {
 
 /// How long `missing` bytes take at this rate: `2 min 5 s left`. Empty, if they never come.
 pub(crate) fn time_left(missing: u64, rate: u64) -> String {
-    let time = missing.checked_div(rate).map(Duration::from_secs);
+    let time = (rate > 0).then(|| Duration::from_secs(missing.div_ceil(rate)));
     time.map_or_else(String::new, |time| format!("{} left", human::roughly(time)))
 }
 

@@ -71,16 +71,16 @@ fn a_download_at_four_widths() {
         (40, "↓ debian-12.7.0-am…   33.3%  11.0 MiB/s"),
         (
             60,
-            "↓ debian-12…  ━━╸─────   33.3%  11.0 MiB/s   3 min 6 s left",
+            "↓ debian-12…  ━━╸─────   33.3%  11.0 MiB/s   3 min 7 s left",
         ),
         (
             80,
-            "↓ debian-12.7.0-amd…  ━━━───────   33.3%  11.0 MiB/s   3 min 6 s left  12 peers",
+            "↓ debian-12.7.0-amd…  ━━━───────   33.3%  11.0 MiB/s   3 min 7 s left  12 peers",
         ),
         (
             120,
             "↓ debian-12.7.0-amd64-netinst.iso  ━━━━━━━━━━────────────────────   33.3%  \
-             11.0 MiB/s   3 min 6 s left  12 peers",
+             11.0 MiB/s   3 min 7 s left  12 peers",
         ),
     ] {
         assert_eq!(shown(&rows, columns), [expected], "{columns} columns");
@@ -126,6 +126,16 @@ fn the_reason_stands_below_wrapped() {
         "  212 nodes; 1 peer sends nothing",
     ];
     assert_eq!(shown(&rows, 40)[1..], expected);
+}
+
+#[test]
+fn the_same_reason_is_told_once() {
+    let idle = |hash, name| row(hash, name, [Report::Progress(stalled())]);
+    let rows = [idle(0, "a"), idle(1, "b"), row(2, "c", seeding())];
+    let below = shown(&rows, 80).split_off(4);
+    assert_eq!(below, ["  2 torrents: no\\u{1b} way; 1 peer sends nothing"]);
+    let below = shown(&rows[1..], 80).split_off(3);
+    assert_eq!(below, ["  b: no\\u{1b} way; 1 peer sends nothing"]);
 }
 
 #[test]
