@@ -100,7 +100,7 @@ pub struct Choker {
 
 impl Choker {
     /// Returns how many peers to serve at once, if we upload `rate` bytes a second in all.
-    pub(crate) fn slots(seeding: bool, rate: u64) -> usize {
+    pub fn slots(seeding: bool, rate: u64) -> usize {
         let (least, bytes) = match seeding {
             true => (SEED_SLOTS, BYTES_PER_SEED_SLOT),
             false => (SLOTS, BYTES_PER_SLOT),

@@ -1,7 +1,8 @@
 //! storrent, a BitTorrent client of plain blocking threads and channels.
 //!
 //! This page is the map. Read it first, then follow its links: each module opens with
-//! what it is for, in words that need no other source.
+//! what it is for, in words that need no other source. The [`guide`] explains BitTorrent and this
+//! program in twelve chapters.
 //!
 //! # BitTorrent in ten sentences
 //! 1. A small file, the *torrent* or *metainfo*, describes some files: their names, their
@@ -22,27 +23,10 @@
 //!
 //! # Who runs
 //! Each thing that can block has a thread of its own. A thread owns what it works with, and
-//! hears about everything else through a channel.
+//! hears about everything else through a channel. (The network of the trackers, the DHT and the
+//! listener is left out.)
 //!
-//! ```text
-//!   (1 thread a tracker; the DHT has 2,    (1 thread a connection,
-//!   local discovery 1)                     1 a web seed)
-//!  +---------+  who has it?               +---------+
-//!  | tracker |<------------+      +------>|  peer   |<===> TCP, HTTP
-//!  | DHT LSD |--------+    |      | Order |         |===> files
-//!  +---------+ peers  |    |      |       +---------+<=== files
-//!                     v    |      |            |
-//!  +---------+       +------------------+      | PeerEvent
-//!  | listen  |------>|       main       |<-----+
-//!  +---------+ TCP   |  owns the state  |
-//!              stream|  of all torrents |  Pieces   +---------+
-//!  +---------+       |                  |---------->| checker |<=== files
-//!  | prepare |------>|                  |<----------|         |
-//!  +---------+ what  +------------------+  Verdicts +---------+
-//!   (at start) is there      |                      (1 a torrent)
-//!                            v Report
-//!                   the output's threads ===> stdout, stderr
-//! ```
+#![doc = include_str!("guide/threads.svg")]
 //!
 //! | thread | how many | owns | sleeps in |
 //! | --- | --- | --- | --- |
@@ -168,8 +152,7 @@
 //!
 //! # The floors
 //! A module uses only modules of its own floor and of the floors below, and no two modules use
-//! each other. Within a floor, the order here is a good one for reading. Begin at the bottom to
-//! learn BitTorrent, at the top to learn this program.
+//! each other. `README.md` has an order for reading in which no file uses a later one.
 //!
 //! **Wiring**: everything comes together, nothing is decided.
 //!
@@ -317,6 +300,7 @@ mod dht;
 pub mod door;
 pub mod engine;
 mod extension;
+pub mod guide;
 mod human;
 mod layout;
 mod lsd;

@@ -53,7 +53,7 @@ pub(crate) enum Link {
 }
 
 /// A connection whose peer has sent its handshake.
-pub(super) struct Greeted {
+pub(crate) struct Greeted {
     /// The line. Bytes that followed the handshake are in its intake.
     pub(super) line: Line,
     pub(super) theirs: Handshake,
@@ -82,7 +82,7 @@ impl Greeted {
 
 /// Connects and reads the peer's handshake. Returns `None` if main hung up. Calls `spoke` at the
 /// first byte of a peer that dialled us.
-pub(super) fn greet(
+pub(crate) fn greet(
     link: Link,
     orders: &Receiver<Order>,
     spoke: impl FnOnce(),

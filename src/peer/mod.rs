@@ -255,7 +255,7 @@ fn connect(
 }
 
 /// A peer that main welcomed.
-struct Peer {
+pub(crate) struct Peer {
     line: Line,
     session: Session,
     layout: Arc<Layout>,

@@ -91,12 +91,14 @@ pub(crate) fn files(dir: &str) -> BTreeMap<String, String> {
     found
 }
 
-/// All modules of `src/` but `lib` and `parts`, which only list, and those that are nothing
-/// but tests.
+/// All modules of `src/` but `lib`, `parts` and `guide`, which only list and explain, and those that
+/// are nothing but tests.
 pub(crate) fn modules() -> BTreeMap<String, String> {
     let mut found = files("src");
     let is_test = |part: &str| part == "tests" || part == "testing" || part.ends_with("_tests");
-    found.retain(|name, _| name != "lib" && name != "parts" && !name.split('/').any(is_test));
+    found.retain(|name, _| {
+        !["lib", "parts", "guide"].contains(&&**name) && !name.split('/').any(is_test)
+    });
     found
 }
 
