@@ -2,7 +2,7 @@
 //!
 //! Each chapter asks one question. It tells the plain case, tries it on real bytes in a test of the
 //! documentation (`cargo test --doc guide`), names the files, and then says what real life adds.
-//! [The labs](lectures) let you build the parts yourself, and the
+//! The labs (`tests/labs/README.md`) let you build the parts yourself, and the
 //! [glossary](crate#glossary) has every word.
 //!
 //! The first chapter is the whole way of one block, in an hour. Each of the others goes deeper into one

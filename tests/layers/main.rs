@@ -1,9 +1,11 @@
 //! Holds the order of the house: in `src/` a file may use files of its own floor and of the
 //! floors below, and no file may use another that uses it, however far around. Only the door
-//! opens sockets, no file is long, and the top level is what the design card says.
+//! opens sockets, no file is long, and the top level is what the design card says. Readers get what
+//! they are promised ([`course`]).
 //!
 //! Unit tests at the end of a file are left out: they may look anywhere.
 
+mod course;
 mod source;
 mod tidy;
 
