@@ -11,6 +11,7 @@ use crate::messages::{Command, PeerEvent, Surveyed, Verdict};
 use crate::peer::session::Session;
 use crate::peer::talk::Talk;
 use crate::peer::turn::Sleep;
+use crate::report::Report;
 use crate::torrent::{Action, Entry, Torrent};
 use crate::types::PeerKey;
 use crate::wire::Handshake;
@@ -170,6 +171,7 @@ impl Swarm {
                     self.after(Duration::ZERO, Event::Leave(index));
                 }
             }
+            Action::Tell(Report::Trace(fact)) => self.facts.push(fact),
             Action::Announce(..)
             | Action::SearchDht { .. }
             | Action::EnterDht(_)

@@ -41,6 +41,9 @@
 //!   a connection, [`Swarm::restart`] kills a client and starts it again, [`Swarm::remove`] takes it
 //!   away.
 //!
+//! **What happened** is in the table of the [`Outcome`] and, fact by fact, in the [trace](Swarm::trace):
+//! the same lines as of a real run, for every node.
+//!
 //! Compare two runs that differ in this alone. Chance makes some difference, too: try several
 //! numbers before you believe a small one.
 //!
@@ -63,6 +66,7 @@ mod role;
 use crate::layout::Layout;
 use crate::swarm::Source;
 use crate::torrent::Torrent;
+use crate::trace::{self, Witness};
 use node::{Node, Presence};
 pub use outcome::{Figures, Outcome};
 use queue::{Due, Event, Now};
@@ -93,6 +97,9 @@ pub struct Swarm {
     pending: VecDeque<Now>,
     /// Whether pieces are hashed.
     hashes: bool,
+    traced: bool,
+    /// The facts of all nodes, in order.
+    facts: Vec<trace::Event>,
     /// If the books are checked: how often they could have been.
     checks: Option<u64>,
     rng: fastrand::Rng,
@@ -112,6 +119,8 @@ impl Swarm {
             count: 0,
             pending: VecDeque::new(),
             hashes: true,
+            traced: false,
+            facts: Vec::new(),
             checks: None,
             rng: fastrand::Rng::with_seed(seed),
         }
@@ -139,6 +148,12 @@ impl Swarm {
         Self { hashes, ..self }
     }
 
+    /// Keeps the facts of all nodes for [`Swarm::trace`]. Comes before all nodes.
+    pub fn traced(self) -> Self {
+        let traced = true;
+        Self { traced, ..self }
+    }
+
     /// Compares what the nodes believe with the truth after each event, and panics if they differ.
     /// For tests.
     pub fn checked(self) -> Self {
@@ -152,8 +167,14 @@ impl Swarm {
         let same = self.nodes.iter().filter(|node| node.role.name == role.name);
         let name = format!("{} {}", role.name, same.count() + 1);
         let (joins, leaves) = (role.joins, role.leaves);
+        let witness = self.traced.then(|| Witness {
+            node: index as u32,
+            name: name.as_str().into(),
+            start: self.start,
+        });
         let (layout, rng) = (self.layout.clone(), self.rng.fork());
-        self.nodes.push(Node::new(role, name, layout, rng, at));
+        let node = Node::new(role, name, witness, layout, rng, at);
+        self.nodes.push(node);
         match joins > self.now {
             true => self.after(joins - self.now, Event::Join(index)),
             false => self.join(index),
@@ -254,6 +275,13 @@ impl Swarm {
                 .sum(),
             nodes: figures.collect(),
         }
+    }
+
+    /// Returns the trace of all nodes so far, if the swarm is [traced](Self::traced): lines of JSON,
+    /// each with a line feed, as a real run writes them. [`trace`] says what they
+    /// mean. `t` is virtual time, and `node` the number of the node that tells it.
+    pub fn trace(&self) -> impl Iterator<Item = String> {
+        self.facts.iter().map(trace::Event::line)
     }
 
     /// Whether `node` has all pieces.

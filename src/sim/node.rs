@@ -9,6 +9,7 @@ use crate::door::Door;
 use crate::layout::{Layout, PieceIndex};
 use crate::torrent::rate::{Budget, Budgets};
 use crate::torrent::{Action, Content, Keys, Setup, Torrent, Turn};
+use crate::trace::Witness;
 use crate::types::{InfoHash, PeerId, PeerKey};
 use crate::wanted::Wanted;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
@@ -48,6 +49,8 @@ pub(super) struct Node {
     pub(super) let_ask: bool,
     /// How often it was restarted. What was on its way to an earlier life is void.
     pub(super) life: u32,
+    /// Who tells its facts, if somebody listens.
+    witness: Option<Witness>,
     rng: fastrand::Rng,
 }
 
@@ -56,6 +59,7 @@ impl Node {
     pub(super) fn new(
         role: Role,
         name: String,
+        witness: Option<Witness>,
         layout: Arc<Layout>,
         mut rng: fastrand::Rng,
         at: Instant,
@@ -89,6 +93,7 @@ impl Node {
             cancelled: HashSet::new(),
             let_ask: true,
             life: 0,
+            witness,
             rng,
         }
     }
@@ -111,7 +116,8 @@ impl Node {
         at: Instant,
         event: impl FnOnce(&mut Torrent, &mut Turn<'_>),
     ) -> Vec<Action> {
-        let mut turn = Turn::new(at, &mut self.budgets, &mut self.keys);
+        let turn = Turn::new(at, &mut self.budgets, &mut self.keys);
+        let mut turn = turn.traced(self.witness.as_ref(), INFO_HASH);
         event(&mut self.torrent, &mut turn);
         turn.done()
     }

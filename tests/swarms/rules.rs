@@ -1,13 +1,115 @@
-//! Chance, and the rules of the client.
+//! What each rule of the client is for: the same swarm with it and without.
 
 use crate::{KIB, MB, MIB};
 use std::time::Duration;
-use storrent::sim::{Role, Swarm};
+use storrent::config::{Choking, Rules, Strategy};
+use storrent::sim::{Figures, Role, Swarm};
+
+/// The seed leaves when it has sent the torrent about once and a third. Rarest first has it send each
+/// piece early, so that most of the torrent stays in the swarm. If all fetch the pieces in order, the
+/// seed sends the first ones over and over, and the last leave with it.
+#[test]
+fn rarest_first_keeps_the_torrent_in_the_swarm() {
+    let lost = |strategy, seed| {
+        let rules = Rules {
+            strategy,
+            ..Rules::default()
+        };
+        let mut swarm = Swarm::new(seed).content(4 * MIB, 64 * KIB);
+        swarm.add(Role::seed(MB / 2).leaves(Duration::from_secs(11)));
+        for n in 0..8 {
+            let leech = Role::leech(MB / 2).joins(Duration::from_millis(300) * n);
+            swarm.add(leech.rules(rules));
+        }
+        swarm.run(Duration::from_secs(60));
+        let copies = swarm.availability();
+        copies.iter().filter(|copies| **copies == 0).count()
+    };
+    for seed in 0..3 {
+        let rarest = lost(Strategy::RarestFirst, seed);
+        let in_order = lost(Strategy::Sequential, seed);
+        assert!(
+            2 * rarest < in_order,
+            "{rarest} and {in_order} pieces of 64 are lost"
+        );
+    }
+}
+
+/// Three fast seeds and one that is fifty times slower, which must not hold up the end.
+#[test]
+fn taking_over_saves_waiting_for_the_slowest() {
+    let time = |take_over| {
+        let rules = Rules {
+            take_over,
+            ..Rules::default()
+        };
+        let mut swarm = Swarm::new(1).content(16 * MIB, 256 * KIB);
+        for up in [MB, MB, MB, MB / 50] {
+            swarm.add(Role::seed(up));
+        }
+        swarm.add(Role::leech(0).rules(rules));
+        swarm.run(Duration::from_secs(400)).mean_time()
+    };
+    let (with, without) = (time(true), time(false));
+    assert!(with < 0.95 * without, "{with:.2} s and {without:.2} s");
+}
+
+/// Four of sixteen leeches never give. Tit for tat lets them wait. If lots are drawn, they lose
+/// nothing by it.
+#[test]
+fn tit_for_tat_lets_free_riders_wait() {
+    let rider_by_leech = |choking| {
+        let rules = Rules {
+            choking,
+            ..Rules::default()
+        };
+        let mut swarm = Swarm::new(1).content(8 * MIB, 64 * KIB);
+        swarm.add(Role::seed(MB));
+        (0..12).for_each(|_| _ = swarm.add(Role::leech(MB / 2).rules(rules)));
+        (0..4).for_each(|_| _ = swarm.add(Role::free_rider().rules(rules)));
+        let outcome = swarm.run(Duration::from_secs(60));
+        assert!(outcome.is_complete(), "{outcome}");
+        let mean = |nodes: &[Figures]| {
+            let times = nodes.iter().filter_map(Figures::took);
+            times.map(|time| time.as_secs_f64()).sum::<f64>() / nodes.len() as f64
+        };
+        mean(&outcome.nodes[13..]) / mean(&outcome.nodes[1..13])
+    };
+    let (for_tat, by_lot) = (
+        rider_by_leech(Choking::TitForTat),
+        rider_by_leech(Choking::ByLot),
+    );
+    assert!(
+        for_tat > 1.12 && by_lot < 1.08,
+        "{for_tat:.2} and {by_lot:.2}"
+    );
+}
+
+/// A liar beside two seeds: without hashes its false blocks spread to everybody.
+#[test]
+fn hashes_keep_lies_out() {
+    let false_blocks = |swarm: Swarm| {
+        let mut swarm = swarm.content(4 * MIB, 64 * KIB);
+        swarm.add(Role::seed(MB / 2));
+        swarm.add(Role::seed(MB / 2));
+        swarm.add(Role::liar(MB / 2, 20));
+        (0..6).for_each(|_| _ = swarm.add(Role::leech(MB / 2)));
+        let outcome = swarm.run(Duration::from_secs(60));
+        assert!(outcome.is_complete(), "{outcome}");
+        outcome.nodes[3..]
+            .iter()
+            .map(|node| node.false_blocks)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(false_blocks(Swarm::new(1)), [0; 6]);
+    let believed = false_blocks(Swarm::new(1).unhashed());
+    assert!(believed.iter().all(|blocks| *blocks > 0), "{believed:?}");
+}
 
 #[test]
 fn the_same_number_gives_the_same_run() {
     let play = |seed: u64| {
-        let mut swarm = Swarm::new(seed).content(2 * MIB, 64 * KIB);
+        let mut swarm = Swarm::new(seed).content(2 * MIB, 64 * KIB).traced();
         swarm.add(Role::seed(MB));
         for n in 0..6 {
             let leech = Role::leech(MB / 2).down(2 * MB);
@@ -17,10 +119,11 @@ fn the_same_number_gives_the_same_run() {
         swarm.run_until(Duration::from_secs(2), |_| false);
         swarm.sever(0);
         swarm.restart(3);
-        swarm.run(Duration::from_secs(60))
+        let outcome = swarm.run(Duration::from_secs(60));
+        (outcome, swarm.trace().collect::<String>())
     };
-    let outcome = play(1);
+    let (outcome, trace) = play(1);
     assert!(outcome.is_complete(), "{outcome}");
-    assert_eq!(play(1), outcome);
-    assert_ne!(play(2), outcome);
+    assert_eq!(play(1), (outcome, trace));
+    assert_ne!(play(2).0, play(1).0);
 }
