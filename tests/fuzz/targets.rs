@@ -20,6 +20,7 @@ use storrent::parts::lsd;
 use storrent::parts::progress::{self, Json, Lines, Screen};
 use storrent::parts::resume;
 use storrent::parts::resume::Storage;
+use storrent::parts::transcript;
 use storrent::parts::udp_packets::{self, Answer};
 use storrent::parts::wanted::Wanted;
 use storrent::parts::{bencode, human, url};
@@ -31,7 +32,7 @@ use storrent::types::InfoHash;
 pub(crate) type Target = fn(&[u8]);
 
 /// The targets by name; each has a folder of that name in `corpus/`.
-pub(crate) const TARGETS: [(&str, Target); 11] = [
+pub(crate) const TARGETS: [(&str, Target); 12] = [
     ("torrent", torrent),
     ("peer", peer::peer),
     ("learner", peer::learner),
@@ -43,6 +44,7 @@ pub(crate) const TARGETS: [(&str, Target); 11] = [
     ("mse", mse::mse),
     ("display", display),
     ("record", record),
+    ("wire", recording),
 ];
 
 const HASH: InfoHash = InfoHash(*b"a torrent, 20 bytes.");
@@ -230,6 +232,14 @@ fn link(data: &[u8]) {
     url::is_http(&text);
     let _ = url::redirected("http://host:1/a/b?c#d", &text);
     let _ = url::redirected(&text, "../x");
+}
+
+/// A recorded conversation: a page about it has no control characters, and is not much longer.
+fn recording(data: &[u8]) {
+    if let Ok(page) = transcript::page(&String::from_utf8_lossy(data)) {
+        assert!(page.chars().all(|c| c == '\n' || !c.is_control()));
+        assert!(page.len() <= 1000 + 60 * data.len());
+    }
 }
 
 /// Names and messages of strangers, in every display: nothing is left for a terminal to
