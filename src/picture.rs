@@ -459,7 +459,6 @@ impl Picture {
         let gave = self.bytes(piece, blocks);
         let person = &mut self.swarm.lanes[lane];
         person.gave = person.gave.saturating_add(gave);
-        person.blocks += u64::from(blocks.1.saturating_sub(blocks.0));
         let sample = Sample {
             gave,
             ..Sample::default()

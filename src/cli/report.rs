@@ -64,7 +64,7 @@ fn read(trace: impl Read) -> io::Result<Picture> {
 
 /// Writes `page` to `path`, in one step: whoever looks there sees the old file or the whole new
 /// one.
-fn save(path: &Path, page: &str) -> Result<(), Failure> {
+pub(super) fn save(path: &Path, page: &str) -> Result<(), Failure> {
     let other = path.with_file_name(format!(".storrent-{:016x}", fastrand::u64(..)));
     let saved = write_new(&other, page).and_then(|()| fs::rename(&other, path));
     saved.map_err(|error| {

@@ -86,7 +86,6 @@ fn lanes(picture: &Picture) -> Vec<Value> {
             "addr": lane.addr,
             "gave": whole(lane.gave),
             "took": whole(lane.took),
-            "blocks": whole(lane.blocks),
             "events": lane.events,
             "more": lane.more_events,
         })

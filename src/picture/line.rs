@@ -1,8 +1,10 @@
 //! Reads one line of a trace.
 //!
 //! One struct holds the keys of all facts, and each fact reads the ones that it has. So a key that
-//! is missing is a value that is missing, and one that we don't know is skipped: a trace of a
-//! later version can be drawn, too.
+//! is missing is a value that is missing, and one that we don't know is skipped.
+//! [`Event::read`](crate::trace::Event::read) reads the same lines and takes only what is complete.
+//! A picture needs less: a trace of a later version can be drawn, and one that somebody's own client
+//! wrote with half of the keys.
 
 use serde::Deserialize;
 

@@ -279,9 +279,10 @@ function hint(px, py) {
     const peer = lanes[found.lane], kind = peer.lied ? "liar" : peer.web ? "web seed" : peer.seed ? "seed" : "leech";
     if (!found.inPlot) return `${peer.name}, ${kind}, gave ${bytes(peer.gave)}`;
     const s = samples[found.lane], i = lastUpTo(s.at, time);
-    const rate = i >= 0 && time < s.at[i] + data.step ? (s.gave[i] * 1000) / data.step : 0;
-    const order = i >= 0 ? s.order.slice(0, i + 1).findLast(n => n >= 0) : undefined;
-    return `${peer.name}, ${kind}: ${bytes(rate)}/s at ${seconds(time)}${order === undefined ? "" : `, ${plural(order, "block")} on order`}`;
+    const rate = list => (i >= 0 && time < s.at[i] + data.step ? (list[i] * 1000) / data.step : 0);
+    const k = s.order.slice(0, i + 1).findLastIndex(n => n >= 0), took = rate(s.took);
+    const order = k < 0 ? "" : `, ${s.order[k]} of ${plural(s.window[k], "block")} on order`;
+    return `${peer.name}, ${kind}: ${bytes(rate(s.gave))}/s at ${seconds(time)}${order}${took > 0 ? `, takes ${bytes(took)}/s` : ""}`;
   }
   if (found.row === undefined) return "";
   const row = found.row;

@@ -62,15 +62,24 @@ pub(super) fn still(picture: &Picture, until: Ms) -> String {
              <path d=\"{pale}\" opacity=\".3\"/><path d=\"{full}\"/></g>"
         );
     }
+    svg + &axis(until) + "</svg>"
+}
+
+/// The times below the plot.
+fn axis(until: Ms) -> String {
+    let mut svg = String::new();
     for fourth in 0..=4 {
-        let (at, x) = (until * fourth / 4, WIDTH * fourth / 4);
+        let x = WIDTH * fourth / 4;
+        let at = match fourth {
+            0 => "0 s".into(),
+            _ => time(until * fourth / 4),
+        };
         let anchor = ["start", "middle", "middle", "middle", "end"][fourth as usize];
         let y = HEIGHT + 16;
         let _ = write!(
             svg,
-            "<text x=\"{x}\" y=\"{y}\" text-anchor=\"{anchor}\">{}</text>",
-            time(at)
+            "<text x=\"{x}\" y=\"{y}\" text-anchor=\"{anchor}\">{at}</text>"
         );
     }
-    svg + "</svg>"
+    svg
 }

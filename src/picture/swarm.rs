@@ -56,7 +56,6 @@ pub(super) struct Lane {
     pub(super) web: bool,
     pub(super) gave: u64,
     pub(super) took: u64,
-    pub(super) blocks: u64,
     /// When it first unchoked us.
     pub(super) unchoked_us: Option<Ms>,
     /// Its life, apart from what the pictures show.
@@ -266,7 +265,6 @@ impl Swarm {
             web: connection.web,
             gave: 0,
             took: 0,
-            blocks: 0,
             unchoked_us: None,
             events: Vec::new(),
             more_events: false,
