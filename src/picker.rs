@@ -19,10 +19,12 @@
 //!
 //! 1. Started pieces, the rarest first.
 //! 2. Free pieces, the rarest first. Only our first 4 pieces are random, so that we soon have
-//!    something to trade. Among equally rare pieces, those of our *share* come first
-//!    ([`Picker::set_share`]): if the leeches of a new seed ask it for different parts, it sends
-//!    each part only once, and they get the other parts from each other.
+//!    something to trade. Pieces that only seeds have are divided among the leeches
+//!    ([`strategy`]).
 //! 3. If nothing is free, blocks of the peer that would finish last ([`take_over`]).
+//!
+//! A seed is an exception while there are other leeches, and pieces that only seeds have: it gets
+//! these alone, started or free, as its line has no time for what others can send.
 //!
 //! Another [`strategy`] has another order in 1 and 2: that of the torrent, for who wants to watch a
 //! film while it loads, or none. In the *endgame* every missing block is leased, or reserved for
@@ -174,9 +176,16 @@ impl Picker {
         self.rarity.available(piece)
     }
 
-    /// Divides the pieces into `count` equal runs, of which number `rank`, from 0, is our share.
+    /// Of `count` leeches that know each other, we are number `rank`, from 0.
     pub fn set_share(&mut self, rank: u32, count: u32) {
         self.order.set_share(rank, count);
+    }
+
+    /// Whether seeds are scarce: there are other leeches, and only seeds have some free piece.
+    pub fn seeds_are_scarce(&self) -> bool {
+        let rarest = self.rarity.nth(0);
+        let only_seeds = rarest.is_some_and(|piece| self.rarity.available(piece) == 0);
+        only_seeds && self.order.is_shared()
     }
 
     /// Counts a peer that is no seed and has `piece`.
@@ -193,8 +202,16 @@ impl Picker {
     pub fn pick(&mut self, peer: PeerKey, have: &Bitfield, blocks: u32) -> Vec<Span> {
         let mut granted = Vec::new();
         let mut left = blocks;
+        let scarce = have.is_full() && self.seeds_are_scarce();
+        if scarce {
+            let begun = self.started.iter().filter(|(_, its)| its.missing > 0);
+            let begun = begun.map(|(piece, _)| *piece);
+            self.order.divide(&self.rarity, begun);
+        }
         let open = self.open.iter().copied().filter(|piece| {
-            have.has(*piece) && (!self.is_reserved(*piece) || self.fetches(peer, *piece))
+            have.has(*piece)
+                && (!scarce || self.rarity.available(*piece) == 0)
+                && (!self.is_reserved(*piece) || self.fetches(peer, *piece))
         });
         let mut open: Vec<PieceIndex> = open.collect();
         self.order.sort_begun(&mut open, &self.rarity);
@@ -215,9 +232,7 @@ impl Picker {
                     break;
                 };
                 let free = self.rarity.contains(next) && have.has(next);
-                let along = self
-                    .order
-                    .goes_along(piece, next, &self.rarity, &self.layout);
+                let along = self.order.goes_along(piece, next, &self.rarity);
                 if left == 0 || !free || !along {
                     break;
                 }

@@ -7,6 +7,14 @@
 //! | sequential | the first that is missing | watching a film while it loads |
 //! | random | any | comparing: what rarest first is worth |
 //!
+//! # Shares
+//! The line of a new torrent's only seed is the bottleneck: nobody can have everything before the
+//! seed has sent everything once, and whatever it sends twice makes all wait. So rarest first
+//! divides the pieces that only seeds have. Of five leeches that know each other, the second
+//! begins with the second fifth of these pieces. What a leech has, it tells the others, and they
+//! fetch that from it. As the pieces become fewer, they are divided anew, whoever was to fetch
+//! them: a leech that the seed chokes fetches nothing.
+//!
 //! Whatever the strategy, pieces that are begun already come first: a piece is of use only when it
 //! is whole.
 //!
@@ -17,6 +25,7 @@ use crate::bitfield::Bitfield;
 use crate::config::Strategy;
 use crate::layout::{Layout, PieceIndex};
 use crate::rarity::Rarity;
+use std::ops::Range;
 
 /// How many pieces are chosen at random before rarest-first begins.
 const RANDOM_FIRST: u32 = 4;
@@ -41,8 +50,10 @@ pub(super) enum Order {
 pub(super) struct Rarest {
     /// How many pieces are still to be chosen at random.
     random_left: u32,
-    /// Which of how many equal runs of pieces is ours: see [`Order::set_share`].
+    /// Which of how many leeches we are: see [`Order::set_share`].
     share: (u32, u32),
+    /// Our share of the pieces that only seeds have: its first one, and the next leech's.
+    ours: Range<u32>,
 }
 
 impl Order {
@@ -52,17 +63,30 @@ impl Order {
             Strategy::RarestFirst => Self::RarestFirst(Rarest {
                 random_left: RANDOM_FIRST.saturating_sub(had),
                 share: (0, 1),
+                ours: 0..0,
             }),
             Strategy::Sequential => Self::Sequential { cursor: 0 },
             Strategy::Random => Self::Random,
         }
     }
 
-    /// Divides the pieces into `count` equal runs, of which number `rank`, from 0, is our share.
-    /// Of equally rare pieces, these come first.
+    /// We are leech number `rank`, from 0, of `count`.
     pub(super) fn set_share(&mut self, rank: u32, count: u32) {
         if let Self::RarestFirst(rarest) = self {
             rarest.share = (rank, count);
+        }
+    }
+
+    /// Whether there are other leeches, and the pieces are divided among them and us.
+    pub(super) fn is_shared(&self) -> bool {
+        matches!(self, Self::RarestFirst(its) if its.share.1 > 1)
+    }
+
+    /// Divides the pieces that only seeds have among the leeches, before a seed gets work. Those
+    /// that are `begun` are missing, too.
+    pub(super) fn divide(&mut self, free: &Rarity, begun: impl Iterator<Item = PieceIndex>) {
+        if let Self::RarestFirst(its) = self {
+            its.divide(free, begun);
         }
     }
 
@@ -81,7 +105,7 @@ impl Order {
         rng: &mut fastrand::Rng,
     ) -> Option<PieceIndex> {
         match self {
-            Self::RarestFirst(rarest) => rarest.next(free, have, layout, rng),
+            Self::RarestFirst(rarest) => rarest.next(free, have, rng),
             Self::Sequential { cursor } => {
                 let pieces = layout.pieces();
                 let from = |index| (index..pieces).filter_map(|index| layout.piece(index));
@@ -100,23 +124,21 @@ impl Order {
     /// Puts the pieces that are begun and not all granted, which come in the torrent's order, into
     /// the order in which a peer gets them.
     pub(super) fn sort_begun(&self, begun: &mut [PieceIndex], free: &Rarity) {
-        if let Self::RarestFirst(_) = self {
-            begun.sort_by_key(|piece| free.available(*piece));
+        if let Self::RarestFirst(its) = self {
+            let place = |piece: PieceIndex| piece.get().wrapping_sub(its.ours.start);
+            begun.sort_by_key(|piece| (free.available(*piece), place(*piece)));
         }
     }
 
     /// Whether `next`, the neighbour of `piece`, may as well be begun along with it. Small pieces
     /// then reach the disk in long runs, and cost one search together.
-    pub(super) fn goes_along(
-        &self,
-        piece: PieceIndex,
-        next: PieceIndex,
-        free: &Rarity,
-        layout: &Layout,
-    ) -> bool {
+    pub(super) fn goes_along(&self, piece: PieceIndex, next: PieceIndex, free: &Rarity) -> bool {
         let alike = free.available(next) == free.available(piece);
         match self {
-            Self::RarestFirst(its) => alike && its.owns(next, layout) == its.owns(piece, layout),
+            Self::RarestFirst(its) => {
+                let ours = |piece: PieceIndex| its.ours.contains(&piece.get());
+                alike && ours(next) == ours(piece)
+            }
             Self::Sequential { .. } | Self::Random => false,
         }
     }
@@ -134,7 +156,6 @@ impl Rarest {
         &mut self,
         free: &Rarity,
         have: &Bitfield,
-        layout: &Layout,
         rng: &mut fastrand::Rng,
     ) -> Option<PieceIndex> {
         if self.random_left > 0 && !free.is_empty() {
@@ -149,9 +170,12 @@ impl Rarest {
         let mut near = near.peekable();
         if let Some(&first) = near.peek() {
             let rare = free.available(first);
-            let mut alike = near.take_while(|piece| free.available(*piece) == rare);
-            let ours = alike.find(|piece| self.owns(*piece, layout));
-            return Some(ours.unwrap_or(first));
+            let alike = near.take_while(|piece| free.available(*piece) == rare);
+            let ours = |piece: &PieceIndex| match self.ours.contains(&piece.get()) {
+                true => piece.get(),
+                false => u32::MAX,
+            };
+            return alike.min_by_key(ours);
         }
         if free.len() <= LOOK_AT {
             return None;
@@ -163,11 +187,18 @@ impl Rarest {
             .min_by_key(|piece| free.available(*piece))
     }
 
-    /// Whether `piece` is in our share.
-    fn owns(&self, piece: PieceIndex, layout: &Layout) -> bool {
-        let (rank, count) = self.share;
-        let share = u64::from(piece.get()) * u64::from(count) / u64::from(layout.pieces());
-        share == u64::from(rank)
+    /// Finds our share. All leeches know the same pieces that only seeds have, and number
+    /// themselves in the same way, so each finds another one.
+    fn divide(&mut self, free: &Rarity, begun: impl Iterator<Item = PieceIndex>) {
+        let only_seeds = |piece: &PieceIndex| free.available(*piece) == 0;
+        let free = free.iter().take(LOOK_AT).take_while(only_seeds);
+        let all = free.chain(begun.filter(only_seeds));
+        let mut all: Vec<u32> = all.map(PieceIndex::get).collect();
+        all.sort_unstable();
+        let (rank, count) = (self.share.0 as usize, self.share.1 as usize);
+        let start = |rank: usize| all.get(all.len() * rank / count).copied();
+        let first = start(rank).unwrap_or(0);
+        self.ours = first..start(rank + 1).unwrap_or(u32::MAX).max(first + 1);
     }
 }
 
@@ -181,7 +212,10 @@ impl Order {
 
     /// Panics if what the strategy remembers cannot be.
     pub(super) fn check(&self) {
-        if let Self::RarestFirst(Rarest { random_left, share }) = self {
+        if let Self::RarestFirst(Rarest {
+            random_left, share, ..
+        }) = self
+        {
             assert!(share.0 < share.1 && *random_left <= RANDOM_FIRST);
         }
     }

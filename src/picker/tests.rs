@@ -102,6 +102,24 @@ fn of_the_begun_the_rarest_is_finished_first() {
     assert_eq!(pieces(&picker.pick(A, &all, 9)), [5, 2, 7]);
 }
 
+/// Three leeches of one seed: the second begins with the second third of what only the seed has,
+/// and asks the seed for nothing that another leech has, even if it began to fetch that.
+#[test]
+fn leeches_divide_what_only_seeds_have() {
+    let (mut picker, all) = picker(4, 4 * 24, Strategy::RarestFirst);
+    let piece = PieceIndex::unchecked;
+    picker.order.skip_random();
+    picker.set_share(1, 3);
+    assert_eq!(pieces(&picker.pick(A, &all, 8)), [8, 9]);
+    (0..12).for_each(|index| picker.peer_has(piece(index)));
+    let _ = picker.forget(A);
+    // A third of 12..24. The rest of its share comes next, then any.
+    assert_eq!(pieces(&picker.pick(A, &all, 12)), [16, 17, 18]);
+    assert_eq!(pieces(&picker.pick(B, &all, 4)), [19]);
+    assert!(pieces(&picker.pick(B, &all, 4))[0] >= 12);
+    assert_eq!(pieces(&picker.pick(C, &some(24, &[8, 9]), 8)), [8, 9]);
+}
+
 #[test]
 fn in_order_where_asked() {
     let (mut picker, all) = picker(2, 12, Strategy::Sequential);

@@ -300,21 +300,21 @@ fn the_work_of_who_fails_goes_to_a_hungry_one_at_once() {
         }),
     ];
     for (name, fail) in cases {
-        let mut rig = Rig::new(10, |_| {});
+        let mut rig = Rig::new(8, |_| {});
         rig.join_seed(1);
-        rig.join(2, Bitfield::none(10));
-        let work = rig.want(1, 40);
-        assert_eq!(blocks(&work), 40, "{name}");
+        rig.join(2, Bitfield::none(8));
+        let work = rig.want(1, 32);
+        assert_eq!(blocks(&work), 32, "{name}");
         let more = rig.want(1, 20);
         assert_eq!(more, [], "{name}: there is no more");
         assert_eq!(rig.want(2, 100), [], "{name}: it has nothing");
         let events = fail(&rig, work.clone());
         // Now it has all pieces. Events would make it take over work too early.
-        rig.torrent.peers.fetcher_mut(key(2)).unwrap().have = Bitfield::all(10);
+        rig.torrent.peers.fetcher_mut(key(2)).unwrap().have = Bitfield::all(8);
         let actions: Vec<Action> = events.into_iter().flat_map(|e| rig.event(1, e)).collect();
         let got = blocks(&fetched(&actions, 2));
         let kept = blocks(&fetched(&actions, 1));
-        assert_eq!((got, kept), (40, 0), "{name}");
+        assert_eq!((got, kept), (32, 0), "{name}");
     }
 }
 
