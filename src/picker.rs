@@ -26,7 +26,7 @@
 //! A seed is an exception while there are other leeches, and pieces that only seeds have: it gets
 //! these alone, started or free, as its line has no time for what others can send.
 //!
-//! Another [`strategy`] has another order in 1 and 2: that of the torrent, for who wants to watch a
+//! Another [`strategy`] has another order in 1 and 2: that of the files, for who wants to watch a
 //! film while it loads, or none. In the *endgame* every missing block is leased, or reserved for
 //! one peer after a wrong hash.
 //!
@@ -37,6 +37,7 @@ mod check;
 mod runs;
 mod strategy;
 mod take_over;
+mod watch;
 
 use crate::bitfield::Bitfield;
 use crate::config::Strategy;
@@ -45,6 +46,7 @@ use crate::rarity::Rarity;
 use crate::types::PeerKey;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Instant;
 use strategy::Order;
 pub(crate) use take_over::{Giver, Rivals};
 
@@ -141,6 +143,7 @@ impl Picker {
             .filter(|piece| states[piece.index()] == State::Free);
         let rarity = Rarity::new(layout.pieces(), free, &mut rng);
         let missing = rarity.len() as u32;
+        let order = Order::new(strategy, had.count(), &layout);
         Self {
             layout,
             states,
@@ -150,7 +153,7 @@ impl Picker {
             leases: BTreeMap::new(),
             grants: 0,
             seen: None,
-            order: Order::new(strategy, had.count()),
+            order,
             missing,
             rng,
         }
@@ -242,10 +245,44 @@ impl Picker {
         granted
     }
 
+    /// If the pieces are wanted in order: grants up to `blocks` blocks of pieces that are late to
+    /// `peer`, beside a slower peer that has them on order. Whoever sends them first wins.
+    pub(crate) fn hurry(
+        &mut self,
+        peer: PeerKey,
+        have: &Bitfield,
+        blocks: u32,
+        rivals: &Rivals,
+        now: Instant,
+    ) -> Vec<Span> {
+        let Order::Sequential(watch) = &mut self.order else {
+            return Vec::new();
+        };
+        let begun = self.started.iter().filter(|(_, its)| its.missing > 0);
+        let late = watch.late(begun.map(|(piece, _)| *piece), now).into_iter();
+        let late = late.filter(|piece| have.has(*piece) && !self.is_reserved(*piece));
+        let slower = |block: &(PieceIndex, u32)| {
+            let mut all = self.leases.iter();
+            let holder = all.find(|(_, leases)| leases.contains_key(block));
+            holder.is_some_and(|(holder, _)| rivals.is_slower(*holder, peer))
+        };
+        let held_once = |piece: PieceIndex| {
+            let slots = &self.started[&piece].slots;
+            let held = (0..).zip(slots).filter(|(_, s)| !s.stored && s.leases == 1);
+            held.map(move |(number, _)| (piece, number))
+        };
+        let all = late.flat_map(held_once).filter(slower);
+        let all: Vec<_> = all.take(blocks as usize).collect();
+        for (piece, number) in &all {
+            self.lease(peer, *piece, *number);
+        }
+        spans_of(all)
+    }
+
     /// Returns the free piece to begin next, of those that the peer has.
     fn next_free(&mut self, have: &Bitfield) -> Option<PieceIndex> {
         let (free, rng) = (&self.rarity, &mut self.rng);
-        self.order.next(free, have, &self.layout, rng)
+        self.order.next(free, have, rng)
     }
 
     /// Free → started.

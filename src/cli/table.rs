@@ -176,7 +176,7 @@ pub static OPTIONS: &[Opt] = &[
     opt("-d, --dir DIR", PLAIN, Fetch, "the folder to save in; made if missing [.]"),
     opt("-d, --dir DIR", &["seed", "check"], Fetch, "the folder that it was saved in [.]"),
     opt("-f, --files LIST", PLAIN, Fetch, "only these files, by the numbers that `storrent show` prints, as 1,3-5 (one SOURCE only) [all]"),
-    opt("--sequential", PLAIN, Fetch, "pieces in order, for watching while it loads"),
+    opt("--sequential", PLAIN, Fetch, "file by file, ends first, to watch meanwhile"),
     opt("--overwrite", PLAIN, Fetch, "replace files of the same name that are not this torrent's"),
     opt("--stall-timeout SECONDS", PLAIN, Fetch, "give up after SECONDS without any data; 0: never [0]"),
 

@@ -4,7 +4,7 @@
 //! | strategy | the next piece is | what for |
 //! | --- | --- | --- |
 //! | rarest first | the one that the fewest peers have | the swarm: no piece leaves with its only owner |
-//! | sequential | the first that is missing | watching a film while it loads |
+//! | sequential | the first that is missing, file by file, and both ends of a file before its middle | watching a film while it loads: [`watch`](super::watch) |
 //! | random | any | comparing: what rarest first is worth |
 //!
 //! # Shares
@@ -21,6 +21,7 @@
 //! To try a strategy of your own, add it to [`Strategy`] and to the `match`es here, and play a
 //! swarm with it: see [`sim`](crate::sim).
 
+use super::watch::Watch;
 use crate::bitfield::Bitfield;
 use crate::config::Strategy;
 use crate::layout::{Layout, PieceIndex};
@@ -38,10 +39,7 @@ const LOOK_AT: usize = 2048;
 #[derive(Debug)]
 pub(super) enum Order {
     RarestFirst(Rarest),
-    Sequential {
-        /// No piece before this one is free.
-        cursor: u32,
-    },
+    Sequential(Watch),
     Random,
 }
 
@@ -58,14 +56,14 @@ pub(super) struct Rarest {
 
 impl Order {
     /// Begins with `had` pieces on disk.
-    pub(super) fn new(strategy: Strategy, had: u32) -> Self {
+    pub(super) fn new(strategy: Strategy, had: u32, layout: &Layout) -> Self {
         match strategy {
             Strategy::RarestFirst => Self::RarestFirst(Rarest {
                 random_left: RANDOM_FIRST.saturating_sub(had),
                 share: (0, 1),
                 ours: 0..0,
             }),
-            Strategy::Sequential => Self::Sequential { cursor: 0 },
+            Strategy::Sequential => Self::Sequential(Watch::new(layout)),
             Strategy::Random => Self::Random,
         }
     }
@@ -90,10 +88,9 @@ impl Order {
         }
     }
 
-    /// Whether all pieces are wanted in the order in which they lie in the torrent, whatever that
-    /// costs.
+    /// Whether all pieces are wanted in order, whatever that costs.
     pub(super) fn is_strict(&self) -> bool {
-        matches!(self, Self::Sequential { .. })
+        matches!(self, Self::Sequential(_))
     }
 
     /// Returns the piece to begin next, of those that are `free` and that the peer has.
@@ -101,19 +98,11 @@ impl Order {
         &mut self,
         free: &Rarity,
         have: &Bitfield,
-        layout: &Layout,
         rng: &mut fastrand::Rng,
     ) -> Option<PieceIndex> {
         match self {
             Self::RarestFirst(rarest) => rarest.next(free, have, rng),
-            Self::Sequential { cursor } => {
-                let pieces = layout.pieces();
-                let from = |index| (index..pieces).filter_map(|index| layout.piece(index));
-                let mut missing = from(*cursor).filter(|piece| free.contains(*piece));
-                let first = missing.next();
-                *cursor = first.map_or(pieces, PieceIndex::get);
-                first.into_iter().chain(missing).find(|p| have.has(*p))
-            }
+            Self::Sequential(watch) => watch.next(free, have),
             Self::Random => {
                 let any = have.iter().filter(|piece| free.contains(*piece));
                 rng.choice(any.collect::<Vec<_>>())
@@ -124,9 +113,13 @@ impl Order {
     /// Puts the pieces that are begun and not all granted, which come in the torrent's order, into
     /// the order in which a peer gets them.
     pub(super) fn sort_begun(&self, begun: &mut [PieceIndex], free: &Rarity) {
-        if let Self::RarestFirst(its) = self {
-            let place = |piece: PieceIndex| piece.get().wrapping_sub(its.ours.start);
-            begun.sort_by_key(|piece| (free.available(*piece), place(*piece)));
+        match self {
+            Self::RarestFirst(its) => {
+                let place = |piece: PieceIndex| piece.get().wrapping_sub(its.ours.start);
+                begun.sort_by_key(|piece| (free.available(*piece), place(*piece)));
+            }
+            Self::Sequential(watch) => begun.sort_by_key(|piece| watch.place(*piece)),
+            Self::Random => {}
         }
     }
 
@@ -139,14 +132,14 @@ impl Order {
                 let ours = |piece: PieceIndex| its.ours.contains(&piece.get());
                 alike && ours(next) == ours(piece)
             }
-            Self::Sequential { .. } | Self::Random => false,
+            Self::Sequential(_) | Self::Random => false,
         }
     }
 
     /// Notes that `piece` is free again.
     pub(super) fn freed(&mut self, piece: PieceIndex) {
-        if let Self::Sequential { cursor } = self {
-            *cursor = piece.get().min(*cursor);
+        if let Self::Sequential(watch) = self {
+            watch.freed(piece);
         }
     }
 }
@@ -205,8 +198,8 @@ impl Rarest {
 impl Order {
     /// Panics if what the strategy remembers cannot be. `piece` is free.
     pub(super) fn check_free(&self, piece: PieceIndex) {
-        if let Self::Sequential { cursor } = self {
-            assert!(*cursor <= piece.get(), "{piece:?} is passed over");
+        if let Self::Sequential(watch) = self {
+            watch.check_free(piece);
         }
     }
 

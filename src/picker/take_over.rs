@@ -145,6 +145,11 @@ impl Rivals {
         }
     }
 
+    /// Whether `peer` needs longer for a block than `other`.
+    pub(super) fn is_slower(&self, peer: PeerKey, other: PeerKey) -> bool {
+        self.pace(peer) > self.pace(other)
+    }
+
     fn pace(&self, peer: PeerKey) -> f64 {
         self.paces.get(&peer).copied().unwrap_or(self.usual)
     }

@@ -2,7 +2,7 @@ use super::*;
 use crate::config::Strategy;
 use crate::layout::BLOCK_LEN;
 use proptest::prelude::*;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 const A: PeerKey = PeerKey(1);
 const B: PeerKey = PeerKey(2);
@@ -125,6 +125,36 @@ fn in_order_where_asked() {
     let (mut picker, all) = picker(2, 12, Strategy::Sequential);
     assert_eq!(pieces(&picker.pick(A, &some(6, &[2, 4]), 4)), [2, 4]);
     assert_eq!(pieces(&picker.pick(B, &all, 8)), [0, 1, 3, 5]);
+}
+
+/// Of A's six pieces two are left. They took more than twice as long as the others, so B, which is
+/// faster, gets them, too, and the first to send a block wins. C is not faster.
+#[test]
+fn a_late_piece_is_asked_of_a_faster_peer_too() {
+    let (mut picker, all) = picker(2, 16, Strategy::Sequential);
+    let start = Instant::now();
+    let pace = |peer| Some(if peer == B { 0.1 } else { 1.0 });
+    let seen = rivals(&picker, pace, 0);
+    let hurry = |picker: &mut Picker, peer, seconds| {
+        picker.hurry(peer, &all, 3, &seen, start + Duration::from_secs(seconds))
+    };
+    let work = picker.pick(A, &all, 12);
+    assert_eq!(hurry(&mut picker, B, 0), []);
+    for span in &work[..4] {
+        let ready = picker.stored(A, *span).ready;
+        ready.into_iter().for_each(|piece| picker.verified(piece));
+    }
+    assert_eq!(hurry(&mut picker, B, 10), []);
+    assert_eq!(hurry(&mut picker, B, 20), [], "twice the median, not more");
+    assert_eq!(hurry(&mut picker, C, 21), [], "it would be no sooner");
+    let late = hurry(&mut picker, B, 21);
+    assert_eq!(pieces(&late), [4, 5]);
+    assert_eq!(
+        late.iter().map(|s| s.count()).sum::<u32>(),
+        3,
+        "as many as it asked for"
+    );
+    assert_eq!(picker.stored(B, late[0]).cancel.len(), 2);
 }
 
 #[test]

@@ -57,11 +57,14 @@ impl Torrent {
             share = share.min(soon.max(1));
         }
         let share = share.saturating_sub(leased);
-        let mut spans = match who {
-            Who::Peer { .. } => self.picker.pick(key, have, most.min(share)),
-            // Each request to a web seed costs a round trip, so it gets long runs.
-            Who::WebSeed(_) => self.picker.pick_run(key, have, most),
-        };
+        let mut spans = self.picker.hurry(key, have, most, &rivals, turn.now);
+        if spans.is_empty() {
+            spans = match who {
+                Who::Peer { .. } => self.picker.pick(key, have, most.min(share)),
+                // Each request to a web seed costs a round trip, so it gets long runs.
+                Who::WebSeed(_) => self.picker.pick_run(key, have, most),
+            };
+        }
         let mut cancel = Vec::new();
         let dry = spans.is_empty() && most > 0 && leased <= rivals.least(key);
         if dry && self.setup.rules.take_over {

@@ -1,0 +1,170 @@
+//! The order in which pieces are fetched for somebody who watches a film while it loads, and which
+//! of them are late. Part of the [`Picker`](super::Picker). No clock: the time is an argument.
+//!
+//! The files come one after the other, and of each its first and its last MiB before the rest: a
+//! player looks there for the film's length and its index before it shows anything. The rest comes
+//! in order.
+//!
+//! A piece that takes long holds up the film, although later ones are there already. So a piece is
+//! *late* after twice the time that most take: then faster peers are asked for it, too.
+
+use crate::bitfield::Bitfield;
+use crate::layout::{Layout, PieceIndex};
+use crate::rarity::Rarity;
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+/// How many bytes at both ends of a file come before the rest.
+const END: u64 = 1 << 20;
+
+/// Nothing is late before this many pieces are there, as nobody knows how long they take.
+const KNOWN: usize = 4;
+
+/// How many of the last pieces count for the usual time.
+const REMEMBERED: usize = 32;
+
+/// The order of all pieces, and the times of those that are begun.
+#[derive(Debug)]
+pub(super) struct Watch {
+    order: Vec<PieceIndex>,
+    /// The place of each piece in `order`.
+    places: Vec<u32>,
+    /// No piece at a place before this one is free.
+    cursor: usize,
+    /// When each begun piece of which blocks are missing was seen first.
+    begun: BTreeMap<PieceIndex, Instant>,
+    /// How long the last pieces took.
+    took: VecDeque<Duration>,
+}
+
+impl Watch {
+    /// Puts all pieces in order. A piece that belongs to several files comes with the first.
+    pub(super) fn new(layout: &Layout) -> Self {
+        let mut order = Vec::with_capacity(layout.pieces() as usize);
+        let mut places = vec![u32::MAX; layout.pieces() as usize];
+        for file in 0..layout.files() {
+            let all = layout.file_range(file);
+            let first = all.start..all.end.min(all.start + END);
+            let last = all.start.max(all.end.saturating_sub(END))..all.end;
+            for piece in [first, last, all]
+                .into_iter()
+                .flat_map(|r| layout.pieces_in(r))
+            {
+                let place = &mut places[piece.index()];
+                if *place == u32::MAX {
+                    *place = order.len() as u32;
+                    order.push(piece);
+                }
+            }
+        }
+        Self {
+            order,
+            places,
+            cursor: 0,
+            begun: BTreeMap::new(),
+            took: VecDeque::new(),
+        }
+    }
+
+    /// Returns where `piece` is in the order, from 0.
+    pub(super) fn place(&self, piece: PieceIndex) -> u32 {
+        self.places[piece.index()]
+    }
+
+    /// Returns the first of the `free` pieces that the peer has.
+    pub(super) fn next(&mut self, free: &Rarity, have: &Bitfield) -> Option<PieceIndex> {
+        let rest = self.order[self.cursor..].iter().copied();
+        let mut missing = rest.filter(|piece| free.contains(*piece));
+        let first = missing.next();
+        self.cursor = first.map_or(self.order.len(), |piece| self.place(piece) as usize);
+        first
+            .into_iter()
+            .chain(missing)
+            .find(|piece| have.has(*piece))
+    }
+
+    /// Notes that `piece` is free again.
+    pub(super) fn freed(&mut self, piece: PieceIndex) {
+        self.cursor = self.cursor.min(self.place(piece) as usize);
+    }
+
+    /// Learns which pieces are `begun` and lack blocks now, and returns those that are late, in
+    /// order.
+    pub(super) fn late(
+        &mut self,
+        begun: impl Iterator<Item = PieceIndex>,
+        now: Instant,
+    ) -> Vec<PieceIndex> {
+        let since = |piece| (piece, *self.begun.get(&piece).unwrap_or(&now));
+        let begun: BTreeMap<PieceIndex, Instant> = begun.map(since).collect();
+        let before = std::mem::replace(&mut self.begun, begun);
+        let whole = before
+            .iter()
+            .filter(|(piece, _)| !self.begun.contains_key(piece));
+        self.took
+            .extend(whole.map(|(_, since)| now.duration_since(*since)));
+        self.took
+            .drain(..self.took.len().saturating_sub(REMEMBERED));
+        let mut took: Vec<Duration> = self.took.iter().copied().collect();
+        let middle = took.len() / 2;
+        if took.len() < KNOWN {
+            return Vec::new();
+        }
+        let (_, median, _) = took.select_nth_unstable(middle);
+        let is_late = |since: &Instant| now.duration_since(*since) > 2 * *median;
+        let late = self.begun.iter().filter(|(_, since)| is_late(since));
+        let mut late: Vec<PieceIndex> = late.map(|(piece, _)| *piece).collect();
+        late.sort_by_key(|piece| self.place(*piece));
+        late
+    }
+
+    /// Panics if `piece`, which is free, would be passed over. For tests.
+    #[cfg(any(test, debug_assertions))]
+    pub(super) fn check_free(&self, piece: PieceIndex) {
+        let passed = self.cursor > self.place(piece) as usize;
+        assert!(!passed, "{piece:?} is passed over");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pieces(indices: impl IntoIterator<Item = u32>) -> Vec<PieceIndex> {
+        indices.into_iter().map(PieceIndex::unchecked).collect()
+    }
+
+    #[test]
+    fn both_ends_of_a_file_come_before_its_middle() {
+        let mib = 1 << 20;
+        // The second file begins and ends within a piece. The third is empty, the fourth short.
+        let files = [4 * mib, 3 * mib + 5, 0, mib].map(|len| (len, false));
+        let watch = Watch::new(&Layout::new(mib / 2, &files).unwrap());
+        let first = [0, 1, 6, 7, 2, 3, 4, 5];
+        let second = [8, 9, 12, 13, 14, 10, 11];
+        let order = pieces(first.into_iter().chain(second).chain([15, 16]));
+        assert_eq!(watch.order, order);
+        assert!(
+            (0..)
+                .zip(&order)
+                .all(|(at, piece)| watch.place(*piece) == at)
+        );
+    }
+
+    #[test]
+    fn a_piece_is_late_after_twice_the_median() {
+        let start = Instant::now();
+        let at = |millis| start + Duration::from_millis(millis);
+        let layout = Layout::new(1 << 14, &[(20 << 14, false)]).unwrap();
+        let mut watch = Watch::new(&layout);
+        let mut look = |begun: &[u32], millis| {
+            watch.late(pieces(begun.iter().copied()).into_iter(), at(millis))
+        };
+        assert_eq!(look(&[0, 1, 2, 3, 4, 5], 0), []);
+        assert_eq!(look(&[3, 4, 5], 100), []);
+        assert_eq!(look(&[3, 4, 5], 9_000), [], "three are too few to know");
+        assert_eq!(look(&[4, 5, 6], 9_100), pieces([4, 5]));
+        assert_eq!(look(&[4, 6], 9_300), pieces([4]), "most took 0.1 s");
+        assert_eq!(look(&[4, 6], 9_301), pieces([4, 6]));
+    }
+}
