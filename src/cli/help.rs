@@ -84,6 +84,22 @@ pub fn environment(job: &Job) -> Option<String> {
     ))
 }
 
+/// Cuts a text at blanks into lines that fit behind `indent` columns.
+pub fn wrapped(text: &str, indent: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        let fits = |line: &&mut String| {
+            let used = indent + line.chars().count();
+            used + 1 + word.chars().count() <= WIDTH
+        };
+        match lines.last_mut().filter(fits) {
+            Some(line) => *line += &format!(" {word}"),
+            None => lines.push(word.to_string()),
+        }
+    }
+    lines
+}
+
 /// A help text as it grows.
 #[derive(Default)]
 struct Help(String);
@@ -110,19 +126,8 @@ impl Help {
 
     /// Writes words, with `indent` before each line but the first.
     fn paragraph(&mut self, indent: &str, text: &str) {
-        let mut used = indent.len();
-        for (number, word) in text.split_whitespace().enumerate() {
-            let width = word.chars().count();
-            if number > 0 && used + 1 + width > WIDTH {
-                self.0 += &format!("\n{indent}");
-                used = indent.len();
-            } else if number > 0 {
-                self.0.push(' ');
-                used += 1;
-            }
-            self.0 += word;
-            used += width;
-        }
+        let lines = wrapped(text, indent.len());
+        self.0 += &lines.join(&format!("\n{indent}"));
         self.0.push('\n');
     }
 

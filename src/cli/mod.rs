@@ -6,11 +6,13 @@
 
 pub mod args;
 pub mod check;
+pub mod completions;
 pub mod create;
 pub mod demo;
 pub mod download;
 pub mod hashing;
 pub mod help;
+pub mod man;
 pub mod metadata;
 pub mod near;
 pub mod parse;

@@ -7,7 +7,7 @@ use super::args::{Check, Create, Demo, Download, Report, Show};
 use super::split::{Given, NoCommand, Split, split};
 use super::table::{self, JOBS};
 use super::values::{Source, encode, shown};
-use super::{help, near};
+use super::{completions, help, man, near};
 use argh::FromArgs;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -56,8 +56,8 @@ pub fn parse(
             return Err(near::no_option(job, written));
         }
     }
-    if split.given("--version").is_some() {
-        return Err(NoCommand::Print(VERSION.to_string()));
+    if let Some(asked) = asked(&split) {
+        return Err(asked);
     }
     count_operands(&split)?;
     if split.given("--wire").is_some() && split.options.len() > 1 {
@@ -75,6 +75,25 @@ pub fn parse(
         "seed" => fill(&split).and_then(sensible).map(Command::Seed),
         _ => fill(&split).and_then(sensible).map(Command::Download),
     }
+}
+
+/// Returns what options ask for that take the place of any job.
+fn asked(split: &Split) -> Option<NoCommand> {
+    if split.given("--version").is_some() {
+        return Some(NoCommand::Print(VERSION.to_string()));
+    }
+    if split.given("--man").is_some() {
+        return Some(NoCommand::Print(man::page()));
+    }
+    let shell = split.given("--completions")?.value.as_deref()?;
+    let mistake = || {
+        format!(
+            "--completions {}: bash, zsh or fish is expected",
+            shown(shell)
+        )
+    };
+    let script = completions::of(shell).map(NoCommand::Print);
+    Some(script.unwrap_or_else(|| NoCommand::Mistake(mistake())))
 }
 
 /// Returns the text of `storrent help NAME`.

@@ -1,7 +1,7 @@
 //! Every command and every option of the command line, each in one entry.
 //!
-//! All that is told of them is made from here: [`help`](super::help), the completions of the
-//! shells and the man page. [`split`](super::split) finds out from here which option takes a
+//! All that is told of them is made from here: [`help`](super::help), the
+//! [`completions`](super::completions) of the shells and the [`man`](super::man) page. [`split`](super::split) finds out from here which option takes a
 //! value, and which command has it. The crate argh reads the values, into the structs of
 //! [`args`](super::args); a test compares the two. So a new option is one entry here and one
 //! field there.
@@ -215,6 +215,8 @@ pub static OPTIONS: &[Opt] = &[
     opt("--color auto|always|never", RUN, Print, "colours; auto: on a terminal, unless NO_COLOR is set, or where CLICOLOR_FORCE is [auto]"),
     opt("-q, --quiet", QUIET, Print, "errors only"),
     opt("-v, --verbose...", RUN, Print, "tell on stderr what each thread does; -vv: more of it"),
+    opt("--completions bash|zsh|fish", PLAIN, Print, "print a script that completes command lines in this shell"),
+    opt("--man", PLAIN, Print, "print the man page, as roff"),
     opt("-h, --help", ALL, Print, "this text"),
     opt("-V, --version", ALL, Print, "the version"),
 

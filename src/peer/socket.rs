@@ -131,7 +131,8 @@ impl PeerSocket {
         self.write_parts(&[IoSlice::new(bytes)], wait)
     }
 
-    /// Hands the kernel what it takes of `parts`, in order. Returns the number of bytes taken.
+    /// Hands the kernel what it takes of `parts`, in order. Returns the number of bytes taken. To
+    /// a peer that is gone it is an error: Rust's runtime ignores the signal, SIGPIPE.
     ///
     /// # Errors
     /// [`PeerError::Io`].
@@ -140,7 +141,7 @@ impl PeerSocket {
         parts: &[IoSlice<'_>],
         wait: Wait,
     ) -> Result<usize, PeerError> {
-        let mut flags = SendFlags::NOSIGNAL;
+        let mut flags = SendFlags::empty();
         flags.set(SendFlags::DONTWAIT, wait == Wait::No);
         let start;
         let parts = match parts.first() {

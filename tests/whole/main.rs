@@ -12,6 +12,7 @@ mod support;
 
 mod cli;
 mod conversations;
+mod completions;
 mod dht;
 mod disk;
 mod display;

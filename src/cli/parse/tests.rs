@@ -317,7 +317,7 @@ fn read_by_argh(job: &Job) -> &'static [FlagInfo<'static>] {
 /// The table tells of no option that is not read, and of every option that is.
 #[test]
 fn the_table_is_what_argh_reads() {
-    const WITHOUT_ARGH: [&str; 2] = ["--help", "--version"];
+    const WITHOUT_ARGH: [&str; 4] = ["--help", "--version", "--man", "--completions"];
     let told = |option: &Opt| {
         let takes_value = option.value().is_some();
         // Whether a switch counts is not known to argh.
@@ -412,6 +412,41 @@ fn help_names_everything_in_80_columns() {
         assert!(wide.is_empty(), "{wide:#?}");
         assert!(!job.name.is_empty() || JOBS.iter().all(|job| help.contains(job.summary)));
     }
+}
+
+/// The shells' own tests see what they offer; here, that nothing is left out.
+#[test]
+fn completions_and_the_man_page_name_everything() {
+    let printed = |text: &str| match line(text) {
+        Err(NoCommand::Print(printed)) => printed,
+        other => panic!("{text}: {other:?}"),
+    };
+    let man = printed("--man").replace("\\-", "-");
+    let scripts = ["bash", "zsh", "fish"].map(|shell| printed(&format!("--completions {shell}")));
+    for job in &JOBS {
+        assert!(man.contains(&help::usage(job)), "{}", job.name);
+        for script in &scripts {
+            assert!(script.contains(job.name), "{} in:\n{script}", job.name);
+        }
+    }
+    for option in OPTIONS {
+        let long = option.long();
+        let [bash, zsh, fish] = &scripts;
+        assert!(
+            man.contains(long) && bash.contains(long) && zsh.contains(long),
+            "{long}"
+        );
+        assert!(fish.contains(&format!(" -l {} ", &long[2..])), "{long}");
+        let words = option.value().filter(|value| value.contains('|'));
+        for word in words.iter().flat_map(|words| words.split('|')) {
+            assert!(
+                scripts.iter().all(|script| script.contains(word)),
+                "{long} {word}"
+            );
+        }
+    }
+    assert!(line("--completions ksh").is_err_and(|why| matches!(why, NoCommand::Mistake(_))));
+    assert!(line("show --man").is_err_and(|why| matches!(why, NoCommand::Mistake(_))));
 }
 
 #[test]

@@ -27,8 +27,8 @@ pub(crate) fn isolated(name: &str, programs: &[&str], body: impl FnOnce()) {
     if std::env::var_os(INSIDE).is_some() {
         return body();
     }
-    if let Some(program) = programs.iter().find(|p| !installed(p)) {
-        return skip(name, &format!("{program} is not installed"));
+    if lacks(name, programs) {
+        return;
     }
     let enter = "ip link set lo up && ip addr add 10.77.0.1/16 dev lo";
     again(name, "--net", enter, (INSIDE, "1"));
@@ -128,6 +128,15 @@ impl Drop for Neighbour {
         drop(self.inside.stdin.take());
         let _ = self.inside.wait();
     }
+}
+
+/// Whether one of `programs` is not installed. Then the test is [skipped](skip).
+pub(crate) fn lacks(name: &str, programs: &[&str]) -> bool {
+    let missing = programs.iter().find(|program| !installed(program));
+    if let Some(program) = missing {
+        skip(name, &format!("{program} is not installed"));
+    }
+    missing.is_some()
 }
 
 /// Says that the test did not run. Written past the test harness, which keeps quiet
