@@ -10,6 +10,7 @@ use crate::proxy::Proxy;
 use crate::selection::FileNumbers;
 use crate::setting::Setting;
 use argh::{ArgsInfo, FromArgs};
+use std::ffi::OsString;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -69,6 +70,9 @@ pub struct Download {
     /// seed for MINUTES
     #[argh(option, from_str_fn(values::minutes))]
     pub seed_time: Option<Duration>,
+    /// run this for each torrent that completes
+    #[argh(option, from_str_fn(values::command))]
+    pub on_complete: Option<OsString>,
     /// give up after SECONDS without any data
     #[argh(option, default = "Duration::ZERO", from_str_fn(values::seconds))]
     pub stall_timeout: Duration,

@@ -5,6 +5,7 @@
 //! the others.
 
 use super::args::Download;
+use super::on_complete::OnComplete;
 use super::signals::Interrupts;
 use super::values::Source;
 use super::{Failure, signals, source};
@@ -23,8 +24,9 @@ use std::thread::Builder;
 /// status.
 ///
 /// # Errors
-/// [`Failure::Usage`], if `--files` names a file that does not exist. Other failures are
-/// reported during the run, and the other torrents go on.
+/// [`Failure::Usage`], if `--files` names a file that does not exist; [`Failure::Failed`], if the
+/// system refuses a thread. Other failures are reported during the run, and the other torrents go
+/// on.
 pub fn run(options: &Download, seed_only: bool, interrupts: &Interrupts) -> Result<u8, Failure> {
     let mut display = Display::new(Style {
         json: options.json,
@@ -37,8 +39,13 @@ pub fn run(options: &Download, seed_only: bool, interrupts: &Interrupts) -> Resu
         return Ok(1);
     }
     let signals = interrupts.take_over();
-    let mut ending = engine::run(options.config(seed_only), jobs, &mut display, signals);
+    let command = options.on_complete.as_deref();
+    let mut reporter = OnComplete::new(command, &mut display)?;
+    let config = options.config(seed_only);
+    let mut ending = engine::run(config, jobs, &mut reporter, signals.clone());
     ending.failed |= failed;
+    let interrupted = reporter.wait(signals);
+    ending.interrupted = ending.interrupted.or(interrupted);
     display.end(ending.deadline);
     Ok(status(&ending))
 }
@@ -51,7 +58,9 @@ pub(super) fn status(ending: &Ending) -> u8 {
             interrupted: Some(signal),
             ..
         } => signals::status(*signal),
-        Ending { misused: true, .. } => 2,
+        Ending {
+            unknown_file: true, ..
+        } => 2,
         Ending { failed: true, .. } => 1,
         Ending { stalled: true, .. } => 3,
         _ => 0,
@@ -288,12 +297,12 @@ mod tests {
             ((true, true, true, Some(2)), 130),
             ((false, false, false, Some(15)), 143),
         ];
-        for ((failed, stalled, misused, interrupted), expected) in cases {
+        for ((failed, stalled, unknown_file, interrupted), expected) in cases {
             assert_eq!(
                 status(&Ending {
                     failed,
                     stalled,
-                    misused,
+                    unknown_file,
                     interrupted,
                     deadline: None,
                 }),

@@ -15,6 +15,7 @@ pub mod help;
 pub mod man;
 pub mod metadata;
 pub mod near;
+pub mod on_complete;
 pub mod parse;
 pub mod report;
 pub mod save;

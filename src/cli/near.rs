@@ -47,12 +47,15 @@ pub fn command(word: &str) -> Option<&'static str> {
     names.into_iter().find(|name| distance(word, name) == 1)
 }
 
-/// Returns the name that is most like `word`, the first of several. A name is like it if a third
-/// of its letters or fewer would have to be changed, or if it contains the word.
+/// Returns the name that is most like `word`, the first of several. Best is one that begins with
+/// the word, then one of which a third of the letters or fewer would have to be changed, then one
+/// that contains the word.
 pub fn nearest(word: &str, names: impl Iterator<Item = &'static str>) -> Option<&'static str> {
     let bare = word.trim_start_matches('-');
     let is_part = |name: &str| bare.len() > 2 && name.contains(bare);
+    let is_start = |name: &str| bare.len() > 2 && name.starts_with(word);
     let likely = names.filter_map(|name| match distance(word, name) {
+        _ if is_start(name) => Some((0, name)),
         steps if steps <= bare.chars().count().div_ceil(3) => Some((steps, name)),
         _ if is_part(name) => Some((bare.len(), name)),
         _ => None,

@@ -288,8 +288,7 @@ fn parse(bytes: &[u8]) -> Result<Metainfo, Why> {
 fn fetch(url: &str, door: &Door) -> Result<(Given, Teller), Why> {
     // Checked first: the server is not to blame for our own address or the proxy.
     door.find_address().map_err(Why::Barred)?;
-    let no_proxy = |why| Why::Barred(format!("{why}; give another --proxy, or try again later"));
-    door.find_proxy().map_err(no_proxy)?;
+    door.find_proxy().map_err(Why::Barred)?;
     let config = Agent::config_builder()
         .timeout_connect(Some(PATIENCE))
         .timeout_per_read(Some(PATIENCE))

@@ -190,6 +190,7 @@ pub static OPTIONS: &[Opt] = &[
     opt("--seed", PLAIN, Complete, "stay and seed, until interrupted"),
     opt("--seed-ratio R", RUN, Complete, "seed until R times the wanted size is uploaded"),
     opt("--seed-time MINUTES", RUN, Complete, "seed for MINUTES (with both: until either is reached)"),
+    opt("--on-complete CMD", PLAIN, Complete, "run CMD by sh for each torrent that completes, with STORRENT_NAME, STORRENT_PATH and STORRENT_INFO_HASH in its environment"),
 
     opt("--peer HOST:PORT...", FIND, Network, "also connect to this peer"),
     opt("-t, --tracker URL...", FIND, Network, "also announce to this tracker"),

@@ -58,6 +58,14 @@ pub fn path(text: &str) -> Result<PathBuf, String> {
     }
 }
 
+/// Reads a command line for `sh`, which may not be empty.
+pub fn command(text: &str) -> Result<OsString, String> {
+    match text {
+        "" => Err("a command is expected, not nothing".to_string()),
+        text => Ok(decode(text)),
+    }
+}
+
 /// Reads a TCP port, 0 to 65535.
 pub fn port(text: &str) -> Result<u16, String> {
     digits(text).ok_or_else(|| "a port is a number from 0 to 65535".to_string())

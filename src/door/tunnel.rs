@@ -8,6 +8,7 @@
 use super::ask::{Asking, Next, Refusal};
 use super::{DialError, Door, Target};
 use crate::proxy::Proxy;
+use crate::setting::Setting;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::thread::sleep;
@@ -43,15 +44,16 @@ impl Door {
     /// Tries three times, with pauses of 1 s and 2 s.
     ///
     /// # Errors
-    /// [`DialError::NoWay`], if all three attempts fail.
-    pub fn find_proxy(&self) -> Result<(), DialError> {
+    /// Why the last attempt failed, and what to do, if all three fail.
+    pub fn find_proxy(&self) -> Result<(), String> {
         for pause in PAUSES {
             if self.try_proxy().is_ok() {
                 return Ok(());
             }
             sleep(pause);
         }
-        self.try_proxy()
+        let advised = |why| format!("{why}; give another {}, or try again later", Setting::Proxy);
+        self.try_proxy().map_err(advised)
     }
 
     fn try_proxy(&self) -> Result<(), DialError> {

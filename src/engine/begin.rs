@@ -130,7 +130,7 @@ impl Engine<'_> {
             None => wanted,
             Some(Ok(chosen)) => Some(chosen),
             Some(Err(mistake)) => {
-                self.ending.misused = true;
+                self.ending.unknown_file = true;
                 return self.fail(id, mistake);
             }
         };

@@ -92,7 +92,7 @@ pub struct Ending {
     /// At least one torrent was given up because no data came.
     pub stalled: bool,
     /// `--files` names a file that a magnet link's torrent does not have.
-    pub misused: bool,
+    pub unknown_file: bool,
     /// The signal that ended the run, if one did.
     pub interrupted: Option<i32>,
     /// When the goodbye has to be over, including the last output, if it began.
@@ -102,7 +102,7 @@ pub struct Ending {
 impl Ending {
     /// Whether the run did all that the user asked for.
     pub fn is_good(&self) -> bool {
-        !(self.failed || self.stalled || self.misused || self.interrupted.is_some())
+        !(self.failed || self.stalled || self.unknown_file || self.interrupted.is_some())
     }
 }
 

@@ -104,7 +104,7 @@ impl Engine<'_> {
     /// Handles the news whether the proxy can be reached.
     pub(super) fn on_proxy(&mut self, found: Result<(), String>) {
         if let Err(why) = found {
-            self.no_proxy = Some(format!("{why}; give another {Proxy}, or try again later"));
+            self.no_proxy = Some(why);
             self.works.ids().for_each(|id| self.end_without_proxy(id));
         }
     }

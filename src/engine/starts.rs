@@ -210,7 +210,7 @@ impl Engine<'_> {
             }
             Task::Proxy => {
                 let door = self.config.door.clone();
-                let find = move || door.find_proxy().map_err(|error| error.to_string());
+                let find = move || door.find_proxy();
                 let work = move || _ = news.send(News::Proxy(find()));
                 let thread = Builder::new().name("proxy".into());
                 threads::spawn(thread, outward::PROXY, work, lost)?;

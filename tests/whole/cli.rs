@@ -80,7 +80,7 @@ fn what_was_meant() {
             "did you mean --seed? see `storrent --help`",
         ),
         (["help", "crate"], 2, "did you mean create?"),
-        (["-ox", "y"], 2, "no option -o: `storrent show` and"),
+        (["-ox", "y"], 2, "no option -o: `storrent show`, "),
         (
             ["chek", "--no-dht"],
             1,

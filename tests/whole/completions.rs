@@ -134,7 +134,9 @@ fn complete_everything(dir: &Path, offered: impl Fn(&str) -> Vec<String>) {
         let bare = |word: String| word.trim_end_matches(['/', '=']).to_string();
         offered(line).into_iter().map(bare).collect()
     };
-    for job in ["", "show", "check", "create", "seed", "demo", "help"] {
+    for job in [
+        "", "show", "check", "create", "seed", "demo", "report", "help",
+    ] {
         let space = if job.is_empty() { "" } else { " " };
         let line = format!("storrent {job}{space}--");
         assert_eq!(offered(&line), in_help(job), "{line}");

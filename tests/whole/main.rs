@@ -11,8 +11,8 @@
 mod support;
 
 mod cli;
-mod conversations;
 mod completions;
+mod conversations;
 mod dht;
 mod disk;
 mod display;
@@ -27,6 +27,7 @@ mod interop;
 mod lsd;
 mod magnet;
 mod odd_answers;
+mod on_complete;
 mod one_way_out;
 mod output;
 mod pex;
