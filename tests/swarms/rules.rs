@@ -55,7 +55,7 @@ fn taking_over_saves_waiting_for_the_slowest() {
 }
 
 /// Four of sixteen leeches never give. Tit for tat lets them wait. If lots are drawn, they lose
-/// nothing by it.
+/// little by it.
 #[test]
 fn tit_for_tat_lets_free_riders_wait() {
     let rider_by_leech = |choking| {
@@ -80,7 +80,7 @@ fn tit_for_tat_lets_free_riders_wait() {
         rider_by_leech(Choking::ByLot),
     );
     assert!(
-        for_tat > 1.12 && by_lot < 1.08,
+        for_tat > 1.2 && by_lot < 1.15,
         "{for_tat:.2} and {by_lot:.2}"
     );
 }
