@@ -47,6 +47,27 @@
 //! Compare two runs that differ in this alone. Chance makes some difference, too: try several
 //! numbers before you believe a small one.
 //!
+//! For example, a seed leaves when it has sent everything about once and a third:
+//!
+//! ```
+//! # use std::time::Duration;
+//! # use storrent::config::{Rules, Strategy};
+//! # use storrent::sim::{Role, Swarm};
+//! let lost = |strategy| {
+//!     let rules = Rules { strategy, ..Rules::default() };
+//!     let mut swarm = Swarm::new(1).content(2 << 20, 32 << 10); // 64 pieces
+//!     swarm.add(Role::seed(250_000).leaves(Duration::from_secs(11)));
+//!     for n in 0..8 {
+//!         let leech = Role::leech(250_000).joins(Duration::from_millis(300) * n);
+//!         swarm.add(leech.rules(rules));
+//!     }
+//!     swarm.run(Duration::from_secs(60));
+//!     swarm.availability().iter().filter(|copies| **copies == 0).count()
+//! };
+//! // In order, all fetch the same pieces, and the seed takes the last ones with it.
+//! assert!(2 * lost(Strategy::RarestFirst) < lost(Strategy::Sequential));
+//! ```
+//!
 //! # How it works
 //! [`Swarm`] keeps a queue of events to come and takes out the earliest: bytes arrive, a line is
 //! free, a thread wakes up, a tick is due. What follows at the same moment happens at once. No
