@@ -258,6 +258,11 @@ impl Announcer {
         }
     }
 
+    /// Returns what this tracker is being told, if an announce is under way.
+    pub(crate) fn in_flight(&self, index: TrackerIndex) -> Option<AnnounceEvent> {
+        self.trackers.get(index.0 as usize)?.in_flight
+    }
+
     /// Takes in the outcome of an announce. Returns true if a private torrent changed its
     /// tracker: BEP 27 wants its peers dropped then, because they came from the other tracker.
     pub(crate) fn on_outcome(

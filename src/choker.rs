@@ -17,6 +17,7 @@
 
 use crate::config::Choking;
 use crate::types::PeerKey;
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -98,7 +99,19 @@ pub struct Choker {
     rounds_left: u32,
 }
 
+impl Candidate {
+    /// Orders the candidates: the one to serve first comes first.
+    pub(crate) fn rank(&self) -> Reverse<(u64, PeerKey)> {
+        Reverse((self.merit, self.peer))
+    }
+}
+
 impl Choker {
+    /// Returns the peer that was drawn by lot.
+    pub(crate) fn optimistic(&self) -> Option<PeerKey> {
+        self.optimistic
+    }
+
     /// Returns how many peers to serve at once, if we upload `rate` bytes a second in all.
     pub fn slots(seeding: bool, rate: u64) -> usize {
         let (least, bytes) = match seeding {
@@ -117,7 +130,7 @@ impl Choker {
         rng: &mut fastrand::Rng,
     ) -> BTreeSet<PeerKey> {
         let mut fastest: Vec<&Candidate> = candidates.iter().filter(|c| c.interested).collect();
-        fastest.sort_by_key(|c| std::cmp::Reverse((c.merit, c.peer)));
+        fastest.sort_by_key(|c| c.rank());
         let mut chosen: BTreeSet<PeerKey> = fastest.iter().take(slots).map(|c| c.peer).collect();
 
         self.rounds_left = self.rounds_left.saturating_sub(1);

@@ -41,6 +41,7 @@
 //! | listener (in [`engine`]) | 1 | the listening socket | `accept` |
 //! | prepare (in [`engine`]) | 1 a torrent, at its start, with one hashing thread a core | what it found on disk so far | the disk |
 //! | output ([`progress::output`]) | 1, and 1 for each of stdout and stderr that is written to | what waits to be written; the display | its channel; a writer also in a write, while nobody reads |
+//! | trace ([`progress::tracefile`]) | 1, with `--trace` | the file | its channel, or a write |
 //! | proxy (in [`engine`]) | 1, at the start, with `--proxy` | nothing | a connection to the proxy |
 //! | look-up ([`door::http::resolve`]) | 1 for the name of a web server, while it is looked up | nothing | the system |
 //! | signals ([`cli::signals`]) | 1 | nothing | Ctrl-C, SIGTERM, SIGHUP |

@@ -76,6 +76,7 @@
 use crate::bitfield::Bitfield;
 use crate::layout::{PieceIndex, Span};
 use crate::shortage::Shortage;
+use crate::trace::GivenBack;
 use crate::wire::Handshake;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -146,7 +147,7 @@ pub enum PeerEvent {
     /// A peer that connected to us sent its first byte.
     Spoke,
     /// The peer sent its handshake. The thread waits until main welcomes it.
-    Greeted(Handshake),
+    Greeted(Greeting),
     /// The peer has these pieces. Usually sent once, at the start. A question, answered by
     /// [`Command::Interest`].
     Pieces(Bitfield),
@@ -160,10 +161,10 @@ pub enum PeerEvent {
     Want(u32),
     /// These spans are on disk, not verified.
     Stored(Vec<Span>),
-    /// The peer will not send these spans: it choked us, refused, stalled, or is too slow. The
-    /// thread writes nothing more of them. Any unanswered [`PeerEvent::Want`], or one that was
-    /// answered with no work, is withdrawn (story 2 [above](self)).
-    Released(Vec<Span>),
+    /// The peer will not send these spans, for this reason. The thread writes nothing more of them.
+    /// Any unanswered [`PeerEvent::Want`], or one that was answered with no work, is withdrawn (story
+    /// 2 [above](self)).
+    Released(Vec<Span>, GivenBack),
     /// The thread obeyed a [`Command::Cancel`] of these spans, and writes nothing more of them.
     Cancelled(Vec<Span>),
     /// The peer owes us blocks and sent none for [`crate::peer::session::SNUB_AFTER`].
@@ -197,6 +198,15 @@ pub enum PeerEvent {
     OutOfFiles(String),
     /// The connection ended, for this reason. Always the last event.
     Closed(End),
+}
+
+/// How a peer begins.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Greeting {
+    /// Its handshake.
+    pub handshake: Handshake,
+    /// Whether the connection is obfuscated (MSE).
+    pub obfuscated: bool,
 }
 
 /// What a peer says about itself.

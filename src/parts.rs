@@ -75,7 +75,7 @@ pub mod lsd {
 
 /// Messages between main and a peer thread.
 pub mod messages {
-    pub use crate::messages::{Command, Learning, PeerEvent, Surveyed, Verdict};
+    pub use crate::messages::{Command, Greeting, Learning, PeerEvent, Surveyed, Verdict};
 }
 
 /// The handshake and cipher of obfuscated connections.

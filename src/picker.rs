@@ -43,12 +43,13 @@ use crate::bitfield::Bitfield;
 use crate::config::Strategy;
 use crate::layout::{Layout, PieceIndex, Span, spans_of};
 use crate::rarity::Rarity;
+use crate::trace::Grant;
 use crate::types::PeerKey;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Deref;
 use std::sync::Arc;
-use std::time::Instant;
 use strategy::Order;
-pub(crate) use take_over::{Giver, Rivals};
+pub(crate) use take_over::{Giver, Rivals, Taken};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum State {
@@ -86,6 +87,23 @@ struct Started {
     /// Nobody is blamed if its hash is wrong: some of its blocks are from an earlier run, or
     /// somebody moved its files while it was fetched.
     unsure: bool,
+}
+
+/// The spans that a peer is to fetch, and why each was chosen.
+#[derive(Debug, Default)]
+pub struct Granted {
+    /// The spans.
+    pub spans: Vec<Span>,
+    /// The reason for each span, in the same order.
+    pub why: Vec<Grant>,
+}
+
+impl Deref for Granted {
+    type Target = [Span];
+
+    fn deref(&self) -> &[Span] {
+        &self.spans
+    }
 }
 
 /// The blocks on which a peer holds leases, each with the number of its grant. A greater number is
@@ -202,8 +220,8 @@ impl Picker {
     }
 
     /// Grants up to `blocks` blocks to `peer`, which has the pieces `have`.
-    pub fn pick(&mut self, peer: PeerKey, have: &Bitfield, blocks: u32) -> Vec<Span> {
-        let mut granted = Vec::new();
+    pub fn pick(&mut self, peer: PeerKey, have: &Bitfield, blocks: u32) -> Granted {
+        let mut granted = Granted::default();
         let mut left = blocks;
         let scarce = have.is_full() && self.seeds_are_scarce();
         if scarce {
@@ -222,15 +240,16 @@ impl Picker {
             if left == 0 {
                 return granted;
             }
-            left = left.saturating_sub(self.grant(peer, piece, left, &mut granted));
+            let count = self.grant(peer, piece, left, Grant::Finish, &mut granted);
+            left = left.saturating_sub(count);
         }
         while left > 0 {
-            let Some(mut piece) = self.next_free(have) else {
+            let Some((mut piece, mut why)) = self.next_free(have) else {
                 break;
             };
             loop {
                 self.start(piece);
-                left -= self.grant(peer, piece, left, &mut granted);
+                left -= self.grant(peer, piece, left, why, &mut granted);
                 let Some(next) = self.layout.piece(piece.get() + 1) else {
                     break;
                 };
@@ -239,48 +258,14 @@ impl Picker {
                 if left == 0 || !free || !along {
                     break;
                 }
-                piece = next;
+                (piece, why) = (next, Grant::Neighbour);
             }
         }
         granted
     }
 
-    /// If the pieces are wanted in order: grants up to `blocks` blocks of pieces that are late to
-    /// `peer`, beside a slower peer that has them on order. Whoever sends them first wins.
-    pub(crate) fn hurry(
-        &mut self,
-        peer: PeerKey,
-        have: &Bitfield,
-        blocks: u32,
-        rivals: &Rivals,
-        now: Instant,
-    ) -> Vec<Span> {
-        let Order::Sequential(watch) = &mut self.order else {
-            return Vec::new();
-        };
-        let begun = self.started.iter().filter(|(_, its)| its.missing > 0);
-        let late = watch.late(begun.map(|(piece, _)| *piece), now).into_iter();
-        let late = late.filter(|piece| have.has(*piece) && !self.is_reserved(*piece));
-        let slower = |block: &(PieceIndex, u32)| {
-            let mut all = self.leases.iter();
-            let holder = all.find(|(_, leases)| leases.contains_key(block));
-            holder.is_some_and(|(holder, _)| rivals.is_slower(*holder, peer))
-        };
-        let held_once = |piece: PieceIndex| {
-            let slots = &self.started[&piece].slots;
-            let held = (0..).zip(slots).filter(|(_, s)| !s.stored && s.leases == 1);
-            held.map(move |(number, _)| (piece, number))
-        };
-        let all = late.flat_map(held_once).filter(slower);
-        let all: Vec<_> = all.take(blocks as usize).collect();
-        for (piece, number) in &all {
-            self.lease(peer, *piece, *number);
-        }
-        spans_of(all)
-    }
-
-    /// Returns the free piece to begin next, of those that the peer has.
-    fn next_free(&mut self, have: &Bitfield) -> Option<PieceIndex> {
+    /// Returns the free piece to begin next, of those that the peer has, and why this one.
+    fn next_free(&mut self, have: &Bitfield) -> Option<(PieceIndex, Grant)> {
         let (free, rng) = (&self.rarity, &mut self.rng);
         self.order.next(free, have, rng)
     }
@@ -318,7 +303,8 @@ impl Picker {
         peer: PeerKey,
         piece: PieceIndex,
         most: u32,
-        granted: &mut Vec<Span>,
+        why: Grant,
+        granted: &mut Granted,
     ) -> u32 {
         let Some(started) = self.started.get_mut(&piece) else {
             return 0;
@@ -327,12 +313,15 @@ impl Picker {
             .zip(&started.slots)
             .filter(|(_, slot)| !slot.stored && slot.leases == 0);
         // A peer that fetches a piece alone gets all of it, so that nobody else gets the rest.
-        let most = if started.alone { u32::MAX } else { most };
+        let (most, why) = match started.alone {
+            true => (u32::MAX, Grant::Alone),
+            false => (most, why),
+        };
         let numbers: Vec<u32> = free.map(|(number, _)| number).take(most as usize).collect();
         let count = numbers.len() as u32;
-        granted.extend(spans_of(
-            numbers.iter().map(|number| (piece, *number)).collect(),
-        ));
+        let blocks = numbers.iter().map(|number| (piece, *number));
+        granted.spans.extend(spans_of(blocks.collect()));
+        granted.why.resize(granted.spans.len(), why);
         numbers
             .into_iter()
             .for_each(|number| self.lease(peer, piece, number));
@@ -391,6 +380,22 @@ impl Picker {
         } else {
             self.ready(span.piece())
         }
+    }
+
+    /// Returns the blocks of `span` on which `peer` holds a lease.
+    pub fn held(&self, peer: PeerKey, span: Span) -> Vec<Span> {
+        let leases = self.leases.get(&peer);
+        let blocks = span.numbers().map(|number| (span.piece(), number));
+        let held = blocks.filter(|block| leases.is_some_and(|l| l.contains_key(block)));
+        spans_of(held.collect())
+    }
+
+    /// Returns who stored blocks of a started piece, as far as that is known.
+    pub fn givers(&self, piece: PieceIndex) -> Vec<PeerKey> {
+        let slots = self.started.get(&piece).map(|started| &started.slots);
+        let givers = slots.into_iter().flatten().filter_map(|slot| slot.giver);
+        let givers: BTreeSet<PeerKey> = givers.collect();
+        givers.into_iter().collect()
     }
 
     /// Whether `peer` holds a lease on some block of `piece`.

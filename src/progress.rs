@@ -17,8 +17,10 @@ pub(crate) mod lines;
 pub(crate) mod live;
 pub(crate) mod output;
 pub(crate) mod row;
+pub(crate) mod sentence;
 mod terminal;
 pub(crate) mod text;
+pub(crate) mod tracefile;
 pub(crate) mod written;
 
 use crate::human;
@@ -29,11 +31,13 @@ use json::Json;
 use lines::Lines;
 use live::Live;
 use output::{Output, Screen, Stream};
+use sentence::Sentences;
 use std::io::{self, Stderr};
 use std::time::{Duration, Instant};
 pub(crate) use terminal::Colour;
 use terminal::Terminal;
 use text::Paint;
+use tracefile::TraceFile;
 use written::Written;
 
 /// At the end of a run without a goodbye, unread output is dropped after this long.
@@ -64,6 +68,10 @@ pub(crate) struct Style {
 /// Passes the reports of one run to the threads that write.
 pub(crate) struct Display {
     output: Output,
+    /// How many `-v`.
+    verbose: u8,
+    /// Where every fact goes, with `--trace`.
+    trace: Option<TraceFile>,
     /// When unread output is dropped. `None`: [`UNREAD_FOR`] after the end.
     deadline: Option<Instant>,
 }
@@ -83,6 +91,7 @@ impl Display {
             style,
             rows,
             colour: terminal.colour,
+            sentences: Sentences::default(),
         };
         let mut streams = vec![people.stream()];
         if style.json {
@@ -93,8 +102,26 @@ impl Display {
             });
         }
         let output = Output::start(streams).map_err(OutputError)?;
-        let deadline = None;
-        Ok(Self { output, deadline })
+        Ok(Self {
+            output,
+            verbose: style.verbose,
+            trace: None,
+            deadline: None,
+        })
+    }
+
+    /// Writes every fact to `trace`, too.
+    pub(crate) fn trace(&mut self, trace: TraceFile) {
+        self.trace = Some(trace);
+    }
+
+    /// Ends the trace, if something went wrong with it.
+    fn check_trace(&mut self, done: Result<(), String>) {
+        if let Err(message) = done {
+            self.trace = None;
+            let info_hash = None;
+            self.output.report(Report::Warning { info_hash, message });
+        }
     }
 
     /// Shows the state of each torrent that is not complete, and leaves the terminal tidy. Waits
@@ -110,14 +137,28 @@ impl Drop for Display {
     fn drop(&mut self) {
         let now = Instant::now();
         let deadline = self.deadline.unwrap_or(now + UNREAD_FOR);
+        let deadline = deadline.max(now + LAST_LINES);
+        if let Some(trace) = self.trace.take() {
+            let done = trace.end(deadline);
+            self.check_trace(done);
+        }
         self.output.report(Report::Over);
-        self.output.end(deadline.max(now + LAST_LINES));
+        self.output.end(deadline.max(Instant::now() + LAST_LINES));
     }
 }
 
 impl Reporter for Display {
     fn report(&mut self, report: Report) {
-        self.output.report(report);
+        let written = match (&mut self.trace, &report) {
+            (None, _) => Ok(()),
+            (Some(trace), Report::Trace(event)) => trace.write(event),
+            (Some(trace), _) => trace.flush(),
+        };
+        self.check_trace(written);
+        // The threads need not wake up for what nobody sees.
+        if !matches!(&report, Report::Trace(event) if sentence::level(&event.fact) > self.verbose) {
+            self.output.report(report);
+        }
     }
 }
 
@@ -127,6 +168,7 @@ struct People {
     rows: Rows,
     /// Whether messages are coloured.
     colour: bool,
+    sentences: Sentences,
 }
 
 enum Rows {
@@ -139,7 +181,7 @@ impl People {
     fn stream(self) -> Stream {
         let (style, hidden) = (self.style, matches!(self.rows, Rows::Hidden));
         let shows = move |report: &Report| match report {
-            Report::Said(_) | Report::Leaving | Report::Over => true,
+            Report::Said(_) | Report::Trace(_) | Report::Leaving | Report::Over => true,
             _ => message(report, style).is_some() || !hidden && about(report).is_some(),
         };
         Stream {
@@ -167,7 +209,13 @@ impl Screen for People {
             };
             self.aside(|| complain(&line));
         }
+        self.sentences.hear(report);
         match report {
+            Report::Trace(event) => {
+                if let Some(line) = self.sentences.tell(event, self.style.verbose) {
+                    self.aside(|| complain(&line));
+                }
+            }
             // On stdout, but from this thread, because the live display must be hidden.
             Report::Said(text) => self.aside(|| Written(io::stdout()).line(text)),
             Report::Over => match &mut self.rows {

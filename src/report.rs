@@ -6,7 +6,8 @@
 use crate::layout::PieceIndex;
 use crate::shortage::Shortage;
 pub use crate::trace::{
-    About, Announce, Event, FACTS, Fact, GivenBack, Grant, NotAFact, Over, Side, Unchoke, Witness,
+    About, Announce, Ban, Event, FACTS, Fact, GivenBack, Grant, NotAFact, Over, Side, Unchoke,
+    Witness,
 };
 use crate::types::InfoHash;
 use std::path::PathBuf;

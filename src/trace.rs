@@ -3,7 +3,7 @@
 //! A fact is told where it is decided, mostly by [`torrent`](crate::torrent), and only if somebody
 //! listens: see [`Turn::tell`](crate::torrent::Turn). `--trace` writes each fact as a line of JSON,
 //! `-v` tells some of them to people in sentences, and `-vv` all of them. This module has no I/O.
-//! [`Event::line`] writes a line, and [`Event::read`] reads one.
+//! [`Event::write_line`] writes a line, and [`Event::read`] reads one.
 //!
 //! # Lines
 //! Each line is one JSON object. These keys stand in front of the fact's own:
@@ -35,7 +35,7 @@
 //! | `window` | peer | `blocks` (how many requests it may have at a time), `on_order` (how many blocks it is to send), `rate` (bytes/s from it): at most once a second |
 //! | `gave` | peer | `bytes` that we sent it since the last time: at most once a second |
 //! | `verified`, `false` | piece | `givers` (numbers of the peers that sent its blocks): its hash is right, or wrong |
-//! | `banned` | peer, piece | `addr`, `blocks` (numbers of those that differed), `why` |
+//! | `banned` | peer, piece | `addr`, `blocks` (numbers of those that differed), `why` (`false piece`: all of it came from this peer; `false blocks`: they differ from those of the right piece; `false metadata`: without a piece) |
 //! | `round` | | `unchoked` (numbers of the peers that we serve from now on), `optimistic` (the one drawn by lot), `wanting` (all that want something of us as `[peer, rate]`, best first), `slots`, `seeding` |
 //! | `endgame`, `complete` | | every missing block is on order; all wanted pieces are verified |
 //! | `snubbed` | peer | it owes us blocks and sent none for 20 s |
@@ -56,6 +56,7 @@
 
 mod hex;
 
+use crate::human;
 use crate::types::{InfoHash, PeerId, PeerKey};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -191,7 +192,7 @@ pub enum Fact {
     Banned {
         addr: String,
         blocks: Vec<u32>,
-        why: String,
+        why: Ban,
     },
     Round {
         unchoked: Vec<PeerKey>,
@@ -303,6 +304,20 @@ pub enum GivenBack {
     Cancelled,
 }
 
+/// Why somebody is banned: see [`blame`](crate::torrent::blame).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ban {
+    /// All of a piece came from it, and the hash is wrong.
+    #[serde(rename = "false piece")]
+    FalsePiece,
+    /// Some of its blocks differ from those of the right piece.
+    #[serde(rename = "false blocks")]
+    FalseBlocks,
+    /// It sent false metadata (BEP 9).
+    #[serde(rename = "false metadata")]
+    FalseMetadata,
+}
+
 /// What a tracker was told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -359,11 +374,24 @@ pub enum NotAFact {
 }
 
 impl Event {
+    /// Adds the event to `lines`, as a line of JSON.
+    pub fn write_line(&self, lines: &mut Vec<u8>) {
+        let start = lines.len();
+        // A vector takes everything, and all keys are strings.
+        let _ = serde_json::to_writer(&mut *lines, self);
+        if !lines[start..].is_ascii() {
+            // Somebody may read the file in a terminal.
+            let line = human::escaped_json(&String::from_utf8_lossy(&lines[start..]));
+            lines.splice(start.., line.into_bytes());
+        }
+        lines.push(b'\n');
+    }
+
     /// Returns the event as a line of JSON, with its line feed.
     pub fn line(&self) -> String {
-        let mut line = serde_json::to_string(self).unwrap_or_default(); // all keys are strings
-        line.push('\n');
-        line
+        let mut line = Vec::new();
+        self.write_line(&mut line);
+        String::from_utf8_lossy(&line).into_owned()
     }
 
     /// Reads a line of a trace, which may come from anywhere. Returns `None` for a fact that we do
@@ -403,4 +431,4 @@ mod seconds {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

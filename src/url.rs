@@ -165,6 +165,12 @@ pub(crate) fn shown(url: &str) -> String {
     human::escaped(&text.chars().take(MAX_SHOWN).collect::<String>())
 }
 
+/// Returns the scheme, host and port of a URL, safe to show.
+pub(crate) fn origin(url: &str) -> String {
+    let shown = shown(url);
+    shown.trim_end_matches(['/', '…']).to_owned()
+}
+
 /// The end of the part of a URL that names the server.
 const ENDS_HOST: [char; 3] = ['/', '?', '#'];
 

@@ -110,9 +110,12 @@ pub struct Download {
     /// when to use colours
     #[argh(option, default = "Colour::Auto", from_str_fn(values::colour))]
     pub color: Colour,
-    /// tell what each thread does; counts
+    /// tell each peer's life; counts
     #[argh(switch, short = 'v')]
     pub verbose: u8,
+    /// write all facts here
+    #[argh(option, from_str_fn(values::path))]
+    pub trace: Option<PathBuf>,
     /// the torrents
     #[argh(positional, from_str_fn(values::source))]
     pub sources: Vec<Source>,

@@ -13,12 +13,14 @@ use crate::config::{Job, Subject};
 use crate::door::Door;
 use crate::engine::{self, Arrival, Ending, Jobs};
 use crate::human::chain;
+use crate::progress::tracefile::TraceFile;
 use crate::progress::{Display, Style};
-use crate::report::{Report, Reporter};
+use crate::report::{Report, Reporter, Witness};
 use crate::selection::FileNumbers;
 use crate::threads::{self, NoThread, fault};
 use crossbeam_channel::{Sender, unbounded};
 use std::thread::Builder;
+use std::time::Instant;
 
 /// Runs a download, or with `seed_only` the seeding of what is there, and returns the exit
 /// status.
@@ -34,6 +36,9 @@ pub fn run(options: &Download, seed_only: bool, interrupts: &Interrupts) -> Resu
         verbose: options.verbose,
         colour: options.color,
     })?;
+    if let Some(path) = &options.trace {
+        display.trace(TraceFile::create(path)?);
+    }
     let (jobs, failed) = jobs(options, &mut display)?;
     if jobs.now.is_empty() && jobs.awaited == 0 {
         return Ok(1);
@@ -41,7 +46,9 @@ pub fn run(options: &Download, seed_only: bool, interrupts: &Interrupts) -> Resu
     let signals = interrupts.take_over();
     let command = options.on_complete.as_deref();
     let mut reporter = OnComplete::new(command, &mut display)?;
-    let config = options.config(seed_only);
+    let mut config = options.config(seed_only);
+    let listens = options.verbose > 0 || options.trace.is_some();
+    config.witness = listens.then(|| Witness::only(Instant::now()));
     let mut ending = engine::run(config, jobs, &mut reporter, signals.clone());
     ending.failed |= failed;
     let interrupted = reporter.wait(signals);

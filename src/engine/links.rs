@@ -7,13 +7,12 @@
 use super::strangers::{Entry, PLACES};
 use super::works::Stage;
 use super::{Engine, PeerLink};
-use crate::messages::PeerEvent;
+use crate::messages::{Greeting, PeerEvent};
 use crate::peer::{self, Link, Order};
 use crate::shortage::Shortage;
 use crate::threads::ADVICE;
 use crate::types::{PeerKey, TorrentId};
 use crate::webseed::{self, WebSeed};
-use crate::wire::Handshake;
 use crossbeam_channel::{Sender, unbounded};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Instant;
@@ -163,7 +162,7 @@ impl Engine<'_> {
         let about = link.torrent;
         match event {
             PeerEvent::Spoke => return self.strangers.spoke(key),
-            PeerEvent::Greeted(handshake) => return self.on_greeted(key, handshake),
+            PeerEvent::Greeted(greeting) => return self.on_greeted(key, greeting),
             _ => {}
         }
         if let PeerEvent::Closed(_) = event {
@@ -184,9 +183,9 @@ impl Engine<'_> {
     }
 
     /// Handles a peer's handshake, which names the torrent that it wants.
-    pub(super) fn on_greeted(&mut self, key: PeerKey, handshake: Handshake) {
+    pub(super) fn on_greeted(&mut self, key: PeerKey, greeting: Greeting) {
         self.strangers.remove(key);
-        let about = self.works.by_hash(handshake.info_hash);
+        let about = self.works.by_hash(greeting.handshake.info_hash);
         let Some(link) = self.links.get_mut(&key).filter(|l| l.orders.is_some()) else {
             return; // it has been told to go
         };
@@ -197,13 +196,13 @@ impl Engine<'_> {
         match work.stage {
             Stage::Checking => {
                 link.torrent = Some(id);
-                self.on_early(id, key, handshake);
+                self.on_early(id, key, greeting);
             }
             Stage::Running(_) => {
                 link.torrent = Some(id);
                 let from = link.from;
                 self.tell(id, |torrent, turn| {
-                    torrent.on_greeted(key, from, &handshake, turn);
+                    torrent.on_greeted(key, from, &greeting, turn);
                 });
             }
             Stage::Leaving(..) | Stage::Over => link.orders = None,
@@ -211,7 +210,7 @@ impl Engine<'_> {
     }
 
     /// Handles a peer whose torrent has not begun. It waits, if there is room.
-    fn on_early(&mut self, id: TorrentId, key: PeerKey, handshake: Handshake) {
+    fn on_early(&mut self, id: TorrentId, key: PeerKey, greeting: Greeting) {
         let Some(from) = self.links.get(&key).and_then(|link| link.from) else {
             return;
         };
@@ -222,7 +221,7 @@ impl Engine<'_> {
             Entry::Refused => Some(key),
         };
         if loser != Some(key) {
-            early.add(key, from.ip(), handshake, now);
+            early.add(key, from.ip(), greeting, now);
         }
         if let Some(loser) = loser {
             early.remove(loser);

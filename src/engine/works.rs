@@ -6,10 +6,10 @@ use crate::announce::AnnounceRequest;
 use crate::announcer::TrackerIndex;
 use crate::checker::{self, CheckRequest};
 use crate::config::Job;
+use crate::messages::Greeting;
 use crate::peer::{Shared, Us};
 use crate::torrent::Torrent;
 use crate::types::{InfoHash, TorrentId};
-use crate::wire::Handshake;
 use crossbeam_channel::{Receiver, Sender};
 use std::collections::HashMap;
 use std::ops::{Index, IndexMut};
@@ -27,7 +27,7 @@ pub(super) struct Work {
     /// Whether a thread looks at its data.
     pub looking: bool,
     /// Peers that connected while its data was being checked.
-    pub early: Strangers<Handshake>,
+    pub early: Strangers<Greeting>,
 }
 
 impl Work {

@@ -24,7 +24,7 @@ use crate::bitfield::Bitfield;
 use crate::extension::Ourselves;
 use crate::human;
 use crate::layout::Layout;
-use crate::messages::{Command, End, PeerEvent};
+use crate::messages::{Command, End, Greeting, PeerEvent};
 use crate::storage::{Files, Storage, StorageError};
 use crate::threads::{self, NoThread};
 use crate::types::{InfoHash, PeerId, PeerKey};
@@ -224,7 +224,10 @@ fn connect(
     else {
         return Ok(None);
     };
-    to_main.tell(PeerEvent::Greeted(greeted.theirs));
+    to_main.tell(PeerEvent::Greeted(Greeting {
+        handshake: greeted.theirs,
+        obfuscated: greeted.line.socket.is_sealed(),
+    }));
     match orders.recv() {
         Ok(Order::Welcome(welcome)) => {
             let talk = greeted.begin(&welcome.torrent.us);

@@ -196,7 +196,7 @@ fn sessions() {
             _ => None,
         });
         let released_numbers = numbers(|event| match event {
-            PeerEvent::Released(spans) => Some(spans),
+            PeerEvent::Released(spans, _) => Some(spans),
             _ => None,
         });
         assert_eq!(
@@ -241,7 +241,7 @@ fn main_hangs_up() {
         if greets {
             let (_, first) = events.recv_timeout(PATIENCE).unwrap();
             assert!(
-                matches!(first, PeerEvent::Greeted(theirs) if theirs.peer_id == THEM),
+                matches!(first, PeerEvent::Greeted(theirs) if theirs.handshake.peer_id == THEM),
                 "{when}"
             );
         }
@@ -282,7 +282,7 @@ fn the_handshake_of_ourselves_is_told() {
     let peer = fake_peer(stream, vec![Send(handshake(TORRENT, US)), Stay]);
     let (_, first) = events.recv_timeout(PATIENCE).unwrap();
     assert!(
-        matches!(first, PeerEvent::Greeted(theirs) if theirs.peer_id == US),
+        matches!(first, PeerEvent::Greeted(theirs) if theirs.handshake.peer_id == US),
         "{first:?}"
     );
     drop(orders);

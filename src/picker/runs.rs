@@ -5,9 +5,10 @@
 //! the rarest pieces. A web seed fetches from the largest gap that they have left. Part of the
 //! [`Picker`].
 
-use super::{Picker, Started};
+use super::{Granted, Picker, Started};
 use crate::bitfield::Bitfield;
-use crate::layout::{PieceIndex, Span};
+use crate::layout::PieceIndex;
+use crate::trace::Grant;
 use crate::types::PeerKey;
 
 impl Picker {
@@ -15,8 +16,8 @@ impl Picker {
     /// begun, or else the start of the largest gap among the free pieces, which keeps it away from
     /// the peers. If neither exists, or if the pieces are wanted in order, the web seed gets
     /// blocks as a peer does.
-    pub fn pick_run(&mut self, seed: PeerKey, have: &Bitfield, blocks: u32) -> Vec<Span> {
-        let mut granted = Vec::new();
+    pub fn pick_run(&mut self, seed: PeerKey, have: &Bitfield, blocks: u32) -> Granted {
+        let mut granted = Granted::default();
         let mut left = blocks;
         let mut next = None;
         if !self.order.is_strict() && left > 0 {
@@ -24,10 +25,12 @@ impl Picker {
             next = next.or_else(|| self.largest_gap(have));
         }
         while let Some(piece) = next.filter(|_| left > 0) {
+            let mut why = Grant::Finish;
             if self.rarity.contains(piece) {
                 self.start(piece);
+                why = Grant::Order;
             }
-            left -= self.grant(seed, piece, left, &mut granted);
+            left -= self.grant(seed, piece, left, why, &mut granted);
             next = self.layout.piece(piece.get() + 1);
             next = next.filter(|next| self.rarity.contains(*next) && have.has(*next));
         }
@@ -71,7 +74,7 @@ impl Picker {
 mod tests {
     use super::*;
     use crate::config::Strategy;
-    use crate::layout::{BLOCK_LEN, Layout};
+    use crate::layout::{BLOCK_LEN, Layout, Span};
     use std::ops::Range;
     use std::sync::Arc;
 
@@ -123,7 +126,7 @@ mod tests {
             [(11, 3..4)],
             "at last what another one has left"
         );
-        assert_eq!(picker.pick_run(OTHER, &all, 99), []);
+        assert!(picker.pick_run(OTHER, &all, 99).is_empty());
     }
 
     #[test]
@@ -136,12 +139,12 @@ mod tests {
             seen(&picker.pick_run(WEB, &have, 99)),
             [(0, 0..4), (1, 0..4)]
         );
-        assert_eq!(picker.pick_run(WEB, &have, 0), []);
+        assert!(picker.pick_run(WEB, &have, 0).is_empty());
         assert_eq!(
             seen(&picker.pick_run(WEB, &have, 99)),
             [(4, 0..4), (5, 0..4)]
         );
-        assert_eq!(picker.pick_run(WEB, &have, 99), []);
+        assert!(picker.pick_run(WEB, &have, 99).is_empty());
     }
 
     #[test]

@@ -26,6 +26,7 @@ use crate::bitfield::Bitfield;
 use crate::config::Strategy;
 use crate::layout::{Layout, PieceIndex};
 use crate::rarity::Rarity;
+use crate::trace::Grant;
 use std::ops::Range;
 
 /// How many pieces are chosen at random before rarest-first begins.
@@ -93,19 +94,24 @@ impl Order {
         matches!(self, Self::Sequential(_))
     }
 
-    /// Returns the piece to begin next, of those that are `free` and that the peer has.
+    /// Returns the piece to begin next, of those that are `free` and that the peer has, and why
+    /// this one.
     pub(super) fn next(
         &mut self,
         free: &Rarity,
         have: &Bitfield,
         rng: &mut fastrand::Rng,
-    ) -> Option<PieceIndex> {
+    ) -> Option<(PieceIndex, Grant)> {
         match self {
-            Self::RarestFirst(rarest) => rarest.next(free, have, rng),
-            Self::Sequential(watch) => watch.next(free, have),
+            Self::RarestFirst(its) => match its.random(free, have, rng) {
+                Some(piece) => Some((piece, Grant::Random)),
+                None => Some((its.rarest(free, have)?, Grant::Rarest)),
+            },
+            Self::Sequential(watch) => Some((watch.next(free, have)?, Grant::Order)),
             Self::Random => {
                 let any = have.iter().filter(|piece| free.contains(*piece));
-                rng.choice(any.collect::<Vec<_>>())
+                let any = rng.choice(any.collect::<Vec<_>>());
+                any.map(|piece| (piece, Grant::Random))
             }
         }
     }
@@ -145,20 +151,24 @@ impl Order {
 }
 
 impl Rarest {
-    fn next(
+    /// Returns one of our first pieces, if chance finds one that suits.
+    fn random(
         &mut self,
         free: &Rarity,
         have: &Bitfield,
         rng: &mut fastrand::Rng,
     ) -> Option<PieceIndex> {
-        if self.random_left > 0 && !free.is_empty() {
-            let piece = free.nth(rng.usize(..free.len()))?;
-            // A piece that only seeds have would take long to arrive.
-            if have.has(piece) && free.available(piece) > 0 {
-                self.random_left -= 1;
-                return Some(piece);
-            }
+        if self.random_left == 0 || free.is_empty() {
+            return None;
         }
+        let piece = free.nth(rng.usize(..free.len()))?;
+        // A piece that only seeds have would take long to arrive.
+        let suits = have.has(piece) && free.available(piece) > 0;
+        self.random_left -= u32::from(suits);
+        suits.then_some(piece)
+    }
+
+    fn rarest(&self, free: &Rarity, have: &Bitfield) -> Option<PieceIndex> {
         let near = free.iter().take(LOOK_AT).filter(|piece| have.has(*piece));
         let mut near = near.peekable();
         if let Some(&first) = near.peek() {

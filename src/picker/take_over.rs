@@ -52,7 +52,7 @@
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 
-use super::Picker;
+use super::{Order, Picker};
 use crate::bitfield::Bitfield;
 use crate::layout::{PieceIndex, Span, spans_of};
 use crate::types::PeerKey;
@@ -88,8 +88,16 @@ const DRY: f64 = 0.2;
 /// How many peers' queues are searched for work for one peer.
 const LOOK_AT: usize = 8;
 
-/// The spans taken over, and those of them to cancel at the peer that had them.
-type Taken = (Vec<Span>, Vec<(PeerKey, Span)>);
+/// What a peer takes over.
+#[derive(Debug, Default)]
+pub(crate) struct Taken {
+    /// The spans that it is to fetch.
+    pub(crate) spans: Vec<Span>,
+    /// Those of them that the peer that had them loses: they are cancelled there.
+    pub(crate) moved: Vec<(PeerKey, Span)>,
+    /// Those that both have on order from now on.
+    pub(crate) shared: Vec<(PeerKey, Span)>,
+}
 
 /// What is known of a peer or web seed that sends us blocks, or is about to.
 #[derive(Clone, Copy, Debug)]
@@ -219,9 +227,16 @@ impl Picker {
         let Some((at, victim, work)) = found else {
             return Taken::default();
         };
-        let moved = work.iter().filter(|(place, _)| *place > KEPT);
-        let moved = spans_of(moved.map(|(_, block)| *block).collect());
-        let taken = spans_of(work.iter().map(|(_, block)| *block).collect());
+        let spans = |blocks: Vec<&(usize, (PieceIndex, u32))>| {
+            spans_of(blocks.into_iter().map(|(_, block)| *block).collect())
+        };
+        let (moved, shared) = work.iter().partition(|(place, _)| *place > KEPT);
+        let of_victim = |spans: Vec<Span>| spans.into_iter().map(|span| (victim, span)).collect();
+        let taken = Taken {
+            spans: spans(work.iter().collect()),
+            moved: of_victim(spans(moved)),
+            shared: of_victim(spans(shared)),
+        };
         for (_, (piece, number)) in &work {
             self.lease(peer, *piece, *number);
         }
@@ -231,10 +246,49 @@ impl Picker {
         after[0].0 = finish;
         let to = before.partition_point(|(other, _)| *other < finish);
         rivals.victims[to..=at].rotate_right(1);
-        (
-            taken,
-            moved.into_iter().map(|span| (victim, span)).collect(),
-        )
+        taken
+    }
+
+    /// If the pieces are wanted in order: grants up to `blocks` blocks of pieces that are late to
+    /// `peer`, beside a slower peer that has them on order. Whoever sends them first wins.
+    pub(crate) fn hurry(
+        &mut self,
+        peer: PeerKey,
+        have: &Bitfield,
+        blocks: u32,
+        rivals: &Rivals,
+        now: Instant,
+    ) -> Taken {
+        let Order::Sequential(watch) = &mut self.order else {
+            return Taken::default();
+        };
+        let begun = self.started.iter().filter(|(_, its)| its.missing > 0);
+        let late = watch.late(begun.map(|(piece, _)| *piece), now).into_iter();
+        let late = late.filter(|piece| have.has(*piece) && !self.is_reserved(*piece));
+        let slower = |block: (PieceIndex, u32)| {
+            let mut all = self.leases.iter();
+            let holder = *all.find(|(_, leases)| leases.contains_key(&block))?.0;
+            let is_slower = rivals.is_slower(holder, peer);
+            is_slower.then_some((holder, block))
+        };
+        let held_once = |piece: PieceIndex| {
+            let slots = &self.started[&piece].slots;
+            let held = (0..).zip(slots).filter(|(_, s)| !s.stored && s.leases == 1);
+            held.map(move |(number, _)| (piece, number))
+        };
+        let all = late.flat_map(held_once).filter_map(slower);
+        let all: Vec<(PeerKey, (PieceIndex, u32))> = all.take(blocks as usize).collect();
+        let mut shared: BTreeMap<PeerKey, Vec<(PieceIndex, u32)>> = BTreeMap::new();
+        for (holder, (piece, number)) in &all {
+            self.lease(peer, *piece, *number);
+            shared.entry(*holder).or_default().push((*piece, *number));
+        }
+        let of = |(holder, blocks)| spans_of(blocks).into_iter().map(move |span| (holder, span));
+        Taken {
+            spans: spans_of(all.into_iter().map(|(_, block)| block).collect()),
+            moved: Vec::new(),
+            shared: shared.into_iter().flat_map(of).collect(),
+        }
     }
 
     /// Returns the blocks of `victim`'s queue that a peer with the pieces `have` may take over, the

@@ -39,7 +39,8 @@ fn take_over(
     pace: impl Fn(PeerKey) -> Option<f64>,
 ) -> (Vec<Span>, Vec<(PeerKey, Span)>) {
     let mut rivals = rivals(picker, pace, 0);
-    picker.take_over(peer, have, blocks, &mut rivals)
+    let taken = picker.take_over(peer, have, blocks, &mut rivals);
+    (taken.spans, taken.moved)
 }
 
 fn pieces(spans: &[Span]) -> Vec<u32> {
@@ -136,7 +137,8 @@ fn a_late_piece_is_asked_of_a_faster_peer_too() {
     let pace = |peer| Some(if peer == B { 0.1 } else { 1.0 });
     let seen = rivals(&picker, pace, 0);
     let hurry = |picker: &mut Picker, peer, seconds| {
-        picker.hurry(peer, &all, 3, &seen, start + Duration::from_secs(seconds))
+        let now = start + Duration::from_secs(seconds);
+        picker.hurry(peer, &all, 3, &seen, now).spans
     };
     let work = picker.pick(A, &all, 12);
     assert_eq!(hurry(&mut picker, B, 0), []);
@@ -178,7 +180,7 @@ fn a_piece_is_ready_only_when_nobody_may_write_to_it() {
     });
     assert_eq!(
         (copy.as_slice(), cancel.len()),
-        (work.as_slice(), 0),
+        (&*work.spans, 0),
         "the last few are shared"
     );
     let outcome = picker.stored(B, copy[0]);
@@ -230,11 +232,14 @@ fn two_that_are_silent_hold_up_nobody() {
     let unknown = |peer| Some(if peer == A { f64::INFINITY } else { 1.0 });
     assert_eq!(
         take_over(&mut picker, B, &all, 4, unknown).0,
-        work,
+        work.spans,
         "shared"
     );
     let known = |peer| Some(if peer == C { 1.0 } else { f64::INFINITY });
-    assert_eq!(take_over(&mut picker, C, &all, 4, known), (work, vec![]));
+    assert_eq!(
+        take_over(&mut picker, C, &all, 4, known),
+        (work.spans, vec![])
+    );
     assert_eq!(take_over(&mut picker, C, &all, 4, known).0, [], "once");
     let slow = |peer| Some(if peer == D { 9.0 } else { 1.0 });
     assert_eq!(take_over(&mut picker, D, &all, 4, slow).0, []);
@@ -261,12 +266,12 @@ fn what_was_taken_over_is_not_taken_back() {
     let _ = picker.pick(A, &all, 64);
     let pace = |_| Some(0.3);
     let mut seen = rivals(&picker, pace, 0);
-    let (taken, cancel) = picker.take_over(B, &all, 64, &mut seen);
-    assert_eq!(taken[0].numbers(), 32..64);
-    picker.released(A, cancel[0].1);
+    let taken = picker.take_over(B, &all, 64, &mut seen);
+    assert_eq!(taken.spans[0].numbers(), 32..64);
+    picker.released(A, taken.moved[0].1);
     for peer in [A, B] {
-        let (taken, _) = picker.take_over(peer, &all, 64, &mut seen);
-        assert!(taken.is_empty(), "{peer:?}: {taken:?}");
+        let taken = picker.take_over(peer, &all, 64, &mut seen);
+        assert!(taken.spans.is_empty(), "{peer:?}: {taken:?}");
     }
 }
 
@@ -342,7 +347,7 @@ proptest! {
                 0 | 1 => {
                     let spans = picker.pick(key, &all, n);
                     prop_assert!(spans.iter().map(|s| s.count()).sum::<u32>() <= n);
-                    work.extend(&spans);
+                    work.extend(&*spans);
                     let mut seen = stored.clone();
                     for span in held.values().flatten().chain(&work) {
                         for number in span.numbers() {
@@ -364,7 +369,7 @@ proptest! {
         (1..6).for_each(|peer| _ = picker.forget(PeerKey(peer)));
         let rest = picker.pick(A, &all, 1000);
         prop_assert_eq!(rest.iter().map(|s| s.count() as usize).sum::<usize>(), 50 - stored.len());
-        for span in rest {
+        for span in rest.spans {
             picker.stored(A, span).ready.into_iter().for_each(|piece| picker.verified(piece));
         }
         prop_assert_eq!(picker.missing(), 0);

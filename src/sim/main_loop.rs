@@ -7,7 +7,7 @@ use super::node::{INFO_HASH, Presence};
 use super::queue::{Check, Event, Now};
 use crate::extension::{self, Ourselves};
 use crate::layout::PieceIndex;
-use crate::messages::{Command, PeerEvent, Surveyed, Verdict};
+use crate::messages::{Command, Greeting, PeerEvent, Surveyed, Verdict};
 use crate::peer::session::Session;
 use crate::peer::talk::Talk;
 use crate::peer::turn::Sleep;
@@ -118,7 +118,9 @@ impl Swarm {
         let at = self.at();
         let node = &mut self.nodes[index];
         let ended: Vec<(PieceIndex, u32)> = match &event {
-            PeerEvent::Stored(spans) | PeerEvent::Released(spans) | PeerEvent::Cancelled(spans) => {
+            PeerEvent::Stored(spans)
+            | PeerEvent::Released(spans, _)
+            | PeerEvent::Cancelled(spans) => {
                 let blocks = spans.iter().map(|span| (span.piece(), span.numbers()));
                 blocks
                     .flat_map(|(piece, numbers)| numbers.map(move |n| (piece, n)))
@@ -217,8 +219,12 @@ impl Swarm {
         let port = 50_000 + (other.1.0 % 10_000) as u16;
         let from = SocketAddr::new(Self::addr(other.0).ip(), port);
         let from = (!dialled).then_some(from);
+        let greeting = Greeting {
+            handshake,
+            obfuscated: false,
+        };
         let actions = self.nodes[index].tell(at, |torrent, turn| {
-            torrent.on_greeted(key, from, &handshake, turn);
+            torrent.on_greeted(key, from, &greeting, turn);
         });
         let welcome = |action: &Action| matches!(action, Action::Welcome(who, _) if *who == key);
         if !dialled && actions.iter().any(welcome) {

@@ -3,12 +3,15 @@
 //! The [`Announcer`](crate::announcer::Announcer) decides which tracker hears from us when. Part of
 //! the [`Torrent`], for its tick and for the answers of the trackers' threads.
 
+use super::fetcher::Parting;
 use super::{Action, Torrent, Turn};
 use crate::announce::{AnnounceEvent, AnnounceReply, AnnounceRequest, TrackerError, Trouble};
 use crate::announcer::TrackerIndex;
 use crate::human;
 use crate::layout::BLOCK_LEN;
 use crate::swarm::Source;
+use crate::trace::{Announce, Fact};
+use crate::url::origin;
 
 /// The missing bytes that we report to trackers before we know the real number: one block.
 const LEFT_UNKNOWN: u64 = BLOCK_LEN as u64;
@@ -27,26 +30,46 @@ impl Torrent {
         result: Result<AnnounceReply, TrackerError>,
         turn: &mut Turn<'_>,
     ) {
+        self.tell_announced(index, &result, turn);
         if self.announcer.on_outcome(index, &result, turn.now) {
             // A private torrent has changed its tracker. Its peers belong to the old one.
-            self.peers.keys().for_each(|key| turn.hang_up(*key));
+            for (key, peer) in self.peers.iter_mut() {
+                peer.fetcher.part(*key, Parting::Private, turn);
+            }
         }
         match result {
             Ok(reply) => {
                 if let Some(warning) = reply.warning {
                     self.warn_once(format!("a tracker warns: {warning}"), turn);
                 }
-                let text = format!("a tracker named {} peers", reply.peers.len());
-                turn.remark(text);
                 self.on_addresses(reply.peers, Source::Tracker, turn);
             }
             // The tracker refuses us, or we may not ask it: only the user can solve that.
             Err(error) if matches!(error.trouble, Trouble::Failure(_) | Trouble::Barred(_)) => {
                 self.warn_once(human::chain(&error), turn);
             }
-            Err(error) => turn.remark(human::chain(&error)),
+            Err(_) => {}
         }
         self.announce(turn);
+    }
+
+    fn tell_announced(
+        &self,
+        index: TrackerIndex,
+        result: &Result<AnnounceReply, TrackerError>,
+        turn: &mut Turn<'_>,
+    ) {
+        turn.tell(None, None, || Fact::Announced {
+            tracker: origin(self.announcer.url(index)),
+            event: match self.announcer.in_flight(index) {
+                Some(AnnounceEvent::Started) => Announce::Started,
+                Some(AnnounceEvent::Completed) => Announce::Completed,
+                Some(AnnounceEvent::Stopped) => Announce::Stopped,
+                Some(AnnounceEvent::Periodic) | None => Announce::None,
+            },
+            peers: result.as_ref().ok().map(|reply| reply.peers.len()),
+            error: result.as_ref().err().map(|error| human::chain(error)),
+        });
     }
 
     /// Warns the user. A tracker may repeat its message in each answer, so equal messages are shown

@@ -12,13 +12,16 @@
 //! Part of the [`Torrent`], which comes here when the checker has found a false piece, or has
 //! hashed the blocks of one.
 
+use super::fetcher::Parting;
 use super::webseeds::WebSeedIndex;
 use super::{Action, Torrent, Turn};
 use crate::address::Host;
 use crate::human::count;
 use crate::layout::PieceIndex;
 use crate::report::{FalsePiece, Report};
+use crate::trace::{Ban, Fact};
 use crate::types::PeerKey;
+use crate::url::origin;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 
@@ -143,19 +146,22 @@ impl Blame {
         self.attempts.contains_key(&piece)
     }
 
-    /// Returns who lied about `piece`, now that its true blocks are known, and forgets it.
-    pub fn judge(&mut self, piece: PieceIndex, truth: &[[u8; 20]]) -> Vec<Giver> {
-        let attempts = self.attempts.remove(&piece).unwrap_or_default();
-        let wrong = attempts.iter().flat_map(|attempt| {
+    /// `piece` is right now, and these are the hashes of its blocks. Returns who gave other blocks
+    /// before, each with their numbers.
+    pub fn judge(
+        &mut self,
+        piece: PieceIndex,
+        truth: &[[u8; 20]],
+    ) -> BTreeMap<Giver, BTreeSet<u32>> {
+        let mut liars: BTreeMap<Giver, BTreeSet<u32>> = BTreeMap::new();
+        for attempt in self.attempts.remove(&piece).unwrap_or_default() {
             let blocks = attempt.blocks.iter().zip(truth);
-            let given = attempt.givers.iter().zip(blocks);
-            given
-                .filter(|(_, (sha, truth))| sha != truth)
-                .filter_map(|(giver, _)| *giver)
-        });
-        let mut liars: Vec<Giver> = wrong.collect();
-        liars.sort_unstable_by_key(|giver| giver.key);
-        liars.dedup();
+            for (number, (giver, (sha, truth))) in (0..).zip(attempt.givers.iter().zip(blocks)) {
+                if let Some(giver) = giver.filter(|_| sha != truth) {
+                    liars.entry(giver).or_default().insert(number);
+                }
+            }
+        }
         liars
     }
 }
@@ -173,9 +179,9 @@ impl Torrent {
     /// out who lied.
     pub(super) fn on_bad_piece(&mut self, piece: PieceIndex, turn: &mut Turn<'_>) {
         let number = piece.get();
-        turn.remark(format!(
-            "piece {number} does not have the hash that it should"
-        ));
+        turn.tell(None, piece, || Fact::False {
+            givers: self.picker.givers(piece),
+        });
         if self.content.layout.is_padding(piece) {
             // Nobody sends padding: it is zeros, whatever the torrent says.
             return turn.push(Action::Fail(format!(
@@ -213,7 +219,7 @@ impl Torrent {
         };
         let agreeing = self.blame.agreeing(piece, blocks);
         if agreeing.len() < AGREE || self.has_untried(piece, &agreeing) {
-            return self.ban(liar, piece, turn);
+            return self.ban(liar, piece, Ban::FalsePiece, &BTreeSet::new(), turn);
         }
         for giver in agreeing {
             match giver.who {
@@ -269,28 +275,41 @@ impl Torrent {
             .collect()
     }
 
-    pub(super) fn ban(&mut self, liar: Giver, piece: PieceIndex, turn: &mut Turn<'_>) {
-        let (name, key) = match liar.who {
+    /// Bans a peer or web seed that gave a false `piece`, or these `blocks` of it.
+    pub(super) fn ban(
+        &mut self,
+        liar: Giver,
+        piece: PieceIndex,
+        why: Ban,
+        blocks: &BTreeSet<u32>,
+        turn: &mut Turn<'_>,
+    ) {
+        let key = match liar.who {
             Who::Peer { addr, incoming } => {
                 self.swarm.ban(addr, incoming);
-                (addr.to_string(), liar.key)
+                liar.key
             }
             Who::WebSeed(index) => {
                 self.web_seeds.ban(index);
                 // We may have opened it again since.
                 let mut open = self.peers.web_seeds.iter();
                 let its = open.find(|(_, seed)| seed.index == index);
-                let key = its.map_or(liar.key, |(key, _)| *key);
-                (self.web_seed_name(index), key)
+                its.map_or(liar.key, |(key, _)| *key)
             }
         };
         if let Some(fetcher) = self.peers.fetcher_mut(key) {
             fetcher.useless = true;
             fetcher.wants = 0;
-            turn.hang_up(key);
+            fetcher.part(key, Parting::Banned, turn);
         }
-        let text = format!("{name}: gave false data for piece {}: banned", piece.get());
-        turn.remark(text);
+        turn.tell(key, piece, || Fact::Banned {
+            addr: match liar.who {
+                Who::Peer { addr, .. } => addr.to_string(),
+                Who::WebSeed(index) => origin(self.web_seeds.url(index)),
+            },
+            blocks: blocks.iter().copied().collect(),
+            why,
+        });
     }
 }
 
@@ -323,9 +342,9 @@ mod tests {
         assert!(blame.is_open(piece));
         assert_eq!(
             blame.judge(piece, &[[1; 20], [2; 20], [3; 20], [4; 20]]),
-            [giver(2)]
+            BTreeMap::from([(giver(2), BTreeSet::from([1]))])
         );
         assert!(!blame.is_open(piece));
-        assert_eq!(blame.judge(piece, &[]), []);
+        assert_eq!(blame.judge(piece, &[]), BTreeMap::new());
     }
 }

@@ -4,6 +4,7 @@
 //! for the time of `--stall-timeout`. Part of the [`Torrent`], for its tick and for the engine,
 //! which may stop a torrent at any time.
 
+use super::fetcher::Parting;
 use super::peers::Peer;
 use super::{Action, Phase, Torrent, Turn};
 use std::time::{Duration, Instant};
@@ -15,8 +16,9 @@ impl Torrent {
     /// Leaves the swarm. First all connections are told to close. Trackers hear about it when they
     /// are closed, so that the last bytes are counted.
     pub fn stop(&mut self, turn: &mut Turn<'_>) {
-        let all = self.peers.fetchers();
-        all.for_each(|(key, _)| turn.hang_up(key));
+        for (key, its) in self.peers.fetchers_mut() {
+            its.part(key, Parting::Leaving, turn);
+        }
         self.goals.leave(turn.now);
         self.say_goodbye(turn);
     }

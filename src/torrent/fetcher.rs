@@ -9,8 +9,42 @@
 
 use super::pace::Pace;
 use super::rate::Rate;
+use super::{Action, Turn};
 use crate::bitfield::Bitfield;
 use crate::shortage::Shortage;
+use crate::types::PeerKey;
+
+/// Why we hang up on somebody.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub(super) enum Parting {
+    #[error("that is us")]
+    Us,
+    #[error("banned")]
+    Banned,
+    #[error("connected already")]
+    Twin,
+    #[error("no place is free")]
+    Full,
+    #[error("of no use to either side")]
+    Idle,
+    #[error("its host has too many places")]
+    Crowd,
+    #[error("gave nothing for too long")]
+    Barren,
+    #[error("neither side lacks anything")]
+    BothSeeds,
+    #[error("nothing is missing any more")]
+    Complete,
+    #[error("does not have what we want")]
+    Lacks,
+    #[error("the torrent is private")]
+    Private,
+    #[error("we leave")]
+    Leaving,
+    /// The other side did nothing wrong.
+    #[error("{0}")]
+    Short(Shortage),
+}
 
 /// A connection that is given work.
 #[derive(Debug)]
@@ -19,6 +53,8 @@ pub(super) struct Fetcher {
     pub(super) have: Bitfield,
     /// Blocks that it could be asked for besides what it has on order.
     pub(super) wants: u32,
+    /// Blocks that it could have on order in all, when it last wanted some.
+    pub(super) window: u32,
     /// Cancels that its thread has not answered yet.
     pub(super) cancels: u32,
     /// It owes us blocks and has sent none for 20 s.
@@ -26,8 +62,8 @@ pub(super) struct Fetcher {
     /// Not to be dialled again when it ends: see
     /// [`Ending::Useless`](crate::swarm::Ending::Useless).
     pub(super) useless: bool,
-    /// We hang up because we are short of this. The other side did nothing wrong.
-    pub(super) shed: Option<Shortage>,
+    /// Why we hang up, if we do.
+    pub(super) parting: Option<Parting>,
     pub(super) pace: Pace,
     pub(super) down: Rate,
     /// Bytes of the blocks that came from it.
@@ -39,13 +75,20 @@ impl Fetcher {
         Self {
             have,
             wants: 0,
+            window: 0,
             cancels: 0,
             snubbed: false,
             useless: false,
-            shed: None,
+            parting: None,
             pace: Pace::default(),
             down: Rate::default(),
             gave: 0,
         }
+    }
+
+    /// Hangs up. If there are several reasons, the first is told.
+    pub(super) fn part(&mut self, key: PeerKey, why: Parting, turn: &mut Turn<'_>) {
+        self.parting.get_or_insert(why);
+        turn.push(Action::HangUp(key));
     }
 }

@@ -7,12 +7,14 @@
 //!
 //! [BEP 9]: https://www.bittorrent.org/beps/bep_0009.html
 
+use super::fetcher::Parting;
 use super::{Action, Content, Phase, Torrent, Turn};
 use crate::bitfield::Bitfield;
 use crate::config::Named;
 use crate::messages::{Command, Learning};
 use crate::report::Metadata;
 use crate::swarm::Source;
+use crate::trace::{Ban, Fact};
 use crate::types::PeerKey;
 use std::time::{Duration, Instant};
 
@@ -46,6 +48,7 @@ impl Torrent {
         let pieces = content.layout.pieces();
         let private = content.private;
         self.set_content(content, turn.now);
+        self.tell_content(turn);
         self.announcer.set_joined_complete(self.left() == 0);
         if private {
             self.announcer.set_private();
@@ -94,7 +97,7 @@ impl Torrent {
         let peers = self.peers.iter_mut();
         for (key, peer) in peers.filter(|(_, peer)| strangers.contains(&peer.addr)) {
             peer.fetcher.useless = true;
-            turn.hang_up(*key);
+            peer.fetcher.part(*key, Parting::Private, turn);
         }
     }
 
@@ -129,8 +132,11 @@ impl Torrent {
             Learning::False => {
                 peer.fetcher.useless = true;
                 self.swarm.ban(peer.addr, peer.incoming);
-                let text = format!("{}: gave false metadata: banned", peer.addr);
-                turn.remark(text);
+                turn.tell(key, None, || Fact::Banned {
+                    addr: peer.addr.to_string(),
+                    blocks: Vec::new(),
+                    why: Ban::FalseMetadata,
+                });
             }
         }
     }

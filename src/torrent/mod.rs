@@ -17,6 +17,7 @@ pub(crate) mod blame;
 mod content;
 mod dht;
 mod ending;
+mod facts;
 mod fetcher;
 mod givers;
 mod goals;
@@ -348,6 +349,9 @@ impl Torrent {
 
     /// Joins the swarm.
     pub fn start(&mut self, turn: &mut Turn<'_>) {
+        if self.knows_content() {
+            self.tell_content(turn);
+        }
         self.announcer.start(self.left() == 0, turn.now);
         self.begin(turn);
         self.tell_skipped(turn);
@@ -417,6 +421,7 @@ impl Torrent {
         if turn.now >= self.due.report {
             self.due.report = turn.now + REPORT_EVERY;
             turn.push(Action::Tell(Report::Progress(self.progress(turn.now))));
+            self.tell_flow(turn);
         }
         self.check_goals(turn);
     }

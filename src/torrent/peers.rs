@@ -5,7 +5,8 @@
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 
-use super::fetcher::Fetcher;
+use super::facts::{choking, closed, interest};
+use super::fetcher::{Fetcher, Parting};
 use super::learning::Offer;
 use super::pex::Exchange;
 use super::rate::Rate;
@@ -15,9 +16,9 @@ use crate::bitfield::Bitfield;
 use crate::choker::Merit;
 use crate::door::names;
 use crate::layout::PieceIndex;
-use crate::messages::{Client, Command, End, EndKind, PeerEvent};
+use crate::messages::{Client, Command, End, EndKind, Greeting, PeerEvent};
 use crate::swarm::Ending;
-use crate::trace::{Fact, Over, Side};
+use crate::trace::{Fact, GivenBack, Over, Side};
 use crate::types::{PeerId, PeerKey};
 use crate::wire::Handshake;
 use std::net::SocketAddr;
@@ -55,6 +56,8 @@ pub(super) struct Peer {
     pub(super) listens_on: Option<u16>,
     pub(super) up: Rate,
     pub(super) took: u64,
+    /// How much of that was told as a fact.
+    pub(super) told: u64,
 }
 
 impl Peer {
@@ -80,6 +83,7 @@ impl Peer {
             listens_on: None,
             up: Rate::default(),
             took: 0,
+            told: 0,
         }
     }
 
@@ -90,17 +94,15 @@ impl Peer {
         self.welcome && !self.fetcher.useless && counts
     }
 
-    /// Records what the peer says about itself. Returns a line for the user.
-    fn introduced(&mut self, client: Client) -> String {
+    /// Records what the peer says about itself.
+    fn introduced(&mut self, client: &Client) {
         self.upload_only = client.upload_only;
         self.listens_on = client.port.or(self.listens_on);
         match client.pex {
             true => _ = self.pex.get_or_insert_default(),
             false => self.pex = None,
         }
-        let name = client.name.clone().unwrap_or_default();
-        self.client = client.name.filter(|name| !name.trim().is_empty());
-        format!("{}: calls itself {name:?}", self.addr)
+        self.client = client.name.clone().filter(|name| !name.trim().is_empty());
     }
 
     /// The program that it says it is.
@@ -131,6 +133,16 @@ impl Peer {
         by.of(gives as u64, gets as u64, rng)
     }
 
+    /// Returns what it sends us or, while we seed, gets from us, in bytes a second.
+    pub(super) fn rate(&self, seeding: bool, now: Instant) -> u64 {
+        let rate = if seeding {
+            &self.up
+        } else {
+            &self.fetcher.down
+        };
+        rate.get(now) as u64
+    }
+
     pub(super) fn is_used(&self) -> bool {
         self.welcome && self.fetcher.gave + self.took > 0
     }
@@ -148,7 +160,7 @@ impl Torrent {
         &mut self,
         key: PeerKey,
         from: Option<SocketAddr>,
-        handshake: &Handshake,
+        greeting: &Greeting,
         turn: &mut Turn<'_>,
     ) {
         if let Some(addr) = from {
@@ -163,17 +175,28 @@ impl Torrent {
         let Some(peer) = self.peers.get_mut(&key) else {
             return;
         };
-        peer.id = handshake.peer_id;
+        let Handshake {
+            peer_id, reserved, ..
+        } = greeting.handshake;
+        peer.id = peer_id;
         let (addr, incoming) = (peer.addr, peer.incoming);
-        if handshake.peer_id == self.setup.peer_id {
-            self.on_us(key, turn);
-        } else if self.swarm.is_banned(addr, incoming) {
+        if peer_id == self.setup.peer_id {
+            return self.on_us(key, turn);
+        }
+        turn.tell(key, None, || Fact::Handshake {
+            peer_id,
+            bits: reserved,
+            obfuscated: greeting.obfuscated,
+        });
+        if self.swarm.is_banned(addr, incoming) {
             peer.fetcher.useless = true;
-            refuse(key, addr, "banned before", turn);
+            peer.fetcher.part(key, Parting::Banned, turn);
         } else if !self.part_from_twins(key, turn) {
             // The other connection stays.
         } else if !self.has_room(addr, incoming, turn) {
-            refuse(key, addr, "no room", turn);
+            let peer = self.peers.fetcher_mut(key);
+            peer.into_iter()
+                .for_each(|its| its.part(key, Parting::Full, turn));
         } else {
             self.welcome(key, turn);
         }
@@ -186,7 +209,7 @@ impl Torrent {
             if !peer.incoming {
                 self.swarm.is_us(peer.addr);
             }
-            refuse(key, peer.addr, "that is us", turn);
+            peer.fetcher.part(key, Parting::Us, turn);
         }
     }
 
@@ -215,7 +238,6 @@ impl Torrent {
         };
         (peer.welcome, peer.since) = (true, turn.now);
         turn.push(Action::Welcome(key, entry));
-        turn.remark(format!("{}: connected", peer.addr));
         self.ways.on_connection();
         self.share();
         self.dial(turn);
@@ -236,6 +258,7 @@ impl Torrent {
         match event {
             PeerEvent::Want(blocks) => {
                 fetcher.wants = blocks;
+                fetcher.window = self.picker.leased(key) as u32 + blocks;
                 if !self.serve(key, turn) {
                     turn.send(key, Command::Fetch(Vec::new()));
                 }
@@ -243,21 +266,18 @@ impl Torrent {
             PeerEvent::Stored(spans) => self.on_stored(key, &spans, turn),
             PeerEvent::Cancelled(spans) => {
                 fetcher.cancels = fetcher.cancels.saturating_sub(1);
-                self.on_given_back(key, &spans, turn);
+                self.on_given_back(key, &spans, GivenBack::Cancelled, turn);
                 self.serve(key, turn);
             }
-            PeerEvent::Released(spans) => {
+            PeerEvent::Released(spans, why) => {
                 // See story 2 of `crate::messages`.
                 fetcher.wants = 0;
-                self.on_given_back(key, &spans, turn);
+                self.on_given_back(key, &spans, why, turn);
                 self.feed_hungry(turn);
             }
             PeerEvent::Snubbed => {
                 fetcher.snubbed = true;
                 turn.tell(key, None, || Fact::Snubbed);
-                if let Some(Peer { addr, .. }) = self.peers.get(&key) {
-                    turn.remark(format!("{addr}: owes us blocks and sends none"));
-                }
             }
             PeerEvent::Traffic { down, up } => self.on_traffic(key, down, up, turn.now),
             PeerEvent::Web(news) => self.on_web_seed_says(key, news, turn),
@@ -284,11 +304,7 @@ impl Torrent {
                 self.on_interested(key, interested, turn);
             }
             PeerEvent::Choked(chokes) => {
-                let who = Side::Peer;
-                turn.tell(key, None, || match chokes {
-                    true => Fact::Choked { who },
-                    false => Fact::Unchoked { who, why: None },
-                });
+                turn.tell(key, None, || choking(Side::Peer, chokes, None));
                 peer.peer_chokes = chokes;
                 peer.fetcher.wants = 0;
             }
@@ -297,11 +313,10 @@ impl Torrent {
                 self.feed_uploads(turn);
             }
             PeerEvent::Client(client) => {
-                let name = client.name.clone();
+                peer.introduced(&client);
                 turn.tell(key, None, || Fact::Client {
-                    client: name.unwrap_or_default(),
+                    client: client.name.unwrap_or_default(),
                 });
-                turn.remark(peer.introduced(client));
             }
             PeerEvent::DhtPort(port) => self.on_dht_port(key, port, turn),
             PeerEvent::Peers(addrs) => self.on_exchanged(key, addrs, turn),
@@ -335,11 +350,7 @@ impl Torrent {
             return;
         };
         if std::mem::replace(&mut peer.interested, interested) != interested {
-            let who = Side::Peer;
-            turn.tell(key, None, || match interested {
-                true => Fact::Interested { who },
-                false => Fact::Uninterested { who },
-            });
+            turn.tell(key, None, || interest(Side::Peer, interested));
         }
         let before = peer.we_choke;
         self.fill_places(turn);
@@ -371,8 +382,9 @@ impl Torrent {
         let newly_wanted = peer.wanted_since.is_none() && peer.useful > 0;
         if newly_wanted {
             peer.wanted_since = Some(turn.now);
+            turn.tell(key, None, || interest(Side::Us, true));
         } else if is_seed && !self.goals.is_downloading() {
-            turn.hang_up(key);
+            peer.fetcher.part(key, Parting::BothSeeds, turn);
         }
         if is_seed {
             // A seed is counted for no piece, because it has all of them.
@@ -400,7 +412,7 @@ impl Torrent {
         if let Some(peer) = self.peers.remove(&key) {
             self.on_peer_closed(key, &peer, end, turn);
         } else if let Some(seed) = self.peers.web_seeds.remove(&key) {
-            self.on_web_seed_closed(&seed, end, turn);
+            self.on_web_seed_closed(key, &seed, end, turn);
         }
         self.verify(ready, turn);
         self.feed_hungry(turn);
@@ -414,7 +426,10 @@ impl Torrent {
         if self.no_giver_left() {
             self.traffic.stand_still();
         }
-        let kind = fetcher.shed.map_or(end.kind, EndKind::Short);
+        let kind = match fetcher.parting {
+            Some(Parting::Short(shortage)) => EndKind::Short(shortage),
+            _ => end.kind,
+        };
         match kind {
             EndKind::Short(shortage) => self.ways.on_short(shortage, now),
             EndKind::NoWay => self.ways.on_no_way(&end.text, now),
@@ -441,17 +456,7 @@ impl Torrent {
             self.swarm.ended(peer.addr, ending, turn.now);
         }
         self.traffic.givers.add(&peer.client(), peer.fetcher.gave);
-        turn.remark(format!("{}: {}", peer.addr, end.text));
-        turn.tell(key, None, || Fact::Closed {
-            why: end.text.clone(),
-            down: peer.fetcher.gave,
-            up: peer.took,
-        });
+        turn.tell(key, None, || closed(&peer.fetcher, end, peer.took));
         self.share();
     }
-}
-
-fn refuse(key: PeerKey, addr: SocketAddr, why: &str, turn: &mut Turn<'_>) {
-    turn.hang_up(key);
-    turn.remark(format!("{addr}: {why}"));
 }

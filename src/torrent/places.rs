@@ -6,7 +6,8 @@
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 
-use super::fetcher::Fetcher;
+use super::facts::choking;
+use super::fetcher::{Fetcher, Parting};
 use super::learning::Offer;
 use super::peers::Peer;
 use super::{Action, IDLE, Torrent, Turn};
@@ -79,7 +80,7 @@ impl Torrent {
         });
         if let Some((key, peer)) = idle {
             peer.fetcher.useless = true;
-            turn.hang_up(*key);
+            peer.fetcher.part(*key, Parting::Idle, turn);
         }
     }
 
@@ -99,13 +100,18 @@ impl Torrent {
         let its = peers.filter(|(_, p)| there(p) && p.host() == crowd && p.fetcher.gave == 0);
         if let Some((key, peer)) = its.min_by_key(|(_, peer)| peer.took) {
             peer.fetcher.useless = true;
-            turn.hang_up(key);
+            peer.fetcher.part(key, Parting::Crowd, turn);
         }
     }
 
     /// The thread that was to dial could not be started, because the system lacks something.
-    pub fn on_dial_failed(&mut self, key: PeerKey, shortage: Shortage, turn: &Turn<'_>) {
+    pub fn on_dial_failed(&mut self, key: PeerKey, shortage: Shortage, turn: &mut Turn<'_>) {
         if let Some(peer) = self.peers.remove(&key) {
+            turn.tell(key, None, || Fact::Closed {
+                why: shortage.to_string(),
+                down: 0,
+                up: 0,
+            });
             let ending = Ending::Failed(EndKind::Short(shortage));
             self.swarm.ended(peer.addr, ending, turn.now);
             self.ways.on_short(shortage, turn.now);
@@ -132,15 +138,18 @@ impl Torrent {
     pub fn shed(&mut self, shortage: Shortage, now: Instant) -> Option<Action> {
         let up = |key| self.peers.get(&key).map_or(0.0, |peer| peer.up.get(now));
         let rate = |key, fetcher: &Fetcher| fetcher.down.get(now) + up(key);
-        let stay = self.peers.fetchers().filter(|(_, its)| its.shed.is_none());
+        let stay = self
+            .peers
+            .fetchers()
+            .filter(|(_, its)| its.parting.is_none());
         let rates = stay.map(|(key, its)| (rate(key, its), key));
         let slowest = rates.min_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
         let (_, key) = slowest?;
-        self.peers.fetcher_mut(key)?.shed = Some(shortage);
+        self.peers.fetcher_mut(key)?.parting = Some(Parting::Short(shortage));
         Some(Action::HangUp(key))
     }
 
-    fn slots(&self, now: Instant) -> usize {
+    pub(super) fn slots(&self, now: Instant) -> usize {
         let seeding = !self.goals.is_downloading();
         Choker::slots(seeding, self.traffic.up.get(now) as u64)
     }
@@ -175,10 +184,8 @@ impl Torrent {
             self.traffic.up.begin(turn.now);
             peer.we_choke = false;
             turn.send(key, Command::Choke(false));
-            turn.tell(key, None, || Fact::Unchoked {
-                who: Side::Us,
-                why: Some(Unchoke::PlaceFree),
-            });
+            let why = Some(Unchoke::PlaceFree);
+            turn.tell(key, None, || choking(Side::Us, false, why));
         }
     }
 
@@ -201,14 +208,10 @@ impl Torrent {
             if peer.we_choke != choke {
                 peer.we_choke = choke;
                 turn.send(key, Command::Choke(choke));
-                turn.tell(key, None, || match choke {
-                    true => Fact::Choked { who: Side::Us },
-                    false => Fact::Unchoked {
-                        who: Side::Us,
-                        why: Some(Unchoke::Round),
-                    },
-                });
+                let why = Some(Unchoke::Round);
+                turn.tell(key, None, || choking(Side::Us, choke, why));
             }
         }
+        self.tell_round(&candidates, turn);
     }
 }

@@ -5,11 +5,13 @@
 //! checker's thread looks ([`crate::checker`]). This file decides when, and what follows. Part of
 //! the [`Torrent`].
 
+use super::facts::interest;
 use super::{Action, Torrent, Turn};
 use crate::human::count;
 use crate::layout::PieceIndex;
 use crate::messages::{Command, Surveyed};
 use crate::report::Report;
+use crate::trace::Side;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -90,6 +92,7 @@ impl Torrent {
             if peer.wanted_since.is_none() && peer.useful > 0 {
                 peer.wanted_since = Some(turn.now);
                 turn.send(key, Command::Interest(true));
+                turn.tell(key, None, || interest(Side::Us, true));
             }
         }
         let paths = changed.iter().map(|(_, path)| path.as_str());

@@ -55,6 +55,13 @@ impl Peers {
         peers.chain(seeds.map(|(key, seed)| (*key, &seed.fetcher)))
     }
 
+    pub(super) fn fetchers_mut(&mut self) -> impl Iterator<Item = (PeerKey, &mut Fetcher)> {
+        let peers = self.peers.iter_mut();
+        let peers = peers.map(|(key, peer)| (*key, &mut peer.fetcher));
+        let seeds = self.web_seeds.iter_mut();
+        peers.chain(seeds.map(|(key, seed)| (*key, &mut seed.fetcher)))
+    }
+
     pub(super) fn fetcher_mut(&mut self, key: PeerKey) -> Option<&mut Fetcher> {
         match self.peers.get_mut(&key) {
             Some(peer) => Some(&mut peer.fetcher),

@@ -7,8 +7,9 @@ use super::rate::{Budget, Budgets};
 use super::*;
 use crate::announce::{AnnounceEvent, TrackerError};
 use crate::layout::{BLOCK_LEN, Layout, Span};
-use crate::messages::{Learning, PeerEvent, Surveyed, Verdict};
+use crate::messages::{Greeting, Learning, PeerEvent, Surveyed, Verdict};
 use crate::swarm::Source;
+use crate::trace::{GivenBack, Witness};
 use crate::wanted::Wanted;
 use crate::wire::Handshake;
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ mod links;
 mod pex;
 mod pieces;
 mod stateful;
+mod trace;
 mod web;
 
 fn setup(layout: Arc<Layout>, have: Bitfield) -> Setup {
@@ -66,6 +68,8 @@ struct Rig {
     budgets: Budgets,
     /// The keys of connections that the torrent begins itself.
     keys: Keys,
+    /// Who tells facts, if somebody listens.
+    witness: Option<Witness>,
 }
 
 impl Rig {
@@ -92,12 +96,14 @@ impl Rig {
                 up: Budget::new(0, now),
             },
             keys: Keys::after(1000),
+            witness: None,
         }
     }
 
     /// Hands the torrent an event. Returns its actions.
     fn turn(&mut self, event: impl FnOnce(&mut Torrent, &mut Turn<'_>)) -> Vec<Action> {
-        let mut turn = Turn::new(self.now, &mut self.budgets, &mut self.keys);
+        let turn = Turn::new(self.now, &mut self.budgets, &mut self.keys);
+        let mut turn = turn.traced(self.witness.as_ref(), InfoHash([7; 20]));
         event(&mut self.torrent, &mut turn);
         turn.done()
     }
@@ -128,7 +134,11 @@ impl Rig {
             self.dialled(key, from);
         }
         let from = incoming.then_some(from);
-        self.turn(|torrent, turn| torrent.on_greeted(key, from, &handshake, turn))
+        let greeting = Greeting {
+            handshake,
+            obfuscated: false,
+        };
+        self.turn(|torrent, turn| torrent.on_greeted(key, from, &greeting, turn))
     }
 
     fn event(&mut self, n: u8, event: PeerEvent) -> Vec<Action> {

@@ -74,8 +74,14 @@ impl<'a> Turn<'a> {
         self.push(Action::Send(key, command));
     }
 
-    pub(super) fn hang_up(&mut self, key: PeerKey) {
-        self.push(Action::HangUp(key));
+    /// Whether somebody listens to facts.
+    pub(super) fn is_traced(&self) -> bool {
+        self.witness.is_some()
+    }
+
+    /// Returns the name of the client that tells the facts, if somebody listens.
+    pub(super) fn node_name(&self) -> &'a str {
+        self.witness.map_or("", |(witness, _)| &witness.name)
     }
 
     /// Tells a fact about the torrent or one connection, and one piece, where it is about any. The

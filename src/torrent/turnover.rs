@@ -12,6 +12,7 @@
 //! The [`Torrent`] comes here when all places are taken and others could be dialled. [`Turnover`]
 //! has no clock: the time is an argument.
 
+use super::fetcher::Parting;
 use super::learning::Offer;
 use super::peers::Peer;
 use super::{Phase, Torrent, Turn};
@@ -124,7 +125,7 @@ impl Torrent {
                 if peer.incoming {
                     self.swarm.rest(peer.addr, turn.now);
                 }
-                turn.hang_up(key);
+                peer.fetcher.part(key, Parting::Barren, turn);
             }
         }
     }

@@ -10,6 +10,7 @@
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 
+use super::fetcher::Parting;
 use super::peers::Peer;
 use super::{Torrent, Turn};
 use crate::types::PeerKey;
@@ -60,7 +61,7 @@ impl Torrent {
         let Some(new) = self.peers.get(&key) else {
             return false;
         };
-        let (addr, id, incoming, host) = (new.addr, new.id, new.incoming, new.host());
+        let (id, incoming, host) = (new.id, new.incoming, new.host());
         let we_are_lower = self.setup.peer_id.0 < id.0;
         let is_twin = |peer: &Peer| !peer.fetcher.useless && peer.id == id && peer.host() == host;
         let twins = self.peers.welcome().filter(|(_, peer)| is_twin(peer));
@@ -77,12 +78,10 @@ impl Torrent {
         };
         for loser in losers {
             if let Some(peer) = self.peers.get_mut(&loser) {
+                peer.fetcher.part(loser, Parting::Twin, turn);
                 // A peer that gave something is worth another dial when the other connection ends.
                 peer.fetcher.useless = !peer.is_used();
             }
-            let text = format!("{addr}: connected already");
-            turn.hang_up(loser);
-            turn.remark(text);
         }
         !goes
     }

@@ -5,11 +5,13 @@
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 
+use super::facts::interest;
+use super::fetcher::Parting;
 use super::{Action, Phase, Torrent, Turn};
 use crate::layout::PieceIndex;
 use crate::messages::{Command, Verdict};
 use crate::report::Report;
-use crate::trace::Fact;
+use crate::trace::{Ban, Fact, Side};
 use std::sync::Arc;
 
 impl Torrent {
@@ -23,6 +25,9 @@ impl Torrent {
             .collect();
         self.disk.fetched |= !good.is_empty();
         for &piece in &good {
+            turn.tell(None, piece, || Fact::Verified {
+                givers: self.picker.givers(piece),
+            });
             self.picker.verified(piece);
             self.content.have.insert(piece);
             self.have_bytes += self.content.wanted_bytes_in(piece);
@@ -60,6 +65,7 @@ impl Torrent {
             }
             if peer.useful == 0 && peer.wanted_since.take().is_some() {
                 turn.send(key, Command::Interest(false));
+                turn.tell(key, None, || interest(Side::Us, false));
             }
         }
     }
@@ -71,8 +77,8 @@ impl Torrent {
             self.on_bad_blocks(piece, blocks, turn);
             self.feed_hungry(turn);
         } else if self.content.have.has(piece) {
-            for liar in self.blame.judge(piece, blocks) {
-                self.ban(liar, piece, turn);
+            for (liar, lies) in self.blame.judge(piece, blocks) {
+                self.ban(liar, piece, Ban::FalseBlocks, &lies, turn);
             }
         } // else the piece was right, and has been lost since
         self.check_damaged(turn);
@@ -111,11 +117,13 @@ impl Torrent {
             givers: self.givers().most(),
         }));
         // Two seeds have nothing to give each other.
-        let seeds = self.peers.iter();
-        let seeds = seeds.filter(|(_, peer)| peer.fetcher.have.is_full());
-        let seeds = seeds.map(|(key, _)| key);
-        let all = seeds.chain(self.peers.web_seeds.keys());
-        all.for_each(|key| turn.hang_up(*key));
+        let seeds = self.peers.iter_mut();
+        for (key, peer) in seeds.filter(|(_, peer)| peer.fetcher.have.is_full()) {
+            peer.fetcher.part(*key, Parting::BothSeeds, turn);
+        }
+        for (key, seed) in &mut self.peers.web_seeds {
+            seed.fetcher.part(*key, Parting::Complete, turn);
+        }
         if self.goals.phase() == Phase::Done {
             turn.push(Action::Done);
         }

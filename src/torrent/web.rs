@@ -9,12 +9,14 @@
 //!
 //! [BEP 19]: https://www.bittorrent.org/beps/bep_0019.html
 
-use super::fetcher::Fetcher;
+use super::facts::closed;
+use super::fetcher::{Fetcher, Parting};
 use super::webseeds::WebSeedIndex;
 use super::{Action, Torrent, Turn};
 use crate::messages::{End, Web};
+use crate::trace::{Fact, Over};
 use crate::types::PeerKey;
-use crate::url::shown;
+use crate::url::{origin, shown};
 
 /// A web seed in use: it has a thread.
 #[derive(Debug)]
@@ -36,15 +38,24 @@ impl Torrent {
             let key = turn.keys.take();
             let seed = WebSeed { index, fetcher };
             self.peers.web_seeds.insert(key, seed);
+            turn.tell(key, None, || Fact::Dialled {
+                addr: origin(&url),
+                over: Over::Http,
+            });
             turn.push(Action::OpenWebSeed(key, index, url));
         }
     }
 
     /// The thread of a web seed could not be started.
-    pub fn on_web_seed_failed(&mut self, key: PeerKey, error: &str, turn: &Turn<'_>) {
+    pub fn on_web_seed_failed(&mut self, key: PeerKey, error: &str, turn: &mut Turn<'_>) {
         if let Some(seed) = self.peers.web_seeds.remove(&key) {
             self.web_seeds
                 .ended(seed.index, Some(error), false, turn.now);
+            turn.tell(key, None, || Fact::Closed {
+                why: error.to_string(),
+                down: 0,
+                up: 0,
+            });
         }
     }
 
@@ -82,11 +93,17 @@ impl Torrent {
         if !fetcher.have.iter().any(|piece| self.picker.wants(piece)) {
             fetcher.useless = true;
             fetcher.wants = 0;
-            turn.hang_up(key);
+            fetcher.part(key, Parting::Lacks, turn);
         }
     }
 
-    pub(super) fn on_web_seed_closed(&mut self, seed: &WebSeed, end: &End, turn: &mut Turn<'_>) {
+    pub(super) fn on_web_seed_closed(
+        &mut self,
+        key: PeerKey,
+        seed: &WebSeed,
+        end: &End,
+        turn: &mut Turn<'_>,
+    ) {
         let WebSeed { index, fetcher } = seed;
         self.on_ended(fetcher, end, turn.now);
         let error = (!fetcher.useless).then_some(&*end.text);
@@ -94,7 +111,7 @@ impl Torrent {
         self.web_seeds.ended(*index, error, gave, turn.now);
         let name = self.web_seed_name(*index);
         self.traffic.givers.add(&name, fetcher.gave);
-        turn.remark(format!("{name}: {}", end.text));
+        turn.tell(key, None, || closed(fetcher, end, 0));
         self.open_web_seeds(turn);
     }
 

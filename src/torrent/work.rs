@@ -5,12 +5,14 @@
 //! for the tick.
 
 use super::blame::{Giver, Who};
+use super::facts::tell_work;
 use super::fetcher::Fetcher;
 use super::{Action, Torrent, Turn};
 use crate::layout::{BLOCK_LEN, PieceIndex, Span, spans_of};
 use crate::messages::Command;
-use crate::picker::{self, Outcome, Rivals};
+use crate::picker::{self, Granted, Outcome, Rivals};
 use crate::pipeline::FIRST_WINDOW;
+use crate::trace::{Fact, GivenBack};
 use crate::types::PeerKey;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -57,21 +59,23 @@ impl Torrent {
             share = share.min(soon.max(1));
         }
         let share = share.saturating_sub(leased);
-        let mut spans = self.picker.hurry(key, have, most, &rivals, turn.now);
-        if spans.is_empty() {
-            spans = match who {
-                Who::Peer { .. } => self.picker.pick(key, have, most.min(share)),
-                // Each request to a web seed costs a round trip, so it gets long runs.
-                Who::WebSeed(_) => self.picker.pick_run(key, have, most),
-            };
-        }
-        let mut cancel = Vec::new();
-        let dry = spans.is_empty() && most > 0 && leased <= rivals.least(key);
+        let endgame = !turn.is_traced() || self.picker.all_granted();
+        let mut taken = self.picker.hurry(key, have, most, &rivals, turn.now);
+        let granted = match who {
+            _ if !taken.spans.is_empty() => Granted::default(),
+            Who::Peer { .. } => self.picker.pick(key, have, most.min(share)),
+            // Each request to a web seed costs a round trip, so it gets long runs.
+            Who::WebSeed(_) => self.picker.pick_run(key, have, most),
+        };
+        let has_none = granted.is_empty() && taken.spans.is_empty();
+        let dry = has_none && most > 0 && leased <= rivals.least(key);
         if dry && self.setup.rules.take_over {
             let most = most.min(share.max(1));
-            (spans, cancel) = self.picker.take_over(key, have, most, &mut rivals);
+            taken = self.picker.take_over(key, have, most, &mut rivals);
         }
-        self.cancel(cancel, turn);
+        tell_work(key, &granted, &taken, turn);
+        self.cancel(taken.moved, turn);
+        let spans = [granted.spans, taken.spans].concat(); // one of the two is empty
         self.picker.seen = Some(rivals);
         let blocks: u32 = spans.iter().map(|span| span.count()).sum();
         let Some(fetcher) = self.peers.fetcher_mut(key).filter(|_| blocks > 0) else {
@@ -82,6 +86,9 @@ impl Torrent {
         fetcher.pace.asked(turn.now);
         fetcher.down.begin(turn.now);
         turn.send(key, Command::Fetch(spans));
+        if !endgame && self.picker.all_granted() {
+            turn.tell(None, None, || Fact::Endgame);
+        }
         true
     }
 
@@ -144,6 +151,7 @@ impl Torrent {
             self.blame.gave(Giver { key, who });
         }
         self.goals.store(blocks, turn.now);
+        self.tell_stored(key, spans, turn);
         let mut all = Outcome::default();
         for span in spans {
             let outcome = self.picker.stored(key, *span);
@@ -162,7 +170,14 @@ impl Torrent {
     }
 
     /// A connection's thread will not write these blocks any more.
-    pub(super) fn on_given_back(&mut self, key: PeerKey, spans: &[Span], turn: &mut Turn<'_>) {
+    pub(super) fn on_given_back(
+        &mut self,
+        key: PeerKey,
+        spans: &[Span],
+        why: GivenBack,
+        turn: &mut Turn<'_>,
+    ) {
+        self.tell_given_back(key, spans, why, turn);
         let released = |span: &Span| self.picker.released(key, *span);
         let ready = spans.iter().filter_map(released).collect();
         self.verify(ready, turn);

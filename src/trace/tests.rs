@@ -28,7 +28,7 @@ pub(crate) const SCHEMA: [(&str, &str); 27] = [
     ("gave", "peer bytes"),
     ("verified", "piece givers"),
     ("false", "piece givers"),
-    ("banned", "peer piece addr blocks why"),
+    ("banned", "peer [piece] addr blocks why"),
     ("round", "unchoked [optimistic] wanting slots seeding"),
     ("endgame", ""),
     ("complete", ""),
@@ -211,9 +211,9 @@ fn samples() -> Vec<(Event, &'static str)> {
             of(Fact::Banned {
                 addr,
                 blocks: vec![3],
-                why: "lied".into(),
+                why: Ban::FalseBlocks,
             }),
-            r#""peer":7,"piece":2,"fact":"banned","addr":"127.0.0.1:6881","blocks":[3],"why":"lied""#,
+            r#""peer":7,"piece":2,"fact":"banned","addr":"127.0.0.1:6881","blocks":[3],"why":"false blocks""#,
         ),
         (
             event(

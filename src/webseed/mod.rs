@@ -38,6 +38,7 @@ use crate::messages::{Asking, Command, PeerEvent, Web};
 use crate::peer::{Order, ToMain, spawn_link};
 use crate::storage::{Files, Storage, StorageError};
 use crate::threads::NoThread;
+use crate::trace::GivenBack;
 use crate::types::PeerKey;
 use crate::url;
 use answer::{Asked, WebSeedError};
@@ -413,7 +414,7 @@ impl Thread {
         let lost = self.backlog.give_back(file);
         if !lost.is_empty() {
             self.work.wake();
-            self.tell(PeerEvent::Released(spans_of(lost)));
+            self.tell(PeerEvent::Released(spans_of(lost), GivenBack::Refused));
         }
     }
 

@@ -327,7 +327,7 @@ fn end(answer: impl Fn(usize, &str, Bytes) -> Reply + Send + Sync + 'static) -> 
     let scene = Scene::new(&torrent(), &url);
     scene.give(scene.everything());
     let mut told = scene.told(99);
-    told.retain(|event| !matches!(event, PeerEvent::Released(_)));
+    told.retain(|event| !matches!(event, PeerEvent::Released(..)));
     told
 }
 
@@ -413,9 +413,9 @@ fn files_that_are_not_there_are_told_one_by_one() {
                 file: 0,
                 why: first,
             }),
-            PeerEvent::Released(spans),
+            PeerEvent::Released(spans, _),
             PeerEvent::Web(Web::Lacks { file: 2, .. }),
-            PeerEvent::Released(rest),
+            PeerEvent::Released(rest, _),
         ] = &told[..]
         else {
             panic!("{why}: {told:?}");
@@ -425,7 +425,10 @@ fn files_that_are_not_there_are_told_one_by_one() {
         // The thread asks for other work, and gives back at once what main granted before it
         // knew.
         scene.give(vec![all[2]]);
-        assert_eq!(scene.event(), PeerEvent::Released(vec![all[2]]));
+        assert_eq!(
+            scene.event(),
+            PeerEvent::Released(vec![all[2]], GivenBack::Refused)
+        );
         scene.hang_up();
     }
 }

@@ -71,7 +71,7 @@ fn picker() {
         let mut picker = Picker::new(Arc::new(layout), &none, &all, Strategy::RarestFirst, rng);
         let seconds = time(|| {
             for _ in 0..PICKS {
-                for span in picker.pick(PeerKey(1), &all, 16) {
+                for span in picker.pick(PeerKey(1), &all, 16).spans {
                     for piece in picker.stored(PeerKey(1), span).ready {
                         picker.verified(piece);
                     }

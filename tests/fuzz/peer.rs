@@ -11,7 +11,7 @@ use storrent::config::{Afterwards, Rules};
 use storrent::door::Door;
 use storrent::parts::bitfield::Bitfield;
 use storrent::parts::layout::{Layout, PieceIndex, RawBlock};
-use storrent::parts::messages::{Command, Learning, PeerEvent, Surveyed, Verdict};
+use storrent::parts::messages::{Command, Greeting, Learning, PeerEvent, Surveyed, Verdict};
 use storrent::parts::peer::{Learner, MAX_MESSAGE, Session, Talk};
 use storrent::parts::torrent::{Action, Content, Setup, Torrent};
 use storrent::parts::torrent::{Budget, Budgets, Keys, Turn};
@@ -144,7 +144,11 @@ impl Rig {
         rig.happen(Torrent::start);
         let handshake = Handshake::new(super::HASH, PeerId([2; 20]));
         let addr = SocketAddr::from(([10, 0, 0, 2], 6881));
-        rig.happen(|torrent, turn| torrent.on_greeted(PEER, Some(addr), &handshake, turn));
+        let greeting = Greeting {
+            handshake,
+            obfuscated: false,
+        };
+        rig.happen(|torrent, turn| torrent.on_greeted(PEER, Some(addr), &greeting, turn));
         rig
     }
 

@@ -39,6 +39,7 @@ mod seeding;
 mod shortage;
 mod signals;
 mod sources;
+mod trace;
 mod trackers;
 mod web;
 mod webseeds;

@@ -12,6 +12,7 @@ use super::Session;
 use crate::layout::{Block, PieceIndex, RawBlock, Span, spans_of};
 use crate::messages::PeerEvent;
 use crate::peer::error::PeerError;
+use crate::trace::GivenBack;
 use crate::wire::Message;
 use std::time::Instant;
 
@@ -28,7 +29,8 @@ impl Session {
         if self.peer_chokes {
             // It choked us while main answered.
             if !spans.is_empty() {
-                self.talk.tell(PeerEvent::Released(spans));
+                self.talk
+                    .tell(PeerEvent::Released(spans, GivenBack::Choked));
             }
             return;
         }
@@ -65,7 +67,7 @@ impl Session {
         }
         // If main has no more work, it has seen to it that nobody has too much.
         if !self.work.is_hungry() && self.owed.len() > self.pipeline.bearable() as usize {
-            self.give_back(self.pipeline.bearable() as usize);
+            self.give_back(self.pipeline.bearable() as usize, GivenBack::Slow);
         }
         let on_order = self.owed.len() as u32;
         let room = self.pipeline.room(on_order);
@@ -146,7 +148,7 @@ impl Session {
             self.strays += self.owed.len() as u32;
             lost.extend(self.owed.drain(..));
         }
-        self.release(&lost);
+        self.release(&lost, GivenBack::Choked);
     }
 
     pub(super) fn on_reject(&mut self, raw: RawBlock) -> Result<(), PeerError> {
@@ -155,7 +157,7 @@ impl Session {
             return Ok(());
         };
         let block = self.owed.remove(at);
-        self.release(block.as_slice());
+        self.release(block.as_slice(), GivenBack::Refused);
         if !self.peer_chokes {
             self.rejects += 1;
             self.pipeline.on_refused();
@@ -171,21 +173,21 @@ impl Session {
         self.owing_since = now;
         self.pipeline.on_snubbed();
         self.talk.tell(PeerEvent::Snubbed);
-        self.give_back(0);
+        self.give_back(0, GivenBack::Snubbed);
     }
 
     /// Cancels all blocks on order but the first `keep`, and gives them back with the backlog.
-    fn give_back(&mut self, keep: usize) {
+    fn give_back(&mut self, keep: usize, why: GivenBack) {
         let mut lost: Vec<Block> = self.owed.drain(keep..).collect();
         for block in &lost {
             self.talk.say(Message::Cancel(block.raw()));
         }
         self.strays += lost.len() as u32;
         lost.extend(self.backlog.drain(..));
-        self.release(&lost);
+        self.release(&lost, why);
     }
 
-    fn release(&mut self, blocks: &[Block]) {
+    fn release(&mut self, blocks: &[Block], why: GivenBack) {
         if !blocks.is_empty() {
             // Main forgets the question: see story 2 of `crate::messages`.
             self.work.wake();
@@ -193,7 +195,7 @@ impl Session {
                 .iter()
                 .map(|block| (block.piece(), block.number()))
                 .collect();
-            self.talk.tell(PeerEvent::Released(spans_of(numbers)));
+            self.talk.tell(PeerEvent::Released(spans_of(numbers), why));
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::layout::{BLOCK_LEN, PieceIndex, Span};
 use crate::messages::Client;
 use crate::peer::talk::{KEEP_ALIVE_AFTER, SILENT_AFTER};
 use crate::peer::turn::{self, Sleep};
+use crate::trace::GivenBack;
 use crate::wire;
 
 /// Two pieces of four blocks. We have the first piece.
@@ -134,7 +135,10 @@ fn a_choke_gives_the_work_back() {
     let rest = span(&s, 1, 1..4);
     assert_eq!(
         told(&mut s),
-        [PeerEvent::Choked(true), PeerEvent::Released(vec![rest])]
+        [
+            PeerEvent::Choked(true),
+            PeerEvent::Released(vec![rest], GivenBack::Choked)
+        ]
     );
     assert!(
         s.on_message(piece(1), now).unwrap().is_none(),
@@ -143,7 +147,7 @@ fn a_choke_gives_the_work_back() {
     s.on_command(Command::Fetch(vec![work]));
     assert_eq!(
         told(&mut s),
-        [PeerEvent::Released(vec![work])],
+        [PeerEvent::Released(vec![work], GivenBack::Choked)],
         "main did not know yet"
     );
 }
@@ -161,7 +165,10 @@ fn with_the_fast_extension_a_choke_drops_nothing_but_rejects_do() {
     };
     s.on_message(Message::Reject(raw), now).unwrap();
     let back = span(&s, 1, 1..2);
-    assert_eq!(told(&mut s), [PeerEvent::Released(vec![back])]);
+    assert_eq!(
+        told(&mut s),
+        [PeerEvent::Released(vec![back], GivenBack::Refused)]
+    );
 }
 
 #[test]
@@ -207,7 +214,10 @@ fn a_peer_that_owes_and_sends_nothing_is_snubbed() {
     s.on_tick(now + SNUB_AFTER).unwrap();
     assert_eq!(
         told(&mut s),
-        [PeerEvent::Snubbed, PeerEvent::Released(vec![work])]
+        [
+            PeerEvent::Snubbed,
+            PeerEvent::Released(vec![work], GivenBack::Snubbed)
+        ]
     );
     let later = now + SNUB_AFTER;
     s.on_command(Command::Fetch(vec![]));
@@ -271,7 +281,10 @@ fn a_peer_that_is_slow_gives_back_what_others_bring_sooner() {
         "{cancels}"
     );
     let rest = span(&s, 0, 8 + s.owed.len() as u32..400);
-    assert_eq!(told(&mut s)[..1], [PeerEvent::Released(vec![rest])]);
+    assert_eq!(
+        told(&mut s)[..1],
+        [PeerEvent::Released(vec![rest], GivenBack::Slow)]
+    );
     let begin = 399 * BLOCK_LEN; // on its way already
     let late = Message::Piece {
         index: 0,

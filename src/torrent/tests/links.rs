@@ -89,7 +89,10 @@ fn who_comes_anew_is_taken_in_place_of_the_silent_connection() {
     rig.store(1, &[rig.span(0, 0..1)]);
     rig.pass(Duration::from_secs(20));
     rig.event(1, PeerEvent::Snubbed);
-    rig.event(1, PeerEvent::Released(vec![rig.span(0, 1..4)]));
+    rig.event(
+        1,
+        PeerEvent::Released(vec![rig.span(0, 1..4)], GivenBack::Refused),
+    );
     let actions = greet_as_1(&mut rig, "10.0.0.1:50001", true);
     assert_eq!(hung_up(&actions), [key(1)]);
     assert!(welcomes(&actions, key(99)));

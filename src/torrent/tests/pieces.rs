@@ -276,7 +276,7 @@ fn in_the_endgame_the_slower_one_is_cancelled() {
         !rest.iter().any(|a| matches!(a, Action::Verify { .. })),
         "1 may still write"
     );
-    let released = rig.event(1, PeerEvent::Released(work));
+    let released = rig.event(1, PeerEvent::Released(work, GivenBack::Refused));
     assert_eq!(released, [verify(rig.piece(0), true)]);
 }
 
@@ -287,16 +287,22 @@ fn the_work_of_who_fails_goes_to_a_hungry_one_at_once() {
     type Fail = fn(&Rig, Vec<Span>) -> Vec<PeerEvent>;
     let cases: [(&str, Fail); 4] = [
         ("chokes", |_, work| {
-            vec![PeerEvent::Choked(true), PeerEvent::Released(work)]
+            vec![
+                PeerEvent::Choked(true),
+                PeerEvent::Released(work, GivenBack::Choked),
+            ]
         }),
         ("leaves", |_, _| {
             vec![PeerEvent::Closed("the peer hung up".into())]
         }),
         ("is snubbed", |_, work| {
-            vec![PeerEvent::Snubbed, PeerEvent::Released(work)]
+            vec![
+                PeerEvent::Snubbed,
+                PeerEvent::Released(work, GivenBack::Snubbed),
+            ]
         }),
         ("rejects, or is too slow", |_, work| {
-            vec![PeerEvent::Released(work)]
+            vec![PeerEvent::Released(work, GivenBack::Slow)]
         }),
     ];
     for (name, fail) in cases {

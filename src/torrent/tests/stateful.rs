@@ -318,7 +318,7 @@ impl Chaos {
                 if chokes && !thread.orders.is_empty() {
                     let lost = thread.take(&mut self.rng, usize::MAX);
                     thread.asking = false;
-                    thread.say(PeerEvent::Released(lost));
+                    thread.say(PeerEvent::Released(lost, GivenBack::Refused));
                 }
             }
             3 if !thread.is_web => thread.say(PeerEvent::Interested(self.rng.bool())),
@@ -327,7 +327,7 @@ impl Chaos {
                 let lost = thread.take(&mut self.rng, most);
                 if !lost.is_empty() {
                     thread.asking = false;
-                    thread.say(PeerEvent::Released(lost));
+                    thread.say(PeerEvent::Released(lost, GivenBack::Refused));
                 }
             }
             5 => thread.say(PeerEvent::Snubbed),

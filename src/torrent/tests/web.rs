@@ -152,7 +152,7 @@ fn what_is_had_elsewhere_is_cancelled() {
     assert!(matches!(&actions[0], Action::Verify { pieces, .. } if pieces.len() == 4));
     rig.event(101, PeerEvent::Cancelled(late.to_vec()));
     rig.event(1, PeerEvent::Choked(true));
-    let actions = rig.event(1, PeerEvent::Released(early.to_vec()));
+    let actions = rig.event(1, PeerEvent::Released(early.to_vec(), GivenBack::Refused));
     assert_eq!(blocks(&fetched(&actions, 101)), 8, "it wants still");
 }
 
@@ -208,7 +208,7 @@ fn a_file_that_is_lacking_is_had_elsewhere() {
     assert_eq!(hung_up(&rig.event(101, lacks(1))), []);
     let lost = vec![rig.span(2, 0..4), rig.span(3, 0..1)];
     assert_eq!(rig.want(101, 99), [], "main gives it nothing of that");
-    rig.event(101, PeerEvent::Released(lost.clone()));
+    rig.event(101, PeerEvent::Released(lost.clone(), GivenBack::Refused));
     assert_eq!(rig.want(102, 99), lost);
     assert_eq!(rig.want(101, 99), []);
     assert_eq!(hung_up(&rig.event(101, lacks(0))), []);

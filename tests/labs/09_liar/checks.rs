@@ -71,7 +71,7 @@ impl Judge for Real {
 
     fn piece_is_right(&mut self, piece: u32, blocks: &[Hash]) -> Vec<u32> {
         let liars = self.0.judge(piece_of(piece), blocks);
-        liars.iter().map(|giver| giver.key.0).collect()
+        liars.keys().map(|giver| giver.key.0).collect()
     }
 }
 

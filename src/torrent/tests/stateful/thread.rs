@@ -29,7 +29,7 @@ impl Thread {
             Some(Some(Command::Fetch(spans))) => {
                 self.asking = false;
                 if self.chokes && !spans.is_empty() {
-                    return self.say(PeerEvent::Released(spans));
+                    return self.say(PeerEvent::Released(spans, GivenBack::Choked));
                 }
                 for span in spans {
                     for number in span.numbers() {

@@ -1,0 +1,128 @@
+//! `--trace`, `-v` and `-vv`: the facts of real downloads.
+
+use crate::support::content::Spec;
+use crate::support::peer::Seed;
+use crate::support::place::Place;
+use crate::support::tracker::FakeTracker;
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::fs;
+
+fn facts(lines: &str) -> Vec<Value> {
+    lines
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+fn named<'a>(facts: &'a [Value], name: &str) -> Vec<&'a Value> {
+    facts.iter().filter(|fact| fact["fact"] == name).collect()
+}
+
+#[test]
+fn a_download_can_be_retold_from_its_trace() {
+    let tracker = FakeTracker::naming(vec![]);
+    let place = Place::new(Spec::single("film.mkv", 3_000_000).tracker(&tracker.url));
+    let seeds = [1, 2].map(|_| Seed::of(&place.torrent).start());
+    let trace = place.dir().parent().unwrap().join("trace.jsonl");
+    fs::write(&trace, "what was there before\n").unwrap();
+    let download = place.download().arg("--trace").arg(&trace);
+    let end = download
+        .peers(&seeds.each_ref().map(|seed| seed.addr))
+        .run()
+        .expect(0);
+    assert!(
+        end.all("warning").is_empty() && end.stderr.is_empty(),
+        "{end:#?}"
+    );
+    let facts = facts(&fs::read_to_string(&trace).unwrap());
+    let pieces = place.torrent.pieces() as u64;
+    assert_eq!(facts[0]["fact"], "torrent");
+    assert_eq!(
+        (&facts[0]["name"], facts[0]["pieces"].as_u64()),
+        (&"film.mkv".into(), Some(pieces))
+    );
+    let mut before = 0.0;
+    for fact in &facts {
+        let t = fact["t"].as_f64().unwrap();
+        assert!(t >= before && fact["node"] == 0, "{fact}");
+        before = t;
+    }
+    let verified = named(&facts, "verified");
+    let verified: BTreeSet<u64> = verified
+        .iter()
+        .filter_map(|fact| fact["piece"].as_u64())
+        .collect();
+    assert!(verified.into_iter().eq(0..pieces));
+    let blocks = named(&facts, "stored").into_iter();
+    let blocks = blocks.map(|fact| fact["to"].as_u64().unwrap() - fact["from"].as_u64().unwrap());
+    assert_eq!(blocks.sum::<u64>(), place.torrent.blocks() as u64);
+    assert_eq!(named(&facts, "complete").len(), 1);
+    for name in ["dialled", "handshake", "has", "unchoked", "closed"] {
+        assert_eq!(named(&facts, name).len(), 2, "{name}");
+    }
+    let told = named(&facts, "announced")
+        .into_iter()
+        .map(|fact| fact["event"].as_str());
+    assert!(
+        told.flatten().eq(["started", "completed", "stopped"]),
+        "{facts:?}"
+    );
+}
+
+#[test]
+fn a_trace_that_cannot_be_written_is_told_and_holds_up_nothing() {
+    let place = Place::new(Spec::single("x", 300_000));
+    let seed = Seed::of(&place.torrent).start();
+    let missing = place.dir().join("no/such/folder");
+    let end = place
+        .download()
+        .arg("--trace")
+        .arg(&missing)
+        .run()
+        .expect(1);
+    assert!(
+        end.stderr.contains("cannot write the trace") && end.stderr.contains("folder"),
+        "{end:#?}"
+    );
+    let full = place.download().args(["--trace", "/dev/full"]);
+    let end = full.peers(&[seed.addr]).run().expect(0);
+    place.torrent.assert_whole(&place.dir());
+    let [warning] = end.all("warning")[..] else {
+        panic!("{end:#?}")
+    };
+    assert!(
+        warning["message"].as_str().unwrap().contains("/dev/full"),
+        "{warning}"
+    );
+}
+
+#[test]
+fn each_peers_life_is_told_in_sentences() {
+    let place = || Place::new(Spec::single("x", 300_000));
+    let seed = Seed::of(&place().torrent).start();
+    let lives = |form: &str| {
+        let place = place();
+        let run = place.download().arg(form).peers(&[seed.addr]);
+        run.run().expect(0).stderr
+    };
+    let who = format!(" s  {}: ", seed.addr);
+    let said = lives("-v");
+    let life = said
+        .lines()
+        .filter_map(|line| Some(line.split_once(&who)?.1));
+    let life: Vec<&str> = life.collect();
+    assert_eq!(life[0], "connected; we dialled it", "{said}");
+    assert!(
+        life[1].starts_with("has ") && life.contains(&"unchokes us"),
+        "{said}"
+    );
+    assert!(!said.contains("is asked for"), "{said}");
+    let end = "closed: neither side lacks anything; 293 KiB came from it";
+    assert_eq!(life.last(), Some(&end), "{said}");
+    let all = lives("-vv");
+    assert!(
+        all.contains("is asked for blocks") && all.contains(" is right; "),
+        "{all}"
+    );
+}
