@@ -119,7 +119,6 @@ impl Watch {
     }
 
     /// Panics if `piece`, which is free, would be passed over. For tests.
-    #[cfg(any(test, debug_assertions))]
     pub(super) fn check_free(&self, piece: PieceIndex) {
         let passed = self.cursor > self.place(piece) as usize;
         assert!(!passed, "{piece:?} is passed over");
