@@ -71,6 +71,7 @@ impl Engine<'_> {
 
     /// Ends a torrent's goodbye and reports its last figures.
     fn conclude(&mut self, id: TorrentId) {
+        self.tell(id, |torrent, turn| torrent.tell_ends(turn));
         let stage = &mut self.works[id].stage;
         if let Stage::Running(running) | Stage::Leaving(running, _) =
             std::mem::replace(stage, Stage::Over)

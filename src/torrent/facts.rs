@@ -99,6 +99,16 @@ impl Torrent {
         }
     }
 
+    /// Tells the end of all connections that have not ended: the run is over and does not wait for
+    /// them.
+    pub fn tell_ends(&self, turn: &mut Turn<'_>) {
+        let took = |key| self.peers.get(&key).map_or(0, |peer| peer.took);
+        let end = End::from("we leave");
+        for (key, its) in self.peers.fetchers() {
+            turn.tell(key, None, || closed(its, &end, took(key)));
+        }
+    }
+
     /// Tells the choice of the peers that we serve.
     pub(super) fn tell_round(&self, candidates: &[Candidate], turn: &mut Turn<'_>) {
         let (slots, now) = (self.slots(turn.now), turn.now);
