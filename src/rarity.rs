@@ -11,10 +11,16 @@
 //! ```
 //!
 //! When one more peer has a piece, the piece changes places with the last one of its bucket,
-//! and the border moves one to the left: one swap, whatever the size of the torrent. Seeds are
-//! not counted: they have every piece, so they change no order.
+//! and the border moves one to the left. In its new bucket it changes places with one that chance
+//! chooses: two swaps, whatever the size of the torrent. Seeds are not counted: they have every
+//! piece, so they change no order.
+//!
+//! Within a bucket the order is random, and stays so. All peers of a swarm hear the same haves in
+//! almost the same order. If a piece came to a fixed place in its bucket, all of them would soon
+//! fetch the same pieces in the same order, and have nothing to trade.
 
 use crate::layout::PieceIndex;
+use std::ops::Range;
 
 const ABSENT: u32 = u32::MAX;
 
@@ -28,6 +34,7 @@ pub struct Rarity {
     place: Vec<u32>,
     /// Where the bucket of each availability begins in `order`.
     starts: Vec<u32>,
+    rng: fastrand::Rng,
 }
 
 impl Rarity {
@@ -49,6 +56,7 @@ impl Rarity {
             order,
             place,
             starts: vec![0],
+            rng: rng.fork(),
         }
     }
 
@@ -93,6 +101,7 @@ impl Rarity {
             self.swap(at, last);
             self.reach(bucket + 1);
             self.starts[bucket as usize + 1] = last;
+            self.mix(last, last..self.end_of(bucket + 1));
         }
     }
 
@@ -106,6 +115,7 @@ impl Rarity {
             let first = self.starts[bucket as usize];
             self.swap(at, first);
             self.starts[bucket as usize] = first + 1;
+            self.mix(first, self.starts[bucket as usize - 1]..first + 1);
         }
     }
 
@@ -146,6 +156,7 @@ impl Rarity {
             self.starts[later] = first + 1;
             at = first;
         }
+        self.mix(at, self.starts[bucket as usize]..at + 1);
     }
 
     /// Panics if the list is unsorted or incomplete, or a border is wrong. For tests.
@@ -184,6 +195,12 @@ impl Rarity {
             .resize(self.starts.len().max(bucket as usize + 1), end);
     }
 
+    /// Gives the piece at `at`, which is new in `bucket`, a random place there.
+    fn mix(&mut self, at: u32, bucket: Range<u32>) {
+        let other = self.rng.u32(bucket);
+        self.swap(at, other);
+    }
+
     fn swap(&mut self, a: u32, b: u32) {
         self.order.swap(a as usize, b as usize);
         self.place[self.order[a as usize] as usize] = a;
@@ -195,6 +212,28 @@ impl Rarity {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    /// Peers that hear the same in the same order choose differently among equally rare pieces.
+    #[test]
+    fn whoever_hears_the_same_chooses_differently() {
+        let all = || (0..40).map(PieceIndex::unchecked);
+        let heard = |way: &str, seed| {
+            let mut list = Rarity::new(40, all(), &mut fastrand::Rng::with_seed(seed));
+            all().for_each(|piece| list.more(piece));
+            match way {
+                "peers leave" => all().for_each(|piece| list.fewer(piece)),
+                "pieces are lost" => {
+                    all().for_each(|piece| list.remove(piece));
+                    all().for_each(|piece| list.insert(piece));
+                }
+                _ => {}
+            }
+            list.iter().collect::<Vec<_>>()
+        };
+        for way in ["haves", "peers leave", "pieces are lost"] {
+            assert_ne!(heard(way, 1), heard(way, 2), "{way}");
+        }
+    }
 
     proptest! {
         /// However peers come and go, the list stays sorted, complete and without doubled
