@@ -18,6 +18,7 @@
 //!
 //! Pure: lines go in, the page comes out. The same lines make the same page.
 
+mod beside;
 mod copies;
 mod data;
 mod line;
@@ -29,6 +30,7 @@ mod swarm;
 mod work;
 
 use crate::layout::{BLOCK_LEN, MAX_PIECES};
+pub(crate) use beside::beside;
 use copies::{Copies, Rarity};
 use line::{Line, bits};
 use std::collections::BTreeSet;

@@ -1,6 +1,7 @@
 //! The options of each job, as structs that the crate argh fills. [`values`] reads the values.
 //! The users read [`help`](super::help), not the doc comments of the fields, which argh demands.
 
+use super::demo::Choice;
 use super::values::{self, Source};
 use crate::config::{Afterwards, Config, Encryption, Rules, Sources, Strategy};
 use crate::door::Door;
@@ -230,7 +231,17 @@ pub struct Create {
 
 /// Shows a whole swarm on this machine.
 #[derive(FromArgs, ArgsInfo, Debug)]
-pub(super) struct Demo {}
+pub struct Demo {
+    /// one lesson
+    #[argh(option, default = "Choice::default()", from_str_fn(Choice::named))]
+    pub scene: Choice,
+    /// every fact as JSON lines
+    #[argh(option, from_str_fn(values::path))]
+    pub trace: Option<PathBuf>,
+    /// a picture of the swarm
+    #[argh(option, from_str_fn(values::path))]
+    pub report: Option<PathBuf>,
+}
 
 /// Draws a trace.
 #[derive(FromArgs, ArgsInfo, Debug)]

@@ -1,9 +1,11 @@
 //! `storrent demo`: shows a whole swarm on this computer, made of the real parts.
 //!
-//! A `tracker` and six engines (the `cast`) run as threads of this process and talk over loopback,
-//! as they would over the internet: three seeds, each with only a part of the `content`, two
-//! leeches, which begin with nothing, and the download that the user sees. The thread that runs
-//! this file tells the `story`, from what the engines report to any user.
+//! A `tracker` and some engines (the `cast`) run as threads of this process and talk over loopback,
+//! as they would over the internet. A scene of the `scenes` says who they are: seeds, leeches, and
+//! the download that the user sees. Some scenes also need a peer that no client plays, one that
+//! lies, say: a `scripted` one. The thread that runs this file tells the `story`, from what the
+//! engines report to any user, and `what_if` simulates the same without the rule that the scene is
+//! about.
 //!
 //! All sockets are bound to 127.0.0.1, on ports that the system chooses, and all files are in one
 //! temporary `folder`. So the demo disturbs nobody and leaves nothing behind.
@@ -11,71 +13,63 @@
 mod cast;
 mod content;
 mod folder;
+mod scenes;
+mod scripted;
 mod story;
+mod told;
 mod tracker;
+mod what_if;
 
-use super::Failure;
+use super::args::Demo;
 use super::signals::{self, Interrupts};
+use super::{Failure, print, report};
 use crate::address::Teller;
 use crate::config::{Afterwards, Config, Job, Sources, Subject};
 use crate::door::Door;
 use crate::engine::GOODBYE;
 use crate::human::{count, grouped, size};
+use crate::magnet;
 use crate::metainfo::{self, Metainfo};
+use crate::picture::{Picture, beside};
 use crate::progress::{Display, Style};
-use cast::{Cast, LEECHES, News, ROLES, SEEDS, Who, YOU};
-use content::Content;
+use crate::report::{Event, Witness};
+use cast::{Cast, News};
 use crossbeam_channel::{Receiver, Sender, after, select, unbounded};
 use folder::Folder;
+pub use scenes::{Choice, names};
+use scenes::{Scene, Who};
+use scripted::{Scripted, Stock};
 use std::error::Error;
+use std::fs;
 use std::io;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use story::Story;
 use tracker::Tracker;
+use what_if::WhatIf;
 
 /// The whole demo takes seconds. If it takes longer than this, something is wrong.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// The sizes and rates of a demo.
-#[derive(Clone, Debug)]
-struct Scale {
-    content: Content,
-    /// Upload limits of each seed and each leech, in bytes per second: else the demo would end
-    /// before the user sees anything.
-    seed_limit: u64,
-    leech_limit: u64,
+/// Returns the bytes that a scene needs on disk.
+fn needs(scene: &Scene) -> u64 {
+    let lengths = &scene.content.lengths;
+    let of = |files: &[usize]| match files {
+        [] => lengths.iter().sum::<u64>(),
+        files => files.iter().map(|file| lengths[*file]).sum(),
+    };
+    scene.roles().map(|role| of(role.files)).sum()
 }
 
-impl Default for Scale {
-    fn default() -> Self {
-        Self {
-            content: Content {
-                lengths: [12 << 20, 16 << 20, 20 << 20],
-                piece_length: 128 << 10,
-            },
-            seed_limit: 6 << 20,
-            leech_limit: 4 << 20,
-        }
-    }
-}
-
-impl Scale {
-    /// Returns the bytes needed on disk: two seeds and three downloads have each file.
-    fn needs(&self) -> u64 {
-        5 * self.content.lengths.iter().sum::<u64>()
-    }
-
-    /// Returns the error that the system refused to do `what` in `parent`.
-    fn no_room(&self, parent: &Path, what: &str, error: io::Error) -> Cut {
-        let message = format!(
-            "the demo cannot {what} in {}: {error}; it needs {} there, or in the folder that TMPDIR names",
-            parent.display(),
-            size(self.needs())
-        );
-        Cut::Failed(Failure::Failed(message))
-    }
+/// Returns the error that the system refused to do `what` in `parent`.
+fn no_room(scene: &Scene, parent: &Path, what: &str, error: io::Error) -> Cut {
+    let message = format!(
+        "the demo cannot {what} in {}: {error}; it needs {} there, or in the folder that TMPDIR names",
+        parent.display(),
+        size(needs(scene))
+    );
+    Cut::Failed(Failure::Failed(message))
 }
 
 /// Why the demo ended early.
@@ -101,13 +95,27 @@ impl<E: Error> From<E> for Cut {
 ///
 /// # Errors
 /// [`Failure`], if anything goes wrong.
-pub fn run(interrupts: &Interrupts) -> Result<u8, Failure> {
+pub fn run(options: &Demo, interrupts: &Interrupts) -> Result<u8, Failure> {
+    let Some(scene) = options.scene.0 else {
+        return print(&scenes::list()).map(|()| 0);
+    };
     let signals = interrupts.take_over_for_good();
     let mut display = Display::new(Style::default())?;
-    let mut story = Story::new(&mut display);
+    let mut story = Story::new(scene, &mut display);
     let parent = std::env::temp_dir();
-    match play(&Scale::default(), &parent, &mut story, &signals) {
-        Ok(()) => Ok(0),
+    match play(scene, &parent, &mut story, &signals) {
+        Ok(played) => {
+            story.end(&played);
+            let what_if = WhatIf::play(scene, &played, &parent, &signals);
+            what_if.iter().for_each(|it| story.say(&it.text));
+            if let Some(path) = &options.trace {
+                write_trace(path, &played.events)?;
+            }
+            if let Some(path) = &options.report {
+                report::save(path, &page(&played, what_if))?;
+            }
+            Ok(0)
+        }
         Err(Cut::Interrupted(signal, deadline)) => {
             story.end_display();
             story.say("\nInterrupted: all engines were told to stop, and the folder is removed.");
@@ -121,18 +129,27 @@ pub fn run(interrupts: &Interrupts) -> Result<u8, Failure> {
     }
 }
 
-/// Plays the demo from the first word to the last, in a new folder in `parent`.
+/// What is left of a scene.
+struct Played {
+    /// The facts that its engines told.
+    events: Vec<Event>,
+    /// How many times the content its scripted peers sent.
+    sent: f64,
+}
+
+/// Plays a scene from the first word to the last, in a new folder in `parent`.
 fn play(
-    scale: &Scale,
+    scene: &Scene,
     parent: &Path,
     story: &mut Story,
     signals: &Receiver<i32>,
-) -> Result<(), Cut> {
-    let failed = |what, error| scale.no_room(parent, what, error);
+) -> Result<Played, Cut> {
+    let failed = |what, error| no_room(scene, parent, what, error);
     let folder = Folder::new(parent).map_err(|error| failed("make a folder", error))?;
-    let dirs = ROLES.map(|role| folder.path().join(role.name));
-    for who in SEEDS {
-        let written = scale.content.write(&dirs[who], ROLES[who].files);
+    let roles = scene.roles();
+    let dirs: Vec<_> = roles.map(|role| folder.path().join(role.name)).collect();
+    for (role, dir) in scene.roles().zip(&dirs) {
+        let written = scene.content.write(dir, role.files);
         written.map_err(|error| failed("write its files", error))?;
         if let Ok(signal) = signals.try_recv() {
             return Err(Cut::interrupted(signal));
@@ -142,42 +159,77 @@ fn play(
     let (tell, news) = unbounded();
     let told = tell.clone();
     let tracker = Tracker::start(move |announced| _ = told.send(News::Announced(announced)))?;
-    let owner = |file: &usize| {
-        SEEDS
-            .into_iter()
-            .find(|who| ROLES[*who].files.contains(file))
-    };
-    let originals = [0, 1, 2].map(|file| dirs[owner(&file).unwrap_or_default()].as_path());
-    let torrent = scale
-        .content
-        .torrent(originals, &tracker.url())
-        .map_err(Cut::Failed)?;
+    let torrent = scene.content.torrent(&tracker.url()).map_err(Cut::Failed)?;
     let metainfo = metainfo::parse(&torrent)?;
-    story.say(&introduction(
-        &metainfo,
-        torrent.len(),
-        &tracker.url(),
-        folder.path(),
-    ));
-    // The scene's engines end before the tracker and the folder go.
-    Scene {
+    let (len, url) = (torrent.len(), tracker.url());
+    story.say(&introduction(&metainfo, len, &url, folder.path()));
+    if !scene.watch.is_empty() {
+        story.say(&format!("{}\n", scene.watch));
+    }
+    let stock = Stock::new(&scene.content, &metainfo)?;
+    let actors = scene.actors.iter();
+    let actors = actors.map(|actor| Scripted::start(actor, &stock));
+    let actors = actors.collect::<Result<Vec<_>, _>>()?;
+    // The engines end before the actors, the tracker and the folder go.
+    let events = Stage {
+        scene,
         story,
+        peers: actors.iter().map(Scripted::addr).collect(),
         news,
         signals,
         deadline: after(PATIENCE),
+        start: Instant::now(),
     }
-    .play(scale, &dirs, &metainfo, &tell)?;
-    drop(tracker);
+    .play(&dirs, &metainfo, &tell)?;
+    drop((actors, tracker));
     folder
         .remove()
         .map_err(|error| failed("remove its folder", error))?;
+    let who = match scene.compared().count() as u64 {
+        1 => "you".to_string(),
+        fetchers => format!("you and {}", count(fetchers - 1, "other")),
+    };
     story.say(&format!(
-        "\nThe {} that you, dan and eva fetched were compared with the originals, byte by byte:\n\
-         they are the same. The folder is removed.\n\
-         For a swarm of your own: `storrent create`, `storrent seed`.",
-        count(metainfo.files.len() as u64, "file")
+        "\nWhat {who} fetched was compared with the original, byte by byte:\n\
+         it is the same. The folder is removed."
     ));
-    Ok(())
+    let sent = stock.sent();
+    Ok(Played { events, sent })
+}
+
+/// Returns the picture of what was played, and of what was simulated, if anything was.
+fn page(played: &Played, what_if: Option<WhatIf>) -> String {
+    let real = picture(played.events.iter().map(Event::line));
+    let simulated = what_if.map(|it| it.traces).into_iter().flatten();
+    let mut pages = vec![("The scene, as it was played", real)];
+    let titles = ["Simulated, with the rule", "Simulated, without it"];
+    pages.extend(
+        titles
+            .into_iter()
+            .zip(simulated.map(|lines| picture(lines.into_iter()))),
+    );
+    match pages.len() {
+        1 => pages.remove(0).1,
+        _ => beside(&pages),
+    }
+}
+
+/// Draws a trace.
+fn picture(lines: impl Iterator<Item = String>) -> String {
+    let mut picture = Picture::default();
+    lines.for_each(|line| picture.line(&line));
+    picture.html()
+}
+
+/// Writes every fact as a line of JSON.
+fn write_trace(path: &Path, events: &[Event]) -> Result<(), Failure> {
+    let lines: String = events.iter().map(Event::line).collect();
+    fs::write(path, lines).map_err(|error| {
+        let path = path.display();
+        Failure::Failed(format!(
+            "cannot write the trace to {path}: {error}; name another file"
+        ))
+    })
 }
 
 /// Describes what is there before any peer comes. `torrent`: bytes of the `.torrent`.
@@ -201,103 +253,111 @@ fn introduction(metainfo: &Metainfo, torrent: usize, tracker: &str, folder: &Pat
     )
 }
 
-/// Returns the options and the job for `who`, in `dir`.
-fn part(
-    who: Who,
-    dir: &Path,
-    metainfo: &Metainfo,
-    upload_limit: u64,
-    afterwards: Afterwards,
-) -> (Config, Job) {
-    let config = Config {
-        dir: dir.to_owned(),
-        port: Some(0),
-        door: Door::at(Ipv4Addr::LOCALHOST),
-        upload_limit,
-        afterwards,
-        // No peer outside this process may be asked.
-        sources: Sources {
-            dht: false,
-            lsd: false,
-            ..Config::default().sources
-        },
-        ..Config::default()
-    };
-    let files = ROLES[who].files;
-    let job = Job {
-        teller: Teller::User,
-        files: (!files.is_empty()).then(|| files.iter().map(|file| *file as u32 + 1).collect()),
-        ..Subject::Torrent(Box::new(metainfo.clone())).into()
-    };
-    (config, job)
-}
-
 /// The narrator and all that it listens to.
-struct Scene<'a, 'b> {
+struct Stage<'a, 'b> {
+    scene: &'a Scene,
     story: &'a mut Story<'b>,
+    /// The addresses of the scripted peers.
+    peers: Vec<String>,
     news: Receiver<News>,
     signals: &'a Receiver<i32>,
     deadline: Receiver<Instant>,
+    /// When the first fact may be.
+    start: Instant,
 }
 
-impl Scene<'_, '_> {
-    /// Starts the seeds, the leeches and the user's download, waits until all are complete, and
-    /// checks every byte that they fetched.
+impl Stage<'_, '_> {
+    /// Lets all engines enter, waits until all are complete, and checks every byte that they
+    /// fetched.
     fn play(
         mut self,
-        scale: &Scale,
         dirs: &[PathBuf],
         metainfo: &Metainfo,
         tell: &Sender<News>,
-    ) -> Result<(), Cut> {
+    ) -> Result<Vec<Event>, Cut> {
         let mut cast = Cast::default();
-        let mut enter = |who: Who, upload_limit, afterwards| {
-            let (config, job) = part(who, &dirs[who], metainfo, upload_limit, afterwards);
-            cast.enter(who, config, job, tell.clone())
-        };
-        let stay = Afterwards::Seed {
-            ratio: None,
-            time: None,
-        };
-        self.story.say(
-            "Three seeds come, to give. Each has two of the files: none has all, together they do.",
-        );
-        for who in SEEDS {
-            enter(who, scale.seed_limit, stay)?;
+        let you = self.scene.you();
+        let mut next = 0;
+        for act in self.scene.acts {
+            self.story.say(act.says);
+            let before = next;
+            for role in act.roles {
+                let (config, job) = self.part(next, &dirs[next], metainfo)?;
+                cast.enter((next, role.name), config, job, tell.clone())?;
+                next += 1;
+            }
+            let entered = before..next.min(you);
+            self.until(|story| story.listed(entered.clone()))?;
         }
-        self.until(|story| story.listed(SEEDS))?;
-
-        self.story.say("\nTwo leeches come, to fetch. They have nothing, but each piece that they get they give, too.");
-        for who in LEECHES {
-            enter(who, scale.leech_limit, stay)?;
-        }
-        self.until(|story| story.listed(LEECHES))?;
-
-        self.story
-            .say("\nNow you come. This is what `storrent library.torrent` does:");
-        enter(YOU, 0, Afterwards::Leave)?;
         self.until(|story| story.ending().is_some())?;
         self.story.end_display();
         if !self.story.ending().is_some_and(|ending| ending.is_good()) {
             let message = "the demo failed: the download ended incomplete".to_string();
             return Err(Cut::Failed(Failure::Failed(message)));
         }
-        self.until(|story| story.all_complete())?;
+        if self.scene.whole {
+            self.until(|story| story.all_complete())?;
+        }
         cast.leave();
         // The last announces of the engines.
         while let Ok(last) = self.news.try_recv() {
             self.story.hear(last);
         }
-        for who in LEECHES.chain([YOU]) {
-            if !scale.content.is_in(&dirs[who])? {
-                let name = ROLES[who].name;
+        for who in self.scene.compared() {
+            if !self.scene.content.is_in(&dirs[who])? {
+                let name = self.scene.role(who).name;
                 let message =
                     format!("the demo failed: what {name} fetched is not what was shared");
                 return Err(Cut::Failed(Failure::Failed(message)));
             }
         }
         self.story.sum_up();
-        Ok(())
+        Ok(self.story.events())
+    }
+
+    /// Returns the options and the job for `who`, in `dir`.
+    fn part(&self, who: Who, dir: &Path, metainfo: &Metainfo) -> Result<(Config, Job), Cut> {
+        let (role, you) = (self.scene.role(who), who == self.scene.you());
+        let config = Config {
+            dir: dir.to_owned(),
+            port: Some(0),
+            door: Door::at(Ipv4Addr::LOCALHOST),
+            upload_limit: role.up,
+            afterwards: match you {
+                true => Afterwards::Leave,
+                false => Afterwards::Seed {
+                    ratio: None,
+                    time: None,
+                },
+            },
+            // No peer outside this process may be asked.
+            sources: Sources {
+                dht: false,
+                lsd: false,
+                ..Config::default().sources
+            },
+            witness: Some(Witness {
+                node: if you { 0 } else { who as u32 + 1 },
+                name: role.name.into(),
+                start: self.start,
+            }),
+            ..Config::default()
+        };
+        let subject = match you && self.scene.magnet {
+            true => Subject::Link(magnet::link(metainfo).parse()?),
+            false => Subject::Torrent(Box::new(metainfo.clone())),
+        };
+        let files = role.files.iter().map(|file| *file as u32 + 1);
+        let job = Job {
+            teller: Teller::User,
+            files: (!role.files.is_empty()).then(|| files.collect()),
+            peers: match role.files {
+                [] => self.peers.clone(),
+                _ => Vec::new(), // seeds have nothing to say to seeds
+            },
+            ..subject.into()
+        };
+        Ok((config, job))
     }
 
     /// Tells the news until `done` holds.
@@ -328,16 +388,15 @@ impl Scene<'_, '_> {
 mod tests {
     use super::*;
     use crate::report::{Report, Reporter};
-    use std::fs;
+    use content::Content;
 
-    fn small() -> Scale {
-        Scale {
+    fn small() -> Scene {
+        Scene {
             content: Content {
                 lengths: [256 << 10, 512 << 10, 128 << 10],
                 piece_length: 16 << 10,
             },
-            seed_limit: 0,
-            leech_limit: 0,
+            ..scenes::SWARM.clone()
         }
     }
 
@@ -353,9 +412,10 @@ mod tests {
     }
 
     /// Plays the small demo in `parent`, and also returns what was told.
-    fn played(parent: &Path, signals: &Receiver<i32>) -> (Result<(), Cut>, String) {
+    fn played(parent: &Path, signals: &Receiver<i32>) -> (Result<Played, Cut>, String) {
         let mut told = Told(String::new());
-        let result = play(&small(), parent, &mut Story::new(&mut told), signals);
+        let scene = small();
+        let result = play(&scene, parent, &mut Story::new(&scene, &mut told), signals);
         (result, told.0)
     }
 

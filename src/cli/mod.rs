@@ -80,7 +80,7 @@ fn run(command: Command) -> Result<u8, Failure> {
         Command::Show(options) => show::run(&options, &interrupts),
         Command::Check(options) => check::run(&options).map(|()| 0),
         Command::Create(options) => create::run(&options).map(|()| 0),
-        Command::Demo => demo::run(&interrupts),
+        Command::Demo(options) => demo::run(&options, &interrupts),
         Command::Report(options) => report::run(&options).map(|()| 0),
     }
 }

@@ -26,7 +26,7 @@ pub enum Command {
     /// `storrent create`.
     Create(Create),
     /// `storrent demo`.
-    Demo,
+    Demo(Demo),
     /// `storrent report`.
     Report(Report),
 }
@@ -70,7 +70,7 @@ pub fn parse(
         "show" => fill(&split).map(Command::Show),
         "check" => fill(&split).map(Command::Check),
         "create" => fill(&split).map(Command::Create),
-        "demo" => fill::<Demo>(&split).map(|_| Command::Demo),
+        "demo" => fill(&split).map(Command::Demo),
         "report" => fill(&split).map(Command::Report),
         "seed" => fill(&split).and_then(sensible).map(Command::Seed),
         _ => fill(&split).and_then(sensible).map(Command::Download),

@@ -161,6 +161,7 @@ const fn opt(
     }
 }
 
+const DEMO: &[&str] = &["demo"];
 const PLAIN: &[&str] = &[""];
 const RUN: &[&str] = &["", "seed"];
 const FIND: &[&str] = &["", "seed", "show"];
@@ -217,6 +218,9 @@ pub static OPTIONS: &[Opt] = &[
     opt("-q, --quiet", QUIET, Print, "errors only"),
     opt("-v, --verbose...", RUN, Print, "tell on stderr each peer's life in sentences; -vv: every fact"),
     opt("--trace FILE", RUN, Print, "write every fact as a line of JSON; FILE is replaced"),
+    opt("--scene NAME", DEMO, Print, "one lesson; `--scene help` lists them [swarm]"),
+    opt("--report FILE.html", DEMO, Print, "a picture of the swarm, one HTML file; FILE is replaced"),
+    opt("--trace FILE", DEMO, Print, "every fact of the swarm as JSON lines; FILE is replaced"),
     opt("--completions bash|zsh|fish", PLAIN, Print, "print a script that completes command lines in this shell"),
     opt("--man", PLAIN, Print, "print the man page, as roff"),
     opt("-h, --help", ALL, Print, "this text"),
@@ -254,6 +258,7 @@ pub fn kind(name: &'static str) -> Kind {
         "FILE" | "FILE.html" | "PATH" | "TRACE" => Kind::File,
         "SOURCE" | "TORRENT" => Kind::Torrent,
         "COMMAND" => Kind::Command,
+        "NAME" => Kind::Word(super::demo::names().collect()),
         words if words.contains('|') => Kind::Word(words.split('|').collect()),
         _ => Kind::Other,
     }

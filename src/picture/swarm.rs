@@ -107,6 +107,8 @@ pub(super) struct Swarm {
     pub(super) lanes: Vec<Lane>,
     others: Option<usize>,
     connections: BTreeMap<(u32, u64), Connection>,
+    /// The lanes of our connections that have ended.
+    ended: BTreeMap<u64, usize>,
     /// How many connections have been.
     pub(super) met: usize,
 }
@@ -124,12 +126,13 @@ impl Default for Swarm {
             lanes: Vec::new(),
             others: None,
             connections: BTreeMap::new(),
+            ended: BTreeMap::new(),
             met: 0,
         }
     }
 }
 
-/// Foreign text, at most `most` characters of it.
+/// Foreign text, at most `most` characters of it,
 /// without control characters and without those that turn the direction of writing.
 pub(super) fn short(text: &str, most: usize) -> String {
     // Cut before, so that little is escaped, and after, as what is escaped grows.
@@ -219,6 +222,10 @@ impl Swarm {
     /// The lane of our connection `conn`; a new one, if it has none yet. `None`: there are too
     /// many connections.
     pub(super) fn lane(&mut self, conn: u64) -> Option<usize> {
+        // A peer may be banned when its connection has ended.
+        if let Some(lane) = self.ended.get(&conn) {
+            return Some(*lane);
+        }
         let connection = self.connection(0, conn)?.clone();
         if connection.lane.is_some() {
             return connection.lane;
@@ -306,7 +313,13 @@ impl Swarm {
 
     /// A connection ended.
     pub(super) fn gone(&mut self, node: u32, conn: u64) {
-        self.connections.remove(&(node, conn));
+        let ended = self.connections.remove(&(node, conn));
+        if let Some(lane) = ended.and_then(|connection| connection.lane) {
+            self.ended.insert(conn, lane);
+            if self.ended.len() > CONNECTIONS {
+                self.ended.pop_first();
+            }
+        }
     }
 
     /// Gives each lane a name of its own, a place and a colour, once all is known.

@@ -121,7 +121,13 @@ fn fitting(text: &str, most: usize) -> &str {
         taken += columns(*c);
         taken > most
     });
-    &text[..end.map_or(text.len(), |(at, _)| at)]
+    let mut fits = &text[..end.map_or(text.len(), |(at, _)| at)];
+    // Some characters are wider together than each alone.
+    while width(fits) > most {
+        let last = fits.chars().next_back().map_or(1, char::len_utf8);
+        fits = &fits[..fits.len() - last];
+    }
+    fits
 }
 
 /// Breaks `text` into lines of at most `most` columns, between words. A word that is wider than a

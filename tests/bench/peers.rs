@@ -8,6 +8,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
+use std::time::{Duration, Instant};
 use storrent::metainfo::{self, Metainfo};
 use storrent::parts::bitfield::Bitfield;
 use storrent::parts::compose::{self, Content as Kind, Info, Outside};
@@ -83,13 +84,18 @@ pub(crate) struct Served {
     layout: Arc<Layout>,
 }
 
+/// What a server does with a connection.
+pub(crate) trait Serve: Fn(TcpStream, Served) + Copy + Send + 'static {}
+
+impl<F: Fn(TcpStream, Served) + Copy + Send + 'static> Serve for F {}
+
 /// Serves all who connect to an address of the loopback device.
-pub(crate) fn serve(content: &Content, serve: fn(TcpStream, Served)) -> SocketAddr {
+pub(crate) fn serve(content: &Content, serve: impl Serve) -> SocketAddr {
     serve_at(Ipv4Addr::LOCALHOST.into(), content, serve)
 }
 
 /// Serves all who connect to a port of `ip`, each on a thread of its own.
-pub(crate) fn serve_at(ip: IpAddr, content: &Content, serve: fn(TcpStream, Served)) -> SocketAddr {
+pub(crate) fn serve_at(ip: IpAddr, content: &Content, serve: impl Serve) -> SocketAddr {
     let listener = TcpListener::bind((ip, 0)).expect("no port");
     let addr = listener.local_addr().expect("it is bound");
     let served = Served {
@@ -108,15 +114,34 @@ pub(crate) fn serve_at(ip: IpAddr, content: &Content, serve: fn(TcpStream, Serve
 }
 
 /// A seed that has everything, serves everybody, and leaves when the other does.
-pub(crate) fn seed(mut stream: TcpStream, served: Served) {
+pub(crate) fn seed(stream: TcpStream, served: Served) {
+    paced_seed(stream, served, u32::MAX);
+}
+
+/// The same on a line that sends `rate` bytes a second.
+pub(crate) fn paced_seed(mut stream: TcpStream, served: Served, rate: u32) {
+    let mut free_at = Instant::now();
     let Some(mut conversation) = Conversation::new(&mut stream, &served.handshake) else {
         return;
     };
     let all = Bitfield::all(served.layout.pieces());
     Message::Bitfield(all.as_bytes()).encode(&mut conversation.out);
+    let mut asked = Vec::new();
     while conversation.turn(|message, out| match message {
         Message::Interested => Message::Unchoke.encode(out),
-        Message::Request(raw) => {
+        Message::Request(raw) => asked.push(raw),
+        _ => {}
+    }) {
+        for raw in asked.drain(..) {
+            let wait = free_at.saturating_duration_since(Instant::now());
+            if !wait.is_zero() {
+                if !conversation.flush() {
+                    return;
+                }
+                thread::sleep(wait);
+            }
+            free_at = free_at.max(Instant::now()) + Duration::from_secs(raw.length.into()) / rate;
+            let out = &mut conversation.out;
             wire::encode_piece_head(out, raw.index, raw.begin, raw.length);
             let begin = out.len();
             out.resize(begin + raw.length as usize, 0);
@@ -124,8 +149,7 @@ pub(crate) fn seed(mut stream: TcpStream, served: Served) {
             let read = served.file.read_exact_at(&mut out[begin..], at);
             read.expect("a request within the file");
         }
-        _ => {}
-    }) {}
+    }
 }
 
 /// Nothing but the bytes of the file.
@@ -189,13 +213,19 @@ impl<'a> Conversation<'a> {
         })
     }
 
+    /// Sends what is there. False if the other has gone.
+    fn flush(&mut self) -> bool {
+        let sent = self.stream.write_all(&self.out).is_ok();
+        self.out.clear();
+        sent
+    }
+
     /// Sends what is there, reads once, and shows all whole messages to `hear`, which
     /// may answer. False at the end of the stream.
     fn turn(&mut self, mut hear: impl FnMut(Message<'_>, &mut Vec<u8>)) -> bool {
-        if self.stream.write_all(&self.out).is_err() {
+        if !self.flush() {
             return false;
         }
-        self.out.clear();
         let read = self.stream.read(&mut self.buf[self.filled..]).unwrap_or(0);
         self.filled += read;
         let mut parsed = 0;

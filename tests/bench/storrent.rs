@@ -1,5 +1,6 @@
 //! What storrent costs: `cargo bench`, or `cargo bench -- download` for one of them. And
-//! what others cost at the same download: `cargo bench -- clients`.
+//! what others cost at the same download: `cargo bench -- clients`. And what a thread for each peer
+//! costs: `cargo bench -- threads`.
 //!
 //! Seconds depend on the machine and on what else it does. So each measurement has a
 //! *floor*, the least that could do the same work, measured in turns with it, and what
@@ -14,6 +15,7 @@ mod clients;
 mod floors;
 mod parts;
 mod peers;
+mod threads;
 
 use peers::Content;
 use std::io::{BufRead, BufReader};
@@ -50,14 +52,17 @@ fn main() {
         ("seed", seed, floors::seed),
         ("check", check, floors::check),
     ];
-    // Others are only run if asked for: Transmission takes its time.
+    // Others are only run if asked for: they take their time.
+    if filter.is_some_and(|filter| filter == "threads") {
+        return threads::measure();
+    }
     let others = filter.is_some_and(|filter| filter == "clients");
     if !others && !measurements.iter().any(|(name, ..)| chosen(name)) {
         if !parts::ALL.iter().any(|(name, _)| chosen(name)) {
             let parts = parts::ALL.iter().map(|(name, _)| *name);
             let names: Vec<_> = parts.chain(measurements.map(|(name, ..)| name)).collect();
             println!(
-                "there is no such benchmark; there are {}, clients",
+                "there is no such benchmark; there are {}, clients, threads",
                 names.join(", ")
             );
         }

@@ -35,6 +35,7 @@ mod promises;
 mod proxy;
 mod report;
 mod resume;
+mod scenes;
 mod seeding;
 mod shortage;
 mod signals;

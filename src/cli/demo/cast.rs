@@ -3,6 +3,7 @@
 //! Each engine has its own folder, port, peer id and limits, and finds the others only through
 //! the tracker, as if each ran on another computer.
 
+use super::scenes::Who;
 use super::tracker::Announced;
 use crate::config::{Config, Job};
 use crate::engine::{self, Ending};
@@ -12,53 +13,6 @@ use crossbeam_channel::{Sender, bounded};
 use signal_hook::consts::SIGTERM;
 use std::io;
 use std::thread::{Builder, JoinHandle};
-
-/// A peer of the demo: its index in [`ROLES`].
-pub(super) type Who = usize;
-
-#[derive(Debug)]
-pub(super) struct Role {
-    pub name: &'static str,
-    /// The numbers of the files that it begins with. A seed, which has some, wants no others.
-    pub files: &'static [usize],
-}
-
-/// All roles in the order in which they start: seeds, leeches, the user.
-pub(super) const ROLES: [Role; 6] = [
-    Role {
-        name: "anna",
-        files: &[0, 1],
-    },
-    Role {
-        name: "ben",
-        files: &[1, 2],
-    },
-    Role {
-        name: "cleo",
-        files: &[0, 2],
-    },
-    Role {
-        name: "dan",
-        files: &[],
-    },
-    Role {
-        name: "eva",
-        files: &[],
-    },
-    Role {
-        name: "you",
-        files: &[],
-    },
-];
-
-/// The peers that begin with files.
-pub(super) const SEEDS: std::ops::Range<Who> = 0..3;
-
-/// The peers that begin with nothing, and stay after the download.
-pub(super) const LEECHES: std::ops::Range<Who> = 3..5;
-
-/// The user's download, which is shown.
-pub(super) const YOU: Who = 5;
 
 /// What the narrator hears about.
 #[derive(Debug)]
@@ -78,13 +32,13 @@ impl Cast {
     /// Starts an engine, which sends its reports to `news`.
     pub(super) fn enter(
         &mut self,
-        who: Who,
+        (who, name): (Who, &str),
         config: Config,
         job: Job,
         news: Sender<News>,
     ) -> io::Result<()> {
         let (stop, signals) = bounded(1);
-        let name = format!("demo {}", ROLES[who].name);
+        let name = format!("demo {name}");
         let last = news.clone();
         let work = move || {
             let mut voice = Voice(who, news);

@@ -5,10 +5,8 @@
 //! could have changed, too.
 
 use crate::cli::Failure;
-use crate::cli::hashing::{self, Source};
 use crate::compose::{self, Content as Kind, Info, Outside};
-use crate::engine::cores;
-use crate::layout::Layout;
+use sha1::{Digest, Sha1};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -40,6 +38,18 @@ impl Content {
         Ok(())
     }
 
+    /// Returns the bytes of all three files, one after the other.
+    pub(super) fn bytes(&self) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        for file in 0..self.lengths.len() {
+            self.chunks(file, |chunk| {
+                bytes.extend_from_slice(chunk);
+                Ok(())
+            })?;
+        }
+        Ok(bytes)
+    }
+
     /// Whether all three files are below `dir`, with the right bytes.
     pub(super) fn is_in(&self, dir: &Path) -> io::Result<bool> {
         let mut same = true;
@@ -59,23 +69,19 @@ impl Content {
         Ok(same)
     }
 
-    /// Returns the bytes of a `.torrent` with this `tracker`. `dirs` has, for each file, a folder
-    /// that it was written to.
-    pub(super) fn torrent(&self, dirs: [&Path; 3], tracker: &str) -> Result<Vec<u8>, Failure> {
-        let sizes = self.lengths.map(|length| (length, false));
-        let layout = Layout::new(self.piece_length.into(), &sizes)?;
-        let sources = (0..)
-            .zip(dirs)
-            .map(|(file, dir)| Source::find(path(dir, file)));
-        let sources = sources.collect::<Result<Vec<_>, _>>()?;
-        let hashes = hashing::hash(&layout, &sources, cores(), |_| {})?;
+    /// Returns the bytes of a `.torrent` with this `tracker`.
+    pub(super) fn torrent(&self, tracker: &str) -> Result<Vec<u8>, Failure> {
+        let hashes = self.bytes()?;
+        let hashes = hashes
+            .chunks(self.piece_length as usize)
+            .flat_map(Sha1::digest);
         let files = FILES.map(|name| vec![name.to_string()]);
         let files: Vec<_> = files.into_iter().zip(self.lengths).collect();
         let info = Info {
             name: NAME,
             content: Kind::Folder(&files),
             piece_length: self.piece_length,
-            hashes: &hashes,
+            hashes: &hashes.collect::<Vec<u8>>(),
             private: false,
         };
         let outside = Outside {
@@ -123,9 +129,7 @@ mod tests {
         content.write(dir.path(), &[1]).unwrap();
         assert!(content.is_in(dir.path()).unwrap());
 
-        let torrent = content
-            .torrent([dir.path(); 3], "http://127.0.0.1:1/announce")
-            .unwrap();
+        let torrent = content.torrent("http://127.0.0.1:1/announce").unwrap();
         let metainfo = metainfo::parse(&torrent).unwrap();
         assert_eq!((&*metainfo.name, metainfo.layout.pieces()), (NAME, 9));
         assert_eq!(metainfo.total_bytes(), 144 << 10);

@@ -3,12 +3,15 @@
 //! One thread receives all news of engines and tracker and passes them to one display. So the
 //! story on stdout and the download's progress rows on stderr never mix.
 
-use super::cast::{LEECHES, News, ROLES, SEEDS, Who, YOU};
+use super::Played;
+use super::cast::News;
+use super::scenes::{Scene, Who};
+use super::told::Told;
 use super::tracker::Announced;
 use crate::announce::AnnounceEvent;
 use crate::engine::Ending;
 use crate::human::{count, escaped, percent, size};
-use crate::report::{Report, Reporter};
+use crate::report::{Event, Report, Reporter};
 
 /// What is known about one peer of the demo.
 #[derive(Debug, Default)]
@@ -24,19 +27,24 @@ struct Part {
 
 /// The narrator: turns news into sentences.
 pub(super) struct Story<'a> {
+    scene: &'a Scene,
     display: &'a mut dyn Reporter,
-    parts: [Part; ROLES.len()],
+    parts: Vec<Part>,
     total: u64,
+    /// The facts that all engines told, in the order in which they came.
+    events: Vec<Event>,
     failure: Option<String>,
     ending: Option<Ending>,
 }
 
 impl<'a> Story<'a> {
-    pub(super) fn new(display: &'a mut dyn Reporter) -> Self {
+    pub(super) fn new(scene: &'a Scene, display: &'a mut dyn Reporter) -> Self {
         Self {
+            scene,
             display,
-            parts: Default::default(),
+            parts: scene.roles().map(|_| Part::default()).collect(),
             total: 0,
+            events: Vec::new(),
             failure: None,
             ending: None,
         }
@@ -48,7 +56,7 @@ impl<'a> Story<'a> {
     }
 
     fn line(&mut self, who: Who, text: &str) {
-        self.say(&format!("  {:<6}{text}", ROLES[who].name));
+        self.say(&format!("  {:<6}{text}", self.scene.role(who).name));
     }
 
     /// Whether the tracker knows all of these peers.
@@ -57,7 +65,7 @@ impl<'a> Story<'a> {
     }
 
     pub(super) fn all_complete(&self) -> bool {
-        self.parts[LEECHES].iter().all(|part| part.complete)
+        self.scene.leeches().all(|who| self.parts[who].complete)
     }
 
     /// How the user's download ended, if it has.
@@ -76,14 +84,17 @@ impl<'a> Story<'a> {
 
     /// Tells a piece of news, if it belongs to the story.
     pub(super) fn hear(&mut self, news: News) {
+        let you = self.scene.you();
         match news {
-            News::Said(YOU, Report::Error { message, .. }) => self.fail(YOU, &message),
-            News::Said(YOU, report) => {
-                self.follow(YOU, &report);
-                self.display.report(report);
+            News::Said(who, Report::Error { message, .. }) => self.fail(who, &message),
+            News::Said(_, Report::Trace(event)) => self.events.push(event),
+            News::Said(who, report) => {
+                self.follow(who, &report);
+                if who == you {
+                    self.display.report(report);
+                }
             }
-            News::Said(who, report) => self.follow(who, &report),
-            News::Left(YOU, ending) => self.ending = Some(ending),
+            News::Left(who, ending) if who == you => self.ending = Some(ending),
             News::Left(who, ending) if ending.interrupted.is_none() => {
                 self.fail(who, "ended too early");
             }
@@ -94,12 +105,17 @@ impl<'a> Story<'a> {
 
     /// Remembers the first failure only: later ones follow from it.
     fn fail(&mut self, who: Who, message: &str) {
-        let name = ROLES[who].name;
+        let name = self.scene.role(who).name;
         self.failure
             .get_or_insert_with(|| format!("the demo failed: {name}: {message}"));
     }
 
     fn follow(&mut self, who: Who, report: &Report) {
+        let (you, seeds) = (
+            who == self.scene.you(),
+            !self.scene.role(who).files.is_empty(),
+        );
+        let leeches = !you && !seeds;
         let part = &mut self.parts[who];
         match report {
             Report::Listening { port } => part.port = Some(*port),
@@ -108,13 +124,11 @@ impl<'a> Story<'a> {
                 have_pieces,
                 pieces,
                 ..
-            } if SEEDS.contains(&who) => {
+            } if seeds => {
                 let text = format!("hashed its files: {have_pieces} of {pieces} pieces are there");
                 self.line(who, &text);
             }
-            Report::Progress(p)
-                if LEECHES.contains(&who) && !part.gives && p.uploaded_bytes > 0 =>
-            {
+            Report::Progress(p) if leeches && !part.gives && p.uploaded_bytes > 0 => {
                 part.gives = true;
                 let (has, gave) = (
                     percent(p.have_bytes, p.wanted_bytes),
@@ -123,18 +137,17 @@ impl<'a> Story<'a> {
                 let text = format!("has {has} by now, and has given {gave} already");
                 self.line(who, &text);
             }
-            Report::Complete { .. } if LEECHES.contains(&who) => {
+            Report::Complete { .. } if leeches => {
                 part.complete = true;
                 self.line(who, "is complete: from now on it is a seed");
             }
-            Report::Complete { .. } if who == YOU => {
+            Report::Complete { .. } if you => {
                 self.line(
                     who,
                     "are complete, and leave; the swarm goes on without you",
                 );
             }
-            Report::Error { message, .. } => self.fail(who, message),
-            Report::Warning { message, .. } if who != YOU => {
+            Report::Warning { message, .. } if !you => {
                 self.line(who, &format!("warns: {}", escaped(message)));
             }
             _ => {}
@@ -162,7 +175,7 @@ impl<'a> Story<'a> {
     pub(super) fn sum_up(&mut self) {
         self.say("\nWhat each told the tracker on leaving:\n");
         self.say("                 has        took        gave");
-        for (who, role) in ROLES.iter().enumerate() {
+        for (who, role) in self.scene.roles().enumerate() {
             let Some(last) = self.parts[who].last else {
                 continue;
             };
@@ -174,9 +187,23 @@ impl<'a> Story<'a> {
                 size(last.uploaded)
             ));
         }
-        self.say(
-            "\nSome took a little more than they have: the last blocks are asked of several peers,\n\
-             so that nobody waits for the slowest.",
-        );
+    }
+
+    /// Returns the facts, in the order in which they happened.
+    pub(super) fn events(&mut self) -> Vec<Event> {
+        let mut events = std::mem::take(&mut self.events);
+        events.sort_by_key(|event| event.t);
+        events
+    }
+
+    /// Says what the facts show, and what to learn from it.
+    pub(super) fn end(&mut self, played: &Played) {
+        if !self.scene.is_riddle() {
+            self.say("\nWhat happened:\n");
+            for line in Told::new(&played.events).lines(self.scene) {
+                self.say(&format!("  {}", line.replace('\n', "\n  ")));
+            }
+        }
+        self.say(&format!("\n{}", self.scene.lesson));
     }
 }

@@ -134,7 +134,7 @@ fn which_job() {
             Ok(Command::Show(_)) => assert_eq!(expected, "show", "{text}"),
             Ok(Command::Check(_)) => assert_eq!(expected, "check", "{text}"),
             Ok(Command::Create(_)) => assert_eq!(expected, "create", "{text}"),
-            Ok(Command::Demo) => assert_eq!(expected, "demo", "{text}"),
+            Ok(Command::Demo(_)) => assert_eq!(expected, "demo", "{text}"),
             Ok(Command::Report(_)) => assert_eq!(expected, "report", "{text}"),
             Err(NoCommand::Print(help)) => assert!(help.starts_with(expected), "{text}: {help}"),
             Err(NoCommand::Mistake(why)) => assert_eq!(expected, "mistake", "{text}: {why}"),

@@ -1,0 +1,201 @@
+//! A scripted peer of the demo: a seed that keeps the rules of the protocol, or breaks one of them.
+//!
+//! A scene needs peers that no real client plays: one that lies, one that unchokes and then says
+//! nothing. This one has the whole content in memory, a line of a given rate, and a [`Script`]. It
+//! speaks the plain protocol ([`wire`](crate::wire)) with the fast extension and gives metadata (BEP 6, 9 and
+//! 10). One thread listens, and each connection has a thread, as in the [engine](crate::engine).
+
+mod talk;
+
+use super::content::Content;
+use super::scenes::Actor;
+use crate::door::Door;
+use crate::layout::{BLOCK_LEN, PieceIndex};
+use crate::metainfo::Metainfo;
+use crate::threads;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
+use talk::Talk;
+
+/// How long it may take to wake our own listener.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What a scripted peer does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Script {
+    /// It keeps all rules.
+    Honest,
+    /// Each block that it sends lacks its last 100 bytes.
+    ShortBlocks,
+    /// Its bitfield has one byte too many.
+    LongBitfield,
+    /// It never unchokes anybody.
+    NeverUnchokes,
+    /// One byte of each block whose number on a connection is a multiple of this is wrong.
+    LiesOneIn(u32),
+    /// It hangs up when the scripted peers together have sent this many of 100 blocks.
+    ClosesAt(u32),
+    /// It keeps all rules, but what metadata it gives comes half a second late.
+    LateMetadata,
+    /// The metadata that it gives has one wrong byte.
+    FalseMetadata,
+    /// It unchokes, and answers no request.
+    SilentAfterUnchoke,
+    /// It has only the first half of the pieces, and says `have` for all others, too. It refuses
+    /// requests for those.
+    FalseHaves,
+    /// It shows each peer one piece at a time, and the next when another peer has that (BEP 16).
+    SuperSeeds,
+}
+
+/// The content that scripted peers have in memory.
+#[derive(Clone, Debug)]
+pub(super) struct Stock {
+    pub metainfo: Metainfo,
+    pub bytes: Arc<[u8]>,
+    /// How many blocks they have sent.
+    sent: Arc<AtomicU32>,
+}
+
+impl Stock {
+    pub(super) fn new(content: &Content, metainfo: &Metainfo) -> io::Result<Self> {
+        Ok(Self {
+            metainfo: metainfo.clone(),
+            bytes: content.bytes()?.into(),
+            sent: Arc::default(),
+        })
+    }
+
+    /// How many times the content was sent.
+    pub(super) fn sent(&self) -> f64 {
+        let sent = u64::from(self.sent.load(Ordering::Relaxed)) * u64::from(BLOCK_LEN);
+        sent as f64 / self.bytes.len() as f64
+    }
+}
+
+/// A running scripted peer. It ends when this is dropped.
+#[derive(Debug)]
+pub(super) struct Scripted {
+    addr: SocketAddr,
+    over: Arc<AtomicBool>,
+    listener: Option<JoinHandle<()>>,
+}
+
+impl Scripted {
+    /// Starts a peer that listens on any free port of 127.0.0.1.
+    pub(super) fn start(actor: &Actor, stock: &Stock) -> io::Result<Self> {
+        let Actor { name, script, rate } = *actor;
+        let door = Door::at(Ipv4Addr::LOCALHOST);
+        let listener = door.listen(0)?;
+        let addr = listener.local_addr()?;
+        let over = Arc::new(AtomicBool::new(false));
+        let part = Part {
+            name,
+            script,
+            rate,
+            stock: stock.clone(),
+            spread: Arc::new(Spread::new(stock.metainfo.layout.pieces())),
+            over: over.clone(),
+        };
+        let thread = Builder::new().name(format!("demo {name}"));
+        let listener = threads::spawn(
+            thread,
+            "play a part",
+            move || part.welcome(&listener),
+            || (),
+        )
+        .map_err(io::Error::other)?;
+        Ok(Self {
+            addr,
+            over,
+            listener: Some(listener),
+        })
+    }
+
+    /// Where it listens, as `--peer` takes it.
+    pub(super) fn addr(&self) -> String {
+        self.addr.to_string()
+    }
+}
+
+impl Drop for Scripted {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        // The thread sleeps in `accept`, and a connection wakes it.
+        if Door::at(Ipv4Addr::LOCALHOST)
+            .connect(self.addr, PATIENCE)
+            .is_ok()
+            && let Some(listener) = self.listener.take()
+        {
+            let _ = listener.join();
+        }
+    }
+}
+
+/// What all connections of a scripted peer share.
+#[derive(Clone)]
+struct Part {
+    name: &'static str,
+    script: Script,
+    /// Bytes a second.
+    rate: u32,
+    stock: Stock,
+    spread: Arc<Spread>,
+    over: Arc<AtomicBool>,
+}
+
+impl Part {
+    fn welcome(self, listener: &TcpListener) {
+        let mut talks = Vec::new();
+        for stream in listener.incoming().flatten() {
+            if self.is_over() {
+                break;
+            }
+            let part = self.clone();
+            let thread = Builder::new().name(format!("demo {}", self.name));
+            // An error ends this conversation only, as with any peer.
+            let talk = move || drop(Talk::new(&part, stream).and_then(Talk::play));
+            talks.extend(threads::spawn(thread, "play a part", talk, || ()));
+        }
+        for talk in talks {
+            let _ = talk.join();
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.over.load(Ordering::Relaxed)
+    }
+}
+
+/// How a super-seed's pieces spread, by piece: how often it was shown, and how many peers have it
+/// that it was not shown to.
+#[derive(Debug)]
+struct Spread(Vec<[AtomicU32; 2]>);
+
+impl Spread {
+    fn new(pieces: u32) -> Self {
+        Self((0..pieces).map(|_| Default::default()).collect())
+    }
+
+    /// A peer has `piece`, and not from us.
+    fn note(&self, piece: PieceIndex) {
+        self.0[piece.index()][1].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether `piece` has come from one peer to another.
+    fn has(&self, piece: PieceIndex) -> bool {
+        self.0[piece.index()][1].load(Ordering::Relaxed) > 0
+    }
+
+    /// Chooses one of `pieces`, the one that was shown least often.
+    fn next(&self, pieces: impl Iterator<Item = PieceIndex>) -> Option<PieceIndex> {
+        let shown = |piece: &PieceIndex| self.0[piece.index()][0].load(Ordering::Relaxed);
+        let piece = pieces.min_by_key(shown)?;
+        self.0[piece.index()][0].fetch_add(1, Ordering::Relaxed);
+        Some(piece)
+    }
+}

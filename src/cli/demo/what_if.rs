@@ -1,0 +1,262 @@
+//! What if not? A swarm like that of a scene, in the [simulator](crate::sim), once with the rule
+//! that the scene is about and once without it.
+//!
+//! The two runs differ in that rule alone: they have the same peers, the same lines and the same
+//! random numbers. Their times are virtual, so both are over at once.
+
+use super::Played;
+use super::scenes::{ORDINARY, Rule, Scene};
+use super::story::Story;
+use crate::config::{Choking, Rules, Strategy};
+use crate::report::{Report, Reporter};
+use crate::sim::{Figures, Outcome, Role, Swarm};
+use crossbeam_channel::Receiver;
+use std::path::Path;
+use std::time::Duration;
+
+/// The end of a run, in virtual time: without some rules, some never complete.
+const LIMIT: Duration = Duration::from_secs(600);
+
+/// How a swarm fares with a rule and without it.
+pub(super) struct WhatIf {
+    /// The comparison, for people.
+    pub text: String,
+    /// The lines of the traces of both runs: with the rule, without it. None, if they were played
+    /// and not simulated.
+    pub traces: Vec<Vec<String>>,
+}
+
+/// A line of the comparison: what it is, and its value.
+type Row = (&'static str, fn(&Outcome) -> String);
+
+/// What is simulated for a rule: words about it, the swarm with or without the rule, what to
+/// compare.
+type Experiment = (&'static str, fn(bool) -> Swarm, &'static [Row]);
+
+impl WhatIf {
+    /// Plays both runs, if the scene is about a rule.
+    pub(super) fn play(
+        scene: &Scene,
+        played: &Played,
+        parent: &Path,
+        signals: &Receiver<i32>,
+    ) -> Option<Self> {
+        let (about, swarm, rows): Experiment = match scene.rule? {
+            Rule::RarestFirst => RAREST,
+            Rule::TitForTat => TIT_FOR_TAT,
+            Rule::TakeOver => TAKE_OVER,
+            Rule::Hashes => HASHES,
+            Rule::Giving => GIVING,
+            Rule::SuperSeeding => return without_super_seeding(played, parent, signals),
+        };
+        let mut swarms = [true, false].map(|with| swarm(with).traced());
+        let runs = swarms.each_mut().map(|swarm| swarm.run(LIMIT));
+        let mut text = format!(
+            "\nWhat if not? The same in the simulator:\n\n{about}\n\n{:32}{:>14}{:>14}",
+            "", "with the rule", "without it"
+        );
+        for (name, value) in rows {
+            let [with, without] = runs.each_ref().map(value);
+            text += &format!("\n  {name:30}{with:>14}{without:>14}");
+        }
+        Some(Self {
+            text,
+            traces: swarms.iter().map(|swarm| swarm.trace().collect()).collect(),
+        })
+    }
+}
+
+const RAREST: Experiment = (
+    "A seed sends everything about once and leaves after 12 s. Four leeches stay, and fetch\n\
+     the rarest piece first, or any piece.",
+    rarest,
+    &[COMPLETE, MEAN],
+);
+
+const TIT_FOR_TAT: Experiment = (
+    "A seed, twelve leeches that give, and four that only take. Each gives to those that give\n\
+     it most, or to some by lot.",
+    tit_for_tat,
+    &[
+        ("those who give wait", |it| mean(it, "giver")),
+        ("those who only take wait", |it| mean(it, "rider")),
+    ],
+);
+
+const TAKE_OVER: Experiment = (
+    "Two fast seeds and one at 40 kB/s. Blocks on order stay where they are, or move to a\n\
+     peer that has nothing left to do.",
+    take_over,
+    &[("you are complete after", |it| mean(it, "you")), TWICE],
+);
+
+const HASHES: Experiment = (
+    "Two seeds, and a liar: each 12th block of its is false. Pieces are hashed, or believed.",
+    hashes,
+    &[
+        ("you are complete after", |it| mean(it, "you")),
+        ("false blocks in your files", |it| {
+            let you = it.nodes.iter().find(|node| node.name.starts_with("you"));
+            you.map_or(0, |you| you.false_blocks).to_string()
+        }),
+    ],
+);
+
+const GIVING: Experiment = (
+    "A seed and twelve leeches that come at once. They give what they have, or only take.",
+    giving,
+    &[COMPLETE, MEAN, SHARE],
+);
+
+/// Plays the scene with the super-seed once more, with an ordinary seed, and untold: the simulator
+/// has no super-seed.
+fn without_super_seeding(
+    played: &Played,
+    parent: &Path,
+    signals: &Receiver<i32>,
+) -> Option<WhatIf> {
+    let mut nobody = Nobody;
+    let mut story = Story::new(&ORDINARY, &mut nobody);
+    let without = super::play(&ORDINARY, parent, &mut story, signals).ok()?;
+    let text = format!(
+        "\nWhat if not? The same once more with an ordinary seed: until you were complete, it sent\n\
+         {:.2} times the content, and sue, who super-seeds, {:.2} times.",
+        without.sent, played.sent
+    );
+    Some(WhatIf {
+        text,
+        traces: Vec::new(),
+    })
+}
+
+/// Shows nothing.
+struct Nobody;
+
+impl Reporter for Nobody {
+    fn report(&mut self, _: Report) {}
+}
+
+const COMPLETE: Row = ("leeches that have everything", |it| {
+    let leeches = it.nodes.iter().filter(|node| !node.seed);
+    let done = leeches.clone().filter(|node| node.complete.is_some());
+    format!("{} of {}", done.count(), leeches.count())
+});
+
+const MEAN: Row = ("time of those, on average", |it| mean(it, ""));
+
+const SHARE: Row = ("the seed gave, times the size", |it| {
+    format!("{:.2}", it.seed_share())
+});
+
+const TWICE: Row = ("blocks that came twice", |it| {
+    let leeches = it.nodes.iter().filter(|node| !node.seed);
+    let twice: u32 = leeches.map(|node| node.got.saturating_sub(it.blocks)).sum();
+    twice.to_string()
+});
+
+/// Returns the mean time of the leeches with names that begin so, of those that completed.
+fn mean(outcome: &Outcome, name: &str) -> String {
+    let leeches = outcome
+        .nodes
+        .iter()
+        .filter(|node| !node.seed && node.name.starts_with(name));
+    let times: Vec<f64> = leeches
+        .filter_map(Figures::took)
+        .map(|time| time.as_secs_f64())
+        .collect();
+    match times.len() {
+        0 => "never".to_string(),
+        count => format!("{:.1} s", times.iter().sum::<f64>() / count as f64),
+    }
+}
+
+/// A torrent of 4 MiB in pieces of four blocks.
+fn swarm() -> Swarm {
+    Swarm::new(1).content(4 << 20, 64 << 10)
+}
+
+fn rarest(with: bool) -> Swarm {
+    let rules = Rules {
+        strategy: match with {
+            true => Strategy::RarestFirst,
+            false => Strategy::Random,
+        },
+        ..Rules::default()
+    };
+    let mut swarm = swarm();
+    swarm.add(Role::seed(400_000).leaves(Duration::from_secs(12)));
+    for _ in 0..4 {
+        swarm.add(Role::leech(400_000).rules(rules));
+    }
+    swarm
+}
+
+fn tit_for_tat(with: bool) -> Swarm {
+    let rules = Rules {
+        choking: match with {
+            true => Choking::TitForTat,
+            false => Choking::ByLot,
+        },
+        ..Rules::default()
+    };
+    let mut swarm = Swarm::new(1).content(8 << 20, 64 << 10);
+    swarm.add(Role::seed(1_000_000));
+    (0..12).for_each(|_| _ = swarm.add(Role::leech(500_000).rules(rules).named("giver")));
+    (0..4).for_each(|_| _ = swarm.add(Role::free_rider().rules(rules).named("rider")));
+    swarm
+}
+
+fn take_over(with: bool) -> Swarm {
+    let rules = Rules {
+        take_over: with,
+        ..Rules::default()
+    };
+    let mut swarm = swarm();
+    swarm.add(Role::leech(0).rules(rules).named("you"));
+    swarm.add(Role::seed(1_000_000));
+    swarm.add(Role::seed(1_000_000));
+    swarm.add(Role::seed(40_000).named("slow"));
+    swarm
+}
+
+fn hashes(with: bool) -> Swarm {
+    let mut swarm = if with { swarm() } else { swarm().unhashed() };
+    swarm.add(Role::leech(0).named("you"));
+    swarm.add(Role::seed(500_000));
+    swarm.add(Role::seed(500_000));
+    swarm.add(Role::liar(500_000, 12));
+    swarm
+}
+
+fn giving(with: bool) -> Swarm {
+    let mut swarm = swarm();
+    swarm.add(Role::seed(500_000));
+    for _ in 0..12 {
+        swarm.add(match with {
+            true => Role::leech(500_000),
+            false => Role::free_rider(),
+        });
+    }
+    swarm
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// In each comparison the rule is worth having.
+    #[test]
+    fn without_a_rule_it_is_worse() {
+        let rules = [RAREST, TIT_FOR_TAT, TAKE_OVER, HASHES, GIVING];
+        for (about, swarm, rows) in rules {
+            let [with, without] = [true, false].map(|with| swarm(with).run(LIMIT));
+            let differ = rows
+                .iter()
+                .filter(|(_, value)| value(&with) != value(&without));
+            assert!(differ.count() > 0, "{about}: {with} {without}");
+            assert!(with.is_complete(), "{about}: {with}");
+        }
+        let complete = |swarm: fn(bool) -> Swarm| swarm(false).run(LIMIT).is_complete();
+        assert!(!complete(rarest), "the last pieces left with the seed");
+    }
+}
