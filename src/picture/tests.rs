@@ -4,7 +4,6 @@ use super::*;
 use serde_json::{Value, json};
 
 /// The most bytes of a page.
-const MOST: usize = 5 << 20;
 
 /// Adds the keys of `more` to a fact.
 fn fact(t: f64, fact: &str, more: Value) -> String {
@@ -484,83 +483,4 @@ fn of_several_torrents_the_first_is_drawn() {
     let page = page(&lines);
     assert!(words(&page).contains("The trace is of 2 torrents; this is the first."));
     assert_eq!(data(&page)["end"], 11500);
-}
-
-/// A trace that fills every list of the page, with names as long as they may be.
-fn huge(lines: u32, pieces: u32, peers: u32) -> Picture {
-    let mut random = fastrand::Rng::with_seed(1);
-    let mut picture = Picture::default();
-    picture.line(&torrent(&"<".repeat(5000), pieces));
-    for peer in 0..peers {
-        let id = format!("{}{peer}", "&".repeat(9));
-        comes(0.0, peer, &id, "80")
-            .iter()
-            .for_each(|line| picture.line(line));
-    }
-    let names = [
-        "granted",
-        "stored",
-        "have",
-        "unchoked",
-        "choked",
-        "given_back",
-        "window",
-        "false",
-        "banned",
-        "verified",
-        "taken_over",
-        "round",
-        "closed",
-        "gave",
-        "snubbed",
-    ];
-    for piece in 0..pieces.min(25_000) {
-        let more = json!({"peer": 0, "piece": piece, "from": 0, "to": 4, "why": "rarest"});
-        picture.line(&fact(0.0, "granted", more));
-    }
-    for n in 0..lines {
-        let (t, name) = (f64::from(n) * 7.7, random.usize(0..names.len() + 16));
-        let name = names.get(name).unwrap_or(&"stored");
-        // Rounds are long, and rare.
-        let name = match *name {
-            "round" if n % 8 > 0 => "granted",
-            name => name,
-        };
-        let mut more = json!({"peer": random.u32(0..peers), "piece": random.u32(0..pieces), "from": 0, "to": 4});
-        more["who"] = json!(if random.bool() { "us" } else { "peer" });
-        more["why"] = json!("<".repeat(200));
-        match name {
-            "round" => {
-                let all = 0..60.min(peers);
-                more["wanting"] = all.clone().map(|peer| json!([peer, 1e15])).collect();
-                more["unchoked"] = all.collect();
-            }
-            "taken_over" => more["by"] = json!(random.u32(0..peers)),
-            "window" => (more["blocks"], more["on_order"]) = (json!(9), json!(u32::MAX)),
-            "gave" => more["bytes"] = json!(1u64 << 40),
-            _ => {}
-        }
-        picture.line(&fact(t, name, more));
-    }
-    picture
-}
-
-#[test]
-fn a_page_has_a_limit_and_says_what_is_summed() {
-    // Many peers; many pieces, with copies; more pieces than copies are counted of.
-    for (lines, pieces, peers) in [
-        (80_000, 300, 2000),
-        (30_000, 19_000, 300),
-        (30_000, 100_000, 50),
-    ] {
-        let picture = huge(lines, pieces, peers);
-        let page = picture.html();
-        assert!(page.len() < MOST, "{pieces} pieces: {} bytes", page.len());
-        let words = words(&page);
-        assert!(
-            words.contains("This trace is long, so it is summed"),
-            "{pieces}"
-        );
-        data(&page);
-    }
 }
