@@ -295,7 +295,7 @@ impl Picture {
         let Some(subject) = &self.subject else {
             return 0;
         };
-        let start = u64::from(piece) * subject.piece_length;
+        let start = u64::from(piece).saturating_mul(subject.piece_length);
         let left = subject
             .total
             .saturating_sub(start)

@@ -150,6 +150,10 @@ fn notes(picture: &Picture) -> String {
         (!copies.is_on() && picture.subject.is_some())
             .then(|| "There are too many pieces to count the copies of each.".into()),
         (gap > 0).then(|| format!("Times of choking below {} are left out.", stops::time(gap))),
+        picture
+            .gives
+            .is_full
+            .then(|| "Not all who unchoke each other are drawn: they are too many.".into()),
         (every > 1).then(|| format!("One of {every} choke rounds is drawn.")),
         with_others.then(|| format!("The first {} peers have a lane each.", lanes.len() - 1)),
     ];

@@ -2,7 +2,7 @@
 //!
 //! So a trace of any length makes a page of bounded size, and the page of a usual trace is exact.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Milliseconds since the start of the trace.
 pub(super) type Ms = u64;
@@ -61,28 +61,38 @@ impl Samples {
 /// The most spans of one [`Spans`].
 const SPANS: usize = 10_000;
 
+/// The most pairs that have some: however long the gaps that are filled, each pair keeps a span.
+const PAIRS: usize = SPANS / 2;
+
 /// From when to when something held between two, say that one unchoked the other.
 #[derive(Default, Debug)]
 pub(super) struct Spans {
     open: BTreeMap<(usize, usize), Ms>,
     list: Vec<(usize, usize, Ms, Ms)>,
+    pairs: BTreeSet<(usize, usize)>,
+    /// Whether a pair found no room.
+    pub(super) is_full: bool,
     /// Gaps of at most this length, in ms, are filled.
     pub(super) gap: Ms,
 }
 
 impl Spans {
-    /// It holds from now on.
+    /// It holds from now on. There is room for the first [`PAIRS`].
     pub(super) fn begin(&mut self, at: Ms, pair: (usize, usize)) {
-        self.open.entry(pair).or_insert(at);
+        if self.pairs.len() < PAIRS {
+            self.pairs.insert(pair);
+        }
+        match self.pairs.contains(&pair) {
+            true => _ = self.open.entry(pair).or_insert(at),
+            false => self.is_full = true,
+        }
     }
 
     /// It holds no longer.
     pub(super) fn end(&mut self, at: Ms, pair: (usize, usize)) {
         if let Some(from) = self.open.remove(&pair) {
             self.list.push((pair.0, pair.1, from, at.max(from)));
-            while self.list.len() > SPANS {
-                self.merge();
-            }
+            self.fit();
         }
     }
 
@@ -91,9 +101,7 @@ impl Spans {
         for (pair, from) in std::mem::take(&mut self.open) {
             self.list.push((pair.0, pair.1, from, at.max(from)));
         }
-        while self.list.len() > SPANS {
-            self.merge();
-        }
+        self.fit();
         self.list.sort_unstable();
     }
 
@@ -102,8 +110,18 @@ impl Spans {
         &self.list
     }
 
+    /// Makes room for a quarter of all spans, if none is left.
+    fn fit(&mut self) {
+        if self.list.len() > SPANS {
+            self.merge();
+            while self.list.len() > SPANS / 4 * 3 {
+                self.gap = (self.gap * 2).max(100);
+                self.merge();
+            }
+        }
+    }
+
     fn merge(&mut self) {
-        self.gap = (self.gap * 2).max(100);
         self.list.sort_unstable();
         let gap = self.gap;
         self.list.dedup_by(|next, kept| {

@@ -1,6 +1,8 @@
 //! Traces in, pages out.
 
 use super::*;
+use crate::trace::FACTS;
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 /// The most bytes of a page.
@@ -483,4 +485,50 @@ fn of_several_torrents_the_first_is_drawn() {
     let page = page(&lines);
     assert!(words(&page).contains("The trace is of 2 torrents; this is the first."));
     assert_eq!(data(&page)["end"], 11500);
+}
+
+#[test]
+fn more_pairs_than_there_is_room_for() {
+    let mut spans = Spans::default();
+    for round in 0..9 {
+        for pair in (0..150).flat_map(|giver| (0..100).map(move |taker| (giver, taker))) {
+            spans.begin(1000 * round, pair);
+            spans.end(1000 * round + 10, pair);
+        }
+    }
+    spans.finish(9000);
+    assert!(spans.is_full && spans.all().len() <= 10_000);
+    let pairs: BTreeSet<_> = spans.all().iter().map(|span| (span.0, span.1)).collect();
+    assert_eq!(pairs.len(), 5000);
+    assert!(spans.gap < 10_000, "{} ms", spans.gap);
+}
+
+/// A value of a key: often one at the end of its range.
+fn number() -> impl Strategy<Value = u64> {
+    let ends = vec![0, 1, u64::from(u32::MAX), u64::MAX];
+    prop_oneof![proptest::sample::select(ends), 0..9u64]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn any_number_anywhere(lines in proptest::collection::vec(
+        (proptest::sample::select(&FACTS[..]), any::<bool>(), proptest::collection::vec(number(), 14)),
+        1..60,
+    )) {
+        let mut all = vec![json!({"t": 0, "fact": "torrent", "pieces": 9, "piece_length": lines[0].2[0],
+            "total_bytes": lines[0].2[1]}).to_string()];
+        for (name, us, n) in lines {
+            let small = |n: u64| n.min(u32::MAX.into());
+            all.push(json!({
+                "t": n[0], "fact": name, "node": n[1] % 3, "peer": n[2] % 4, "piece": n[3] % 10,
+                "from": small(n[4]), "to": small(n[5]), "by": n[6], "bytes": n[7], "facts": n[8],
+                "pieces": small(n[9]), "on_order": small(n[10]), "blocks": small(n[11]),
+                "unchoked": [n[12]], "wanting": [[n[12], n[13]]], "peer_id": (n[13] % 5).to_string(),
+                "who": if us { "us" } else { "peer" }, "why": "rarest", "bits": "ff80",
+            }).to_string());
+        }
+        data(&page(&all));
+    }
 }

@@ -18,6 +18,9 @@ pub(super) const ROWS: usize = 16_000;
 /// The most runs of blocks that are on order at a time.
 const ON_ORDER: usize = 200_000;
 
+/// The most of them that are of one piece and at one peer: a piece of 64 MiB has 4096 blocks.
+const OF_A_PIECE: usize = 4096;
+
 /// What came of a request. The numbers are those of the page.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum End {
@@ -135,10 +138,13 @@ impl Work {
 
     /// The peer `conn` is asked for blocks of `piece`. What it was asked for already stays so.
     pub(super) fn order(&mut self, at: Ms, conn: u64, piece: u32, blocks: (u32, u32), why: u8) {
+        let (from, to) = blocks;
+        if from >= to || self.count >= ON_ORDER {
+            return;
+        }
         let list = self.ordered.entry((conn, piece)).or_default();
-        let known = |o: &Ordered| o.from <= blocks.0 && blocks.1 <= o.to;
-        if blocks.0 < blocks.1 && self.count < ON_ORDER && !list.iter().any(known) {
-            let (from, to) = blocks;
+        let known = |o: &Ordered| o.from <= from && to <= o.to;
+        if list.len() < OF_A_PIECE && !list.iter().any(known) {
             list.push(Ordered { from, to, at, why });
             self.count += 1;
         }
