@@ -62,18 +62,29 @@ fn read(trace: impl Read) -> io::Result<Picture> {
     }
 }
 
-/// Writes `page` to `path`, in one step: whoever looks there sees the old file or the whole new
-/// one.
+/// Writes `page` to `path`. A file is replaced in one step: whoever looks there sees the old one or
+/// the whole new one. A link stays a link, and what is no file, as a pipe, is written to.
 pub(super) fn save(path: &Path, page: &str) -> Result<(), Failure> {
-    let other = path.with_file_name(format!(".storrent-{:016x}", fastrand::u64(..)));
-    let saved = write_new(&other, page).and_then(|()| fs::rename(&other, path));
+    let place = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let saved = match fs::symlink_metadata(&place) {
+        Ok(there) if !there.is_file() => fs::write(path, page),
+        _ => replace(&place, page),
+    };
     saved.map_err(|error| {
-        let _ = fs::remove_file(&other);
         let what_to_do = match error.kind() {
             io::ErrorKind::NotFound => "there is no such folder; make it first".to_string(),
             _ => format!("{error}; give another -o FILE"),
         };
         Failure::Failed(format!("cannot save {}: {what_to_do}", path.display()))
+    })
+}
+
+/// Puts a new file with `page` in the place of the one at `path`, if there is one.
+fn replace(path: &Path, page: &str) -> io::Result<()> {
+    let other = path.with_file_name(format!(".storrent-{:016x}", fastrand::u64(..)));
+    let replaced = write_new(&other, page).and_then(|()| fs::rename(&other, path));
+    replaced.inspect_err(|_| {
+        let _ = fs::remove_file(&other);
     })
 }
 
@@ -85,6 +96,9 @@ fn write_new(path: &Path, page: &str) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    use std::os::unix::fs::{FileTypeExt, symlink};
+    use std::thread;
 
     const FACT: &str = "{\"t\":1,\"fact\":\"endgame\"}\n";
 
@@ -116,6 +130,7 @@ mod tests {
             assert_eq!(fs::read_to_string(&path).unwrap(), page);
         }
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        fs::remove_file(&path).unwrap();
 
         let folder = dir.path().join("folder");
         fs::create_dir(&folder).unwrap();
@@ -134,6 +149,33 @@ mod tests {
                 "{text}"
             );
         }
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_is_no_file_stays_what_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        for (link, to) in [("there", "file"), ("dangling", "new")] {
+            symlink(to, at(link)).unwrap();
+        }
+        fs::write(at("file"), "old").unwrap();
+        for (link, to) in [("there", "file"), ("dangling", "new")] {
+            save(&at(link), "page").unwrap();
+            assert_eq!(fs::read_link(at(link)).unwrap(), Path::new(to));
+            assert_eq!(fs::read_to_string(at(to)).unwrap(), "page");
+        }
+
+        let (pipe, link) = (at("pipe"), at("to pipe"));
+        mknodat(CWD, &pipe, FileType::Fifo, Mode::RWXU, 0).unwrap();
+        symlink(&pipe, &link).unwrap();
+        for path in [&pipe, &link] {
+            let pipe = pipe.clone();
+            let reader = thread::spawn(move || fs::read_to_string(pipe).unwrap());
+            save(path, "page").unwrap();
+            assert!(fs::metadata(path).unwrap().file_type().is_fifo());
+            assert_eq!(reader.join().unwrap(), "page");
+        }
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
     }
 }
