@@ -36,12 +36,14 @@ pub fn run(options: &Download, seed_only: bool, interrupts: &Interrupts) -> Resu
         verbose: options.verbose,
         colour: options.color,
     })?;
-    if let Some(path) = &options.trace {
-        display.trace(TraceFile::create(path)?);
-    }
     let (jobs, failed) = jobs(options, &mut display)?;
     if jobs.now.is_empty() && jobs.awaited == 0 {
         return Ok(1);
+    }
+    // Not before: an old trace stays where nothing runs, and a SOURCE is read before the same name
+    // given as FILE replaces it.
+    if let Some(path) = &options.trace {
+        display.trace(TraceFile::create(path)?);
     }
     let signals = interrupts.take_over();
     let command = options.on_complete.as_deref();

@@ -3,6 +3,7 @@
 use crate::support::content::Spec;
 use crate::support::peer::Seed;
 use crate::support::place::Place;
+use crate::support::program::Storrent;
 use crate::support::tracker::FakeTracker;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -95,6 +96,17 @@ fn a_trace_that_cannot_be_written_is_told_and_holds_up_nothing() {
         warning["message"].as_str().unwrap().contains("/dev/full"),
         "{warning}"
     );
+}
+
+#[test]
+fn an_old_trace_stays_if_nothing_runs() {
+    let place = Place::new(Spec::single("x", 300_000));
+    let trace = place.dir().parent().unwrap().join("trace.jsonl");
+    fs::write(&trace, "old").unwrap();
+    let missing = place.dir().join("missing.torrent");
+    let args = [trace.as_os_str(), missing.as_os_str()];
+    Storrent::new().arg("--trace").args(args).run().expect(1);
+    assert_eq!(fs::read_to_string(&trace).unwrap(), "old");
 }
 
 #[test]
