@@ -5,8 +5,6 @@ use crate::trace::FACTS;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-/// The most bytes of a page.
-
 /// Adds the keys of `more` to a fact.
 fn fact(t: f64, fact: &str, more: Value) -> String {
     let mut line = json!({"t": t, "fact": fact, "node": 0});
