@@ -13,7 +13,7 @@ use crate::types::InfoHash;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{
     AtFlags, FileType, FlockOperation, Mode, OFlags, RenameFlags, flock, fstat, ftruncate, openat,
-    renameat, renameat_with, unlinkat,
+    renameat, renameat_with, statat, unlinkat,
 };
 use rustix::io::Errno;
 use std::path::Path;
@@ -295,9 +295,9 @@ impl Shelf<'_> {
     /// Whether the name of `record` still leads to it: somebody may have moved it away and put a
     /// file of his own there.
     fn has_its_name(&self, record: &Record) -> bool {
-        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        openat(self.dir, record.name.as_str(), flags, Mode::empty())
-            .is_ok_and(|named| is_same(&named, &record.fd))
+        let named = statat(self.dir, record.name.as_str(), AtFlags::SYMLINK_NOFOLLOW);
+        let id = |stat| FileState::from(stat).id;
+        named.is_ok_and(|named| fstat(&record.fd).is_ok_and(|ours| id(ours) == id(named)))
     }
 
     /// Makes a new, locked record that does not have its name yet.
