@@ -104,7 +104,7 @@ fn theirs(content: &Content, seeds: &[SocketAddr], dir: &Path) -> Command {
 }
 
 /// Nothing but the peers that are named, and out as soon as it is complete.
-const RQBIT: [&str; 11] = [
+const RQBIT: [&str; 13] = [
     "-v",
     "error",
     "--disable-dht",
@@ -112,6 +112,8 @@ const RQBIT: [&str; 11] = [
     "--disable-lsd",
     "--disable-upnp-port-forward",
     "--disable-trackers",
+    "--peer-limit",
+    "5000",
     "download",
     "--disable-http-api",
     "-e",
