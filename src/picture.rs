@@ -265,7 +265,8 @@ impl Picture {
             ("endgame", _) => {
                 self.endgame.get_or_insert(at);
             }
-            ("complete", _) => {
+            // The picture of who had all from the start ends with the trace.
+            ("complete", _) if self.verified > 0 => {
                 self.complete.get_or_insert(at);
             }
             ("lost", _) => self.lost = self.lost.saturating_add(line.facts),
@@ -375,9 +376,10 @@ impl Picture {
             ("has", ..) => {
                 let is_all = self.copies.has(at, conn, line.pieces, &line.bits);
                 let pieces = self.subject.as_ref().map_or(0, |subject| subject.pieces);
-                let kind = &mut self.swarm.lanes[lane].kind;
-                if *kind == Kind::Leech && (is_all || (pieces > 0 && line.pieces >= pieces)) {
-                    *kind = Kind::Seed;
+                let lane = &mut self.swarm.lanes[lane];
+                let is_new = lane.kind == Kind::Leech && lane.gave == 0;
+                if is_new && (is_all || (pieces > 0 && line.pieces >= pieces)) {
+                    lane.kind = Kind::Seed;
                 }
             }
             ("have", _, Some(piece)) => self.copies.have(at, conn, piece),

@@ -96,7 +96,7 @@ const sorted = life => life.sort((a, b) => a.at - b.at || Boolean(a.last) - Bool
 
 function lifeOfLane(lane) {
   const peer = lanes[lane], life = peer.events.map(([at, text]) => ({ at, text: [text] }));
-  const kind = peer.others ? "Many peers in one lane." : peer.web ? "A web seed: a server that has the files." : peer.seed ? "A seed: it has every piece." : "A leech: it still lacks something.";
+  const kind = peer.others ? "Many peers in one lane." : peer.web ? "A web seed: a server that has the files." : peer.seed ? "A seed: it came with every piece." : "A leech: it lacked something when it came.";
   const about = [kind];
   if (peer.client) about.push(`Its client calls itself ${peer.client}.`);
   if (peer.addr) about.push(peer.addr);

@@ -143,7 +143,7 @@ pub(super) fn headline(picture: &Picture) -> String {
         0 => String::new(),
         _ => {
             let share = percent(leeches, seeds.saturating_add(leeches));
-            format!(", {share} from people who were still downloading")
+            format!(", {share} from peers that lacked something")
         }
     };
     format!("{name}: {came} in {took}{from}")
@@ -228,7 +228,7 @@ fn whole(picture: &Picture) -> Stop {
     let mut text = vec![
         "Rows are pieces, time runs to the right. Each dash is a run of blocks: pale while it is \
          awaited, full where it arrives, in the colour of the peer who gave it. <b>Warm colours \
-         are seeds, cool ones are leeches</b>: people who, like you, still lack something."
+         are seeds, cool ones are leeches</b>: peers that, like you, lacked something when they came."
             .to_string(),
     ];
     if seeds > 0 && leeches > 0 {

@@ -29,7 +29,8 @@ const COLD: [&str; 9] = ["l0", "l1", "l2", "l3", "l4", "l5", "l6", "l7", "l8"];
 /// Us, among the persons.
 pub(super) const WE: usize = 0;
 
-/// How much a peer had when it came.
+/// How much a peer had when it came. A leech that comes back with all pieces stays one: it gave as a
+/// leech.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum Kind {
     /// All pieces, or it is a web server that has the files.

@@ -174,7 +174,7 @@ fn a_small_swarm_is_told_without_scripts() {
     let page = page(&small());
     let words = words(&page);
     for said in [
-        "film.mkv: 4 pieces in 11.5 s, 5 % from people who were still downloading",
+        "film.mkv: 4 pieces in 11.5 s, 5 % from peers that lacked something",
         "from 1 seed and 1 leech, as you saw it. liarTorrent lied and was found.",
         "At 10.0 s 2 peers wanted something of you, and 1 got it",
         "Not served, with what they gave: seedTorrent (0 B/s).",
@@ -483,6 +483,36 @@ fn of_several_torrents_the_first_is_drawn() {
     let page = page(&lines);
     assert!(words(&page).contains("The trace is of 2 torrents; this is the first."));
     assert_eq!(data(&page)["end"], 11500);
+}
+
+/// A seed is complete at once, and its picture goes on. A leech that comes back with everything gave
+/// as a leech.
+#[test]
+fn of_a_seed_and_of_who_becomes_one() {
+    let mut lines = vec![torrent("film.mkv", 4), fact(0.0, "complete", json!({}))];
+    lines.extend(comes(0.1, 0, "leech", "00"));
+    lines.push(fact(9.0, "gave", json!({"peer": 0, "bytes": 65536})));
+    assert!(words(&page(&lines)).contains("film.mkv: 64.0 KiB given away in 9.00 s"));
+
+    let stored = |t, peer: u32, piece: u32| {
+        let keys = json!({"peer": peer, "piece": piece, "from": 0, "to": 4});
+        [
+            fact(t, "granted", keys.clone()),
+            fact(t, "stored", keys),
+            fact(t, "verified", json!({"piece": piece})),
+        ]
+    };
+    let mut lines = vec![torrent("film.mkv", 2)];
+    lines.extend(comes(0.1, 0, "leech", "80"));
+    lines.extend(stored(0.2, 0, 0));
+    lines.push(fact(
+        0.3,
+        "closed",
+        json!({"peer": 0, "why": "", "down": 65536, "up": 0}),
+    ));
+    lines.extend(comes(0.4, 1, "leech", "c0"));
+    lines.extend(stored(0.5, 1, 1));
+    assert!(words(&page(&lines)).contains("100 % from peers that lacked something"));
 }
 
 #[test]

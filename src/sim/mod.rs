@@ -170,7 +170,11 @@ impl Swarm {
     }
 
     /// Keeps the facts of all nodes for [`Swarm::trace`]. Comes before all nodes.
+    ///
+    /// # Panics
+    /// If there are nodes: what they did so far was not kept.
     pub fn traced(self) -> Self {
+        assert!(self.nodes.is_empty(), "the nodes are not traced");
         let traced = true;
         Self { traced, ..self }
     }

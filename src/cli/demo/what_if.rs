@@ -4,9 +4,9 @@
 //! The two runs differ in that rule alone: they have the same peers, the same lines and the same
 //! random numbers. Their times are virtual, so both are over at once.
 
+use super::Played;
 use super::scenes::{ORDINARY, Rule, Scene};
 use super::story::Story;
-use super::{Cut, Played};
 use crate::config::{Choking, Rules, Strategy};
 use crate::report::{Report, Reporter};
 use crate::sim::{Figures, Outcome, Role, Swarm};
@@ -14,8 +14,9 @@ use crossbeam_channel::Receiver;
 use std::path::Path;
 use std::time::Duration;
 
-/// The end of a run, in virtual time: without some rules, some never complete.
-const LIMIT: Duration = Duration::from_secs(600);
+/// The end of a run, in virtual time: without some rules, some never complete. Longer would squeeze
+/// the part of the picture in which something happens.
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// How a swarm fares with a rule and without it.
 pub(super) struct WhatIf {
@@ -30,7 +31,7 @@ pub(super) struct WhatIf {
 type Row = (&'static str, fn(&Outcome) -> String);
 
 /// What is simulated for a rule: words about it, the swarm with or without the rule, what to
-/// compare.
+/// compare. The first node is a leech, as the picture shows the swarm as that one saw it.
 type Experiment = (&'static str, fn(bool) -> Swarm, &'static [Row]);
 
 impl WhatIf {
@@ -40,38 +41,29 @@ impl WhatIf {
         played: &Played,
         parent: &Path,
         signals: &Receiver<i32>,
-    ) -> Result<Option<Self>, Cut> {
-        let (about, swarm, rows): Experiment = match scene.rule {
-            None => return Ok(None),
-            Some(Rule::RarestFirst) => RAREST,
-            Some(Rule::TitForTat) => TIT_FOR_TAT,
-            Some(Rule::TakeOver) => TAKE_OVER,
-            Some(Rule::Hashes) => HASHES,
-            Some(Rule::Giving) => GIVING,
-            Some(Rule::SuperSeeding) => {
-                return without_super_seeding(played, parent, signals).map(Some);
-            }
+    ) -> Option<Self> {
+        let (about, swarm, rows): Experiment = match scene.rule? {
+            Rule::RarestFirst => RAREST,
+            Rule::TitForTat => TIT_FOR_TAT,
+            Rule::TakeOver => TAKE_OVER,
+            Rule::Hashes => HASHES,
+            Rule::Giving => GIVING,
+            Rule::SuperSeeding => return without_super_seeding(played, parent, signals),
         };
-        let mut swarms = [true, false].map(|with| swarm(with).traced());
-        let mut runs = Vec::new();
-        for swarm in &mut swarms {
-            runs.push(swarm.run(LIMIT));
-            if let Ok(signal) = signals.try_recv() {
-                return Err(Cut::interrupted(signal));
-            }
-        }
+        let mut swarms = [true, false].map(swarm);
+        let runs = swarms.each_mut().map(|swarm| swarm.run(LIMIT));
         let mut text = format!(
             "\nWhat if not? The same in the simulator:\n\n{about}\n\n{:32}{:>14}{:>14}",
             "", "with the rule", "without it"
         );
         for (name, value) in rows {
-            let (with, without) = (value(&runs[0]), value(&runs[1]));
+            let [with, without] = runs.each_ref().map(value);
             text += &format!("\n  {name:30}{with:>14}{without:>14}");
         }
-        Ok(Some(Self {
+        Some(Self {
             text,
             traces: swarms.iter().map(|swarm| swarm.trace().collect()).collect(),
-        }))
+        })
     }
 }
 
@@ -123,16 +115,16 @@ fn without_super_seeding(
     played: &Played,
     parent: &Path,
     signals: &Receiver<i32>,
-) -> Result<WhatIf, Cut> {
+) -> Option<WhatIf> {
     let mut nobody = Nobody;
     let mut story = Story::new(&ORDINARY, &mut nobody);
-    let without = super::play(&ORDINARY, parent, &mut story, signals)?;
+    let without = super::play(&ORDINARY, parent, &mut story, signals).ok()?;
     let text = format!(
         "\nWhat if not? The same once more with an ordinary seed: until you were complete, it sent\n\
          {:.2} times the content, and sue, who super-seeds, {:.2} times.",
         without.sent, played.sent
     );
-    Ok(WhatIf {
+    Some(WhatIf {
         text,
         traces: Vec::new(),
     })
@@ -179,9 +171,19 @@ fn mean(outcome: &Outcome, name: &str) -> String {
     }
 }
 
-/// A torrent of 4 MiB in pieces of four blocks.
-fn swarm() -> Swarm {
-    Swarm::new(1).content(4 << 20, 64 << 10)
+/// Returns a swarm without nodes for a torrent of `mib` MiB in pieces of four blocks. Its facts are
+/// for the picture.
+fn swarm(mib: u64) -> Swarm {
+    Swarm::new(1).content(mib << 20, 64 << 10).traced()
+}
+
+/// Adds a seed and leeches to a swarm. The first leech, whom the picture follows, is there before the
+/// seed, the others after it.
+fn crowd(mut swarm: Swarm, leeches: usize, leech: &Role, seed: Role) -> Swarm {
+    swarm.add(leech.clone());
+    swarm.add(seed);
+    (1..leeches).for_each(|_| _ = swarm.add(leech.clone()));
+    swarm
 }
 
 fn rarest(with: bool) -> Swarm {
@@ -192,12 +194,8 @@ fn rarest(with: bool) -> Swarm {
         },
         ..Rules::default()
     };
-    let mut swarm = swarm();
-    swarm.add(Role::seed(400_000).leaves(Duration::from_secs(12)));
-    for _ in 0..4 {
-        swarm.add(Role::leech(400_000).rules(rules));
-    }
-    swarm
+    let seed = Role::seed(400_000).leaves(Duration::from_secs(12));
+    crowd(swarm(4), 4, &Role::leech(400_000).rules(rules), seed)
 }
 
 fn tit_for_tat(with: bool) -> Swarm {
@@ -208,9 +206,8 @@ fn tit_for_tat(with: bool) -> Swarm {
         },
         ..Rules::default()
     };
-    let mut swarm = Swarm::new(1).content(8 << 20, 64 << 10);
-    swarm.add(Role::seed(1_000_000));
-    (0..12).for_each(|_| _ = swarm.add(Role::leech(500_000).rules(rules).named("giver")));
+    let giver = Role::leech(500_000).rules(rules).named("giver");
+    let mut swarm = crowd(swarm(8), 12, &giver, Role::seed(1_000_000));
     (0..4).for_each(|_| _ = swarm.add(Role::free_rider().rules(rules).named("rider")));
     swarm
 }
@@ -220,7 +217,7 @@ fn take_over(with: bool) -> Swarm {
         take_over: with,
         ..Rules::default()
     };
-    let mut swarm = swarm();
+    let mut swarm = swarm(4);
     swarm.add(Role::leech(0).rules(rules).named("you"));
     swarm.add(Role::seed(1_000_000));
     swarm.add(Role::seed(1_000_000));
@@ -229,7 +226,7 @@ fn take_over(with: bool) -> Swarm {
 }
 
 fn hashes(with: bool) -> Swarm {
-    let mut swarm = if with { swarm() } else { swarm().unhashed() };
+    let mut swarm = if with { swarm(4) } else { swarm(4).unhashed() };
     swarm.add(Role::leech(0).named("you"));
     swarm.add(Role::seed(500_000));
     swarm.add(Role::seed(500_000));
@@ -238,52 +235,43 @@ fn hashes(with: bool) -> Swarm {
 }
 
 fn giving(with: bool) -> Swarm {
-    let mut swarm = swarm();
-    swarm.add(Role::seed(500_000));
-    for _ in 0..12 {
-        swarm.add(match with {
-            true => Role::leech(500_000),
-            false => Role::free_rider(),
-        });
-    }
-    swarm
+    let leech = match with {
+        true => Role::leech(500_000),
+        false => Role::free_rider(),
+    };
+    crowd(swarm(4), 12, &leech, Role::seed(500_000))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crossbeam_channel::unbounded;
-
-    /// Ctrl-C counts to the last line.
-    #[test]
-    fn a_signal_ends_the_comparison() {
-        let played = Played {
-            events: Vec::new(),
-            sent: 1.0,
-        };
-        let mut rules = [ORDINARY.clone(), ORDINARY.clone()];
-        rules[0].rule = Some(Rule::Hashes);
-        for scene in &rules {
-            let (send, signals) = unbounded();
-            send.send(2).unwrap();
-            let parent = tempfile::tempdir().unwrap();
-            let cut = WhatIf::play(scene, &played, parent.path(), &signals);
-            assert!(matches!(cut, Err(Cut::Interrupted(2, _))), "{scene:?}");
-        }
-    }
 
     /// In each comparison the rule is worth having.
     #[test]
     fn without_a_rule_it_is_worse() {
         let rules = [RAREST, TIT_FOR_TAT, TAKE_OVER, HASHES, GIVING];
         for (about, swarm, rows) in rules {
-            let [with, without] = [true, false].map(|with| swarm(with).run(LIMIT));
+            let [with, without] = [true, false].map(|with| {
+                let mut swarm = swarm(with);
+                let outcome = swarm.run(LIMIT);
+                assert!(
+                    swarm.trace().any(|line| line.contains("torrent")),
+                    "{about}"
+                );
+                outcome
+            });
             let differ = rows
                 .iter()
                 .filter(|(_, value)| value(&with) != value(&without));
             assert!(differ.count() > 0, "{about}: {with} {without}");
             assert!(with.is_complete(), "{about}: {with}");
         }
+        let givers = |with| mean(&tit_for_tat(with).run(LIMIT), "giver").replace(" s", "");
+        let [with, without] = [true, false].map(|with| givers(with).parse::<f64>().unwrap());
+        assert!(
+            with < without,
+            "those who give wait {with} s, not {without} s"
+        );
         let complete = |swarm: fn(bool) -> Swarm| swarm(false).run(LIMIT).is_complete();
         assert!(!complete(rarest), "the last pieces left with the seed");
     }

@@ -193,11 +193,6 @@ impl<'a> Talk<'a> {
     /// Reads once, and handles each message that is whole.
     fn hear(&mut self) -> io::Result<()> {
         self.read()?;
-        self.understand()
-    }
-
-    /// Handles each message that is whole.
-    fn understand(&mut self) -> io::Result<()> {
         let came = std::mem::take(&mut self.came);
         let mut rest = &came[..];
         let longest = wire::max_message_len(self.theirs.len());
@@ -331,12 +326,11 @@ impl<'a> Talk<'a> {
             begin: raw.begin,
             data: &data,
         })?;
-        // What came meanwhile: a cancel, say. The answer to it may wait.
+        // What came meanwhile: a cancel, say.
         self.stream.set_nonblocking(true)?;
-        let read = self.read();
+        let heard = self.hear();
         self.stream.set_nonblocking(false)?;
-        read?;
-        self.understand()
+        heard
     }
 
     /// The bytes that it sends as `block`.
