@@ -55,7 +55,8 @@
 //!    I/O that can block for long. So a question to main is always answered.
 //! 2. **No peer thread sleeps longer than [`peer::turn::TICK`], 100 ms, on anything** while it
 //!    converses; 250 ms, if neither side may ask the other for blocks, and both have been
-//!    silent for 2 s. So a wrong guess about who moves next costs a tenth of a second: see
+//!    silent for 2 s, or if the peer is a seed that owes blocks for 1 s or longer, and main may
+//!    have more work. So a wrong guess about who moves next costs no more than that: see
 //!    [`peer::turn`].
 //!
 //! The other direction, from a peer thread to main, is bounded: a peer that is faster than

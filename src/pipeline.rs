@@ -46,10 +46,6 @@ pub(crate) const ENOUGH: u32 = 32;
 /// others and our own scheduling make the stream of blocks stutter.
 const AHEAD: Duration = Duration::from_secs(2);
 
-/// If a peer needs at least this long for the blocks on order, its thread need not wake up for
-/// each of them.
-const LONG: Duration = Duration::from_millis(500);
-
 /// The most bytes on order for [`AHEAD`]: a fast peer stutters for a shorter time.
 const MAX_AHEAD: f64 = 4.0 * 1024.0 * 1024.0;
 
@@ -128,11 +124,19 @@ impl Pipeline {
         }
     }
 
-    /// Whether the peer needs at least [`LONG`] to send `on_order` blocks. `false` while its rate
-    /// is not known.
-    pub(crate) fn takes_long(&self, on_order: u32) -> bool {
-        let seconds = f64::from(on_order * BLOCK_LEN) / self.rate;
-        self.rate > 0.0 && seconds >= LONG.as_secs_f64()
+    /// Returns how many seconds the peer needs at least to send `on_order` blocks. While its rate is
+    /// not measured, it counts as if the next block came right now.
+    pub(crate) fn seconds(&self, on_order: u32, now: Instant) -> f64 {
+        let with_next = |bytes: u64, since: Instant| {
+            (bytes + u64::from(BLOCK_LEN)) as f64 / now.duration_since(since).as_secs_f64()
+        };
+        let rate = match (self.round_start, self.probe) {
+            _ if self.rate > 0.0 => self.rate,
+            (None, None) => return 0.0,
+            (Some(start), _) => with_next(self.round_bytes, start),
+            (None, Some(sent)) => with_next(0, sent),
+        };
+        f64::from(on_order * BLOCK_LEN) / rate
     }
 
     /// Obeys the peer, which queues `reqq` requests (BEP 10).
@@ -343,13 +347,27 @@ mod tests {
     }
 
     #[test]
-    fn what_a_slow_peer_has_on_order_takes_long() {
+    fn how_long_the_blocks_on_order_take() {
+        let start = Instant::now();
+        let at = |millis| start + Duration::from_millis(millis);
         let mut pipeline = Pipeline::new();
-        assert!(!pipeline.takes_long(100), "nothing is known yet");
-        pipeline.rate = 50e3;
-        assert_eq!([1, 2].map(|n| pipeline.takes_long(n)), [false, true]);
-        pipeline.rate = 10e6;
-        assert!(!pipeline.takes_long(300));
+        assert_eq!(pipeline.seconds(100, start), 0.0, "nothing was asked for");
+        pipeline.on_requested(0, start);
+        assert_eq!(pipeline.seconds(100, start), 0.0, "nothing is known yet");
+        assert_eq!(
+            pipeline.seconds(100, at(10)),
+            1.0,
+            "one block in 10 ms at best"
+        );
+        pipeline.on_block(BLOCK_LEN, 9, at(20));
+        pipeline.on_block(BLOCK_LEN, 8, at(30));
+        assert_eq!(
+            pipeline.seconds(100, at(60)),
+            2.0,
+            "two blocks in 40 ms at best"
+        );
+        pipeline.rate = f64::from(BLOCK_LEN);
+        assert_eq!(pipeline.seconds(3, at(60)), 3.0);
     }
 
     #[test]

@@ -25,47 +25,52 @@
 //! | --- | --- | --- | --- | --- |
 //! | 1 | main owes an answer; nobody owes room or blocks | the channel | [`TICK`] | main answers |
 //! | 2 | the kernel owes room; the peer owes no blocks | a write | [`TICK`] | the kernel takes some bytes |
-//! | 3 | the peer owes many blocks; main may have more work | a read | [`TICK`] | [`BULK`] bytes are there |
-//! | 4 | the peer owes many blocks; main has no more work | a read | half a tick | [`BULK`] bytes are there |
-//! | 5 | the peer owes a few blocks; main has no more work | a read | a fifth of a tick | any byte is there |
-//! | 6 | the peer owes a few blocks; main may have more work | a read | [`TICK`] | any byte is there |
-//! | 7 | main owes news about the blocks that we just stored | a read | a fifth of a tick | any byte is there |
-//! | 8 | we owe the peer blocks, which wait for the upload limit | a read | [`TICK`] | any byte is there |
-//! | 9 | nobody owes anything, and the connection is quiet | a read | two and a half ticks | any byte is there |
-//! | 10 | nobody owes anything | a read | [`TICK`] | any byte is there |
+//! | 3 | a seed owes blocks for 1 s or longer; main may have more work | a read | two and a half ticks | [`BULK`] bytes are there |
+//! | 4 | the peer owes many blocks; main may have more work | a read | [`TICK`] | [`BULK`] bytes are there |
+//! | 5 | the peer owes many blocks; main has no more work | a read | half a tick | [`BULK`] bytes are there |
+//! | 6 | the peer owes a few blocks; main has no more work | a read | a fifth of a tick | any byte is there |
+//! | 7 | the peer owes a few blocks; main may have more work | a read | [`TICK`] | any byte is there |
+//! | 8 | main owes news about the blocks that we just stored | a read | a fifth of a tick | any byte is there |
+//! | 9 | we owe the peer blocks, which wait for the upload limit | a read | [`TICK`] | any byte is there |
+//! | 10 | nobody owes anything, and the connection is quiet | a read | two and a half ticks | any byte is there |
+//! | 11 | nobody owes anything | a read | [`TICK`] | any byte is there |
 //!
 //! Why the rows have these conditions and times:
 //! - **An answer comes at once** (row 1). Main never waits for anybody, so its answer is there
 //!   within microseconds, and the work that it brings can begin. Other debts go first. If the peer
-//!   owes blocks (rows 3 to 6), the next block wakes the thread, which then reads the answer, too.
-//!   If we owe the peer blocks (row 8), they wait for the upload limit, which takes longer than an
+//!   owes blocks (rows 3 to 7), the next block wakes the thread, which then reads the answer, too.
+//!   If we owe the peer blocks (row 9), they wait for the upload limit, which takes longer than an
 //!   answer. Meanwhile the peer may cancel them.
-//! - **Blocks are more urgent than room** (rows 3 to 6, not row 2). Each block that arrives wakes
+//! - **Blocks are more urgent than room** (rows 3 to 7, not row 2). Each block that arrives wakes
 //!   the thread, and before its next sleep the thread writes what the kernel takes by then. A
 //!   thread that sleeps in a write would not hear the peer.
-//! - **The end of a download is no time to be patient** (rows 4, 5 and 7). Main may be about to
+//! - **A seed with much to send can wait** (row 3). It has every piece, so it needs no news and no
+//!   blocks of ours, and before the end of a download main hardly cancels anything. Most of what a
+//!   slow peer costs is waking up its thread.
+//! - **The end of a download is no time to be patient** (rows 5, 6 and 8). Main may be about to
 //!   cancel requests, because another peer sends the blocks sooner. It says so through the channel,
 //!   where nobody sleeps. And a super-seed, which shows us one piece at a time, shows the next one
 //!   only when it hears that we have the last.
-//! - **A quiet connection can wait** (row 9). Neither side may request blocks of the other, and
+//! - **A quiet connection can wait** (row 10). Neither side may request blocks of the other, and
 //!   both have been silent for 2 s. Only a command of main can come too late here, usually to tell
 //!   the peer about a new piece. After that the connection is no longer quiet.
 //!
 //! # Why a wrong guess costs at most one tick
-//! No sleep lasts longer than a [`TICK`], except on a quiet connection, where nobody waits for
-//! anything. After each sleep the thread turns to the other sides. Before each sleep it obeys all
-//! commands of main and hands the kernel what it takes without waiting. If the kernel did not take
-//! everything, or if main did not answer within a tick, the thread also reads what is there,
-//! without waiting. So the deadlock above ends at step 2: our thread reads at least ten times a
-//! second, which makes room for the peer.
+//! No sleep lasts longer than a [`TICK`], except in rows 3 and 10, where nobody waits for us. After
+//! each sleep the thread turns to the other sides. Before each sleep it obeys all commands of main
+//! and hands the kernel what it takes without waiting. If the kernel did not take everything, or if
+//! main did not answer within a tick, the thread also reads what is there, without waiting. So the
+//! deadlock above ends at step 2: our thread reads at least ten times a second, or four times if it
+//! hears a seed, which makes room for the peer.
 //!
 //! The length of a tick is a compromise. A shorter tick would wake threads for nothing: a
-//! connection already wakes its thread ten times a second, a quiet one four times. A longer tick
-//! would delay the commands of main.
+//! connection already wakes its thread ten times a second, a quiet one or a slow seed's four times.
+//! A longer tick would delay the commands of main.
 
 use std::time::Duration;
 
-/// The longest sleep of a peer's thread, except on a quiet connection.
+/// The longest sleep of a peer's thread, except on a quiet connection, and while a seed has much to
+/// send.
 pub(crate) const TICK: Duration = Duration::from_millis(100);
 
 /// How many bytes a read waits for while many blocks are on their way. They fit into the smallest
@@ -101,6 +106,8 @@ pub(crate) enum Blocks {
     /// At least [`crate::pipeline::ENOUGH`], or, at the end of a download, what keeps a slow peer
     /// busy for half a second, of a peer that wants nothing from us: they may arrive in bulk.
     Many,
+    /// What takes a seed 1 s or longer, while main may have more work.
+    Plenty,
 }
 
 /// Where to sleep.
@@ -123,6 +130,8 @@ pub(crate) enum Patience {
     /// wake-ups: 1 GB from a hundred seeds, each at 1 MB/s, took 105,000 context switches and 3.4 s
     /// of CPU with a wake-up for any byte, and 27,000 context switches and 2.2 s with this.
     Bulk,
+    /// For [`BULK`] bytes, up to two and a half ticks.
+    LongBulk,
     /// For [`BULK`] bytes, up to half a tick.
     LastBulk,
     /// For any byte, up to a fifth of a tick.
@@ -145,6 +154,7 @@ pub(crate) fn next(debts: Debts) -> Sleep {
     match blocks {
         Blocks::None if answer && !room && !uploads => Sleep::Channel,
         Blocks::None if room => Sleep::Write,
+        Blocks::Plenty => Sleep::Read(Patience::LongBulk),
         Blocks::Many if !no_more_work => Sleep::Read(Patience::Bulk),
         Blocks::Many => Sleep::Read(Patience::LastBulk),
         Blocks::Few if no_more_work => Sleep::Read(Patience::Last),
@@ -162,7 +172,7 @@ impl Patience {
         match self {
             Self::Usual | Self::Bulk => TICK,
             Self::LastBulk => TICK / 2,
-            Self::Quiet => TICK * 5 / 2,
+            Self::Quiet | Self::LongBulk => TICK * 5 / 2,
             Self::Last => TICK / 5, // Linux rounds timeouts to up to 10 ms.
         }
     }
@@ -171,7 +181,7 @@ impl Patience {
     pub(crate) fn bytes(self) -> usize {
         match self {
             Self::Usual | Self::Last | Self::Quiet => 1,
-            Self::Bulk | Self::LastBulk => BULK,
+            Self::Bulk | Self::LongBulk | Self::LastBulk => BULK,
         }
     }
 }
@@ -213,11 +223,13 @@ mod tests {
         Debts { blocks, ..EVEN }
     }
 
+    const ALL_BLOCKS: [Blocks; 4] = [Blocks::None, Blocks::Few, Blocks::Many, Blocks::Plenty];
+
     /// All combinations of debts.
     fn all() -> impl Iterator<Item = Debts> {
         let bit = |bits: u32, n: u32| bits >> n & 1 == 1;
         (0..64).flat_map(move |bits| {
-            [Blocks::None, Blocks::Few, Blocks::Many].map(|blocks| Debts {
+            ALL_BLOCKS.map(|blocks| Debts {
                 answer: bit(bits, 0),
                 room: bit(bits, 1),
                 blocks,
@@ -274,14 +286,26 @@ mod tests {
     }
 
     #[test]
-    fn row_3_the_peer_owes_many_blocks() {
+    fn row_3_a_seed_owes_blocks_for_long() {
+        for no_more_work in [false, true] {
+            let sleep = next(Debts {
+                no_more_work,
+                ..owing(Blocks::Plenty)
+            });
+            assert_eq!(sleep, Sleep::Read(Patience::LongBulk));
+            assert_eq!(sleep.time(), Duration::from_millis(250));
+        }
+    }
+
+    #[test]
+    fn row_4_the_peer_owes_many_blocks() {
         let sleep = next(owing(Blocks::Many));
         assert_eq!(sleep, Sleep::Read(Patience::Bulk));
         assert_eq!(sleep.time(), TICK);
     }
 
     #[test]
-    fn row_4_many_blocks_are_the_last() {
+    fn row_5_many_blocks_are_the_last() {
         let sleep = next(Debts {
             no_more_work: true,
             ..owing(Blocks::Many)
@@ -291,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn row_5_a_few_blocks_are_the_last() {
+    fn row_6_a_few_blocks_are_the_last() {
         let sleep = next(Debts {
             no_more_work: true,
             ..owing(Blocks::Few)
@@ -301,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn row_6_the_peer_owes_a_few_blocks() {
+    fn row_7_the_peer_owes_a_few_blocks() {
         assert_eq!(next(owing(Blocks::Few)), Sleep::Read(Patience::Usual));
         let answer = Debts {
             answer: true,
@@ -312,13 +336,13 @@ mod tests {
     }
 
     #[test]
-    fn row_7_main_owes_news_of_what_was_stored() {
+    fn row_8_main_owes_news_of_what_was_stored() {
         let news = Debts { news: true, ..EVEN };
         assert_eq!(next(news), Sleep::Read(Patience::Last));
     }
 
     #[test]
-    fn row_8_we_owe_the_peer_blocks() {
+    fn row_9_we_owe_the_peer_blocks() {
         for answer in [false, true] {
             let debts = Debts {
                 answer,
@@ -330,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn row_9_the_connection_is_quiet() {
+    fn row_10_the_connection_is_quiet() {
         let quiet = Debts {
             quiet: true,
             ..EVEN
@@ -340,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn row_10_nobody_owes_anything() {
+    fn row_11_nobody_owes_anything() {
         assert_eq!(next(EVEN), Sleep::Read(Patience::Usual));
         let idle = Debts {
             no_more_work: true,
@@ -350,18 +374,21 @@ mod tests {
     }
 
     #[test]
-    fn who_is_owed_sleeps_a_tick_at_most_and_none_is_on_a_side_that_owes_nothing() {
+    fn only_who_may_wait_sleeps_longer_than_a_tick_and_none_on_a_side_that_owes_nothing() {
         for debts in all() {
             let sleep = next(debts);
             let owing = debts.answer || debts.room || debts.uploads || debts.news;
-            if owing || debts.blocks != Blocks::None || !debts.quiet {
-                assert!(sleep.time() <= TICK, "{debts:?}");
-            }
+            let may_wait = match debts.blocks {
+                Blocks::Plenty => true,
+                Blocks::None => !owing && debts.quiet,
+                Blocks::Few | Blocks::Many => false,
+            };
+            assert!(sleep.time() <= TICK || may_wait, "{debts:?}");
             match sleep {
                 Sleep::Channel => assert!(debts.answer, "{debts:?}"),
                 Sleep::Write => assert!(debts.room, "{debts:?}"),
                 Sleep::Read(patience) if patience.bytes() == BULK => {
-                    assert_eq!(debts.blocks, Blocks::Many);
+                    assert!(matches!(debts.blocks, Blocks::Many | Blocks::Plenty));
                 }
                 Sleep::Read(_) => {}
             }

@@ -6,24 +6,35 @@ use crate::peer::turn::{Blocks, Debts};
 use crate::pipeline::ENOUGH;
 use std::time::Instant;
 
+/// If a peer needs at least this many seconds for the blocks on order, its thread need not wake up
+/// for each of them.
+const LONG: f64 = 0.5;
+
+/// If a seed needs at least this many seconds for the blocks on order, and main may have more work,
+/// no command of main is urgent: see row 3 of [`turn`](crate::peer::turn).
+const VERY_LONG: f64 = 1.0;
+
 impl Session {
     /// Returns who owes what. `room`: whether the kernel owes us room.
     pub(crate) fn debts(&self, room: bool, now: Instant) -> Debts {
         let may_ask = self.we_want && !self.peer_chokes;
         let may_be_asked = self.peer_wants && !self.we_choke;
         let owed = self.owed.len() as u32;
+        let seconds = self.pipeline.seconds(owed, now);
         // A slow peer has its share of what is missing, and main no more: its end is far all
         // the same.
+        let is_far = seconds >= LONG && !self.peer_wants;
         let no_more_work = self.work.is_hungry();
-        let is_far = no_more_work && self.pipeline.takes_long(owed) && !self.peer_wants;
-        let many = is_far || owed >= ENOUGH && !self.peer_wants;
+        let may_wait = !no_more_work && !self.peer_wants && self.theirs.is_full();
+        let in_bulk = !self.peer_wants && owed >= ENOUGH || no_more_work && is_far;
         Debts {
             answer: self.work.is_pending() || self.asked_interest || self.asked_unchoke,
             room,
-            blocks: match self.owed.is_empty() {
-                true => Blocks::None,
-                false if many => Blocks::Many,
-                false => Blocks::Few,
+            blocks: match owed {
+                0 => Blocks::None,
+                _ if may_wait && seconds >= VERY_LONG => Blocks::Plenty,
+                _ if in_bulk => Blocks::Many,
+                _ => Blocks::Few,
             },
             uploads: !self.uploads.is_empty(),
             no_more_work: no_more_work && !is_far,

@@ -55,6 +55,28 @@ fn blocks_may_come_in_bulk() {
     assert_eq!(patience(&s), Patience::Usual);
 }
 
+/// Only a seed: any other peer may wait for our news. What it owes takes long if its next block is
+/// late, even if its rate is not measured yet.
+#[test]
+fn a_seed_that_needs_long_is_heard_seldom() {
+    let (mut s, now, _) = fetching(true); // 4 blocks
+    let patience = |s: &Session, millis| match sleep_at(s, now + Duration::from_millis(millis)) {
+        Sleep::Read(patience) => patience,
+        other => panic!("it sleeps in {other:?}"),
+    };
+    assert_eq!(patience(&s, 249), Patience::Usual);
+    assert_eq!(patience(&s, 250), Patience::Usual, "no seed");
+    s.on_message(Message::HaveAll, now).unwrap();
+    assert_eq!(patience(&s, 249), Patience::Usual);
+    assert_eq!(patience(&s, 250), Patience::LongBulk);
+    s.on_message(Message::Interested, now).unwrap();
+    assert_eq!(patience(&s, 250), Patience::Usual, "it wants something");
+    s.on_message(Message::NotInterested, now).unwrap();
+    s.work.ask();
+    s.on_command(Command::Fetch(vec![]));
+    assert_eq!(patience(&s, 250), Patience::Bulk, "main has no more work");
+}
+
 /// A peer may wait to hear that its piece is right and that we have it, but not for long.
 #[test]
 fn news_of_what_was_stored_is_not_slept_through() {
