@@ -7,7 +7,8 @@ use super::error::PeerError;
 use super::intake::Intake;
 use super::outgoing::Outgoing;
 use super::socket::{PeerSocket, Wait};
-use super::turn::{Patience, Sleep, TICK};
+use super::turn::{BULK, Patience, Sleep, TICK};
+use crate::wire;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 pub(super) struct Line {
@@ -73,15 +74,26 @@ impl Line {
                 Err(RecvTimeoutError::Disconnected) => {}
             },
             Sleep::Write => self.send(Wait::Tick)?,
-            Sleep::Read(patience) => self.read_wait(patience)?,
+            Sleep::Read(patience) => {
+                // If a part of a message is here, nothing can be heard before the rest.
+                let rest = wire::missing(self.intake.unparsed()).min(BULK);
+                self.read(patience, rest)?;
+            }
         }
         Ok(None)
     }
 
     /// Reads what comes within the time of `patience`.
     pub(super) fn read_wait(&mut self, patience: Patience) -> Result<(), PeerError> {
+        self.read(patience, 1)
+    }
+
+    /// Reads what comes within the time of `patience`. Waits for at least `bytes` bytes.
+    fn read(&mut self, patience: Patience, bytes: usize) -> Result<(), PeerError> {
         let socket = &mut self.socket;
-        self.intake.fill(|buf| socket.read_wait(buf, patience))?;
+        let bytes = bytes.max(patience.bytes());
+        self.intake
+            .fill(|buf| socket.read_wait(buf, bytes, patience.time()))?;
         Ok(())
     }
 

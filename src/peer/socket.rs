@@ -8,7 +8,7 @@
 //! them here. Every call returns how many bytes it moved.
 
 use super::error::PeerError;
-use super::turn::{Patience, TICK};
+use super::turn::TICK;
 use crate::door::sockets;
 use crate::mse::Ciphers;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
@@ -16,6 +16,7 @@ use std::io::{self, ErrorKind, IoSlice, Read};
 use std::net::TcpStream;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use std::os::fd::AsRawFd;
+use std::time::Duration;
 
 /// The most bytes of a write that waits, so that it can end early.
 const WAITING_WRITE: usize = 16 * 1024;
@@ -23,8 +24,8 @@ const WAITING_WRITE: usize = 16 * 1024;
 #[derive(Debug)]
 pub(crate) struct PeerSocket {
     stream: TcpStream,
-    /// The patience that the kernel is set to.
-    patience: Patience,
+    /// How many bytes the kernel lets a read wait for, and how long.
+    waits: (usize, Duration),
     /// Set if the stream is obfuscated. Then each byte must be [sealed](PeerSocket::seal) once
     /// before we send it.
     ciphers: Option<Box<Ciphers>>,
@@ -57,7 +58,7 @@ impl PeerSocket {
         })?;
         Ok(Self {
             stream,
-            patience: Patience::Usual,
+            waits: (1, TICK),
             ciphers: None,
         })
     }
@@ -72,27 +73,28 @@ impl PeerSocket {
         Ok(self.opened(buf, count))
     }
 
-    /// Waits for bytes and reads them. Returns 0 if none came.
+    /// Waits for `bytes` bytes, at most for `time`, and reads what is there. Returns 0 if nothing is.
     ///
     /// # Errors
     /// [`PeerError::HungUp`] at the end of the stream, [`PeerError::Io`].
     pub(crate) fn read_wait(
         &mut self,
         buf: &mut [u8],
-        patience: Patience,
+        bytes: usize,
+        time: Duration,
     ) -> Result<usize, PeerError> {
-        let ready = self.set_patience(patience);
+        let ready = self.set_waits(bytes, time);
         let count = received(ready.and_then(|()| self.stream.read(buf)))?;
         Ok(self.opened(buf, count))
     }
 
-    fn set_patience(&mut self, patience: Patience) -> io::Result<()> {
-        let before = std::mem::replace(&mut self.patience, patience);
-        if patience.time() != before.time() {
-            self.stream.set_read_timeout(Some(patience.time()))?;
+    fn set_waits(&mut self, bytes: usize, time: Duration) -> io::Result<()> {
+        let before = std::mem::replace(&mut self.waits, (bytes, time));
+        if bytes != before.0 {
+            set_low_water(&self.stream, bytes);
         }
-        if patience.bytes() != before.bytes() {
-            set_low_water(&self.stream, patience.bytes());
+        if time != before.1 {
+            self.stream.set_read_timeout(Some(time))?;
         }
         Ok(())
     }
