@@ -103,11 +103,15 @@ pub fn run(options: &Demo, interrupts: &Interrupts) -> Result<u8, Failure> {
     let mut display = Display::new(Style::default())?;
     let mut story = Story::new(scene, &mut display);
     let parent = std::env::temp_dir();
-    match play(scene, &parent, &mut story, &signals) {
-        Ok(played) => {
-            story.end(&played);
-            let what_if = WhatIf::play(scene, &played, &parent, &signals);
-            what_if.iter().for_each(|it| story.say(&it.text));
+    let played = play(scene, &parent, &mut story, &signals);
+    let done = played.and_then(|played| {
+        story.end(&played);
+        let what_if = WhatIf::play(scene, &played, &parent, &signals)?;
+        what_if.iter().for_each(|it| story.say(&it.text));
+        Ok((played, what_if))
+    });
+    match done {
+        Ok((played, what_if)) => {
             if let Some(path) = &options.trace {
                 write_trace(path, &played.events)?;
             }

@@ -131,9 +131,13 @@ impl<'a> Told<'a> {
             .iter()
             .map(|(name, times)| format!("{name} {times}"))
             .collect();
+        let served = match served.is_empty() {
+            true => "nobody".to_string(),
+            false => served.join(", "),
+        };
         format!(
-            "You chose anew {rounds} times. Served for what they gave you: {}. By lot: {by_lot}.",
-            served.join(", ")
+            "You chose anew {}. Served for what they gave you: {served}. By lot: {by_lot}.",
+            count(rounds, "time"),
         )
     }
 

@@ -4,9 +4,9 @@
 //! The two runs differ in that rule alone: they have the same peers, the same lines and the same
 //! random numbers. Their times are virtual, so both are over at once.
 
-use super::Played;
 use super::scenes::{ORDINARY, Rule, Scene};
 use super::story::Story;
+use super::{Cut, Played};
 use crate::config::{Choking, Rules, Strategy};
 use crate::report::{Report, Reporter};
 use crate::sim::{Figures, Outcome, Role, Swarm};
@@ -41,29 +41,38 @@ impl WhatIf {
         played: &Played,
         parent: &Path,
         signals: &Receiver<i32>,
-    ) -> Option<Self> {
-        let (about, swarm, rows): Experiment = match scene.rule? {
-            Rule::RarestFirst => RAREST,
-            Rule::TitForTat => TIT_FOR_TAT,
-            Rule::TakeOver => TAKE_OVER,
-            Rule::Hashes => HASHES,
-            Rule::Giving => GIVING,
-            Rule::SuperSeeding => return without_super_seeding(played, parent, signals),
+    ) -> Result<Option<Self>, Cut> {
+        let (about, swarm, rows): Experiment = match scene.rule {
+            None => return Ok(None),
+            Some(Rule::RarestFirst) => RAREST,
+            Some(Rule::TitForTat) => TIT_FOR_TAT,
+            Some(Rule::TakeOver) => TAKE_OVER,
+            Some(Rule::Hashes) => HASHES,
+            Some(Rule::Giving) => GIVING,
+            Some(Rule::SuperSeeding) => {
+                return without_super_seeding(played, parent, signals).map(Some);
+            }
         };
         let mut swarms = [true, false].map(swarm);
-        let runs = swarms.each_mut().map(|swarm| swarm.run(LIMIT));
+        let mut runs = Vec::new();
+        for swarm in &mut swarms {
+            runs.push(swarm.run(LIMIT));
+            if let Ok(signal) = signals.try_recv() {
+                return Err(Cut::interrupted(signal));
+            }
+        }
         let mut text = format!(
             "\nWhat if not? The same in the simulator:\n\n{about}\n\n{:32}{:>14}{:>14}",
             "", "with the rule", "without it"
         );
         for (name, value) in rows {
-            let [with, without] = runs.each_ref().map(value);
+            let (with, without) = (value(&runs[0]), value(&runs[1]));
             text += &format!("\n  {name:30}{with:>14}{without:>14}");
         }
-        Some(Self {
+        Ok(Some(Self {
             text,
             traces: swarms.iter().map(|swarm| swarm.trace().collect()).collect(),
-        })
+        }))
     }
 }
 
@@ -115,16 +124,16 @@ fn without_super_seeding(
     played: &Played,
     parent: &Path,
     signals: &Receiver<i32>,
-) -> Option<WhatIf> {
+) -> Result<WhatIf, Cut> {
     let mut nobody = Nobody;
     let mut story = Story::new(&ORDINARY, &mut nobody);
-    let without = super::play(&ORDINARY, parent, &mut story, signals).ok()?;
+    let without = super::play(&ORDINARY, parent, &mut story, signals)?;
     let text = format!(
         "\nWhat if not? The same once more with an ordinary seed: until you were complete, it sent\n\
          {:.2} times the content, and sue, who super-seeds, {:.2} times.",
         without.sent, played.sent
     );
-    Some(WhatIf {
+    Ok(WhatIf {
         text,
         traces: Vec::new(),
     })
@@ -245,6 +254,25 @@ fn giving(with: bool) -> Swarm {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crossbeam_channel::unbounded;
+
+    /// Ctrl-C counts to the last line.
+    #[test]
+    fn a_signal_ends_the_comparison() {
+        let played = Played {
+            events: Vec::new(),
+            sent: 1.0,
+        };
+        let mut rules = [ORDINARY.clone(), ORDINARY.clone()];
+        rules[0].rule = Some(Rule::Hashes);
+        for scene in &rules {
+            let (send, signals) = unbounded();
+            send.send(2).unwrap();
+            let parent = tempfile::tempdir().unwrap();
+            let cut = WhatIf::play(scene, &played, parent.path(), &signals);
+            assert!(matches!(cut, Err(Cut::Interrupted(2, _))), "{scene:?}");
+        }
+    }
 
     /// In each comparison the rule is worth having.
     #[test]

@@ -193,6 +193,11 @@ impl<'a> Talk<'a> {
     /// Reads once, and handles each message that is whole.
     fn hear(&mut self) -> io::Result<()> {
         self.read()?;
+        self.understand()
+    }
+
+    /// Handles each message that is whole.
+    fn understand(&mut self) -> io::Result<()> {
         let came = std::mem::take(&mut self.came);
         let mut rest = &came[..];
         let longest = wire::max_message_len(self.theirs.len());
@@ -326,11 +331,12 @@ impl<'a> Talk<'a> {
             begin: raw.begin,
             data: &data,
         })?;
-        // What came meanwhile: a cancel, say.
+        // What came meanwhile: a cancel, say. The answer to it may wait.
         self.stream.set_nonblocking(true)?;
-        let heard = self.hear();
+        let read = self.read();
         self.stream.set_nonblocking(false)?;
-        heard
+        read?;
+        self.understand()
     }
 
     /// The bytes that it sends as `block`.
