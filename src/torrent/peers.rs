@@ -94,15 +94,18 @@ impl Peer {
         self.welcome && !self.fetcher.useless && counts
     }
 
-    /// Records what the peer says about itself.
-    fn introduced(&mut self, client: &Client) {
+    /// Records what the peer says about itself. Returns the name of its program, if it says one.
+    fn introduced(&mut self, client: Client) -> Option<String> {
         self.upload_only = client.upload_only;
         self.listens_on = client.port.or(self.listens_on);
         match client.pex {
             true => _ = self.pex.get_or_insert_default(),
             false => self.pex = None,
         }
-        self.client = client.name.clone().filter(|name| !name.trim().is_empty());
+        let name = client.name.filter(|name| !name.trim().is_empty());
+        // It may say more than once what it can do, and its name only at first.
+        self.client = name.clone().or(self.client.take());
+        name
     }
 
     /// The program that it says it is.
@@ -313,10 +316,9 @@ impl Torrent {
                 self.feed_uploads(turn);
             }
             PeerEvent::Client(client) => {
-                peer.introduced(&client);
-                turn.tell(key, None, || Fact::Client {
-                    client: client.name.unwrap_or_default(),
-                });
+                if let Some(client) = peer.introduced(client) {
+                    turn.tell(key, None, || Fact::Client { client });
+                }
             }
             PeerEvent::DhtPort(port) => self.on_dht_port(key, port, turn),
             PeerEvent::Peers(addrs) => self.on_exchanged(key, addrs, turn),

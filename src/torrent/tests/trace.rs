@@ -111,6 +111,36 @@ fn rest() -> Vec<Event> {
     facts.collect()
 }
 
+/// A peer may repeat its extension handshake, and need not name its program in any.
+#[test]
+fn a_program_is_told_when_it_is_named() {
+    let mut rig = Rig::new(2, |_| {});
+    rig.witness = Some(Witness::only(rig.now));
+    rig.greet(1, true);
+    for (name, told, kept) in [
+        (None, 0, "an unknown client"),
+        (Some("abc"), 1, "abc"),
+        (Some(" "), 0, "abc"),
+        (None, 0, "abc"),
+        (Some("d"), 1, "d"),
+    ] {
+        let client = Client {
+            name: name.map(str::to_string),
+            port: None,
+            upload_only: false,
+            pex: false,
+        };
+        let actions = rig.event(1, PeerEvent::Client(client));
+        let is_told = |action: &&Action| {
+            matches!(action, Action::Tell(Report::Trace(event))
+                if matches!(event.fact, Fact::Client { .. }))
+        };
+        assert_eq!(actions.iter().filter(is_told).count(), told, "{name:?}");
+        let peer = rig.torrent.peers.get(&key(1)).unwrap();
+        assert_eq!(peer.client(), kept, "{name:?}");
+    }
+}
+
 #[test]
 fn every_fact_is_told_as_the_contract_says() {
     let facts = [crowd(), rest()].concat();
