@@ -62,8 +62,9 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// The longest line that is read. The longest that is written has a bitfield of all pieces.
-const MAX_LINE: usize = 8 << 20;
+/// The longest line that is read, in bytes. The longest that is written has a bitfield of the most
+/// pieces in hex: half of this.
+pub(crate) const MAX_LINE: usize = 1 << 20;
 
 /// Who tells facts, and by which clock.
 #[derive(Clone, Debug)]

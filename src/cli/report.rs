@@ -6,12 +6,10 @@ use super::args::Report;
 use super::{Failure, warn};
 use crate::human::count;
 use crate::picture::Picture;
+use crate::trace::MAX_LINE;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::Path;
-
-/// The longest line that is read, in bytes: a bitfield of the most pieces in hex, and room.
-const LONGEST: u64 = 1 << 20;
 
 /// Runs `storrent report`.
 ///
@@ -47,11 +45,12 @@ fn read(trace: impl Read) -> io::Result<Picture> {
         (BufReader::new(trace), Picture::default(), Vec::new());
     loop {
         line.clear();
-        if trace.by_ref().take(LONGEST).read_until(b'\n', &mut line)? == 0 {
+        let mut most = trace.by_ref().take(MAX_LINE as u64);
+        if most.read_until(b'\n', &mut line)? == 0 {
             return Ok(picture);
         }
         match std::str::from_utf8(&line) {
-            Ok(text) if line.len() < LONGEST as usize => picture.line(text),
+            Ok(text) if line.len() < MAX_LINE => picture.line(text),
             _ => {
                 picture.broken_line();
                 if !line.ends_with(b"\n") {
