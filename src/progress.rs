@@ -77,8 +77,11 @@ pub(crate) struct Display {
 }
 
 impl Display {
-    /// The display that suits the user's options and the kind of stderr.
-    pub(crate) fn new(style: Style) -> Result<Self, OutputError> {
+    /// The display that suits the user's options and the kind of stderr. `-q` wins over `-v`.
+    pub(crate) fn new(mut style: Style) -> Result<Self, OutputError> {
+        if style.quiet {
+            style.verbose = 0;
+        }
         let terminal = Terminal::of_stderr(style.colour);
         let rows = if style.json || style.quiet {
             Rows::Hidden

@@ -137,4 +137,5 @@ fn each_peers_life_is_told_in_sentences() {
         all.contains("is asked for blocks") && all.contains(" is right; "),
         "{all}"
     );
+    assert_eq!(lives("-vvq"), "", "errors only");
 }
