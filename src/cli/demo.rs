@@ -99,6 +99,10 @@ pub fn run(options: &Demo, interrupts: &Interrupts) -> Result<u8, Failure> {
     let Some(scene) = options.scene.0 else {
         return print(&scenes::list()).map(|()| 0);
     };
+    let files = [&options.trace, &options.report].into_iter().flatten();
+    for file in files {
+        report::needs_folder(file)?;
+    }
     let signals = interrupts.take_over_for_good();
     let mut display = Display::new(Style::default())?;
     let mut story = Story::new(scene, &mut display);

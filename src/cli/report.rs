@@ -20,6 +20,7 @@ pub fn run(options: &Report) -> Result<(), Failure> {
         let mistake = "no -o FILE.html is given: see `storrent report --help`";
         return Err(Failure::Usage(mistake.into()));
     };
+    needs_folder(output)?;
     let trace = &options.trace;
     let failed = |why: String| Failure::Failed(format!("cannot report {}: {why}", trace.display()));
     let file = File::open(trace)
@@ -69,13 +70,20 @@ pub(super) fn save(path: &Path, page: &str) -> Result<(), Failure> {
         Ok(there) if !there.is_file() => fs::write(path, page),
         _ => replace(&place, page),
     };
-    saved.map_err(|error| {
-        let what_to_do = match error.kind() {
-            io::ErrorKind::NotFound => "there is no such folder; make it first".to_string(),
-            _ => format!("{error}; give another -o FILE"),
-        };
-        Failure::Failed(format!("cannot save {}: {what_to_do}", path.display()))
-    })
+    saved.map_err(|error| unsaved(path, &format!("{error}; give another FILE")))
+}
+
+/// Fails if the folder of `path` is missing. That is said before the work, not after it.
+pub(super) fn needs_folder(path: &Path) -> Result<(), Failure> {
+    let folder = path.parent().filter(|it| !it.as_os_str().is_empty());
+    match folder.is_none_or(Path::is_dir) {
+        true => Ok(()),
+        false => Err(unsaved(path, "there is no such folder; make it first")),
+    }
+}
+
+fn unsaved(path: &Path, why: &str) -> Failure {
+    Failure::Failed(format!("cannot save {}: {why}", path.display()))
 }
 
 /// Puts a new file with `page` in the place of the one at `path`, if there is one.
@@ -133,21 +141,21 @@ mod tests {
 
         let folder = dir.path().join("folder");
         fs::create_dir(&folder).unwrap();
-        for (path, why) in [
-            (folder, "give another -o FILE"),
-            (
-                dir.path().join("no/x.html"),
-                "no such folder; make it first",
-            ),
-        ] {
-            let Err(Failure::Failed(text)) = save(&path, "three") else {
-                panic!("{} was written", path.display());
-            };
-            assert!(
-                text.starts_with("cannot save ") && text.contains(why),
-                "{text}"
-            );
-        }
+        let refused = |done: Result<(), Failure>, why: &str| match done {
+            Err(Failure::Failed(text)) => {
+                assert!(
+                    text.starts_with("cannot save ") && text.contains(why),
+                    "{text}"
+                );
+            }
+            done => panic!("{done:?}"),
+        };
+        refused(save(&folder, "three"), "give another FILE");
+        let missing = dir.path().join("no/x.html");
+        refused(save(&missing, "three"), "give another FILE");
+        refused(needs_folder(&missing), "no such folder; make it first");
+        assert_eq!(needs_folder(&path), Ok(()));
+        assert_eq!(needs_folder(Path::new("x.html")), Ok(()));
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 

@@ -145,6 +145,16 @@ fn there_is_a_list_and_nothing_else() {
     );
 }
 
+#[test]
+fn a_missing_folder_is_told_before_the_play() {
+    for option in ["--trace", "--report"] {
+        let args = ["demo", option, "/no/such/folder"];
+        let end = Storrent::new().args(args).run().expect(1);
+        let told = end.stderr.contains("there is no such folder");
+        assert!(told && end.stdout.is_empty(), "{end:#?}");
+    }
+}
+
 /// cleo's blocks are too short. A block of another length is not the one that was asked for.
 #[test]
 fn broken_1() {
