@@ -1,4 +1,4 @@
-//! Computes the SHA-1 of every piece of some files, for `storrent create` and `storrent demo`.
+//! Computes the SHA-1 of every piece of some files, for `storrent create`.
 //!
 //! Several pieces are hashed together in less time than one after another
 //! ([`crate::sha1_lanes`]). So each thread takes a group of pieces at a time. It never holds a

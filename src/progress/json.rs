@@ -1,4 +1,4 @@
-//! `--json`: one JSON object per line on stdout. `cli.md` lists the keys.
+//! `--json`: one JSON object per line on stdout. `README.md` has examples.
 
 use super::idle;
 use super::output::Screen;
