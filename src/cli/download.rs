@@ -19,6 +19,8 @@ use crate::report::{Report, Reporter, Witness};
 use crate::selection::FileNumbers;
 use crate::threads::{self, NoThread, fault};
 use crossbeam_channel::{Sender, unbounded};
+use std::fs;
+use std::path::{Path, PathBuf, absolute};
 use std::thread::Builder;
 use std::time::Instant;
 
@@ -43,6 +45,7 @@ pub fn run(options: &Download, seed_only: bool, interrupts: &Interrupts) -> Resu
     // Not before: an old trace stays where nothing runs, and a SOURCE is read before the same name
     // given as FILE replaces it.
     if let Some(path) = &options.trace {
+        refuse_content(path, options, &jobs.now)?;
         display.trace(TraceFile::create(path)?);
     }
     let signals = interrupts.take_over();
@@ -57,6 +60,38 @@ pub fn run(options: &Download, seed_only: bool, interrupts: &Interrupts) -> Resu
     ending.interrupted = ending.interrupted.or(interrupted);
     display.end(ending.deadline);
     Ok(status(&ending))
+}
+
+/// Refuses to write the trace to a file of a torrent, whose data it would replace.
+fn refuse_content(trace: &Path, options: &Download, jobs: &[Job]) -> Result<(), Failure> {
+    let place = resolved(trace);
+    let names = jobs.iter().filter_map(|job| match &job.subject {
+        Subject::Torrent(metainfo) => Some(&metainfo.name),
+        Subject::Link(_) => None,
+    });
+    for name in names {
+        if place.starts_with(resolved(&options.dir.join(name))) {
+            let trace = trace.display();
+            return Err(Failure::Failed(format!(
+                "cannot write the trace {trace}: {name} is saved there; choose another file"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Returns where a path leads to, as far as it exists.
+fn resolved(path: &Path) -> PathBuf {
+    let path = absolute(path).unwrap_or_else(|_| path.to_owned());
+    let beside = || {
+        Some(
+            fs::canonicalize(path.parent()?)
+                .ok()?
+                .join(path.file_name()?),
+        )
+    };
+    let found = fs::canonicalize(&path).ok().or_else(beside);
+    found.unwrap_or_else(|| path.clone())
 }
 
 /// Returns the exit status. If there are several reasons, the first of these counts: an
@@ -171,7 +206,6 @@ fn read_apart(blank: Blank, tell: Sender<Arrival>) -> Result<(), NoThread> {
 mod tests {
     use super::*;
     use crate::cli::parse::{Command, parse};
-    use std::fs;
     use std::net::TcpListener;
 
     struct Log(Vec<Report>);

@@ -8,6 +8,7 @@ use crate::support::tracker::FakeTracker;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::symlink;
 
 fn facts(lines: &str) -> Vec<Value> {
     lines
@@ -107,6 +108,27 @@ fn an_old_trace_stays_if_nothing_runs() {
     let args = [trace.as_os_str(), missing.as_os_str()];
     Storrent::new().arg("--trace").args(args).run().expect(1);
     assert_eq!(fs::read_to_string(&trace).unwrap(), "old");
+}
+
+/// It would write over what is downloaded.
+#[test]
+fn a_file_of_the_torrent_is_no_place_for_a_trace() {
+    let place = Place::new(Spec::single("x", 300_000));
+    let (content, link) = (place.dir().join("x"), place.temp.path().join("link"));
+    fs::create_dir_all(place.dir()).unwrap();
+    symlink(&content, &link).unwrap();
+    for there in [None, Some("what came so far")] {
+        if let Some(text) = there {
+            fs::write(&content, text).unwrap();
+        }
+        let paths = [content.clone(), place.dir().join("../down/x")];
+        for path in paths.into_iter().chain(there.map(|_| link.clone())) {
+            let end = place.download().arg("--trace").arg(&path).run().expect(1);
+            assert!(end.stderr.contains("x is saved there"), "{end:#?}");
+            let found = fs::read_to_string(&content).ok();
+            assert_eq!(found.as_deref(), there, "{}", path.display());
+        }
+    }
 }
 
 #[test]
