@@ -8,29 +8,34 @@ use super::values::shown;
 /// name is nearest.
 pub fn no_option(job: &Job, written: &str) -> NoCommand {
     let call = job.call();
+    let near_own = || nearest(written, job.options().map(|option| option.long()));
+    let near_any = || nearest(written, OPTIONS.iter().map(|option| option.long()));
+    let advice = if let Some(others) = who_has(written) {
+        others
+    } else if let Some(name) = near_own() {
+        format!("did you mean {name}? see `{call} --help`")
+    } else if let Some((name, others)) = near_any().and_then(|it| Some((it, who_has(it)?))) {
+        format!("did you mean {name}? {others}")
+    } else {
+        format!("see `{call} --help`")
+    };
+    let written = shown(written);
+    NoCommand::Mistake(format!("`{call}` has no option {written}: {advice}"))
+}
+
+/// Says which jobs have the option that is written so, if any has.
+fn who_has(written: &str) -> Option<String> {
     let is_it = |form: &str| {
         form.trim_end_matches("...")
             .split([',', ' '])
             .any(|it| it == written)
     };
     let has_it = |job: &&Job| job.options().any(|option| is_it(option.form));
-    let others: Vec<_> = JOBS.iter().filter(has_it).map(called).collect();
-    let advice = match others.split_last() {
-        Some((only, [])) => format!("{only} has it"),
-        Some((last, others)) => format!("{} and {last} have it", others.join(", ")),
-        None => {
-            let of_job = job.options().map(|option| option.long());
-            match nearest(
-                written,
-                of_job.chain(OPTIONS.iter().map(|option| option.long())),
-            ) {
-                Some(name) => format!("did you mean {name}? see `{call} --help`"),
-                None => format!("see `{call} --help`"),
-            }
-        }
-    };
-    let written = shown(written);
-    NoCommand::Mistake(format!("`{call}` has no option {written}: {advice}"))
+    let jobs: Vec<_> = JOBS.iter().filter(has_it).map(called).collect();
+    Some(match jobs.split_last()? {
+        (only, []) => format!("{only} has it"),
+        (last, others) => format!("{} and {last} have it", others.join(", ")),
+    })
 }
 
 /// How to call a job, in backquotes. The plain form needs a SOURCE to be told from the program.

@@ -154,7 +154,17 @@ fn count_operands(split: &Split) -> Result<(), NoCommand> {
         Some(extra) => format!("{} is one too many", shown(extra)),
         None if split.positionals.len() < least => {
             let operand = split.job.operand.trim_end_matches('.');
-            format!("no {operand} is given")
+            match split.options.last() {
+                Some(Given {
+                    value: Some(value),
+                    written,
+                    ..
+                }) => {
+                    let value = shown(&split.without_secrets(value));
+                    format!("no {operand} is given, as {value} is the value of {written}")
+                }
+                _ => format!("no {operand} is given"),
+            }
         }
         None => return Ok(()),
     };

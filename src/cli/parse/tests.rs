@@ -165,6 +165,10 @@ fn mistakes_say_what_is_wrong() {
             "check --seed a",
             "`storrent check` has no option --seed: `storrent SOURCE` and `storrent seed` have it",
         ),
+        (
+            "check --sed a",
+            "`storrent check` has no option --sed: did you mean --seed? `storrent SOURCE` and `storrent seed` have it",
+        ),
         ("a --dir", "--dir needs a value"),
         ("a -d", "-d needs a value"),
         (
@@ -183,6 +187,14 @@ fn mistakes_say_what_is_wrong() {
         ),
         ("seed", "no TORRENT is given: see `storrent seed --help`"),
         ("", "no SOURCE is given: see `storrent --help`"),
+        (
+            "--seed-time a.torrent",
+            "no SOURCE is given, as a.torrent is the value of --seed-time: see `storrent --help`",
+        ),
+        (
+            "--proxy u:secret@h:1",
+            "no SOURCE is given, as …@h:1 is the value of --proxy: see `storrent --help`",
+        ),
         ("show a b", "b is one too many: see `storrent show --help`"),
         ("show --json --wire a", "no other option goes with --wire"),
     ];
