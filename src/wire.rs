@@ -180,14 +180,6 @@ pub fn max_message_len(pieces: u32) -> usize {
     (MAX_SERVED_LEN as usize + 13).max(pieces.div_ceil(8) as usize + 1)
 }
 
-/// Returns how many bytes must come until the first message of `buf` is whole, as far as that is
-/// known: at least 1.
-pub(crate) fn missing(buf: &[u8]) -> usize {
-    let whole = |prefix: &[u8; 4]| (u32::from_be_bytes(*prefix) as usize).saturating_add(4);
-    let whole = buf.first_chunk().map_or(0, whole);
-    whole.saturating_sub(buf.len()).max(1)
-}
-
 /// Reads the first whole message of `buf`; returns it and how many bytes it took.
 ///
 /// `Ok(None)`: the message is incomplete. Keep the bytes, append more, and call again. So a
@@ -432,17 +424,6 @@ mod tests {
             }
             prop_assert!(buf.is_empty());
             prop_assert_eq!(out, stream);
-        }
-
-        /// What is missing of a message is never too much to wait for, and enough once its length
-        /// is known.
-        #[test]
-        fn the_rest_of_a_message_makes_it_whole(message in message(), part in any::<prop::sample::Index>()) {
-            let part = part.index(message.len());
-            let rest = missing(&message[..part]);
-            let whole = |len: usize| decode(&message[..len], 1000).unwrap().is_some();
-            prop_assert!(!whole(part + rest - 1));
-            prop_assert!(part < 4 || whole(part + rest));
         }
 
         #[test]

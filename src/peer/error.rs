@@ -41,9 +41,14 @@ pub enum PeerError {
     /// The peer broke the framing of BEP 3.
     #[error("the peer broke the wire protocol: {0}")]
     Wire(#[from] WireError),
-    /// The bitfield has a wrong length, or spare bits are set.
-    #[error("the peer sent a bad bitfield")]
-    BadBitfield,
+    /// The bitfield has not one bit for each piece, rounded up to bytes, or spare bits are set.
+    #[error("the peer sent a bad bitfield ({bytes} bytes for {pieces} pieces)")]
+    BadBitfield {
+        /// How many bytes it has.
+        bytes: usize,
+        /// How many pieces the torrent has.
+        pieces: u32,
+    },
     /// The peer named a piece that does not exist.
     #[error("the peer named piece {0}, which does not exist")]
     NoSuchPiece(u32),
@@ -51,7 +56,7 @@ pub enum PeerError {
     #[error("the peer asked for {length} bytes at {begin} of piece {index}", length = .0.length, begin = .0.begin, index = .0.index)]
     BadRequest(RawBlock),
     /// The peer sent a block that we had not requested.
-    #[error("the peer sent a block that it was not asked for (piece {index}, byte {begin})", index = .0.index, begin = .0.begin)]
+    #[error("the peer sent a block that it was not asked for (piece {index}, {length} bytes at {begin})", index = .0.index, length = .0.length, begin = .0.begin)]
     Unrequested(RawBlock),
     /// The peer queues requests or causes replies without end.
     #[error("the peer floods us with requests")]

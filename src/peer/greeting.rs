@@ -12,7 +12,7 @@ use super::error::PeerError;
 use super::line::Line;
 use super::socket::{PeerSocket, Wait};
 use super::talk::Talk;
-use super::turn::{Patience, TICK};
+use super::turn::Patience;
 use super::{Order, Us};
 use crate::config::Encryption;
 use crate::door::{Door, Target};
@@ -307,7 +307,7 @@ impl mse::Line for BareLine<'_> {
         let mut buf = [0; 4096];
         loop {
             self.check()?;
-            let count = self.socket.read_wait(&mut buf, 1, TICK)?;
+            let count = self.socket.read_wait(&mut buf, Patience::Usual)?;
             into.extend_from_slice(&buf[..count]);
             if count > 0 {
                 return Ok(());

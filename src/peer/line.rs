@@ -7,8 +7,7 @@ use super::error::PeerError;
 use super::intake::Intake;
 use super::outgoing::Outgoing;
 use super::socket::{PeerSocket, Wait};
-use super::turn::{BULK, Patience, Sleep, TICK};
-use crate::wire;
+use super::turn::{Patience, Sleep, TICK};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 pub(super) struct Line {
@@ -74,26 +73,15 @@ impl Line {
                 Err(RecvTimeoutError::Disconnected) => {}
             },
             Sleep::Write => self.send(Wait::Tick)?,
-            Sleep::Read(patience) => {
-                // If a part of a message is here, nothing can be heard before the rest.
-                let rest = wire::missing(self.intake.unparsed()).min(BULK);
-                self.read(patience, rest)?;
-            }
+            Sleep::Read(patience) => self.read_wait(patience)?,
         }
         Ok(None)
     }
 
     /// Reads what comes within the time of `patience`.
     pub(super) fn read_wait(&mut self, patience: Patience) -> Result<(), PeerError> {
-        self.read(patience, 1)
-    }
-
-    /// Reads what comes within the time of `patience`. Waits for at least `bytes` bytes.
-    fn read(&mut self, patience: Patience, bytes: usize) -> Result<(), PeerError> {
         let socket = &mut self.socket;
-        let bytes = bytes.max(patience.bytes());
-        self.intake
-            .fill(|buf| socket.read_wait(buf, bytes, patience.time()))?;
+        self.intake.fill(|buf| socket.read_wait(buf, patience))?;
         Ok(())
     }
 

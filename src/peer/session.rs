@@ -199,11 +199,7 @@ impl Session {
                     self.talk.tell(PeerEvent::Have(piece));
                 }
             }
-            Message::Bitfield(bytes) => {
-                let pieces = Bitfield::from_bytes(bytes, self.layout.pieces())
-                    .ok_or(PeerError::BadBitfield)?;
-                self.on_pieces(pieces);
-            }
+            Message::Bitfield(bits) => self.on_bitfield(bits)?,
             Message::HaveAll if !self.theirs.is_full() => {
                 self.on_pieces(Bitfield::all(self.layout.pieces()));
             }
@@ -235,6 +231,13 @@ impl Session {
         } else {
             Ok(None)
         }
+    }
+
+    fn on_bitfield(&mut self, bits: &[u8]) -> Result<(), PeerError> {
+        let (bytes, pieces) = (bits.len(), self.layout.pieces());
+        let has = Bitfield::from_bytes(bits, pieces);
+        self.on_pieces(has.ok_or(PeerError::BadBitfield { bytes, pieces })?);
+        Ok(())
     }
 
     /// Adds to the peer's pieces. BEP 3 allows a bitfield only as the first message. But aria2 also

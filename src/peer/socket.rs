@@ -8,7 +8,7 @@
 //! them here. Every call returns how many bytes it moved.
 
 use super::error::PeerError;
-use super::turn::TICK;
+use super::turn::{Patience, TICK};
 use crate::door::sockets;
 use crate::mse::Ciphers;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
@@ -16,7 +16,6 @@ use std::io::{self, ErrorKind, IoSlice, Read};
 use std::net::TcpStream;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use std::os::fd::AsRawFd;
-use std::time::Duration;
 
 /// The most bytes of a write that waits, so that it can end early.
 const WAITING_WRITE: usize = 16 * 1024;
@@ -24,8 +23,8 @@ const WAITING_WRITE: usize = 16 * 1024;
 #[derive(Debug)]
 pub(crate) struct PeerSocket {
     stream: TcpStream,
-    /// How many bytes the kernel lets a read wait for, and how long.
-    waits: (usize, Duration),
+    /// The patience that the kernel is set to.
+    patience: Patience,
     /// Set if the stream is obfuscated. Then each byte must be [sealed](PeerSocket::seal) once
     /// before we send it.
     ciphers: Option<Box<Ciphers>>,
@@ -58,7 +57,7 @@ impl PeerSocket {
         })?;
         Ok(Self {
             stream,
-            waits: (1, TICK),
+            patience: Patience::Usual,
             ciphers: None,
         })
     }
@@ -73,28 +72,27 @@ impl PeerSocket {
         Ok(self.opened(buf, count))
     }
 
-    /// Waits for `bytes` bytes, at most for `time`, and reads what is there. Returns 0 if nothing is.
+    /// Waits for bytes and reads them. Returns 0 if none came.
     ///
     /// # Errors
     /// [`PeerError::HungUp`] at the end of the stream, [`PeerError::Io`].
     pub(crate) fn read_wait(
         &mut self,
         buf: &mut [u8],
-        bytes: usize,
-        time: Duration,
+        patience: Patience,
     ) -> Result<usize, PeerError> {
-        let ready = self.set_waits(bytes, time);
+        let ready = self.set_patience(patience);
         let count = received(ready.and_then(|()| self.stream.read(buf)))?;
         Ok(self.opened(buf, count))
     }
 
-    fn set_waits(&mut self, bytes: usize, time: Duration) -> io::Result<()> {
-        let before = std::mem::replace(&mut self.waits, (bytes, time));
-        if bytes != before.0 {
-            set_low_water(&self.stream, bytes);
+    fn set_patience(&mut self, patience: Patience) -> io::Result<()> {
+        let before = std::mem::replace(&mut self.patience, patience);
+        if patience.time() != before.time() {
+            self.stream.set_read_timeout(Some(patience.time()))?;
         }
-        if time != before.1 {
-            self.stream.set_read_timeout(Some(time))?;
+        if patience.bytes() != before.bytes() {
+            set_low_water(&self.stream, patience.bytes());
         }
         Ok(())
     }

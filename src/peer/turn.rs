@@ -35,10 +35,6 @@
 //! | 10 | nobody owes anything, and the connection is quiet | a read | two and a half ticks | any byte is there |
 //! | 11 | nobody owes anything | a read | [`TICK`] | any byte is there |
 //!
-//! If a part of a message has come, "any byte" means the rest of it: nothing behind it can be heard
-//! before. A block comes in many packets, and without this most of them would wake the thread.
-//! Between leeches on home lines it halves the reads.
-//!
 //! Why the rows have these conditions and times:
 //! - **An answer comes at once** (row 1). Main never waits for anybody, so its answer is there
 //!   within microseconds, and the work that it brings can begin. Other debts go first. If the peer

@@ -169,7 +169,9 @@ fn broken_1() {
 #[test]
 fn broken_2() {
     let played = Played::new("broken-2");
-    played.only("anna", "closed", |fact| why(fact, "a bad bitfield"));
+    played.only("anna", "closed", |fact| {
+        why(fact, "a bad bitfield (25 bytes for 192 pieces)")
+    });
 }
 
 /// emil never unchokes: of all five, the trace has no `unchoked` of him alone.

@@ -5,7 +5,7 @@
 
 use super::super::content::Content;
 use super::super::scripted::Script;
-use super::{Act, Actor, MIB, SMALL, Scene, YOU, YOU_COME, actor};
+use super::{Act, Actor, MIB, SMALL, Scene, YOU, actor};
 
 /// All riddles.
 pub(super) static BROKEN: [Scene; 8] = [
@@ -108,11 +108,12 @@ const fn riddle(name: &'static str, actors: &'static [Actor]) -> Scene {
         name,
         about: "a riddle: one of five peers breaks a rule",
         watch: "anna, ben, cleo, dora and emil say that they have everything. One of them breaks a\n\
-                rule of the protocol. Who, and which rule? The trace has the answer: --trace FILE.",
+                rule, of the protocol or of fair play. Who, and which rule? The trace has the answer:\n\
+                --trace FILE.",
         content: SMALL,
         actors,
         acts: &[Act {
-            says: YOU_COME,
+            says: "Now you come, and know their addresses.",
             roles: &[YOU],
         }],
         whole: false,
