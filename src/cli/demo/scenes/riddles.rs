@@ -9,96 +9,59 @@ use super::{Act, Actor, MIB, SMALL, Scene, YOU, actor};
 
 /// All riddles.
 pub(super) static BROKEN: [Scene; 8] = [
-    riddle(
-        "broken-1",
-        &[
-            actor("anna", Script::Honest, RATE),
-            actor("ben", Script::Honest, RATE),
-            actor("cleo", Script::ShortBlocks, RATE),
-            actor("dora", Script::Honest, RATE),
-            actor("emil", Script::Honest, RATE),
-        ],
-    ),
-    riddle(
-        "broken-2",
-        &[
-            actor("anna", Script::LongBitfield, RATE),
-            actor("ben", Script::Honest, RATE),
-            actor("cleo", Script::Honest, RATE),
-            actor("dora", Script::Honest, RATE),
-            actor("emil", Script::Honest, RATE),
-        ],
-    ),
-    riddle(
-        "broken-3",
-        &[
-            actor("anna", Script::Honest, RATE),
-            actor("ben", Script::Honest, RATE),
-            actor("cleo", Script::Honest, RATE),
-            actor("dora", Script::Honest, RATE),
-            actor("emil", Script::NeverUnchokes, RATE),
-        ],
-    ),
+    riddle("broken-1", &SHORT_BLOCKS),
+    riddle("broken-2", &LONG_BITFIELD),
+    riddle("broken-3", &NEVER_UNCHOKES),
     Scene {
         content: Content {
             lengths: [12 * MIB, 16 * MIB, 20 * MIB],
             piece_length: 128 << 10,
         },
-        ..riddle(
-            "broken-4",
-            &[
-                actor("anna", Script::Honest, 2 << 20),
-                actor("ben", Script::Honest, 2 << 20),
-                actor("cleo", Script::Honest, 2 << 20),
-                actor("dora", Script::LiesOneIn(1000), 8 << 20),
-                actor("emil", Script::Honest, 2 << 20),
-            ],
-        )
+        ..riddle("broken-4", &LIES)
     },
-    riddle(
-        "broken-5",
-        &[
-            actor("anna", Script::Honest, RATE),
-            actor("ben", Script::ClosesAt(99), RATE),
-            actor("cleo", Script::Honest, RATE),
-            actor("dora", Script::Honest, RATE),
-            actor("emil", Script::Honest, RATE),
-        ],
-    ),
+    riddle("broken-5", &CLOSES),
     Scene {
         magnet: true,
-        ..riddle(
-            "broken-6",
-            &[
-                actor("anna", Script::LateMetadata, RATE),
-                actor("ben", Script::LateMetadata, RATE),
-                actor("cleo", Script::FalseMetadata, RATE),
-                actor("dora", Script::LateMetadata, RATE),
-                actor("emil", Script::LateMetadata, RATE),
-            ],
-        )
+        ..riddle("broken-6", &FALSE_METADATA)
     },
-    riddle(
-        "broken-7",
-        &[
-            actor("anna", Script::Honest, RATE),
-            actor("ben", Script::Honest, RATE),
-            actor("cleo", Script::Honest, RATE),
-            actor("dora", Script::SilentAfterUnchoke, RATE),
-            actor("emil", Script::Honest, RATE),
-        ],
-    ),
-    riddle(
-        "broken-8",
-        &[
-            actor("anna", Script::FalseHaves, RATE),
-            actor("ben", Script::Honest, RATE),
-            actor("cleo", Script::Honest, RATE),
-            actor("dora", Script::Honest, RATE),
-            actor("emil", Script::Honest, RATE),
-        ],
-    ),
+    riddle("broken-7", &SILENT),
+    riddle("broken-8", &FALSE_HAVES),
 ];
+
+static SHORT_BLOCKS: [Actor; 5] = five(2, Script::ShortBlocks);
+static LONG_BITFIELD: [Actor; 5] = five(0, Script::LongBitfield);
+static NEVER_UNCHOKES: [Actor; 5] = five(4, Script::NeverUnchokes);
+/// Whoever lies once in a thousand blocks must send more than a thousand.
+static LIES: [Actor; 5] = [
+    actor("anna", Script::Honest, 2 << 20),
+    actor("ben", Script::Honest, 2 << 20),
+    actor("cleo", Script::Honest, 2 << 20),
+    actor("dora", Script::LiesOneIn(1000), 8 << 20),
+    actor("emil", Script::Honest, 2 << 20),
+];
+static CLOSES: [Actor; 5] = five(1, Script::ClosesAt(99));
+/// The right metadata comes late, so that the false comes first.
+static FALSE_METADATA: [Actor; 5] = among(2, Script::FalseMetadata, Script::LateMetadata);
+static SILENT: [Actor; 5] = five(3, Script::SilentAfterUnchoke);
+static FALSE_HAVES: [Actor; 5] = five(0, Script::FalseHaves);
+
+/// Five peers, of whom one is broken.
+const fn five(broken: usize, script: Script) -> [Actor; 5] {
+    among(broken, script, Script::Honest)
+}
+
+/// The same, if the others play another script.
+const fn among(broken: usize, script: Script, others: Script) -> [Actor; 5] {
+    let mut five = [
+        actor("anna", others, RATE),
+        actor("ben", others, RATE),
+        actor("cleo", others, RATE),
+        actor("dora", others, RATE),
+        actor("emil", others, RATE),
+    ];
+    five[broken].script = script;
+    five
+}
 
 /// Bytes a second of a peer in most riddles.
 const RATE: u32 = 700 << 10;
