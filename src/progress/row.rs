@@ -261,11 +261,15 @@ impl Row {
         let done = self.done.as_ref()?;
         let mut said = Vec::new();
         if done.downloaded > 0 {
-            let rate = done.downloaded as f64 / done.time.as_secs_f64().max(0.001);
+            let seconds = done.time.as_secs_f64();
+            let rate = done.downloaded as f64 / seconds.max(0.001);
+            let time = match seconds {
+                ..1.0 => format!("{seconds:.2} s"),
+                _ => human::duration(done.time),
+            };
             let mut text = format!(
-                "{} downloaded in {} ({})",
+                "{} downloaded in {time} ({})",
                 human::size(done.downloaded),
-                human::duration(done.time),
                 human::rate(rate as u64)
             );
             if done.twice > 0 {
