@@ -36,6 +36,10 @@ const RANDOM_FIRST: u32 = 4;
 /// searched instead.
 const LOOK_AT: usize = 2048;
 
+/// A division of the pieces among the leeches lasts for one grant for each 64 pieces. So a grant pays
+/// for the division of 64 pieces on average, however many there are.
+const DIVIDED_PER_GRANT: usize = 64;
+
 /// A strategy, and what it remembers.
 #[derive(Debug)]
 pub(super) enum Order {
@@ -53,6 +57,8 @@ pub(super) struct Rarest {
     share: (u32, u32),
     /// Our share of the pieces that only seeds have: its first one, and the next leech's.
     ours: Range<u32>,
+    /// For how many more grants to seeds they stay divided as they are.
+    divided_for: usize,
 }
 
 impl Order {
@@ -63,6 +69,7 @@ impl Order {
                 random_left: RANDOM_FIRST.saturating_sub(had),
                 share: (0, 1),
                 ours: 0..0,
+                divided_for: 0,
             }),
             Strategy::Sequential => Self::Sequential(Watch::new(layout)),
             Strategy::Random => Self::Random,
@@ -72,7 +79,10 @@ impl Order {
     /// We are leech number `rank`, from 0, of `count`.
     pub(super) fn set_share(&mut self, rank: u32, count: u32) {
         if let Self::RarestFirst(rarest) = self {
-            rarest.share = (rank, count);
+            let before = std::mem::replace(&mut rarest.share, (rank, count));
+            if before != rarest.share {
+                rarest.divided_for = 0;
+            }
         }
     }
 
@@ -172,6 +182,9 @@ impl Rarest {
         let near = free.iter().take(LOOK_AT).filter(|piece| have.has(*piece));
         let mut near = near.peekable();
         if let Some(&first) = near.peek() {
+            if self.ours.is_empty() {
+                return Some(first);
+            }
             let rare = free.available(first);
             let alike = near.take_while(|piece| free.available(*piece) == rare);
             let ours = |piece: &PieceIndex| match self.ours.contains(&piece.get()) {
@@ -193,11 +206,16 @@ impl Rarest {
     /// Finds our share. All leeches know the same pieces that only seeds have, and number
     /// themselves in the same way, so each finds another one.
     fn divide(&mut self, free: &Rarity, begun: impl Iterator<Item = PieceIndex>) {
+        if let Some(left) = self.divided_for.checked_sub(1) {
+            self.divided_for = left;
+            return;
+        }
         let only_seeds = |piece: &PieceIndex| free.available(*piece) == 0;
         let free = free.iter().take(LOOK_AT).take_while(only_seeds);
         let all = free.chain(begun.filter(only_seeds));
         let mut all: Vec<u32> = all.map(PieceIndex::get).collect();
         all.sort_unstable();
+        self.divided_for = all.len() / DIVIDED_PER_GRANT;
         let (rank, count) = (self.share.0 as usize, self.share.1 as usize);
         let start = |rank: usize| all.get(all.len() * rank / count).copied();
         let first = start(rank).unwrap_or(0);

@@ -12,7 +12,12 @@ use storrent::parts::wire::{self, Message};
 use storrent::types::PeerKey;
 
 /// A name to choose it by, and what measures and shows it.
-pub(crate) const ALL: [(&str, fn()); 3] = [("codec", codec), ("picker", picker), ("lanes", lanes)];
+pub(crate) const ALL: [(&str, fn()); 4] = [
+    ("codec", codec),
+    ("picker", picker),
+    ("have", have),
+    ("lanes", lanes),
+];
 
 /// Seconds that `work` takes.
 fn time(work: impl FnOnce()) -> f64 {
@@ -59,16 +64,45 @@ fn codec() {
     );
 }
 
+/// A picker of a torrent of `pieces`, each of 16 blocks, of which nothing is here.
+fn new_picker(pieces: u32) -> Picker {
+    let len = u64::from(BLOCK_LEN) * 16;
+    let layout = Layout::new(len, &[(len * u64::from(pieces), false)]).expect("a layout");
+    let (none, all) = (Bitfield::none(pieces), Bitfield::all(pieces));
+    let rng = fastrand::Rng::with_seed(1);
+    Picker::new(Arc::new(layout), &none, &all, Strategy::RarestFirst, rng)
+}
+
+/// What other peers cause at the picker: 200 peers say of each of 20,000 pieces that they have it,
+/// and a seed asks for work while leeches divide what only it has.
+fn have() {
+    const PIECES: u32 = 20_000;
+    const PICKS: u32 = 1_000;
+    let layout = Layout::new(1, &[(u64::from(PIECES), false)]).expect("a layout");
+    let mut order: Vec<_> = layout.all_pieces().collect();
+    fastrand::Rng::with_seed(1).shuffle(&mut order);
+    let mut picker = new_picker(PIECES);
+    let haves = time(|| {
+        for _ in 0..200 {
+            order.iter().for_each(|piece| picker.peer_has(*piece));
+        }
+    });
+    let (mut picker, all) = (new_picker(PIECES), Bitfield::all(PIECES));
+    picker.set_share(1, 16);
+    let picks = time(|| (0..PICKS).for_each(|_| _ = black_box(picker.pick(PeerKey(1), &all, 16))));
+    println!(
+        "have       {:.0} ns a have; {:.1} us for a seed's next 16 blocks among 16 leeches",
+        haves / f64::from(200 * PIECES) * 1e9,
+        picks / f64::from(PICKS) * 1e6
+    );
+}
+
 /// The life of a piece at the picker: granted, stored, verified. It must not matter how
 /// many pieces there are.
 fn picker() {
     const PICKS: u32 = 10_000;
     let cost = |pieces: u32| {
-        let len = u64::from(BLOCK_LEN) * 16;
-        let layout = Layout::new(len, &[(len * u64::from(pieces), false)]).expect("a layout");
-        let (none, all) = (Bitfield::none(pieces), Bitfield::all(pieces));
-        let rng = fastrand::Rng::with_seed(1);
-        let mut picker = Picker::new(Arc::new(layout), &none, &all, Strategy::RarestFirst, rng);
+        let (mut picker, all) = (new_picker(pieces), Bitfield::all(pieces));
         let seconds = time(|| {
             for _ in 0..PICKS {
                 for span in picker.pick(PeerKey(1), &all, 16).spans {
