@@ -254,8 +254,8 @@ pub(super) static ALL: [&Scene; 17] = [
 static RAREST: Scene = Scene {
     name: "rarest",
     about: "the piece that the fewest peers have is fetched first",
-    watch: "Everybody has songs.bin and photos.bin, and dora alone has film.bin, too. Her line is\n\
-            slow. Watch what you ask her for.",
+    watch: "Everybody has songs.bin and photos.bin, and dora alone has film.bin, too: five of the\n\
+            twelve MiB have to come over her line. Watch what you ask her for.",
     content: SMALL,
     actors: &[],
     acts: &[
@@ -292,8 +292,8 @@ static RAREST: Scene = Scene {
     whole: false,
     magnet: false,
     rule: Some(Rule::RarestFirst),
-    lesson: "Had you asked dora for songs, which three others have, her slow line would have had less\n\
-             time for the film, and you would wait for it at the end; or for ever, if she left.",
+    lesson: "Had you asked dora for songs, which three others have, her line would have had less time\n\
+             for the film, and you would wait for it at the end; or for ever, if she left.",
 };
 
 static CHOKING: Scene = Scene {
