@@ -336,8 +336,9 @@ static CHOKING: Scene = Scene {
     whole: false,
     magnet: false,
     rule: Some(Rule::TitForTat),
-    lesson: "Nobody is made to give. But who gives is served by those who have something to choose,\n\
-             and the place by lot lets a newcomer show what it has.",
+    lesson: "Leeches serve those who give to them, and the place by lot lets a newcomer show what it\n\
+             has. A seed wants nothing back: it serves those who take fastest, and that is what free\n\
+             riders live on. The fewer seeds there are, the less they get.",
 };
 
 static ENDGAME: Scene = Scene {

@@ -39,7 +39,7 @@ pub(super) enum Script {
     LiesOneIn(u32),
     /// It hangs up when the scripted peers together have sent this many of 100 blocks.
     ClosesAt(u32),
-    /// It keeps all rules, but what metadata it gives comes half a second late.
+    /// It keeps all rules, but what metadata it gives comes two seconds late.
     LateMetadata,
     /// The metadata that it gives has one wrong byte.
     FalseMetadata,

@@ -29,7 +29,7 @@ const MAX_ASKED: usize = 4096;
 const ALONE: Duration = Duration::from_secs(2);
 
 /// How late late metadata is.
-const LATE: Duration = Duration::from_millis(500);
+const LATE: Duration = Duration::from_secs(2);
 
 /// What it says of itself in the extension handshake (BEP 10).
 #[derive(Serialize)]
