@@ -304,12 +304,15 @@ if torrent:
     params.ti = lt.torrent_info(torrent[0])
     params.save_path = torrent[1]
     params.flags &= ~(lt.torrent_flags.auto_managed | lt.torrent_flags.paused)
-    session.add_torrent(params)
+    handle = session.add_torrent(params)
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 while True:
     session.wait_for_alert(500)
     for alert in session.pop_alerts():
         print(type(alert).__name__, alert.message(), flush=True)
+        # By itself it asks once, perhaps before it knows a node, and then not for minutes.
+        if torrent and isinstance(alert, lt.dht_bootstrap_alert):
+            handle.force_dht_announce()
 "#;
     let script = home.join("dht.py");
     fs::write(&script, SCRIPT).unwrap();
