@@ -41,6 +41,8 @@ pub(super) enum Script {
     ClosesAt(u32),
     /// It keeps all rules, but what metadata it gives comes two seconds late.
     LateMetadata,
+    /// It keeps all rules, and gives no metadata.
+    NoMetadata,
     /// The metadata that it gives has one wrong byte.
     FalseMetadata,
     /// It unchokes, and answers no request.

@@ -40,8 +40,13 @@ static LIES: [Actor; 5] = [
     actor("emil", Script::Honest, 2 << 20),
 ];
 static CLOSES: [Actor; 5] = five(1, Script::ClosesAt(99));
-/// The right metadata comes late, so that the false comes first.
-static FALSE_METADATA: [Actor; 5] = among(2, Script::FalseMetadata, Script::LateMetadata);
+/// The right metadata comes late, so that the false comes first. One has none: a client asks four
+/// at a time, and the broken one must be among them.
+static FALSE_METADATA: [Actor; 5] = {
+    let mut five = among(2, Script::FalseMetadata, Script::LateMetadata);
+    five[4].script = Script::NoMetadata;
+    five
+};
 static SILENT: [Actor; 5] = five(3, Script::SilentAfterUnchoke);
 static FALSE_HAVES: [Actor; 5] = five(0, Script::FalseHaves);
 

@@ -120,7 +120,10 @@ impl<'a> Talk<'a> {
     fn introduce(&mut self) -> io::Result<()> {
         let metainfo = &self.part.stock.metainfo;
         let hello = bencode::encode(&Hello {
-            m: BTreeMap::from([("ut_metadata", OUR_METADATA)]),
+            m: match self.part.script {
+                Script::NoMetadata => BTreeMap::new(),
+                _ => BTreeMap::from([("ut_metadata", OUR_METADATA)]),
+            },
             metadata_size: metainfo.info().len(),
             upload_only: 1,
             v: self.part.name,
