@@ -1,4 +1,6 @@
-//! One conversation of a [scripted peer](super): reads what comes, answers by the script.
+//! One conversation of a [scripted peer](super) with a client: reads what comes, and answers as the
+//! script says. Messages are those of BEP 3 and 6, the metadata that of BEP 9 and 10, and a
+//! super-seed's pieces are shown as in BEP 16. [`Part`] runs each conversation on a thread.
 
 use super::{Part, Script};
 use crate::bencode;
@@ -28,7 +30,7 @@ const MAX_ASKED: usize = 4096;
 /// there may be nobody else.
 const ALONE: Duration = Duration::from_secs(2);
 
-/// How late late metadata is.
+/// How long a peer with late metadata waits before it answers a request for it.
 const LATE: Duration = Duration::from_secs(2);
 
 /// What it says of itself in the extension handshake (BEP 10).
