@@ -318,14 +318,15 @@ fn what_a_peer_has_already_is_not_waited_for() {
 fn beside_a_peer() {
     let spec = || Spec::single("x", 8 << 20).piece_length(64 << 10);
     let torrent = spec().build();
-    let joined = Gate::new();
-    let (file, open) = (torrent.clone(), joined.clone());
+    // Each gives only when the other is at work, too: neither can be done before.
+    let (asked, served) = (Gate::new(), Gate::new());
+    let peer = Seed::of(&torrent).hold(&asked).serving(&served).start();
+    let file = torrent.clone();
     let web = HttpServer::start(move |request, stream| {
-        open.open();
+        asked.open();
+        served.wait();
         give(&file, request, stream)
     });
-    // Both wait for the other to be there.
-    let peer = Seed::of(&torrent).hold(&joined).start();
     let place = Place::new(spec().webseed(&web.url("/pub/")));
     let command = place.download().args(["--download-limit", "16M"]);
     command.peers(&[peer.addr]).run().expect(0);

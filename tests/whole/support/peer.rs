@@ -108,6 +108,8 @@ pub(crate) struct Seed {
     budget: Arc<AtomicUsize>,
     /// It unchokes nobody before this opens.
     hold: Option<Gate>,
+    /// Opened by the first block that it has served.
+    serving: Option<Gate>,
     tamper: Option<fn(Block, &mut Vec<u8>)>,
 }
 
@@ -120,6 +122,7 @@ impl Seed {
             reserved: PLAIN,
             budget: Arc::new(AtomicUsize::new(usize::MAX)),
             hold: None,
+            serving: None,
             tamper: None,
         }
     }
@@ -146,6 +149,12 @@ impl Seed {
     /// Unchokes nobody before `gate` opens.
     pub(crate) fn hold(mut self, gate: &Gate) -> Self {
         self.hold = Some(gate.clone());
+        self
+    }
+
+    /// Opens `gate` when it has served its first block.
+    pub(crate) fn serving(mut self, gate: &Gate) -> Self {
+        self.serving = Some(gate.clone());
         self
     }
 
@@ -248,6 +257,9 @@ impl Seed {
         }
         wire.send(&Message::Piece(block.index, block.begin, data))?;
         wire.note(Note::Served(block));
+        if let Some(gate) = &self.serving {
+            gate.open();
+        }
         Ok(())
     }
 }
