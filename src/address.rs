@@ -8,14 +8,14 @@
 //! <16: IPv6> <2: port>     18 bytes (BEP 7)
 //! ```
 //!
-//! All of them may lie. So a named address passes two gates before we use it:
+//! All of them may lie, so a named address passes two gates before we use it:
 //!
-//! - [`usable`] rejects what is not the address of a host. It is applied on reading.
+//! - [`usable`] rejects what no host can have, already on reading.
 //! - [`may_name`] rejects what the teller can't know about, judged by [`Reach`], and ports below
 //!   [`LOWEST_PORT`].
 //!
-//! Trackers skip the second gate, because trackers of a local network name peers that are nearer
-//! than themselves. Only the user may name a port below [`LOWEST_PORT`].
+//! Trackers skip the second gate, because a tracker in a local network names peers nearer than
+//! itself. Only the user may name a port below [`LOWEST_PORT`].
 //!
 //! Bans, and limits for each host, go by the [`Host`] of an address.
 
@@ -44,7 +44,7 @@ pub fn usable(address: SocketAddr) -> Option<SocketAddr> {
         IpAddr::V6(_) => address,
     };
     let is_of_a_host = match address {
-        // 224.0.0.0/4 is for multicast. 240.0.0.0/4 was never assigned, and its last address is for
+        // 224.0.0.0/4 is multicast. 240.0.0.0/4 was never assigned; its last address is for
         // broadcasts.
         SocketAddr::V4(v4) => !matches!(v4.ip().octets()[0], 0 | 224..),
         SocketAddr::V6(v6) => {
@@ -76,7 +76,7 @@ pub(crate) fn unpack(compact: &[u8]) -> Option<SocketAddr> {
     usable(SocketAddr::new(ip, u16::from_be_bytes(*port)))
 }
 
-/// Reads a list of IPv4 addresses, or with `v6` of IPv6 addresses. Skips those that are not
+/// Reads a list of IPv4 addresses, or of IPv6 addresses if `v6`. Skips those that are not
 /// [`usable`], and extra bytes at the end.
 pub(crate) fn unpack_all(list: &[u8], v6: bool) -> impl Iterator<Item = SocketAddr> {
     let len = if v6 { 18 } else { 6 };

@@ -1,14 +1,14 @@
-//! What we say to a tracker and what it answers.
+//! What we say to a tracker, and what it answers.
 //!
 //! A *tracker* is a server that knows which peers share a torrent. About every half hour we
 //! *announce* ourselves to it: "I am this peer, at this port, and this many bytes are left for me
 //! to fetch". It answers with addresses of other peers and with the time until our next announce.
-//! Over HTTP the announce is the query of a GET request and the answer a bencoded dictionary ([BEP
+//! Over HTTP the announce is the query of a GET request, and the answer a bencoded dictionary ([BEP
 //! 3], with the compact addresses of [BEP 23] and [BEP 7]). Over UDP the same facts travel in
 //! packets ([`crate::tracker::udp_packets`]).
 //!
-//! No I/O here: the tracker threads move the bytes, and [`crate::announcer`] decides when.
-//! Everything that a tracker sends is bounded and checked here.
+//! No I/O here: the tracker threads move the bytes, and [`crate::announcer`] decides when. All that
+//! a tracker sends is bounded and checked here.
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 //! [BEP 7]: https://www.bittorrent.org/beps/bep_0007.html
@@ -77,7 +77,7 @@ pub struct AnnounceRequest {
     /// A random number, the same for the whole run. By it the tracker recognizes us when our
     /// address changes, or when we come over both IPv4 and IPv6.
     pub key: u32,
-    /// How many peers we would like. With `Stopped` we ask for none, whatever this says.
+    /// How many peers we would like. Ignored for `Stopped`.
     pub num_want: u32,
     /// The id that this tracker gave us to repeat. The tracker's thread fills it in.
     pub tracker_id: Option<Vec<u8>>,
@@ -92,8 +92,8 @@ impl AnnounceRequest {
         }
     }
 
-    /// Returns the URL to GET: `tracker` with this announce as its query. A query that is already
-    /// there stays, because private trackers know their users by it.
+    /// Returns the URL to GET: `tracker` with this announce added to its query. Private trackers
+    /// know their users by the query that is already there.
     pub fn http_url(&self, tracker: &str) -> String {
         let (tracker, _fragment) = tracker.split_once('#').unwrap_or((tracker, ""));
         let mut url = String::with_capacity(tracker.len() + 320);
@@ -148,14 +148,14 @@ pub struct AnnounceReply {
     pub peers: Vec<SocketAddr>,
     /// The time until our next announce.
     pub interval: Duration,
-    /// How long we must wait at least, if we want to announce earlier.
+    /// The shortest time after which we may announce early.
     pub min_interval: Option<Duration>,
     /// A message for the user.
     pub warning: Option<String>,
     /// An id to repeat in the next announce.
     pub tracker_id: Option<Vec<u8>>,
-    /// The tracker already answered this announce over IPv4, and this is its answer over IPv6 ([BEP
-    /// 7]): more peers, but no new interval.
+    /// This is the tracker's answer over IPv6 to an announce that it already answered over IPv4
+    /// ([BEP 7]): more peers, but no new interval.
     ///
     /// [BEP 7]: https://www.bittorrent.org/beps/bep_0007.html
     pub further: bool,
@@ -176,8 +176,8 @@ impl Default for AnnounceReply {
 }
 
 impl AnnounceReply {
-    /// Reads the body of an HTTP reply. A value that is missing, of the wrong type or out of range
-    /// is ignored: trackers differ much, and the peers are what counts.
+    /// Reads the body of an HTTP reply. Ignores values that are missing, of the wrong type or out
+    /// of range: trackers differ much, and only the peers count.
     ///
     /// # Errors
     /// [`Trouble::Failure`] if the tracker refused the announce, [`Trouble::Garbage`] if the body
@@ -222,8 +222,8 @@ pub(crate) fn interval(seconds: i64) -> Option<Duration> {
     Some(Duration::from_secs(seconds).clamp(SHORTEST_INTERVAL, LONGEST_INTERVAL))
 }
 
-/// Reads a peer in the original form: a dictionary with its address as text. BEP 3 also allows a
-/// DNS name, which we skip, because one peer is not worth a look-up.
+/// Reads a peer in the original form: a dictionary with its address as text. Skips DNS names, which
+/// BEP 3 allows: one peer is not worth a look-up.
 fn peer_of_dict(peer: Raw) -> Option<SocketAddr> {
     let (mut ip, mut port) = (None, None);
     for (key, value) in peer.dict()? {

@@ -1,12 +1,12 @@
 //! Decides which trackers of a torrent we announce to, and when.
 //!
-//! A *tracker* is a server that knows the peers of a torrent. A torrent names its trackers in
-//! groups, *tiers* ([BEP 12]). A public torrent is announced to all of them at once, because
-//! many are dead and each knows other peers. A private torrent ([BEP 27]) is announced to one
-//! at a time, in the order of the tiers, and to the next one only when that one fails.
+//! A torrent names its trackers in groups, *tiers* ([BEP 12]). A public torrent is announced to all
+//! of them at once, because many are dead and each knows other peers. A private torrent ([BEP 27])
+//! is announced to one at a time, in the order of the tiers: the next has its turn only when that
+//! one fails.
 //!
 //! A pure state machine: the main loop says what happened and what time it is, and passes the
-//! announces of [`Announcer::due`] to the tracker threads. Those to one tracker are ([BEP 3]):
+//! announces of [`Announcer::due`] to the tracker threads. One tracker hears ([BEP 3]):
 //!
 //! ```text
 //! started --ok--> (every interval: periodic) --download complete: completed--> ... --> stopped
@@ -26,8 +26,8 @@ use std::time::{Duration, Instant};
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct TrackerIndex(pub u32);
 
-/// The most trackers of one torrent that we use. Each takes a thread, and a hostile torrent
-/// could name a million.
+/// The most trackers of one torrent that we use. Each takes a thread, and a hostile torrent could
+/// name a million.
 pub(crate) const MAX_TRACKERS: usize = 100;
 
 /// The pause after the first failure in a row, the second, ...; the last value repeats.
@@ -38,7 +38,7 @@ const BACK_OFF: [Duration; 4] = [
     Duration::from_secs(15 * 60),
 ];
 
-/// The pause before the next try of a `stopped` that failed for want of a thread or a file.
+/// The pause before we send again a `stopped` that failed for want of a thread or a file.
 const AGAIN: Duration = Duration::from_millis(100);
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -76,12 +76,12 @@ struct Tracker {
     url: String,
     /// We can never ask it, for example because of its scheme.
     useless: bool,
-    /// The torrent no longer names it: it hears `stopped`, and nothing more.
+    /// The torrent no longer names it. It hears `stopped` and nothing more.
     retired: bool,
     in_flight: Option<AnnounceEvent>,
     /// It answered our `started`, and no `stopped` has succeeded or been given up since.
     joined: bool,
-    /// There was no thread or file for our `stopped`, which is sent again when `due`.
+    /// Our `stopped` found no thread or file. We send it again when `due`.
     unsaid: bool,
     /// It must still hear `completed`.
     owed_completed: bool,
@@ -115,9 +115,8 @@ pub(crate) struct Announcer {
 }
 
 impl Announcer {
-    /// Takes the tiers of a torrent, without empty and doubled URLs, trackers for web browsers,
-    /// and everything beyond [`MAX_TRACKERS`]. Shuffles each tier, as BEP 12 asks, to share the
-    /// load.
+    /// Takes the tiers of a torrent. Leaves out empty and doubled URLs, trackers for web browsers,
+    /// and everything beyond [`MAX_TRACKERS`]. Shuffles each tier to share the load (BEP 12).
     pub(crate) fn new(
         tiers: Vec<Vec<String>>,
         private: bool,
@@ -138,9 +137,8 @@ impl Announcer {
         announcer
     }
 
-    /// Replaces the torrent's trackers, as in [`Announcer::new`]; known ones go on as they
-    /// were. Returns whether a tracker is no longer named. If it has heard `started`, it will
-    /// hear `stopped`.
+    /// Replaces the torrent's trackers, as in [`Announcer::new`]; known ones go on. Returns whether
+    /// a tracker is no longer named; if it heard `started`, it will hear `stopped`.
     pub(crate) fn set_trackers(
         &mut self,
         tiers: Vec<Vec<String>>,
@@ -183,13 +181,11 @@ impl Announcer {
         self.trackers.iter().any(|tracker| tracker.retired)
     }
 
-    /// Where a tracker is.
     pub(crate) fn url(&self, index: TrackerIndex) -> &str {
         let tracker = self.trackers.get(index.0 as usize);
         tracker.map_or("", |tracker| &tracker.url)
     }
 
-    /// How many trackers were skipped because they serve only web browsers.
     pub(crate) fn skipped(&self) -> usize {
         self.skipped
     }
@@ -213,8 +209,8 @@ impl Announcer {
         self.private = true;
     }
 
-    /// Notes that the download is complete: every tracker that hears of us hears `completed`
-    /// once, unless we joined as a seed.
+    /// The download is complete: every tracker that hears of us hears `completed` once, unless we
+    /// joined as a seed.
     pub(crate) fn complete(&mut self, now: Instant) {
         if self.joined_complete {
             return;
@@ -246,9 +242,8 @@ impl Announcer {
             .any(|tracker| tracker.in_flight == started)
     }
 
-    /// Sets whether we have no peers and want some. Meanwhile trackers are asked before their
-    /// interval is over: 1 minute (or their `min interval`) after the last reply, then 2, 4,
-    /// ... times that.
+    /// Sets whether we have no peers and want some. Meanwhile we ask trackers early: 1 minute (or
+    /// their `min interval`) after the last reply, then after 2, 4, ... times that.
     pub(crate) fn set_hungry(&mut self, hungry: bool) {
         self.hungry = hungry;
         if !hungry {
@@ -263,8 +258,8 @@ impl Announcer {
         self.trackers.get(index.0 as usize)?.in_flight
     }
 
-    /// Takes in the outcome of an announce. Returns true if a private torrent changed its
-    /// tracker: BEP 27 wants its peers dropped then, because they came from the other tracker.
+    /// Takes in the outcome of an announce. Returns true if a private torrent changed its tracker:
+    /// BEP 27 then wants the peers of the old tracker dropped.
     pub(crate) fn on_outcome(
         &mut self,
         index: TrackerIndex,
@@ -315,10 +310,10 @@ impl Announcer {
         due
     }
 
-    /// Returns the trackers that we may announce to: all, but only one for a private torrent
-    /// that goes on. This is the one that we are waiting for, else the current one while it
-    /// works, else the first in order whose pause is over, else the one whose pause ends first.
-    /// Trackers that are no longer named come in addition.
+    /// Returns the trackers that we may announce to. For a public torrent, and when we leave: all.
+    /// For a private torrent: the one that we are waiting for, else the current one while it works,
+    /// else the first in order whose pause is over, else the one whose pause ends first; and those
+    /// that are no longer named.
     fn on_turn(&self, now: Instant) -> Vec<usize> {
         if !self.private || self.phase == Phase::Stopping {
             return (0..self.trackers.len()).collect();
@@ -365,8 +360,8 @@ impl Announcer {
     }
 }
 
-/// Whether a tracker serves peers in web browsers, which we cannot reach: it speaks WebSocket.
-/// Many torrents name such trackers beside others, so they must not count as failed.
+/// Whether a tracker serves peers in web browsers (it speaks WebSocket), which we cannot reach.
+/// Many torrents name such trackers beside others; they must not count as failed.
 fn is_for_browsers(url: &str) -> bool {
     let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
     ["ws", "wss"]
@@ -399,7 +394,7 @@ impl Tracker {
             return None;
         }
         if phase == Phase::Stopping || self.retired {
-            // A tracker that has not heard `started` does not have to hear `stopped`.
+            // Only a tracker that has heard `started` must hear `stopped`.
             let when = if self.unsaid { self.due } else { now };
             return self.joined.then_some((AnnounceEvent::Stopped, when));
         }
@@ -442,8 +437,8 @@ impl Tracker {
         self.due = now + BACK_OFF[self.failures.min(BACK_OFF.len() - 1)];
         self.unsaid = event == AnnounceEvent::Stopped && error.trouble.is_shortage();
         if event == AnnounceEvent::Stopped {
-            // After a shortage we try again, because our connections are ending now. After any
-            // other failure, nobody waits for a second try.
+            // After a shortage we try again, because our connections are ending now. After other
+            // failures nobody waits for a second try.
             self.joined = self.unsaid;
             self.due = now + AGAIN;
         }

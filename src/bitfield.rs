@@ -1,8 +1,8 @@
 //! The set of pieces that a peer has: one bit per piece, as on the wire.
 //!
-//! A peer sends its bitfield right after the handshake ([BEP 3]). The high bit of the first
-//! byte is piece 0, and the spare bits at the end are zero. A [`Bitfield`] knows how many
-//! pieces the torrent has, so a peer's bitfield is checked once, here, and trusted afterwards.
+//! A peer sends its bitfield right after the handshake ([BEP 3]). The high bit of the first byte is
+//! piece 0; the spare bits at the end are zero. A [`Bitfield`] knows how many pieces the torrent
+//! has, so a peer's bitfield is checked once, here, and trusted afterwards.
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 
@@ -39,8 +39,8 @@ impl Bitfield {
         }
     }
 
-    /// Reads the bytes of a bitfield message or of a resume file; `None` if their number does
-    /// not fit `len` pieces exactly, or if a spare bit is set.
+    /// Reads the bytes of a bitfield message or of a resume file. `None` if their number does not
+    /// fit `len` pieces, or if a spare bit is set.
     pub fn from_bytes(bytes: &[u8], len: u32) -> Option<Self> {
         let spare = (8 - len % 8) % 8;
         let fits = bytes.len() == len.div_ceil(8) as usize;

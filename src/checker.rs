@@ -1,12 +1,12 @@
 //! Reads pieces back from disk and compares their SHA-1 with the torrent's ([BEP 3]).
 //!
-//! At the start, [`check_all`] checks the files that are there already, on all cores. During
-//! the download, a thread per torrent checks each piece after its last block was written
-//! ([`spawn`]). The thread exists while there is something to check.
+//! At the start, [`check_all`] checks the files that are there already, on all cores. During the
+//! download, a thread per torrent ([`spawn`]) checks each piece after its last block was written.
+//! The thread exists only while there is something to check.
 //!
-//! The peer threads do not hash: they write each block to its place and go on. The checker
-//! reads a finished piece back from memory, because the system still has it there. It hashes
-//! several pieces at a time, which takes less time ([`crate::sha1_lanes`]).
+//! The peer threads do not hash: they write each block to its place and go on. The checker reads a
+//! finished piece back from memory, where the system still has it, and hashes several pieces at a
+//! time, which takes less time ([`crate::sha1_lanes`]).
 //!
 //! Memory does not depend on the piece length: [`BUFFER_LEN`] for each of [`MAX_LANES`].
 //!
@@ -27,20 +27,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-/// How many bytes of each piece are read at a time. Less costs system calls. More would fall
-/// out of the processor's cache before it is hashed.
+/// How many bytes of each piece are read at a time. Less costs system calls; more falls out of the
+/// processor's cache before it is hashed.
 pub(crate) const BUFFER_LEN: usize = 32 * 1024;
 
 /// The pause before the next try, if the process has too many files open.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// [`check_all`] gives up after this many pauses: at the start, perhaps no other thread has a
-/// file to give back.
+/// [`check_all`] gives up after this many pauses: perhaps no other thread has a file to give back.
 const PAUSES: u32 = 50;
 
-/// How many bytes of each piece the system is told to read ahead, a multiple of [`BUFFER_LEN`].
-/// By itself it hardly does so for sixteen pieces in turns, and a spinning disk would seek for
-/// every buffer.
+/// How many bytes of each piece the system is told to read ahead, a multiple of [`BUFFER_LEN`]. By
+/// itself it hardly does so for sixteen pieces in turns, and a spinning disk would seek for every
+/// buffer.
 const AHEAD_LEN: u32 = 4 << 20;
 
 /// Hashes pieces of one torrent. Each hashing thread has its own.
@@ -49,17 +48,17 @@ pub(crate) struct Checker<H> {
     /// Returns the hash that a piece must have.
     expected: H,
     lanes: Vec<Lane>,
-    /// How many lanes may be used at a time: 1 after the process ran out of files, then twice
-    /// as many with each batch.
+    /// How many lanes may be used at a time: 1 after the process ran out of files, then twice as
+    /// many with each batch.
     most: usize,
     /// Whether the data may be only on the disk. A piece just written is in memory.
     cold: bool,
-    /// The hash of a piece of full length that is all zeros, once it was needed.
+    /// The hash of a full-length piece of zeros, once it was needed.
     zeros: Option<PieceHash>,
 }
 
-/// Reads one of the pieces that are hashed together. It has its own open file: of small files,
-/// the one that ends in the next buffer is still open then.
+/// Reads one of the pieces that are hashed together. Each lane keeps its last file open, because of
+/// small files it may need the same one for the next buffer.
 struct Lane {
     files: Files,
     buffer: Pages,
@@ -82,8 +81,8 @@ impl<H: Fn(PieceIndex) -> PieceHash> Checker<H> {
         self.lanes.iter_mut().for_each(|lane| lane.files.close());
     }
 
-    /// Reads and hashes `pieces`. Calls `verdict` with whether each is right, which a missing
-    /// or short one is not.
+    /// Reads and hashes `pieces`. Calls `verdict` with whether each is right. A missing or short
+    /// piece is wrong.
     ///
     /// # Errors
     /// [`StorageError`], if something is there but cannot be read.
@@ -97,7 +96,7 @@ impl<H: Fn(PieceIndex) -> PieceHash> Checker<H> {
             let layout = self.storage.layout();
             let len = layout.piece_len(first);
             let mut lanes = lanes_for(rest.len().min(self.most));
-            // Only pieces of the same length go together, so a shorter last piece goes alone.
+            // A shorter last piece goes alone.
             let equal = |piece: &PieceIndex| layout.piece_len(*piece) == len;
             if !(len as usize).is_multiple_of(SHA1_BLOCK) || !rest[..lanes].iter().all(equal) {
                 lanes = 1;
@@ -121,8 +120,7 @@ impl<H: Fn(PieceIndex) -> PieceHash> Checker<H> {
         Ok(())
     }
 
-    /// Like [`check`](Self::check), but does not read pieces that are known to be missing, or
-    /// to be holes.
+    /// Like [`check`](Self::check), but does not read pieces that are known to be missing or holes.
     ///
     /// # Errors
     /// As for `check`.
@@ -144,8 +142,8 @@ impl<H: Fn(PieceIndex) -> PieceHash> Checker<H> {
         self.check(&written, verdict)
     }
 
-    /// Like [`check_sparse`](Self::check_sparse), but where the process has too many files
-    /// open it pauses and tries again, up to [`PAUSES`] times, or until `stop`.
+    /// Like [`check_sparse`](Self::check_sparse), but if the process has too many files open it
+    /// pauses and tries again, up to [`PAUSES`] times, or until `stop`.
     ///
     /// # Errors
     /// As for [`check`](Self::check).
@@ -163,13 +161,13 @@ impl<H: Fn(PieceIndex) -> PieceHash> Checker<H> {
             }
             self.lanes.clear();
             std::thread::sleep(PAUSE);
-            // Verdicts that came already come again, which does no harm.
+            // Some verdicts come twice, which does no harm.
             checked = self.check_sparse(pieces, verdict);
         }
         checked
     }
 
-    /// Returns the SHA-1 of each 16 KiB block of `piece`, to find out later which peer sent a
+    /// Returns the SHA-1 of each 16 KiB block of `piece`, by which we find out which peer sent a
     /// bad one; nothing if the piece is missing.
     ///
     /// # Errors
@@ -231,7 +229,6 @@ impl<H: Fn(PieceIndex) -> PieceHash> Checker<H> {
         });
     }
 
-    /// Returns the hash that `piece` has if it is all zeros.
     fn hash_zeros(&mut self, piece: PieceIndex) -> PieceHash {
         let layout = self.storage.layout();
         let len = layout.piece_len(piece);
@@ -242,7 +239,7 @@ impl<H: Fn(PieceIndex) -> PieceHash> Checker<H> {
     }
 }
 
-/// Whether a read found its bytes. An error if they are there but cannot be read.
+/// Whether a read found its bytes. An error if they exist but cannot be read.
 fn is_there(read: Result<(), StorageError>) -> Result<bool, StorageError> {
     match read {
         Ok(()) => Ok(true),
@@ -251,9 +248,9 @@ fn is_there(read: Result<(), StorageError>) -> Result<bool, StorageError> {
     }
 }
 
-/// Checks all `candidates`, and nothing else, with `threads` threads, and returns the right
-/// ones; `None` if `stop` became true meanwhile. The threads call `progress` with the number of
-/// pieces checked so far.
+/// Checks exactly the `candidates`, with `threads` threads, and returns the right ones; `None` if
+/// `stop` became true meanwhile. The threads call `progress` with the number of pieces checked so
+/// far.
 ///
 /// # Errors
 /// [`StorageError`], if something is there but cannot be read.
@@ -266,8 +263,8 @@ pub(crate) fn check_all(
     stop: &AtomicBool,
 ) -> Result<Option<Bitfield>, StorageError> {
     let todo: Vec<PieceIndex> = candidates.iter().collect();
-    // Each thread takes the next run of pieces: long enough to read the disk in order and to
-    // hash in full batches, short enough that all threads end at about the same time.
+    // Each thread takes the next run of pieces: long enough to read the disk in order and to hash
+    // in full batches, short enough that all threads end at about the same time.
     let piece_length = storage.layout().piece_length();
     let run = (RUN_LEN / piece_length).max(1) as usize;
     let run = run.next_multiple_of(MAX_LANES);
@@ -363,7 +360,8 @@ pub(crate) mod tests {
 
     #[test]
     fn finds_what_is_wrong() {
-        // Lengths for several lanes and several buffers, and one that only goes alone.
+        // Lengths for several lanes and several buffers, and one for which the last piece goes
+        // alone.
         for piece_length in [64, 150_016, 100] {
             let temp = tempfile::tempdir().unwrap();
             let (torrent, storage) = on_disk(temp.path(), piece_length);

@@ -1,17 +1,17 @@
 //! Chooses the peers that we upload to: choking ([BEP 3], "choking and optimistic unchoking").
 //!
 //! A client that uploads to fifty peers at once gives none of them a useful rate. So each client
-//! serves a few peers and *chokes* the rest, which get no blocks. Every 10 s it
-//! chooses the few anew:
+//! serves a few peers and *chokes* the rest, which get no blocks. Every 10 s it chooses the few
+//! anew:
 //!
-//! - While we download, we serve the peers that sent us most lately. That is tit for tat: a peer
+//! - While we download, we serve the peers that sent us most lately. This is tit for tat: a peer
 //!   that gives, gets.
 //! - While we seed, we need nothing back, and serve the peers that download fastest from us.
-//! - In both cases one more peer is drawn by lot, the *optimistic unchoke*. Without it a newcomer
-//!   that has nothing to give would get nothing, and we would never find out which peer is better
-//!   than those that we serve.
+//! - In both cases one more peer is drawn by lot, the *optimistic unchoke*. Otherwise a newcomer
+//!   with nothing to give would get nothing, and we would never find a peer better than those we
+//!   serve.
 //!
-//! The torrent calls [`Choker::round`] for this choice. No I/O, no clock.
+//! No I/O, no clock: the torrent calls [`Choker::round`].
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 
@@ -28,19 +28,18 @@ pub(crate) const ROUND: Duration = Duration::from_secs(10);
 const OPTIMISTIC_ROUNDS: u32 = 3;
 
 /// The least places for the fastest peers while we download. With few places, each peer gets so
-/// high a rate from us that it gives us a place in return. With 7 places on a line of 2 MB/s each
-/// peer got 220 kB/s, and other clients, which serve 3 or 4 peers, gave their places to others. In
-/// a mixed swarm on such lines our mean time was 1.05 of the best client's with 7 places, and 0.98
+/// high a rate from us that it gives us a place in return. On lines of 2 MB/s in a mixed swarm, our
+/// mean time was 1.05 of the best client's with 7 places, and 0.98 to 1.00 with 2 to 4.
 /// to 1.00 with 2 to 4.
 const SLOTS: usize = 3;
 
-/// The least places while we seed. They are more, because nothing else uses the line.
+/// The least places while we seed: more, because nothing else uses the line.
 const SEED_SLOTS: usize = 8;
 
 /// While we download, a fast line has one place for each 1 MB/s that we upload.
 const BYTES_PER_SLOT: u64 = 1_000_000;
 
-/// While we seed, it has one place for each 250 kB/s. That is still more for each peer than most
+/// While we seed, a fast line has one place for each 250 kB/s, still more for each peer than most
 /// lines could upload to a single one.
 const BYTES_PER_SEED_SLOT: u64 = 250_000;
 
@@ -60,7 +59,7 @@ pub struct Candidate {
     pub newcomer: bool,
 }
 
-/// What peers are served for. The rule is told in this type alone, so it can be changed here.
+/// What peers are served for. Only this type knows the rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Merit {
     /// What they send us.
@@ -81,8 +80,7 @@ impl Merit {
         }
     }
 
-    /// Returns the merit of a peer that sends us `gives` bytes a second and gets `gets`. Those with
-    /// the greatest are served.
+    /// Returns the merit of a peer that sends us `gives` bytes a second and gets `gets`.
     pub(crate) fn of(self, gives: u64, gets: u64, rng: &mut fastrand::Rng) -> u64 {
         match self {
             Self::Gives => gives,
@@ -100,14 +98,13 @@ pub struct Choker {
 }
 
 impl Candidate {
-    /// Orders the candidates: the one to serve first comes first.
+    /// Orders the candidates, the first to serve first.
     pub(crate) fn rank(&self) -> Reverse<(u64, PeerKey)> {
         Reverse((self.merit, self.peer))
     }
 }
 
 impl Choker {
-    /// Returns the peer that was drawn by lot.
     pub(crate) fn optimistic(&self) -> Option<PeerKey> {
         self.optimistic
     }

@@ -1,12 +1,11 @@
-//! Making a torrent: from the names, sizes and hashes of some files to the bytes of a
-//! `.torrent`.
+//! Making a torrent: from the names, sizes and hashes of some files to the bytes of a `.torrent`.
 //!
-//! This is the pure part of `storrent create` ([BEP 3]; [BEP 12] for several trackers, [BEP 19]
-//! for web seeds, [BEP 27] for `private`). [`crate::metainfo`] shows the format and reads it.
+//! This is the pure part of `storrent create` ([BEP 3]; [BEP 12] for several trackers, [BEP 19] for
+//! web seeds, [BEP 27] for `private`). [`crate::metainfo`] shows the format and reads it.
 //!
-//! The info hash is taken over `info`, so nothing that changes from run to run may be in there:
-//! no date, no version of the program. Bencode has only one way to write a value, so the same
-//! files get the same hash everywhere.
+//! The info hash is taken over `info`, so nothing that changes from run to run may be in there: no
+//! date, no version of the program. Bencode has only one way to write a value, so the same files
+//! get the same hash everywhere.
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 //! [BEP 12]: https://www.bittorrent.org/beps/bep_0012.html
@@ -62,11 +61,9 @@ pub struct Outside<'a> {
     pub creation_date: Option<i64>,
 }
 
-/// Returns the piece length for a torrent of `total` bytes: a power of two from 16 KiB to 16
-/// MiB that makes 1,000 to 2,000 pieces, if one does.
-///
-/// With fewer pieces, peers wait long until they have one to share. More make a large
-/// `.torrent`.
+/// Returns the piece length for a torrent of `total` bytes: a power of two from 16 KiB to 16 MiB
+/// that makes 1,000 to 2,000 pieces, if one does. With fewer pieces, peers wait long until they
+/// have one to share; more make a large `.torrent`.
 pub(crate) fn choose_piece_length(total: u64) -> u32 {
     let length = total
         .div_ceil(2_048)
@@ -115,8 +112,8 @@ pub fn torrent(info: &Info, outside: Outside) -> Vec<u8> {
     rewrap(&info, outside)
 }
 
-/// Returns the bytes of a `.torrent` around an existing `info` dictionary, such as one from
-/// peers. `info` is copied byte by byte, so the info hash stays.
+/// Returns the bytes of a `.torrent` around an existing `info` dictionary, such as one from peers.
+/// `info` is copied byte by byte, so the info hash stays.
 pub fn rewrap(info: &[u8], outside: Outside) -> Vec<u8> {
     // A `BTreeMap` sorts by key, as bencode demands.
     let mut keys = BTreeMap::from([("info", info.to_vec())]);

@@ -1,9 +1,9 @@
 //! The door to the network: the only module that opens sockets and HTTP agents.
 //!
-//! All traffic goes through it: peers, trackers, the DHT, local discovery, web seeds, and a
-//! SOURCE that is a URL. It is made once from the command line's options and never changes. For
-//! each connection it answers three questions: may we connect there, from which local address,
-//! and through which proxy? So no other module can forget `--bind` or `--proxy`.
+//! All traffic goes through it: peers, trackers, the DHT, local discovery, web seeds, and a SOURCE
+//! that is a URL. It is made once from the command line's options and never changes. For each
+//! connection it answers three questions: may we connect there, from which local address, and
+//! through which proxy? So no other module can forget `--bind` or `--proxy`.
 //!
 //! This file holds the settings. [`sockets`] opens the sockets, [`tunnel`] connects through the
 //! proxy, and [`http`] is the HTTP client.
@@ -22,7 +22,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use ureq::http::Uri;
 
-/// The local address and the proxies that this program uses. Made once, then only read.
+/// The local address and the proxies that this program uses.
 #[derive(Clone, Debug, Default)]
 pub struct Door {
     /// `--bind`: the local address of every socket. The other address family is then not used.
@@ -96,8 +96,8 @@ pub struct Name {
 
 impl Name {
     /// Reads `HOST:PORT`. `None` if the host is empty, has more than 255 bytes, or contains
-    /// whitespace, control characters or separators of URLs; or if the port is not a number
-    /// from 1 to 65535.
+    /// whitespace, control characters or separators of URLs; or if the port is not a number from 1
+    /// to 65535.
     pub fn new(text: &str) -> Option<Self> {
         let (host, port) = text.rsplit_once(':')?;
         let fits = |c: char| !(c.is_control() || c.is_whitespace() || "[]/@:?#\\".contains(c));
@@ -129,8 +129,8 @@ impl fmt::Display for Target {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DialError {
-    /// No target can be reached at the moment: this machine has lost the address of `--bind`,
-    /// or the proxy fails. The text says which. The other end is not at fault.
+    /// No target can be reached at the moment: this machine has lost the address of `--bind`, or
+    /// the proxy fails. The text says which.
     #[error("{0}")]
     NoWay(String),
     /// The proxy refuses to connect to this target.

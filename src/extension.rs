@@ -1,7 +1,7 @@
 //! The extension handshake ([BEP 10]): what peers say about themselves beyond BEP 3.
 //!
-//! It is a bencoded dictionary, sent as extended message 0 right after the handshake. Every key
-//! is optional, and a key of the wrong type is skipped:
+//! It is a bencoded dictionary, sent as extended message 0 right after the handshake. Every key is
+//! optional, and a key of the wrong type is skipped:
 //!
 //! ```text
 //! m            the known extensions, each with the message number that the sender wants for it
@@ -12,8 +12,7 @@
 //! upload_only  1: the sender wants no pieces (BEP 21)
 //! ```
 //!
-//! Used by the peer's thread, its session and its learner; by the torrent, for the flags of
-//! PEX.
+//! Used by the peer's thread, its session and its learner; by the torrent, for the flags of PEX.
 //!
 //! [BEP 10]: https://www.bittorrent.org/beps/bep_0010.html
 //! [BEP 21]: https://www.bittorrent.org/beps/bep_0021.html

@@ -1,9 +1,8 @@
 //! The messages between main and the peer threads.
 //!
 //! Main owns all state of a torrent, and a peer thread owns one connection. They share no state:
-//! everything that one must tell the other is a variant here. Main's sends never block. A peer
-//! thread may wait for main. The thread of a web seed uses the same messages, as far as they are
-//! about fetching.
+//! everything that one must tell the other is a variant here. Main's sends never block; a peer
+//! thread may wait for main. The thread of a web seed uses the messages that are about fetching.
 //!
 //! Four of a thread's events are questions, which main always answers at once:
 //!
@@ -14,14 +13,13 @@
 //! | [`PeerEvent::Interested`] | [`Command::Choke`] |
 //! | [`Learning::Offers`] | [`Command::FetchMetadata`] |
 //!
-//! So the thread may sleep on its channel until the answer comes, and starts the work at that
-//! moment.
+//! So the thread may sleep on its channel until the answer comes.
 //!
 //! # The question for work
 //! A thread and main must agree on what the thread fetches. For this the thread keeps three flags
-//! in [`Asking`], and main keeps two numbers for each peer, `wants` and `cancels`. Messages of the
-//! two directions can cross each other. The four stories below tell what would go wrong then, and
-//! what prevents it.
+//! in [`Asking`], and main two numbers for each peer, `wants` and `cancels`. Messages of the two
+//! directions can cross each other. The four stories below tell what would go wrong then, and what
+//! prevents it.
 //!
 //! | message | the thread | main |
 //! | --- | --- | --- |
@@ -37,8 +35,8 @@
 //! | [`Stored`](PeerEvent::Stored) → | | ends the lease; the block is on disk |
 //!
 //! The thread asks only if it is neither `pending` nor `hungry`. One question too many costs two
-//! messages. One too few costs the peer, because then both sides wait for ever. So when in doubt,
-//! the thread asks.
+//! messages. One too few costs the peer, because both sides wait for ever. So when in doubt, the
+//! thread asks.
 //!
 //! **Story 1: an answer that was overtaken** (`overtaken`).
 //! 1. The thread sends `Want(40)`. Main has no work for it, answers with an empty `Fetch`, and
@@ -47,12 +45,12 @@
 //!    `Released`.
 //! 3. Main reads `Released` and forgets the question: `wants = 0`.
 //! 4. The thread reads the answer of step 1. If it became `hungry` now, it would wait for main to
-//!    send work, and main would wait for a question, for ever. But `Released` overtook the
-//!    question, so the thread ignores the answer and asks again.
+//!    send work, and main for a question, for ever. But `Released` overtook the question, so the
+//!    thread asks again.
 //!
 //! **Story 2: work that returns to the thread that gave it back** (`wants = 0` on `Released`).
-//! 1. A peer is asked for all remaining blocks. So its thread is `hungry`, and main keeps
-//!    `wants = 40`.
+//! 1. A peer is asked for all remaining blocks. So its thread is `hungry`, and main keeps `wants =
+//!    40`.
 //! 2. The peer stalls. The thread gives its blocks back with `Released`.
 //! 3. Main gives the free blocks to threads that want work. If this thread still counted as one,
 //!    the blocks would go back to the peer that just failed to send them. So it must ask again, and
@@ -85,26 +83,25 @@ use std::time::Duration;
 /// Main → peer thread. When main closes the channel, the thread hangs up.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
-    /// Fetch these spans. The answer to [`PeerEvent::Want`]: empty if there is no work now. After
-    /// an empty answer, spans may come later, unasked.
+    /// Fetch these spans. The answer to [`PeerEvent::Want`]. If it is empty, spans may come later,
+    /// unasked.
     Fetch(Vec<Span>),
     /// Stop fetching these spans: another peer has stored them or takes them over. The thread
     /// answers with [`PeerEvent::Cancelled`] (stories 3 and 4 [above](self)).
     Cancel(Vec<Span>),
-    /// We have verified these pieces. The thread may serve them and tells its peer, even about
-    /// pieces that the peer has. Not sent if the peer's greeting said that it has all pieces.
+    /// We have verified these pieces: serve them, and tell the peer, even about pieces that it has.
+    /// Not sent if the peer's greeting said that it has all pieces.
     Had(Arc<[PieceIndex]>),
-    /// Something else moved, removed or replaced files. The thread closes the files that it holds
-    /// open. We no longer have these pieces.
+    /// Something else moved, removed or replaced files, and we no longer have these pieces. Close
+    /// all open files.
     Moved(Arc<[PieceIndex]>),
-    /// Tell the peer whether it has a piece that we want. The answer to [`PeerEvent::Pieces`], and
-    /// sent again at each change.
+    /// Tell the peer whether it has a piece that we want. The answer to [`PeerEvent::Pieces`], sent
+    /// again at each change.
     Interest(bool),
     /// Tell the peer whether we choke it. The answer to [`PeerEvent::Interested`], and the outcome
     /// of each choke round.
     Choke(bool),
-    /// Upload this many more bytes to the peer. The answer to [`PeerEvent::WantUpload`], if there
-    /// is an upload limit.
+    /// Upload this many more bytes to the peer. The answer to [`PeerEvent::WantUpload`].
     MayUpload(u64),
     /// Whether to request the metadata of the peer. The answer to [`Learning::Offers`]. After a no,
     /// a yes may come at any time.
@@ -162,10 +159,9 @@ pub enum PeerEvent {
     /// These spans are on disk, not verified.
     Stored(Vec<Span>),
     /// The peer will not send these spans, for this reason. The thread writes nothing more of them.
-    /// Any unanswered [`PeerEvent::Want`], or one that was answered with no work, is withdrawn (story
-    /// 2 [above](self)).
+    /// Withdraws any [`PeerEvent::Want`] that got no work yet (story 2 [above](self)).
     Released(Vec<Span>, GivenBack),
-    /// The thread obeyed a [`Command::Cancel`] of these spans, and writes nothing more of them.
+    /// The thread obeyed a [`Command::Cancel`], and writes nothing more of these spans.
     Cancelled(Vec<Span>),
     /// The peer owes us blocks and sent none for [`crate::peer::session::SNUB_AFTER`].
     Snubbed,
@@ -193,8 +189,8 @@ pub enum PeerEvent {
     DiskFailed(String),
     /// A block that we have, and that the peer requested, is no longer on disk.
     Missing(String),
-    /// The process has reached its limit of open files. This connection ends, which may be enough
-    /// for the others to go on. The text is for the user, if there are no others.
+    /// The process has reached its limit of open files. This connection ends, perhaps enough for
+    /// the others to go on. The text is for the user, if there are no others.
     OutOfFiles(String),
     /// The connection ended, for this reason. Always the last event.
     Closed(End),
@@ -225,7 +221,7 @@ pub struct Client {
 /// What a peer contributes to the metadata (BEP 9).
 #[derive(Clone, Debug, PartialEq)]
 pub enum Learning {
-    /// The peer has the metadata, and says that it is this many bytes long. A question, answered by
+    /// The peer says that it has the metadata, of this many bytes. A question, answered by
     /// [`Command::FetchMetadata`].
     Offers(u32),
     /// The peer has sent this many bytes of it in all, not verified.
@@ -250,7 +246,7 @@ pub enum Web {
     },
     /// We may not ask this server, or not believe its answers. The text is for the user.
     Barred(String),
-    /// The server wants no request for this time or longer. Sent just before [`PeerEvent::Closed`].
+    /// The server wants no request for this time. Sent just before [`PeerEvent::Closed`].
     ComeBack(Duration),
 }
 
@@ -267,17 +263,14 @@ pub(crate) struct Asking {
 }
 
 impl Asking {
-    /// Whether main owes an answer.
     pub(crate) fn is_pending(&self) -> bool {
         self.pending
     }
 
-    /// Whether main had no work.
     pub(crate) fn is_hungry(&self) -> bool {
         self.hungry
     }
 
-    /// Whether the thread may ask now.
     pub(crate) fn may_ask(&self) -> bool {
         !self.pending && !self.hungry
     }
@@ -293,8 +286,8 @@ impl Asking {
         self.hungry = spans.is_empty() && !self.overtaken;
     }
 
-    /// Records that there may be work now where there was none, or that work was given back, which
-    /// makes main forget the question.
+    /// Records that there may be work now, or that work was given back, which makes main forget the
+    /// question.
     pub(crate) fn wake(&mut self) {
         (self.hungry, self.overtaken) = (false, true);
     }
@@ -320,8 +313,7 @@ pub enum EndKind {
     Unreachable,
     /// The proxy refuses to connect to it.
     Barred,
-    /// We can reach nobody, for example because the address of `--bind` or the proxy is gone. Not
-    /// the peer's fault.
+    /// We can reach nobody: the address of `--bind` or the proxy is gone. Not the peer's fault.
     NoWay,
     /// We lack a thread or an open file. Not the peer's fault.
     Short(Shortage),

@@ -1,9 +1,9 @@
-//! Obfuscated connections, "message stream encryption" (MSE). Some networks slow down
-//! everything that looks like BitTorrent, so some peers accept only such connections.
+//! Obfuscated connections, "message stream encryption" (MSE). Some networks slow down everything
+//! that looks like BitTorrent, so some peers accept only such connections.
 //!
 //! Both sides agree on a secret in public (a Diffie-Hellman exchange) and mix it with the info
-//! hash, which an onlooker does not know. Then they send everything through the cipher RC4.
-//! There is no BEP. This is what clients do; A has dialled B:
+//! hash, which an onlooker does not know. Then they send everything through the cipher RC4. There
+//! is no BEP; clients do this (A has dialled B):
 //!
 //! ```text
 //! A -> B   Ya (96 bytes), 0 to 512 bytes of noise
@@ -14,13 +14,13 @@
 //! after that the stream: sealed if RC4 (2) was chosen, as it is if not (1)
 //! ```
 //!
-//! `Ya = 2^a mod P` and `Yb = 2^b mod P`, with secret `a` and `b`, so both sides can compute
-//! `S = 2^(ab) mod P`. The RC4 key is the SHA-1 of `"keyA" S torrent` for what A sends, and of
-//! `"keyB" S torrent` for what B sends. The noise has no length field: the receiver looks for
-//! the first bytes of the next part, which nobody else can make.
+//! `Ya = 2^a mod P` and `Yb = 2^b mod P`, with secret `a` and `b`, so both sides can compute `S =
+//! 2^(ab) mod P`. The RC4 key is the SHA-1 of `"keyA" S torrent` for what A sends, and of `"keyB" S
+//! torrent` for what B sends. The noise has no length field: the receiver looks for the first bytes
+//! of the next part, which nobody else can make.
 //!
-//! RC4 and SHA-1 are broken: MSE stops a glance, not an attack. The peer threads pass their
-//! socket as a [`Line`].
+//! RC4 and SHA-1 are broken: MSE stops a glance, not an attack. The peer threads pass their socket
+//! as a [`Line`].
 
 use crate::types::InfoHash;
 use num_bigint::BigUint;
@@ -57,8 +57,7 @@ pub enum MseError {
     NothingInCommon,
 }
 
-/// The RC4 cipher: a stream of bytes made from a key. Adding it to the data by xor seals the
-/// data, and adding it again opens them.
+/// The RC4 cipher: a stream of bytes made from a key. XOR with it seals data, and opens it again.
 #[derive(Clone)]
 pub struct Rc4 {
     state: [u8; 256],
@@ -83,8 +82,8 @@ impl Rc4 {
         Self { state, i: 0, j: 0 }
     }
 
-    /// Makes the cipher of one direction. The first 1,024 bytes reveal parts of the key, so all
-    /// clients skip them.
+    /// Makes the cipher of one direction. Like all clients, skips the first 1,024 bytes, which
+    /// reveal parts of the key.
     fn of(name: &[u8], secret: &[u8], torrent: InfoHash) -> Self {
         let mut cipher = Self::new(&sha1(&[name, secret, &torrent.0]));
         cipher.apply(&mut [0; 1024]);
@@ -119,7 +118,7 @@ pub struct Ciphers {
 pub struct Agreed {
     /// For the rest of the stream; `None` if it goes on in plain.
     pub ciphers: Option<Ciphers>,
-    /// The bytes of the stream that have come already, opened.
+    /// The first bytes of the stream, opened.
     pub received: Vec<u8>,
 }
 
@@ -240,7 +239,8 @@ pub fn answer<L: Line>(
     open(line, &mut came, &mut at, &mut theirs, padding)?;
     let length = open(line, &mut came, &mut at, &mut theirs, 2)?;
     let mut received = open(line, &mut came, &mut at, &mut theirs, be16(&length))?;
-    // Plain is better, if both allow it: blocks go from the file to the network without a copy.
+    // Plain is better, if both allow it: blocks then go from the file to the network without a
+    // copy.
     let chosen = match offered & terms.offer() {
         0 => return Err(MseError::NothingInCommon.into()),
         common if common & PLAIN != 0 => PLAIN,
@@ -326,7 +326,6 @@ fn prime() -> BigUint {
     BigUint::parse_bytes(PRIME, 16).unwrap_or_default()
 }
 
-/// Returns 96 bytes, big-endian.
 fn padded(number: &BigUint) -> Vec<u8> {
     let bytes = number.to_bytes_be();
     [vec![0; KEY_LEN.saturating_sub(bytes.len())], bytes].concat()
@@ -364,7 +363,6 @@ mod tests {
     use super::*;
     use crossbeam_channel::{Receiver, Sender, unbounded};
 
-    /// One end of a connection. It receives at most `cut` bytes at a time.
     struct End {
         to: Sender<u8>,
         from: Receiver<u8>,
@@ -421,7 +419,6 @@ mod tests {
     const ANY: Terms = Terms { plain_too: true };
     const SEALED: Terms = Terms { plain_too: false };
 
-    /// Runs both ends of the handshake.
     fn meet(
         a: Terms,
         b: Terms,

@@ -1,9 +1,8 @@
-//! Parts of the client for programs that use one of them alone: labs, examples, benches and
-//! fuzz targets. A program that wants to download uses [`engine`](crate::engine).
+//! Parts of the client for programs that use one of them alone: labs, examples, benches and fuzz
+//! targets. To download, use [`engine`](crate::engine).
 //!
-//! Each module here is named after the module that its items come from, where they are
-//! documented. Outside code reaches nothing else in those modules, so the compiler notices when
-//! anything else there is unused.
+//! Each module here is named after the one that documents its items. Outside code reaches nothing
+//! else in those modules, so the compiler notices what is unused there.
 
 /// The addresses of peers.
 pub mod address {

@@ -19,19 +19,16 @@
 //!
 //! 1. Started pieces, the rarest first.
 //! 2. Free pieces, the rarest first. Only our first 4 pieces are random, so that we soon have
-//!    something to trade. Pieces that only seeds have are divided among the leeches
-//!    ([`strategy`]).
+//!    something to trade. Pieces that only seeds have are divided among the leeches ([`strategy`]).
 //! 3. If nothing is free, blocks of the peer that would finish last ([`take_over`]).
 //!
-//! A seed is an exception while there are other leeches, and pieces that only seeds have: it gets
-//! these alone, started or free, as its line has no time for what others can send.
+//! While there are other leeches, and pieces that only seeds have, a seed gets these alone, started
+//! or free: its line has no time for what others can send.
 //!
-//! Another [`strategy`] has another order in 1 and 2: that of the files, for who wants to watch a
-//! film while it loads, or none. In the *endgame* every missing block is leased, or reserved for
-//! one peer after a wrong hash.
+//! Another [`strategy`] has another order in 1 and 2. In the *endgame* every missing block is
+//! leased, or reserved for one peer after a wrong hash.
 //!
-//! The torrent is the only user. No I/O, no clock: the same calls and random seed give the same
-//! answers.
+//! No I/O, no clock: the same calls and random seed give the same answers.
 
 mod check;
 mod runs;
@@ -75,14 +72,13 @@ struct Slot {
 #[derive(Debug)]
 struct Started {
     slots: Vec<Slot>,
-    /// How many blocks are not stored yet.
     missing: u32,
     /// How many blocks are neither stored nor leased.
     free: u32,
     /// How many leases there are on all its blocks.
     leases: u32,
     /// Its hash was wrong, and more than one peer had stored blocks. Now one peer fetches it alone,
-    /// so that the guilt is clear.
+    /// so that a second wrong hash has one culprit.
     alone: bool,
     /// Nobody is blamed if its hash is wrong: some of its blocks are from an earlier run, or
     /// somebody moved its files while it was fetched.
@@ -106,7 +102,7 @@ impl Deref for Granted {
     }
 }
 
-/// The blocks on which a peer holds leases, each with the number of its grant. A greater number is
+/// The blocks on which a peer holds leases, each with the number of its grant: the greater, the
 /// later in the peer's queue.
 type Leases = BTreeMap<(PieceIndex, u32), u64>;
 
@@ -192,7 +188,7 @@ impl Picker {
         self.leases.get(&peer).map_or(0, BTreeMap::len)
     }
 
-    /// Returns how many peers that are no seeds have `piece`.
+    /// Returns how many peers, without seeds, have `piece`.
     pub fn available(&self, piece: PieceIndex) -> u32 {
         self.rarity.available(piece)
     }
@@ -209,7 +205,7 @@ impl Picker {
         only_seeds && self.order.is_shared()
     }
 
-    /// Counts a peer that is no seed and has `piece`.
+    /// Counts a peer, no seed, that has `piece`.
     pub fn peer_has(&mut self, piece: PieceIndex) {
         self.rarity.more(piece);
     }
@@ -346,7 +342,7 @@ impl Picker {
             .insert((piece, number), self.grants);
     }
 
-    /// Notes that `peer` has stored `span`. Blocks without a lease of `peer` are passed over.
+    /// Notes that `peer` has stored `span`. Skips blocks without a lease of `peer`.
     pub fn stored(&mut self, peer: PeerKey, span: Span) -> Outcome {
         let mut outcome = Outcome::default();
         let mut ended = false;
@@ -398,7 +394,6 @@ impl Picker {
         givers.into_iter().collect()
     }
 
-    /// Whether `peer` holds a lease on some block of `piece`.
     fn fetches(&self, peer: PeerKey, piece: PieceIndex) -> bool {
         let leases = self.leases.get(&peer);
         leases.is_some_and(|l| l.range((piece, 0)..=(piece, u32::MAX)).next().is_some())

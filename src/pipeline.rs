@@ -6,14 +6,13 @@
 //! send sooner. The right number is *rate × delay*, and a [`Pipeline`] measures both:
 //!
 //! 1. It begins with [`FIRST_WINDOW`].
-//! 2. It grows: for each block that arrives we request three, for as long as that makes the peer
-//!    faster. TCP calls this slow start.
+//! 2. It grows: for each block that arrives we request three, while that makes the peer faster. TCP
+//!    calls this slow start.
 //! 3. Then the window follows the measured rate.
 //!
-//! A peer may tell us how many requests it queues (`reqq`, BEP 10), and we obey. Most peers that
-//! do not tell serve all requests, but some might refuse or forget those beyond their limit. Such a
-//! peer gets more than [`DEFAULT_QUEUE`] requests only if the line needs them, and never again once
-//! it refused one.
+//! We obey a peer that tells how many requests it queues (`reqq`, BEP 10). Most of the others serve
+//! all requests, but some might refuse or forget those beyond their limit. So they get more than
+//! [`DEFAULT_QUEUE`] requests only if the line needs them, and never again once they refused one.
 //!
 //! Each peer's session has one. No clock, no I/O: the time is an argument.
 
@@ -22,23 +21,21 @@ use std::time::{Duration, Instant};
 
 /// The window at first, in blocks: from 32 for a near peer to 500 for a far one. 32 is little,
 /// because in a new swarm other leeches may have ordered the same blocks from the same seed. The
-/// window of a near peer outgrows it at once.
+/// window of a near peer soon outgrows it.
 pub(crate) const FIRST_WINDOW: std::ops::RangeInclusive<u32> = 32..=DEFAULT_QUEUE;
 
 /// The rate that the first window assumes, in blocks a second: 64 MiB. The first window holds what
-/// arrives in one round trip at this rate, within [`FIRST_WINDOW`]. So a fast, far peer does not
-/// need several round trips until it can send at full rate. A slow one
-/// [gives back](Pipeline::bearable) most.
+/// arrives in one round trip at this rate, within [`FIRST_WINDOW`]: a fast, far peer sends at full
+/// rate at once, and a slow one [gives back](Pipeline::bearable) most.
 const FIRST_RATE: f64 = 4096.0;
 
 /// The largest window, in blocks: 64 MiB, enough for 5 Gbit/s with a delay of 100 ms.
 pub(crate) const MAX_WINDOW: u32 = 4096;
 
-/// How many requests a peer queues that does not tell (`reqq`, BEP 10). libtorrent assumes the
-/// same.
+/// How many requests a peer queues that does not tell. libtorrent assumes the same.
 pub(crate) const DEFAULT_QUEUE: u32 = 500;
 
-/// With at least this many blocks on order (512 KiB), a peer has enough to do until our next
+/// With at least this many blocks on order (512 KiB), a peer is busy until our next
 /// [`BULK`](crate::peer::turn::BULK) of bytes is there.
 pub(crate) const ENOUGH: u32 = 32;
 
@@ -73,7 +70,7 @@ pub struct Pipeline {
     probe: Option<Instant>,
     round_start: Option<Instant>,
     round_bytes: u64,
-    /// How many blocks must still arrive until the round is over. At its start, all on order.
+    /// How many blocks must still arrive until the round is over: at its start, all on order.
     round_left: u32,
 }
 
@@ -113,9 +110,9 @@ impl Pipeline {
         }
     }
 
-    /// Returns how many blocks may stay on order, even beyond the window: all while it grows, later
-    /// what arrives within [`TOO_LATE`]. At first, or before the peer became slow, we may have
-    /// requested more. The rest is better fetched from others.
+    /// Returns how many blocks may stay on order: all while the window grows, later what arrives
+    /// within [`TOO_LATE`]. We may have requested more before, and the rest is better fetched from
+    /// others.
     pub(crate) fn bearable(&self) -> u32 {
         let in_time = self.rate * TOO_LATE.as_secs_f64() / f64::from(BLOCK_LEN);
         match self.growing {
@@ -124,8 +121,8 @@ impl Pipeline {
         }
     }
 
-    /// Returns how many seconds the peer needs at least to send `on_order` blocks. While its rate is
-    /// not measured, it counts as if the next block came right now.
+    /// Returns how many seconds the peer needs at least to send `on_order` blocks. While its rate
+    /// is not measured, it counts as if the next block came right now.
     pub(crate) fn seconds(&self, on_order: u32, now: Instant) -> f64 {
         let with_next = |bytes: u64, since: Instant| {
             (bytes + u64::from(BLOCK_LEN)) as f64 / now.duration_since(since).as_secs_f64()
@@ -183,7 +180,7 @@ impl Pipeline {
             self.window = (self.window + 2).min(self.most());
         }
         let Some(start) = self.round_start else {
-            // The block that opens a round took its time before the round, so it does not count.
+            // The block that opens a round took its time before the round.
             (self.round_start, self.round_bytes, self.round_left) = (Some(now), 0, on_order);
             return;
         };
@@ -255,7 +252,7 @@ mod tests {
 
     /// Simulates a line of `rate` bytes a second for `seconds` of virtual time. Each request is
     /// answered after `delay` seconds, and after all requests before it. Returns the window, and
-    /// the part of the line's rate that was used in the last second.
+    /// the part of the line's rate used in the last second.
     fn line(rate: f64, delay: f64, seconds: f64, reqq: Option<u32>) -> (u32, f64) {
         let start = Instant::now();
         let at = |t: f64| start + Duration::from_secs_f64(t);

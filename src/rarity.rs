@@ -1,23 +1,22 @@
-//! The rarest pieces first: the untouched pieces of a torrent, ordered by how many peers have
-//! them. Only the picker uses it.
+//! The rarest pieces first: the untouched pieces of a torrent, ordered by how many peers have them.
 //!
 //! If all peers fetched the pieces in order, all would have the same ones, and the last pieces
-//! would leave with the only seed. So each peer fetches the pieces that the fewest others have.
-//! To find them at once among two million pieces, one list is kept sorted by availability:
+//! would leave with the only seed. So each peer fetches the pieces that the fewest others have. To
+//! find them at once among two million pieces, one list is kept sorted by availability:
 //!
 //! ```text
 //! order    [ 7 2 | 9 4 1 | 0 8 ... ]     pieces nobody has | one peer has | two have ...
 //! starts     0     2       5
 //! ```
 //!
-//! When one more peer has a piece, the piece changes places with the last one of its bucket,
-//! and the border moves one to the left. In its new bucket it changes places with one that chance
-//! chooses: two swaps, whatever the size of the torrent. Seeds are not counted: they have every
-//! piece, so they change no order.
+//! When one more peer has a piece, the piece changes places with the last one of its bucket, and
+//! the border moves one to the left. In its new bucket it changes places with one chosen at random:
+//! two swaps, whatever the size of the torrent. Seeds are not counted: they have every piece, so
+//! they change no order.
 //!
-//! Within a bucket the order is random, and stays so. All peers of a swarm hear the same haves in
-//! almost the same order. If a piece came to a fixed place in its bucket, all of them would soon
-//! fetch the same pieces in the same order, and have nothing to trade.
+//! Within a bucket the order is random. All peers of a swarm hear the same haves in almost the same
+//! order. If a piece came to a fixed place in its bucket, all of them would soon fetch the same
+//! pieces in the same order, and have nothing to trade.
 
 use crate::layout::PieceIndex;
 use std::ops::Range;
@@ -38,8 +37,7 @@ pub struct Rarity {
 }
 
 impl Rarity {
-    /// Lists the pieces of `listed` in random order, with no peers yet. The torrent has
-    /// `pieces`.
+    /// Lists the pieces of `listed` in random order, with no peers yet. The torrent has `pieces`.
     pub fn new(
         pieces: u32,
         listed: impl Iterator<Item = PieceIndex>,
@@ -60,7 +58,6 @@ impl Rarity {
         }
     }
 
-    /// How many peers, without seeds, have `piece`.
     pub(crate) fn available(&self, piece: PieceIndex) -> u32 {
         self.available[piece.index()]
     }
@@ -75,7 +72,6 @@ impl Rarity {
         self.order.iter().map(|piece| PieceIndex::unchecked(*piece))
     }
 
-    /// How many pieces are listed.
     pub(crate) fn len(&self) -> usize {
         self.order.len()
     }
@@ -105,7 +101,6 @@ impl Rarity {
         }
     }
 
-    /// Counts one fewer peer that has `piece`.
     pub(crate) fn fewer(&mut self, piece: PieceIndex) {
         let bucket = self.available[piece.index()];
         debug_assert!(bucket > 0, "a peer took away what nobody had");
@@ -148,8 +143,7 @@ impl Rarity {
         let mut at = self.order.len() as u32;
         self.order.push(piece.get());
         self.place[piece.index()] = at;
-        // The piece moves from the end to its bucket: in each bucket passed, the first goes
-        // last.
+        // The piece moves from the end to its bucket: in each bucket passed, the first goes last.
         for later in (bucket as usize + 1..self.starts.len()).rev() {
             let first = self.starts[later];
             self.swap(at, first);
@@ -159,7 +153,7 @@ impl Rarity {
         self.mix(at, self.starts[bucket as usize]..at + 1);
     }
 
-    /// Panics if the list is unsorted or incomplete, or a border is wrong. For tests.
+    /// Panics if the list is unsorted or incomplete, or a border is wrong.
     pub(crate) fn check(&self) {
         for (at, piece) in (0..).zip(&self.order) {
             assert_eq!(
@@ -213,7 +207,6 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Peers that hear the same in the same order choose differently among equally rare pieces.
     #[test]
     fn whoever_hears_the_same_chooses_differently() {
         let all = || (0..40).map(PieceIndex::unchecked);
@@ -236,8 +229,7 @@ mod tests {
     }
 
     proptest! {
-        /// However peers come and go, the list stays sorted, complete and without doubled
-        /// pieces.
+        /// However peers come and go, the list stays sorted, complete and without doubled pieces.
         #[test]
         fn stays_sorted(ops in prop::collection::vec((0u8..4, 0u32..40), 0..400)) {
             let all = (0..40).map(PieceIndex::unchecked);

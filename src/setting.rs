@@ -1,7 +1,7 @@
 //! The settings that an error may advise the user to change.
 //!
-//! An error names a [`Setting`], never an option: what the user writes to change it is known to
-//! the command line alone, which words it in [`cli::args`](crate::cli::args).
+//! An error names a [`Setting`], never an option: only the command line knows the options
+//! ([`cli::args`](crate::cli::args)).
 
 /// Something that the user can set for a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

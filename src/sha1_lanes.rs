@@ -1,14 +1,14 @@
 //! SHA-1 of several messages of the same length at the same time.
 //!
 //! BitTorrent checks every piece by its SHA-1, so a download spends most of its processor time
-//! here. SHA-1 is a chain of 80 rounds for each 64 bytes, and each round needs the result of
-//! the one before, while the rest of the processor is idle. Several messages are independent
-//! chains, or *lanes*. There are two ways to run lanes side by side:
+//! here. SHA-1 is a chain of 80 rounds for each 64 bytes. Each round needs the result of the one
+//! before, while the rest of the processor is idle. Several messages are independent chains, or
+//! *lanes*, and there are two ways to run them side by side:
 //!
-//! - **wide**: a register of 512 bits holds the same word of sixteen messages, and each
-//!   instruction works on all sixteen (AVX-512);
-//! - **interleaved**: processors with SHA-1 instructions can begin one instruction before the
-//!   previous one is done, so the rounds of four messages take turns.
+//! - **wide**: a register of 512 bits holds the same word of sixteen messages, and each instruction
+//!   works on all sixteen (AVX-512);
+//! - **interleaved**: processors with SHA-1 instructions can begin one before the previous one is
+//!   done, so the rounds of four messages take turns.
 //!
 //! Measured in GB per second of one core:
 //!
@@ -17,9 +17,9 @@
 //! | AMD EPYC | 1.9 | 4.4 | |
 //! | Intel Xeon with AVX-512 | 1.7 | 1.9 | 5.3 |
 //!
-//! The [`checker`](crate::checker) and `storrent create` ask [`lanes_for`] how many of the
-//! waiting pieces to hash together. The `sha1` crate hashes a single piece, and every piece on
-//! a processor with neither kind of instructions.
+//! The [`checker`](crate::checker) and `storrent create` ask [`lanes_for`] how many of the waiting
+//! pieces to hash together. The `sha1` crate hashes a single piece, and every piece on other
+//! processors.
 
 use sha1::{Digest, Sha1};
 
@@ -61,7 +61,7 @@ pub(crate) fn sha1_of_equal(value: u8, len: u32) -> [u8; 20] {
     hasher.finalize().into()
 }
 
-/// Returns how many messages make the best use of this processor: more are not faster.
+/// Returns how many messages make the best use of this processor.
 pub fn full_batch() -> usize {
     match (has_wide(), has_interleaved()) {
         (true, _) => MAX_LANES,
@@ -70,8 +70,7 @@ pub fn full_batch() -> usize {
     }
 }
 
-/// Returns how many of `waiting` messages (at least 1) to hash together next: 1 to
-/// [`MAX_LANES`].
+/// Returns how many of `waiting` messages (at least 1) to hash together next: 1 to [`MAX_LANES`].
 pub(crate) fn lanes_for(waiting: usize) -> usize {
     if waiting >= MIN_WIDE && has_wide() {
         waiting.min(MAX_LANES)
@@ -82,8 +81,8 @@ pub(crate) fn lanes_for(waiting: usize) -> usize {
     }
 }
 
-/// SHA-1 hashers that run in step. Call [`update`](Self::update) with a stretch of each message
-/// at a time, then [`finish`](Self::finish) for the hashes.
+/// SHA-1 hashers that run in step: [`update`](Self::update) takes a stretch of each message at a
+/// time, [`finish`](Self::finish) returns the hashes.
 pub struct Sha1Lanes {
     /// How many messages there are; the other lanes are unused.
     count: usize,
@@ -158,10 +157,10 @@ impl Sha1Lanes {
         states.iter().map(hash).collect()
     }
 
-    /// Adds whole blocks to the states. (The hashers of the crate have their own.)
+    /// Adds whole blocks to the states. (The crate's hashers have their own.)
     ///
     /// Here are two of the three unsafe calls of the program. They cut the processor time of
-    /// hashing to 43 and 32 per cent, see the head of this file.
+    /// hashing to 43 and 32 per cent, by the table above.
     #[cfg(target_arch = "x86_64")]
     fn compress(&mut self, stretches: &[&[u8]]) {
         // A lane without a message hashes the first message again, without effect.
@@ -226,9 +225,9 @@ mod wide {
         _mm512_set_epi32(p, o, n, m, l, k, j, i, h, g, f, e, d, c, b, a)
     }
 
-    /// Turns a row per message into a row per word. As with a pack of cards: four perfect
-    /// riffles, each of which takes a word of the upper and one of the lower half in turns,
-    /// bring word w of message m to place m of row w.
+    /// Turns a row per message into a row per word: four perfect riffles, as of a pack of cards,
+    /// bring word w of message m to place m of row w. Each takes words of the upper and the lower
+    /// half in turns.
     #[inline]
     #[target_feature(enable = "avx512f")]
     fn transpose(mut rows: [__m512i; MAX_LANES]) -> [__m512i; MAX_LANES] {
@@ -288,14 +287,14 @@ mod wide {
 }
 
 /// The rounds of four messages in turns, with the SHA instructions of x86-64 (Intel's "SHA
-/// Extensions", 2013).
+/// Extensions").
 #[cfg(target_arch = "x86_64")]
 mod interleaved {
     use super::{INTERLEAVED, SHA1_BLOCK, State};
     use std::arch::x86_64::*;
     use std::array::from_fn;
 
-    /// Returns bytes 16 * `quarter` on of a block as four words, the first in the highest
+    /// Returns the four words from byte 16 * `quarter` of a block on, the first in the highest
     /// place.
     #[inline]
     #[target_feature(enable = "sse2,ssse3")]
@@ -330,8 +329,8 @@ mod interleaved {
             let mut w = [[_mm_setzero_si128(); INTERLEAVED]; 4];
             // e of these four rounds, and of the next four. They swap roles every time.
             let mut es = [e, e];
-            // Four of the 80 rounds, for all lanes. A macro makes `$quad` a constant, so that
-            // everything stays in registers. The innermost loop is the interleaving.
+            // Four of the 80 rounds, for all lanes. A macro makes `$quad` a constant, which keeps
+            // everything in registers. The innermost loop is the interleaving.
             macro_rules! quads {
                 ($($quad:literal)*) => { $(
                     for lane in 0..INTERLEAVED {
@@ -377,7 +376,6 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// All the ways in which this processor can hash `count` messages.
     fn ways(count: usize) -> Vec<Sha1Lanes> {
         let mut engines = vec![Engine::Apart(vec![Sha1::new(); count])];
         if has_wide() {

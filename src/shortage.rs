@@ -1,14 +1,14 @@
 //! The system's limits on what a user may have: threads, and open files.
 //!
-//! When we run into one, neither we nor the other side did anything wrong. What failed is put off,
-//! and tried again when something was given back. All code that opens a file or starts a thread
-//! asks here whether a limit was the reason.
+//! When we run into one, nobody did anything wrong. What failed is tried again when something was
+//! given back. All code that opens a file or starts a thread asks here whether a limit was the
+//! reason.
 
 use rustix::io::Errno;
 use std::fmt;
 use std::io;
 
-/// What the system's limits let this process have no more of.
+/// What this process can have no more of.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Shortage {
     /// Threads.
@@ -26,8 +26,8 @@ impl fmt::Display for Shortage {
     }
 }
 
-/// Returns whether the system refused because this process, or the whole machine, has reached its
-/// limit of open files and connections.
+/// Whether the system refused because this process, or the whole machine, has reached its limit of
+/// open files and connections.
 pub(crate) fn is_out_of_files(error: &io::Error) -> bool {
     matches!(
         Errno::from_io_error(error),

@@ -1,9 +1,9 @@
-//! The addresses of peers that we know, connected or not: which to dial next, and which never
-//! again.
+//! The address book of a torrent: which peer to dial next, and which never again.
 //!
 //! Trackers, the command line and other sources name addresses. Most of them are dead, some are our
-//! own, a few are hostile. The torrent keeps at most [`MAX_KNOWN`] of them here, with their
-//! failures, and pauses longer after each. [`shunned`] lists the peers to avoid. No I/O, no clock.
+//! own, a few are hostile. At most [`MAX_KNOWN`] of them are kept here, with their failures; each
+//! failure lengthens the pause before the next dial. [`shunned`] lists the peers to avoid. No I/O,
+//! no clock.
 
 mod shunned;
 
@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-/// The most addresses that we keep. Beyond it the worst are forgotten.
+/// The most addresses that we keep. The worst make room.
 pub(crate) const MAX_KNOWN: usize = 1000;
 
 /// The pauses after the first, second and third failure in a row. After a fourth we give the peer
@@ -31,15 +31,14 @@ const BACK_OFF: [Duration; 3] = [
 /// are just being started.
 const USER_BACK_OFF: Duration = Duration::from_secs(30);
 
-/// The pause before we retry a peer if the dial failed because of us: no thread, no open file, or
-/// no way out.
+/// The pause after a dial that failed because of us: no thread, no open file, or no way out.
 pub(crate) const SHORT_PAUSE: Duration = Duration::from_secs(1);
 
-/// The pause before we dial a peer again that gave or took data.
+/// The pause before we redial a peer that gave or took data.
 const AFTER_GOOD: Duration = Duration::from_secs(5);
 
-/// The pause before we dial a useless peer again, so that another can have its place. If it had
-/// dialled us, we refuse its host for the same time.
+/// The pause before we redial a useless peer, so that another can have its place. If it had dialled
+/// us, we refuse its host for the same time.
 const REST: Duration = Duration::from_secs(600);
 
 /// Who named an address, best first. The user's addresses are dialled first and never given up.
@@ -89,15 +88,15 @@ impl Known {
     }
 }
 
-/// How an attempt or a connection ended, as far as the next dial is concerned.
+/// How an attempt or a connection ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Ending {
     /// It never worked, for this reason.
     Failed(EndKind),
     /// It worked and gave or took data.
     Good,
-    /// No need to dial again soon: a second connection to the same peer, or one that was of no use
-    /// to either side. We keep the address, because only the peer itself said who it was.
+    /// No need to dial again soon: a second connection to the same peer, or one of no use to either
+    /// side. We keep the address, because only the peer itself said who it was.
     Useless,
 }
 
@@ -106,7 +105,6 @@ pub(crate) enum Ending {
 pub(crate) struct Swarm {
     known: BTreeMap<SocketAddr, Known>,
     shunned: Shunned,
-    /// Decides which addresses we may connect to.
     door: Door,
     /// How many dials there were.
     dialled: u64,
@@ -149,8 +147,8 @@ impl Swarm {
         true
     }
 
-    /// Returns whether we may connect to `addr`. Only the user and a magnet link may name a peer by
-    /// a DNS name.
+    /// Whether we may connect to `addr`. Only the user and a magnet link may name a peer by a DNS
+    /// name.
     fn lets_through(&self, addr: SocketAddr, source: Source) -> bool {
         match names::is_stand_in(addr.ip()) {
             true => matches!(source, Source::User | Source::Link),
@@ -158,7 +156,7 @@ impl Swarm {
         }
     }
 
-    /// Removes the worst idle address if `new` ranks better. So a peer's thousand made-up addresses
+    /// Removes the worst idle address if `new` ranks better: a peer's thousand made-up addresses
     /// push out none that a tracker named.
     fn make_room_for(&mut self, new: &Known) -> bool {
         let idle = self.known.iter().filter(|(_, known)| !known.busy);
@@ -170,9 +168,9 @@ impl Swarm {
 
     /// Returns the address to dial now, if any. It counts as busy until [`Swarm::ended`].
     ///
-    /// Every other dial goes to an address with the fewest failures, and the dials between to one
-    /// of the best source. So a tracker's addresses get their second try, however many new ones
-    /// others make up, and a tracker that names only dead peers does not hold up all others.
+    /// Every other dial goes to an address with the fewest failures, the others to one of the best
+    /// source. So a tracker's addresses get their second try, however many new ones others make up,
+    /// and a tracker that names only dead peers does not hold up all others.
     pub(crate) fn next(&mut self, now: Instant) -> Option<SocketAddr> {
         let due = self.known.iter_mut().filter(|(_, known)| known.is_due(now));
         let (addr, known) = match self.dialled % 2 {
@@ -184,7 +182,6 @@ impl Swarm {
         Some(*addr)
     }
 
-    /// Returns whether an address can be dialled now.
     pub(crate) fn is_anyone_due(&self, now: Instant) -> bool {
         self.known.values().any(|known| known.is_due(now))
     }
@@ -218,8 +215,8 @@ impl Swarm {
         known.not_before = Some(now + pause);
     }
 
-    /// Forgets the addresses from sources worse than `worst`, because the torrent is private
-    /// (BEP 27). Returns them.
+    /// The torrent is private (BEP 27): forgets the addresses from sources worse than `worst`.
+    /// Returns them.
     pub(crate) fn keep_private(&mut self, worst: Source) -> Vec<SocketAddr> {
         let strange = |(_, known): &(&SocketAddr, &Known)| known.source > worst;
         let strangers = self.known.iter().filter(strange);
@@ -230,14 +227,13 @@ impl Swarm {
         strangers
     }
 
-    /// Records that `addr` is our own address.
     pub(crate) fn is_us(&mut self, addr: SocketAddr) {
         self.known.remove(&addr);
         self.shunned.is_us(addr);
     }
 
-    /// Bans the peer at `addr`, which gave false data. If it had dialled us (`incoming`), the ban
-    /// is for its host, because its port means nothing.
+    /// Bans the peer at `addr`, which gave false data. If it had dialled us (`incoming`), bans its
+    /// host, because its port means nothing.
     pub(crate) fn ban(&mut self, addr: SocketAddr, incoming: bool) {
         match incoming {
             true => self.shunned.ban_host(addr.ip()),
@@ -269,29 +265,27 @@ impl Swarm {
         }
     }
 
-    /// Returns how often an address was dialled.
+    /// How often an address was dialled.
     pub(crate) fn dialled(&self) -> u64 {
         self.dialled
     }
 
-    /// Returns how many addresses can be dialled now and never were.
+    /// How many addresses can be dialled now and never were.
     pub(crate) fn untried(&self, now: Instant) -> usize {
         let untried = |known: &&Known| !known.tried && known.is_due(now);
         self.known.values().filter(untried).count()
     }
 
-    /// Refuses the host of `addr` for ten minutes, while untried addresses are known: its peer
-    /// dialled us and was of no use.
+    /// Refuses the host of `addr`, which dialled us and was of no use, for ten minutes while
+    /// untried addresses are known.
     pub(crate) fn rest(&mut self, addr: SocketAddr, now: Instant) {
         self.shunned.rest(addr.ip(), now + REST);
     }
 
-    /// Returns whether to refuse a peer at `addr` that dials us now.
     pub(crate) fn is_resting(&self, addr: SocketAddr, now: Instant) -> bool {
         self.shunned.is_resting(addr.ip(), now) && self.untried(now) > 0
     }
 
-    /// Counts the known addresses by the outcome of their last attempt.
     pub(crate) fn counts(&self) -> Addresses {
         let mut counts = Addresses::default();
         for known in self.known.values() {

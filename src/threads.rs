@@ -1,10 +1,9 @@
-//! Starts threads in such a way that nobody waits for a dead one.
+//! Starts all threads of this program, in such a way that nobody waits for a dead one.
 //!
-//! A thread can fail in two ways that its owner must hear about. The system may refuse to start
-//! it, because it limits how many threads a user has (`ulimit -u`). Or the thread panics: that
-//! is our bug, but it must not leave a tracker that never hears `stopped`, or a download that
-//! waits for a dead checker. So [`spawn`] takes a function that informs the owner of a panic.
-//! All threads of this program start here.
+//! A thread can fail in two ways. The system may refuse to start it, because it limits how many
+//! threads a user has (`ulimit -u`). Or it panics: that is our bug, but it must not leave a tracker
+//! that never hears `stopped`, or a download that waits for a dead checker. So [`spawn`] takes a
+//! function that informs the thread's owner of a panic.
 
 use std::io;
 use std::thread::{Builder, JoinHandle};
@@ -24,8 +23,8 @@ pub(crate) const ADVICE: &str =
     "end other programs or raise the limit, then run the same command again";
 
 /// Starts a thread that does `work`. `purpose` is worded to follow "to". If `work` panics, the
-/// thread first drops all that `work` owned and then calls `lost`, which should tell the
-/// thread's owner. If the thread can't be started, neither is called.
+/// thread first drops all that `work` owned and then calls `lost`, which should tell the thread's
+/// owner. If the thread can't be started, neither is called.
 ///
 /// # Errors
 /// [`NoThread`], if the system refuses.
@@ -44,7 +43,7 @@ pub(crate) fn spawn(
     thread.spawn(body).map_err(refused)
 }
 
-/// Calls its function if it is dropped with it, which only a panic does.
+/// Calls its function if dropped with it, which only a panic does.
 struct Farewell<F: FnOnce()>(Option<F>);
 
 impl<F: FnOnce()> Drop for Farewell<F> {
@@ -77,7 +76,7 @@ mod tests {
                     std::panic::resume_unwind(Box::new("a fault"));
                 }
             };
-            // By now all that the thread owned is dropped, so its owner may start it again.
+            // The thread owns nothing any more, so its owner may start it again.
             let lost = move || _ = tell.send(gone.try_recv());
             let thread = spawn(Builder::new(), "fail", work, lost).unwrap();
             assert_eq!(thread.join().is_err(), panics);
@@ -89,7 +88,6 @@ mod tests {
 
     #[test]
     fn what_the_system_refuses_is_an_error() {
-        // No system has that much memory for a stack.
         let thread = Builder::new().stack_size(1 << 60);
         let lost = || panic!("it never began");
         let error = spawn(thread, "do this", || panic!("it began"), lost).unwrap_err();

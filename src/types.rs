@@ -1,8 +1,7 @@
 //! The small types of the whole program: info hash, peer id, and our numbers for peers and
 //! torrents.
 //!
-//! Each is a newtype, so the compiler refuses a peer's number in place of a torrent's, and a
-//! peer id in place of an info hash. All modules may use this one, and it uses none.
+//! Each is a newtype: the compiler refuses a peer's number in place of a torrent's.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -59,8 +58,8 @@ pub type PieceHash = [u8; 20];
 
 /// The name that a client gives itself for one run: 20 bytes ([BEP 20]).
 ///
-/// Ours begin with `-SR0100-`: two letters and a version between dashes, by which clients
-/// recognize each other. (Another client uses `-ST`.)
+/// Ours begin with `-SR0100-`: by the two letters and the version, clients recognize each other.
+/// (Another client uses `-ST`.)
 ///
 /// [BEP 20]: https://www.bittorrent.org/beps/bep_0020.html
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

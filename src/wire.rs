@@ -1,5 +1,4 @@
-//! The peer wire protocol: the bytes of the messages between peers ([BEP 3], [BEP 6],
-//! [BEP 10]).
+//! The peer wire protocol: the bytes of the messages between peers ([BEP 3], [BEP 6], [BEP 10]).
 //!
 //! After a 68-byte handshake, each side sends messages of this shape at any time:
 //!
@@ -17,7 +16,7 @@
 //! 15 have none        -                                    fast                    BEP 6
 //! ```
 //!
-//! No I/O and no decisions: the peer's session acts on the messages.
+//! No I/O, no decisions: the peer's session acts on the messages.
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 //! [BEP 6]: https://www.bittorrent.org/beps/bep_0006.html
@@ -80,7 +79,7 @@ impl Handshake {
         bytes
     }
 
-    /// Reads a handshake; `None` if it does not begin with the protocol's name, which
+    /// Reads a handshake. `None` if it does not begin with the protocol's name, which
     /// [`Handshake::plausible`] can tell before all 68 bytes are here.
     pub fn decode(bytes: &[u8; HANDSHAKE_LEN]) -> Option<Self> {
         let (reserved, rest) = bytes.strip_prefix(PROTOCOL)?.split_first_chunk::<8>()?;
@@ -92,8 +91,8 @@ impl Handshake {
         })
     }
 
-    /// Whether `bytes` can begin a handshake. HTTP and encrypted handshakes show themselves in
-    /// the first bytes, usually in the first one.
+    /// Whether `bytes` can begin a handshake. HTTP and encrypted handshakes usually differ in the
+    /// first byte.
     pub fn plausible(bytes: &[u8]) -> bool {
         let n = bytes.len().min(PROTOCOL.len());
         bytes[..n] == PROTOCOL[..n]
@@ -174,16 +173,16 @@ pub enum WireError {
     },
 }
 
-/// Returns the longest message that a peer may send, in bytes, if the torrent has `pieces`
-/// pieces: a bitfield, or a block of the largest size that any client sends.
+/// Returns the longest message that a peer of a torrent of `pieces` pieces may send, in bytes: a
+/// bitfield, or a block of the largest size that any client sends.
 pub fn max_message_len(pieces: u32) -> usize {
     (MAX_SERVED_LEN as usize + 13).max(pieces.div_ceil(8) as usize + 1)
 }
 
 /// Reads the first whole message of `buf`; returns it and how many bytes it took.
 ///
-/// `Ok(None)`: the message is incomplete. Keep the bytes, append more, and call again. So a
-/// read that times out within a message loses nothing.
+/// `Ok(None)`: the message is incomplete. Keep the bytes, append more, and call again. So a read
+/// that times out within a message loses nothing.
 ///
 /// # Errors
 /// [`WireError`], if the bytes can never become a message.

@@ -1,8 +1,8 @@
 //! A host: the part of an IP address that its owner can't choose freely.
 //!
-//! Anybody who connects to us chooses the port. With IPv6, where a household gets 2^64 addresses,
-//! it also chooses half of the address. So the list of known peers, the bans and the DHT go by the
-//! rest: the IPv4 address, or the first half of the IPv6 address.
+//! Who connects to us chooses the port freely. An IPv6 household, with its 2^64 addresses, also
+//! chooses half of the address. So the list of known peers, the bans and the DHT go by the rest:
+//! the IPv4 address, or the first half of the IPv6 address.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -23,8 +23,7 @@ impl Host {
         })
     }
 
-    /// Returns whether this is our own machine. Many peers may run there, so the host does not tell
-    /// them apart.
+    /// Returns whether this is our own machine. Many peers may run there.
     pub(crate) fn is_our_own(self) -> bool {
         self.0.is_loopback()
     }

@@ -1,18 +1,16 @@
-//! From where an address can be reached: from its own machine, from its local network, or from
-//! everywhere.
+//! From where an address can be reached: its own machine, its local network, or everywhere.
 //!
-//! Peers and DHT nodes tell us about others. Somebody out on the internet can't know anybody in our
-//! local network. If it names such an address, it aims us at our own printer. A peer in our
-//! network, or on this machine, may well know others there. [`may_name`](super::may_name) checks
-//! this.
+//! Peers and DHT nodes tell us about others. A peer on the internet can't know anybody in our local
+//! network: if it names such an address, it aims us at our own printer. A peer in our network, or
+//! on this machine, may well know others there. [`may_name`](super::may_name) checks this.
 //!
-//! URLs of trackers, web seeds and redirects have the same problem: a web server out on the
-//! internet could make us send a command to the user's router. [`Teller`] says who named a URL, and
-//! from that follows the nearest address that we may connect to for it.
+//! URLs of trackers, web seeds and redirects have the same problem: a web server on the internet
+//! could make us send a command to the user's router. From the [`Teller`], who named the URL,
+//! follows the nearest address that we may connect to for it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// From how far an address can be reached, the narrowest first.
+/// From how far an address can be reached, narrowest first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Reach {
     /// A loopback address, or `0.0.0.0` or `::`: connecting to those two leads to our own machine.
@@ -52,8 +50,7 @@ impl Reach {
 }
 
 /// Returns whether an address is valid within one network only: private, link-local (169.254/16),
-/// or in a provider's network that puts many customers behind one address (100.64/10, RFC 6598).
-/// Multicast and broadcast stay in the network, too.
+/// carrier-grade NAT (100.64/10, RFC 6598), multicast or broadcast.
 fn is_of_a_network(ip: Ipv4Addr) -> bool {
     let [first, second, ..] = ip.octets();
     let is_of_all = ip.is_multicast() || ip.is_broadcast();
@@ -67,7 +64,7 @@ fn is_of_a_network_6(ip: Ipv6Addr) -> bool {
 }
 
 /// Returns the IPv4 address in an IPv6 address of NAT64 (64:ff9b::/96, RFC 6052), of 6to4
-/// (2002::/16, RFC 3056), or of the long forgotten form `::1.2.3.4`.
+/// (2002::/16, RFC 3056), or of the obsolete form `::1.2.3.4`.
 fn embedded(ip: Ipv6Addr) -> Option<Ipv4Addr> {
     let [a, b, c, d, e, f, g, h] = ip.segments();
     let (high, low) = match (a, b) {

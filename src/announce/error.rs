@@ -6,8 +6,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-/// One announce to one tracker failed. This never ends the torrent: the announcer asks the tracker
-/// again later.
+/// One announce to one tracker failed. The torrent goes on, and the announcer asks again later.
 #[derive(Debug)]
 pub struct TrackerError {
     /// The tracker, as [shown](crate::url::shown) to the user.
@@ -47,7 +46,7 @@ pub enum Trouble {
     /// The tracker gave no complete answer within this time.
     #[error("did not answer within {} s", .0.as_secs_f32())]
     TimedOut(Duration),
-    /// We may not ask this tracker, or not believe its answer. The text says why, and the user can
+    /// We may not ask this tracker, or may not believe its answer. The text says why; the user can
     /// change that.
     #[error("was not asked: {0}")]
     Barred(String),
@@ -78,8 +77,7 @@ impl From<BencodeError> for Trouble {
 }
 
 impl Trouble {
-    /// Returns whether we had no thread or no open file left, so that the tracker was not asked at
-    /// all.
+    /// Returns whether the tracker was not asked for want of a thread or an open file.
     pub fn is_shortage(&self) -> bool {
         match self {
             Self::NoThread(_) => true,

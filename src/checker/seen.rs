@@ -1,10 +1,10 @@
 //! Remembers in which file of the disk the verified pieces of each torrent file are.
 //!
-//! A path is not enough. If somebody moves a file away while we write to it, we go on writing
-//! to it elsewhere, and the next time that its path is opened, a new file is made. So for each
-//! file of the torrent, the checker's thread remembers from which file of the disk it read the
-//! first verified piece. It checks that this file is still at the path before the torrent is
-//! called complete, and before a peer is blamed for a false piece.
+//! A path is not enough. If somebody moves a file away while we write to it, we go on writing to it
+//! elsewhere, and the next opening of its path makes a new file. So the checker's thread remembers,
+//! for each file of the torrent, from which file of the disk it read the first verified piece. It
+//! checks that this file is still at the path before the torrent is called complete, and before a
+//! peer is blamed for a false piece.
 
 use crate::bitfield::Bitfield;
 use crate::layout::PieceIndex;
@@ -17,7 +17,7 @@ use std::sync::Arc;
 enum Where {
     Nowhere,
     In(FileId),
-    /// In two files of the disk, one after the other. At most one of them is at the path.
+    /// In two files of the disk, one after the other.
     Torn,
 }
 
@@ -47,7 +47,7 @@ impl Seen {
         self.0[file] = Where::Nowhere;
     }
 
-    /// Whether bytes of `piece`, which were all stored, are no longer where they were.
+    /// Whether bytes of `piece`, all of which were stored, are no longer where they were.
     pub(super) fn was_moved(&self, storage: &Arc<Storage>, piece: PieceIndex) -> bool {
         let range = storage.layout().piece_range(piece);
         let mut look = storage.looks();
@@ -60,7 +60,7 @@ impl Seen {
                 (Some(_), Where::Nowhere) => false,
             }
         });
-        // If a file was made anew, the bytes stored in the old one are a hole in the new one.
+        // The bytes stored in the old file are a hole in a new one.
         moved
             || storage
                 .files(1)
@@ -92,8 +92,8 @@ impl Seen {
                 let twice = paths.insert(state.id, file);
                 changed.extend(twice);
                 let size = match missing {
-                    // A file that was removed and made anew may even have the old one's number.
-                    // But what was stored in the old one is then a hole.
+                    // A file made anew may even have the old one's number, but what was stored in
+                    // the old one is a hole in it.
                     0 if state.allocated < state.size && storage.has_hole(file) => false,
                     0 => state.size == range.end - range.start,
                     _ => state.size >= end - range.start,

@@ -1,9 +1,9 @@
 //! The checker's thread: its requests, its reports, and its notes.
 //!
-//! It checks the files of one torrent. Under load, pieces queue up and are hashed many at a
-//! time. Otherwise a piece waits up to [`GATHER`] for others. If the user at the end of the
-//! download, or a peer that lacks the piece, waits for the verdict, main sends
-//! [`CheckRequest::Hurry`], and the thread hashes at once.
+//! It checks the files of one torrent. Under load, pieces queue up and are hashed many at a time.
+//! Otherwise a piece waits up to [`GATHER`] for others. If somebody waits for the verdict (the user
+//! at the end of the download, or a peer that lacks the piece), main sends [`CheckRequest::Hurry`],
+//! and the thread hashes at once.
 //!
 //! The thread also checks that the files are still those that it read ([`super::seen`]), and
 //! writes the record ([`crate::resume`]). Both may wait for the disk, which main must not.
@@ -25,10 +25,9 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// How long a finished piece waits for others: in a full batch, it costs less than half.
-/// [`CheckRequest::Hurry`] ends the wait.
 const GATHER: Duration = Duration::from_millis(150);
 
-/// The thread ends after this long without a request: others may need it and its files more.
+/// The thread ends after this long without a request: its memory and files may be needed elsewhere.
 const IDLE: Duration = Duration::from_secs(1);
 
 pub(crate) const PURPOSE: &str = "check pieces";
@@ -42,11 +41,11 @@ pub(crate) enum CheckRequest {
     Blocks(PieceIndex),
     /// Somebody waits for the verdicts: do not wait for a fuller batch.
     Hurry,
-    /// Check that all files are where and as we left them, given that we have these pieces. If
-    /// so, and these are all of ours, the record is removed.
+    /// Check that all files are where and as we left them, given that we have these pieces. If so,
+    /// and nothing is missing, remove the record.
     Survey(Bitfield),
-    /// Write into the record that we have these pieces. If they are all that an earlier run or
-    /// this one began, remove it.
+    /// Write into the record that we have these pieces. If they are all that any run began, remove
+    /// it.
     Record(Bitfield),
 }
 
@@ -61,8 +60,8 @@ pub(crate) enum CheckReport {
     Surveyed(Surveyed),
     /// The record was removed or written, or this failed.
     Recorded(Result<(), StorageError>),
-    /// No request came for [`IDLE`], and the thread ends. Requests that have come since are
-    /// still in the channel for the next thread.
+    /// No request came for [`IDLE`], and the thread ends. Requests that came since wait in the
+    /// channel for the next thread.
     Idle,
     /// The process has as many files and connections open as it may. Repeated every [`PAUSE`]
     /// until the checker can go on.
@@ -111,9 +110,9 @@ impl Desk {
     }
 }
 
-/// Starts the thread that checks pieces of one torrent. It ends when `requests` closes, or
-/// after [`IDLE`] without a request. It takes its notes from `desk` and puts them back. It
-/// calls `report`, and `lost` if it panics.
+/// Starts the thread that checks pieces of one torrent. It ends when `requests` closes, or after
+/// [`IDLE`] without a request. It takes its notes from `desk` and puts them back. It calls
+/// `report`, and `lost` if it panics.
 ///
 /// # Errors
 /// If the system starts no more threads.
@@ -148,7 +147,7 @@ struct Work<H> {
 #[derive(Default)]
 struct Todo {
     pieces: Vec<PieceIndex>,
-    /// All other requests, which come before the pieces.
+    /// All other requests. They come before the pieces.
     others: VecDeque<CheckRequest>,
 }
 
@@ -172,7 +171,7 @@ impl<H: Fn(PieceIndex) -> PieceHash> Work<H> {
             let mut hurry = false;
             let mut deadline = Instant::now() + GATHER;
             while next.is_some() || !todo.is_empty() {
-                // All waiting requests are taken before each batch, to fill it.
+                // Takes all waiting requests before each batch, to fill it.
                 for request in next.take().into_iter().chain(requests.try_iter()) {
                     match request {
                         CheckRequest::Pieces(pieces) => todo.pieces.extend(pieces),
@@ -295,8 +294,8 @@ impl<H: Fn(PieceIndex) -> PieceHash> Work<H> {
             self.note_opened();
             storage.mend(&changed)?;
         }
-        // All files are as they should be, so if all pieces are here, nothing needs to be
-        // remembered. If the record cannot be removed, the user hears about it at the end.
+        // If all pieces are here, nothing needs to be remembered. If the record cannot be removed,
+        // the user hears about it at the end.
         if lost.is_empty() && resume::is_all(&storage, have) {
             let _ = storage.remove_record();
         }

@@ -18,9 +18,8 @@
 //!                token   to be shown when we announce ourselves
 //! ```
 //!
-//! We need two of the four queries. `ping` and `find_node` serve nodes that keep a table of the
-//! whole network for others. We only look peers up, and the answer to `get_peers` contains
-//! nodes, too.
+//! We need two of the four queries. `ping` and `find_node` are for nodes that keep a table of the
+//! whole network; the answer to `get_peers` contains nodes, too.
 //!
 //! No I/O. Anybody can send us a datagram, so its size is bounded, it is parsed in place, and
 //! whatever makes no sense is skipped.
@@ -34,14 +33,13 @@ use crate::bencode::{self, MESSAGE_DEPTH, Raw};
 use crate::types::InfoHash;
 use std::net::SocketAddr;
 
-/// The longest datagram that we read, in bytes. BEP 32 allows 1,024; some nodes send twice as
-/// many, with a hundred peers.
+/// The longest datagram that we read, in bytes. BEP 32 allows 1,024; some nodes send twice as many.
 pub const MAX_DATAGRAM: usize = 4096;
 
-/// How many nodes we take from one answer: as many as it should contain.
+/// The most nodes that we take from one answer: as many as it should contain.
 const MAX_NODES: usize = 8;
 
-/// How many peers we take from one answer: as many as libtorrent sends.
+/// The most peers that we take from one answer: as many as libtorrent sends.
 const MAX_PEERS: usize = 100;
 
 /// The longest token that we keep, in bytes. Usual ones have 4 to 20.
@@ -54,8 +52,7 @@ pub(crate) type Transaction = [u8; 4];
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct NodeId(pub [u8; 20]);
 
-/// The distance from a node to an info hash: the XOR of both, read as a large number. The nodes
-/// nearest to an info hash know its peers.
+/// The distance from a node to an info hash: the XOR of both, read as a large number.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Distance(pub [u8; 20]);
 
@@ -88,9 +85,9 @@ pub(crate) fn get_peers(transaction: Transaction, ours: &NodeId, info_hash: &Inf
     query(b"get_peers", transaction, ours, &arguments)
 }
 
-/// Writes the announce "We have this torrent, and accept peers on this TCP `port`." `token`
-/// comes from the node's answer to [`get_peers`] and proves that the announce comes from the
-/// address that it claims.
+/// Writes the announce "We have this torrent, and accept peers on this TCP `port`." `token`, from
+/// the node's answer to [`get_peers`], proves that the announce comes from the address that it
+/// claims.
 pub(crate) fn announce_peer(
     transaction: Transaction,
     ours: &NodeId,
@@ -111,8 +108,8 @@ enum Argument<'a> {
     Number(u16),
 }
 
-/// Writes a query. The keys of a dictionary must be sorted, so `arguments` must be, and all of
-/// them must come after `id`.
+/// Writes a query. The keys of a dictionary are sorted, so `arguments` must be, and all of them
+/// must come after `id`.
 fn query(
     method: &[u8],
     transaction: Transaction,
@@ -153,9 +150,9 @@ pub struct Reply {
     pub nodes: Vec<Contact>,
 }
 
-/// Reads an answer. Returns its transaction and its content, or no content for a refusal.
-/// Returns `None` for anything else: a query, an answer that can't be to one of our queries, or
-/// nonsense. `v6`: it came over IPv6.
+/// Reads an answer. Returns its transaction and its content, or no content for a refusal. Returns
+/// `None` for anything else: a query, an answer to a query not ours, or nonsense. `v6`: it came
+/// over IPv6.
 pub fn decode(datagram: &[u8], v6: bool) -> Option<(Transaction, Option<Reply>)> {
     let message = bencode::scan(datagram, MESSAGE_DEPTH).ok()?;
     let transaction = Transaction::try_from(get(message, b"t")?.string()?).ok()?;

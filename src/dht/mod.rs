@@ -1,20 +1,18 @@
 //! The DHT finds peers without a tracker ([BEP 5], [BEP 32], [BEP 43]).
 //!
-//! Millions of clients together remember which peers have which torrent; [`node`] explains how
-//! to ask them. There are two separate networks, one for IPv4 and one for IPv6, and we ask
-//! both. Each has a thread that owns a UDP socket and a [`Node`]. It decides nothing: it hands
-//! datagrams and requests to the node, sends the node's datagrams, and reports [`DhtNews`].
-//! While an answer may come it sleeps in its socket, otherwise in its channels, so between two
-//! look-ups it costs nothing.
+//! Millions of clients together remember which peers have which torrent; [`node`] explains how to
+//! ask them. There are two separate networks, one for IPv4 and one for IPv6, and we ask both. For
+//! each, a thread owns a UDP socket and a [`Node`]. It decides nothing: it hands datagrams and
+//! requests to the node, sends the node's datagrams, and reports [`DhtNews`]. While an answer may
+//! come it sleeps in its socket, otherwise in its channels: between two look-ups it costs nothing.
 //!
 //! To enter a network, we must know one of its nodes. The user names nodes, or else we use the
-//! public [`ROUTERS`], which exist for this; torrents name nodes; and the peers that we meet
-//! tell us the ports of theirs. Host names are looked up on separate threads, because that may
-//! take long, and again after a pause if it fails.
+//! public [`ROUTERS`], which exist for this; torrents name nodes; and the peers that we meet tell
+//! us the ports of theirs. Separate threads look up host names, because that may take long.
 //!
-//! The engine starts the DHT at the first look-up, and ends it by dropping the [`Dht`]: each
-//! thread finds its channel closed. Nobody waits for the threads, because a look-up of a name
-//! can't be interrupted.
+//! The engine starts the DHT at the first look-up, and ends it by dropping the [`Dht`]: each thread
+//! finds its channel closed. Nobody waits for the threads, because a look-up of a name can't be
+//! interrupted.
 //!
 //! [BEP 5]: https://www.bittorrent.org/beps/bep_0005.html
 //! [BEP 32]: https://www.bittorrent.org/beps/bep_0032.html
@@ -57,8 +55,8 @@ const TELL_EVERY: Duration = Duration::from_secs(1);
 /// How many entrances may wait for a thread; more are dropped.
 const MAX_WAITING: usize = 64;
 
-/// How many names are looked up in one run, each on its own thread: the user's (or the
-/// routers'), then those of torrents.
+/// How many names are looked up in one run, each on its own thread: the user's (or the routers'),
+/// then those of torrents.
 const MAX_NAMES: usize = 32;
 
 /// How many addresses of one name are used.
@@ -79,8 +77,7 @@ const PURPOSE: &str = "ask the DHT";
 pub(crate) struct DhtSettings {
     /// Opens the sockets, one for each address family that it allows.
     pub door: Door,
-    /// The UDP port to try first. If it is taken, any other will do, because we tell it to
-    /// nobody.
+    /// The UDP port to try first. If it is taken, any other will do: we tell it to nobody.
     pub port: u16,
     /// Nodes to enter by, as `HOST:PORT`. If there are none, the [`ROUTERS`].
     pub nodes: Vec<String>,
@@ -139,12 +136,11 @@ enum NamedBy {
 /// The engine's hold on the threads. They end when it is dropped.
 pub(crate) struct Dht {
     nodes: Vec<(Sender<Request>, Sender<Entrance>)>,
-    /// The names whose look-up was started, or waits for a thread.
+    /// The names whose look-up was started or waits for a thread.
     names: HashSet<String>,
-    /// Names that wait for a thread, because the system allowed no more.
+    /// Names that wait, because the system allowed no more threads.
     waiting: Vec<(String, NamedBy)>,
-    /// Carries no messages. It closes with the [`Dht`], which ends the threads that look names
-    /// up.
+    /// Carries no messages. It closes with the [`Dht`], which ends the look-ups of names.
     alive: (Sender<Infallible>, Receiver<Infallible>),
     door: Door,
     report: Report,
@@ -191,8 +187,8 @@ impl Dht {
         Ok(dht)
     }
 
-    /// Looks up the peers of a torrent. With a `port`, also announces that we have the torrent
-    /// and accept peers on this TCP port.
+    /// Looks up the peers of a torrent. With a `port`, also announces that we have the torrent and
+    /// accept peers on this TCP port.
     pub(crate) fn search(&mut self, info_hash: InfoHash, port: Option<u16>) {
         for (name, by) in std::mem::take(&mut self.waiting) {
             self.start_look_up(name, by);
@@ -252,8 +248,7 @@ impl Dht {
     }
 }
 
-/// Hands an entrance to all threads. If [`MAX_WAITING`] already wait for a thread, it needs no
-/// more.
+/// Hands an entrance to all threads. A thread with [`MAX_WAITING`] waiting needs no more.
 fn deliver(to: &[Sender<Entrance>], entrance: Entrance) {
     for entrances in to {
         let _ = entrances.try_send(entrance);

@@ -1,23 +1,21 @@
 //! Our node of the DHT: rules without a socket ([BEP 5], [BEP 43]).
 //!
-//! The *distributed hash table* is a tracker without a server. Millions of clients, its
-//! *nodes*, each have a random id, and remember the peers of those torrents whose info hash is
-//! near to it. To find peers, we ask our way from node to node ([`Search`]) until we reach
-//! those in charge of our info hash. Then we announce ourselves to them, so that others find
-//! us.
+//! The *distributed hash table* is a tracker without a server. Millions of clients, its *nodes*,
+//! each have a random id, and remember the peers of those torrents whose info hash is near to it.
+//! To find peers, we ask our way from node to node ([`Search`]) until we reach those in charge of
+//! our info hash. Then we announce ourselves to them, so that others find us.
 //!
-//! We are a *read-only* node, as BEP 43 defines it: we ask, but answer no queries, and say so
-//! in each of ours. A program that comes and goes with a download is a bad node to remember,
-//! because others would ask it in vain after it left. A read-only node also has no store that
-//! others could fill, no tokens that they could guess, and no answers that they could aim at a
-//! third party.
+//! We are a *read-only* node (BEP 43): we ask, but answer no queries, and say so in each of ours. A
+//! program that comes and goes with a download is a bad node to remember, because others would ask
+//! it in vain after it left. A read-only node also has no store that others could fill, no tokens
+//! that they could guess, and no answers that they could aim at a third party.
 //!
-//! We read a datagram only if it comes from an address that owes us an answer, and believe it
-//! only if it repeats the transaction that we sent there. Everything that we keep has a limit,
-//! and our queries go out at a limited rate, whatever others say.
+//! We read a datagram only if it comes from an address that owes us an answer, and believe it only
+//! if it repeats the transaction that we sent there. Everything that we keep has a limit, and our
+//! queries go out at a limited rate, whatever others say.
 //!
-//! The threads of [`super`] own a [`Node`] for each address family. Datagrams and the time go
-//! in, [`Output`] comes out; the random numbers are seeded.
+//! The threads of [`super`] own a [`Node`] for each address family. Datagrams and the time go in,
+//! [`Output`] comes out; the random numbers are seeded.
 //!
 //! [BEP 5]: https://www.bittorrent.org/beps/bep_0005.html
 //! [BEP 43]: https://www.bittorrent.org/beps/bep_0043.html
@@ -34,7 +32,7 @@ use std::time::{Duration, Instant};
 /// How many look-ups run at a time; the others wait.
 const MAX_SEARCHES: usize = 8;
 
-/// How many entrances, addresses to begin at, we keep.
+/// The most entrances (addresses to begin at) that we keep.
 const MAX_ENTRANCES: usize = 32;
 
 /// The pause between two queries at the steady rate: 50 queries a second, about 6 kB.
@@ -84,7 +82,7 @@ struct Running {
     port: Option<u16>,
     /// How many times in a row no node answered.
     failures: u32,
-    /// When it begins, for the first time or again. `None`: it is in progress.
+    /// When it begins, for the first time or again. `None` while it is in progress.
     begin_at: Option<Instant>,
 }
 
@@ -138,9 +136,9 @@ impl Node {
         running.filter_map(|running| running.begin_at).min()
     }
 
-    /// Looks up the peers of a torrent. With a `port`, then announces that we have the torrent
-    /// and accept peers on this TCP port. If this look-up is in progress or waits, it goes on
-    /// with the new port, and a pause ends at once.
+    /// Looks up the peers of a torrent. With a `port`, then announces that we have the torrent and
+    /// accept peers on this TCP port. If this look-up exists already, it goes on with the new port,
+    /// and its pause ends at once.
     pub fn search(&mut self, info_hash: InfoHash, port: Option<u16>, now: Instant) {
         let mut running = self.running.iter_mut();
         let mut waiting = self.waiting.iter_mut();
@@ -154,16 +152,16 @@ impl Node {
         }
     }
 
-    /// Takes an address at which the network can be entered. A `router` only helps newcomers to
-    /// find others: once others are known, we don't ask it, and we announce nothing to it.
+    /// Takes an address at which the network can be entered. A `router` only helps newcomers: once
+    /// we know other nodes, we don't ask it, and we announce nothing to it.
     pub fn enter(&mut self, addr: SocketAddr, router: bool, now: Instant) {
         let known = self.entrances.iter().any(|(known, _)| *known == addr);
         if addr.is_ipv6() != self.v6 || addr.port() == 0 || known {
             return;
         }
         if self.entrances.len() >= MAX_ENTRANCES {
-            // We drop the newest entrance of the host that has the most. Those of the user came
-            // first and those of peers later, and a peer can name as many ports as it likes.
+            // We drop the newest entrance of the host that has the most. The user's came first and
+            // peers' came later, and a peer can name any number of ports.
             let hosts = self.entrances.iter().map(|(addr, _)| Host::of(addr.ip()));
             let of = |host| hosts.clone().filter(|other| *other == host).count();
             let crowd = hosts.clone().enumerate();
@@ -205,8 +203,8 @@ impl Node {
         self.work(now, out);
     }
 
-    /// Does what is due at `now`. To be called about every 100 ms, and after [`Node::search`]
-    /// and [`Node::enter`].
+    /// Does what is due at `now`. To be called about every 100 ms, and after [`Node::search`] and
+    /// [`Node::enter`].
     pub fn on_tick(&mut self, now: Instant, out: &mut Vec<Output>) {
         let lost = |asked: &mut Asked| now.duration_since(asked.at) >= LOST;
         let lost: Vec<Asked> = self.asked.extract_if(.., lost).collect();
@@ -261,8 +259,8 @@ impl Node {
         }
     }
 
-    /// Begins waiting look-ups. While fewer than [`NEAREST`] nodes are known, one at a time is
-    /// enough: it finds nodes for the others, which would all ask the same few.
+    /// Begins waiting look-ups. While we know fewer than [`NEAREST`] nodes, one at a time: it finds
+    /// nodes for the others, which would all ask the same few.
     fn begin(&mut self, now: Instant) {
         let most = match self.table.count() {
             0..NEAREST => 1,
@@ -332,12 +330,12 @@ impl Node {
         out.push(Output::Send(to, query));
     }
 
-    /// Ends a look-up: announces us to the nearest nodes. We wait for no answers: they are
-    /// eight, and one is enough.
+    /// Ends a look-up: announces us to the nearest nodes. We wait for no answers: of eight nodes,
+    /// one is enough.
     fn end(&mut self, running: &Running, now: Instant, out: &mut Vec<Output>) {
         let search = &running.search;
         let info_hash = search.info_hash();
-        // A node that has not answered yet may still do so, but nobody needs its answer.
+        // Nobody needs an answer that comes now.
         self.asked.retain(|asked| asked.info_hash != info_hash);
         let mut announced = 0;
         for (to, token) in search.announce_to() {

@@ -1,11 +1,10 @@
 //! One look-up: asks nodes ever nearer to an info hash, until the nearest have answered.
 //!
-//! The nodes whose ids are nearest to an info hash know the peers of its torrent. No node knows
-//! all others, but each knows more of them the nearer they are to itself. So we ask the nearest
-//! nodes that we know; each names nodes that are nearer still; we ask those next, a few at a
-//! time. When the [`NEAREST`] nearest live nodes have all answered, nobody nearer is left. On
-//! the way the nodes name the peers that they know, and each gives us a token with which we may
-//! announce ourselves to it.
+//! The nodes whose ids are nearest to an info hash know the peers of its torrent. No node knows all
+//! others, but each knows more of them the nearer they are to itself. So we ask the nearest nodes
+//! that we know; each names nodes that are nearer still; we ask those next, a few at a time. When
+//! the [`NEAREST`] nearest live nodes have all answered, nobody nearer is left. On the way the
+//! nodes name peers, and each gives us a token with which we may announce ourselves to it.
 //!
 //! Anybody can run a node, so answers may be false. We believe no more than we must:
 //!
@@ -15,8 +14,7 @@
 //! - A node on the internet can't send us to addresses of a local network ([`may_name`]).
 //! - After [`MAX_QUERIES`] queries the look-up is over.
 //!
-//! No I/O: addresses and answers go in, the next node to ask comes out; the time is an
-//! argument.
+//! No I/O, no clock: addresses and answers go in, the next node to ask comes out.
 
 use super::krpc::{Contact, Distance, Reply};
 use crate::address::{Host, Reach, may_name};
@@ -44,8 +42,7 @@ pub(crate) const MAX_QUERIES: usize = 200;
 /// How many nodes a look-up keeps in mind, the nearest ones.
 const MAX_CANDIDATES: usize = 100;
 
-/// How many nodes of one host are accepted: one machine must not pass for the whole
-/// neighbourhood.
+/// How many nodes of one host are accepted: one machine must not pass for the whole neighbourhood.
 const PER_HOST: usize = 2;
 
 /// The most peers that one look-up returns.
@@ -67,7 +64,7 @@ struct Candidate {
     addr: SocketAddr,
     state: State,
     token: Option<Vec<u8>>,
-    /// Whether it only helps newcomers: we announce nothing to it.
+    /// Whether it only helps newcomers and takes no announces.
     router: bool,
 }
 
@@ -93,7 +90,6 @@ pub(crate) struct Search {
 }
 
 impl Search {
-    /// A look-up that knows no nodes.
     pub(crate) fn new(info_hash: InfoHash) -> Self {
         Self {
             info_hash,
@@ -114,12 +110,11 @@ impl Search {
         self.info_hash
     }
 
-    /// How many nodes answered, without routers, which alone lead us nowhere.
+    /// How many nodes answered. Routers don't count: alone they lead nowhere.
     pub(crate) fn answers(&self) -> usize {
         self.answers
     }
 
-    /// How many peers the nodes named.
     pub(crate) fn peers(&self) -> usize {
         self.peers.len()
     }
@@ -130,8 +125,8 @@ impl Search {
         self.add_candidate(contact.addr, distance, false);
     }
 
-    /// Adds an address to begin at. It is asked only while fewer than [`NEAREST`] live nodes
-    /// are known.
+    /// Adds an address to begin at, to be asked only while fewer than [`NEAREST`] live nodes are
+    /// known.
     pub(crate) fn add_entrance(&mut self, addr: SocketAddr, router: bool) {
         self.add_candidate(addr, None, router);
     }

@@ -1,9 +1,9 @@
 //! The nodes that answered us lately: where the next look-up begins.
 //!
-//! A node that serves others keeps a table of the whole network that is finest around its own
-//! id. We serve nobody, so our table is equally fine everywhere: the space of ids is cut into
-//! [`PARTS`] equal parts, and the table keeps a few nodes of each. Wherever an info hash lies,
-//! we know a node nearby, and each step of a look-up gets much nearer.
+//! A node that serves others keeps a table that is finest around its own id. We serve nobody, so
+//! our table is equally fine everywhere: the space of ids is cut into [`PARTS`] equal parts, and
+//! the table keeps a few nodes of each. Wherever an info hash lies, we know a node nearby, and each
+//! step of a look-up gets much nearer.
 //!
 //! The [node](super::node) is the only user. No clock: the time is an argument.
 
@@ -12,15 +12,14 @@ use crate::types::InfoHash;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-/// How many parts the space of ids has. The first five bits of an id say which is its own.
+/// How many parts the space of ids has. The first five bits of an id name its part.
 const PARTS: usize = 32;
 
 /// How many nodes are kept of each part.
 const PER_PART: usize = 8;
 
-/// A node from which we heard nothing for this long makes room for another (BEP 5). Before, it
-/// stays: a node that was there for long is likely to stay, and nobody can push it out by
-/// arriving with many.
+/// A node from which we heard nothing for this long makes room for another (BEP 5). Until then it
+/// stays: old nodes are likely to stay, and nobody can push them out by arriving with many.
 const FRESH: Duration = Duration::from_secs(15 * 60);
 
 #[derive(Debug)]

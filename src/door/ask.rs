@@ -7,9 +7,8 @@
 //! HTTP:     we: CONNECT HOST:PORT, a head         proxy: a head with status 200
 //! ```
 //!
-//! After that, every byte on the connection comes from the target or goes to it. So an
-//! [`Asking`] never reads beyond the proxy's answer. [`tunnel`](super::tunnel) sends and
-//! receives the bytes, for peers and for HTTP.
+//! After that, every byte on the connection comes from the target or goes to it, so an [`Asking`]
+//! never reads beyond the proxy's answer. [`tunnel`](super::tunnel) sends and receives the bytes.
 //!
 //! [RFC 1928]: https://www.rfc-editor.org/rfc/rfc1928
 //! [RFC 1929]: https://www.rfc-editor.org/rfc/rfc1929
@@ -85,8 +84,7 @@ pub struct Asking<'a> {
 }
 
 impl<'a> Asking<'a> {
-    /// Asks `proxy` to connect to `target`. With `None`, only checks whether the proxy accepts
-    /// us.
+    /// Asks `proxy` to connect to `target`. `None`: only checks whether the proxy accepts us.
     pub fn new(proxy: &'a Proxy, target: Option<&'a Target>) -> Self {
         Self {
             proxy,
@@ -213,11 +211,11 @@ impl<'a> Asking<'a> {
             [] | [VERSION] => return wanted(2),
             [VERSION, 0] => return wanted(5),
             [VERSION, 0, ..] => {}
-            // Some proxies send nothing after a refusal's code, so we read no further.
+            // Some proxies send nothing after the code of a refusal.
             [VERSION, why, ..] => return Err(refused(why)),
             _ => return Err(Refusal::Foreign),
         }
-        // The local address of the proxy's connection, of any kind. We don't need it.
+        // We don't need the local address of the proxy's connection.
         let len = match self.came[2..] {
             [_, 1, _, ..] => 4 + 4 + 2,
             [_, 4, _, ..] => 4 + 16 + 2,
@@ -263,8 +261,7 @@ impl<'a> Asking<'a> {
         let peer = |kind| Err(Refusal::Peer(kind, shown.clone()));
         let code = status.get(..3).and_then(|digits| digits.parse().ok());
         match code.unwrap_or(0) {
-            // Status 401 is meant for web servers, but tinyproxy answers a wrong password with
-            // it.
+            // Status 401 is for web servers, but tinyproxy answers it to a wrong password.
             401 | 407 if self.proxy.login.is_none() => return Err(Refusal::NoLogin),
             401 | 407 => return Err(Refusal::Login),
             0..100 => return Err(Refusal::Foreign),
@@ -304,8 +301,7 @@ fn refused(why: u8) -> Refusal {
     Refusal::Peer(kind, text.into())
 }
 
-/// Returns the header line that gives an HTTP proxy our name and password, or nothing if we
-/// have none.
+/// Returns the header line that gives an HTTP proxy our name and password; empty if we have none.
 pub fn authorization(proxy: &Proxy) -> String {
     let login = proxy.login.as_ref();
     login.map_or_else(String::new, |(user, password)| {

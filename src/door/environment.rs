@@ -11,7 +11,6 @@
 //!
 //! They apply to HTTP only: trackers, web seeds, and SOURCEs that are URLs. If the environment
 //! names a proxy that can't be used, the request fails: the user wanted to avoid a direct one.
-//! The [door](super) is the only user.
 
 use crate::proxy::{Proxy, ProxyError};
 use std::net::IpAddr;
@@ -107,7 +106,7 @@ fn bare(host: &str) -> &str {
     host.strip_suffix('.').unwrap_or(host)
 }
 
-/// Whether `name` is `domain` or a subdomain of it. A leading dot of the domain is ignored.
+/// Whether `name` is `domain` or below it. Ignores a leading dot of the domain.
 fn is_below(domain: &str, name: &str) -> bool {
     let domain = domain.strip_prefix('.').unwrap_or(domain);
     let Some(start) = name.len().checked_sub(domain.len()) else {

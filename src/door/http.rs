@@ -1,18 +1,16 @@
-//! The HTTP client ([RFC 9110]) of this program: for trackers, web seeds, and a SOURCE that is
-//! a URL. It is `ureq`, plus what `ureq` lacks.
+//! The HTTP client ([RFC 9110]) of this program: for trackers, web seeds, and a SOURCE that is a
+//! URL. It is `ureq`, plus what `ureq` lacks.
 //!
-//! - Connections are bound to the address of `--bind`, and go [through a proxy](super::tunnel)
-//!   if there is one. [`wire`] makes them.
+//! - Connections are bound to the address of `--bind`, and go [through a proxy](super::tunnel) if
+//!   there is one. [`wire`] makes them.
 //! - A server on the internet can't make us send requests to the user's machine or network:
-//!   [`Rules`] judge each address before we dial it, and each [`Hop`] remembers who named its
-//!   URL.
-//! - Redirects are followed here, one [`Hop`] at a time. Each is judged by the server that sent
-//!   it, and no hop takes a password to another server.
+//!   [`Rules`] judge each address before we dial it, and each [`Hop`] remembers who named its URL.
+//! - Redirects are followed here, one [`Hop`] at a time. No hop takes a password to another server.
 //! - [`resolve`] looks names up, because `ureq` panics if the system has no thread left.
 //! - Answers whose [heads](head) are not quite well-formed are [repaired](mending).
 //!
-//! `ureq` accepts any connection type that implements its two traits. Ours is a chain: the wire
-//! at the bottom, then TLS, then the repair of answers.
+//! `ureq` accepts any connection type that implements its two traits. Ours is a chain: the wire at
+//! the bottom, then TLS, then the repair of answers.
 //!
 //! [RFC 9110]: https://www.rfc-editor.org/rfc/rfc9110
 
@@ -52,8 +50,7 @@ pub const MAX_REDIRECTS: usize = 10;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Barred {
-    /// The server is on this machine or in its network, but whoever named it is not, or may not
-    /// be.
+    /// The server is on this machine or in its network. Whoever named it is not, or may not be.
     #[error(
         "{0} is on this machine or in its network, and whoever named it is not, as far as is known"
     )]
@@ -104,15 +101,15 @@ pub fn barred(error: Error) -> Result<Barred, Error> {
 /// An HTTP client. Clones share their connections.
 #[derive(Clone, Debug)]
 pub struct Client {
-    /// One agent for each [`Reach`], the narrowest first. A connection that was made on the
-    /// user's word is thus never reused for a URL that somebody else named.
+    /// One agent for each [`Reach`], narrowest first: a connection made on the user's word is never
+    /// reused for a URL that somebody else named.
     agents: [Agent; 3],
     door: Door,
 }
 
 impl Client {
     /// Makes a client with the settings of `config` that connects through `door`. It follows no
-    /// redirects by itself, and returns an answer of any status, never an error for it.
+    /// redirects by itself, and an answer of any status is no error.
     pub fn new(config: ConfigBuilder<AgentScope>, door: &Door) -> Self {
         let tls = TlsConfig::builder().root_certs(roots::roots()).build();
         let config = config
@@ -169,8 +166,8 @@ impl Client {
         }
     }
 
-    /// Returns the proxy of a plain `http://` request if the proxy itself, instead of the
-    /// server, answered that it wants another password (status 407).
+    /// Returns the proxy of a plain `http://` request if the proxy itself, not the server, demanded
+    /// another password (status 407).
     fn proxy_that_answers(&self, hop: &Hop, answer: &Response<Body>) -> Option<Proxy> {
         let uri: Uri = hop.url.parse().ok()?;
         let is_plain = uri.scheme_str() == Some("http");
@@ -226,8 +223,8 @@ impl Hop {
         &self.url
     }
 
-    /// Reads where the answer to this hop redirects us. The next server may be no nearer than
-    /// the one that answered. Name and password are kept only if the server stays the same.
+    /// Reads where this answer redirects us. The next server may be no nearer than the one that
+    /// answered. Name and password are kept only if the server stays the same.
     pub fn redirect(&self, answer: &Response<Body>) -> Redirect {
         if !matches!(answer.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
             return Redirect::None;
@@ -245,13 +242,12 @@ impl Hop {
         Redirect::To(next)
     }
 
-    /// Adds the host to the error for an untrusted certificate, because `rustls` does not name
-    /// it.
+    /// Adds the host to the error for an untrusted certificate: `rustls` does not name it.
     fn explained(&self, error: Error) -> Error {
         let text = match &error {
             Error::Io(error) => error.to_string(),
             Error::Rustls(error) => error.to_string(),
-            // The original would print the whole URL, which may contain a passkey.
+            // The original would print the whole URL, perhaps with a passkey.
             Error::BadUri(_) => return Error::BadUri(url::shown(&self.url)),
             _ => return error,
         };

@@ -1,17 +1,16 @@
 //! Peers known by host name only: with a proxy, the proxy looks names up, so we never see an
 //! address.
-//!
-//! A magnet link may give peers by name, but the rest of this program identifies peers by
-//! address. So each name gets a stand-in: an address from a block that no machine uses
-//! ([RFC 6666], `100::/64`). The engine creates it, and asks here for the name when it dials.
-//! We never pass a stand-in to other peers and accept none from outside.
+//! A magnet link may name peers by host, but the rest of this program identifies peers by address.
+//! So each name gets a stand-in: an address from a block that no machine uses ([RFC 6666],
+//! `100::/64`). The engine creates it, and asks here for the name when it dials. We never pass a
+//! stand-in to other peers and accept none from outside.
 //!
 //! [RFC 6666]: https://www.rfc-editor.org/rfc/rfc6666
 
 use super::{Name, Target};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-/// How many names are kept; a magnet link could have more.
+/// The most names that are kept.
 const MAX_NAMES: usize = 1000;
 
 /// The peer names of a run. The last 16 bits of a stand-in are its name's index.

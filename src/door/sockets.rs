@@ -1,9 +1,9 @@
-//! Opens every socket of this program: for peers, UDP trackers, the DHT, local discovery and
-//! the HTTP client, and the one that listens for peers.
+//! Opens every socket of this program: for peers, UDP trackers, the DHT, local discovery and the
+//! HTTP client, and the one that listens for peers.
 //!
 //! With `--bind`, sockets use that address, and the other address family is not used. With
-//! `--proxy`, we connect only to the proxy: any other request for a socket fails, so that no
-//! forgotten caller bypasses the proxy.
+//! `--proxy`, we connect only to the proxy: any other request for a socket fails, so a forgetful
+//! caller can't bypass the proxy.
 
 use super::{DialError, Door};
 use crate::setting::Setting::{Bind, Proxy};
@@ -17,19 +17,17 @@ use std::time::Duration;
 /// How many incoming connections the system queues before we accept them.
 const BACKLOG: i32 = 128;
 
-/// After this long without traffic on a connection, the system probes whether the other end is
-/// still there.
+/// After this long without traffic, the system probes whether the other end is still there.
 const QUIET: Duration = Duration::from_secs(20);
 
 /// The pause between two probes.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
 
-/// How many unanswered probes end a connection. A peer that vanished is thus noticed after 35
-/// s.
+/// How many unanswered probes end a connection. A vanished peer is thus noticed after 35 s.
 const QUESTIONS: u32 = 3;
 
-/// While sent data is unacknowledged, the system does not probe but resends, for about 15
-/// minutes unless told otherwise. After this long the connection ends, too.
+/// While sent data is unacknowledged, the system does not probe but resends, by default for about
+/// 15 minutes. After this long the connection ends, too.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const UNHEARD: Duration = Duration::from_secs(35);
 
@@ -103,8 +101,8 @@ impl Door {
         }
     }
 
-    /// Opens a UDP socket for IPv6 or for IPv4 on `port` (0: any free one). One for IPv6
-    /// receives no IPv4, so a second socket can have the same port for IPv4.
+    /// Opens a UDP socket for IPv6 or for IPv4 on `port` (0: any free one). One for IPv6 receives
+    /// no IPv4, so a second socket can have the same port for IPv4.
     ///
     /// # Errors
     /// If the port is taken, if `--bind` is of the other family, or with `--proxy`.
@@ -128,8 +126,8 @@ impl Door {
         Ok(socket.into())
     }
 
-    /// Opens a non-blocking UDP socket that receives what is sent to the multicast group `at`,
-    /// once the caller has joined the group. Other programs on this machine can do the same.
+    /// Opens a non-blocking UDP socket that receives what is sent to the multicast group `at`, once
+    /// the caller has joined the group. Other programs on this machine can do the same.
     ///
     /// # Errors
     /// If the system refuses, if `--bind` is of the other family, or with `--proxy`.
@@ -227,8 +225,8 @@ fn listen_on(addr: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// Has the system detect that the other end has vanished: by probes of a few bytes on an idle
-/// connection (TCP keep-alive), and by data that stays unacknowledged (RFC 5482; Linux only).
+/// Has the system detect that the other end has vanished: by probes on an idle connection (TCP
+/// keep-alive), and by data that stays unacknowledged (RFC 5482; Linux only).
 ///
 /// # Errors
 /// If the system refuses.

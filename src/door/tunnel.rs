@@ -1,9 +1,9 @@
-//! Connects to a peer, with `--proxy` through the proxy. The HTTP client makes its own
-//! connections, and is [led](lead) through a proxy in the same way.
+//! Connects to a peer, with `--proxy` through the proxy. The HTTP client makes its own connections,
+//! and is [led](lead) through a proxy in the same way.
 //!
 //! The caller is the thread of a peer or of an HTTP request. Its connection may become unwanted
 //! while a proxy is silent, so no single wait for a proxy's answer exceeds 100 ms.
-//! [`ask`](super::ask) defines what we say to a proxy (SOCKS 5 or HTTP's `CONNECT`).
+//! [`ask`](super::ask) has the bytes that we exchange with a proxy.
 
 use super::ask::{Asking, Next, Refusal};
 use super::{DialError, Door, Target};
@@ -40,8 +40,8 @@ impl Door {
         }
     }
 
-    /// Checks at the start that the proxy, if there is one, can be reached and accepts us.
-    /// Tries three times, with pauses of 1 s and 2 s.
+    /// Checks at the start that the proxy, if there is one, accepts us. Tries three times, with
+    /// pauses of 1 s and 2 s.
     ///
     /// # Errors
     /// Why the last attempt failed, and what to do, if all three fail.
@@ -101,9 +101,9 @@ pub fn unreached(proxy: &Proxy, error: DialError) -> DialError {
     }
 }
 
-/// Asks `proxy`, over a connection to it, to connect to `to`; with `None`, only checks whether
-/// the proxy accepts us. Gives up at `deadline`, or once `wanted` (called every 100 ms) returns
-/// false. All bytes read from the connection afterwards come from `to`.
+/// Asks `proxy`, over a connection to it, to connect to `to`; with `None`, only checks whether the
+/// proxy accepts us. Gives up at `deadline`, or once `wanted` (called every 100 ms) returns false.
+/// All bytes read afterwards come from `to`.
 ///
 /// # Errors
 /// [`DialError`]. The connection is then useless.
@@ -127,7 +127,7 @@ pub fn lead(
         }
         Err(Trouble::Refused(refusal)) => Err(no_way(&refusal)),
         Err(Trouble::Io(error)) if asking.is_about_target() => Err(error.into()),
-        // An HTTP proxy may not know our `OPTIONS` request. That it is there is enough.
+        // An HTTP proxy may not know our `OPTIONS` request. It is there, which is enough.
         Err(Trouble::Io(_)) if to.is_none() && asking.is_http() => Ok(()),
         Err(Trouble::Io(error)) => Err(no_way(&format!("does not answer: {error}"))),
     }

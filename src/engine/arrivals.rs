@@ -1,10 +1,9 @@
 //! The torrents of a run. The user names each by a SOURCE: a `.torrent` file, a magnet link, or
 //! the URL of either.
 //!
-//! Plain files and links are read before the run begins. The others are read while it goes on, so
-//! that a slow web server holds up only its own torrent. If two SOURCEs name the same torrent, we
-//! download it once, with the trackers, web seeds and peers of both. Part of the [`Engine`]'s
-//! loop.
+//! Plain files and links are read before the run begins, the others while it goes on: a slow web
+//! server holds up only its own torrent. If two SOURCEs name the same torrent, we download it once,
+//! with the trackers, web seeds and peers of both.
 
 use super::Engine;
 use crate::config::{Job, Subject};
@@ -46,8 +45,8 @@ impl From<Vec<Job>> for Jobs {
 }
 
 impl Engine<'_> {
-    /// Begins the torrents that are known. Each counts as awaited until its turn, so that the run
-    /// is not over if the first one fails at once.
+    /// Begins the torrents that are known. Each counts as awaited until its turn: the run is not
+    /// over if the first one fails at once.
     pub(super) fn add_all(&mut self, jobs: Vec<Job>) {
         let mut each: Vec<Job> = Vec::new();
         let mut places: HashMap<InfoHash, usize> = HashMap::new();
@@ -96,7 +95,6 @@ impl Engine<'_> {
         self.reporter.report(Report::Remark(message));
     }
 
-    /// Adds another SOURCE to a torrent that we have.
     fn join_sources(&mut self, id: TorrentId, job: Job) {
         self.tell_same(&job);
         let work = &mut self.works[id];
@@ -126,7 +124,7 @@ impl Engine<'_> {
         }
     }
 
-    /// Returns how many torrents the run has, including those whose SOURCE is still being read.
+    /// Returns how many torrents the run has, including SOURCEs still being read.
     pub(super) fn torrents(&self) -> usize {
         self.works.len() + self.awaited
     }

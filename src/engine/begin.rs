@@ -7,9 +7,8 @@
 //! ```
 //!
 //! A magnet link's torrent joins its swarm first and gets the metadata from its peers. Then its
-//! data on disk is checked, as for any other torrent, while the connections stay. A `.torrent`
-//! that arrives meanwhile ends the learning (see [`super::arrivals`]). Part of the [`Engine`]'s
-//! loop.
+//! data on disk is checked, as for any other torrent, while the connections stay. A `.torrent` that
+//! arrives meanwhile ends the learning (see [`super::arrivals`]).
 
 use super::prepare::{Known, Prepared};
 use super::starts::Task;
@@ -188,8 +187,8 @@ impl Engine<'_> {
         self.begin_next_look();
     }
 
-    /// Has a torrent join its swarm with the data that is on disk, or, if it has joined as a
-    /// magnet link, begin to fetch.
+    /// Has a torrent join its swarm with the data that is on disk or, if it has joined as a magnet
+    /// link, begin to fetch.
     pub(super) fn start(&mut self, id: TorrentId, prepared: Prepared) {
         let work = &self.works[id];
         let (us, wanted) = (work.us, !work.stage.is_ending());
@@ -270,7 +269,7 @@ impl Engine<'_> {
         (content, stored)
     }
 
-    /// Has a torrent join its swarm. `content`: `None` while its metadata is not known.
+    /// Has a torrent join its swarm. `content`: `None` while its metadata is unknown.
     fn join(&mut self, id: TorrentId, content: Option<(Content, Stored)>) {
         let (content, stored) = content.unzip();
         let private = content.as_ref().is_some_and(|content| content.private);
@@ -326,8 +325,8 @@ impl Engine<'_> {
         named
     }
 
-    /// Hands peers, `HOST:PORT`, to a running torrent. A name is first looked up by a thread, or
-    /// later by the proxy.
+    /// Hands peers, `HOST:PORT`, to a running torrent. A thread looks names up first, or the proxy
+    /// later.
     pub(super) fn approach(&mut self, id: TorrentId, names: Vec<String>, source: Source) {
         let parsed = names
             .into_iter()

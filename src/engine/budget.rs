@@ -1,10 +1,9 @@
 //! Decides how many connections and files may be open.
 //!
-//! The system limits the open files of a process (`ulimit -n`), and a connection counts as one.
-//! The limit is often a million, but sometimes 1,024, which is little for some hundred torrents.
-//! The files of the program itself and of each torrent come first, and [`FileBudget`] divides the
-//! rest. The [`super::Engine`] asks it before it makes a connection, gives a thread files, or
-//! looks at a torrent's data. A task that still finds no file left is tried again later.
+//! The system limits the open files of a process (`ulimit -n`), and a connection counts as one. The
+//! limit is often a million, but sometimes 1,024, which is little for some hundred torrents. The
+//! files of the program itself and of each torrent come first, and [`FileBudget`] divides the rest.
+//! A task that still finds no file left is tried again later.
 
 use crate::sha1_lanes::MAX_LANES;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -18,9 +17,9 @@ const TORRENT: usize = 2;
 /// Files that a connection needs: its socket, a file, and that file's folder.
 const CONNECTION: usize = 3;
 
-/// Files for the first look at a torrent's data: a core hashes [`MAX_LANES`] pieces at a time,
-/// and needs a file and its folder for each. We count one core, as cores that get fewer files
-/// hash fewer pieces at a time.
+/// Files for the first look at a torrent's data: a core hashes [`MAX_LANES`] pieces at a time, and
+/// needs a file and its folder for each. We count one core; others that get fewer files hash fewer
+/// pieces at a time.
 const LOOK: usize = 2 * MAX_LANES;
 
 /// The most files that a thread keeps open: more would not make it faster.
@@ -75,8 +74,8 @@ impl FileBudget {
         each.saturating_sub(CONNECTION - 1).clamp(1, MAX_FILES)
     }
 
-    /// Whether a look at one more torrent's data may begin, beside `underway` others. If no
-    /// torrent has files open, it always may.
+    /// Whether a look at one more torrent's data may begin, beside `underway` others. If no torrent
+    /// has files open, it always may.
     pub(super) fn may_look(self, underway: usize) -> bool {
         let free = match underway {
             0 => self.spare(),

@@ -1,6 +1,5 @@
-//! Makes sure that no two torrents of a run write to the same path.
-//!
-//! Main asks once it knows a torrent's metadata, before it writes anything.
+//! Makes sure that no two torrents of a run write to the same path. Main asks once it knows a
+//! torrent's metadata, before it writes anything.
 
 use crate::metainfo::Metainfo;
 use crate::storage::record_names;

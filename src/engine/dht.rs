@@ -1,6 +1,6 @@
-//! Finds peers through the DHT ([BEP 5]). Its threads start when a torrent first asks for peers,
-//! so a run of private torrents opens no socket for it. Main hands the peers that they find to
-//! their torrent. Part of the [`Engine`]'s loop; see [`crate::dht`].
+//! Finds peers through the DHT ([BEP 5]). Its threads ([`crate::dht`]) start when a torrent first
+//! asks for peers: a run of private torrents opens no socket for it. Main hands the peers that they
+//! find to their torrent.
 //!
 //! [BEP 5]: https://www.bittorrent.org/beps/bep_0005.html
 
@@ -15,7 +15,7 @@ use crate::types::TorrentId;
 const NODES_OF_A_TORRENT: usize = 16;
 
 impl Engine<'_> {
-    /// Looks up peers of a torrent. `announce`: also announces us, so that others find us.
+    /// Looks up peers of a torrent. `announce`: also announces us.
     pub(super) fn search_dht(&mut self, id: TorrentId, announce: bool) {
         let work = &self.works[id];
         let (info_hash, port) = (work.us.info_hash, announce.then_some(self.port));

@@ -1,5 +1,5 @@
-//! How a torrent ends: we close its connections, trackers hear `stopped`, and the record tells
-//! the next run which pieces are there. Part of the [`Engine`]'s loop.
+//! How a torrent ends: we close its connections, trackers hear `stopped`, and the record tells the
+//! next run which pieces are there.
 
 use super::works::{Recording, Running, Stage};
 use super::{Engine, GOODBYE, JOINING, RECORD, STUCK_AFTER};
@@ -115,8 +115,8 @@ impl Engine<'_> {
 }
 
 impl Running {
-    /// Whether a torrent's goodbye is over: its data and figures are final, its trackers have
-    /// heard `stopped` or have failed, and its record is up to date or took too long.
+    /// Whether a torrent's goodbye is over: its data and figures are final, its trackers have heard
+    /// `stopped` or have failed, and its record is up to date or took too long.
     fn has_left(&self, since: Instant, now: Instant) -> bool {
         let recording = self.stored.as_ref().map(|stored| stored.recording);
         let recorded = match recording {

@@ -1,8 +1,7 @@
 //! Main's links to the threads of peers and web seeds: a channel to each.
 //!
-//! Main hands each event of such a thread to the torrent that it is about, and sends that
-//! torrent's orders back. An incoming connection belongs to no torrent until its handshake names
-//! one. Part of the [`Engine`]'s loop.
+//! Main hands each event of such a thread to the torrent that it is about, and sends that torrent's
+//! orders back. An incoming connection belongs to no torrent until its handshake names one.
 
 use super::strangers::{Entry, PLACES};
 use super::works::Stage;
@@ -38,7 +37,7 @@ impl Engine<'_> {
             encryption: self.config.encryption,
         };
         let key = self.keys.take();
-        // If there is no room for a thread, the connection is closed, and the peer may try again.
+        // Without room for a thread, the connection is closed, and the peer may try again.
         if let Ok(()) = self.connect(key, None, Some(addr), link) {
             self.strangers.add(key, addr.ip(), (), now);
         }
@@ -107,7 +106,6 @@ impl Engine<'_> {
         self.links.insert(key, link);
     }
 
-    /// Connects to a peer of a torrent.
     pub(super) fn dial(&mut self, id: TorrentId, key: PeerKey, addr: SocketAddr) {
         let link = Link::Dial {
             to: self.names.target(addr),
@@ -229,8 +227,8 @@ impl Engine<'_> {
         }
     }
 
-    /// Sends an order. The channel is unbounded, so main never waits. If the thread has ended,
-    /// its last event says so.
+    /// Sends an order. The channel is unbounded, so main never waits. A thread that has ended says
+    /// so in its last event.
     pub(super) fn send(&mut self, key: PeerKey, order: Order) {
         if let Some(orders) = self.links.get(&key).and_then(|link| link.orders.as_ref()) {
             let _ = orders.send(order);

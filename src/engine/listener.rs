@@ -1,7 +1,7 @@
 //! The listening socket, to which other peers connect.
 //!
-//! Its thread sleeps in `accept`, so that a new peer never waits for us, and hands each
-//! connection to main.
+//! Its thread sleeps in `accept`, so a new peer never waits for us, and hands each connection to
+//! main.
 
 use crate::door::Door;
 use crate::threads::{self, NoThread};
@@ -34,8 +34,8 @@ pub(super) fn open(port: Option<u16>, door: &Door) -> io::Result<TcpListener> {
     }
 }
 
-/// Starts the thread that accepts peers. It ends when `take` returns false, which [`wake`] makes
-/// it call. `lost` is called if it panics.
+/// Starts the thread that accepts peers. It ends when `take` returns false, which [`wake`] makes it
+/// call. `lost` is called if it panics.
 ///
 /// # Errors
 /// If the system starts no more threads.

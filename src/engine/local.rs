@@ -1,6 +1,6 @@
-//! Finds peers on the local network ([BEP 14]). The thread of local service discovery starts with
-//! the first torrent that may use it, and main hands each peer that it finds to its torrent. Part
-//! of the [`Engine`]'s loop; see [`crate::lsd`].
+//! Finds peers on the local network ([BEP 14]). The thread of local service discovery
+//! ([`crate::lsd`]) starts with the first torrent that may use it, and main hands each peer that it
+//! finds to its torrent.
 //!
 //! [BEP 14]: https://www.bittorrent.org/beps/bep_0014.html
 

@@ -1,13 +1,13 @@
 //! The main loop: one thread that owns all state, and the threads around it.
 //!
-//! Every event arrives here, one at a time: news from a peer's thread, a tracker's answer, a
-//! result of the checker, a new connection, the tick, a signal. The loop hands it to the
-//! [`Torrent`] that it concerns, and performs the [`Action`]s that the torrent returns: it sends
-//! a message to a thread, starts one, or reports to the user. So torrents need no lock.
+//! Every event arrives here, one at a time: news from a peer's thread, a tracker's answer, a result
+//! of the checker, a new connection, the tick, a signal. The loop hands it to the [`Torrent`] that
+//! it concerns, and performs the [`Action`]s that the torrent returns: it sends a message to a
+//! thread, starts one, or reports to the user. So torrents need no lock.
 //!
 //! Main never waits for a thread: it sends to unbounded channels only, and does no I/O that can
-//! block for long. The channels to main are bounded: a peer that is faster than main waits,
-//! instead of filling our memory.
+//! block for long. The channels to main are bounded: a peer that is faster than main waits, instead
+//! of filling our memory. The other files of this folder are parts of the [`Engine`]'s loop.
 
 mod arrivals;
 mod begin;
@@ -64,8 +64,8 @@ const TICK: Duration = Duration::from_millis(100);
 /// How many events a channel to main holds before the senders wait.
 const EVENTS: usize = 256;
 
-/// How many peers' events main handles in a row before it looks at its other channels. Looking at
-/// all channels before each event took a twentieth of the time in a large swarm.
+/// How many peers' events main handles in a row before it looks at its other channels. Looking
+/// before each event took a twentieth of the time in a large swarm.
 const AT_ONCE: usize = 64;
 
 /// The most time for the goodbye: trackers hear `stopped`, the last blocks are checked, the last
@@ -80,8 +80,8 @@ const RECORD: Duration = Duration::from_secs(2);
 /// longer waits for it.
 const STUCK_AFTER: Duration = Duration::from_secs(1);
 
-/// How long the goodbye waits for the answer to a tracker's first announce. A tracker that
-/// answers must hear `stopped`, but a dead one should not hold us up.
+/// How long the goodbye waits for the answer to a tracker's first announce. A tracker that answers
+/// must hear `stopped`, but a dead one should not hold us up.
 const JOINING: Duration = Duration::from_millis(500);
 
 /// How a run ended, for the exit status.
@@ -126,9 +126,8 @@ enum News {
 }
 
 /// Downloads or seeds all `jobs`, including those that arrive later, until they are done or a
-/// signal comes in.
-///
-/// The `reporter` hears how each torrent does and what fails. The [`Ending`] sums it up.
+/// signal comes in. The `reporter` hears how each torrent does and what fails. The [`Ending`] sums
+/// it up.
 pub fn run(
     config: Config,
     jobs: impl Into<Jobs>,
@@ -199,13 +198,13 @@ struct Engine<'a> {
     socket: Option<Arc<TcpListener>>,
     /// The port that we announce.
     port: u16,
-    /// The sources of peers that the user allows. A proxy shuts some of them out.
+    /// The sources of peers that the user allows. A proxy shuts some out.
     wished: Sources,
     /// Says that the address of `--bind` is gone, if it is.
     address_gone: Option<String>,
     /// When we next check that address.
     look_at: Instant,
-    /// Why the proxy could not be reached, if it couldn't.
+    /// Why the proxy could not be reached.
     no_proxy: Option<String>,
     /// The peers whose names the proxy looks up.
     names: Names,
@@ -233,9 +232,8 @@ struct Engine<'a> {
     strangers: Strangers<()>,
     budgets: Budgets,
     keys: Keys,
-    /// Actions that wait for their turn.
     due: VecDeque<(TorrentId, Action)>,
-    /// Whether [`Engine::perform`] is at work on them, further up the stack.
+    /// Whether [`Engine::perform`] is at work on `due`, further up the stack.
     performing: bool,
     /// The thread of local service discovery, once a torrent needs it.
     lsd: Option<Sender<lsd::Order>>,

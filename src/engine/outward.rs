@@ -1,6 +1,5 @@
 //! Watches over the ways out of this machine: the address of `--bind`, which may go away (a VPN
-//! that drops), and the proxy of `--proxy`, through which all connections must go. Part of the
-//! [`Engine`]'s loop.
+//! that drops), and the proxy of `--proxy`, through which all connections must go.
 //!
 //! A proxy carries no UDP, so with `--proxy` we never ask the DHT, the local network or trackers
 //! over UDP. The user reads this once as a warning, and again in the line that says why no data
@@ -25,8 +24,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 pub(super) const PROXY: &str = "look for the proxy";
 
-/// Opens the listening socket, and returns it with the port that we announce. With a proxy there
-/// is no such socket, because a peer that connects to us would bypass the proxy.
+/// Opens the listening socket, and returns it with the port that we announce. With a proxy there is
+/// no such socket: a peer that connects to us would bypass the proxy.
 ///
 /// # Errors
 /// A message for the user, if no socket can be opened or this machine lacks the address of
@@ -110,8 +109,7 @@ impl Engine<'_> {
     }
 
     /// Fails a torrent that needs the proxy, if the proxy could not be reached. A torrent that is
-    /// complete needs none, and one whose data is still being checked may turn out to be
-    /// complete.
+    /// complete needs none, nor does perhaps one whose data is still being checked.
     fn end_without_proxy(&mut self, id: TorrentId) {
         let Some(why) = self.no_proxy.clone() else {
             return;

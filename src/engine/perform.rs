@@ -1,5 +1,5 @@
-//! Performs what a torrent decided: sends a message to a thread, starts a thread, or reports to
-//! the user. Part of the [`Engine`]'s loop.
+//! Performs what a torrent decided: sends a message to a thread, starts a thread, or reports to the
+//! user.
 
 use super::starts::Task;
 use super::works::Recording;
@@ -100,8 +100,7 @@ impl Engine<'_> {
         }
     }
 
-    /// Has a peer's thread begin the conversation, or ask for the metadata while that is not
-    /// known.
+    /// Has a peer's thread begin the conversation, or ask for the metadata while we lack it.
     fn welcome(&mut self, id: TorrentId, key: PeerKey, entry: Option<Entry>) {
         let incoming = self.links.get(&key).is_some_and(|link| link.from.is_some());
         let us = self.works[id].us;
@@ -134,8 +133,8 @@ impl Engine<'_> {
         self.leave(id);
     }
 
-    /// Hands an announce to the tracker's thread, which is started if need be. If it can't be,
-    /// the announce has failed.
+    /// Hands an announce to the tracker's thread, which is started if need be. If it can't be, the
+    /// announce has failed.
     fn announce(
         &mut self,
         id: TorrentId,

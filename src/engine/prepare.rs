@@ -2,14 +2,14 @@
 //!
 //! The engine calls [`prepare`] on a separate thread, as hashing takes long:
 //!
-//! 1. Opens the storage. If there is a record, or a file is missing, the record is locked, so
-//!    that no other run writes there.
+//! 1. Opens the storage. If there is a record, or a file is missing, locks the record, so that no
+//!    other run writes there.
 //! 2. Believes the record about files that have not changed since it was written, and hashes the
 //!    rest on all cores.
 //! 3. Makes the storage ready to be written to, unless all is there.
 //!
-//! Without a record, and with all files as long as they should be, we hash before we lock: if
-//! every piece is right, nothing need be written.
+//! Without a record, and with all files as long as they should be, we hash before we lock: if every
+//! piece is right, we write nothing.
 
 use crate::bitfield::Bitfield;
 use crate::checker;
@@ -30,7 +30,7 @@ use std::sync::atomic::AtomicBool;
 pub(super) struct Known {
     pub metainfo: Metainfo,
     pub wanted: Arc<Wanted>,
-    /// Whether the record keeps the metadata, because the user has only a magnet link.
+    /// Whether the record keeps the metadata: the user has only a magnet link.
     pub keep_metadata: bool,
 }
 
@@ -185,7 +185,7 @@ fn check(
     stop: &AtomicBool,
 ) -> Result<Option<Bitfield>, StorageError> {
     let total = pieces.count();
-    // A new download has nothing to hash, so it need not wait for the number of cores.
+    // A new download has nothing to hash: it need not wait for the number of cores.
     let threads = if total == 0 { 1 } else { cores() };
     let progress = |done| progress(done, total);
     checker::check_all(storage, expected, pieces, threads, &progress, stop)
@@ -198,8 +198,8 @@ fn is_whole(storage: &Storage, survey: &Survey, have: &Bitfield) -> bool {
     missing.is_none() && storage.has_all_lengths(survey)
 }
 
-/// Returns the storage of complete data. Removes its record, which is there if an earlier run was
-/// stopped just before it did so. If that fails, as on a read-only disk, it does no harm.
+/// Returns the storage of complete data. Removes its record, in case an earlier run was stopped
+/// just before it did so. If that fails, as on a read-only disk, it does no harm.
 fn tidied(storage: &Storage, have: &Bitfield) -> Result<Arc<Storage>, StorageError> {
     if resume::is_all(storage, have) {
         let _ = storage.remove_record();

@@ -1,13 +1,12 @@
-//! Starts the threads that serve the whole run or one torrent, one for each [`Task`]. Decides
-//! what follows if the system refuses a thread, if a thread panics, or if no files are left. Part
-//! of the [`Engine`]'s loop.
+//! Starts the threads that serve the whole run or one torrent, one for each [`Task`]. Decides what
+//! follows if the system refuses a thread, if a thread panics, or if no files are left.
 //!
-//! A task that can't begin is tried again, as long as something of ours may end and make room for
-//! it. If it is urgent, we close a connection, or else end the threads of trackers. If nothing is
-//! left to end, its torrent fails after [`GRACE`], or at once if no torrent runs.
+//! A task that can't begin is tried again while something of ours may end and make room for it. If
+//! it is urgent, we close a connection, or else end the threads of trackers. If nothing is left to
+//! end, its torrent fails after [`GRACE`], or at once if no torrent runs.
 //!
-//! The threads of peers, web seeds, trackers and the DHT are no tasks: if one can't be started,
-//! the dial, announce or look-up has failed, and is repeated as after any other failure.
+//! The threads of peers, web seeds, trackers and the DHT are no tasks: if one can't be started, the
+//! dial, announce or look-up has failed, and is repeated as after any other failure.
 
 use super::budget::FileBudget;
 use super::works::{Running, Work};
@@ -34,8 +33,8 @@ const LONG_PAUSE: Duration = Duration::from_secs(60);
 /// How long we make no connection after we closed one to make room: others need what it freed.
 const STAND_BACK: Duration = Duration::from_secs(1);
 
-/// How long we must be short, with nothing left to end, before a torrent fails: another program
-/// may only be busy.
+/// How long we must be short, with nothing left to end, before a torrent fails: another program may
+/// only be busy.
 const GRACE: Duration = Duration::from_secs(5);
 
 const LOOK: &str = "look at the disk";
@@ -165,8 +164,8 @@ impl Engine<'_> {
     }
 
     /// Whether we must close something so that `task` can begin: only a check, if [`MAX_LANES`]
-    /// pieces wait for it or the torrent waits for nothing else. A torrent that has not begun
-    /// waits for those that have.
+    /// pieces wait for it or the torrent waits for nothing else. A torrent that has not begun waits
+    /// for those that have.
     fn is_urgent(&mut self, task: &Task) -> bool {
         let Task::Check(id) = task else { return false };
         self.works.alive(*id).is_some_and(|running| {
@@ -175,7 +174,7 @@ impl Engine<'_> {
         })
     }
 
-    /// Handles the panic of a task's thread, which is a fault of ours.
+    /// Handles the panic of a task's thread, a fault of ours.
     pub(super) fn on_died(&mut self, task: Task) {
         let why = fault(task.purpose());
         match &task {
@@ -288,7 +287,6 @@ impl Engine<'_> {
         Ok(())
     }
 
-    /// How many threads look at the disk.
     fn looks(&self) -> usize {
         self.works.iter().filter(|work| work.looking).count()
     }
@@ -302,9 +300,9 @@ impl Engine<'_> {
         }
     }
 
-    /// Returns for how long nothing has been left that may end and free threads or files, or
-    /// `None` if something is: a connection, a look at the disk, a torrent that leaves. `failed`:
-    /// connections that still count but are about to end because of the shortage.
+    /// Returns for how long nothing has been left that may end and free threads or files; `None` if
+    /// something is: a connection, a look at the disk, a torrent that leaves. `failed`: connections
+    /// that still count but are about to end because of the shortage.
     fn stuck_for(&mut self, failed: usize) -> Option<Duration> {
         let leaves = |work: &Work| work.stage.is_leaving();
         let may_end = self.links.len() > failed || self.looks() > 0;
@@ -329,7 +327,7 @@ impl Engine<'_> {
     }
 
     /// Closes a connection of the torrent with the most, or else ends the threads of trackers.
-    /// For [`STAND_BACK`] we make none, so that others get what this frees.
+    /// Makes none for [`STAND_BACK`], so that others get what this frees.
     pub(super) fn make_room(&mut self, shortage: Shortage) {
         let now = Instant::now();
         if self.stand_back.is_some_and(|(until, _)| now < until) {
@@ -354,8 +352,8 @@ impl Engine<'_> {
     }
 
     /// Handles a torrent that could ask no tracker, or could not make or keep a connection. It
-    /// fails with the message `why` if we have been stuck for [`GRACE`], unless it seeds.
-    /// `failed`: see [`Engine::stuck_for`].
+    /// fails with the message `why` if we have been stuck for [`GRACE`], unless it seeds. `failed`:
+    /// see [`Engine::stuck_for`].
     pub(super) fn on_short(&mut self, id: TorrentId, why: String, failed: usize) {
         let Some(time) = self.stuck_for(failed) else {
             return;

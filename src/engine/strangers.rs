@@ -64,7 +64,7 @@ impl<T> Default for Strangers<T> {
 }
 
 impl<T> Strangers<T> {
-    /// Returns whether a newcomer from `ip` gets a place, and changes nothing.
+    /// Returns whether a newcomer from `ip` gets a place. Changes nothing.
     pub(super) fn entry(&self, ip: IpAddr, now: Instant) -> Entry {
         let host = Host::of(ip);
         if !host.is_our_own() && self.of(host) >= PER_HOST {
@@ -93,7 +93,7 @@ impl<T> Strangers<T> {
         self.waiting.insert(key, stranger);
     }
 
-    /// Removes a connection, whose handshake has come or that is closed.
+    /// Removes a connection: its handshake has come, or it is closed.
     pub(super) fn remove(&mut self, key: PeerKey) -> Option<T> {
         self.waiting.remove(&key).map(|stranger| stranger.what)
     }
@@ -157,8 +157,8 @@ mod tests {
             }
         }
 
-        /// Lets a peer connect. Returns its key, if it gets a place, and the key of the one
-        /// closed for it.
+        /// Lets a peer connect. Returns its key, if it gets a place, and the key of the one closed
+        /// for it.
         fn come(&mut self, ip: &str) -> (Option<u32>, Option<u32>) {
             let ip = ip.parse().unwrap();
             let gone = match self.table.entry(ip, self.now) {
@@ -183,8 +183,7 @@ mod tests {
         }
     }
 
-    /// One host makes 20 silent connections a second, and another makes one a second and takes
-    /// two seconds for its handshake.
+    /// One host makes 20 silent connections a second, another one a second with a handshake of 2 s.
     #[test]
     fn one_host_keeps_nobody_out() {
         for (flood, other) in [

@@ -31,7 +31,6 @@ pub(super) struct Work {
 }
 
 impl Work {
-    /// What to call it.
     pub(super) fn name(&self) -> String {
         let known = self.known.as_ref();
         known.map_or_else(
@@ -45,7 +44,7 @@ pub(super) enum Stage {
     /// Its data on disk is being looked at.
     Checking,
     Running(Box<Running>),
-    /// Since this time we say goodbye: it is done, has failed or was given up.
+    /// Saying goodbye since this time: it is done, has failed or was given up.
     Leaving(Box<Running>, Instant),
     Over,
 }
@@ -87,7 +86,7 @@ pub(super) struct Stored {
     pub known: Arc<Known>,
     pub shared: Arc<Shared>,
     pub checker: Sender<CheckRequest>,
-    /// The other end of `checker`: requests wait there while no thread of the checker runs.
+    /// The other end of `checker`: requests wait there while its thread does not run.
     pub requests: Receiver<CheckRequest>,
     /// Whether that thread runs or will be started.
     pub checking: bool,
@@ -103,7 +102,7 @@ pub(super) enum Recording {
     Done,
 }
 
-/// All torrents of the run, including those that are over, so that no number is used twice.
+/// All torrents of the run, including those that are over: no number is used twice.
 #[derive(Default)]
 pub(super) struct Works(Vec<Work>);
 
@@ -148,7 +147,7 @@ impl Works {
         }
     }
 
-    /// Returns the torrent, if it is in its swarm, even if it is leaving.
+    /// Returns the torrent, if it is in its swarm or leaving it.
     pub(super) fn alive(&mut self, id: TorrentId) -> Option<&mut Running> {
         match &mut self[id].stage {
             Stage::Running(running) | Stage::Leaving(running, _) => Some(running),

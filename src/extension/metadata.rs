@@ -1,8 +1,8 @@
 //! The messages that carry metadata, `ut_metadata` ([BEP 9]): peers send each other the `info`
 //! dictionary of a torrent, so a client can begin with a magnet link alone.
 //!
-//! The dictionary is cut into pieces of 16 KiB, which are not the torrent's pieces. Each
-//! message is a bencoded dictionary. The bytes of a piece follow it directly, without a length:
+//! The dictionary is cut into pieces of 16 KiB, which are not the torrent's pieces. Each message is
+//! a bencoded dictionary. The bytes of a piece follow it directly, without a length:
 //!
 //! ```text
 //! request   d 8:msg_type i0e 5:piece i3e e
@@ -40,7 +40,7 @@ struct Keys {
 }
 
 impl<'a> Message<'a> {
-    /// Reads the payload of an extended message; `None` for nonsense and unknown kinds, which
+    /// Reads the payload of an extended message; `None` for nonsense and for unknown kinds, which
     /// BEP 9 wants ignored.
     pub fn decode(payload: &'a [u8]) -> Option<Self> {
         let (keys, data) = bencode::scan_prefix(payload, bencode::MESSAGE_DEPTH).ok()?;

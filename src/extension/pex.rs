@@ -1,7 +1,7 @@
 //! The messages of peer exchange, `ut_pex` ([BEP 11]): peers tell each other about peers.
 //!
-//! Once a minute, a peer may list the peers that it has connected to since its last message,
-//! and those that have gone. Addresses are packed as in a tracker's reply. Each added one has a
+//! Once a minute, a peer may list the peers that it has connected to since its last message, and
+//! those that have gone. Addresses have the same form as in a tracker's reply. Each added one has a
 //! byte of flags:
 //!
 //! ```text
@@ -66,8 +66,8 @@ pub fn encode(added: &[(SocketAddr, u8)], dropped: &[SocketAddr]) -> Vec<u8> {
     bencode::encode(&keys)
 }
 
-/// Returns the peers that a payload adds, at most [`MAX_TAKEN`]; none for nonsense. Dropped
-/// peers are ignored, because we may still reach a peer that the sender has lost.
+/// Returns the peers that a payload adds, at most [`MAX_TAKEN`]; none for nonsense. Ignores dropped
+/// peers: we may still reach a peer that the sender has lost.
 pub fn decode(payload: &[u8]) -> Vec<SocketAddr> {
     let mut peers = Vec::new();
     let scanned = bencode::scan(payload, bencode::MESSAGE_DEPTH).ok();

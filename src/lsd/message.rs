@@ -10,11 +10,11 @@
 //! cookie: 1a2b3c
 //! ```
 //!
-//! Each line ends in CR LF, and two empty lines end the packet. The sender's IP address is that
-//! of the packet. The cookie is any text by which a sender recognizes its own packets, because
-//! each member of a group also receives what it sends to the group.
+//! Each line ends in CR LF, and two empty lines end the packet. The sender's IP address is that of
+//! the packet. The cookie is any text by which a sender recognizes its own packets, because each
+//! member of a group also receives what it sends to the group.
 //!
-//! The thread of local discovery ([`super`]) is the only user. No I/O; all input is taken for
+//! Only the thread of local discovery ([`super`]) uses this. No I/O; all input is taken for
 //! hostile.
 //!
 //! [BEP 14]: https://www.bittorrent.org/beps/bep_0014.html
@@ -22,8 +22,7 @@
 use crate::types::InfoHash;
 use std::net::SocketAddr;
 
-/// The longest packet that we send or accept, in bytes. The network might have to split a
-/// longer one.
+/// The longest packet that we send or accept, in bytes. The network might split a longer one.
 pub(crate) const MAX_PACKET: usize = 1400;
 
 /// A received announce.
@@ -53,8 +52,8 @@ pub fn encode(to: SocketAddr, port: u16, info_hashes: &[InfoHash], cookie: &str)
         .collect()
 }
 
-/// Reads an announce. `None` if the packet is none, is too long, or names no port. Unknown and
-/// malformed lines are skipped, as in HTTP.
+/// Reads an announce. `None` if the packet is none, is too long, or names no port. Skips unknown
+/// and malformed lines, as HTTP does.
 pub fn decode(packet: &[u8]) -> Option<Announce> {
     let text = String::from_utf8_lossy(packet);
     let mut lines = text.split('\n').map(str::trim);

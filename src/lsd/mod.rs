@@ -1,17 +1,16 @@
 //! Finds peers on the same network ([BEP 14], local service discovery), with one thread.
 //!
-//! A machine in the next room may have the same torrent, and is fast to reach, but a tracker
-//! that sees both machines behind one address can't introduce them. So each client sends the
-//! info hashes of its torrents, in a small UDP packet, to a *multicast* group: an address that
-//! stands for all machines that joined it. A client that finds one of its own torrents in a
-//! packet connects to the sender.
+//! A machine in the next room may have the same torrent, and is fast to reach, but a tracker that
+//! sees both machines behind one address can't introduce them. So each client sends the info hashes
+//! of its torrents, in a small UDP packet, to a *multicast* group: an address that stands for all
+//! machines that joined it. A client that finds one of its own torrents in a packet connects to the
+//! sender.
 //!
 //! The thread announces the torrents that main names, when [`schedule`] says so, and reports to
-//! main who else has them. It never hears about private torrents. [`message`] defines the
-//! packets.
+//! main who else has them. It never hears about private torrents. [`message`] defines the packets.
 //!
-//! A machine may be in several networks. We join a group, and send to it, on each network
-//! interface separately. Interfaces come and go, so they are listed anew for each announce.
+//! A machine may be in several networks. We join a group, and send to it, on each network interface
+//! separately. Interfaces come and go, so each announce lists them anew.
 //!
 //! [BEP 14]: https://www.bittorrent.org/beps/bep_0014.html
 
@@ -44,7 +43,7 @@ const GROUPS: [IpAddr; 2] = [
 /// The longest sleep of the thread.
 const TICK: Duration = Duration::from_millis(100);
 
-/// The most packets read in one turn. If there are more, the thread first sleeps for [`TICK`].
+/// The most packets read in one turn. If there are more, the thread sleeps for [`TICK`] in between.
 const A_TURN: usize = 32;
 
 /// The thread's stack in bytes; whatever grows is on the heap.
@@ -64,8 +63,8 @@ pub(crate) enum Order {
 /// The sockets of both groups, or of one.
 pub(crate) struct Groups(Vec<Group>);
 
-/// Opens the sockets: on all interfaces except loopback, or on the interface that has the
-/// address of `--bind`.
+/// Opens the sockets: on all interfaces except loopback, or on the one with the address of
+/// `--bind`.
 ///
 /// # Errors
 /// If we can listen to neither group.
@@ -86,10 +85,10 @@ pub(crate) fn open(door: &Door) -> io::Result<Groups> {
     Ok(Groups(groups))
 }
 
-/// Starts the thread, which sends and listens through `groups`. `port` is where we accept
-/// peers. `found` is called with each of our torrents in an announce and its sender, for at
-/// most ten announces a second; `lost` is called if the thread panics. The thread ends when the
-/// channel of `orders` closes.
+/// Starts the thread, which sends and listens through `groups`. `port` is where we accept peers.
+/// `found` is called with each of our torrents in an announce and its sender, for at most ten
+/// announces a second; `lost`, if the thread panics. The thread ends when the channel of `orders`
+/// closes.
 ///
 /// # Errors
 /// If the system starts no more threads.
@@ -170,8 +169,8 @@ fn wait(groups: &[Group]) {
 /// One of the two groups, with our sockets.
 struct Group {
     at: SocketAddr,
-    /// Bound to the group's address: only packets sent to the group arrive here, so nobody
-    /// outside the local network can feed us peers.
+    /// Bound to the group's address: only packets sent to the group arrive here, so nobody outside
+    /// the local network can feed us peers.
     ears: UdpSocket,
     /// Sends from the address at which peers can reach us.
     mouth: UdpSocket,
@@ -228,8 +227,8 @@ impl Group {
         .collect()
     }
 
-    /// Reads a packet and its sender. An error counts as an empty packet, so that a socket that
-    /// keeps failing makes the thread sleep, after [`A_TURN`] of them.
+    /// Reads a packet and its sender. An error counts as an empty packet, so a socket that keeps
+    /// failing makes the thread sleep, after [`A_TURN`] of them.
     fn read(&self) -> Option<(Vec<u8>, SocketAddr)> {
         let mut packet = vec![0; MAX_PACKET + 1];
         match self.ears.recv_from(&mut packet) {

@@ -1,12 +1,11 @@
 //! When to announce which torrents on the local network, and how many announces of others to
 //! accept.
 //!
-//! Packets get lost, and a peer that hears us may not be ready yet. So a torrent is announced
-//! three times within its first 6 s, then every 5 minutes together with all others. Each
-//! announce wakes every machine on the network, so there are no more.
+//! Packets get lost, and a peer that hears us may not be ready yet. So a torrent is announced three
+//! times within its first 6 s, then every 5 minutes together with all others: not more often,
+//! because each announce wakes every machine on the network.
 //!
-//! The thread of local discovery ([`super`]) is the only user. No clock: the time is an
-//! argument.
+//! Only the thread of local discovery ([`super`]) uses this. No clock: the time is an argument.
 
 use crate::types::InfoHash;
 use std::collections::BTreeMap;
@@ -22,8 +21,8 @@ const AT_FIRST: [Duration; 3] = [
 /// The interval between announces of all torrents.
 const EVERY: Duration = Duration::from_secs(5 * 60);
 
-/// How many announces of others are accepted per second: a network full of peers must not flood
-/// us with addresses.
+/// How many announces of others we accept per second: a network full of peers must not flood us
+/// with addresses.
 const HEARD_A_SECOND: u32 = 10;
 
 /// The torrents that we announce.
@@ -73,7 +72,7 @@ impl Schedule {
         due
     }
 
-    /// Counts an announce of another client, and returns whether it is accepted.
+    /// Counts an announce of another client. Returns whether we accept it.
     pub(crate) fn may_hear(&mut self, now: Instant) -> bool {
         let second = Duration::from_secs(1);
         let fresh = |since: &Instant| now.duration_since(*since) < second;
@@ -93,8 +92,7 @@ mod tests {
     const A: InfoHash = InfoHash([1; 20]);
     const B: InfoHash = InfoHash([2; 20]);
 
-    /// Asks every 100 ms what is due, as the thread does, between these `seconds`. Returns what
-    /// was announced when.
+    /// Asks every 100 ms what is due, between these `seconds`. Returns what was announced when.
     fn play(
         schedule: &mut Schedule,
         start: Instant,

@@ -1,5 +1,4 @@
-//! Why a connection with a peer ends. Its end never ends the torrent: main gives the peer's work to
-//! others and goes on.
+//! Why a connection with a peer ends. The torrent goes on: main gives the peer's work to others.
 
 use crate::door::DialError;
 use crate::layout::RawBlock;

@@ -3,8 +3,8 @@
 //! [`crate::wire`]).
 //!
 //! When we dial, we try a plain handshake first. If the peer hangs up, we dial once more with
-//! obfuscation, because some peers accept nothing else. When a peer dials us, its first bytes show
-//! what it wants: only a plain handshake begins like a handshake.
+//! obfuscation: some peers accept nothing else. When a peer dials us, its first bytes show what it
+//! wants.
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 
@@ -54,7 +54,7 @@ pub(crate) enum Link {
 
 /// A connection whose peer has sent its handshake.
 pub(crate) struct Greeted {
-    /// The line. Bytes that followed the handshake are in its intake.
+    /// The line, with bytes that followed the handshake in its intake.
     pub(super) line: Line,
     pub(super) theirs: Handshake,
     /// The peer's address, if we know it.
@@ -223,8 +223,8 @@ fn take_over(agreed: Agreed, line: &mut Line) {
     line.socket.set_ciphers(agreed.ciphers);
 }
 
-/// Reads the peer's handshake. What follows stays in the intake. After [`PeerError::NotBitTorrent`]
-/// everything does.
+/// Reads the peer's handshake. What follows stays in the intake; after
+/// [`PeerError::NotBitTorrent`], everything.
 fn read_handshake(
     line: &mut Line,
     orders: &Receiver<Order>,
@@ -260,7 +260,7 @@ fn read_until(
     Err(PeerError::Silent(HANDSHAKE_TIMEOUT))
 }
 
-/// Whether main hung up. Before the greeting main sends nothing, so there is nothing to lose here.
+/// Whether main hung up. Before the greeting main sends nothing that could be lost here.
 fn is_over(orders: &Receiver<Order>) -> bool {
     matches!(orders.try_recv(), Err(TryRecvError::Disconnected))
 }

@@ -1,8 +1,8 @@
 //! The receive buffer of a peer, in which blocks stay until they are written to disk.
 //!
 //! The kernel's bytes come in with large reads, and messages are parsed in place. A block is not
-//! copied: the buffer only remembers where it is. From here it goes straight to the disk, many
-//! blocks with one call:
+//! copied: the buffer only remembers where it is. From here it goes to the disk, many blocks with
+//! one call:
 //!
 //! ```text
 //! | head | block | head | block | have | head | block | head | blo        |
@@ -18,10 +18,10 @@ use crate::storage::{Files, StorageError};
 use crate::wire::PIECE_HEAD_LEN;
 use std::io::IoSlice;
 
-/// The size of a new buffer in bytes.
+/// In bytes.
 const FIRST_LEN: usize = 128 * 1024;
 
-/// The largest size of the buffer in bytes, for a fast peer.
+/// In bytes, for a fast peer.
 const MAX_LEN: usize = 1024 * 1024;
 
 /// With less room than this, in bytes, we empty the buffer: a block, its head, and some more.
@@ -57,13 +57,12 @@ impl Intake {
         Ok(count)
     }
 
-    /// The bytes that were received and not parsed yet.
     pub(crate) fn unparsed(&self) -> &[u8] {
         &self.buf[self.parsed..self.filled]
     }
 
-    /// Records that a message of `used` bytes was parsed. If it was a block to be stored, its bytes
-    /// are held.
+    /// Records that a message of `used` bytes was parsed. The bytes of a `block` to be stored are
+    /// held.
     pub(crate) fn consume(&mut self, used: usize, block: Option<Block>) {
         if let Some(block) = block {
             self.held.push((block, self.parsed + PIECE_HEAD_LEN));
@@ -74,7 +73,6 @@ impl Intake {
         }
     }
 
-    /// Whether blocks wait to be written.
     pub(crate) fn holds_blocks(&self) -> bool {
         !self.held.is_empty()
     }
@@ -123,8 +121,7 @@ impl Intake {
     }
 
     /// Makes room: moves the unparsed rest to the front. No block may be held. The buffer grows if
-    /// the peer was `fast` to fill it, or for a message longer than the buffer, up to
-    /// `max_message`.
+    /// the peer was `fast` to fill it, or for a longer message, up to `max_message`.
     pub(crate) fn compact(&mut self, max_message: usize, fast: bool) {
         debug_assert!(self.held.is_empty(), "held bytes would be lost");
         self.buf.copy_within(self.parsed..self.filled, 0);
@@ -153,7 +150,7 @@ mod tests {
         let mut intake = Intake::new();
         for _ in 0..times {
             let came = intake.fill(|buf| Ok::<_, ()>(buf.len())).unwrap();
-            intake.consume(came - 1, None); // of the last message one byte is here
+            intake.consume(came - 1, None); // one byte of the last message is here
             assert!(intake.is_full());
             intake.compact(0, fast);
         }

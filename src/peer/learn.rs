@@ -12,8 +12,7 @@ use crate::wire;
 use crossbeam_channel::{Receiver, TryRecvError};
 use std::time::Instant;
 
-/// Converses until main knows the metadata and welcomes the peer to the torrent. Returns `None` if
-/// main hung up.
+/// Converses until main knows the metadata and welcomes the peer. Returns `None` if main hung up.
 pub(super) fn converse(
     line: &mut Line,
     mut learner: Learner,

@@ -1,14 +1,13 @@
 //! The conversation with a peer while we have only a magnet link ([BEP 9]), as rules without a
 //! socket.
 //!
-//! Without the metadata we know neither the number nor the length of the pieces, so the metadata is
-//! all that we can request. We request all of it from every peer that offers it, from several peers
-//! at a time. The first peer whose bytes have the info hash as their SHA-1 wins. This costs a
-//! little more traffic than sharing the work out. But a liar can spoil only its own copy, and we
-//! know at once who lied.
+//! Without the metadata we know neither the number nor the length of the pieces, so we can request
+//! nothing else. We request all of it from each of several peers. The first whose bytes have the
+//! info hash as their SHA-1 wins. This costs a little more traffic than sharing the work out, but a
+//! liar can spoil only its own copy, and we know at once who lied.
 //!
 //! The peer's other messages (bitfield, unchoke, extension handshake) can't be judged yet. We keep
-//! them as they came, for the [`Session`] that takes over when the metadata is known.
+//! them as they came for the [`Session`], which takes over when the metadata is known.
 //!
 //! [BEP 9]: https://www.bittorrent.org/beps/bep_0009.html
 //! [`Session`]: super::session::Session
@@ -31,7 +30,7 @@ pub const MAX_MESSAGE: usize = 1 << 20;
 /// The most bytes of messages that we keep: a bitfield, and many haves.
 const MAX_KEPT: usize = 2 << 20;
 
-/// The most pieces of the metadata to have on order: some clients refuse more than a few.
+/// The most pieces of the metadata on order: some clients refuse more than a few.
 const WINDOW: usize = 8;
 
 /// How long a peer may take for the next piece of the metadata.
@@ -40,7 +39,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The metadata as it arrives.
 #[derive(Debug)]
 struct Fetch {
-    /// The pieces that came. Each is allocated only when it is there.
+    /// The pieces that came. Each is allocated only then.
     pieces: Vec<Option<Box<[u8]>>>,
     /// Pieces that were requested and are not answered.
     on_order: Vec<usize>,
@@ -104,7 +103,7 @@ impl Learner {
         }
     }
 
-    /// Returns the peer's messages that can't be judged yet, in order.
+    /// The peer's messages that can't be judged yet, in order.
     pub fn kept(&self) -> &[u8] {
         &self.kept
     }
@@ -194,7 +193,7 @@ impl Learner {
                 self.on_progress(now)
             }
             Some(metadata::Message::Reject(_)) if !fetch.on_order.is_empty() => {
-                // The pieces that came are kept: main may have us ask again later.
+                // Main may have us ask again later.
                 fetch.on_order.clear();
                 self.talk.tell(PeerEvent::Learning(Learning::Refused));
                 Ok(())
@@ -313,7 +312,6 @@ mod tests {
                 .on_command(&Command::FetchMetadata(yes), self.now);
         }
 
-        /// The pieces of the metadata that we asked for since the last call.
         fn requested(&mut self) -> Vec<u32> {
             let out = std::mem::take(&mut self.learner.talk.out);
             let (mut rest, mut pieces) = (&out[..], Vec::new());

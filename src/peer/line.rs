@@ -1,5 +1,5 @@
-//! The line to one peer: its socket, its receive buffer, and the bytes on their way out. Both kinds
-//! of conversation use it, [before](super::learn) and after the metadata is known. Here the thread
+//! The line to one peer: its socket, its receive buffer, and the bytes on their way out. The
+//! conversations [before](super::learn) and after the metadata is known use it. Here the thread
 //! sleeps, where [`turn`](super::turn) says.
 
 use super::Order;
@@ -17,7 +17,6 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// Makes the line of a new connection.
     pub(super) fn new(socket: PeerSocket) -> Self {
         Self {
             socket,
@@ -26,8 +25,8 @@ impl Line {
         }
     }
 
-    /// Hands the kernel what it takes without waiting. Whenever everything is out, `load` adds more
-    /// if there is more.
+    /// Hands the kernel what it takes without waiting. Whenever everything is out, `load` adds
+    /// more.
     pub(super) fn flush(
         &mut self,
         mut load: impl FnMut(&mut Outgoing) -> Result<(), PeerError>,

@@ -6,7 +6,7 @@
 //! The [`session`] decides what to say. This file moves bytes from the socket to the disk
 //! ([`intake`]), bytes from the disk to the socket ([`outgoing`]), and events and commands between
 //! the session and main. Each turn it does all that needs no waiting, and then sleeps where
-//! [`turn`] says, for at most [`turn::TICK`].
+//! [`turn`] says.
 
 pub(crate) mod error;
 pub(crate) mod greeting;
@@ -42,26 +42,23 @@ use std::thread::Builder;
 use std::time::{Duration, Instant};
 use talk::Talk;
 
-/// After 500 ms at the latest, blocks in the receive buffer are written.
+/// Blocks in the receive buffer are written after 500 ms at the latest.
 const HOLD_AT_MOST: Duration = Duration::from_millis(500);
 
-/// A peer that fills the receive buffer within 25 ms gets a larger one. Then we write its blocks
-/// with fewer and larger calls.
+/// A peer that fills the receive buffer within 25 ms gets a larger one: its blocks then need fewer
+/// writes.
 const FAST: Duration = Duration::from_millis(25);
 
 /// The most events that wait in the session before they go to main.
 const MAX_EVENTS: usize = 64;
 
-/// The size of a peer thread's stack in bytes. The stack holds no large value: buffers are on the
-/// heap.
+/// The size of a peer thread's stack in bytes. Buffers are on the heap.
 const STACK: usize = 256 * 1024;
 
 /// Our side in the swarm of one torrent.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Us {
-    /// The torrent.
     pub info_hash: InfoHash,
-    /// Our peer id in the swarm.
     pub peer_id: PeerId,
     /// The port at which we accept peers.
     pub port: Option<u16>,
@@ -93,11 +90,8 @@ impl Us {
 
 /// What all peer threads of one torrent share, read-only.
 pub(crate) struct Shared {
-    /// Our side in the swarm.
     pub us: Us,
-    /// How the torrent divides into pieces and files.
     pub layout: Arc<Layout>,
-    /// The torrent's files.
     pub storage: Arc<Storage>,
     /// The most files that each thread may keep open.
     pub max_open: usize,
@@ -110,19 +104,16 @@ pub(crate) struct Shared {
 /// Main → peer thread.
 pub(crate) enum Order {
     /// The peer is welcome: the answer to [`PeerEvent::Greeted`]. Main closes the channel if it is
-    /// not. After [`Order::Learn`] this comes too, when the metadata is known.
+    /// not. Follows [`Order::Learn`] when the metadata is known.
     Welcome(Welcome),
     /// The peer is welcome, but we lack the metadata. Perhaps the peer has it.
     Learn(Us),
-    /// A command.
     Do(Command),
 }
 
 /// What the thread of a welcome peer works with.
 pub(crate) struct Welcome {
-    /// The torrent.
     pub torrent: Arc<Shared>,
-    /// The pieces that we have.
     pub have: Bitfield,
     /// Whether we want no more pieces.
     pub complete: bool,
@@ -145,8 +136,8 @@ impl Welcome {
     }
 }
 
-/// Starts the thread of one peer. The thread ends with its connection, or when main closes the
-/// channel of `orders`. Its last event is always [`PeerEvent::Closed`].
+/// Starts the thread of one peer. It ends with its connection, or when main closes the channel of
+/// `orders`. Its last event is always [`PeerEvent::Closed`].
 ///
 /// # Errors
 /// [`NoThread`], if the system refuses to start a thread.
@@ -174,7 +165,7 @@ pub(crate) fn spawn(
 }
 
 /// Starts a thread that main treats as a peer's. `work` returns the reason why it ended. Main gets
-/// the reason as the last event, even after a panic, so that it can give the work to others.
+/// the reason as the last event, even after a panic, and can give the work to others.
 pub(crate) fn spawn_link(
     thread: Builder,
     purpose: &'static str,
@@ -214,7 +205,7 @@ impl ToMain {
 }
 
 /// Connects, exchanges handshakes and introduces the peer to main. Returns `None` if main does not
-/// want the peer.
+/// want it.
 fn connect(
     link: Link,
     orders: &Receiver<Order>,
@@ -264,9 +255,9 @@ pub(crate) struct Peer {
     layout: Arc<Layout>,
     files: Files,
     max_message: usize,
-    /// The time since which the intake has held blocks.
+    /// Since when the intake has held blocks.
     held_since: Option<Instant>,
-    /// The last time at which the intake was emptied.
+    /// When the intake was last emptied.
     emptied: Instant,
 }
 
@@ -301,7 +292,6 @@ impl Peer {
         Ok(())
     }
 
-    /// Runs the connection, turn by turn.
     fn converse(mut self, orders: &Receiver<Order>, to_main: &ToMain) -> Result<(), PeerError> {
         // More bytes may have come with the handshake.
         let end = self.hear_peer(to_main).and_then(|()| {
@@ -313,7 +303,7 @@ impl Peer {
                 }
             }
         });
-        // Blocks that were received are kept even if the peer left.
+        // Blocks that were received count even if the peer left.
         let stored = self.store();
         self.session.tell_traffic();
         to_main.tell_all(&mut self.session.talk.events);
@@ -381,7 +371,6 @@ impl Peer {
         self.session.on_command(command);
     }
 
-    /// Empties the intake for the next read.
     fn make_room(&mut self, now: Instant) -> Result<(), PeerError> {
         let before = std::mem::replace(&mut self.emptied, now);
         let fast = now.duration_since(before) < FAST;
@@ -390,7 +379,6 @@ impl Peer {
         Ok(())
     }
 
-    /// Writes the blocks in the intake to disk.
     fn store(&mut self) -> Result<(), PeerError> {
         self.held_since = None;
         if self.line.intake.holds_blocks() {
@@ -412,8 +400,8 @@ impl Peer {
     }
 }
 
-/// Converts a disk error. Too many open files, or a missing file, end this connection only. Any
-/// other error concerns the whole torrent.
+/// Converts a disk error. Too many open files, or a missing file, end this connection only. Other
+/// errors concern the whole torrent.
 fn disk_failed(error: &StorageError, talk: &mut Talk) -> PeerError {
     let text = human::chain(error);
     if error.is_out_of_files() {

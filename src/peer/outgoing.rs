@@ -2,8 +2,8 @@
 //! [`Session`] and the disk, and writes them to the socket.
 //!
 //! A block travels in a `piece` message ([BEP 3]): a head of 13 bytes, then the block. We load
-//! several blocks at a time and hand them to the kernel with as few calls as possible. Blocks from
-//! the disk are not copied in between the heads. The kernel gets a list of the parts instead:
+//! several blocks at a time and hand them to the kernel with as few calls as possible. Blocks are
+//! not copied in between the heads: the kernel gets a list of the parts.
 //!
 //! ```text
 //! words   | have | unchoke | head | head | head |
@@ -12,12 +12,10 @@
 //! sent    | have | unchoke | head | block | head | block | head | block |
 //! ```
 //!
-//! The system call `sendfile` would save one more copy, but it sends one block at a time, and two
-//! calls and a packet for each block can cost more than the copy. On an AMD EPYC, 1 GiB to a peer
-//! on the same machine took 0.76 s of CPU with `sendfile` and takes 0.51 s like this. The peer's
-//! own CPU time fell from 0.66 s to 0.43 s. (`TCP_CORK`, which holds packets back until they are
-//! full, made `sendfile` even slower.) With eight blocks at a time, instead of
-//! [sixteen](MAX_BLOCKS), it was 0.64 s, and with thirty-two 0.59 s.
+//! The system call `sendfile` would save one more copy, but it sends one block at a time. On an AMD
+//! EPYC, 1 GiB to a peer on the same machine took 0.76 s of CPU with `sendfile` and takes 0.51 s
+//! like this; the peer's own CPU time fell from 0.66 s to 0.43 s. With eight blocks at a time,
+//! instead of [sixteen](MAX_BLOCKS), it was 0.64 s, and with thirty-two 0.59 s.
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 
@@ -40,7 +38,6 @@ const LOAD_LEN: usize = MAX_BLOCKS * BLOCK_LEN as usize;
 /// The size of the buffer for blocks. The last block may have [`MAX_SERVED_LEN`] bytes.
 const ROOM: usize = LOAD_LEN + MAX_SERVED_LEN as usize;
 
-/// What was loaded, and how much of it the kernel has taken.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
     /// Messages, and the heads of blocks.
@@ -67,7 +64,6 @@ impl Outgoing {
         }
     }
 
-    /// Whether the kernel has taken everything.
     pub(crate) fn is_out(&self) -> bool {
         self.sent == self.len
     }
@@ -139,7 +135,6 @@ impl Outgoing {
         socket.seal(words);
     }
 
-    /// Returns what the kernel has not taken yet, in order.
     pub(crate) fn rest(&self) -> Vec<IoSlice<'_>> {
         let mut parts = Vec::with_capacity(2 * self.cuts.len() + 1);
         let (mut said, mut given) = (0, 0);
@@ -155,7 +150,7 @@ impl Outgoing {
         parts.split_off(parts.len() - left)
     }
 
-    /// Records that the kernel took `count` bytes of the rest. If these are not all, it has no more
+    /// Records that the kernel took `count` bytes of the rest. If more is left, it has no more
     /// room.
     pub(crate) fn on_sent(&mut self, count: usize) {
         let was_whole = self.sent == 0;

@@ -14,9 +14,8 @@
 //! ```
 //!
 //! The upper half of the picture is in [`fetching`], the lower half in [`giving`]. Messages and
-//! commands go in. Bytes for the peer ([`Talk::out`]) and events for main ([`Talk::events`]) come
-//! out. No I/O, no clock: the peer's thread owns the session, and only the thread touches the
-//! socket and the disk.
+//! commands go in; bytes for the peer ([`Talk::out`]) and events for main ([`Talk::events`]) come
+//! out. No I/O, no clock: the peer's thread owns the session, the socket and the disk.
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 
@@ -40,10 +39,9 @@ use std::time::{Duration, Instant};
 /// A peer that owes us blocks and sends none for 20 s is snubbed: its work goes to others.
 pub(crate) const SNUB_AFTER: Duration = Duration::from_secs(20);
 
-/// Usually a piece is verified within 500 ms after the peer's last block. Later we expect no news.
+/// A piece is usually verified within 500 ms after the peer's last block. Later we expect no news.
 const NEWS_WITHIN: Duration = Duration::from_millis(500);
 
-/// The time between two traffic reports.
 const TRAFFIC_EVERY: Duration = Duration::from_millis(500);
 
 /// The most bytes that wait for a peer that does not read. No honest peer causes more.
@@ -62,10 +60,8 @@ pub struct Session {
     /// The pieces that the peer has.
     theirs: Bitfield,
     peer_chokes: bool,
-    /// Whether the peer is interested.
     peer_wants: bool,
-    /// How often the peer changed its mind (choke, interest) or introduced itself since the last
-    /// traffic report.
+    /// How often the peer changed its mind or introduced itself since the last traffic report.
     bothers: u32,
     we_choke: bool,
     we_want: bool,
@@ -73,15 +69,15 @@ pub struct Session {
     backlog: VecDeque<Block>,
     /// Blocks that we requested and did not receive yet.
     owed: VecDeque<Block>,
-    /// How many blocks we cancelled or gave up that may still come.
+    /// How many blocks that we cancelled or gave up may still come.
     strays: u32,
     work: Asking,
-    /// Whether main will soon say which pieces are right ([`Command::Had`]), since blocks of the
-    /// peer were just written.
+    /// Whether main will soon say which pieces are right ([`Command::Had`]): blocks of the peer
+    /// were just written.
     news_due: bool,
-    /// Whether a [`PeerEvent::Pieces`] is not answered yet.
+    /// Whether main owes the answer to a [`PeerEvent::Pieces`].
     asked_interest: bool,
-    /// Whether a [`PeerEvent::Interested`] is not answered yet.
+    /// Whether main owes the answer to a [`PeerEvent::Interested`].
     asked_unchoke: bool,
     /// Blocks that the peer requested, in order.
     uploads: VecDeque<Block>,
@@ -106,7 +102,7 @@ pub struct Session {
 
 impl Session {
     /// Begins after both handshakes, with the pieces that we `have` and the `talk` so far.
-    /// `limited`: an upload limit exists, so we ask main before each upload.
+    /// `limited`: an upload limit exists.
     pub fn new(
         layout: Arc<Layout>,
         have: Bitfield,
@@ -147,7 +143,7 @@ impl Session {
         }
     }
 
-    /// The peer's handshake came this long after ours, so one round trip takes no longer.
+    /// The peer's handshake came this long after ours: no round trip takes longer.
     pub fn on_greeted(&mut self, within: Duration) {
         self.greeted_within = Some(within);
     }
@@ -183,7 +179,7 @@ impl Session {
     ) -> Result<Option<Block>, PeerError> {
         self.talk.heard = now;
         match message {
-            // Main hears only about changes, so that a flood of the same message does not reach it.
+            // A flood of the same message does not reach main.
             Message::Choke if self.peer_chokes => {}
             Message::Choke => self.on_choke(),
             Message::Unchoke => self.on_unchoke(),
@@ -240,7 +236,7 @@ impl Session {
         Ok(())
     }
 
-    /// Adds to the peer's pieces. BEP 3 allows a bitfield only as the first message. But aria2 also
+    /// Adds to the peer's pieces. BEP 3 allows a bitfield only as the first message, but aria2 also
     /// sends one later, if it is shorter than many haves.
     fn on_pieces(&mut self, pieces: Bitfield) {
         let fresh = pieces.iter().filter(|piece| self.theirs.insert(*piece));
@@ -251,8 +247,8 @@ impl Session {
         }
     }
 
-    /// Obeys a command of main. (For [`Command::Cancel`] the thread has dropped the blocks that
-    /// were received and not written.)
+    /// Obeys a command of main. (The thread has already dropped received but unwritten blocks of a
+    /// [`Command::Cancel`].)
     pub fn on_command(&mut self, command: Command) {
         match command {
             Command::Fetch(spans) => self.fetch(spans),

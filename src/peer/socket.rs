@@ -2,7 +2,7 @@
 //!
 //! A peer's thread must never wait on its socket for ever, because main may have a command for it.
 //! So each wait ends after a [`TICK`] at the latest. A call that must not wait at all carries a
-//! flag (`MSG_DONTWAIT`). The stream itself stays in blocking mode.
+//! flag (`MSG_DONTWAIT`); the stream itself stays in blocking mode.
 //!
 //! `read_exact` and `write_all` lose count of their bytes when a wait ends early, so we never use
 //! them here. Every call returns how many bytes it moved.
@@ -110,13 +110,12 @@ impl PeerSocket {
         self.ciphers = ciphers.map(Box::new);
     }
 
-    /// Whether the stream is obfuscated.
     pub(crate) fn is_sealed(&self) -> bool {
         self.ciphers.is_some()
     }
 
     /// Enciphers `bytes`, if the stream is obfuscated. They must be the next bytes sent, and be
-    /// sealed only once, even if it takes several [writes](PeerSocket::write) to send them.
+    /// sealed only once, even if sending takes several [writes](PeerSocket::write).
     pub(crate) fn seal(&mut self, bytes: &mut [u8]) {
         if let Some(ciphers) = &mut self.ciphers {
             ciphers.ours.apply(bytes);
@@ -131,8 +130,8 @@ impl PeerSocket {
         self.write_parts(&[IoSlice::new(bytes)], wait)
     }
 
-    /// Hands the kernel what it takes of `parts`, in order. Returns the number of bytes taken. To
-    /// a peer that is gone it is an error: Rust's runtime ignores the signal, SIGPIPE.
+    /// Hands the kernel what it takes of `parts`, in order. Returns the number of bytes taken. A
+    /// peer that is gone is an error: Rust's runtime ignores the signal, SIGPIPE.
     ///
     /// # Errors
     /// [`PeerError::Io`].
@@ -157,8 +156,8 @@ impl PeerSocket {
     }
 }
 
-/// Makes reads wait for `bytes` bytes. The kernel makes sure that the peer has room to send them.
-/// If the kernel refuses the option, reads are only smaller.
+/// Makes reads wait for `bytes` bytes. The kernel gives the peer room to send them. If the kernel
+/// refuses the option, reads are only smaller.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 #[allow(unsafe_code)]
 fn set_low_water(stream: &TcpStream, bytes: usize) {
@@ -176,7 +175,7 @@ fn set_low_water(stream: &TcpStream, bytes: usize) {
     }
 }
 
-/// Does nothing: this is not tested on other systems.
+/// Not tested on other systems.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn set_low_water(_: &TcpStream, _: usize) {}
 
@@ -187,7 +186,7 @@ fn received(result: io::Result<usize>) -> Result<usize, PeerError> {
     }
 }
 
-/// Treats the end of a wait as 0 bytes, not as an error.
+/// Treats the end of a wait as 0 bytes.
 fn waited(result: io::Result<usize>, during: &'static str) -> Result<usize, PeerError> {
     match result {
         Err(e)

@@ -1,8 +1,7 @@
 //! What both kinds of conversation with a peer have: the bytes for the peer, the events for main,
 //! and the limits on silence.
 //!
-//! The [`Learner`] owns a [`Talk`], and so does the [`Session`]. When the metadata becomes known,
-//! the session takes the learner's.
+//! The [`Learner`] owns a [`Talk`]. When the metadata becomes known, the [`Session`] takes it over.
 //!
 //! [`Learner`]: super::learner::Learner
 //! [`Session`]: super::session::Session
@@ -13,8 +12,8 @@ use crate::messages::PeerEvent;
 use crate::wire::Message;
 use std::time::{Duration, Instant};
 
-/// A peer that sends nothing for 130 s is dropped. All clients send a keep-alive every two minutes
-/// or sooner.
+/// A peer that sends nothing for 130 s is dropped. All clients send a keep-alive at least every two
+/// minutes.
 pub(super) const SILENT_AFTER: Duration = Duration::from_secs(130);
 
 /// After 60 s of silence we send a keep-alive, so that the peer does not drop us.
@@ -30,9 +29,9 @@ pub struct Talk {
     pub(super) fast: bool,
     /// The message number that the peer wants for metadata messages. 0: it wants none.
     pub(super) metadata_id: u8,
-    /// The time of the peer's last message.
+    /// When the peer's last message came.
     pub(super) heard: Instant,
-    /// The time when we last sent something.
+    /// When we last sent something.
     spoke: Instant,
     /// Whether the peer named its DHT node. We take one.
     named_node: bool,
@@ -100,12 +99,11 @@ impl Talk {
         self.spoke = now;
     }
 
-    /// Whether neither side has said anything for 2 s.
     pub(super) fn is_quiet(&self, now: Instant) -> bool {
         now.duration_since(self.heard.max(self.spoke)) >= QUIET_AFTER
     }
 
-    /// Sends a keep-alive when it is time.
+    /// Sends a keep-alive when it is due.
     ///
     /// # Errors
     /// [`PeerError::Silent`], if the peer said nothing for [`SILENT_AFTER`].

@@ -16,7 +16,7 @@ use std::net::TcpStream;
 use std::net::{Shutdown, TcpListener};
 use std::thread::{self, JoinHandle};
 
-/// How long a test waits for what must come. It never takes nearly as long.
+/// How long a test waits for what must come.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 const US: PeerId = PeerId([1; 20]);
@@ -217,7 +217,6 @@ fn sessions() {
     }
 }
 
-/// Main may hang up at any time. The thread ends and reports that last.
 #[test]
 fn main_hangs_up() {
     let torrent = testing::Torrent::new(u64::from(BLOCK_LEN), &[(u64::from(BLOCK_LEN), false)]);
@@ -289,7 +288,7 @@ fn the_handshake_of_ourselves_is_told() {
     peer.join().unwrap();
 }
 
-/// A block may lie in a wanted file, in an unwanted file (then it is kept in the record), and in
+/// A block may lie in a wanted file, in an unwanted file (it is then kept in the record), and in
 /// padding.
 #[test]
 fn blocks_are_whole_wherever_their_bytes_are() {
@@ -355,8 +354,8 @@ fn blocks_are_whole_wherever_their_bytes_are() {
     peer.join().unwrap();
 }
 
-/// Two peer threads that give to one another as fast as they can, with hundreds of
-/// requests out on both sides: neither may get stuck in a write.
+/// Two peer threads give to one another as fast as they can, with hundreds of requests out on both
+/// sides: neither may get stuck in a write.
 #[test]
 fn two_threads_full_of_each_others_requests_do_not_deadlock() {
     const BLOCKS: u32 = 4096;

@@ -3,23 +3,21 @@
 //!
 //! # One thread, two sides
 //! A peer's thread listens to two sides: to main through a channel, and to the peer through a
-//! socket. But a thread can sleep on only one of them, and while it sleeps it does not hear the
-//! other. (The system call `poll` wakes a thread for any of several sockets, but a channel is not a
-//! socket. A pipe beside each channel would cost two more open files for each connection, and a
-//! system call for each command.)
+//! socket. But it can sleep on only one of them, and then it does not hear the other. (The system
+//! call `poll` waits for several sockets, but a channel is not a socket. A pipe beside each channel
+//! would cost two more open files for each connection, and a system call for each command.)
 //!
 //! A write is a third place to sleep. When the peer reads more slowly than we send, the kernel's
 //! buffer fills up, and the write waits for room. Then two threads can lock each other up:
-//!
 //! 1. We send blocks to the peer and read nothing. The peer sends blocks to us and reads nothing.
 //! 2. The buffers of both directions are full. Both threads sleep in a write.
 //! 3. Each waits for the other to read, for ever.
 //!
 //! # Sleep on the side that owes something
 //! At the end of each turn the thread knows who owes what ([`Debts`]). Main may owe the answer to a
-//! question, the kernel may owe room for more bytes, and the peer may owe blocks that we requested.
-//! Whoever owes something is about to act, so the thread sleeps where it will notice that. [`next`]
-//! picks the first row that fits:
+//! question, the kernel room for more bytes, and the peer blocks that we requested. A debtor is
+//! about to act, so the thread sleeps where it will notice that. [`next`] picks the first row that
+//! fits:
 //!
 //! | row | who owes what | the thread sleeps in | at most | wakes earlier when |
 //! | --- | --- | --- | --- | --- |
@@ -37,10 +35,10 @@
 //!
 //! Why the rows have these conditions and times:
 //! - **An answer comes at once** (row 1). Main never waits for anybody, so its answer is there
-//!   within microseconds, and the work that it brings can begin. Other debts go first. If the peer
-//!   owes blocks (rows 3 to 7), the next block wakes the thread, which then reads the answer, too.
-//!   If we owe the peer blocks (row 9), they wait for the upload limit, which takes longer than an
-//!   answer. Meanwhile the peer may cancel them.
+//!   within microseconds. Other debts go first. If the peer owes blocks (rows 3 to 7), the next
+//!   block wakes the thread, which then reads the answer, too. If we owe the peer blocks (row 9),
+//!   they wait for the upload limit, which takes longer than an answer. Meanwhile the peer may
+//!   cancel them.
 //! - **Blocks are more urgent than room** (rows 3 to 7, not row 2). Each block that arrives wakes
 //!   the thread, and before its next sleep the thread writes what the kernel takes by then. A
 //!   thread that sleeps in a write would not hear the peer.
@@ -53,19 +51,18 @@
 //!   only when it hears that we have the last.
 //! - **A quiet connection can wait** (row 10). Neither side may request blocks of the other, and
 //!   both have been silent for 2 s. Only a command of main can come too late here, usually to tell
-//!   the peer about a new piece. After that the connection is no longer quiet.
+//!   the peer about a new piece.
 //!
 //! # Why a wrong guess costs at most one tick
 //! No sleep lasts longer than a [`TICK`], except in rows 3 and 10, where nobody waits for us. After
-//! each sleep the thread turns to the other sides. Before each sleep it obeys all commands of main
-//! and hands the kernel what it takes without waiting. If the kernel did not take everything, or if
-//! main did not answer within a tick, the thread also reads what is there, without waiting. So the
-//! deadlock above ends at step 2: our thread reads at least ten times a second, or four times if it
-//! hears a seed, which makes room for the peer.
+//! each sleep the thread turns to the other sides: it obeys all commands of main and hands the
+//! kernel what it takes without waiting. If the kernel did not take everything, or if main did not
+//! answer within a tick, the thread also reads what is there, without waiting. So the deadlock
+//! above ends at step 2: our thread reads, and so makes room for the peer, at least ten times a
+//! second, or four times if it hears a seed.
 //!
-//! The length of a tick is a compromise. A shorter tick would wake threads for nothing: a
-//! connection already wakes its thread ten times a second, a quiet one or a slow seed's four times.
-//! A longer tick would delay the commands of main.
+//! A shorter tick would wake threads for nothing: a connection already wakes its thread ten times a
+//! second, a quiet one or a slow seed's four times. A longer tick would delay the commands of main.
 
 use std::time::Duration;
 
@@ -88,8 +85,8 @@ pub(crate) struct Debts {
     pub blocks: Blocks,
     /// We owe the peer blocks that it requested.
     pub uploads: bool,
-    /// Main has no more work for us, and what the peer owes us will soon be here: the download
-    /// is near its end, or this peer lacks the rest.
+    /// Main has no more work for us, and what the peer owes us will soon be here: the download is
+    /// near its end, or this peer lacks the rest.
     pub no_more_work: bool,
     /// Main owes us news: which of the pieces that we stored are right.
     pub news: bool,
@@ -103,7 +100,7 @@ pub(crate) enum Blocks {
     None,
     /// A few: the thread wakes up for each.
     Few,
-    /// At least [`crate::pipeline::ENOUGH`], or, at the end of a download, what keeps a slow peer
+    /// At least [`crate::pipeline::ENOUGH`] or, at the end of a download, what keeps a slow peer
     /// busy for half a second, of a peer that wants nothing from us: they may arrive in bulk.
     Many,
     /// What takes a seed 1 s or longer, while main may have more work.
@@ -126,9 +123,9 @@ pub(crate) enum Sleep {
 pub(crate) enum Patience {
     /// For any byte, up to a [`TICK`].
     Usual,
-    /// For [`BULK`] bytes, up to a [`TICK`]. Then it takes what is there. A slow peer costs mostly
-    /// wake-ups: 1 GB from a hundred seeds, each at 1 MB/s, took 105,000 context switches and 3.4 s
-    /// of CPU with a wake-up for any byte, and 27,000 context switches and 2.2 s with this.
+    /// For [`BULK`] bytes, up to a [`TICK`]. A slow peer costs mostly wake-ups: 1 GB from a hundred
+    /// seeds, each at 1 MB/s, took 105,000 context switches and 3.4 s of CPU with a wake-up for any
+    /// byte, and 27,000 and 2.2 s with this.
     Bulk,
     /// For [`BULK`] bytes, up to two and a half ticks.
     LongBulk,
@@ -173,7 +170,7 @@ impl Patience {
             Self::Usual | Self::Bulk => TICK,
             Self::LastBulk => TICK / 2,
             Self::Quiet | Self::LongBulk => TICK * 5 / 2,
-            Self::Last => TICK / 5, // Linux rounds timeouts to up to 10 ms.
+            Self::Last => TICK / 5, // Linux rounds timeouts by up to 10 ms.
         }
     }
 

@@ -1,5 +1,5 @@
-//! Checks that the picker's counts, lists and leases agree with each other. Tests, and the simulator
-//! if it is asked to, call [`Picker::check`] after each event.
+//! Checks that the picker's counts, lists and leases agree with each other. Tests, and the
+//! simulator if asked to, call [`Picker::check`] after each event.
 
 use super::take_over::MAX_HOLDERS;
 use super::{Picker, Started, State};
@@ -50,8 +50,8 @@ impl Picker {
         self.order.check();
     }
 
-    /// Checks a started piece. `holders` says how many peers hold a lease on each block. The
-    /// entries of `piece` are removed from it.
+    /// Checks a started piece. `holders` says how many peers hold a lease on each block; the
+    /// entries of `piece` are removed.
     fn check_started(
         &self,
         piece: PieceIndex,

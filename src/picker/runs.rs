@@ -2,8 +2,7 @@
 //!
 //! A web seed is a web server that has the files (BEP 19). Each request to it costs a round trip,
 //! so it gets several neighbouring pieces at once, or a large part of a large piece. Peers fetch
-//! the rarest pieces. A web seed fetches from the largest gap that they have left. Part of the
-//! [`Picker`].
+//! the rarest pieces; a web seed fetches from the largest gap that they have left.
 
 use super::{Granted, Picker, Started};
 use crate::bitfield::Bitfield;
@@ -13,9 +12,8 @@ use crate::types::PeerKey;
 
 impl Picker {
     /// Grants up to `blocks` blocks in a row to a web seed: the rest of the piece that it has
-    /// begun, or else the start of the largest gap among the free pieces, which keeps it away from
-    /// the peers. If neither exists, or if the pieces are wanted in order, the web seed gets
-    /// blocks as a peer does.
+    /// begun, or else the start of the largest gap among the free pieces. If neither exists, or if
+    /// the pieces are wanted in order, it gets blocks as a peer does.
     pub fn pick_run(&mut self, seed: PeerKey, have: &Bitfield, blocks: u32) -> Granted {
         let mut granted = Granted::default();
         let mut left = blocks;
@@ -55,7 +53,7 @@ impl Picker {
     /// Returns the first piece of the longest run of free pieces that the web seed has.
     fn largest_gap(&self, have: &Bitfield) -> Option<PieceIndex> {
         if self.rarity.is_empty() {
-            return None; // Saves a search of all pieces for each request near the end of a torrent.
+            return None; // Saves a search for each request near the end.
         }
         let (mut run, mut longest, mut first) = (0, 0, None);
         for piece in self.layout.all_pieces() {

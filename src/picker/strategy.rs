@@ -1,5 +1,4 @@
 //! In which order the pieces are begun: one [`Strategy`] of three, told apart in this file alone.
-//! Part of the [`Picker`](super::Picker).
 //!
 //! | strategy | the next piece is | what for |
 //! | --- | --- | --- |
@@ -10,10 +9,10 @@
 //! # Shares
 //! The line of a new torrent's only seed is the bottleneck: nobody can have everything before the
 //! seed has sent everything once, and whatever it sends twice makes all wait. So rarest first
-//! divides the pieces that only seeds have. Of five leeches that know each other, the second
-//! begins with the second fifth of these pieces. What a leech has, it tells the others, and they
-//! fetch that from it. As the pieces become fewer, they are divided anew, whoever was to fetch
-//! them: a leech that the seed chokes fetches nothing.
+//! divides the pieces that only seeds have. Of five leeches that know each other, the second begins
+//! with the second fifth of these pieces. What a leech has, it tells the others, and they fetch
+//! that from it. As the pieces become fewer, they are divided anew, because a leech that the seed
+//! chokes fetches nothing.
 //!
 //! Whatever the strategy, pieces that are begun already come first: a piece is of use only when it
 //! is whole.
@@ -36,8 +35,8 @@ const RANDOM_FIRST: u32 = 4;
 /// searched instead.
 const LOOK_AT: usize = 2048;
 
-/// A division of the pieces among the leeches lasts for one grant for each 64 pieces. So a grant pays
-/// for the division of 64 pieces on average, however many there are.
+/// A division of the pieces among the leeches lasts for one grant for each 64 pieces. So each grant
+/// pays for 64 pieces on average, however many there are.
 const DIVIDED_PER_GRANT: usize = 64;
 
 /// A strategy, and what it remembers.
@@ -57,7 +56,7 @@ pub(super) struct Rarest {
     share: (u32, u32),
     /// Our share of the pieces that only seeds have: its first one, and the next leech's.
     ours: Range<u32>,
-    /// For how many more grants to seeds they stay divided as they are.
+    /// For how many more grants to seeds this division holds.
     divided_for: usize,
 }
 
@@ -126,8 +125,8 @@ impl Order {
         }
     }
 
-    /// Puts the pieces that are begun and not all granted, which come in the torrent's order, into
-    /// the order in which a peer gets them.
+    /// Puts the pieces that are begun and not all granted, given in the torrent's order, into the
+    /// order in which a peer gets them.
     pub(super) fn sort_begun(&self, begun: &mut [PieceIndex], free: &Rarity) {
         match self {
             Self::RarestFirst(its) => {

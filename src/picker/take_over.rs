@@ -1,22 +1,22 @@
 //! Lets all peers finish at the same moment, because a download lasts until its slowest peer is
 //! done. A peer gets no more than its share of the missing blocks, and a peer without work takes
-//! over blocks of a slower one. Part of the [`Picker`].
+//! over blocks of a slower one.
 //!
 //! # Shares
 //! A peer that sends a tenth of all bytes that arrive in a second has a *share* of a tenth of all
 //! missing blocks, on order or not. It gets no new ones while it has this many on order. While much
 //! is missing, a share is more than any peer asks for, and limits nobody. But 200 slow peers, each
-//! asked for the 0.5 MB that a fast one would need, hold 100 MB. Without shares, 80 of them would
+//! asked for the 0.5 MB that a fast one would need, hold 100 MB: without shares, 80 of them would
 //! get all of a torrent of 40 MB, and the others nothing.
 //!
 //! # Taking over
 //! Rates are guesses, and a peer may stop. So a peer that runs dry, because no block that it has is
-//! free, takes over blocks. It takes them from the peer that would finish last, beginning at the
-//! end of that peer's queue. We request them from the new peer and cancel them at the old one.
+//! free, takes over blocks of the peer that would finish last, beginning at the end of that peer's
+//! queue. We request them from the new peer and cancel them at the old one.
 //!
 //! An example: peer A needs 0.1 s for a block, and has the last 40 missing blocks on order. Peer B
-//! has the same pieces, needs 0.05 s for a block, and has nothing left on order. Without B's help,
-//! A would need another 4 s. B takes A's last block, then the one before it, and so on:
+//! has the same pieces, needs 0.05 s for a block, and has nothing left on order. Alone, A would
+//! need another 4 s. B takes A's last block, then the one before it, and so on:
 //!
 //! | place in A's queue | A sends it after | place in B's queue | B sends it after | gain | |
 //! | --- | --- | --- | --- | --- | --- |
@@ -30,8 +30,7 @@
 //! have everything after 1.4 s instead of 4 s. Three rules stop at the right place:
 //!
 //! - **Only a peer that runs dry takes over**: it has blocks for 0.2 s at most ([`DRY`]), or a
-//!   single one. If equal peers with work took blocks from each other, the blocks would move to and
-//!   fro.
+//!   single one. Otherwise blocks would move to and fro between equal peers.
 //! - **A block must come sooner by more than 0.1 s** ([`SOONER`]). A's thread may need about this
 //!   long to hear that the block is cancelled. So block 14 stays.
 //! - **The first 8 blocks of a queue stay** ([`KEPT`]). They are probably on their way, and a
@@ -42,8 +41,8 @@
 //! [BEP 3] calls this the endgame, and has the message `cancel` for it. Now a peer may get even the
 //! first 8 blocks of a queue, if the other is more than 4 times slower ([`FAR_SLOWER`]) or silent.
 //! Then both have them on order. Whichever sends a block first wins, and the other gets the cancel.
-//! Suppose A needs 1 s for a block and has 8 left. B, at 0.05 s for a block, can send all 8 within
-//! 0.4 s. So we request them from B, too, and need 0.4 s instead of 8 s.
+//! Suppose A needs 1 s for a block and has 8 left. B, at 0.05 s for a block, sends all 8 within 0.4
+//! s instead of 8 s.
 //!
 //! # A new swarm
 //! One seed serves many leeches, and taking over lets each block leave the seed only once. Suppose
@@ -64,7 +63,7 @@ use std::time::{Duration, Instant};
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// How many blocks at the start of a queue stay (128 KiB). They may be in the peer's send buffer
-/// already, and then arrive in any case.
+/// already.
 const KEPT: usize = 8;
 
 /// The most peers that may have the same block on order. Each one that joins is far faster than
@@ -77,12 +76,12 @@ const FAR_SLOWER: f64 = 4.0;
 /// How many seconds a block is assumed to take while no peer's pace is known.
 const UNKNOWN_PACE: f64 = 1.0;
 
-/// By more than this many seconds a block must come sooner: the other peer's thread may need about
-/// as long to hear that the block is cancelled.
+/// A block must come sooner by more than this many seconds: the other peer's thread may need as
+/// long to hear of the cancel.
 const SOONER: f64 = 0.1;
 
-/// A peer with work for no more than this many seconds runs dry. Its share is never smaller,
-/// because it takes about as long until the next request is answered.
+/// A peer with work for no more than this many seconds runs dry. Its share is never smaller: the
+/// answer to the next request takes about as long.
 const DRY: f64 = 0.2;
 
 /// How many peers' queues are searched for work for one peer.
@@ -105,14 +104,14 @@ pub(crate) struct Giver {
     pub(crate) peer: PeerKey,
     /// The seconds that it needs for a block, if known.
     pub(crate) pace: Option<f64>,
-    /// The least seconds that it needs for a block, because we have waited that long for one. It
-    /// counts while `pace` is not known. Infinite if the peer is silent.
+    /// The least seconds that it needs for a block, because we have waited for one that long. It
+    /// counts while `pace` is unknown. Infinite if the peer is silent.
     pub(crate) least: f64,
     /// Whether it wants work and has none: others must send what is missing.
     pub(crate) idle: bool,
 }
 
-/// A snapshot of all peers' paces, shares and finishes. All peers that are served within the next
+/// A snapshot of all peers' paces, shares and finishes. All peers served within the next
 /// [`LOOK_EVERY`] share it.
 #[derive(Debug)]
 pub(crate) struct Rivals {
@@ -123,13 +122,11 @@ pub(crate) struct Rivals {
     usual: f64,
     /// The seconds until all blocks are here, if each peer sends its share.
     end: f64,
-    /// The peers with blocks on order, and the seconds until each finishes. Those that finish first
-    /// come first.
+    /// The peers with blocks on order, and the seconds until each finishes, first finishers first.
     victims: Vec<(f64, PeerKey)>,
 }
 
 impl Rivals {
-    /// Whether it is time for a new snapshot.
     pub(crate) fn is_old(&self, now: Instant) -> bool {
         now.duration_since(self.at) >= LOOK_EVERY
     }
@@ -140,7 +137,7 @@ impl Rivals {
         share.max(self.least(peer))
     }
 
-    /// Returns the number of blocks with which `peer` runs dry, if it has no more on order.
+    /// Returns the number of blocks with which `peer` runs dry.
     pub(crate) fn least(&self, peer: PeerKey) -> u32 {
         ((DRY / self.pace(peer)) as u32).max(1)
     }
@@ -164,8 +161,7 @@ impl Rivals {
 }
 
 impl Picker {
-    /// Takes a snapshot of `givers`. `expected` more peers are about to connect, each of average
-    /// pace.
+    /// Takes a snapshot of `givers`. `expected` more peers of average pace are about to connect.
     pub(crate) fn rivals(&self, givers: &[Giver], expected: usize, now: Instant) -> Rivals {
         let known = givers.iter().filter_map(|giver| giver.pace);
         let sum: f64 = known.clone().map(|pace| 1.0 / pace).sum();
@@ -249,8 +245,8 @@ impl Picker {
         taken
     }
 
-    /// If the pieces are wanted in order: grants up to `blocks` blocks of pieces that are late to
-    /// `peer`, beside a slower peer that has them on order. Whoever sends them first wins.
+    /// If the pieces are wanted in order: grants up to `blocks` blocks of late pieces to `peer`,
+    /// beside a slower peer that has them on order. Whoever sends them first wins.
     pub(crate) fn hurry(
         &mut self,
         peer: PeerKey,
@@ -313,7 +309,7 @@ impl Picker {
         };
         let mut queue: Vec<(u64, (PieceIndex, u32))> = Vec::new();
         let leases = self.leases.get(&victim).into_iter().flatten();
-        // Usually there is none, and then the queue need not be sorted.
+        // Usually there is none, and the queue need not be sorted.
         if leases
             .clone()
             .any(|(block, _)| have.has(block.0) && slot(block).is_some())

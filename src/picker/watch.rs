@@ -1,12 +1,12 @@
 //! The order in which pieces are fetched for somebody who watches a film while it loads, and which
-//! of them are late. Part of the [`Picker`](super::Picker). No clock: the time is an argument.
+//! of them are late. No clock: the time is an argument.
 //!
 //! The files come one after the other, and of each its first and its last MiB before the rest: a
 //! player looks there for the film's length and its index before it shows anything. The rest comes
 //! in order.
 //!
-//! A piece that takes long holds up the film, although later ones are there already. So a piece is
-//! *late* after twice the time that most take: then faster peers are asked for it, too.
+//! A missing piece holds up the film, although later ones are there. So a piece is *late* after
+//! twice the time that most take: then faster peers are asked for it, too.
 
 use crate::bitfield::Bitfield;
 use crate::layout::{Layout, PieceIndex};
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 /// How many bytes at both ends of a file come before the rest.
 const END: u64 = 1 << 20;
 
-/// Nothing is late before this many pieces are there, as nobody knows how long they take.
+/// Nothing is late before this many pieces are there: nobody knows how long they take.
 const KNOWN: usize = 4;
 
 /// How many of the last pieces count for the usual time.
@@ -31,7 +31,7 @@ pub(super) struct Watch {
     places: Vec<u32>,
     /// No piece at a place before this one is free.
     cursor: usize,
-    /// When each begun piece of which blocks are missing was seen first.
+    /// When each begun piece that lacks blocks was first seen.
     begun: BTreeMap<PieceIndex, Instant>,
     /// How long the last pieces took.
     took: VecDeque<Duration>,
@@ -88,8 +88,7 @@ impl Watch {
         self.cursor = self.cursor.min(self.place(piece) as usize);
     }
 
-    /// Learns which pieces are `begun` and lack blocks now, and returns those that are late, in
-    /// order.
+    /// Learns which pieces are `begun` and lack blocks now. Returns those that are late, in order.
     pub(super) fn late(
         &mut self,
         begun: impl Iterator<Item = PieceIndex>,

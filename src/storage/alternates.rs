@@ -1,10 +1,10 @@
 //! Second names for files whose first name a disk may refuse. No I/O.
 //!
-//! NTFS and exFAT refuse a file `a: what?.txt`, which Linux allows. A name of 200 bytes is too
-//! long for eCryptfs. A disk to which `Song.mp3` and `song.mp3` are the same name would put two
-//! files into one. Such files get a second path here, made of names that every disk takes. It
-//! follows from the torrent alone, so a later run finds the file again. Which of the two paths a
-//! file has depends on the disk ([`super::naming`]).
+//! NTFS and exFAT refuse a file `a: what?.txt`, which Linux allows. A name of 200 bytes is too long
+//! for eCryptfs. A disk for which `Song.mp3` and `song.mp3` are one name would put two files into
+//! one. Such files get a second path here, made of names that every disk takes. It follows from the
+//! torrent alone, so a later run finds the file again. The disk decides which of the two paths a
+//! file has ([`super::naming`]).
 
 use crate::metainfo::FileEntry;
 use crate::names::{is_plain, marked, plain};
@@ -15,8 +15,8 @@ use std::hash::Hasher;
 /// The second path of each file that has one, by the file's index.
 pub(super) type Alternates = BTreeMap<usize, Vec<String>>;
 
-/// Returns the second paths of `files`. On no disk do two files share a path, first or second,
-/// and no file has the path of a folder.
+/// Returns the second paths of `files`. On no disk do two files share a path, first or second, and
+/// no file has the path of a folder.
 pub(super) fn alternates(files: &[FileEntry]) -> Alternates {
     let mut taken = Taken::default();
     let mut odd: Vec<usize> = Vec::new();
@@ -44,8 +44,8 @@ pub(super) fn alternates(files: &[FileEntry]) -> Alternates {
     paths.collect()
 }
 
-/// The paths in use, as hashes made by [`enter`]: two paths that some disk takes for the same
-/// have the same hash.
+/// The paths in use, as hashes made by [`enter`]: two paths that some disk takes for one have the
+/// same hash.
 #[derive(Default)]
 struct Taken {
     /// For each path, the first file that has it.
@@ -55,9 +55,8 @@ struct Taken {
     crowded: HashSet<u64>,
     /// Files that share a path with a later one.
     shared: HashSet<usize>,
-    /// How many numbers were appended to names.
     numbers: u32,
-    /// The last file's folder, and its hash: neighbouring files share it.
+    /// The last file's folder, and its hash: neighbouring files share both.
     last: (Vec<String>, DefaultHasher),
 }
 
@@ -86,8 +85,7 @@ impl Taken {
         first == index
     }
 
-    /// Returns a path for the file `index` that nobody else has, made of names that every disk
-    /// takes.
+    /// Returns an unused path for the file `index`, made of names that every disk takes.
     fn second(&mut self, path: &[String], index: usize) -> Vec<String> {
         let mut second: Vec<String> = Vec::with_capacity(path.len());
         for folder in path.iter().take(path.len().saturating_sub(1)) {
@@ -107,7 +105,7 @@ impl Taken {
     }
 
     /// Appends the next number to the last name of `path`, which is `name`. Each number is tried
-    /// once, so that a torrent whose names are made to clash can't make us try for ever.
+    /// once, so a torrent whose names are made to clash can't make us try for ever.
     fn number(&mut self, path: &mut [String], name: &str) {
         self.numbers += 1;
         if let Some(last) = path.last_mut() {

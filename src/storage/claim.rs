@@ -1,9 +1,8 @@
 //! Prepares for writing: whose are the files that exist, and is there room?
 //!
-//! Before the first write, the engine takes the torrent's record for this run alone. Then it
-//! finds out three things: whether the files at the torrent's paths are this torrent's
-//! ([`super::ownership`]), whether the disk has room, and which of a file's two names the disk
-//! accepts ([`super::naming`]).
+//! Before the first write, the engine takes the torrent's record for this run alone. Then it finds
+//! out whether the files at the torrent's paths are this torrent's ([`super::ownership`]), whether
+//! the disk has room, and which of a file's two names the disk accepts ([`super::naming`]).
 
 use super::ownership::Judge;
 use super::plan::{self, Place, Plan, kept_at};
@@ -19,8 +18,8 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-/// How many bytes of kept parts are moved at a time. If they are all zeros, they count as never
-/// written and are left out.
+/// How many bytes of kept parts are moved at a time. All zeros count as never written and are left
+/// out.
 const CHUNK: u64 = 4096;
 
 /// What [`Storage::claim`] needs to know.
@@ -35,8 +34,8 @@ pub struct Claim<'a> {
 
 pub struct Claimed {
     pub storage: Arc<Storage>,
-    /// Pieces of which parts were moved out of the record to where they belong now. These pieces
-    /// may be whole.
+    /// Pieces of which parts were moved out of the record to where they belong now. They may be
+    /// whole.
     pub moved: Bitfield,
     pub warnings: Vec<String>,
 }
@@ -94,7 +93,6 @@ impl Storage {
         Ok((Arc::new(locked), warnings))
     }
 
-    /// Returns the beginning of a record for this selection.
     fn head(&self) -> Head {
         Head {
             info_hash: self.plan.contents.info_hash,
@@ -196,7 +194,7 @@ impl Storage {
         })
     }
 
-    /// Makes those of `files` again that are empty and gone, because no piece restores them.
+    /// Makes those of `files` again that are empty and gone: no piece restores them.
     ///
     /// # Errors
     /// [`StorageError::TooLong`] for a file that somebody made longer. Any other error, if the
@@ -226,9 +224,8 @@ impl Storage {
             .map_err(|errno| StorageError::io("cut", self.plan.path(file), errno))
     }
 
-    /// Returns the record that `claimed` needs, and the pieces of which parts were moved. Before
-    /// the old record goes, its kept parts are moved to the new record, or into the file where
-    /// they belong now.
+    /// Returns the record that `claimed` needs, and the pieces of which parts were moved. Moves the
+    /// kept parts of the old record to the new one, or into the file where they belong now.
     fn record_for(
         &self,
         claimed: &Self,
@@ -280,8 +277,7 @@ impl Storage {
         Ok((Some(new), moved))
     }
 
-    /// Returns the stretches that `record` keeps, or none if their length is not what it should
-    /// be.
+    /// Returns the stretches that `record` keeps; none if their length is wrong.
     fn kept_in(&self, record: &Record) -> plan::Kept {
         let kept = plan::kept(self.layout(), &record.ours(self.layout().files()));
         if plan::kept_len(&kept) == record.kept() {
@@ -291,8 +287,8 @@ impl Storage {
         }
     }
 
-    /// Moves the kept bytes `range` of the torrent, which begin at `at` in the old record, to
-    /// where `to` keeps them: a file, or the `new` record.
+    /// Moves the kept bytes `range` of the torrent, which begin at `at` in the old record, to where
+    /// `to` keeps them: a file, or the `new` record.
     fn carry(
         &self,
         (old, at): (&Record, u64),
@@ -332,8 +328,7 @@ impl Storage {
         Ok(())
     }
 
-    /// Returns how many bytes of files are still to be written, by `survey` and the pieces we
-    /// `have`.
+    /// Returns how many bytes of files are still to be written.
     pub fn space_needed(&self, survey: &Survey, have: &Bitfield) -> u64 {
         let missing = |file: usize| {
             let range = self.layout().file_range(file);
@@ -371,7 +366,6 @@ impl Storage {
         }
     }
 
-    /// Opens `file` for reading and writing, and makes it if it is missing.
     pub(super) fn create(
         &self,
         file: usize,

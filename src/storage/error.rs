@@ -19,8 +19,8 @@ pub enum StorageError {
         path: PathBuf,
         source: io::Error,
     },
-    /// Data is missing: there is no such file, or it ends too early. A check counts the piece as
-    /// not had, so the user sees this error only if a file goes away later.
+    /// Data is missing: there is no such file, or it ends too early. A check only counts the piece
+    /// as not had, so the user sees this error if a file goes away later.
     #[error(
         "{} is missing or has become shorter; was it moved? run the same command again to fetch it",
         path.display()
@@ -29,8 +29,8 @@ pub enum StorageError {
         /// The file.
         path: PathBuf,
     },
-    /// Something else than a plain file or folder is in the way. It is left alone: a symlink
-    /// could make us write anywhere.
+    /// Something else than a plain file or folder is in the way. We leave it alone: a symlink could
+    /// make us write anywhere.
     #[error(
         "{} is {kind}, not a {expected}; move it away or choose another {}",
         path.display(), Dir
@@ -99,7 +99,7 @@ pub enum StorageError {
         /// DIR.
         path: PathBuf,
     },
-    /// The disk has no room for what is still to come.
+    /// The disk has no room for the rest.
     #[error(
         "not enough space in {}: {needed} more bytes are needed and {free} are free; \
          free {} bytes and run the same command again",

@@ -2,8 +2,8 @@
 //!
 //! A torrent may have 20,000 files, but a process often has only 1,024 descriptors, for 50 peers
 //! and everything else. So each thread keeps only the few files open that it used last. To reopen
-//! one costs a few µs, less than moving the 64 KiB or more that follow. Threads share no files,
-//! so nothing needs a lock.
+//! one costs a few µs, less than moving the 64 KiB or more that follow. Threads share no files, so
+//! nothing needs a lock.
 
 use super::plan::Place;
 use super::walk::{Access, Folder};
@@ -40,7 +40,7 @@ struct OpenFile {
 pub enum Presence {
     /// At least some of it was written.
     Data,
-    /// The files are long enough, but nothing was ever written there: it reads as zeros.
+    /// Nothing was ever written there, but the files are long enough: it reads as zeros.
     Hole,
     /// A file is missing or ends before the range does.
     Missing,
@@ -57,13 +57,12 @@ impl Files {
         }
     }
 
-    /// From now on, remembers which of the disk's files are opened: see [`Files::opened`].
+    /// From now on, remembers which of the disk's files are opened.
     pub fn remember_opened(&mut self) {
         self.opened.get_or_insert_default();
     }
 
-    /// Returns the files that were opened since the last call, and which of the disk's files each
-    /// was.
+    /// Returns the files opened since the last call, each with the disk's file that it was.
     pub fn opened(&mut self) -> Vec<(usize, FileId)> {
         self.opened.as_mut().map(std::mem::take).unwrap_or_default()
     }
@@ -148,7 +147,7 @@ impl Files {
             let end = at + part.len;
             match rustix::fs::seek(fd, SeekFrom::Data(at)) {
                 Ok(data) if data >= end => {}
-                // From here on there is only a hole, or not even that.
+                // From here on there is a hole at most.
                 Err(Errno::NXIO) => {
                     let stat = rustix::fs::fstat(fd);
                     let stat = stat.map_err(|errno| storage.error("look at", part, errno))?;
@@ -164,8 +163,8 @@ impl Files {
     }
 
     /// Returns which parts of `range` of the torrent were written, as far as the system knows
-    /// without reading: padding, and all of a file but its holes. On a disk that knows no holes,
-    /// a file counts as written up to its end.
+    /// without reading: padding, and all of a file but its holes. On a disk that knows no holes, a
+    /// file counts as written up to its end.
     pub fn written(&mut self, range: Range<u64>) -> Result<Vec<Range<u64>>, StorageError> {
         let storage = Arc::clone(&self.storage);
         let mut runs: Vec<Range<u64>> = Vec::new();
@@ -188,7 +187,7 @@ impl Files {
             let mut from = at;
             while from < end {
                 let Ok(data) = rustix::fs::seek(fd, SeekFrom::Data(from)) else {
-                    break; // from here on there is only a hole, or not even that
+                    break; // a hole at most follows
                 };
                 let hole = rustix::fs::seek(fd, SeekFrom::Hole(data)).unwrap_or(data);
                 if data >= end || hole <= data {
@@ -222,7 +221,7 @@ impl Files {
         Ok(constant)
     }
 
-    /// Makes the system write `file` to the disk, if the file exists.
+    /// Makes the system write `file` to the disk, if it exists.
     pub fn flush(&mut self, file: usize) -> Result<(), StorageError> {
         let names = self.storage.plan.names(file);
         let opened = self
@@ -234,7 +233,7 @@ impl Files {
     }
 
     /// Tells the system that `len` bytes from byte `offset` of the torrent on will be read soon.
-    /// An error is ignored, because the read will meet it again.
+    /// Ignores errors: the read will meet them again.
     pub fn prefetch(&mut self, offset: u64, len: u64) {
         let storage = Arc::clone(&self.storage);
         for part in storage.layout().parts(offset..offset.saturating_add(len)) {
@@ -262,15 +261,13 @@ impl Files {
         }
     }
 
-    /// Returns the file of `part`. Opens it if it isn't open yet; if it is missing, `write` makes
-    /// it.
+    /// Returns the file of `part`, opened if necessary. If it is missing, `write` makes it.
     fn open(&mut self, part: FilePart, write: bool) -> Result<BorrowedFd<'_>, StorageError> {
         let file = part.file;
         match self.open.iter().position(|open| open.file == file) {
             Some(i) if self.open[i].writable || !write => self.open[..=i].rotate_right(1),
             found => {
-                // Close before opening, so that at most `max_open` files are open at every
-                // moment.
+                // Close before opening: never more than `max_open` files are open.
                 match found {
                     Some(i) => drop(self.open.remove(i)),
                     None => self.open.truncate(self.max_open - 1),
@@ -332,7 +329,7 @@ pub(super) fn join(runs: &mut Vec<Range<u64>>, run: Range<u64>) {
     }
 }
 
-/// Writes up to `max` bytes (at least one) of `bufs`, as many as one call takes.
+/// Writes as many bytes of `bufs` as one call takes, from 1 to `max`.
 fn write_some(fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>], max: u64, at: u64) -> Result<usize, Errno> {
     let mut left = max;
     let mut whole = 0;
@@ -351,7 +348,7 @@ fn write_some(fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>], max: u64, at: u64) -> Re
         }
     };
     let written = retry(|| rustix::io::pwritev(fd, bufs, at))?;
-    // A disk that takes nothing and reports no error was never seen, but must not make us loop.
+    // We never saw a disk take nothing without an error; it must not make us loop.
     if written == 0 {
         Err(Errno::IO)
     } else {
@@ -462,7 +459,6 @@ mod tests {
         }
     }
 
-    /// Counts this process's descriptors of files below `dir`.
     #[cfg(target_os = "linux")]
     fn open_below(dir: &std::path::Path) -> usize {
         let fds = std::fs::read_dir("/proc/self/fd").unwrap();

@@ -10,14 +10,14 @@
 //!
 //! 1. [`Storage::open`] makes and changes nothing. The files that it finds can be checked
 //!    ([`crate::checker`]) and served.
-//! 2. [`Storage::lock`] takes the torrent's [`record`] for this run alone, if something is to be
-//!    written.
-//! 3. [`Storage::claim`] runs after the check and before the first write. It judges whether the
-//!    files are this torrent's or the user's own, checks that the disk has room, and returns the
-//!    `Storage` that can be written to.
+//! 2. [`Storage::lock`], if something is to be written, takes the torrent's [`record`] for this run
+//!    alone.
+//! 3. [`Storage::claim`], after the check and before the first write, judges whether the files are
+//!    this torrent's or the user's own, checks that the disk has room, and returns the `Storage`
+//!    that can be written to.
 //!
-//! A file is made when its first byte arrives. `claim` makes the empty files, which no byte
-//! arrives for, and the files whose names the disk might refuse.
+//! A file is made when its first byte arrives. `claim` makes the empty files, for which no byte
+//! arrives, and the files whose names the disk might refuse.
 
 mod alternates;
 mod claim;
@@ -55,7 +55,7 @@ pub struct Storage {
     plan: Arc<Plan>,
     /// DIR, open. `None` if it does not exist (yet).
     dir: Option<OwnedFd>,
-    /// Can be read until the end of the run, even after the complete download removed the file.
+    /// Readable until the end of the run, even after the complete download removed the file.
     record: Option<Record>,
     /// Whether the record keeps exactly the parts that this selection needs, where it needs them.
     keeps: bool,
@@ -64,8 +64,8 @@ pub struct Storage {
     locked: bool,
 }
 
-/// If more files than this are to be flushed, one call flushes their whole disk: a call per file
-/// could wait for the disk each time.
+/// If more files than this are to be flushed, one call flushes their whole disk: each call may wait
+/// for the disk.
 #[cfg(target_os = "linux")]
 const FLUSHED_SINGLY: usize = 64;
 
@@ -118,7 +118,7 @@ impl Storage {
                 if !*ours || plan.is_wanted(file) || plan.layout().is_pad(file) {
                     continue;
                 }
-                // A file that is gone leaves nothing to go on with. One that is too long, or no
+                // If a file is gone, nothing is left to go on with. One that is too long, or no
                 // plain file, is the user's.
                 let stat = root.stat(plan.names(file), &mut folder).ok().flatten();
                 let size = stat.map(|stat| FileState::from(stat).size);
@@ -135,23 +135,23 @@ impl Storage {
         Ok(())
     }
 
-    /// Returns a handle with which one thread reads and writes. It has at most `max_open` files
-    /// (at least 1) open at a time.
+    /// Returns a handle with which one thread reads and writes. It has at most `max_open` files (at
+    /// least 1) open at a time.
     pub fn files(self: &Arc<Self>, max_open: usize) -> Files {
         Files::new(Arc::clone(self), max_open)
     }
 
-    /// Returns the sizes of pieces, blocks and files.
+    /// The sizes of pieces, blocks and files.
     pub fn layout(&self) -> &Layout {
         self.plan.layout()
     }
 
-    /// Returns where each byte is kept.
+    /// Where each byte is kept.
     pub fn plan(&self) -> &Plan {
         &self.plan
     }
 
-    /// Returns what the record says: nothing, if it is missing or cannot be read.
+    /// Returns what the record says: nothing, if it is missing or unreadable.
     pub fn says(&self) -> Says {
         let says = self.record.as_ref().and_then(|record| record.says().ok());
         says.unwrap_or_default()
@@ -166,8 +166,8 @@ impl Storage {
         (0..ours.len()).filter(|file| ours[*file]).collect()
     }
 
-    /// Returns this storage for a run that has nothing to write. It never removes the record:
-    /// that is up to the run that holds the lock.
+    /// Returns this storage for a run that has nothing to write. It never removes the record, which
+    /// the run with the lock does.
     ///
     /// # Errors
     /// [`StorageError`], if the process may open no more files.
@@ -183,8 +183,7 @@ impl Storage {
         }))
     }
 
-    /// Removes the record if this run made it, or if it names no file as ours: then it is of no
-    /// use to anybody.
+    /// Removes the record if this run made it, or if it names no file as ours and so is of no use.
     pub fn withdraw(&self) {
         let empty = |record: &Record| {
             record
@@ -212,7 +211,7 @@ impl Storage {
     /// [`StorageError`], if the disk fails.
     pub fn flush(self: &Arc<Self>) -> Result<(), StorageError> {
         let failed = |errno| StorageError::io("write to the disk of", self.plan.dir.clone(), errno);
-        // Files that are ours but not wanted count, too: they share pieces with wanted ones.
+        // Our files that are not wanted count, too: they share pieces with wanted ones.
         #[cfg(target_os = "linux")] // no other system writes out one disk alone
         if let Some(dir) = &self.dir
             && self.plan.files_of_ours().count() > FLUSHED_SINGLY
@@ -240,7 +239,7 @@ impl Storage {
         written.map_err(|errno| self.record_failed("write", errno))
     }
 
-    /// Removes the record if only this run may write it. Its kept parts can be read until the end
+    /// Removes the record if only this run may write it. Its kept parts stay readable until the end
     /// of the run.
     ///
     /// # Errors
@@ -348,7 +347,6 @@ mod tests {
             read.is_ok() && buf == torrent.bytes(torrent.piece(1))
         };
         assert!(read(&storage));
-        // Another run with the same selection finds them.
         assert!(read(&torrent.wanting(temp.path(), &[true, false])));
         storage.remove_record().unwrap();
         assert!(!temp.path().join("t.storrent").exists() && read(&storage));

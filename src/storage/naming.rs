@@ -1,11 +1,11 @@
 //! Decides which of its two names a file has on this disk.
 //!
 //! Most files have only one name. A file has a second one ([`super::alternates`]) if a disk may
-//! refuse its first name, or confuse it with another. It has its first name if its folder lists
-//! exactly that name, otherwise the second, if a file is there. So every run on the same disk
-//! comes to the same answer, without a record. A file that does not exist yet is made under its
-//! first name, to see whether the disk accepts it. A file at the second name that is not ours
-//! does not count: then, too, the first name is tried.
+//! refuse its first name, or confuse it with another. If its folder lists exactly the first name,
+//! the file has that; otherwise the second, if a file is there. So every run on the same disk comes
+//! to the same answer without a record. A new file is made under its first name, to see whether the
+//! disk accepts it. A file at the second name that is not ours does not count: then, too, the first
+//! name is tried.
 
 use super::error::StorageError;
 use super::plan::Plan;
@@ -30,8 +30,8 @@ pub(super) fn resolve(root: &Root<'_>, plan: &Plan) -> Result<BTreeSet<usize>, S
     Ok(renamed)
 }
 
-/// Makes each wanted file that has two names and exists under neither. Returns all files that
-/// have their second name. `strange`: files whose second name belongs to a file of the user's.
+/// Makes each wanted file that has two names and exists under neither. Returns all files that have
+/// their second name. `strange`: files whose second name belongs to a file of the user's.
 ///
 /// # Errors
 /// [`StorageError`], if the disk takes neither name, or takes only the second and that belongs to
@@ -53,8 +53,8 @@ pub(super) fn settle(
         let before = id(root, first).is_some();
         made.push((file, before, make(root, plan, file, first)));
     }
-    // Each folder is listed once, after all files are made. Of two names that are one to the
-    // disk, it lists only the one that the file really has.
+    // Each folder is listed once, after all files are made. Of two names that are one to the disk,
+    // it lists only the one that the file really has.
     listings.clear();
     let mut listed = HashSet::new();
     let mut refused = Vec::new();
@@ -83,15 +83,15 @@ pub(super) fn settle(
         }
         match (make(root, plan, file, second), made) {
             (Ok(_), _) => _ = renamed.insert(file),
-            // If both names fail, the user hears about the first, which is the torrent's own.
+            // If both names fail, the user hears about the torrent's own.
             (Err(_), Err(error)) | (Err(error), Ok(_)) => return Err(error),
         }
     }
     Ok(renamed)
 }
 
-/// Makes `file` at `names` unless it exists. Returns its id and closes it again: a torrent may
-/// have more odd names than a process may have open files.
+/// Makes `file` at `names` unless it exists. Returns its id and closes it: a torrent may have more
+/// odd names than a process may have open files.
 fn make(
     root: &Root<'_>,
     plan: &Plan,

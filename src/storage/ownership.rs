@@ -1,11 +1,11 @@
-//! Decides whose a file is that exists before the first write: this torrent's, from an earlier
-//! run, or the user's own. [`super::claim`] asks for each file.
+//! Decides whose a file is that exists before the first write: this torrent's, from an earlier run,
+//! or the user's own.
 //!
 //! A file is ours only on evidence: a record of this torrent beside it names it, or one of its
-//! pieces has the right hash. A piece whose bytes are all equal is no evidence, because any disk
-//! image has one of zeros. It counts only if the file has no other pieces. If no piece of a file
-//! can be checked, because each also has bytes of other files that are missing, the file has the
-//! benefit of the doubt.
+//! pieces has the right hash. A piece whose bytes are all equal counts only if the file has no
+//! other pieces, because any disk image has one of zeros. If no piece of a file can be checked,
+//! because each also has bytes of other files that are missing, the file has the benefit of the
+//! doubt.
 
 use super::{Storage, StorageError, Survey};
 use crate::bitfield::Bitfield;
@@ -24,15 +24,14 @@ pub(super) struct Judge<'a> {
     marked: Vec<bool>,
     /// Hashes of pieces whose bytes are all equal, by that value and the length in bytes.
     constants: HashMap<(u8, u32), PieceHash>,
-    /// The piece that was read last, and the value of all its bytes, if they are equal.
+    /// The piece read last, and the value of all its bytes, if they are equal.
     last_constant: (Option<PieceIndex>, Option<u8>),
-    /// The piece that was searched for gaps last, and up to two of its files that lack bytes.
+    /// The piece searched for gaps last, and up to two of its files that lack bytes.
     last_gaps: (Option<PieceIndex>, Vec<usize>),
 }
 
 impl<'a> Judge<'a> {
-    /// `have`: the pieces that a check found; `expected`: returns the hash that a piece must
-    /// have.
+    /// `have`: the pieces that a check found; `expected`: returns the hash that a piece must have.
     pub(super) fn new(
         storage: &'a Arc<Storage>,
         have: &'a Bitfield,
@@ -96,8 +95,8 @@ impl<'a> Judge<'a> {
         Ok(!values.is_empty() && storage.pieces_of(file).all(only_such))
     }
 
-    /// Returns the value of all bytes of `piece`, if they are equal. We have the piece.
-    /// Remembered, because a thousand files may share one.
+    /// Returns the value of all bytes of `piece`, if they are equal. Remembered, because a thousand
+    /// files may share one.
     fn constant(&mut self, piece: PieceIndex) -> Result<Option<u8>, StorageError> {
         if self.last_constant.0 == Some(piece) {
             return Ok(self.last_constant.1);
@@ -108,8 +107,8 @@ impl<'a> Judge<'a> {
         Ok(constant)
     }
 
-    /// Whether `survey` has all bytes of `piece` that belong to other files than `file`. A piece
-    /// is searched once for all its files.
+    /// Whether `survey` has all bytes of `piece` in files other than `file`. A piece is searched
+    /// once for all its files.
     fn others_are_there(&mut self, piece: PieceIndex, file: usize, survey: &Survey) -> bool {
         if self.last_gaps.0 != Some(piece) {
             let layout = self.storage.layout();
@@ -187,7 +186,6 @@ mod tests {
         }
     }
 
-    /// Any disk image has pieces whose bytes are all equal.
     #[test]
     fn constant_pieces_are_no_evidence_unless_there_are_no_others() {
         let mut mixed = Torrent::new(10, &[(45, false)]);
@@ -223,8 +221,8 @@ mod tests {
         }
     }
 
-    /// A small file shares its only piece with a missing file: nobody can tell whose it is. If
-    /// the other file exists, the piece can be checked, and is wrong.
+    /// A small file shares its only piece with a missing file: nobody can tell whose it is. If the
+    /// other file exists, the piece can be checked, and is wrong.
     #[test]
     fn what_cannot_be_judged_has_the_benefit_of_doubt() {
         let torrent = Torrent::new(100, &[(20, false), (20, false)]);

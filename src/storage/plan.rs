@@ -2,8 +2,8 @@
 //! [`super::Storage`] and its [`super::Files`] read and write by it.
 //!
 //! With `-f` the user takes only some files. But a piece can only be verified whole, and it may
-//! also hold bytes of a file that is not wanted. That file must not be made, so such bytes are
-//! kept in the *record*, `DIR/NAME.storrent`, one after another:
+//! also hold bytes of a file that is not wanted. That file must not be made, so such bytes are kept
+//! in the *record*, `DIR/NAME.storrent`, one after another:
 //!
 //! ```text
 //! files    |-- wanted --|--------- not wanted ---------|- wanted -|
@@ -12,8 +12,7 @@
 //! ```
 //!
 //! An earlier run with another `-f` may have begun a file and not completed it. Such a file is
-//! *ours*, too: its bytes stay in it. So a file is in one of three states: wanted and ours, ours
-//! only, or neither.
+//! *ours*, too: its bytes stay in it. So a file is wanted and ours, ours only, or neither.
 
 use super::alternates::{Alternates, alternates};
 use crate::bitfield::Bitfield;
@@ -69,10 +68,8 @@ pub struct Plan {
     /// DIR, the folder to save in.
     pub dir: PathBuf,
     pub contents: Contents,
-    /// The files that the user wants.
     wanted: Arc<Wanted>,
-    /// For each file, whether its bytes are in a file, because it is wanted or an earlier run
-    /// began it.
+    /// For each file, whether its bytes are in a file: it is wanted, or an earlier run began it.
     ours: Vec<bool>,
     kept: Kept,
     /// The second path of each file that has one.
@@ -103,7 +100,7 @@ impl Plan {
         plan.with_earlier(&[])
     }
 
-    /// Adds the files that an earlier run began: for each file, whether it did.
+    /// Adds the files that an earlier run began.
     pub fn with_earlier(mut self, earlier: &[bool]) -> Self {
         for (ours, earlier) in self.ours.iter_mut().zip(earlier) {
             *ours |= earlier;
@@ -130,7 +127,7 @@ impl Plan {
         self.wanted.has(file)
     }
 
-    /// Returns for each file whether its bytes are in a file: see [`Plan::with_earlier`].
+    /// See [`Plan::with_earlier`].
     pub fn ours(&self) -> &[bool] {
         &self.ours
     }
@@ -140,12 +137,10 @@ impl Plan {
         (0..self.ours.len()).filter(|file| self.ours[*file])
     }
 
-    /// Returns the pieces that hold at least one byte of a wanted file.
     pub fn wanted_pieces(&self) -> &Bitfield {
         self.wanted.pieces()
     }
 
-    /// Returns the pieces that hold at least one byte of a file that is ours.
     pub fn pieces_of_ours(&self) -> Bitfield {
         pieces_of(self.layout(), &self.ours)
     }
@@ -167,12 +162,11 @@ impl Plan {
         &self.renamed
     }
 
-    /// Whether `file` may be run as a program.
     pub fn is_executable(&self, file: usize) -> bool {
         self.contents.files[file].executable
     }
 
-    /// Returns the full path of `file`, for messages.
+    /// For messages.
     pub fn path(&self, file: usize) -> PathBuf {
         self.names(file)
             .iter()
@@ -220,8 +214,8 @@ pub(super) fn kept_at(kept: &Kept, range: Range<u64>) -> Option<u64> {
     (range.end <= stretch.end).then(|| at + (range.start - stretch.start))
 }
 
-/// Returns the ranges to keep in the record if the files `ours` have their bytes in files: the
-/// bytes of all other files that share a piece with one of `ours`.
+/// Returns the ranges to keep in the record for the files `ours`: the bytes of all other files that
+/// share a piece with one of them.
 pub(super) fn kept(layout: &Layout, ours: &[bool]) -> Kept {
     let pieces = pieces_of(layout, ours);
     let mut kept = Kept::new();
@@ -239,7 +233,7 @@ pub(super) fn kept(layout: &Layout, ours: &[bool]) -> Kept {
             let stretch = bytes.start.max(range.start)..bytes.end.min(range.end);
             let len = stretch.end - stretch.start;
             match kept.last_mut() {
-                // Neighbours become one stretch, so that one call can write both.
+                // One call can write both neighbours.
                 Some((last, _)) if last.end == stretch.start => last.end = stretch.end,
                 _ => kept.push((stretch, at)),
             }
@@ -249,8 +243,8 @@ pub(super) fn kept(layout: &Layout, ours: &[bool]) -> Kept {
     kept
 }
 
-/// Returns the names that the record may have in DIR, the best first: `NAME.storrent`, unless
-/// that is too long or a file of the torrent has it, then `.INFOHASH.storrent`.
+/// Returns the names that the record may have in DIR, best first: `NAME.storrent`, unless that is
+/// too long or a file of the torrent has it, then `.INFOHASH.storrent`.
 pub(crate) fn record_names(contents: &Contents) -> Vec<String> {
     let name = format!("{}.storrent", contents.name);
     let hidden = format!(".{}.storrent", contents.info_hash);

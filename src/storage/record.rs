@@ -2,10 +2,10 @@
 //!
 //! It says two things:
 //!
-//! - Which files are *ours*. Its first bytes say so from the moment when it has its name, because
-//!   it is written under another name and then renamed.
-//! - How far the download is: its *state*, under a checksum. [`crate::resume`] makes the state
-//!   and decides what of it to trust.
+//! - Which files are *ours*. It says so from the moment when it has its name, because it is written
+//!   under another name and then renamed.
+//! - How far the download is: its *state*, under a checksum. [`crate::resume`] makes the state and
+//!   decides what of it to trust.
 //!
 //! Between the two, the record keeps the parts of wanted pieces that belong to files not wanted.
 //! While a run writes to the files it holds a lock on the record, so that no second run does.
@@ -26,7 +26,7 @@
 //! e
 //! ```
 //!
-//! If something else has that name, it is left alone, and the record is `DIR/.INFOHASH.storrent`.
+//! If something else has that name, we leave it alone, and the record is `DIR/.INFOHASH.storrent`.
 
 mod old;
 mod shelf;
@@ -97,8 +97,8 @@ impl Head {
         .concat()
     }
 
-    /// Reads what follows the magic and the info hash, for a torrent of `files` files. Returns
-    /// `None` if it is damaged.
+    /// Reads what follows the magic and the info hash, for a torrent of `files` files. `None` if it
+    /// is damaged.
     fn decode(info_hash: InfoHash, after_hash: &[u8], files: usize) -> Option<Self> {
         let (len, rest) = number(after_hash.strip_prefix(FILES)?)?;
         let (bits, rest) = rest.split_at_checked(usize::try_from(len).ok()?)?;
@@ -111,7 +111,7 @@ impl Head {
             files: (0..files).map(|file| is_set(bits, file)).collect(),
             kept,
         };
-        // If we would write the head differently, it is not from us.
+        // If we would write the head differently, it is not ours.
         let ours = [MAGIC, &info_hash.0, after_hash].concat();
         ours.starts_with(&head.encode()).then_some(head)
     }
@@ -123,7 +123,7 @@ fn is_set(bits: &[u8], file: usize) -> bool {
     byte.is_some_and(|byte| byte & (0x80 >> (file % 8)) != 0)
 }
 
-/// Returns the number before the colon at the start of `bytes`, and what follows the colon.
+/// Returns the number before the first colon of `bytes`, and what follows the colon.
 fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let len = bytes.iter().take(NUMBER).position(|byte| *byte == b':')?;
     let digits = std::str::from_utf8(&bytes[..len]).ok()?;
@@ -203,7 +203,6 @@ impl Record {
         self.form == Form::Blank
     }
 
-    /// Returns its beginning, if that is sound.
     pub(crate) fn head(&self) -> Option<&Head> {
         match &self.form {
             Form::Sound(head) => Some(head),
@@ -221,8 +220,8 @@ impl Record {
         })
     }
 
-    /// Whether all wanted files count as ours: the record is damaged, but its info hash, which
-    /// comes before the damage, is this torrent's.
+    /// Whether all wanted files count as ours: the record is damaged, but only after its info hash,
+    /// which is this torrent's.
     pub(crate) fn marks_wanted(&self) -> bool {
         self.form == Form::Damaged
     }
@@ -274,9 +273,9 @@ impl Record {
         }
     }
 
-    /// Writes `state` after the kept parts, in place, because other threads have the file open
-    /// and it is locked. If we are killed midway, the next run finds the checksum wrong: that
-    /// costs a check, and the kept parts stay.
+    /// Writes `state` after the kept parts, in place, because other threads have the file open and
+    /// it is locked. If we are killed midway, the next run finds the checksum wrong: it checks the
+    /// files, and the kept parts stay.
     pub(crate) fn write_state(&self, info: Option<&[u8]>, state: State) -> Result<(), Errno> {
         let Form::Sound(head) = &self.form else {
             return Ok(());
@@ -292,7 +291,7 @@ impl Record {
     }
 }
 
-/// Returns all bytes of a fresh record but the kept parts: those before and those after.
+/// Returns the bytes of a fresh record before the kept parts, and those after.
 fn fresh(head: &Head, info: Option<&[u8]>) -> (Vec<u8>, Vec<u8>) {
     let rest = Rest {
         info: info.map(ByteBuf::from),
@@ -333,8 +332,8 @@ fn form_of(
     old::form_of(fd, &begin, info_hash)
 }
 
-/// Returns the metadata that a record in the folder `dir` keeps of the torrent `info_hash`, if
-/// its hash is right. Skips what cannot be read, and follows no symlinks.
+/// Returns the metadata that a record in the folder `dir` keeps of the torrent `info_hash`, if its
+/// hash is right. Skips what cannot be read, and follows no symlinks.
 pub fn recall(dir: &Path, info_hash: InfoHash) -> Option<Vec<u8>> {
     let mut entries = std::fs::read_dir(dir).ok()?.flatten();
     entries.find_map(|entry| {

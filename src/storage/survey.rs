@@ -1,6 +1,6 @@
-//! What the system knows of a torrent's files without reading them: which exist, how long they
-//! are, and which of their bytes were ever written. So the checker ([`crate::checker`]) reads
-//! only what can be there, and a later run sees what has changed.
+//! What the system knows of a torrent's files without reading them: which exist, how long they are,
+//! and which of their bytes were ever written. So the checker ([`crate::checker`]) reads only what
+//! can be there, and a later run sees what has changed.
 
 use super::files;
 use super::plan::Place;
@@ -51,8 +51,7 @@ impl Storage {
         Ok(survey)
     }
 
-    /// Looks at `file`. Returns `None` if nothing is at its path. `last`: where the last look
-    /// was.
+    /// Looks at `file`. `None` if nothing is at its path. `last`: where the last look was.
     pub(super) fn look(
         &self,
         file: usize,
@@ -108,7 +107,7 @@ impl Storage {
             .all(|file| len(file) == Some(self.len(file)))
     }
 
-    /// Returns those of `pieces` whose bytes can all be there, by the lengths in `survey`.
+    /// Returns those of `pieces` that the files in `survey` are long enough for.
     pub fn possible(&self, pieces: &Bitfield, survey: &Survey) -> Bitfield {
         let mut possible = Bitfield::none(self.layout().pieces());
         for piece in pieces.iter() {
@@ -128,8 +127,8 @@ impl Storage {
         possible
     }
 
-    /// Returns the ranges of the torrent that were written, in order, for the files in `survey`.
-    /// See [`Files::written`](super::Files::written).
+    /// Returns the ranges of the torrent that were [written](super::Files::written), in order, for
+    /// the files in `survey`.
     ///
     /// # Errors
     /// [`StorageError`], if the system refuses.
@@ -175,7 +174,7 @@ impl From<Stat> for FileState {
                 inode: stat.st_ino as u64,
             },
             size: u64::try_from(stat.st_size).unwrap_or(0),
-            // POSIX leaves the unit open, but every system counts blocks of 512 bytes.
+            // Every system counts blocks of 512 bytes, though POSIX leaves it open.
             allocated: u64::try_from(stat.st_blocks)
                 .unwrap_or(0)
                 .saturating_mul(512),
@@ -193,7 +192,6 @@ mod tests {
     use super::*;
     use std::fs;
 
-    /// What lies past the end of a file is not looked for.
     #[test]
     fn what_could_be_there() {
         let torrent = Torrent::new(10, &[(20, false), (15, false), (25, false)]);

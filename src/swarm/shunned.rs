@@ -1,10 +1,10 @@
-//! The peers that a torrent avoids: peers that gave false data, our own addresses, and for ten
-//! minutes peers that were of no use. The [`Swarm`](super::Swarm) asks it before a dial and when a
+//! The peers that a torrent avoids: those that gave false data, our own addresses, and for ten
+//! minutes those that were of no use. The [`Swarm`](super::Swarm) asks before a dial and when a
 //! peer dials us.
 //!
-//! A peer that we dialled is known by its address and port. A peer that dialled us is known by its
-//! host alone: its port is another one each time, and it may send an honest peer's id as its own.
-//! Such a ban or rest spares loopback, where half a swarm may live.
+//! We know a peer that we dialled by its address and port, but one that dialled us by its host
+//! alone: its port is another one each time, and it may send an honest peer's id as its own. Bans
+//! and rests of hosts spare loopback, where half a swarm may live.
 
 use super::Source;
 use crate::address::Host;
@@ -13,7 +13,7 @@ use std::hash::Hash;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
-/// The most entries of each kind. When one more comes, all entries of that kind are forgotten.
+/// The most entries of each kind. One more, and all of that kind are forgotten.
 const MAX_SHUNNED: usize = 10_000;
 
 #[derive(Debug, Default)]
@@ -24,7 +24,7 @@ pub(super) struct Shunned {
     banned_hosts: HashMap<Host, ()>,
     /// Hosts that dialled us and were of no use, and until when we refuse them.
     resting: HashMap<Host, Instant>,
-    /// Our own addresses, which we learnt by connecting to ourselves.
+    /// Our own addresses: we connected to ourselves there.
     own: HashMap<SocketAddr, ()>,
 }
 
@@ -84,7 +84,6 @@ impl Shunned {
     }
 }
 
-/// Adds an entry. The number is bounded, because a stranger may come from any number of addresses.
 fn remember<K: Eq + Hash, V>(map: &mut HashMap<K, V>, key: K, value: V) {
     if map.len() >= MAX_SHUNNED {
         map.clear();
@@ -96,7 +95,6 @@ fn remember<K: Eq + Hash, V>(map: &mut HashMap<K, V>, key: K, value: V) {
 mod tests {
     use super::*;
 
-    /// The newest entry is always there, and never more than [`MAX_SHUNNED`].
     #[test]
     fn what_is_remembered_has_an_end() {
         let (mut shunned, now) = (Shunned::default(), Instant::now());

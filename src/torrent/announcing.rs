@@ -1,7 +1,6 @@
 //! What a torrent tells its trackers, and what it does with their answers.
 //!
-//! The [`Announcer`](crate::announcer::Announcer) decides which tracker hears from us when. Part of
-//! the [`Torrent`], for its tick and for the answers of the trackers' threads.
+//! The [`Announcer`](crate::announcer::Announcer) decides which tracker hears from us when.
 
 use super::fetcher::Parting;
 use super::{Action, Torrent, Turn};
@@ -13,7 +12,7 @@ use crate::swarm::Source;
 use crate::trace::{Announce, Fact};
 use crate::url::origin;
 
-/// The missing bytes that we report to trackers before we know the real number: one block.
+/// The missing bytes that we report to trackers before we know their number: one block.
 const LEFT_UNKNOWN: u64 = BLOCK_LEN as u64;
 
 /// How many peers we ask a tracker for.
@@ -44,7 +43,7 @@ impl Torrent {
                 }
                 self.on_addresses(reply.peers, Source::Tracker, turn);
             }
-            // The tracker refuses us, or we may not ask it: only the user can solve that.
+            // Only the user can solve that.
             Err(error) if matches!(error.trouble, Trouble::Failure(_) | Trouble::Barred(_)) => {
                 self.warn_once(human::chain(&error), turn);
             }
@@ -72,8 +71,8 @@ impl Torrent {
         });
     }
 
-    /// Warns the user. A tracker may repeat its message in each answer, so equal messages are shown
-    /// once.
+    /// Warns the user. Equal messages are shown once, as a tracker may repeat its own in each
+    /// answer.
     pub(super) fn warn_once(&mut self, message: String, turn: &mut Turn<'_>) {
         if self.warned.len() < MAX_WARNINGS && self.warned.insert(message.clone()) {
             turn.warn(self.setup.info_hash, message);
@@ -103,7 +102,7 @@ impl Torrent {
     }
 
     /// Returns the missing bytes of the whole torrent, wanted or not, as trackers expect. Before
-    /// the number is known it must not be 0, because trackers would take us for a seed.
+    /// their number is known it must not be 0, or trackers would take us for a seed.
     pub(super) fn left(&self) -> u64 {
         match self.knows_content() {
             true => self.content.left(),

@@ -6,11 +6,8 @@
 //! this *smart ban*. A liar is banned: a peer by its address, a web seed by its URL.
 //!
 //! Some pieces can never be right: the hash in the torrent is false, or the torrent's maker shares
-//! other data. Then every honest peer looks like a liar. But honest peers all send the same bytes.
-//! If [`AGREE`] of them do, they are pardoned, and the piece is given up.
-//!
-//! Part of the [`Torrent`], which comes here when the checker has found a false piece, or has
-//! hashed the blocks of one.
+//! other data. Then every honest peer looks like a liar, but all of them send the same bytes. If
+//! [`AGREE`] do, they are pardoned, and the piece is given up.
 
 use super::fetcher::Parting;
 use super::webseeds::WebSeedIndex;
@@ -25,11 +22,11 @@ use crate::url::origin;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 
-/// How many attempts are remembered for a piece. More would only repeat.
+/// How many attempts at a piece are remembered. More would only repeat.
 const MAX_ATTEMPTS: usize = 8;
 
-/// If peers on this many hosts each sent all of a piece, all with the same bytes, and no other
-/// connected peer has that piece, we believe them and not the hash in the torrent.
+/// If peers on this many hosts each sent all of a piece with the same bytes, and no other connected
+/// peer has that piece, we believe them and not the hash in the torrent.
 const AGREE: usize = 3;
 
 /// Who is at the other end of a connection.
@@ -47,8 +44,8 @@ pub enum Who {
 }
 
 impl Who {
-    /// Equal for two givers that may be the same program: two peers on one host, but on our own
-    /// machine, where half a swarm may live, two on one port. A web seed counts by its URL.
+    /// Equal for two givers that may be the same program: two peers on one host or, on our own
+    /// machine, where half a swarm may live, on one port. A web seed counts by its URL.
     fn program(self) -> Self {
         let Self::Peer { addr, .. } = self else {
             return self;
@@ -64,7 +61,7 @@ impl Who {
     }
 }
 
-/// Somebody who sent a block. We keep it beyond the connection's end.
+/// Somebody who sent a block, kept beyond the connection's end.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct Giver {
     /// The connection by which it came.
@@ -87,7 +84,7 @@ pub struct Attempt {
 /// The false attempts at all pieces that we do not have yet.
 #[derive(Debug, Default)]
 pub struct Blame {
-    /// Everybody who has sent us blocks in this run, including those who left.
+    /// Everybody who has sent us blocks in this run.
     givers: BTreeMap<PeerKey, Giver>,
     attempts: HashMap<PieceIndex, Vec<Attempt>>,
     /// False pieces whose blocks are being hashed.
@@ -167,7 +164,7 @@ impl Blame {
 }
 
 impl Torrent {
-    /// The bytes of a piece are not where they were stored, which is no peer's fault.
+    /// The bytes of a piece are not where they were stored: no peer's fault.
     pub(super) fn on_moved_piece(&mut self, piece: PieceIndex, turn: &mut Turn<'_>) {
         let text = format!("piece {}: its file was moved or removed", piece.get());
         turn.remark(text);
@@ -176,7 +173,7 @@ impl Torrent {
     }
 
     /// The hash of a piece is wrong. Its blocks are hashed before they are fetched again, to find
-    /// out who lied.
+    /// the liar.
     pub(super) fn on_bad_piece(&mut self, piece: PieceIndex, turn: &mut Turn<'_>) {
         let number = piece.get();
         turn.tell(None, piece, || Fact::False {
@@ -213,7 +210,7 @@ impl Torrent {
             blocks: blocks.to_vec(),
         };
         self.blame.remember(piece, attempt);
-        // Without blocks the piece is not on the disk any more, so nobody knows what was sent.
+        // The piece is not on the disk any more, so nobody knows what was sent.
         let Some(liar) = sole.filter(|_| !blocks.is_empty()) else {
             return;
         };

@@ -1,7 +1,5 @@
-//! What a torrent holds and what of it we have.
-//!
-//! The engine makes a [`Content`] after the check of the disk, and the [`Torrent`](super::Torrent)
-//! keeps it up to date.
+//! What a torrent holds and what of it we have. The engine makes a [`Content`] after the check of
+//! the disk, and the [`Torrent`](super::Torrent) keeps it up to date.
 
 use crate::bitfield::Bitfield;
 use crate::layout::{Layout, PieceIndex};

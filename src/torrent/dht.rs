@@ -1,11 +1,9 @@
 //! When a torrent looks for peers in the DHT ([BEP 5]), and what it does with them.
 //!
 //! A look-up costs some dozens of datagrams. So there is one every 15 minutes, but four in the
-//! first minute while no peer is connected, because the DHT may be the only source of peers. A
-//! private torrent is never looked up. While the metadata is unknown, the torrent may be private:
-//! until then we look for peers but do not announce ourselves.
-//!
-//! Part of the [`Torrent`], for its tick and for the answers of the DHT's threads.
+//! first minute while no peer is connected. A private torrent is never looked up. While the
+//! metadata is unknown, the torrent may be private: we look for peers but do not announce
+//! ourselves.
 //!
 //! [BEP 5]: https://www.bittorrent.org/beps/bep_0005.html
 
@@ -15,7 +13,7 @@ use crate::types::PeerKey;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-/// The pauses between the first look-ups while no peer is connected. They begin after 0, 5, 30 and
+/// The pauses between the first look-ups while no peer is connected: they begin after 0, 5, 30 and
 /// 60 seconds.
 const LONELY_PAUSES: [Duration; 3] = [
     Duration::from_secs(5),

@@ -1,8 +1,7 @@
 //! When a torrent ends, and how it leaves its swarm.
 //!
-//! A torrent ends when it has served enough (`--seed-ratio`, `--seed-time`), or when nothing came
-//! for the time of `--stall-timeout`. Part of the [`Torrent`], for its tick and for the engine,
-//! which may stop a torrent at any time.
+//! A torrent ends when it has served enough (`--seed-ratio`, `--seed-time`), when nothing came for
+//! the time of `--stall-timeout`, or when the engine stops it.
 
 use super::fetcher::Parting;
 use super::peers::Peer;
@@ -13,8 +12,8 @@ use std::time::{Duration, Instant};
 pub(super) const LAST_WORDS: Duration = Duration::from_millis(500);
 
 impl Torrent {
-    /// Leaves the swarm. First all connections are told to close. Trackers hear about it when they
-    /// are closed, so that the last bytes are counted.
+    /// Leaves the swarm: first tells all connections to close. Trackers hear about it when they are
+    /// closed, so that the last bytes are counted.
     pub fn stop(&mut self, turn: &mut Turn<'_>) {
         for (key, its) in self.peers.fetchers_mut() {
             its.part(key, Parting::Leaving, turn);
@@ -35,16 +34,15 @@ impl Torrent {
         }
     }
 
-    /// Whether no connection is left from which data may still come. A peer that is still being
-    /// dialled sends nothing.
+    /// Whether no connection is left from which data may still come; one that is being dialled
+    /// sends nothing.
     pub fn no_giver_left(&self) -> bool {
         self.peers.no_giver_left()
     }
 
     /// Whether, after [`Torrent::stop`], nothing can come that would change what is reported or
-    /// saved. An incomplete torrent waits until the last blocks of its peers are written and
-    /// checked. A torrent that is done waits only for the number of bytes that peers took, and at
-    /// most [`LAST_WORDS`], as trackers do.
+    /// saved. An incomplete torrent waits until its last blocks are written and checked. A torrent
+    /// that is done waits only for the number of bytes that peers took, and at most [`LAST_WORDS`].
     pub fn is_settled(&self, now: Instant) -> bool {
         match self.goals.phase() {
             Phase::Done => {

@@ -1,6 +1,5 @@
 //! The facts that need some gathering, for those who read the [`trace`](crate::trace) of a run.
-//!
-//! Most facts are told where they are decided, with [`Turn::tell`]. Part of the [`Torrent`].
+//! Most facts are told where they are decided, with [`Turn::tell`].
 
 use super::fetcher::Fetcher;
 use super::{Torrent, Turn};
@@ -75,7 +74,7 @@ impl Torrent {
         });
     }
 
-    /// Tells how the work of each connection goes, and what it took. Called once a second.
+    /// Tells once a second how the work of each connection goes, and what it took.
     pub(super) fn tell_flow(&mut self, turn: &mut Turn<'_>) {
         if !turn.is_traced() {
             return;
@@ -109,7 +108,6 @@ impl Torrent {
         }
     }
 
-    /// Tells the choice of the peers that we serve.
     pub(super) fn tell_round(&self, candidates: &[Candidate], turn: &mut Turn<'_>) {
         let (slots, now) = (self.slots(turn.now), turn.now);
         let seeding = !self.goals.is_downloading();
@@ -128,12 +126,12 @@ impl Torrent {
         });
     }
 
-    /// Tells that these blocks are stored, of those that `key` has on order.
+    /// Tells which of the blocks that `key` has on order are stored.
     pub(super) fn tell_stored(&self, key: PeerKey, spans: &[Span], turn: &mut Turn<'_>) {
         self.tell_ended(key, spans, turn, |from, to| Fact::Stored { from, to });
     }
 
-    /// Tells that `key` will not send these blocks, of those that it has on order.
+    /// Tells which of the blocks that `key` has on order it will not send.
     pub(super) fn tell_given_back(
         &self,
         key: PeerKey,

@@ -66,7 +66,6 @@ pub(super) struct Fetcher {
     pub(super) parting: Option<Parting>,
     pub(super) pace: Pace,
     pub(super) down: Rate,
-    /// Bytes of the blocks that came from it.
     pub(super) gave: u64,
 }
 
@@ -86,7 +85,7 @@ impl Fetcher {
         }
     }
 
-    /// Hangs up. If there are several reasons, the first is told.
+    /// Hangs up. Of several reasons, the first is told.
     pub(super) fn part(&mut self, key: PeerKey, why: Parting, turn: &mut Turn<'_>) {
         self.parting.get_or_insert(why);
         turn.push(Action::HangUp(key));

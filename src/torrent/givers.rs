@@ -1,9 +1,7 @@
-//! Whose blocks a torrent was made of: how much each client program gave, for the last line that
-//! the user sees.
+//! How much each client program gave, for the last line that the user sees.
 //!
 //! A peer names its program in the extension handshake ([BEP 10]), else in its peer id ([BEP 20]).
 //! Anybody may claim any name, so the names are counted up to a bound, and shown, never believed.
-//! Part of the [`Torrent`](super::Torrent).
 //!
 //! [BEP 10]: https://www.bittorrent.org/beps/bep_0010.html
 //! [BEP 20]: https://www.bittorrent.org/beps/bep_0020.html
@@ -52,8 +50,8 @@ impl Givers {
     }
 }
 
-/// What a peer that does not name its program is called: by the two letters and four digits of
-/// the usual peer id, `-TR4060-...`.
+/// Names a peer that does not name its program by the two letters and four digits of the usual peer
+/// id, `-TR4060-...`.
 pub(super) fn by_id(id: PeerId) -> String {
     let (name, dashes) = (&id.0[1..7], (id.0[0], id.0[7]));
     match dashes == (b'-', b'-') && name.iter().all(u8::is_ascii_alphanumeric) {

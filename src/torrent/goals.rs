@@ -1,6 +1,5 @@
-//! How far a torrent has come, from a magnet link to its end, and when it last came further.
-//!
-//! Used by the [`Torrent`](super::Torrent). No clock: the time is an argument.
+//! How far a torrent has come, from a magnet link to its end, and when it last came further. No
+//! clock: the time is an argument.
 
 use crate::config::Afterwards;
 use std::time::{Duration, Instant};
@@ -60,8 +59,8 @@ impl Phase {
 #[derive(Debug)]
 pub(super) struct Goals {
     phase: Phase,
-    /// When there was last more than ever before. Data that turns out false is fetched again, so it
-    /// must not count as progress.
+    /// When there was last more than ever before. False data, fetched again, must not count as
+    /// progress.
     came_at: Instant,
     /// Since when we have been leaving. The torrent may still complete until its peers are gone.
     leaving: Option<Instant>,

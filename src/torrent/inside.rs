@@ -1,5 +1,5 @@
-//! What the simulator ([`sim`](crate::sim)) looks at, to compare what a torrent believes with the
-//! truth. Nobody else needs it.
+//! What only the simulator ([`sim`](crate::sim)) looks at, to compare what a torrent believes with
+//! the truth.
 
 use super::Torrent;
 use crate::bitfield::Bitfield;
@@ -40,7 +40,6 @@ impl Torrent {
         self.swarm.is_banned(addr, false) || self.swarm.is_banned(addr, true)
     }
 
-    /// Returns how often an address was dialled.
     pub(crate) fn dialled(&self) -> u64 {
         self.swarm.dialled()
     }

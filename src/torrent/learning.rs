@@ -1,9 +1,8 @@
 //! A torrent that begins as a magnet link: how it gets its metadata from peers ([BEP 9]).
 //!
 //! It joins the swarm like any other torrent. Each peer's thread fetches all of the metadata from
-//! its peer (see [`crate::peer::learner`]). This file decides which peers are asked, and bans those
-//! that send false metadata. Once the metadata is here, the torrent is like any other. Part of the
-//! [`Torrent`].
+//! its peer ([`crate::peer::learner`]). This file decides which peers are asked, and bans those
+//! that send false metadata. Once the metadata is here, the torrent is like any other.
 //!
 //! [BEP 9]: https://www.bittorrent.org/beps/bep_0009.html
 
@@ -36,14 +35,12 @@ pub(super) enum Offer {
 }
 
 impl Torrent {
-    /// Whether the metadata is known.
     pub(super) fn knows_content(&self) -> bool {
         self.content.layout.files() > 0
     }
 
-    /// The metadata is known, and the disk has been checked. The connected peers are welcomed anew.
-    /// If the torrent turns out to be private, only peers may stay that the user or a tracker
-    /// named.
+    /// The metadata is known, and the disk has been checked. Welcomes the connected peers anew. If
+    /// the torrent turns out to be private, only peers may stay that the user or a tracker named.
     pub fn learn(&mut self, content: Content, turn: &mut Turn<'_>) {
         let pieces = content.layout.pieces();
         let private = content.private;
@@ -91,7 +88,7 @@ impl Torrent {
         self.announce(turn);
     }
 
-    /// Forgets all addresses, and hangs up on all peers, that a worse source than `worst` named.
+    /// Forgets all addresses, and hangs up on all peers, that a source worse than `worst` named.
     fn part_from_strangers(&mut self, worst: Source, turn: &mut Turn<'_>) {
         let strangers = self.swarm.keep_private(worst);
         let peers = self.peers.iter_mut();
@@ -159,7 +156,7 @@ impl Torrent {
         }
     }
 
-    /// Returns how far the metadata is, for the user. `connected`: how many peers are connected.
+    /// Returns how far the metadata is, for the user. `connected`: the number of connected peers.
     pub(super) fn what_is_learnt(&self, connected: usize) -> Metadata {
         let asked = self.peers.values().filter_map(|peer| match peer.metadata {
             Offer::Asked(bytes) => Some(bytes),

@@ -9,8 +9,9 @@
 //! numbers are seeded. So the same events give the same actions, and [`sim`](crate::sim) can play a
 //! swarm of hundreds of peers in seconds.
 //!
-//! The events of connections arrive in [`peers`] and [`web`], [`work`] grants work, the checker's
-//! verdicts arrive in [`verdicts`], and [`ending`] ends the torrent.
+//! The other files of this folder are parts of the [`Torrent`]: the events of connections arrive in
+//! [`peers`] and [`web`], [`work`] grants work, the checker's verdicts arrive in [`verdicts`], and
+//! [`ending`] ends the torrent.
 
 mod announcing;
 pub(crate) mod blame;
@@ -98,14 +99,13 @@ pub enum Action {
     Verify {
         /// Which pieces.
         pieces: Vec<PieceIndex>,
-        /// Whether to hash at once, as somebody waits for the verdict, instead of collecting more
-        /// pieces.
+        /// Whether to hash at once, because somebody waits for the verdict.
         hurry: bool,
     },
     /// Hash each block of this piece: [`Torrent::on_block_hashes`].
     HashBlocks(PieceIndex),
     /// Check whether all files of these pieces are where and as we left them:
-    /// [`Torrent::on_surveyed`]. If no other piece is wanted, the record on disk is removed.
+    /// [`Torrent::on_surveyed`]. If no other piece is wanted, remove the record on disk.
     Survey(Bitfield),
     /// Announce to the tracker at this URL: [`Torrent::on_tracker`].
     Announce(TrackerIndex, String, AnnounceRequest),
@@ -114,10 +114,10 @@ pub enum Action {
         /// Whether we also announce ourselves there.
         announce: bool,
     },
-    /// Tell the DHT's thread about the node at this address, which a peer named (BEP 5).
+    /// Tell the DHT's thread about a node at this address (BEP 5).
     EnterDht(SocketAddr),
-    /// Announce the torrent on the local network (BEP 14), unless it is private. Peers there come
-    /// back by [`Torrent::on_addresses`].
+    /// Announce the torrent on the local network (BEP 14). Peers there come back by
+    /// [`Torrent::on_addresses`].
     AnnounceLocally,
     /// The metadata is here: check the disk, then call [`Torrent::learn`].
     Learnt(Vec<u8>),
@@ -138,7 +138,7 @@ pub enum Action {
 pub struct Entry {
     /// The pieces that are verified and on disk.
     pub have: Bitfield,
-    /// Nothing that we want is missing.
+    /// Whether nothing that we want is missing.
     pub complete: bool,
 }
 
@@ -193,7 +193,7 @@ struct Traffic {
     uploaded: u64,
     /// What was missing at the start, in bytes without padding.
     needed: u64,
-    /// What those gave who are gone.
+    /// What the peers gave that are gone.
     givers: Givers,
     down: Rate,
     up: Rate,
@@ -207,7 +207,6 @@ impl Traffic {
         self.up.add(up, now);
     }
 
-    /// Sets both rates to 0: no connection is left.
     fn stand_still(&mut self) {
         (self.down, self.up) = (Rate::default(), Rate::default());
     }
@@ -321,7 +320,7 @@ impl Torrent {
         self.goals.phase()
     }
 
-    /// Returns how many pieces the checker was asked about and has not answered yet.
+    /// Returns how many pieces the checker still has to answer for.
     pub fn unchecked(&self) -> usize {
         self.disk.unchecked
     }
@@ -331,8 +330,8 @@ impl Torrent {
         self.disk.unchecked > 0 && self.disk.unchecked >= self.picker.missing() as usize
     }
 
-    /// Whether somebody waits for the next verdict. We do if all missing pieces are stored. So does
-    /// a peer that lacks pieces, because it hears about ours only when they are verified.
+    /// Whether somebody waits for the next verdict: we, if all missing pieces are stored, or a peer
+    /// that lacks pieces, which hears only about verified ones.
     fn awaits_verdicts(&self) -> bool {
         self.waits_for_checker() || self.peers.leeches().next().is_some()
     }
@@ -373,13 +372,13 @@ impl Torrent {
         self.open_web_seeds(turn);
     }
 
-    /// Whether to ask the local network for peers. A magnet link does not say whether the torrent
-    /// is private, so it waits for the metadata.
+    /// Whether to ask the local network for peers. A magnet link waits for the metadata: the
+    /// torrent may be private.
     pub fn asks_locally(&self) -> bool {
         self.setup.lsd && self.knows_content() && !self.content.private
     }
 
-    /// Whether an announce that we join is under way: see [`Announcer::is_joining`].
+    /// See [`Announcer::is_joining`].
     pub fn is_joining(&self) -> bool {
         self.announcer.is_joining()
     }

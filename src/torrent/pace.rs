@@ -16,7 +16,7 @@ const KNOWN_BLOCKS: f64 = 4.0;
 const KNOWN_AFTER: f64 = 2.0;
 
 /// If no block came for this long, the pace is at least the time since the last one. Shorter
-/// silences mean nothing, as blocks may wait 0.5 s in the receive buffer.
+/// silences mean nothing: blocks may wait 0.5 s in the receive buffer.
 const SILENCE: Duration = Duration::from_secs(1);
 
 /// Blocks that came, and the time that they took, both faded.
@@ -53,7 +53,7 @@ impl Pace {
         self.since.is_none() && self.seconds == 0.0
     }
 
-    /// Returns the seconds for a block, if known. As long as no block came, they are not.
+    /// Returns the seconds for a block, if known; before the first block they are not.
     pub(super) fn get(&self, now: Instant) -> Option<f64> {
         let seconds = self.seconds + self.waiting(now).as_secs_f64();
         let known = self.blocks >= KNOWN_BLOCKS || self.blocks > 0.0 && seconds >= KNOWN_AFTER;

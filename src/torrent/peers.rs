@@ -1,7 +1,5 @@
-//! The events of peers: they connect, have pieces, want pieces, send blocks, and leave.
-//!
-//! Most events are messages of [BEP 3]. Each event goes to the parts that need it: picker, choker,
-//! swarm. Part of the [`Torrent`], called by the engine's loop.
+//! The events of peers ([BEP 3]): they connect, have pieces, want pieces, send blocks, and leave.
+//! Each event goes to the parts that need it: picker, choker, swarm.
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 
@@ -33,7 +31,7 @@ pub(super) struct Peer {
     /// What it calls its program.
     client: Option<String>,
     pub(super) fetcher: Fetcher,
-    /// Main has welcomed it. From then on it counts as connected.
+    /// Main has welcomed it: it counts as connected.
     pub(super) welcome: bool,
     pub(super) since: Instant,
     /// It said in its first message that it has all pieces, so it need not hear about ours.
@@ -51,12 +49,12 @@ pub(super) struct Peer {
     pub(super) upload_only: bool,
     /// Whether it can send the metadata, while we lack it.
     pub(super) metadata: Offer,
-    /// What it has heard from us about other peers, if it supports that.
+    /// What it has heard from us about other peers, if it supports PEX.
     pub(super) pex: Option<Exchange>,
     pub(super) listens_on: Option<u16>,
     pub(super) up: Rate,
     pub(super) took: u64,
-    /// How much of that was told as a fact.
+    /// How much of `took` was told as a fact.
     pub(super) told: u64,
 }
 
@@ -87,8 +85,7 @@ impl Peer {
         }
     }
 
-    /// Whether it takes one of the places, or (`dialled_only`) one of the places for peers that we
-    /// dial.
+    /// Whether it takes one of the places, or (`dialled_only`) one of those for peers that we dial.
     pub(super) fn holds_place(&self, dialled_only: bool) -> bool {
         let counts = !dialled_only || !self.incoming;
         self.welcome && !self.fetcher.useless && counts
@@ -103,12 +100,11 @@ impl Peer {
             false => self.pex = None,
         }
         let name = client.name.filter(|name| !name.trim().is_empty());
-        // It may say more than once what it can do, and its name only at first.
+        // It may say again what it can do, but its name only at first.
         self.client = name.clone().or(self.client.take());
         name
     }
 
-    /// The program that it says it is.
     pub(super) fn client(&self) -> String {
         self.client
             .clone()
@@ -130,7 +126,6 @@ impl Peer {
         }
     }
 
-    /// What it is served for, as a number.
     pub(super) fn merit(&self, by: Merit, now: Instant, rng: &mut fastrand::Rng) -> u64 {
         let (gives, gets) = (self.fetcher.down.get(now), self.up.get(now));
         by.of(gives as u64, gets as u64, rng)
@@ -150,7 +145,7 @@ impl Peer {
         self.welcome && self.fetcher.gave + self.took > 0
     }
 
-    /// Whether it may take data from us, or did. Its last bytes may not be counted yet.
+    /// Whether it may take data from us, or did: its last bytes may not be counted yet.
     pub(super) fn takes(&self) -> bool {
         self.took > 0 || !self.we_choke
     }
@@ -217,7 +212,7 @@ impl Torrent {
     }
 
     /// Whether there is a place for a peer at `addr`. If all are taken, another peer may have to
-    /// go, so that this one finds a place when it comes again.
+    /// go: this one then finds a place when it comes again.
     fn has_room(&mut self, addr: SocketAddr, incoming: bool, turn: &mut Turn<'_>) -> bool {
         let connected = self.peers.welcome();
         let theirs = connected.clone().filter(|(_, peer)| peer.incoming).count();
@@ -233,7 +228,7 @@ impl Torrent {
         !full && !rests && !self.goals.phase().is_over()
     }
 
-    /// Welcomes a peer. From now on it counts as connected.
+    /// Welcomes a peer: now it counts as connected.
     fn welcome(&mut self, key: PeerKey, turn: &mut Turn<'_>) {
         let entry = self.entry();
         let Some(peer) = self.peers.get_mut(&key) else {

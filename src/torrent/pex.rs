@@ -3,10 +3,8 @@
 //! It costs a message a minute per peer, and fills a swarm up once the first peer is found. We name
 //! only peers that we are connected to, by the address at which they accept connections, and say so
 //! when one of them leaves. The [`Swarm`](crate::swarm::Swarm) bounds the number of addresses that
-//! come in, and trusts them least.
-//!
-//! A private torrent does neither, nor does one whose metadata is unknown, as it may be private.
-//! Part of the [`Torrent`], for its tick and for peers' messages.
+//! come in, and trusts them least. A torrent that is private, or may be because its metadata is
+//! unknown, exchanges no peers.
 //!
 //! [BEP 11]: https://www.bittorrent.org/beps/bep_0011.html
 

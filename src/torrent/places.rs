@@ -1,8 +1,7 @@
 //! Who gets a place: which addresses to dial, which peers must make room, and which peers to serve.
 //!
 //! Connections and uploads are both limited. The [`Swarm`](crate::swarm::Swarm) decides the order
-//! of the dials. The [`Choker`] decides which peers are served ([BEP 3]). Part of the [`Torrent`],
-//! for its tick and for peers that come and go.
+//! of the dials, the [`Choker`] which peers are served ([BEP 3]).
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 
@@ -64,15 +63,14 @@ impl Torrent {
         }
     }
 
-    /// Returns how many places the peers that dial us may take, and as many the peers that we dial.
+    /// Returns how many places the peers that dial us may take, and as many those that we dial.
     /// Neither side may take all.
     pub(crate) fn places_for_one_side(&self) -> usize {
         self.setup.max_peers - self.setup.max_peers / 10
     }
 
-    /// Makes room for somebody else, as all places are taken: a peer goes that connected at least
-    /// [`IDLE`] ago and is of no use to either side. `dialled_only`: it must be one that we
-    /// dialled.
+    /// Makes room: a peer goes that connected at least [`IDLE`] ago and is of no use to either
+    /// side. `dialled_only`: it must be one that we dialled.
     pub(crate) fn make_room(&mut self, dialled_only: bool, turn: &mut Turn<'_>) {
         let idle = self.peers.iter_mut().find(|(_, peer)| {
             let of_use = peer.useful > 0 || peer.interested || peer.metadata != Offer::None;
@@ -85,7 +83,7 @@ impl Torrent {
     }
 
     /// Makes room for a peer from `newcomer` that dialled us and found no place. If some host holds
-    /// more than [`PER_HOST`] of these places, one of its peers goes that gave nothing, so that the
+    /// more than [`PER_HOST`] of these places, one of its peers that gave nothing goes, and the
     /// newcomer finds a place when it comes again.
     pub(super) fn part_crowd(&mut self, newcomer: Host, turn: &mut Turn<'_>) {
         let mut crowds: BTreeMap<Host, usize> = BTreeMap::new();
@@ -104,7 +102,7 @@ impl Torrent {
         }
     }
 
-    /// The thread that was to dial could not be started, because the system lacks something.
+    /// The thread that was to dial could not be started: the system lacks something.
     pub fn on_dial_failed(&mut self, key: PeerKey, shortage: Shortage, turn: &mut Turn<'_>) {
         if let Some(peer) = self.peers.remove(&key) {
             turn.tell(key, None, || Fact::Closed {
@@ -118,7 +116,7 @@ impl Torrent {
         }
     }
 
-    /// The address of `--bind` is gone, with a sentence that says so, or is there.
+    /// The address of `--bind` is gone, with a sentence that says so, or is back.
     pub fn on_address(&mut self, gone: Option<&str>, now: Instant) {
         self.ways.on_address(gone, now);
     }
@@ -133,8 +131,7 @@ impl Torrent {
         self.peers.fetchers().count()
     }
 
-    /// Ends the connection that moves the fewest bytes, so that something else can have its thread
-    /// and its files.
+    /// Ends the connection that moves the fewest bytes, to free its thread and its files.
     pub fn shed(&mut self, shortage: Shortage, now: Instant) -> Option<Action> {
         let up = |key| self.peers.get(&key).map_or(0.0, |peer| peer.up.get(now));
         let rate = |key, fetcher: &Fetcher| fetcher.down.get(now) + up(key);
@@ -154,7 +151,6 @@ impl Torrent {
         Choker::slots(seeding, self.traffic.up.get(now) as u64)
     }
 
-    /// Returns what peers are served for now.
     fn merit(&self) -> Merit {
         Merit::under(self.setup.rules.choking, !self.goals.is_downloading())
     }
@@ -165,7 +161,7 @@ impl Torrent {
     }
 
     /// Serves more peers at once if upload slots are free, without waiting for the next round: a
-    /// peer has left or wants nothing more, or the line turns out to be faster. Those come first
+    /// peer has left or wants nothing more, or the line turns out to be faster. First come those
     /// that would in a round, then those that got least.
     pub(super) fn fill_places(&mut self, turn: &mut Turn<'_>) {
         let free = self.slots(turn.now).saturating_sub(self.served());

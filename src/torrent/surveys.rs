@@ -1,9 +1,8 @@
 //! Whether everything is still on the disk.
 //!
-//! Users may remove, move or change files while we write to them. So we have the disk looked at
-//! before a torrent is called complete, and whenever a stored block is not where it was. The
-//! checker's thread looks ([`crate::checker`]). This file decides when, and what follows. Part of
-//! the [`Torrent`].
+//! Users may remove, move or change files while we write to them. So the checker's thread
+//! ([`crate::checker`]) looks at the disk before a torrent is called complete, and whenever a
+//! stored block is not where it was. This file decides when, and what follows.
 
 use super::facts::interest;
 use super::{Action, Torrent, Turn};
@@ -17,13 +16,13 @@ use std::sync::Arc;
 
 #[derive(Debug, Default)]
 pub(super) struct Disk {
-    /// How many pieces it was asked to hash and has not answered yet.
+    /// How many pieces the checker still has to answer for.
     pub(super) unchecked: usize,
     /// A piece was verified in this run.
     pub(super) fetched: bool,
     /// How many pieces we had when a look at all files was asked for, until the answer is here.
     asked: Option<u32>,
-    /// Pieces whose blocks were not where they were stored. Nobody is blamed for the first time.
+    /// Pieces whose blocks were not where they were stored. The first time, nobody is blamed.
     excused: BTreeSet<PieceIndex>,
     /// Files of which an earlier look found something lost.
     lost_before: BTreeSet<usize>,
@@ -67,7 +66,7 @@ impl Torrent {
         self.feed_hungry(turn);
     }
 
-    /// Files are not as we left them. What is lost of them must be fetched again.
+    /// Files are not as we left them. What is lost must be fetched again.
     fn on_changed(&mut self, Surveyed { changed, lost }: &Surveyed, turn: &mut Turn<'_>) {
         for piece in lost {
             if self.content.have.remove(*piece) {

@@ -1,7 +1,5 @@
 //! The connections of a torrent: its peers, and the web seeds in use, which get work as peers do
 //! and count for nothing else.
-//!
-//! Used by all parts of the [`Torrent`](super::Torrent).
 
 use super::blame::Who;
 use super::fetcher::Fetcher;
@@ -15,7 +13,6 @@ use std::ops::{Deref, DerefMut};
 #[derive(Debug, Default)]
 pub(super) struct Peers {
     peers: BTreeMap<PeerKey, Peer>,
-    /// The web seeds in use.
     pub(super) web_seeds: BTreeMap<PeerKey, WebSeed>,
 }
 
@@ -37,18 +34,17 @@ impl Peers {
         welcome.filter(|peer| !peer.fetcher.have.is_full())
     }
 
-    /// Whether no peer is connected.
     pub(super) fn is_lonely(&self) -> bool {
         self.welcome().next().is_none()
     }
 
-    /// Whether no connection is left from which data may still come. A peer that is still
-    /// being dialled sends nothing.
+    /// Whether no connection is left from which data may still come; one that is being dialled
+    /// sends nothing.
     pub(super) fn no_giver_left(&self) -> bool {
         self.is_lonely() && self.web_seeds.is_empty()
     }
 
-    /// Returns everybody who may be given work: first the peers, then the web seeds.
+    /// Returns all that may be given work: first the peers, then the web seeds.
     pub(super) fn fetchers(&self) -> impl Iterator<Item = (PeerKey, &Fetcher)> {
         let peers = self.peers.iter().map(|(key, peer)| (*key, &peer.fetcher));
         let seeds = self.web_seeds.iter();

@@ -1,6 +1,4 @@
 //! What the user hears about a torrent: its progress, and why nothing comes.
-//!
-//! Part of the [`Torrent`], for its tick and for the engine, which passes the reports on.
 
 use super::givers::Givers;
 use super::{Phase, Torrent, Turn};
@@ -45,7 +43,7 @@ impl Torrent {
         }
     }
 
-    /// Returns what everybody gave: those who are gone, and those who are connected.
+    /// Returns what all peers gave, gone or connected.
     pub(super) fn givers(&self) -> Givers {
         let mut givers = self.traffic.givers.clone();
         for (_, peer) in self.peers.welcome() {
@@ -57,7 +55,6 @@ impl Torrent {
         givers
     }
 
-    /// Tells the user how many trackers we can't use.
     pub(super) fn tell_skipped(&self, turn: &mut Turn<'_>) {
         if let skipped @ 1.. = self.announcer.skipped() {
             let trackers = human::count(skipped as u64, "tracker");

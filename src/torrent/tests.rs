@@ -172,7 +172,6 @@ impl Rig {
     fn verdict(&mut self, piece: u32, good: bool) -> Vec<Action> {
         let verdict = if good { Verdict::Right } else { Verdict::False };
         let mut actions = self.found(piece, verdict);
-        // All files are where we left them.
         if actions
             .iter()
             .any(|action| matches!(action, Action::Survey(_)))

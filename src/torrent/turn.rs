@@ -74,7 +74,6 @@ impl<'a> Turn<'a> {
         self.push(Action::Send(key, command));
     }
 
-    /// Whether somebody listens to facts.
     pub(super) fn is_traced(&self) -> bool {
         self.witness.is_some()
     }
@@ -84,8 +83,8 @@ impl<'a> Turn<'a> {
         self.witness.map_or("", |(witness, _)| &witness.name)
     }
 
-    /// Tells a fact about the torrent or one connection, and one piece, where it is about any. The
-    /// closure runs only if somebody listens.
+    /// Tells a fact about the torrent or one connection, and perhaps a piece. The closure runs only
+    /// if somebody listens.
     pub(super) fn tell(
         &mut self,
         peer: impl Into<Option<PeerKey>>,

@@ -9,8 +9,8 @@
 //! - While some peer gives, one place is taken away every 60 s, never from a peer that ever gave:
 //!   an honest seed unchokes many leeches in turns, and a leech that leaves loses its turn.
 //!
-//! The [`Torrent`] comes here when all places are taken and others could be dialled. [`Turnover`]
-//! has no clock: the time is an argument.
+//! This counts only while all places are taken and others could be dialled. [`Turnover`] has no
+//! clock: the time is an argument.
 
 use super::fetcher::Parting;
 use super::learning::Offer;
@@ -101,8 +101,8 @@ impl Turnover {
 }
 
 impl Torrent {
-    /// Takes places away, if addresses are known that were never tried and could be of more use.
-    /// All places are taken, or (`dialled_only`) all places for peers that we dial.
+    /// Takes places away, if addresses were never tried and could be of more use. All places are
+    /// taken, or (`dialled_only`) all those for peers that we dial.
     pub(super) fn turn_over(&mut self, dialled_only: bool, turn: &mut Turn<'_>) {
         // Nothing can come while the disk is checked.
         let waits = self.goals.phase() == Phase::Looking || self.waits_for_checker();
@@ -141,8 +141,7 @@ impl Peer {
         }
     }
 
-    /// Whether it unchokes us and has something, but we have never asked it: then it is not to
-    /// blame.
+    /// Whether it unchokes us and has something, but we never asked it: it is not to blame.
     fn is_spared(&self) -> bool {
         self.useful > 0 && !self.peer_chokes && self.fetcher.pace.is_unknown()
     }

@@ -1,12 +1,10 @@
 //! Two connections with the same peer id: which of them stays.
 //!
-//! A peer chooses its peer id, the 20 bytes in its handshake ([BEP 3]), so that alone says
-//! nothing: a stranger may come with the peer id of a seed that we are connected to. Only the
-//! same peer id at the same [host](crate::address::Host) is the same peer, connected twice: because
-//! both dialled at once, or because it lost the first connection and we have not noticed. We
-//! keep one of the two, and never drop the one over which the peer gives us data.
-//!
-//! Part of the [`Torrent`], for each connection that has just sent its handshake.
+//! A peer chooses its peer id, the 20 bytes in its handshake ([BEP 3]), so that alone says nothing:
+//! a stranger may come with the peer id of a seed that we are connected to. Only the same peer id
+//! at the same [host](crate::address::Host) is the same peer, connected twice: because both dialled
+//! at once, or because it lost the first connection and we have not noticed. We keep one of the
+//! two, and never drop the one over which the peer gives us data.
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 
@@ -16,7 +14,7 @@ use super::{Torrent, Turn};
 use crate::types::PeerKey;
 use std::time::{Duration, Instant};
 
-/// Two connections that are both younger than this may have been dialled at the same time.
+/// Two connections younger than this may have been dialled at the same time.
 const YOUNG: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,7 +39,7 @@ struct Old {
 /// id is lower than its.
 fn judge(old: Old, incoming: bool, we_are_lower: bool) -> Stays {
     if !old.incoming && !incoming {
-        // We dialled two ports, so these are two programs, whatever ids they send.
+        // We dialled two ports: these are two programs, whatever ids they send.
         Stays::Both
     } else if old.silent {
         Stays::New
@@ -56,7 +54,7 @@ fn judge(old: Old, incoming: bool, we_are_lower: bool) -> Stays {
 
 impl Torrent {
     /// Settles which connections stay when `key` has sent its handshake and has twins. Returns
-    /// whether `key` itself stays.
+    /// whether `key` stays.
     pub(super) fn part_from_twins(&mut self, key: PeerKey, turn: &mut Turn<'_>) -> bool {
         let Some(new) = self.peers.get(&key) else {
             return false;

@@ -1,7 +1,7 @@
 //! What follows when the checker has hashed pieces.
 //!
 //! Peers hear about right pieces (HAVE, [BEP 3]), false pieces are fetched again, and the last
-//! wanted piece completes the torrent. Part of the [`Torrent`]; the engine brings the verdicts.
+//! wanted piece completes the torrent.
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 
@@ -53,9 +53,9 @@ impl Torrent {
     /// Tells the peers about new pieces, and loses interest in peers that have nothing more for us.
     ///
     /// A peer that said in its first message that it has all pieces is not told. Any other peer is
-    /// told about every piece, even one that it has: a seed that is the first of its swarm may show
-    /// its pieces one by one (BEP 16, super-seeding), and shows the next piece only when it hears
-    /// that the last one arrived.
+    /// told about every piece, even one that it has: the first seed of a swarm may show its pieces
+    /// one by one (BEP 16, super-seeding), and shows the next only when it hears that the last one
+    /// arrived.
     fn spread(&mut self, pieces: &Arc<[PieceIndex]>, turn: &mut Turn<'_>) {
         for (key, peer) in self.peers.welcome_mut() {
             let known = pieces.iter().filter(|piece| peer.fetcher.have.has(**piece));
@@ -80,13 +80,13 @@ impl Torrent {
             for (liar, lies) in self.blame.judge(piece, blocks) {
                 self.ban(liar, piece, Ban::FalseBlocks, &lies, turn);
             }
-        } // else the piece was right, and has been lost since
+        } // else the piece was right, and is lost since
         self.check_damaged(turn);
     }
 
-    /// Completes the torrent if nothing is missing. If pieces were fetched in this run, the disk is
-    /// looked at first, because somebody may have moved files since. Otherwise the check at the
-    /// start has just looked.
+    /// Completes the torrent if nothing is missing. If pieces were fetched in this run, first has
+    /// the disk looked at: somebody may have moved files since. Otherwise the check at the start
+    /// has just looked.
     pub(super) fn check_complete(&mut self, turn: &mut Turn<'_>) {
         if self.goals.is_downloading() && self.picker.missing() == 0 {
             match self.disk.fetched {

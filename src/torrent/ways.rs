@@ -44,15 +44,15 @@ impl Ways {
         }
     }
 
-    /// Returns why nobody can be reached. If a peer is connected, only a lost `--bind` address
-    /// counts, because that peer shows that the network works.
+    /// Returns why nobody can be reached. A connected peer shows that the network works: then only
+    /// a lost `--bind` address counts.
     pub(super) fn obstacle(&self, connected: bool) -> Option<&str> {
         let no_way = self.no_way.as_deref().filter(|_| !connected);
         self.address_gone.as_deref().or(no_way)
     }
 
-    /// Records that a connection failed or had to end because the system lacks something. Nobody is
-    /// dialled for [`SHORT_PAUSE`].
+    /// Records that a connection failed or had to end because the system lacks something. No dial
+    /// follows for [`SHORT_PAUSE`].
     pub(super) fn on_short(&mut self, shortage: Shortage, now: Instant) {
         (self.short, self.dial_at) = (Some(shortage), now + SHORT_PAUSE);
     }
@@ -70,12 +70,11 @@ impl Ways {
         self.short = self.short.filter(|short| *short != Shortage::Threads);
     }
 
-    /// Records that a connection was made.
     pub(super) fn on_connection(&mut self) {
         (self.short, self.no_way) = (None, None);
     }
 
-    /// Records that the address of `--bind` is gone, with a sentence that says so, or is there.
+    /// Records that the address of `--bind` is gone, with a sentence that says so, or is back.
     pub(super) fn on_address(&mut self, gone: Option<&str>, now: Instant) {
         if gone.is_none() && self.address_gone.is_some() {
             (self.no_way, self.dial_at) = (None, now);

@@ -2,10 +2,7 @@
 //!
 //! A web seed gets work by the same rules as a peer and holds leases on blocks as a peer does.
 //! Apart from that it is no peer: it takes no place, has no address, is never choked, and peers do
-//! not hear about it.
-//!
-//! Part of the [`Torrent`], for its tick and for the events of web seeds' threads.
-//! [`webseeds`](super::webseeds) decides which web seed is opened next.
+//! not hear about it. [`webseeds`](super::webseeds) decides which web seed is opened next.
 //!
 //! [BEP 19]: https://www.bittorrent.org/beps/bep_0019.html
 
@@ -26,7 +23,7 @@ pub(super) struct WebSeed {
 }
 
 impl Torrent {
-    /// Opens web seeds while the download lasts, as far as there is room for more.
+    /// Opens web seeds while the download lasts and there is room.
     pub(super) fn open_web_seeds(&mut self, turn: &mut Turn<'_>) {
         if self.goals.leaving().is_some() || !self.goals.is_downloading() {
             return;

@@ -1,11 +1,10 @@
 //! The web seeds of one torrent: which of them to use, and when to try one again ([BEP 19]).
 //!
-//! A web seed is a web server that has the torrent's files. A torrent may name a hundred, most of
-//! them gone for years. We use at most [`MAX_OPEN`] at a time. After each failure we leave one
-//! alone, twice as long each time. One that sent false data is never used again. Files that one
-//! lacks are remembered beyond the connection.
+//! A torrent may name a hundred web servers, most of them gone for years. We use at most
+//! [`MAX_OPEN`] at a time. After each failure we leave one alone, twice as long each time. One that
+//! sent false data is never used again. We remember which files one lacks beyond the connection.
 //!
-//! Used by the torrent only. No I/O, no clock. [`crate::webseed`] is the thread of a web seed.
+//! No I/O, no clock. [`crate::webseed`] is the thread of a web seed.
 //!
 //! [BEP 19]: https://www.bittorrent.org/beps/bep_0019.html
 
@@ -37,7 +36,6 @@ pub struct WebSeedIndex(usize);
 #[derive(Debug)]
 struct Known {
     url: String,
-    /// It has a thread.
     open: bool,
     banned: bool,
     /// How often it failed in a row.
@@ -72,7 +70,7 @@ impl Known {
 #[derive(Debug)]
 pub(crate) struct WebSeeds {
     known: Vec<Known>,
-    /// What the torrent names as web seeds although it is no HTTP URL.
+    /// Web seeds of the torrent that are no HTTP URL.
     skipped: Vec<String>,
 }
 
@@ -97,7 +95,6 @@ impl WebSeeds {
         }
     }
 
-    /// Returns the warning about web seeds that are no HTTP URL, if there are any.
     pub(crate) fn warning(&self) -> Option<String> {
         let first = self.skipped.first()?;
         Some(format!(

@@ -1,8 +1,7 @@
 //! Gives work to peers and web seeds, hears what became of it, and shares out the upload limit.
 //!
 //! The [`Picker`](crate::picker::Picker) knows which blocks are left. This file decides when to ask
-//! it, and acts on its answers. Part of the [`Torrent`], for the events of connections' threads and
-//! for the tick.
+//! it, and acts on its answers.
 
 use super::blame::{Giver, Who};
 use super::facts::tell_work;
@@ -18,15 +17,15 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// How long after it connected a peer that chokes us still counts as one that may give. Until a
-/// peer is older than this, addresses that we may yet dial count, too.
+/// peer is older, addresses that we may yet dial count, too.
 const BEGINNING: Duration = Duration::from_secs(2);
 
-/// After a block is stored, a fetcher with at most this many left on order gets new work at once.
+/// A fetcher that stores a block and has at most this many left on order gets new work at once.
 const NEARLY_DONE: usize = 1;
 
-/// While [seeds are scarce](crate::picker::Picker::seeds_are_scarce), a seed has blocks on order for
-/// no more than this many seconds. Usually it has them for 2 to 4 s, but in that time other leeches
-/// order the same ones, and the seed sends them twice.
+/// While [seeds are scarce](crate::picker::Picker::seeds_are_scarce), a seed has blocks on order
+/// for no more than this many seconds. Usually it has them for 2 to 4 s, but in that time other
+/// leeches order the same ones, and the seed sends them twice.
 const CROWDED: f64 = 1.0;
 
 impl Torrent {
@@ -126,7 +125,7 @@ impl Torrent {
         self.picker.rivals(&givers, expected, now)
     }
 
-    /// Some work may have come free: offers it to everybody who wants some.
+    /// Some work may have come free: offers it to all that want some.
     pub(super) fn feed_hungry(&mut self, turn: &mut Turn<'_>) {
         let hungry = self.peers.fetchers().filter(|(_, its)| its.wants > 0);
         let mut hungry: Vec<PeerKey> = hungry.map(|(key, _)| key).collect();
@@ -231,7 +230,7 @@ impl Torrent {
                 continue;
             };
             let bytes = turn.budgets.up.available(turn.now).min(peer.wants_upload);
-            // A part of a block is of no use to anybody.
+            // Nobody can use a part of a block.
             if bytes < peer.wants_upload.min(u64::from(BLOCK_LEN)) {
                 break;
             }

@@ -1,5 +1,4 @@
-//! Announces over HTTP and HTTPS ([BEP 3]): one GET request each, and redirects. The tracker's
-//! [thread](super) is the only user.
+//! Announces over HTTP and HTTPS ([BEP 3]): one GET request each, and redirects.
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 
@@ -23,8 +22,8 @@ pub(super) struct HttpTracker {
 impl HttpTracker {
     pub(super) fn new(url: &str, settings: TrackerSettings) -> Self {
         let config = Agent::config_builder()
-            // Announces are half an hour apart, and a connection kept from an announce over
-            // IPv4 would serve the one that must go over IPv6.
+            // Announces are half an hour apart, and a connection kept from one over IPv4 would
+            // serve the one that must go over IPv6.
             .max_idle_connections(0)
             .timeout_connect(Some(settings.connect_timeout));
         Self {
@@ -56,7 +55,7 @@ impl HttpTracker {
         let reply = AnnounceReply::from_http_body(&body);
         match response.status() {
             status if status.is_success() => reply,
-            // Many trackers send the reason for a refusal with status 400.
+            // Many trackers refuse with status 400 and the reason in the body.
             status => match reply {
                 Err(failure @ Trouble::Failure(_)) => Err(failure),
                 _ => Err(Trouble::Status(status.as_u16())),

@@ -1,16 +1,13 @@
-//! The thread of one tracker: it waits for announces, sends them and reports the answers
-//! ([BEP 3], [BEP 15]). The engine starts it.
+//! The thread of one tracker: it waits for announces, sends them and reports the answers ([BEP 3],
+//! [BEP 15]).
 //!
-//! A *tracker* is a server that knows the peers of a torrent. We tell it that we are there (an
-//! *announce*), and it answers with the addresses of others.
+//! A tracker may take 20 s to fail, and some torrents have dozens of dead ones, so each has its own
+//! thread and none waits for another. The thread decides nothing: [`crate::announcer`] says when to
+//! announce, [`crate::announce`] what. HTTP and UDP trackers differ only in the function that
+//! performs an announce.
 //!
-//! A tracker may take 20 s to fail, and some torrents have dozens of dead ones, so each has its
-//! own thread and none waits for another. The thread decides nothing: [`crate::announcer`] says
-//! when to announce, [`crate::announce`] what. HTTP and UDP trackers differ only in the
-//! function that performs an announce.
-//!
-//! A tracker with an IPv4 and an IPv6 address is asked over both, because it answers with peers
-//! of the address family that it was asked over ([BEP 7]).
+//! A tracker answers with peers of the address family that it was asked over ([BEP 7]), so one with
+//! an IPv4 and an IPv6 address is asked over both.
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 //! [BEP 7]: https://www.bittorrent.org/beps/bep_0007.html
@@ -34,12 +31,11 @@ use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 use ureq::http::Uri;
 
-/// The stack of a tracker's thread, in bytes. A TLS handshake with a chain of four certificates
-/// needed less than 160 KiB, in a debug build.
+/// The stack of a tracker's thread, in bytes. A TLS handshake with four certificates needed less
+/// than 160 KiB, in a debug build.
 const STACK: usize = 512 * 1024;
 
-/// If a tracker answers over one address family only, the other is skipped for this many
-/// announces.
+/// If a tracker answers over one address family only, the other is skipped for this many announces.
 const LEFT_OUT: u32 = 8;
 
 /// How a tracker's thread performs an announce.
@@ -53,12 +49,11 @@ pub(crate) struct TrackerSettings {
     pub connect_timeout: Duration,
     /// How long a whole HTTP announce may take, redirects included.
     pub http_timeout: Duration,
-    /// How long each attempt waits for a UDP tracker's answer. After each but the last, the
-    /// packet is sent again. BEP 15's waits (15 s to an hour) are too long for a waiting user.
+    /// How long each attempt waits for a UDP tracker's answer. After each but the last, the packet
+    /// is sent again. BEP 15's waits (15 s to an hour) are too long for a waiting user.
     pub udp_waits: Vec<Duration>,
-    /// How long an announce may take that must not hold others up, over HTTP or UDP: `stopped`
-    /// (the user waits), and one over the second address family after the first was answered
-    /// (the next announce waits).
+    /// How long an announce may take that must not hold others up: `stopped` (the user waits), and
+    /// one over the second address family after the first was answered (the next announce waits).
     pub short_timeout: Duration,
 }
 
@@ -133,12 +128,11 @@ impl Tracker {
 }
 
 /// Starts the thread of the tracker at `url`. It performs the `requests` in turn and ends when
-/// their channel closes. Nobody need wait for it: an announce still unfinished when the program
-/// exits is dropped.
+/// their channel closes. Nobody need wait for it.
 ///
 /// The thread reports one error for each request, or one or two replies, the second with
-/// [`AnnounceReply::further`] set. If it panics, it reports an error, too. It then takes no
-/// more requests, and the next one needs a new thread.
+/// [`AnnounceReply::further`] set. If it panics, it reports an error, too, and the next request
+/// needs a new thread.
 ///
 /// # Errors
 /// If the system starts no more threads.
@@ -167,7 +161,7 @@ fn run(
     requests: &Receiver<AnnounceRequest>,
     report: impl Fn(Result<AnnounceReply, TrackerError>),
 ) {
-    // A proxy chooses between IPv4 and IPv6 by itself, so the tracker is asked once.
+    // A proxy chooses between IPv4 and IPv6 by itself: the tracker is asked once.
     let is_proxied = is_proxied(url, &settings.door);
     let mut families = Families::new(&settings.door, is_proxied);
     let fail = |trouble| {
@@ -208,7 +202,7 @@ struct Families {
 }
 
 impl Families {
-    /// Those that `door` allows; only one with a proxy, which chooses by itself.
+    /// Those that `door` allows; only one with a proxy.
     fn new(door: &Door, is_proxied: bool) -> Self {
         let mut all = vec![Family::V4, Family::V6];
         all.retain(|family| door.may_reach(family.anywhere()));
@@ -221,12 +215,12 @@ impl Families {
         }
     }
 
-    /// Announces over each family, and reports each reply at once: a tracker with broken IPv6
-    /// must not delay the peers that we got over IPv4. `announce` hears whether another family
-    /// was answered before.
+    /// Announces over each family, and reports each reply at once: a tracker with broken IPv6 must
+    /// not delay the peers that we got over IPv4. `announce` hears whether another family was
+    /// answered before.
     ///
-    /// Without any reply, returns the error that tells most: a name without an address of one
-    /// family is reported only if nothing else went wrong.
+    /// Without any reply, returns the error that says most: a name without an address of one family
+    /// is reported only if nothing else went wrong.
     fn over_each(
         &mut self,
         mut announce: impl FnMut(Family, bool) -> Result<AnnounceReply, Trouble>,
@@ -262,7 +256,7 @@ impl Families {
     }
 }
 
-/// Explains to the user that our own rules forbid to ask this tracker, and what to do.
+/// Explains to the user why our own rules forbid to ask this tracker, and what to do.
 fn barred(barred: &Barred) -> Trouble {
     let way = match barred {
         Barred::TooNear(_) => "; if you want it asked, name it with -t",
@@ -278,7 +272,6 @@ fn is_proxied(url: &str, door: &Door) -> bool {
     url::is_http(&bare) && uri.is_ok_and(|uri| door.http_proxy(&uri) != Ok(None))
 }
 
-/// Translates an I/O error on the way to a tracker.
 fn trouble_of(error: io::Error, waited: Duration) -> Trouble {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => Trouble::Refused,

@@ -1,6 +1,5 @@
-//! Announces over UDP ([BEP 15]): the sockets, and when to send a packet again, because packets
-//! get lost. [`super::udp_packets`] defines the packets. The tracker's [thread](super) is the
-//! only user.
+//! Announces over UDP ([BEP 15]): the sockets, and when to send a lost packet again.
+//! [`super::udp_packets`] defines the packets.
 //!
 //! [BEP 15]: https://www.bittorrent.org/beps/bep_0015.html
 
@@ -13,7 +12,7 @@ use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
-/// How long a connection id is used. It lives for 60 s, and an announce takes a while.
+/// How long a connection id is used. It lives for 60 s; an announce takes a while.
 const CONNECTION_LIFE: Duration = Duration::from_secs(50);
 
 /// The longest packet that we read, in bytes: far more than the 200 peers that trackers send.
@@ -29,8 +28,8 @@ pub(super) struct UdpTracker {
 /// Our exchange with one address of the tracker.
 struct Session {
     family: Family,
-    /// Connected, so that the kernel drops packets from anybody else, and reports at once if
-    /// nobody listens there.
+    /// Connected, so the kernel drops packets from others, and reports at once if nobody listens
+    /// there.
     socket: UdpSocket,
     connection: Option<(u64, Instant)>,
 }
@@ -46,8 +45,7 @@ impl UdpTracker {
         })
     }
 
-    /// Performs one announce, within the time limit of the settings plus the look-up of the
-    /// name.
+    /// Performs one announce, within the time limit of the settings plus the look-up of the name.
     pub(super) fn announce(
         &mut self,
         request: &AnnounceRequest,
@@ -55,7 +53,7 @@ impl UdpTracker {
         hurry: bool,
     ) -> Result<AnnounceReply, Trouble> {
         let waits = if hurry {
-            // Two attempts: time for one packet to be lost.
+            // Two attempts: one packet may be lost.
             let all = self.settings.short_timeout;
             vec![all / 3, all - all / 3]
         } else {
@@ -115,8 +113,8 @@ impl Session {
         path: &str,
         deadline: Instant,
     ) -> Result<AnnounceReply, Trouble> {
-        // The id is kept only after a success: a tracker that was restarted does not know the
-        // old one, and may or may not say so.
+        // The id is kept only after a success: a tracker that was restarted does not know it, and
+        // may or may not say so.
         let fresh = |&(_, since): &(u64, Instant)| since.elapsed() < CONNECTION_LIFE;
         let (connection, since) = match self.connection.take().filter(fresh) {
             Some(connection) => connection,

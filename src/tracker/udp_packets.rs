@@ -1,9 +1,9 @@
 //! The packets of a UDP announce ([BEP 15], with the URL of [BEP 41]). No I/O.
 //!
-//! Anybody can send a UDP packet with a forged sender. So a tracker first hands out a
-//! *connection id*, which only the true owner of an address receives, and accepts an announce
-//! only with a recent one. Each of our packets has a random *transaction id*, which the answer
-//! repeats. All numbers are big-endian:
+//! Anybody can send a UDP packet with a forged sender. So a tracker first hands out a *connection
+//! id*, which only the true owner of an address receives, and accepts an announce only with a
+//! recent one. Each of our packets has a random *transaction id*, which the answer repeats. All
+//! numbers are big-endian:
 //!
 //! ```text
 //! connect     <8: protocol id> <4: 0> <4: transaction>
@@ -46,7 +46,7 @@ pub(crate) fn connect(transaction: u32) -> Vec<u8> {
 /// Writes the packet that announces: 98 bytes and the options.
 ///
 /// `path` is the path and query of the tracker's URL, by which private trackers recognize their
-/// users. Most trackers have the path `/announce` or none, and need no option.
+/// users. `/announce`, the usual path, needs no option, nor does none.
 pub(crate) fn announce(
     connection: u64,
     transaction: u32,
@@ -98,8 +98,8 @@ pub enum Answer {
 
 /// Reads the answer to the packet with this `transaction`. `v6`: it came over IPv6.
 ///
-/// Returns `None` if the packet is not for us (another transaction, a late copy) or makes no
-/// sense. The caller then keeps waiting, because over UDP anybody can send garbage.
+/// Returns `None` if the packet is not for us (another transaction, a late copy) or makes no sense.
+/// The caller then keeps waiting: over UDP anybody can send garbage.
 pub fn answer(packet: &[u8], transaction: u32, v6: bool) -> Option<Answer> {
     let (action, rest) = take_u32(packet)?;
     let (theirs, rest) = take_u32(rest)?;
@@ -111,7 +111,7 @@ pub fn answer(packet: &[u8], transaction: u32, v6: bool) -> Option<Answer> {
         CONNECT => Some(Answer::Connected(u64::from_be_bytes(*rest.first_chunk()?))),
         ANNOUNCE => {
             let (seconds, rest) = take_u32(rest)?;
-            // How many leeches and seeds it knows is of no use to us.
+            // We don't need the numbers of leeches and seeds.
             let (_, rest) = take_u32(rest)?;
             let (_, rest) = take_u32(rest)?;
             let peers = unpack_all(rest, v6).take(MAX_PEERS).collect();
@@ -132,8 +132,7 @@ fn take_u32(bytes: &[u8]) -> Option<(u32, &[u8])> {
     Some((u32::from_be_bytes(*number), rest))
 }
 
-/// Splits `udp://host:port/path?query` into `host:port`, as the resolver takes it, and the
-/// rest.
+/// Splits `udp://host:port/path?query` into `host:port` and the rest.
 ///
 /// # Errors
 /// [`Trouble::BadUrl`] if the host or the port is missing: UDP trackers have no default port.

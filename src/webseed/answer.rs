@@ -1,9 +1,8 @@
 //! Judges a web server's answer by its head ([RFC 9110], section 14). No I/O.
 //!
 //! Asked for a range of a file, a server should answer `206` and say which bytes follow. Some
-//! answer `200` and send the whole file from its start; some have another file of that name;
-//! some have none. If one file is missing or wrong, we still ask the web seed for the others.
-//! The thread of a [request](super::request) is the only user.
+//! answer `200` and send the whole file from its start; some have another file of that name; some
+//! have none. If one file is missing or wrong, we still ask the web seed for the others.
 //!
 //! [RFC 9110]: https://www.rfc-editor.org/rfc/rfc9110
 
@@ -16,8 +15,7 @@ use std::time::Duration;
 use ureq::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, RETRY_AFTER};
 use ureq::http::{HeaderMap, HeaderName};
 
-/// From a server that knows no ranges, at most this many bytes of a file are skipped to reach
-/// those that we need.
+/// From a server that knows no ranges, at most this many bytes of a file are skipped.
 const MAX_PRELUDE: u64 = 4 << 20;
 
 /// The longest pause that a server can demand.
@@ -93,7 +91,7 @@ pub(crate) enum WebSeedError {
 }
 
 impl WebSeedError {
-    /// Whether the server fails at this file only, and may send others.
+    /// Whether the server fails at this file only.
     pub(crate) fn is_about_file(&self) -> bool {
         match self {
             Self::Status(status) => !matches!(status, 408 | 425 | 500..),

@@ -1,8 +1,8 @@
 //! What a web seed has to fetch, and which of the arriving bytes to write.
 //!
-//! Main grants blocks of pieces, but a web server knows files and ranges of bytes. So the
-//! blocks are joined into runs that are as long as possible and end where a file ends. Padding
-//! is left out, because no server has it:
+//! Main grants blocks of pieces, but a web server knows files and ranges of bytes. So the blocks
+//! are joined into runs, as long as possible, that end where a file ends. Padding is left out: no
+//! server has it.
 //!
 //! ```text
 //! blocks     |------|------|------|------|------|------|
@@ -10,10 +10,8 @@
 //! asked for  [===========]               [=============]     two requests
 //! ```
 //!
-//! Main may cancel blocks at any moment, even in the middle of a run that is arriving.
-//! Cancelled bytes are not written.
-//!
-//! The web seed's thread is the only user. No I/O.
+//! Main may cancel blocks at any moment, even within a run that is arriving. Cancelled bytes are
+//! not written. No I/O.
 
 use crate::layout::{Block, Layout, PieceIndex, Span};
 use std::collections::VecDeque;
@@ -53,7 +51,6 @@ pub(crate) struct Backlog {
 }
 
 impl Backlog {
-    /// A backlog without blocks.
     pub(crate) fn new(layout: Arc<Layout>) -> Self {
         Self {
             layout,
@@ -70,7 +67,6 @@ impl Backlog {
         self.blocks.len() as u32
     }
 
-    /// The next byte of the torrent that we need, if any.
     pub(crate) fn next(&self) -> Option<u64> {
         (!self.is_empty()).then_some(self.next)
     }
@@ -184,7 +180,6 @@ impl Backlog {
     }
 }
 
-/// Whether `block` has a byte in `file`.
 fn is_in(layout: &Layout, block: Block, file: usize) -> bool {
     let (block, file) = (layout.block_range(block), layout.file_range(file));
     block.start < file.end && file.start < block.end
@@ -309,8 +304,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the files, padding, grants and answers are: each real byte of what was
-        /// granted is asked for and written once, and each block is reported once.
+        /// Whatever the files, padding, grants and answers are: each granted real byte is asked for
+        /// and written once, and each block is reported once.
         #[test]
         fn every_byte_once(
             files in prop::collection::vec((0..3 * BLOCK, prop::bool::weighted(0.3)), 1..8),

@@ -1,7 +1,7 @@
 //! Web seeds ([BEP 19]): ordinary web servers that have the files of a torrent.
 //!
-//! A torrent can name URLs at which its files lie. Such a server knows nothing of pieces, peers
-//! or BitTorrent. We ask it for ranges of files, over HTTP:
+//! A torrent can name URLs at which its files lie. Such a server knows nothing of pieces, peers or
+//! BitTorrent. We ask it for ranges of files, over HTTP:
 //!
 //! ```text
 //! url-list        http://mirror.example/pub/
@@ -9,18 +9,17 @@
 //! asked for       GET /pub/album/disc%201/a.flac    Range: bytes=1048576-5242879
 //! ```
 //!
-//! To main, a web seed is one more peer that has every piece and chokes nobody: it asks for
-//! work with [`PeerEvent::Want`], reports what it stored, and obeys [`Command::Cancel`]. What
-//! it sends is verified like anything else.
+//! To main, a web seed is one more peer that has every piece and chokes nobody: it asks for work
+//! with [`PeerEvent::Want`], reports what it stored, and obeys [`Command::Cancel`]. What it sends
+//! is verified like anything else.
 //!
-//! Its thread sleeps in two channels at once: main's, and that of the [request] in progress. So
-//! it hears main at once, whatever the server does, and a silent server delays nobody. The
-//! [backlog] decides what to ask for, [answer] what an answer is worth, and [pace] how long to
-//! wait.
+//! Its thread sleeps in two channels at once: main's, and that of the [request] in progress. So it
+//! hears main at once, and a silent server delays nobody. The [backlog] decides what to ask for,
+//! [answer] what an answer is worth, and [pace] how long to wait.
 //!
-//! The engine starts it ([`spawn`]). Servers may be hostile, or just odd, so we keep no byte
-//! beyond those that we asked for and hold at most a few hundred KiB in memory. If the server
-//! lacks a file, or has it in another length, we stop asking it for that file only.
+//! Servers may be hostile, or just odd, so we keep no byte beyond those that we asked for and hold
+//! at most a few hundred KiB in memory. If the server lacks a file, or has it in another length, we
+//! stop asking it for that file only.
 //!
 //! [BEP 19]: https://www.bittorrent.org/beps/bep_0019.html
 
@@ -57,8 +56,7 @@ const TICK: Duration = Duration::from_millis(500);
 /// Once this many blocks are stored, main hears of them, even while more arrive.
 const TELL_AT: usize = 16;
 
-/// If more bytes than this would be skipped within an answer, because they were cancelled, a
-/// new request is cheaper.
+/// If more cancelled bytes than this are to be skipped within an answer, a new request is cheaper.
 const MAX_GAP: u64 = 256 << 10;
 
 /// After this many missing files in a row, we look for none of the others.
@@ -67,7 +65,6 @@ const MAX_MISSES: u32 = 8;
 /// The thread's stack, in bytes. It holds no large value.
 const STACK: usize = 256 * 1024;
 
-/// A web seed, and what its thread needs of the torrent.
 pub(crate) struct WebSeed {
     /// The URL, as the torrent or the magnet link names it.
     pub url: String,
@@ -76,7 +73,6 @@ pub(crate) struct WebSeed {
     /// Whether the torrent's files lie in a folder of that name.
     pub multi_file: bool,
     pub storage: Arc<Storage>,
-    /// How many files the thread may keep open.
     pub max_open: usize,
     /// The local address and the proxies to use.
     pub door: Door,
@@ -85,9 +81,9 @@ pub(crate) struct WebSeed {
 }
 
 impl WebSeed {
-    /// Returns the URL of `file`. A URL that ends in `/` is a folder that contains the torrent
-    /// by its name, and so is any URL of a torrent with several files. Any other URL is the
-    /// single file itself.
+    /// Returns the URL of `file`. A URL that ends in `/` is a folder that contains the torrent by
+    /// its name, and so is any URL of a torrent with several files. Any other URL is the single
+    /// file itself.
     fn url_of(&self, file: usize) -> String {
         let mut url = url::requestable(&self.url);
         if self.multi_file && !url.ends_with('/') {
@@ -110,8 +106,8 @@ impl WebSeed {
     }
 }
 
-/// Starts the thread of a web seed. It ends when the server is of no use or the channel of
-/// `orders` closes. Its last event is always [`PeerEvent::Closed`].
+/// Starts the thread of a web seed. It ends when the server is of no use or the channel of `orders`
+/// closes. Its last event is always [`PeerEvent::Closed`].
 ///
 /// # Errors
 /// If the system starts no more threads.
@@ -151,7 +147,7 @@ struct Underway {
     asked: Run,
     /// The next byte of the torrent to arrive.
     at: u64,
-    /// Whether it was sent to where an earlier request was redirected.
+    /// Whether the request went where an earlier one was redirected.
     is_shortcut: bool,
     /// Whether at least one block arrived whole.
     gave: bool,
@@ -175,7 +171,6 @@ struct Thread {
     moved: Option<(usize, Hop)>,
     /// The state of our question to main for work.
     work: Asking,
-    /// Whether the last request ended without an error.
     worked: bool,
     /// Files that the server does not have.
     lacks: BTreeSet<usize>,
@@ -360,8 +355,8 @@ impl Thread {
         Ok(())
     }
 
-    /// Running out of open files ends this web seed only. Any other error of the disk concerns
-    /// the torrent.
+    /// Running out of open files ends this web seed only. Other errors of the disk concern the
+    /// torrent.
     fn disk_failed(&self, error: &StorageError) -> WebSeedError {
         let text = human::chain(error);
         let event = match error.is_out_of_files() {
@@ -372,9 +367,9 @@ impl Thread {
         WebSeedError::Disk(text)
     }
 
-    /// Handles the end of an answer, or its failure. If a block arrived whole, we ask again for
-    /// the rest, because some servers cut every answer short. We also ask again if a connection
-    /// fails after a success: the server may have closed a kept one just when we reused it.
+    /// Handles the end of an answer, or its failure. If a block arrived whole, we ask again for the
+    /// rest: some servers cut every answer short. So we do if a connection fails after a success:
+    /// the server may have closed a kept one just when we reused it.
     fn on_end(&mut self, error: Option<WebSeedError>) -> Result<(), WebSeedError> {
         let Some(underway) = self.underway.take() else {
             return Ok(());
@@ -396,7 +391,6 @@ impl Thread {
         }
     }
 
-    /// Handles a file that the server does not have.
     fn on_lack(&mut self, file: usize, error: &WebSeedError) -> Result<(), WebSeedError> {
         self.lacks.insert(file);
         let why = error.to_string();

@@ -1,13 +1,13 @@
-//! How fast a web seed ([BEP 19]) is: how much to ask it for at a time, and when it is too slow
-//! to wait for. The web seed's thread is the only user. No clock: the time is an argument.
+//! How fast a web seed ([BEP 19]) is: how much to ask it for at a time, and when to give it up as
+//! too slow. No clock: the time is an argument.
 //!
 //! [BEP 19]: https://www.bittorrent.org/beps/bep_0019.html
 
 use crate::layout::BLOCK_LEN;
 use std::time::{Duration, Instant};
 
-/// The longest run, in blocks: 4 MiB. Each request costs a round trip and the server's opening
-/// of a file, so runs are longer than what peers get.
+/// The longest run, in blocks: 4 MiB. Each request costs a round trip and the server's opening of a
+/// file, so runs are longer than what peers get.
 pub(crate) const MAX_RUN: u32 = (4 << 20) / BLOCK_LEN;
 
 /// The run, in blocks, of a web seed whose speed is unknown.
@@ -19,8 +19,7 @@ const MIN_RUN: u32 = 16;
 /// A run is as many blocks as arrive in this time, within the bounds above.
 const RUN_TIME: Duration = Duration::from_secs(4);
 
-/// A server that sent less than [`MIN_RATE`] for this long is given up. The time until it
-/// answers counts.
+/// A server that sent less than [`MIN_RATE`] for this long is given up, even before it answers.
 const WINDOW: Duration = Duration::from_secs(30);
 
 /// In bytes per second.
@@ -58,7 +57,7 @@ impl Pace {
         self.window.get_or_insert((now, 0));
     }
 
-    /// Records that there is nothing to ask for: the time that now passes does not count.
+    /// Records that there is nothing to ask for: this time does not count.
     pub(crate) fn on_idle(&mut self) {
         self.window = None;
     }
@@ -123,8 +122,8 @@ mod tests {
         }
     }
 
-    /// Returns after how many seconds we give up a server that sends `bytes` in each. With
-    /// `cuts`, each second is the answer to a request of its own.
+    /// Returns after how many seconds we give up a server that sends `bytes` in each. With `cuts`,
+    /// each second is the answer to a request of its own.
     fn given_up(bytes: u64, cuts: bool) -> Option<u64> {
         let start = Instant::now();
         let mut pace = Pace::default();

@@ -1,14 +1,13 @@
 //! One request to a web server: its thread, and what that thread reports.
 //!
-//! HTTP blocks in many places: in the look-up of a name, in the handshakes of TCP and TLS,
-//! before the answer and within it. So each request has its own thread, which lives as long as
-//! the request. The web seed's thread hears it through a channel, and main at the same time.
-//! When the rest of an answer is no longer wanted, [`Client::hang_up`] interrupts whatever the
-//! request waits for.
+//! HTTP blocks in many places: in the look-up of a name, in the handshakes of TCP and TLS, before
+//! the answer and within it. So each request has its own thread. The web seed's thread hears it
+//! through a channel, and main at the same time. When the rest of an answer is no longer wanted,
+//! [`Client::hang_up`] interrupts whatever the request waits for.
 //!
 //! Redirects are followed here. `ureq`, when sent to `file:///etc/passwd`, would ask the server
 //! itself for `/file:///etc/passwd`; and it would read a redirect's page to its end, which a
-//! hostile server need never reach. The web seed's [thread](super) is the only user.
+//! hostile server need never reach.
 
 use super::answer::{Asked, WebSeedError, judge};
 use crate::door::Door;
@@ -27,7 +26,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the server may be silent.
 const SILENCE: Duration = Duration::from_secs(20);
 
-/// A redirect's page of at most this many bytes is read, so that the connection stays usable.
+/// A redirect's page of at most this many bytes is read, to keep the connection usable.
 const MAX_PAGE: u64 = 16 << 10;
 
 /// The longest head of an answer, in bytes.
@@ -61,8 +60,7 @@ pub(crate) enum Answer {
     Failed(WebSeedError),
 }
 
-/// Makes the requests to one web seed, one at a time, over connections that are kept. Hangs up
-/// when dropped.
+/// Makes the requests to one web seed, one at a time, over kept connections. Hangs up when dropped.
 pub(crate) struct Client {
     client: http::Client,
     door: Door,
@@ -142,15 +140,13 @@ fn perform(client: &http::Client, asked: Asked, tell: &Sender<Answer>) -> Result
         is_heard = tell.send(Answer::Bytes(bytes)).is_ok();
     }
     if is_exact && left == 0 {
-        // Only a connection whose answer was read to its end, where there is one, can serve
-        // another request.
+        // A connection can serve another request only if its answer was read to the end.
         let _ = body.read(&mut [0]);
     }
     Ok(())
 }
 
-/// Sends the request, and follows redirects. Returns the answer and, after redirects, where it
-/// was found.
+/// Sends the request, and follows redirects. Returns the answer and, after redirects, where it was.
 fn find(
     client: &http::Client,
     asked: &Asked,

@@ -13,18 +13,16 @@
 //!
 //! Many trackers are small scripts. Browsers and curl read all of this, but `ureq` gives up. So
 //! this module rewrites every head in the form that `ureq` accepts. It never touches bodies.
-//! [`super::mending`] is the user; web seeds read [`content_range`].
 //!
-//! We add one line that no server can forge: [`SENDER`], how far away the server is. A redirect
-//! is judged by it.
+//! We add one line that no server can forge: [`SENDER`], how far away the server is. A redirect is
+//! judged by it.
 //!
 //! [RFC 9112]: https://www.rfc-editor.org/rfc/rfc9112
 
 use crate::address::Reach;
 use crate::url;
 
-/// The header that we add: how far away the sender is. A server's own line of this name is
-/// removed.
+/// The header that we add: how far away the sender is. A server's own line of this name is removed.
 pub const SENDER: &str = "x-storrent-sender";
 
 /// The header's value for each reach.
@@ -42,7 +40,7 @@ pub fn sender(value: Option<&[u8]>) -> Reach {
     found.map_or(Reach::World, |(reach, _)| *reach)
 }
 
-/// Inserts that header after the first line of a repaired head.
+/// Inserts that header after the first line of a head.
 pub fn add_sender(head: &mut Vec<u8>, sender: Reach) {
     let word = WORDS.iter().find(|(reach, _)| *reach == sender);
     let line = format!("{SENDER}: {}\r\n", word.map_or("", |(_, word)| word));
@@ -112,8 +110,8 @@ impl Collector {
         }
     }
 
-    /// Ends the collection early: no more bytes will come. Returns the complete lines,
-    /// repaired. They may suffice to follow a redirect.
+    /// Ends the collection early: no more bytes will come. Returns the complete lines, repaired:
+    /// perhaps enough to follow a redirect.
     pub fn end(&mut self) -> Vec<u8> {
         let raw = std::mem::take(&mut self.raw);
         let end = raw.iter().rposition(|byte| *byte == b'\n');
@@ -127,7 +125,6 @@ impl Collector {
 /// The beginning of every head.
 const HTTP: &[u8] = b"HTTP/";
 
-/// Skips empty lines before a head.
 fn without_empty_lines(bytes: &[u8]) -> &[u8] {
     let start = bytes.iter().position(|byte| !b"\r\n".contains(byte));
     &bytes[start.unwrap_or(bytes.len())..]
@@ -240,8 +237,8 @@ fn encoding(value: &[u8]) -> String {
     names.collect::<Vec<_>>().join(", ")
 }
 
-/// Whether the body is exactly as long as the file range that it claims to be. Then the
-/// encoding belongs to the file itself (a `.gz`), so the body must not be unpacked.
+/// Whether the body is exactly as long as the file range that it claims to be. Then the encoding
+/// belongs to the file itself (a `.gz`), and the body must not be unpacked.
 fn is_as_stored(head: &[u8], fields: &[Field]) -> bool {
     let value = |name| {
         let field = fields.iter().find(|field| field.is(name))?;
@@ -311,8 +308,7 @@ mod tests {
         }
     }
 
-    /// Checks that the lines of a head become these, and that a body of any bytes stays
-    /// unchanged.
+    /// Checks that the lines of a head become these, and that the body stays unchanged.
     fn lines(raw: &[u8], expected: &[u8]) {
         const BODY: &[u8] = b"\r\n\r\nHTTP/1.1 200 OK\r\nX: y\n z\0\xff";
         let raw = [b"HTTP/1.1 200 OK\r\n", raw, b"\r\n", BODY].concat();

@@ -1,9 +1,8 @@
-//! Sits between `ureq` and each connection and repairs the [heads](super::head) of answers as
-//! they arrive. It is the top of the chain that makes a connection, so it sees plain HTTP even
-//! if the bytes travel through TLS.
+//! Sits between `ureq` and each connection and repairs the [heads](super::head) of answers as they
+//! arrive. It is the top of the chain, so it sees plain HTTP even if the bytes travel through TLS.
 //!
-//! A head begins with the first byte after a request was sent. Its bytes are kept here until it
-//! is complete. All other bytes pass without being examined or copied.
+//! A head begins with the first byte after a request was sent. Its bytes are kept here until it is
+//! complete. All other bytes pass unexamined and uncopied.
 
 use super::head::{Collected, Collector, MAX_HEAD, TooLong, add_sender};
 use crate::address::Reach;
@@ -22,8 +21,8 @@ impl<In: Transport> Connector<In> for Mending {
         details: &ConnectionDetails,
         chained: Option<In>,
     ) -> Result<Option<Mended<In>>, Error> {
-        // The farthest of the addresses that we may be connected to. If a proxy looks the name
-        // up, we know none: then only an address or `localhost` in the URL counts as near.
+        // The farthest of the addresses that we may be connected to. If a proxy looks the name up,
+        // we know none: then only an address or `localhost` in the URL counts as near.
         let farthest = details.addrs.iter().map(|to| Reach::of(to.ip())).max();
         let unseen = || Reach::of_host(details.uri.host().unwrap_or_default());
         let sender = farthest.or_else(unseen).unwrap_or(Reach::World);
@@ -146,8 +145,8 @@ mod tests {
     use std::thread;
     use ureq::Agent;
 
-    /// Sends one request for each of `answers`, over one connection, to a server that sends
-    /// them one after the other, byte by byte. Returns each status, header `x` and body.
+    /// Sends one request for each of `answers` over one connection. The server sends them one after
+    /// the other, byte by byte. Returns each status, header `x` and body.
     fn asked(answers: Vec<Vec<u8>>) -> Vec<(u16, String, String)> {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());

@@ -1,15 +1,15 @@
 //! Looks up the names of web servers for the HTTP client.
 //!
-//! The system's look-up can't be given a time limit: with a silent DNS server it may take 30 s.
-//! `ureq` limits it by looking up on a separate thread, which it abandons in time; but it
-//! panics if the system has no thread left. This module looks up:
+//! The system's look-up has no time limit: with a silent DNS server it may take 30 s. `ureq` limits
+//! it by looking up on a separate thread, which it abandons in time; but it panics if the system
+//! has no thread left. This module looks up:
 //!
 //! - on the calling thread, if the host is an address already or there is no time limit;
-//! - otherwise on a separate thread. If the time runs out, we abandon that thread, and it ends
-//!   with the look-up;
+//! - otherwise on a separate thread. If the time runs out, we abandon that thread, and it ends with
+//!   the look-up;
 //! - on the calling thread after all, if the system refuses a thread. A silent DNS server then
-//!   breaks the time limit, but only a tracker's or a request's thread waits, and main waits
-//!   for neither. A late answer is better than none.
+//!   breaks the time limit, but only the thread of a tracker or of a request waits; main waits for
+//!   neither.
 
 use super::rules::Rules;
 use super::wire::host_and_port;
@@ -53,8 +53,7 @@ impl Resolver for Lookup {
     }
 }
 
-/// Looks up the proxy's own name. The user named the proxy, so it may be on this machine or in
-/// its network.
+/// Looks up the proxy's own name. The user named the proxy, so it may be near.
 ///
 /// # Errors
 /// If the name has no address of a family that we can use, or the look-up takes too long.
@@ -82,7 +81,7 @@ fn in_time(uri: &Uri, config: &Config, timeout: NextTimeout) -> Result<ResolvedS
     let (theirs, settings) = (uri.clone(), config.clone());
     let work = move || _ = tell.send(look_up(&theirs, &settings));
     let thread = Builder::new().name("look-up".into());
-    // Only this function waits for the thread, and hears of its end by the closed channel.
+    // Only this function waits for the thread; the closed channel tells it of the thread's end.
     if threads::spawn(thread, PURPOSE, work, || ()).is_err() {
         return look_up(uri, config);
     }
@@ -104,7 +103,6 @@ fn look_up(uri: &Uri, config: &Config) -> Result<ResolvedSocketAddrs, Error> {
     DefaultResolver::default().resolve(uri, config, never)
 }
 
-/// Whether the host is an address already.
 fn names_an_address(uri: &Uri) -> bool {
     let (host, _) = host_and_port(uri);
     host.parse::<IpAddr>().is_ok()

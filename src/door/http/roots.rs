@@ -1,6 +1,6 @@
 //! The certificate authorities that we trust: those of the system (or of `SSL_CERT_FILE` and
-//! `SSL_CERT_DIR`, if set), so that a company's own count; Mozilla's built-in list if the
-//! system has none.
+//! `SSL_CERT_DIR`, if set), so that a company's own count; or Mozilla's list if the system has
+//! none.
 
 use std::sync::OnceLock;
 use ureq::tls::{Certificate, RootCerts};

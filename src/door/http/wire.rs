@@ -1,9 +1,9 @@
-//! The bottom of the HTTP client: a TCP connection to the server, or to a proxy that leads
-//! there, from the address of `--bind`.
+//! The bottom of the HTTP client: a TCP connection to the server, or to a proxy that leads there,
+//! from the address of `--bind`.
 //!
 //! For an `https://` URL we send an HTTP proxy a CONNECT. For an `http://` URL we send it the
-//! request itself, with the whole URL in the first line: many proxies allow CONNECT to port 443
-//! only. `ureq` writes only the path there, so a [`Preface`] completes the line.
+//! request itself, with the whole URL in the first line, because many proxies allow CONNECT to port
+//! 443 only. `ureq` writes only the path there; a [`Preface`] completes the line.
 
 use super::Barred;
 use super::resolve;
@@ -73,8 +73,7 @@ impl Connector for Dial {
 }
 
 impl Dial {
-    /// Tries the addresses in turn. Each gets half of the remaining time, the last one all of
-    /// it.
+    /// Tries the addresses in turn. Each gets half of the remaining time, the last one all of it.
     fn dial(&self, addresses: &[SocketAddr], deadline: Instant) -> Result<TcpStream, DialError> {
         let mut result = Err(io::Error::from(ErrorKind::NotFound).into());
         for (i, to) in addresses.iter().enumerate() {
@@ -91,7 +90,7 @@ impl Dial {
     }
 }
 
-/// The shortest time limit for one address: the system takes 0 for an error.
+/// The shortest time limit for one address: the system refuses 0.
 const SHORTEST: Duration = Duration::from_millis(1);
 
 /// Returns the host (an IPv6 address without brackets) and the port of a URL.
@@ -180,10 +179,9 @@ impl Transport for Wire {
         Ok(read > 0)
     }
 
-    /// Whether a kept connection can serve one more request: it is open, and nothing has
-    /// arrived unasked. A connection on which an HTTP proxy answers is never reused: some
-    /// proxies (tinyproxy) drop a server's `Connection: close`, and hang up a moment after the
-    /// answer.
+    /// Whether a kept connection can serve one more request: it is open, and nothing has arrived
+    /// unasked. A connection on which an HTTP proxy answers is never reused: some proxies
+    /// (tinyproxy) drop a server's `Connection: close`, and hang up a moment after the answer.
     fn is_open(&mut self) -> bool {
         if self.preface.is_some() {
             return false;

@@ -36,7 +36,6 @@ pub(super) struct Extensions {
     wanted: VecDeque<u32>,
     /// The message number that the peer wants for lists of peers. 0: it wants none.
     pex_id: u8,
-    /// Whether we exchange addresses.
     pex: bool,
     /// How many lists of peers came since `lists_since`.
     lists: u32,

@@ -1,5 +1,5 @@
-//! The blocks that we fetch from the peer: what main wants, what we requested, and what came
-//! ([BEP 3]: `request`, `piece`, `cancel`, `choke`; [BEP 6]: `reject`). Part of the [`Session`].
+//! The blocks that we fetch from the peer: what main wants, what we requested, and what came ([BEP
+//! 3]: `request`, `piece`, `cancel`, `choke`; [BEP 6]: `reject`).
 //!
 //! A block is first in the *backlog*. Once we have requested it, the peer *owes* it. The
 //! [`Pipeline`](crate::pipeline::Pipeline) limits how many blocks may be owed. A block ends by
@@ -39,8 +39,8 @@ impl Session {
         }
     }
 
-    /// Drops these spans, because others bring them. (The thread has already dropped those blocks
-    /// that were received and not written.)
+    /// Drops these spans, because others bring them. (The thread has already dropped received but
+    /// unwritten blocks.)
     pub(super) fn cancel(&mut self, spans: Vec<Span>) {
         let cancelled = |block: &Block| spans.iter().any(|span| span.contains(*block));
         self.backlog.retain(|block| !cancelled(block));
@@ -60,7 +60,7 @@ impl Session {
     }
 
     /// Requests blocks while the window has room, and asks main for more work in time. If the peer
-    /// has become so slow that it owes us far too much, the last blocks are given back.
+    /// has become so slow that it owes us far too much, gives back the last blocks.
     pub fn request(&mut self, now: Instant) {
         if self.peer_chokes || !self.we_want {
             return;
@@ -98,7 +98,7 @@ impl Session {
         raw: RawBlock,
         now: Instant,
     ) -> Result<Option<Block>, PeerError> {
-        // Peers nearly always answer in order, so the first block is the one.
+        // Peers nearly always answer in order.
         let Some(at) = self.owed.iter().position(|block| block.raw() == raw) else {
             if self.strays == 0 {
                 return Err(PeerError::Unrequested(raw));
@@ -116,8 +116,8 @@ impl Session {
         Ok(block)
     }
 
-    /// Tells main that these blocks were written. Main hears about their bytes first. So it never
-    /// has more bytes than came, and its sums are complete at the last piece.
+    /// Tells main that these blocks were written, and of their bytes first: main never has more
+    /// bytes than came, and its sums are complete at the last piece.
     pub fn on_stored(&mut self, blocks: Vec<(PieceIndex, u32)>) {
         self.news_due = true;
         self.tell_traffic();
@@ -138,8 +138,8 @@ impl Session {
         }
     }
 
-    /// Without BEP 6, the peer forgets all our requests. With BEP 6, it answers each, if only with
-    /// a reject. The backlog goes back to main in both cases.
+    /// Without BEP 6, the peer forgets all our requests; with it, each gets an answer, if only a
+    /// reject. The backlog goes back to main in both cases.
     pub(super) fn on_choke(&mut self) {
         self.peer_chokes = true;
         self.talk.tell(PeerEvent::Choked(true));

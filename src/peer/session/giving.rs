@@ -1,6 +1,6 @@
 //! The blocks that we give to the peer: whether we choke it, and what it requests ([BEP 3]; with
-//! [BEP 6] each request gets an answer). Part of the [`Session`]. The thread
-//! [loads](crate::peer::outgoing) the blocks from here.
+//! [BEP 6] each request gets an answer). The thread [loads](crate::peer::outgoing) the blocks from
+//! here.
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 //! [BEP 6]: https://www.bittorrent.org/beps/bep_0006.html
@@ -21,7 +21,7 @@ impl Session {
         }
     }
 
-    /// Chokes or unchokes the peer. At a change, waiting requests are refused.
+    /// Chokes or unchokes the peer. At a change, refuses waiting requests.
     pub(super) fn choke(&mut self, choke: bool) {
         self.asked_unchoke = false;
         if std::mem::replace(&mut self.we_choke, choke) != choke {
@@ -60,7 +60,7 @@ impl Session {
         }
     }
 
-    /// These pieces are no longer on disk. No message says so to a peer: we can only refuse its
+    /// These pieces are no longer on disk. BEP 3 has no message for that: we can only refuse
     /// requests.
     pub(super) fn on_lost(&mut self, lost: &[PieceIndex]) {
         lost.iter().for_each(|piece| _ = self.have.remove(*piece));

@@ -1,5 +1,5 @@
 //! What a conversation waits for. From this the thread knows [where to sleep](crate::peer::turn),
-//! and whether others wait for the blocks that it holds. Part of the [`Session`].
+//! and whether others wait for the blocks that it holds.
 
 use super::Session;
 use crate::peer::turn::{Blocks, Debts};
@@ -7,7 +7,7 @@ use crate::pipeline::ENOUGH;
 use std::time::Instant;
 
 /// If a peer needs at least this many seconds for the blocks on order, its thread need not wake up
-/// for each of them.
+/// for each.
 const LONG: f64 = 0.5;
 
 /// If a seed needs at least this many seconds for the blocks on order, and main may have more work,
@@ -21,8 +21,8 @@ impl Session {
         let may_be_asked = self.peer_wants && !self.we_choke;
         let owed = self.owed.len() as u32;
         let seconds = self.pipeline.seconds(owed, now);
-        // A slow peer has its share of what is missing, and main no more: its end is far all
-        // the same.
+        // A slow peer has its share of what is missing, and main no more: its end is far all the
+        // same.
         let is_far = seconds >= LONG && !self.peer_wants;
         let no_more_work = self.work.is_hungry();
         let may_wait = !no_more_work && !self.peer_wants && self.theirs.is_full();
@@ -44,7 +44,7 @@ impl Session {
     }
 
     /// Whether others wait for the blocks that were received: nothing more is on order, or main has
-    /// no more work, so that the download's end waits for them.
+    /// no more work, and the download's end waits for them.
     pub fn is_last_in_line(&self) -> bool {
         self.owed.is_empty() || self.work.is_hungry()
     }

@@ -9,8 +9,8 @@
 //! ```
 //!
 //! Its data was not flushed to the disk before it was written, so it is trusted only until the
-//! system restarts. At the start of a run only its first line was written, which does not name
-//! the torrent. Such a record marks no file as ours.
+//! system restarts. At the start of a run only its first line was written, without the torrent's
+//! name: such a record marks no file as ours.
 
 use super::{Form, MAX_DEPTH, Says, State, is_set, number, tail};
 use crate::bencode;

@@ -1,10 +1,9 @@
-//! Finds the record in DIR, makes it if it is missing, and locks it, for
-//! [`super::super::Storage`].
+//! Finds the record in DIR, makes it if it is missing, and locks it.
 //!
-//! The record's first name is `NAME.storrent`. If a file of the user's or another torrent's
-//! record has that name, or the disk refuses it, the record has its second name,
-//! `.INFOHASH.storrent`. A run that will write to the files first locks the record with `flock`.
-//! That lock ends with the process, however the process ends.
+//! The record's first name is `NAME.storrent`. If a file of the user's or another torrent's record
+//! has that name, or the disk refuses it, the record has its second name, `.INFOHASH.storrent`. A
+//! run that will write to the files first locks the record with `flock`. The system releases that
+//! lock however the process ends.
 
 use super::{Form, Head, MAGIC, Record, failed, form_of, fresh};
 use crate::storage::files::{read_up_to, write_all};
@@ -29,7 +28,6 @@ pub(crate) struct Shelf<'a> {
     /// The best name first. The last one is hidden.
     pub names: &'a [String],
     pub info_hash: InfoHash,
-    /// How many files the torrent has.
     pub files: usize,
 }
 
@@ -53,7 +51,7 @@ enum Look {
     /// The disk takes no such name.
     Refused,
     Ours(Record),
-    /// A file of somebody else, which is left alone.
+    /// A file of somebody else. We leave it alone.
     Foreign,
 }
 
@@ -67,8 +65,8 @@ pub(crate) enum Lock {
 }
 
 impl Lock {
-    /// Interprets the answer of `flock`. Some network disks know no locks, or none for a file
-    /// that is open for reading only.
+    /// Interprets the answer of `flock`. Some network disks know no locks, or none for a file that
+    /// is open for reading only.
     fn of(answer: Result<(), Errno>) -> Result<Self, Errno> {
         match answer {
             Ok(()) => Ok(Self::Sure),
@@ -98,8 +96,8 @@ impl Shelf<'_> {
             }
         }
         match (blank, free) {
-            // The better name wins. The loop ended with the best one, so each of the two is
-            // the best of its kind.
+            // The better name wins. The loop ended with the best one, so each of the two is the
+            // best of its kind.
             (Some(record), Some(name)) if self.is_better(name, &record.name) => {
                 Ok(Drawer::Free(name.clone()))
             }
@@ -157,8 +155,8 @@ impl Shelf<'_> {
         Ok(Look::Ours(Record { fd, name, form }))
     }
 
-    /// Locks the record. If there is none, makes it first, with `head` and `info`. The `bool`
-    /// says whether it was made.
+    /// Locks the record. If there is none, makes it first, with `head` and `info`. The `bool` says
+    /// whether it was made.
     ///
     /// # Errors
     /// [`StorageError::InUse`], if another run has it.
@@ -184,8 +182,7 @@ impl Shelf<'_> {
                 },
             };
             let lock = self.take(&record.fd, &record.name)?;
-            // The run that held the lock may have removed the record just before, or made
-            // another.
+            // The run that held the lock may just have removed the record, or made another.
             let Drawer::Taken(again) = self.find()? else {
                 continue;
             };
@@ -213,8 +210,8 @@ impl Shelf<'_> {
         })
     }
 
-    /// Returns an error if another torrent that is being downloaded to the same place has its
-    /// record at our first name.
+    /// Returns an error if another torrent, in download to the same place, has its record at our
+    /// first name.
     fn look_for_others(&self) -> Result<(), StorageError> {
         let Some(name) = self.names.first() else {
             return Ok(());
@@ -254,8 +251,7 @@ impl Shelf<'_> {
             Errno::NAMETOOLONG | Errno::ILSEQ => return Ok(Made::Refused),
             errno => return Err(failed(errno)),
         }
-        // This disk cannot rename without replacing. Any run that finds the file empty may use
-        // it.
+        // This disk cannot rename without replacing. Any run that finds the file empty may use it.
         let flags =
             OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         record.fd = match openat(self.dir, name, flags, Mode::from_raw_mode(0o666)) {
@@ -269,8 +265,8 @@ impl Shelf<'_> {
         Ok(Made::Record(record))
     }
 
-    /// Writes the record anew, in the place of `old`, which we have locked. `fill` writes the
-    /// kept parts. If the system refuses, `old` is unchanged.
+    /// Writes the record anew in the place of `old`, which we have locked. `fill` writes the kept
+    /// parts. If the system refuses, `old` is unchanged.
     pub(crate) fn replace(
         &self,
         old: &Record,
@@ -292,8 +288,7 @@ impl Shelf<'_> {
         }
     }
 
-    /// Whether the name of `record` still leads to it: somebody may have moved it away and put a
-    /// file of his own there.
+    /// Whether the name of `record` still leads to it: somebody may have put another file there.
     fn has_its_name(&self, record: &Record) -> bool {
         let named = statat(self.dir, record.name.as_str(), AtFlags::SYMLINK_NOFOLLOW);
         let id = |stat| FileState::from(stat).id;
@@ -358,8 +353,7 @@ impl Shelf<'_> {
         Ok(())
     }
 
-    /// Removes the record, which we must have locked. A file that somebody has put in its place
-    /// stays.
+    /// Removes the record, which we must have locked. A file that somebody put in its place stays.
     pub(crate) fn remove(&self, record: &Record) -> Result<(), StorageError> {
         if !self.has_its_name(record) {
             return Ok(());
