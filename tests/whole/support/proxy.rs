@@ -64,14 +64,13 @@ impl FakeProxy {
             for stream in listener.incoming().flatten() {
                 let (answer, refuse) = (answer.clone(), refuse.clone());
                 thread::spawn(move || {
+                    // First noted, then told: who knows of a refusal finds it on record.
+                    let refuse = || _ = refuse.send(());
                     // An error is the client's going away: its right.
-                    let let_in = match kind {
-                        Kind::Socks => socks(stream, login, &*answer),
-                        Kind::Http => http(stream, login, &*answer),
+                    let _ = match kind {
+                        Kind::Socks => socks(stream, login, &*answer, &refuse),
+                        Kind::Http => http(stream, login, &*answer, &refuse),
                     };
-                    if let Ok(false) = let_in {
-                        let _ = refuse.send(());
-                    }
                 });
             }
         });
@@ -102,18 +101,19 @@ impl FakeProxy {
     }
 }
 
-/// Serves one client; false: it was not let in.
+/// Serves one client. `refuse` is called before it hears that it is not let in.
 fn socks(
     mut stream: TcpStream,
     login: Option<(&str, &str)>,
     answer: &dyn Fn(&str) -> Answer,
-) -> io::Result<bool> {
+    refuse: &dyn Fn(),
+) -> io::Result<()> {
     let [_, count] = read(&mut stream)?;
     let methods = read_some(&mut stream, count.into())?;
     let method = if login.is_some() { 2 } else { 0 };
     if !methods.contains(&method) {
-        stream.write_all(&[5, 0xff])?;
-        return Ok(false);
+        refuse();
+        return stream.write_all(&[5, 0xff]);
     }
     stream.write_all(&[5, method])?;
     if let Some((user, password)) = login {
@@ -122,13 +122,16 @@ fn socks(
         let [len] = read(&mut stream)?;
         let word = read_some(&mut stream, len.into())?;
         let right = theirs == user.as_bytes() && word == password.as_bytes();
+        if !right {
+            refuse();
+        }
         stream.write_all(&[1, u8::from(!right)])?;
         if !right {
-            return Ok(false);
+            return Ok(());
         }
     }
     let Ok([_, 1, _, kind]) = read(&mut stream) else {
-        return Ok(true); // it only looked
+        return Ok(()); // it only looked
     };
     let host = match kind {
         1 => Ipv4Addr::from(read::<4>(&mut stream)?).to_string(),
@@ -151,15 +154,16 @@ fn socks(
             join(stream, there);
         }
     }
-    Ok(true)
+    Ok(())
 }
 
-/// Serves one client; false: it was not let in.
+/// Serves one client. `refuse` is called before it hears that it is not let in.
 fn http(
     mut stream: TcpStream,
     login: Option<(&str, &str)>,
     answer: &dyn Fn(&str) -> Answer,
-) -> io::Result<bool> {
+    refuse: &dyn Fn(),
+) -> io::Result<()> {
     // Nothing may be read beyond the head.
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -174,14 +178,13 @@ fn http(
         (name.eq_ignore_ascii_case("proxy-authorization")).then_some(value)
     });
     if wanted.is_some() && wanted.as_deref() != given {
-        stream.write_all(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n")?;
-        return Ok(false);
+        refuse();
+        return stream.write_all(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n");
     }
     let mut words = lines[0].split(' ');
     let (method, target) = (words.next(), words.next().unwrap_or_default());
     if method != Some("CONNECT") {
-        stream.write_all(b"HTTP/1.1 501 Not Implemented\r\nContent-Length: 0\r\n\r\n")?;
-        return Ok(true);
+        return stream.write_all(b"HTTP/1.1 501 Not Implemented\r\nContent-Length: 0\r\n\r\n");
     }
     match answer(target) {
         Answer::No(status) => {
@@ -197,7 +200,7 @@ fn http(
             join(stream, there);
         }
     }
-    Ok(true)
+    Ok(())
 }
 
 fn connect(to: Answer, target: &str) -> io::Result<TcpStream> {
