@@ -1,4 +1,4 @@
-//! The line that says why nothing comes, as a user reads it who gave up.
+//! The line that says why nothing comes, as a user reads it who waits, or who gave up.
 
 use crate::support::content::Spec;
 use crate::support::network::isolated;
@@ -14,19 +14,27 @@ fn spec() -> Spec {
     Spec::single("x", 500_000)
 }
 
-/// The reason that a download gives when nothing came for three seconds.
-fn why(place: &Place, change: impl FnOnce(Storrent) -> Storrent) -> String {
-    let download = place.download().args(["--stall-timeout", "3"]);
-    let end = change(download).run().expect(3);
+/// The reason that a download gives when nothing came for a second.
+fn why(place: &Place) -> String {
+    let download = place.download().args(["--stall-timeout", "1"]);
+    let end = download.run().expect(3);
     let line = end.stderr.lines().find(|line| line.contains("gave up"));
     let line = line.unwrap_or_else(|| panic!("{end:#?}"));
     line.split_once("--stall-timeout: ").unwrap().1.to_owned()
 }
 
+/// Waits until a download gives a reason that `fits`, and interrupts it.
+fn comes_to(download: Storrent, fits: impl Fn(&str) -> bool) {
+    let mut run = download.start();
+    run.event_where("progress", |now| now["reason"].as_str().is_some_and(&fits));
+    run.kill(Signal::INT);
+    run.wait().expect(130);
+}
+
 #[test]
 fn nobody_to_ask() {
     let place = Place::new(spec());
-    let said = why(&place, |download| download);
+    let said = why(&place);
     assert!(
         said.contains("names no tracker that can be asked"),
         "{said}"
@@ -34,17 +42,17 @@ fn nobody_to_ask() {
     assert!(said.contains("--peer"), "{said}");
     // A tracker that serves only browsers is none.
     let place = Place::new(spec().tracker("wss://127.0.0.1:1/"));
-    assert_eq!(why(&place, |download| download), said);
+    assert_eq!(why(&place), said);
 }
 
 #[test]
 fn trackers_that_fail() {
     let dead = dead_url();
     let place = Place::new(spec().tracker(&dead).tracker("ws://127.0.0.1:1/"));
-    let said = why(&place, |download| download);
     let expected = "no peers: 0 of 1 tracker answered (tracker http://127.0.0.1:";
-    assert!(said.starts_with(expected), "{said}");
-    assert!(said.ends_with(" refused the connection)"), "{said}");
+    comes_to(place.download(), |said| {
+        said.starts_with(expected) && said.ends_with(" refused the connection)")
+    });
 
     let gate = Gate::new();
     let silence = gate.clone();
@@ -52,9 +60,8 @@ fn trackers_that_fail() {
     let rude = FakeTracker::start(|_| Reply::Failure("unregistered torrent".into()));
     let spec = spec().tracker(&dead).tracker(&silent.url);
     let place = Place::new(spec.tracker(&rude.url));
-    let said = why(&place, |download| download);
     let expected = "no peers: 0 of 3 trackers answered (1 refused, 1 said no)";
-    assert_eq!(said, expected);
+    comes_to(place.download(), |said| said == expected);
     gate.open();
 }
 
@@ -66,17 +73,14 @@ fn peers_that_refuse_choke_or_have_nothing() {
     let pauper = Seed::of(&torrent).having(|_| false).start();
     let tracker = FakeTracker::naming(vec![nobody(), miser.addr, nobody(), pauper.addr]);
     let place = Place::new(spec().tracker(&tracker.url));
-    let mut run = place.download().start();
     let expected = "1 peer chokes us, 1 has nothing that is missing; 4 known: 2 refused";
-    run.event_where("progress", |now| now["reason"] == expected);
-    run.kill(Signal::INT);
-    run.wait().expect(130);
+    comes_to(place.download(), |said| said == expected);
 
     let tracker = FakeTracker::naming(vec![nobody()]);
     let place = Place::new(spec().tracker(&tracker.url));
-    let said = why(&place, |download| download.peers(&[nobody()]));
     let expected = "no peers of 2 known: 2 refused; 1 of 1 tracker answered";
-    assert_eq!(said, expected);
+    let download = place.download().peers(&[nobody()]);
+    comes_to(download, |said| said == expected);
     gate.open();
 }
 

@@ -10,6 +10,8 @@ use crate::support::program::Storrent;
 use crate::support::proxy::Kind::{Http, Socks};
 use crate::support::proxy::{Answer, FakeProxy, join};
 use crate::support::tracker::FakeTracker;
+use rustix::process::Signal;
+use serde_json::Value;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::Command;
@@ -43,6 +45,12 @@ impl Trap {
     fn assert_nobody_came(&self) {
         assert!(self.0.accept().is_err(), "somebody came to {}", self.addr());
     }
+}
+
+/// Whether `progress` says that nothing comes, and names this as the reason.
+fn names(progress: &Value, what: &str) -> bool {
+    let reason = progress["reason"].as_str();
+    reason.is_some_and(|reason| reason.contains(what))
 }
 
 #[test]
@@ -175,16 +183,16 @@ fn a_proxy_that_refuses_peers_is_named() {
         let place = Place::new(spec());
         let trap = Trap::new("127.0.0.1").unwrap();
         let proxy = FakeProxy::start(kind, None, move |_| Answer::No(no));
-        let end = by_proxy(&place, &proxy.url(""))
-            .args(["--stall-timeout", "3"])
-            .peers(&[trap.addr()])
-            .run()
-            .expect(3);
         let why = format!(
             "no peers of 1 known: 1 the proxy {} won't connect to",
             proxy.url("")
         );
-        assert!(end.stderr.contains(&why), "{end:#?}");
+        let mut run = by_proxy(&place, &proxy.url(""))
+            .peers(&[trap.addr()])
+            .start();
+        run.event_where("progress", |now| names(now, &why));
+        run.kill(Signal::INT);
+        run.wait().expect(130);
         trap.assert_nobody_came();
     }
 }
@@ -201,11 +209,16 @@ fn nonsense_from_a_proxy_is_no_way_around_it() {
             let place = Place::new(spec());
             let trap = Trap::new("127.0.0.1").unwrap();
             let proxy = FakeProxy::start(kind, None, move |_| answer);
-            by_proxy(&place, &proxy.url(""))
-                .args(["--stall-timeout", "2"])
+            let mut run = by_proxy(&place, &proxy.url(""))
+                .arg("-v")
                 .peers(&[trap.addr()])
-                .run()
-                .expect(3);
+                .start();
+            let failed = format!("{}: closed: ", trap.addr());
+            run.told(|line| line.contains(&failed).then_some(()));
+            // Whatever it would try in its place, it would have begun by now.
+            run.event("progress");
+            run.kill(Signal::INT);
+            run.wait().expect(130);
             assert!(!proxy.taken().is_empty());
             trap.assert_nobody_came();
         }
@@ -285,14 +298,15 @@ fn an_address_that_goes_away_and_comes_back() {
                 download.arg(place.file()).peers(&[there])
             };
             let other = place.temp.path().join("other");
-            let mut stalled = download(other).args(["--stall-timeout", "4"]).start();
+            let mut stalled = download(other).start();
             let mut patient = download(place.dir()).start();
             stalled.event("checked");
             patient.event("checked");
             ip("del");
-            let end = stalled.wait().expect(3);
             let why = "the address 10.88.0.2 (--bind) is gone; no peers";
-            assert!(end.stderr.contains(why), "{end:#?}");
+            stalled.event_where("progress", |now| names(now, why));
+            stalled.kill(Signal::INT);
+            stalled.wait().expect(130);
             let seed = Seed::of(&place.torrent).start();
             let listener = TcpListener::bind(there).unwrap();
             ip("add");

@@ -43,15 +43,27 @@ impl Place {
             .peers(&[peer.addr])
     }
 
-    /// Runs until the seed has given `blocks` blocks, then sends `signal`.
-    fn cut(&self, blocks: usize, signal: Signal) -> (Outcome, Vec<Block>) {
+    /// Runs until `blocks` blocks are on the disk, then sends `signal`.
+    fn cut(&self, blocks: usize, signal: Signal) -> Outcome {
+        let seed = Seed::of(&self.torrent).budget(blocks).start();
+        let mut run = self.download(&seed).arg("-vv").start();
+        run.stored(blocks);
+        run.kill(signal);
+        run.wait()
+    }
+
+    /// Runs until the seed has sent `blocks` blocks, and kills it wherever they are then: in a
+    /// socket, in memory, on the disk. Returns what was asked for.
+    fn killed(&self, blocks: usize) -> Vec<Block> {
         let seed = Seed::of(&self.torrent).budget(blocks).start();
         let run = self.download(&seed).start();
         for _ in 0..blocks {
             seed.wait(|note| matches!(note, Note::Served(_)).then_some(()));
         }
-        run.kill(signal);
-        (run.wait(), seed.requests())
+        run.kill(Signal::KILL);
+        let end = run.wait();
+        assert_eq!(end.signal, Some(9), "{end:#?}");
+        seed.requests()
     }
 
     fn whole(&self) -> Vec<bool> {
@@ -102,9 +114,7 @@ fn killed_at_any_moment() {
             let missing = had.iter().filter(|whole| !**whole).count();
             // Fewer blocks than are missing, so that it can't complete.
             let blocks = dice.pick(1..missing.max(2));
-            let (end, asked) = place.cut(blocks, Signal::KILL);
-            assert_eq!(end.signal, Some(9), "round {round}: {end:#?}");
-            assert_not_again(&asked, &had);
+            assert_not_again(&place.killed(blocks), &had);
         }
         let had = place.whole();
         let end = place.finish(&had);
@@ -119,8 +129,7 @@ fn killed_at_any_moment() {
 fn interrupted() {
     for (signal, status) in [(Signal::INT, 130), (Signal::TERM, 143)] {
         let place = Place::new(spec());
-        let (end, _) = place.cut(100, signal);
-        let end = end.expect(status);
+        let end = place.cut(100, signal).expect(status);
         assert!(end.all("complete").is_empty());
         let had = place.whole();
         assert!(
@@ -149,8 +158,8 @@ fn interrupted_twice() {
     });
     let place = Place::new(spec().tracker(&tracker.url));
     let seed = Seed::of(&place.torrent).budget(1).start();
-    let run = place.download(&seed).start();
-    tracker.next_event("started");
+    let mut run = place.download(&seed).arg("-v").start();
+    run.joined();
     seed.wait(|note| matches!(note, Note::Served(_)).then_some(()));
     run.kill(Signal::INT);
     tracker.next_event("stopped");
@@ -173,7 +182,7 @@ fn files_changed_meanwhile() {
         println!("{what}");
         let place = Place::new(spec());
         // All but the last piece of work: every file is there.
-        place.cut(150, Signal::INT).0.expect(130);
+        place.cut(150, Signal::INT).expect(130);
         let path = place.dir().join("x/a");
         let mut data = fs::read(&path).unwrap_or_default();
         data.resize(1_500_000, 0);
@@ -188,7 +197,7 @@ fn files_changed_meanwhile() {
 #[test]
 fn the_files_are_gone() {
     let place = Place::new(spec());
-    place.cut(150, Signal::INT).0.expect(130);
+    place.cut(150, Signal::INT).expect(130);
     for file in place.torrent.real_files() {
         let _ = fs::remove_file(place.dir().join(&file.path));
     }
@@ -210,7 +219,7 @@ fn the_resume_file_is_missing_or_broken() {
     ];
     for (what, damage) in damages {
         let place = Place::new(spec());
-        place.cut(100, Signal::INT).0.expect(130);
+        place.cut(100, Signal::INT).expect(130);
         let path = place.dir().join("x.storrent");
         let mut file = fs::read(&path).unwrap();
         damage(&mut file);
@@ -224,7 +233,7 @@ fn the_resume_file_is_missing_or_broken() {
         place.torrent.assert_whole(&place.dir());
     }
     let place = Place::new(spec());
-    place.cut(100, Signal::INT).0.expect(130);
+    place.cut(100, Signal::INT).expect(130);
     fs::remove_file(place.dir().join("x.storrent")).unwrap();
     place.finish(&place.whole());
     place.torrent.assert_whole(&place.dir());
@@ -235,7 +244,7 @@ fn the_resume_file_is_missing_or_broken() {
 #[test]
 fn flipped_bits_in_the_resume_file() {
     let place = Place::new(Spec::single("x", 300_000));
-    place.cut(10, Signal::INT).0.expect(130);
+    place.cut(10, Signal::INT).expect(130);
     let (path, data) = (place.dir().join("x.storrent"), place.dir().join("x"));
     let (resume, bytes) = (fs::read(&path).unwrap(), fs::read(&data).unwrap());
     let time = fs::metadata(&data).unwrap().modified().unwrap();
@@ -269,9 +278,7 @@ fn some_files_only() {
         for _ in 0..3 {
             let had = place.whole();
             let blocks = dice.pick(1..20);
-            let (end, asked) = place.cut(blocks, Signal::KILL);
-            assert_eq!(end.signal, Some(9), "{end:#?}");
-            assert_not_again(&asked, &had);
+            assert_not_again(&place.killed(blocks), &had);
         }
         place.finish(&place.whole());
         place.torrent.assert_only(&place.dir(), &[3]);
@@ -286,7 +293,7 @@ fn border_pieces_survive_an_interrupt() {
     let mut place = Place::new(spec.piece_length(64 << 10));
     place.options = vec!["-f", "2", "--sequential"];
     // In order: the first piece, a border one, comes with the first four blocks.
-    place.cut(8, Signal::INT).0.expect(130);
+    place.cut(8, Signal::INT).expect(130);
     let first = place.torrent.pieces_of(2).start as u32;
     let seed = Seed::of(&place.torrent).start();
     place.download(&seed).run().expect(0);

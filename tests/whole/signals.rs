@@ -38,8 +38,8 @@ fn a_terminal_that_closes() {
             _ => Reply::Compact(vec![]),
         });
         let place = Place::new(Spec::single("x", 300_000).tracker(&tracker.url));
-        let run = download(&place, USUAL).start();
-        tracker.next_event("started");
+        let mut run = download(&place, USUAL).arg("-v").start();
+        run.joined();
         run.kill(first);
         tracker.next_event("stopped");
         run.kill(Signal::HUP);

@@ -146,13 +146,12 @@ fn a_resumed_download() {
     let torrent = Spec::single("x", SIZE).tracker(&tracker.url).build();
     let place = Place::new();
     let short = Seed::of(&torrent).budget(12).start();
-    let run = place
+    let mut run = place
         .download(&Spec::single("x", SIZE).build())
         .peers(&[short.addr])
+        .arg("-vv")
         .start();
-    for _ in 0..12 {
-        short.wait(|note| matches!(note, Note::Served(_)).then_some(()));
-    }
+    run.stored(12);
     run.kill(Signal::INT);
     run.wait().expect(130);
     let there: u64 = torrent
@@ -184,7 +183,8 @@ fn an_interrupted_download() {
         let tracker = FakeTracker::naming(vec![]);
         let torrent = Spec::single("x", SIZE).tracker(&tracker.url).build();
         let place = Place::new();
-        let run = place.download(&torrent).start();
+        let mut run = place.download(&torrent).arg("-v").start();
+        run.joined();
         assert_eq!(tracker.next().event, "started");
         run.kill(signal);
         run.wait().expect(status);
@@ -197,9 +197,10 @@ fn an_interrupted_download() {
 fn a_stalled_download() {
     let tracker = FakeTracker::naming(vec![]);
     let torrent = Spec::single("x", SIZE).tracker(&tracker.url).build();
+    // The tracker must have answered before: nobody leaves who has not joined.
     Place::new()
         .download(&torrent)
-        .args(["--stall-timeout", "1"])
+        .args(["--stall-timeout", "4"])
         .run()
         .expect(3);
     assert_eq!(events(&tracker.taken()), ["started", "stopped"]);

@@ -4,8 +4,10 @@
 use crate::support::content::{Spec, Torrent};
 use crate::support::http::{HttpServer, Request, redirect, respond, respond_part};
 use crate::support::place::Place;
-use crate::support::program::{Outcome, Storrent};
+use crate::support::program::Storrent;
+use crate::support::{Gate, PATIENCE};
 use crossbeam_channel::{Receiver, unbounded};
+use rustix::process::Signal;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use std::io::{self, Read, Write};
@@ -30,6 +32,20 @@ fn serve(torrent: &Torrent, request: &Request, stream: &mut TcpStream) -> io::Re
     }
 }
 
+/// The same, which gives the file only after it was asked as a tracker: a download from it is
+/// not complete before.
+fn tracker_first(torrent: &Arc<Torrent>) -> (HttpServer, Receiver<Request>) {
+    let (torrent, announced) = (torrent.clone(), Gate::new());
+    watched(move |request, stream| {
+        match request.target.contains("announce") {
+            true => announced.open(),
+            false if request.range().is_some() => announced.wait(),
+            false => {}
+        }
+        serve(&torrent, request, stream)
+    })
+}
+
 /// A server that answers so, and what it was asked.
 fn watched(
     answer: impl Fn(&Request, &mut TcpStream) -> io::Result<()> + Send + Sync + 'static,
@@ -47,11 +63,19 @@ fn redirecting(to: String) -> HttpServer {
     HttpServer::start(move |_, stream| redirect(stream, &to))
 }
 
-/// What it warned of, but for that it gave up.
-fn warnings(end: &Outcome) -> Vec<String> {
+/// Starts it, waits until each of `words` is in a warning, interrupts it, and returns all that
+/// it warned of.
+fn warnings(download: Storrent, words: &[&str]) -> Vec<String> {
+    let mut run = download.start();
+    let mut missing = words.to_vec();
+    while !missing.is_empty() {
+        let warning = run.event("warning")["message"].to_string();
+        missing.retain(|word| !warning.contains(word));
+    }
+    run.kill(Signal::INT);
+    let end = run.wait().expect(130);
     let all = end.all("warning").into_iter();
-    let texts = all.map(|warning| warning["message"].to_string());
-    texts.filter(|text| !text.contains("gave up")).collect()
+    all.map(|warning| warning["message"].to_string()).collect()
 }
 
 /// A torrent that names these servers of the world; they have it, too.
@@ -66,7 +90,7 @@ fn far() -> Spec {
 #[test]
 fn an_http_proxy_gets_whole_urls() {
     let torrent = far().build();
-    let (proxy, asked) = server(&torrent);
+    let (proxy, asked) = tracker_first(&torrent);
     let place = Place::new(far());
     Storrent::download(&place.dir())
         .env("http_proxy", &format!("http://me:p%40ss@{}", proxy.addr))
@@ -128,7 +152,7 @@ fn socks(to: SocketAddr) -> (SocketAddr, Receiver<String>) {
 #[test]
 fn a_socks_proxy_looks_up_the_names() {
     let torrent = far().build();
-    let (web, _) = server(&torrent);
+    let (web, _) = tracker_first(&torrent);
     let (proxy, names) = socks(web.addr);
     let place = Place::new(far());
     Storrent::download(&place.dir())
@@ -174,17 +198,8 @@ fn a_proxy_that_cannot_be_used_is_an_error() {
             .expect(1);
         assert!(end.stderr.contains(name), "{}", end.stderr);
         assert!(!end.stderr.contains("CANARY"), "{}", end.stderr);
-        let end = place
-            .download()
-            .env(name, value)
-            .args(["--stall-timeout", "1"])
-            .run()
-            .expect(3);
-        let warnings = warnings(&end);
-        assert!(
-            warnings.len() == 1 && warnings[0].contains(name),
-            "{warnings:?}"
-        );
+        let warnings = warnings(place.download().env(name, value), &[name]);
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
     }
     assert_eq!(asked.len(), 0);
 }
@@ -203,21 +218,16 @@ fn the_world_does_not_name_what_is_near() {
             Storrent::download(&place.dir())
                 .env("http_proxy", &proxy.addr.to_string())
                 .env("no_proxy", "localhost, 127.0.0.1 0.0.0.0")
-                .args(["--stall-timeout", "1"])
                 .arg("http://far.example/x.torrent")
         };
         let end = run(&proxy).run().expect(1);
         let message = end.one("error")["message"].to_string();
         assert!(message.contains("on this machine"), "{message}");
         let (proxy, _) = server(&place.torrent);
-        let end = run(&proxy).run().expect(3);
-        let texts = warnings(&end);
+        let both = ["tracker http", "web seed http"];
+        let texts = warnings(run(&proxy), &both);
         let about = |what: &str| texts.iter().filter(|text| text.contains(what)).count();
-        assert_eq!(
-            (about("tracker http"), about("web seed http")),
-            (1, 1),
-            "{texts:?}"
-        );
+        assert_eq!(both.map(about), [1, 1], "{texts:?}");
         assert!(
             texts.iter().any(|text| text.contains("with -t")),
             "{texts:?}"
@@ -231,21 +241,21 @@ fn the_world_does_not_name_what_is_near() {
 #[test]
 fn a_file_names_what_looks_right() {
     let torrent = Spec::single("x", SIZE).build();
-    let (near, asked) = server(&torrent);
+    let (near, asked) = tracker_first(&torrent);
     let bad = near.url("/reboot?announce");
     let spec = || Spec::single("x", SIZE).tracker(&bad).webseed(&bad);
     let place = Place::new(spec());
-    let download = || place.download().args(["--stall-timeout", "1"]);
-    let end = download().run().expect(3);
-    assert_eq!(warnings(&end).len(), 2, "{end:#?}");
+    let refused = warnings(place.download(), &["tracker http", "web seed http"]);
+    assert_eq!(refused.len(), 2, "{refused:?}");
     assert_eq!(asked.len(), 0);
-    let end = download().args(["-t", &bad]).run().expect(3);
-    assert_eq!(warnings(&end).len(), 1, "{end:#?}");
-    assert!(
-        asked
-            .try_iter()
-            .any(|request| request.target.contains("started"))
-    );
+    let mut run = place.download().args(["-t", &bad]).start();
+    let refused = run.event("warning")["message"].to_string();
+    assert!(refused.contains("web seed http"), "{refused}");
+    let first = asked.recv_timeout(PATIENCE).unwrap().target;
+    assert!(first.contains("started"), "{first}");
+    run.kill(Signal::INT);
+    assert_eq!(run.wait().expect(130).all("warning").len(), 1);
+    asked.try_iter().for_each(drop);
 
     let good = Spec::single("x", SIZE).tracker(&near.url("/announce"));
     let place = Place::new(good.webseed(&near.url("/x")));
@@ -415,13 +425,9 @@ fn certificates() {
 
     let (port, _) = secure(b"d8:intervali1800e5:peers0:e".to_vec());
     let place = Place::new(spec().tracker(&format!("https://127.0.0.1:{port}/announce")));
-    let download = place.download().args(["--stall-timeout", "1"]);
-    let warnings = warnings(&download.run().expect(3));
     let said = format!("the certificate of https://127.0.0.1:{port}/… is not trusted");
-    assert!(
-        warnings.len() == 1 && warnings[0].contains(&said),
-        "{warnings:?}"
-    );
+    let warnings = warnings(place.download(), &[&said]);
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
 
     let file = place.temp.path().join("roots.pem");
     std::fs::write(&file, certificate).unwrap();

@@ -54,8 +54,8 @@ fn blocks_of_unfinished_pieces_are_kept() {
 fn nobody_pays_for_what_an_earlier_run_left() {
     let place = Place::new(Spec::single("x", 2_000_000).piece_length(256 << 10));
     let seed = Seed::of(&place.torrent).budget(10).start();
-    let run = place.download().peers(&[seed.addr]).start();
-    served(&seed, 10);
+    let mut run = place.download().arg("-vv").peers(&[seed.addr]).start();
+    run.stored(10);
     run.kill(Signal::INT);
     run.wait().expect(130);
     let path = place.dir().join("x");

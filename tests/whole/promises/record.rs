@@ -16,11 +16,11 @@ fn spec() -> Spec {
     Spec::multi("x", &[("a", 500_000), ("b", 700_000), ("c", 300_000)]).piece_length(PIECE)
 }
 
-/// Downloads until `blocks` were given, then ends it by `signal`.
-fn cut(place: &Place, options: &[&str], blocks: usize, signal: Signal) {
+/// Downloads until `blocks` are on the disk, then ends it by `signal`.
+fn cut(place: &Place, blocks: usize, signal: Signal) {
     let seed = Seed::of(&place.torrent).budget(blocks).start();
-    let run = place.download().args(options).peers(&[seed.addr]).start();
-    served(&seed, blocks);
+    let mut run = place.download().arg("-vv").peers(&[seed.addr]).start();
+    run.stored(blocks);
     run.kill(signal);
     run.wait();
 }
@@ -57,7 +57,7 @@ fn one_process_a_torrent() {
 #[test]
 fn what_is_no_record_is_left_alone() {
     let other = Place::new(spec().seed(9));
-    cut(&other, &[], 30, Signal::KILL);
+    cut(&other, 30, Signal::KILL);
     let strange = fs::read(other.dir().join("x.storrent")).unwrap();
     for content in [
         &b"my own film"[..],
@@ -69,7 +69,7 @@ fn what_is_no_record_is_left_alone() {
         let path = place.dir().join("x.storrent");
         fs::create_dir_all(place.dir()).unwrap();
         fs::write(&path, content).unwrap();
-        cut(&place, &[], 30, Signal::INT);
+        cut(&place, 30, Signal::INT);
         let hidden = place
             .dir()
             .join(format!(".{}.storrent", place.torrent.hex()));

@@ -5,7 +5,7 @@ use super::network::Neighbour;
 use crossbeam_channel::{Receiver, RecvTimeoutError, unbounded};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
@@ -150,7 +150,7 @@ impl Storrent {
             stderr: child.stderr.take().map_or_else(never_said, lines),
             exit: exit_of(child),
             said: Outcome::default(),
-            taken: HashSet::new(),
+            taken: HashMap::new(),
         }
     }
 
@@ -190,6 +190,17 @@ pub(crate) fn exit_of(mut child: Child) -> Receiver<ExitStatus> {
     receiver
 }
 
+/// How many blocks a line of `-vv` tells to be stored: "sent block 3 of piece 7", or "sent
+/// blocks 3 to 5 of piece 7".
+fn stored(line: &str) -> Option<usize> {
+    let (_, blocks) = line.split_once(": sent block")?;
+    let (blocks, _) = blocks.split_once(" of piece ")?;
+    let range = blocks.trim_start_matches(['s', ' ']);
+    let (from, to) = range.split_once(" to ").unwrap_or((range, range));
+    let number = |text: &str| text.parse::<usize>().ok();
+    Some(number(to)? + 1 - number(from)?)
+}
+
 /// The program at work. Dropped, it is killed.
 pub(crate) struct Running {
     line: String,
@@ -198,8 +209,8 @@ pub(crate) struct Running {
     stderr: Receiver<String>,
     exit: Receiver<ExitStatus>,
     said: Outcome,
-    /// Which of the events somebody waited for.
-    taken: HashSet<usize>,
+    /// By the names of events, the number of the last one that somebody waited for.
+    taken: HashMap<String, usize>,
 }
 
 /// What the program said until its end.
@@ -218,20 +229,21 @@ pub(crate) struct Outcome {
 }
 
 impl Running {
-    /// Waits for an event called `name` that nobody waited for yet, in whatever order
-    /// different events come.
+    /// Waits for the next event called `name` after the last one of this name that was waited
+    /// for, in whatever order events of different names come.
     pub(crate) fn event(&mut self, name: &str) -> Value {
         self.event_where(name, |_| true)
     }
 
-    /// Waits for an event called `name` that `fits`.
+    /// Likewise waits for one that `fits`.
     pub(crate) fn event_where(&mut self, name: &str, fits: impl Fn(&Value) -> bool) -> Value {
         let deadline = Instant::now() + PATIENCE;
-        let mut next = 0;
+        let mut next = self.taken.get(name).map_or(0, |last| last + 1);
         loop {
             for number in next..self.said.events.len() {
                 let event = &self.said.events[number];
-                if event["event"] == name && fits(event) && self.taken.insert(number) {
+                if event["event"] == name && fits(event) {
+                    self.taken.insert(name.to_owned(), number);
                     return event.clone();
                 }
             }
@@ -244,6 +256,40 @@ impl Running {
                 }
             }
         }
+    }
+
+    /// Waits for a line on standard error that `look` makes something of, after the last one
+    /// that was waited for. With `-v` or `-vv` each fact is such a line, as soon as it is one.
+    pub(crate) fn told<T>(&mut self, look: impl Fn(&str) -> Option<T>) -> T {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.stderr.recv_deadline(deadline) {
+                Ok(line) => {
+                    self.said.stderr.push_str(&line);
+                    if let Some(found) = look(line.trim_end()) {
+                        return found;
+                    }
+                }
+                Err(why) => {
+                    self.drain();
+                    panic!("it does not tell: {why}\n{}\n{:#?}", self.line, self.said);
+                }
+            }
+        }
+    }
+
+    /// Waits until `blocks` more of them are on the disk. It must have been started with `-vv`.
+    pub(crate) fn stored(&mut self, blocks: usize) {
+        let mut missing = blocks;
+        while missing > 0 {
+            missing = missing.saturating_sub(self.told(stored));
+        }
+    }
+
+    /// Waits until a tracker's answer has made us a member of its swarm: only then a tracker
+    /// must hear that we leave. It must have been started with `-v`.
+    pub(crate) fn joined(&mut self) {
+        self.told(|line| line.contains("knows that we join").then_some(()));
     }
 
     /// Where it accepts peers.
