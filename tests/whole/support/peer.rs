@@ -108,6 +108,10 @@ pub(crate) struct Seed {
     budget: Arc<AtomicUsize>,
     /// It unchokes nobody before this opens.
     hold: Option<Gate>,
+    /// It serves no block before this opens.
+    after: Option<Gate>,
+    /// Opened by the first request.
+    asked: Option<Gate>,
     /// Opened by the first block that it has served.
     serving: Option<Gate>,
     tamper: Option<fn(Block, &mut Vec<u8>)>,
@@ -122,6 +126,8 @@ impl Seed {
             reserved: PLAIN,
             budget: Arc::new(AtomicUsize::new(usize::MAX)),
             hold: None,
+            after: None,
+            asked: None,
             serving: None,
             tamper: None,
         }
@@ -149,6 +155,18 @@ impl Seed {
     /// Unchokes nobody before `gate` opens.
     pub(crate) fn hold(mut self, gate: &Gate) -> Self {
         self.hold = Some(gate.clone());
+        self
+    }
+
+    /// Serves no block before `gate` opens.
+    pub(crate) fn after(mut self, gate: &Gate) -> Self {
+        self.after = Some(gate.clone());
+        self
+    }
+
+    /// Opens `gate` when it is asked for its first block.
+    pub(crate) fn asked(mut self, gate: &Gate) -> Self {
+        self.asked = Some(gate.clone());
         self
     }
 
@@ -241,6 +259,12 @@ impl Seed {
     }
 
     fn give(&self, wire: &mut Wire, block: Block) -> io::Result<()> {
+        if let Some(gate) = &self.asked {
+            gate.open();
+        }
+        if let Some(gate) = &self.after {
+            gate.wait();
+        }
         let spend = |left: usize| left.checked_sub(1);
         let relaxed = Ordering::Relaxed;
         if self.budget.fetch_update(relaxed, relaxed, spend).is_err() {
