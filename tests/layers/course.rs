@@ -1,6 +1,6 @@
-//! Holds what readers are promised. The order of reading in `README.md`: each file stands on those
-//! before it, all files are in it, and the core path can be read in a few days. In the guide, every
-//! file and every test that it names is there, and no chapter is long.
+//! Holds the promises to readers. In the order of reading in `README.md`, each file stands on those
+//! before it, all files are in it, and the core path can be read in a few days. Every file and test
+//! that the guide names exists, and no chapter is long.
 
 use crate::source::{code, files, modules, uses};
 use std::collections::BTreeMap;
@@ -58,8 +58,8 @@ fn entry_of(entries: &[Entry], module: &str) -> Option<usize> {
     found.or_else(|| entry_of(entries, module.rsplit_once('/')?.0))
 }
 
-/// Which files use one that is read later. Files of one folder that are read in one step may use
-/// each other.
+/// Returns which files use one that is read later. Files of one folder that are read in one step
+/// may use each other.
 fn ahead(entries: &[Entry], all: &BTreeMap<String, String>) -> Vec<String> {
     let top = |module: &str| module.split('/').next().unwrap_or_default().to_string();
     let mut wrong = Vec::new();
@@ -81,7 +81,7 @@ fn ahead(entries: &[Entry], all: &BTreeMap<String, String>) -> Vec<String> {
     wrong
 }
 
-/// All files that are read. The program's first lines come last of all.
+/// All files of the order. It has no entry for the program's `main`.
 fn read_files() -> BTreeMap<String, String> {
     let mut all = modules();
     all.remove("main");
@@ -130,7 +130,8 @@ fn pages() -> BTreeMap<String, String> {
         .collect()
 }
 
-/// What `text` names between backquotes that is not there: a file, or with `::` a test in it.
+/// Returns the files, and with `::` the tests, that `text` names between backquotes and that do not
+/// exist.
 fn gone(text: &str) -> Vec<&str> {
     let quoted = text.split('`').skip(1).step_by(2);
     let named = quoted.filter(|word| {

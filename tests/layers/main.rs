@@ -1,9 +1,9 @@
-//! Holds the order of the house: in `src/` a file may use files of its own floor and of the
-//! floors below, and no file may use another that uses it, however far around. Only the door
-//! opens sockets, no file is long, and the top level is what the design card says. Readers get what
-//! they are promised ([`course`]).
+//! Holds the order of the house: a file of `src/` may use files of its own floor and of the floors
+//! below, and no file may use another that uses it, however far around. Only the door opens
+//! sockets, no file is long, and the top level has nothing but what the design card names. Readers
+//! get what they are promised ([`course`]).
 //!
-//! Unit tests at the end of a file are left out: they may look anywhere.
+//! Unit tests at the end of a file may use anything.
 
 mod course;
 mod source;
@@ -34,7 +34,7 @@ fn nobody_looks_up() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// What the map names is there, and named once.
+/// Each module on the map exists and is named once.
 #[test]
 fn the_map_names_what_is_there() {
     let (all, floors) = (modules(), our_floors());
@@ -120,8 +120,8 @@ fn only_the_door_opens_sockets() {
     );
 }
 
-/// What may stand beside `src` is on the design card; what begins with a dot is for tools,
-/// and `target` is what cargo builds. What git does not know, a reader's picture say, is his.
+/// The design card names what may stand beside `src`. Names with a dot are for tools, and cargo
+/// makes `target`. Files that git does not know are the reader's own.
 #[test]
 fn nothing_else_at_the_top_level() {
     const CARD: [&str; 5] = ["Cargo.toml", "src", "tests", "fixtures", "README.md"];
@@ -148,7 +148,7 @@ fn nothing_else_at_the_top_level() {
     assert!(strange.is_empty(), "{strange:?}");
 }
 
-/// A file is one idea, which is told in 600 lines; tests, too.
+/// A file is one idea in at most 600 lines; a test file, too.
 #[test]
 fn no_file_is_too_long() {
     for dir in ["src", "tests"] {

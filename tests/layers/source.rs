@@ -1,5 +1,5 @@
-//! Reads the source: the modules of `src/`, their code without comments and tests, what they
-//! use, and the floors that the map in `src/lib.rs` puts them on.
+//! Reads the source: the modules of `src/`, their code without comments and tests, what they use,
+//! and their floors on the map in `src/lib.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -8,11 +8,11 @@ use std::path::Path;
 /// The map that readers are given.
 pub(crate) const MAP: &str = include_str!("../../src/lib.rs");
 
-/// What comes together in the end; it has no row of its own on the map.
+/// Stands on all floors; it has no row on the map.
 const PROGRAM: &str = "main";
 
-/// A floor of the house. A room is a file and the folder of the same name; a file that is
-/// named by itself is a room of its own.
+/// A floor of the house. A room is a file and the folder of the same name; a file that the map
+/// names by itself is a room of its own.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Floor {
     /// Its name on the map.
@@ -21,7 +21,7 @@ pub(crate) struct Floor {
     pub(crate) rooms: Vec<String>,
 }
 
-/// The floors from the top, as the tables below `# The floors` in `map` have them.
+/// Returns the floors, top first, from the tables below `# The floors` in `map`.
 pub(crate) fn floors(map: &str) -> Vec<Floor> {
     let mut floors: Vec<Floor> = Vec::new();
     let section = map.lines().skip_while(|line| *line != "//! # The floors");
@@ -44,7 +44,7 @@ pub(crate) fn floors(map: &str) -> Vec<Floor> {
     floors
 }
 
-/// The floors of our own map. What is on no floor but on top of all is the program.
+/// Returns the floors of our own map, with the program on the top floor.
 pub(crate) fn our_floors() -> Vec<Floor> {
     let mut floors = floors(MAP);
     assert!(floors.len() > 1, "the map has no floors");
@@ -52,8 +52,8 @@ pub(crate) fn our_floors() -> Vec<Floor> {
     floors
 }
 
-/// The room that the module `name` (`peer/session`) belongs to, and its floor, counted
-/// from the top. A room within another of the same floor is a part of that.
+/// Returns the room of the module `name` (`peer/session`), and its floor, counted from the top. A
+/// room within another of the same floor is a part of that.
 pub(crate) fn room_of<'a>(floors: &[Floor], name: &'a str) -> Option<(usize, &'a str)> {
     let is_room = |floor: &Floor| floor.rooms.iter().any(|room| room == name);
     let outer = name.rsplit_once('/');
@@ -64,14 +64,13 @@ pub(crate) fn room_of<'a>(floors: &[Floor], name: &'a str) -> Option<(usize, &'a
     }
 }
 
-/// All Rust files below the folder `dir`, each as a module's name (`peer/session`), with
-/// their text.
+/// Returns all Rust files below the folder `dir`, as module names (`peer/session`) with their text.
 pub(crate) fn files(dir: &str) -> BTreeMap<String, String> {
     fn walk(dir: &Path, prefix: &str, found: &mut BTreeMap<String, String>) {
         for entry in fs::read_dir(dir).unwrap().map(Result::unwrap) {
             let file = entry.file_name().into_string().unwrap();
             if entry.path().is_dir() {
-                // What cargo built of the fuzz targets is not ours.
+                // Cargo builds the fuzz targets there.
                 if file != "target" {
                     walk(&entry.path(), &format!("{prefix}{file}/"), found);
                 }
@@ -91,8 +90,8 @@ pub(crate) fn files(dir: &str) -> BTreeMap<String, String> {
     found
 }
 
-/// All modules of `src/` but `lib`, `parts` and `guide`, which only list and explain, and those that
-/// are nothing but tests.
+/// Returns all modules of `src/` except `lib`, `parts` and `guide`, which only list and explain,
+/// and except tests.
 pub(crate) fn modules() -> BTreeMap<String, String> {
     let mut found = files("src");
     let is_test = |part: &str| part == "tests" || part == "testing" || part.ends_with("_tests");
@@ -102,15 +101,15 @@ pub(crate) fn modules() -> BTreeMap<String, String> {
     found
 }
 
-/// The code of `text` without comments and without the unit tests at its end.
+/// Returns the code of `text` without comments and without the unit tests at its end.
 pub(crate) fn code(text: &str) -> String {
     let end = text.find("#[cfg(test)]\nmod tests").unwrap_or(text.len());
     let line = |line: &str| line.split("//").next().unwrap_or_default().to_string();
     text[..end].lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// All paths after `root` (`crate::`) in `code`, groups in braces unfolded:
-/// `crate::{a, b::{c, d}}` is `a`, `b/c`, `b/d`.
+/// Returns all paths after `root` (`crate::`) in `code`, with groups unfolded: `crate::{a, b::{c,
+/// d}}` is `a`, `b/c`, `b/d`.
 pub(crate) fn paths_after(code: &str, root: &str) -> Vec<String> {
     let at = |i: usize| {
         // `crate::` is no part of `some_crate::`.
@@ -122,8 +121,8 @@ pub(crate) fn paths_after(code: &str, root: &str) -> Vec<String> {
         .collect()
 }
 
-/// Reads one path, perhaps with a group at its end, from the start of `text`; gives what
-/// it names and how much text it took.
+/// Reads one path, perhaps with a group at its end, from the start of `text`. Returns what it names
+/// and how much text it took.
 fn unfold(text: &str) -> (Vec<String>, usize) {
     let word = |c: char| !(c.is_alphanumeric() || c == '_');
     if let Some(inside) = text.strip_prefix('{') {
@@ -133,7 +132,7 @@ fn unfold(text: &str) -> (Vec<String>, usize) {
             at += gap;
             let (names, used) = unfold(&text[at..]);
             all.extend(names);
-            // What is no path (`as name`, `*`) is stepped over.
+            // Skips what is no path (`as name`, `*`).
             at += used.max(usize::from(!text[at..].starts_with('}')));
         }
         return (all, at + 1);
@@ -154,7 +153,6 @@ fn unfold(text: &str) -> (Vec<String>, usize) {
     (names, end + 2 + used)
 }
 
-/// The modules that `module` uses.
 pub(crate) fn uses(module: &str, text: &str, all: &BTreeMap<String, String>) -> BTreeSet<String> {
     let code = code(text);
     let below = |parent: &str, path: String| match parent {

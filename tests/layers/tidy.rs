@@ -1,16 +1,15 @@
-//! Holds what a reader should not have to look for: decisions and formats are pure, functions
-//! are short, words say how much, only the command line names options, nothing is dead. Each
-//! check is tried on a small text below.
+//! Holds what a reader should not have to look for: decisions and formats are pure, functions are
+//! short, words say how much, only the command line names options, nothing is dead. Each check is
+//! tried on a small text below.
 
 use crate::source::{MAP, code, files, modules, our_floors, room_of};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The floors that have neither clock nor I/O nor thread: what happens there follows from
-/// what goes in.
+/// The floors that have neither clock nor I/O nor thread: the input alone decides what happens
+/// there.
 const PURE: [&str; 4] = [PLAYED, "Decisions", "Formats", "Vocabulary"];
 
-/// The pure floor that may look at the clock: nobody can make up the time at which virtual time
-/// begins.
+/// The pure floor that may look at the clock, because virtual time must begin at some `Instant`.
 const PLAYED: &str = "Simulation";
 
 /// What no pure module says.
@@ -38,13 +37,13 @@ const IMPURE: [&str; 18] = [
     "crossbeam_channel",
 ];
 
-/// A function is read at a glance, in this many lines, from `fn` to its last brace.
+/// The most lines of a function, from `fn` to its last brace: it is read at a glance.
 const LONGEST: usize = 60;
 
 /// The most public modules of the library.
 const PUBLIC_MODULES: usize = 12;
 
-/// The most fields of the torrent as a whole: what belongs together is a type of its own.
+/// The most fields of `Torrent`: those that belong together are a type of their own.
 const TORRENT_FIELDS: usize = 20;
 
 /// The words of `words` that are in `code`, each as a word of its own.
@@ -76,8 +75,8 @@ fn decisions_and_formats_are_pure() {
     assert!(impure.is_empty(), "{impure:#?}");
 }
 
-/// The functions in `code` with the line at which they begin, from 0, and their length. The
-/// code is as rustfmt leaves it: the last brace is right below the `fn`.
+/// Returns the functions in `code`, each with its first line (from 0) and its length. In code that
+/// rustfmt has formatted, the last brace is right below the `fn`.
 fn functions(code: &str) -> Vec<(&str, usize, usize)> {
     let lines: Vec<&str> = code.lines().map(str::trim_end).collect();
     let mut found = Vec::new();
@@ -106,7 +105,7 @@ fn functions(code: &str) -> Vec<(&str, usize, usize)> {
     found
 }
 
-/// The functions of `text`, a module, that are too long and give no reason.
+/// Returns the functions of `text`, a module, that are too long and give no reason.
 fn too_long(text: &str) -> Vec<(&str, usize)> {
     let text = &text[..text.find("#[cfg(test)]\nmod tests").unwrap_or(text.len())];
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
@@ -159,7 +158,7 @@ fn only_the_command_line_names_options() {
     assert!(found.is_empty(), "say Setting::...: {found:#?}");
 }
 
-/// How often the comments of `text` say how long, how many or how often without saying it.
+/// Counts the comments of `text` that say how long, how many or how often without a number.
 fn vague(text: &str) -> usize {
     let comments = text.lines().filter_map(|line| line.split_once("//"));
     let words: Vec<String> = comments
@@ -187,7 +186,7 @@ fn words_say_how_much() {
     assert!(found.is_empty(), "name the quantity: {found:#?}");
 }
 
-/// The names of `all` that no file declares as a module.
+/// Returns the names of `all` that no file declares as a module.
 fn undeclared(all: &BTreeMap<String, String>) -> Vec<&str> {
     let mut declared = BTreeSet::from(["lib".to_string(), "main".into()]);
     for (name, text) in all {
@@ -207,7 +206,7 @@ fn undeclared(all: &BTreeMap<String, String>) -> Vec<&str> {
     names.map(String::as_str).collect()
 }
 
-/// Whether `text` tells the compiler not to say what is dead.
+/// Whether `text` silences the compiler's warnings about dead code.
 fn silences(text: &str) -> bool {
     ["dead_code", "unused"].iter().any(|lint| {
         let said = ["allow", "expect"].map(|word| text.contains(&format!("{word}({lint}")));

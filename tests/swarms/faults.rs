@@ -12,8 +12,8 @@ fn is_honest(node: &usize) -> bool {
     !(SEEDS..SEEDS + LIARS).contains(node)
 }
 
-/// Lines break within pieces, programs are killed and restarted, disks fail, and some peers lie:
-/// all that are left complete, and no honest peer is banned.
+/// Lines break within pieces, programs are killed and restarted, disks fail, and some peers lie.
+/// All peers that are left complete, and no honest peer is banned.
 #[test]
 fn a_swarm_outlives_faults() {
     for chance in 0..4 {
@@ -41,7 +41,7 @@ fn a_swarm_outlives_faults() {
     }
 }
 
-/// Plays `swarm` until all that are left are complete. Much goes wrong in its first minute.
+/// Plays `swarm` until all that are left are complete. Faults come in its first minute.
 fn suffer(swarm: &mut Swarm, rng: &mut fastrand::Rng) {
     let is_done = |swarm: &Swarm| {
         let mut here = (0..NODES).filter(|node| swarm.is_here(*node));

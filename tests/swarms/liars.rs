@@ -4,8 +4,8 @@ use crate::{BLOCK, MB};
 use std::time::Duration;
 use storrent::sim::{Role, Swarm};
 
-/// Four hundred peers, some of them liars that claim to have everything: each honest peer completes
-/// exactly once, and bans the liars that it met.
+/// Some of four hundred peers lie and claim to have everything. Each honest peer completes exactly
+/// once, and bans the liars that it met.
 #[test]
 fn hundreds_of_peers_with_liars_among_them() {
     const PIECES: u64 = 40;

@@ -1,5 +1,5 @@
-//! What all peers of a swarm must achieve together: whole swarms of real clients in virtual time,
-//! see [`storrent::sim`]. After each event, what each client believes is compared with the truth.
+//! What all peers of a swarm must achieve together: whole swarms of real clients in virtual time
+//! ([`storrent::sim`]). After each event, what each client believes is compared with the truth.
 
 mod faults;
 mod liars;
@@ -13,5 +13,4 @@ const MB: u64 = 1_000_000;
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 
-/// A block, the unit that peers ask for.
 const BLOCK: u64 = 16 * KIB;

@@ -1,11 +1,11 @@
-//! Who may hold a place: connections are limited, and some peers give nothing.
+//! Which peers may hold a place: connections are limited, and some peers give nothing.
 
 use crate::{KIB, MB, MIB};
 use std::time::Duration;
 use storrent::sim::{Role, Swarm};
 
-/// Sixty peers claim to have everything and choke us. They do not keep us from the one seed that
-/// gives, although it would be dialled last. `come`: how many of them dial us.
+/// Sixty peers claim to have everything and choke us. The one seed that gives still gets a place,
+/// although we dial it last. `come`: how many of the sixty dial us.
 #[test]
 fn who_gives_nothing_holds_no_place() {
     const CHOKERS: usize = 60;

@@ -9,7 +9,7 @@ use storrent::sim::{Role, Swarm};
 const TOTAL: u64 = 64 * MIB;
 
 /// Plays a seed whose line sends `seed_up` bytes a second, and leeches whose lines send `ups`. One
-/// leech comes each 20 ms, and a byte takes `delay` from one to another. Returns the time of each.
+/// leech comes each 20 ms, and a byte travels for `delay`. Returns the time of each.
 fn leeches(seed_up: u64, ups: &[u64], delay: Duration) -> Vec<f64> {
     let mut swarm = Swarm::new(11).content(TOTAL, 256 * KIB).checked();
     swarm.add(Role::seed(seed_up).delay(delay / 2));
@@ -27,9 +27,9 @@ fn mean(times: impl Iterator<Item = f64> + Clone) -> f64 {
     times.clone().sum::<f64>() / times.count() as f64
 }
 
-/// Newcomers that all come within a third of a second, and to whom the seed sends faster than it can
-/// to all: what it sends to one of them, the others get from that one. The limits are multiples of
-/// the time in which the seed can send everything once. All must take about as long.
+/// All newcomers come within a third of a second, and the seed sends faster to one than it can to
+/// all: what it sends to one, the others get from that one. The limits are multiples of the time in
+/// which the seed can send everything once. All leeches must take about as long.
 #[test]
 fn a_flash_crowd_shares() {
     for (leeches, up, most) in [(8, 10 * MB, 1.2), (8, 100 * MB, 1.2), (16, 100 * MB, 1.35)] {
@@ -45,7 +45,7 @@ fn a_flash_crowd_shares() {
     }
 }
 
-/// Returns the same times over a delay of 30 ms as multiples of the least time until all can be
+/// Returns the same times over a delay of 30 ms, as multiples of the least time until all can be
 /// complete: the seed must send everything once, and all together must send everything to each
 /// leech.
 fn ratios(seed_up: u64, ups: &[u64]) -> Vec<f64> {
@@ -64,7 +64,7 @@ fn sixteen_leeches_keep_one_seed_and_one_another_busy() {
     }
 }
 
-/// The lines of half of them are a quarter as fast.
+/// Half of them have a line a quarter as fast.
 #[test]
 fn who_gives_more_has_it_sooner() {
     let ups: Vec<u64> = (0..16)

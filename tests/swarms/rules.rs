@@ -1,13 +1,13 @@
-//! What each rule of the client is for: the same swarm with it and without.
+//! What each rule of the client is for: the same swarm with the rule and without.
 
 use crate::{KIB, MB, MIB};
 use std::time::Duration;
 use storrent::config::{Choking, Rules, Strategy};
 use storrent::sim::{Figures, Role, Swarm};
 
-/// The seed leaves when it has sent the torrent about once and a third. Rarest first has it send each
-/// piece early, so that most of the torrent stays in the swarm. If all fetch the pieces in order, the
-/// seed sends the first ones over and over, and the last leave with it.
+/// The seed leaves when it has sent the torrent about once and a third. With rarest first it sends
+/// each piece early, and most of the torrent stays in the swarm. If all fetch the pieces in order,
+/// the seed sends the first ones over and over, and the last leave with it.
 #[test]
 fn rarest_first_keeps_the_torrent_in_the_swarm() {
     let lost = |strategy, seed| {
@@ -35,7 +35,7 @@ fn rarest_first_keeps_the_torrent_in_the_swarm() {
     }
 }
 
-/// Three fast seeds and one that is fifty times slower, which must not hold up the end.
+/// Three fast seeds and one fifty times slower, which must not hold up the end.
 #[test]
 fn taking_over_saves_waiting_for_the_slowest() {
     let time = |take_over| {
@@ -54,8 +54,8 @@ fn taking_over_saves_waiting_for_the_slowest() {
     assert!(with < 0.95 * without, "{with:.2} s and {without:.2} s");
 }
 
-/// Four of sixteen leeches never give. Tit for tat lets them wait. If lots are drawn, they lose
-/// little by it.
+/// Four of sixteen leeches never give. Tit for tat makes them wait; if lots are drawn, they lose
+/// little.
 #[test]
 fn tit_for_tat_lets_free_riders_wait() {
     let rider_by_leech = |choking| {

@@ -1,11 +1,10 @@
-//! One leech with many seeds, slow and fast: how near it comes to the sum of their lines,
-//! and how much it requests in vain.
+//! One leech with many seeds, slow and fast: how near it comes to the sum of their lines, and how
+//! much it requests in vain.
 
 use crate::{KB, KIB, MB, MIB};
 use std::time::Duration;
 use storrent::sim::{Role, Swarm};
 
-/// The delay from a seed to the leech.
 const NEAR: Duration = Duration::from_micros(100);
 const FAR: Duration = Duration::from_millis(50);
 
@@ -18,8 +17,8 @@ struct Cost {
     requests: f64,
 }
 
-/// Plays a leech and seeds that send at these rates (bytes a second), with `delay` between
-/// them. The leech learns all their addresses at once.
+/// Plays a leech and seeds that send `rates` (bytes a second), with `delay` between them. The leech
+/// learns all their addresses at once.
 fn from_seeds(rates: &[u64], piece_length: u64, total: u64, delay: Duration) -> Cost {
     let mut swarm = Swarm::new(11).content(total, piece_length).checked();
     for up in rates {
@@ -37,9 +36,8 @@ fn from_seeds(rates: &[u64], piece_length: u64, total: u64, delay: Duration) -> 
     }
 }
 
-/// More slow seeds than a small torrent has windows: each brings its part, so that all end
-/// together, and few blocks are requested twice. If half of the seeds are fast, the slow ones hold
-/// up nobody.
+/// More slow seeds than a small torrent has windows: each brings its part, all end together, and
+/// few blocks are requested twice. If half of the seeds are fast, the slow ones hold up nobody.
 #[test]
 fn each_brings_what_it_can() {
     let half = [[20 * KB; 25], [2 * MB; 25]].concat();
@@ -66,8 +64,6 @@ fn the_far_are_not_asked_for_all_at_once() {
     assert!(good, "{cost:?}");
 }
 
-/// Large pieces from seven fast peers and one that is 100 times slower: the slow one must not hold
-/// up the end.
 #[test]
 fn a_slow_peer_does_not_hold_up_the_end() {
     let rates = [[20 * MB; 7].as_slice(), &[200_000]].concat();
@@ -83,7 +79,7 @@ fn a_long_fat_line_is_filled() {
     assert!(ratio < 1.06, "{ratio:.3} times the ideal");
 }
 
-/// A hundred slow seeds: all are used early, and all end at the same time.
+/// All of a hundred slow seeds are used early, and all end at the same time.
 #[test]
 fn a_hundred_seeds_are_used_to_the_end() {
     let ratio = from_seeds(&[MB; 100], 256 * KIB, 256 * MIB, NEAR).time;

@@ -1,5 +1,5 @@
-//! The command line: exit statuses, help, `show`, `check` and `create`, and what becomes
-//! of files that are no torrents. Nothing here touches the network.
+//! The command line: exit statuses, help, `show`, `check` and `create`, and files that are no
+//! torrents. Nothing here touches the network.
 
 use crate::support::bencode::Value;
 use crate::support::content::{Spec, tree};
@@ -69,7 +69,7 @@ fn wrong_command_lines_end_in_2() {
     }
 }
 
-/// A name that nobody knows is answered with the one that may be meant.
+/// An unknown name is answered with the one that may be meant.
 #[test]
 fn what_was_meant() {
     let temp = tempfile::tempdir().unwrap();
@@ -183,7 +183,6 @@ fn forms_of_options() {
     for words in lines {
         Storrent::new().args(off).args(words).run().expect(0);
     }
-    // Nothing to do and -q: nothing to say.
     let end = Storrent::new().args(off).args(lines[0]).run();
     assert_eq!((end.stdout.as_str(), end.stderr.as_str()), ("", ""));
 }
@@ -380,7 +379,7 @@ fn create_then_show_then_check() {
         .iter()
         .map(|f| f["whole"] == true)
         .collect();
-    // The third shares its last piece with the broken one, so it cannot be vouched for.
+    // The third shares its last piece with the broken one, so nobody can vouch for it.
     assert_eq!(whole[..2], [true, true], "{broken}");
     assert!(!whole[4] && broken["have_pieces"].as_u64() < broken["pieces"].as_u64());
 }
@@ -406,8 +405,8 @@ fn create_refuses() {
     assert_eq!(left.len(), 1, "nothing was made: {left:?}");
 }
 
-/// What `create` makes can be checked and seeded where it lies, or it makes nothing and
-/// says which name is why.
+/// What `create` makes can be checked and seeded where it lies. If a name forbids that, `create`
+/// makes nothing and names it.
 #[test]
 fn what_create_makes_is_found_again() {
     use std::ffi::OsStr;
@@ -461,7 +460,7 @@ fn what_create_makes_is_found_again() {
     }
 }
 
-/// A name as it is printed, as far as it is text.
+/// Returns a name as it is printed.
 fn human(name: &std::ffi::OsStr) -> String {
     let text = name.to_string_lossy();
     let escape = |c: char| match c.is_control() {
@@ -471,8 +470,7 @@ fn human(name: &std::ffi::OsStr) -> String {
     text.chars().map(escape).collect()
 }
 
-/// What can be known before the hashing is said before it: to hash this file would take
-/// longer than any test waits.
+/// `create` fails at once where it can: hashing this file would take longer than any test waits.
 #[test]
 fn create_fails_before_the_long_work() {
     let temp = tempfile::tempdir().unwrap();
@@ -511,7 +509,7 @@ fn create_fails_before_the_long_work() {
     assert_eq!(fs::read(temp.path().join("there")).unwrap(), b"mine");
 }
 
-/// The `-o` of `show` is looked at before somebody is searched for who has the metadata.
+/// `show` checks `-o` before it searches for peers with the metadata.
 #[test]
 fn show_fails_before_the_search() {
     let link = format!("magnet:?xt=urn:btih:{}", "a".repeat(40));

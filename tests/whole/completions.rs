@@ -1,8 +1,8 @@
-//! The completions in real shells, bash, zsh and fish, and the man page in a real formatter. What
-//! the shells offer is compared with `--help`.
+//! The completions in real shells (bash, zsh and fish), and the man page in a real formatter. The
+//! shells must offer what `--help` lists.
 //!
-//! bash and zsh run in a terminal. A key there puts everything that is offered into the line,
-//! which the shell then prints, word by word.
+//! bash and zsh run in a terminal. A key there inserts all offers into the line, which the shell
+//! then prints, word by word.
 
 use crate::support::network::lacks;
 use crate::support::program::Storrent;
@@ -50,7 +50,7 @@ impl Shell {
             keyboard,
             insert,
         };
-        // A shell throws away what was typed before its prompt, so it must be there first.
+        // A shell throws away what was typed before its prompt.
         shell.until("$ ");
         shell.press(&format!("{setup}\nprintf '<%s>\\n' READY\n"));
         shell.until("<READY>");
@@ -65,7 +65,7 @@ impl Shell {
         }
     }
 
-    /// Returns what appears on the screen up to this text.
+    /// Returns what appears on the screen up to `text`.
     fn until(&self, text: &str) -> String {
         let mut seen = Vec::new();
         loop {
@@ -176,7 +176,7 @@ fn complete_everything(dir: &Path, offered: impl Fn(&str) -> Vec<String>) {
     );
 }
 
-/// Returns the words after those that stood in the line before its last one.
+/// Returns the words that follow those of the line before its last one.
 fn new_words(line: &str, words: Vec<String>) -> Vec<String> {
     let before = line.split(' ').count() - 1;
     words.into_iter().skip(before).collect()
@@ -194,7 +194,7 @@ fn bash_completes() {
     )
     .unwrap();
     let words = ["bash", "--norc", "--noprofile", "-i"];
-    // Alt-* is readline's own key for it.
+    // readline's own key for it is Alt-*.
     let shell = Shell::start(dir.path(), &words, "source .script", "\u{1b}*");
     complete_everything(dir.path(), |line| new_words(line, shell.words(line)));
 }
@@ -242,7 +242,7 @@ fn fish_completes() {
             .unwrap();
         assert!(end.stderr.is_empty(), "{end:?}");
         let text = String::from_utf8(end.stdout).unwrap();
-        // What it is stands behind a tab. fish offers other files, too, after all torrents.
+        // A tab precedes the description. fish offers other files, too, after all torrents.
         let word = |line: &str| line.split('\t').next().unwrap_or_default().to_string();
         text.lines().map(word).collect()
     });

@@ -1,4 +1,4 @@
-//! `storrent show --wire`: what it says of the recorded conversations, and of texts that are none.
+//! `storrent show --wire`: what it says of the recorded conversations, and of other texts.
 
 use crate::support::program::Storrent;
 use std::fs;
@@ -17,7 +17,8 @@ fn show_explains_a_recorded_conversation() {
             "unchoke",
         ] {
             for direction in ["> went", "< came"] {
-                // Who only gives is not interested, and who only takes does not unchoke.
+                // A peer that only gives is not interested, and one that only takes does not
+                // unchoke.
                 let silent = matches!(name, "interested" | "unchoke") && client != "aria2";
                 let line = format!("{direction}  {name}\n");
                 assert!(silent || end.stdout.contains(&line), "{client}: {line}");

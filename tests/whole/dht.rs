@@ -1,5 +1,5 @@
-//! Peers by the DHT: scripted nodes, a network of the `mainline` crate's nodes on
-//! loopback, and libtorrent's; nodes that lie, and no network at all.
+//! Peers by the DHT: scripted nodes, a network of the `mainline` crate's nodes on loopback, and
+//! libtorrent's; nodes that lie, and no network at all.
 
 use crate::support::bencode::Value;
 use crate::support::clients::Process;
@@ -18,10 +18,10 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
-/// A node that is not there: with it, nobody else is asked.
+/// Nobody listens here. With this node, no public node is asked.
 const NOBODY: &str = "127.0.0.1:1";
 
-/// The words of a run that finds peers by the DHT only, beginning at these nodes.
+/// Finds peers by the DHT only, beginning at these nodes.
 fn by_dht(program: Storrent, nodes: &[&str]) -> Storrent {
     let nodes = nodes.iter().flat_map(|node| ["--dht-node", node]);
     let program = program.args(["--json", "--no-lsd", "--no-pex", "-p", "0"]);
@@ -105,7 +105,7 @@ fn a_peer_names_its_node() {
     let place = place();
     let node = FakeNode::knowing(vec![seed(&place).addr]);
     let (port, hash) = (node.addr.port(), place.torrent.info_hash);
-    // It has nothing to give but the word where its node is.
+    // It gives nothing but the port of its node.
     let peer = FakePeer::start(move |wire| {
         let theirs = wire.answer(Handshake::new(hash, PLAIN))?;
         assert_eq!(theirs.reserved[7] & 1, 1, "we take part in the DHT");
@@ -190,7 +190,7 @@ fn nodes_that_lie_do_no_harm() {
     let seed = seed(&place);
     let honest = FakeNode::knowing(vec![seed.addr]);
     let liar = FakeNode::start(|query| {
-        let id = query.info_hash[..].try_into().unwrap(); // the nearest that can be
+        let id = query.info_hash[..].try_into().unwrap(); // no node can be nearer
         let ghosts: Vec<SocketAddr> = (0..100)
             .map(|n| SocketAddr::from(([127, 0, 0, 1], 1025 + n)))
             .collect();
@@ -270,7 +270,7 @@ fn without_a_network_nothing_is_held_up_or_said() {
                 end.all("warning").is_empty() && end.stderr.is_empty(),
                 "{end:?}"
             );
-            // While names are still being looked up, it can be interrupted.
+            // The run can be interrupted during the look-up of names.
             fs::remove_dir_all(place.dir()).unwrap();
             let mut run = by_dht(Storrent::new(), &[])
                 .args(["-v", "-d"])
@@ -284,8 +284,8 @@ fn without_a_network_nothing_is_held_up_or_said() {
     );
 }
 
-/// A libtorrent that takes part in the DHT on `address`:`port`, entering it by `node`; it
-/// has the torrent `file` in the folder `dir`, or fetches it.
+/// Starts a libtorrent on `address`:`port` that enters the DHT by `node`. It has the torrent `file`
+/// in the folder `dir`, or fetches it.
 fn libtorrent(
     home: &Path,
     (address, port): (&str, u16),
@@ -334,7 +334,7 @@ while True:
     Process::start(command.current_dir(home), &log)
 }
 
-/// Us in the network of the test, entering the DHT by the node at [`TRACKER`].
+/// Runs in the network of the test, and enters the DHT by the node at [`TRACKER`].
 fn ours(program: Storrent, dir: &Path) -> Storrent {
     let program = program.args([
         "--json", "--no-lsd", "--no-pex", "--bind", OURS, "-p", "7003",
@@ -361,7 +361,7 @@ fn a_libtorrent_seed_is_found() {
             let run = ours(Storrent::new(), &place.dir());
             run.arg(place.file()).run().expect(0);
             place.torrent.assert_whole(&place.dir());
-            // The same from nothing but the info hash.
+            // The same from a magnet link.
             let by_link = place.temp.path().join("by link");
             let run = ours(Storrent::new(), &by_link);
             run.arg(place.torrent.magnet()).run().expect(0);

@@ -1,5 +1,5 @@
-//! When the system has no room left, for data or for open files: the download ends with
-//! words that say what to do, and what was verified is not lost.
+//! When the disk or the table of open files is full: the download ends with words that say what to
+//! do, and keeps what was verified.
 
 use crate::support::Gate;
 use crate::support::content::{Spec, Torrent};
@@ -11,7 +11,7 @@ use std::path::Path;
 
 const PIECE: usize = 64 << 10;
 
-/// Fetches the rest, and compares: what was on disk before is not fetched again.
+/// Fetches the rest. Nothing that was on disk may be fetched again.
 fn resume(torrent: &std::sync::Arc<Torrent>, file: &Path, dir: &Path) {
     let kept = torrent.pieces_on_disk(dir);
     let seed = Seed::of(torrent).start();
@@ -58,7 +58,7 @@ fn a_disk_that_fills_up() {
     });
 }
 
-/// `storrent` may have `files` files and connections open, and no more.
+/// Runs `storrent` with at most `files` files and connections open.
 fn limited(files: usize, dir: &Path, file: &Path, peer: &str) -> Outcome {
     let limit = format!("ulimit -n {files}");
     Storrent::limited(&limit)

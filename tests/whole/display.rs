@@ -1,5 +1,5 @@
-//! What a user sees on a terminal: the program writes to a pseudo-terminal whose echo is on, and
-//! an emulator shows what is there.
+//! What a user sees on a terminal: the program writes to a pseudo-terminal with echo, and an
+//! emulator shows the window.
 
 use crate::support::content::Spec;
 use crate::support::peer::Seed;
@@ -29,7 +29,7 @@ struct Terminal {
     /// What came and is not shown yet.
     unread: Vec<u8>,
     window: vt100::Parser,
-    /// All that came, as it came.
+    /// All bytes that came.
     raw: String,
 }
 
@@ -76,8 +76,8 @@ impl Terminal {
         self.window.screen_mut().set_size(of(24), of(columns));
     }
 
-    /// A download in this window, which is one that cuts lines when it becomes narrower, as the
-    /// emulator does.
+    /// A download in this window. Like the emulator, it cuts lines when the window becomes
+    /// narrower.
     fn download(&self, place: &Place) -> Storrent {
         let storrent = Storrent::new().alone().arg("-d").arg(place.dir());
         let storrent = ["NO_COLOR", "CLICOLOR_FORCE", "TMUX", "LC_ALL", "LC_CTYPE"]
@@ -126,12 +126,12 @@ impl Terminal {
         }
     }
 
-    /// Ends the run by a signal, as Ctrl-C at a prompt does.
+    /// Sends a signal, as Ctrl-C at a prompt does.
     fn interrupt(&mut self, run: Running) -> Vec<String> {
         self.press(CTRL_C);
         run.kill(Signal::INT);
         run.wait().expect(130);
-        // It may still have been checking what is there.
+        // It may still have been checking the files.
         let ends = |line: &String| line.ends_with("from there") || line.ends_with("was over");
         self.until(|lines| lines.last().is_some_and(ends))
     }
@@ -170,7 +170,7 @@ fn the_reason_can_be_read_and_ctrl_c_leaves_nothing_behind() {
                 "the last column: {lines:#?}"
             );
         }
-        // The echo of a key moves nothing: after the next drawing it is gone.
+        // The echo of a key moves nothing: the next drawing removes it.
         terminal.press(CTRL_C);
         terminal.until(|lines| has(lines, "^C"));
         terminal.until(|lines| {
@@ -230,8 +230,8 @@ fn wide_names_take_their_width() {
     terminal.interrupt(run);
 }
 
-/// Colours by the option and the environment, titles by the terminal; none of it where lines can
-/// not be overwritten.
+/// Colours follow the option and the environment, titles the terminal. Neither appears where lines
+/// can't be overwritten.
 #[test]
 fn codes_are_for_those_who_know_them() {
     let place = Place::new(Spec::single("photos", 500_000));

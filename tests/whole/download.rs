@@ -1,5 +1,5 @@
-//! Downloads from fake peers: every shape of torrent, every kind of source, and what
-//! lies in the folder before.
+//! Downloads from fake peers: every shape of torrent, every kind of source, and files that were
+//! there before.
 
 use crate::support::Gate;
 use crate::support::content::{Spec, tree};
@@ -91,7 +91,7 @@ fn events_come_in_their_order() {
     of_torrent.for_each(|e| assert_eq!(e["info_hash"], place.torrent.hex()));
 }
 
-/// What is had was there before or has come; and when all is over nothing flows.
+/// The figures: bytes that we have were on disk or came; at the end nothing flows.
 #[test]
 fn figures_are_of_now() {
     let place = Place::new(Spec::single("x", 40 * 32_768));
@@ -130,7 +130,6 @@ fn figures_are_of_now() {
     assert_eq!(last["have_bytes"], 40 * 32_768);
 }
 
-/// No padding is asked for: it is known to be zeros.
 #[test]
 fn padding_is_not_fetched() {
     let place = Place::new(Spec::multi("x", &[("a", 100), ("b", 40_000), ("c", 7)]).aligned());
@@ -168,7 +167,6 @@ fn have_all() {
     place.fetch(&peer);
 }
 
-/// A peer need not say what it has at once: it may come as single `have`s.
 #[test]
 fn haves_instead_of_a_bitfield() {
     let place = Place::new(Spec::single("x", 200_000));
@@ -185,8 +183,8 @@ fn haves_instead_of_a_bitfield() {
     place.fetch(&peer);
 }
 
-/// A choke drops what was asked for, without a word (no fast extension): it has to be
-/// asked for again after the unchoke.
+/// Without the fast extension, a choke silently drops all requests. They are repeated after the
+/// unchoke.
 #[test]
 fn choked_and_unchoked_again() {
     let place = Place::new(Spec::single("x", 1 << 20));
@@ -207,7 +205,6 @@ fn choked_and_unchoked_again() {
     place.fetch(&peer);
 }
 
-/// Each peer has only some of the pieces.
 #[test]
 fn pieces_from_several_peers() {
     let place = Place::new(Spec::single("x", 3 << 20));
@@ -239,7 +236,7 @@ fn one_piece_from_several_peers() {
     place.torrent.assert_whole(&place.dir());
 }
 
-/// The peer goes away in the middle of a block; another has to finish.
+/// The peer leaves in the middle of a block; another one finishes.
 #[test]
 fn a_peer_that_leaves_in_mid_block() {
     let place = Place::new(Spec::single("x", 1 << 20));
@@ -306,7 +303,7 @@ fn only_some_files() {
     }
 }
 
-/// Some files first, the others later, with the same folder.
+/// Some files first, the others later, to the same folder.
 #[test]
 fn the_other_files_later() {
     let place = Place::new(Spec::multi("x", &[("a", 300_000), ("b", 300_000)]));
@@ -327,7 +324,7 @@ fn the_other_files_later() {
     assert_eq!(again.count(), 0, "what was there is not fetched again");
 }
 
-/// In order, but for the last MiB, which comes after the first: players look there, too.
+/// In order, but for the last MiB, which comes after the first: players look there.
 #[test]
 fn sequential_asks_in_order() {
     const MIB: u32 = 1 << 20;
@@ -394,7 +391,7 @@ fn already_complete() {
     assert!(seed.requests().is_empty());
 }
 
-/// What is there is kept; what is wrong or missing is fetched.
+/// Right pieces are kept; wrong or missing ones are fetched.
 #[test]
 fn a_part_is_there() {
     let place = Place::new(Spec::multi("x", &[("a", 200_000), ("b", 200_000)]));
@@ -443,8 +440,8 @@ fn the_users_own_file_is_refused() {
     }
 }
 
-/// A folder where a file belongs, a file where a folder belongs, and a download folder
-/// that is a file.
+/// A folder where a file belongs, a file where a folder belongs, and a download folder that is a
+/// file.
 #[test]
 fn folders_that_cannot_be_written() {
     let place = Place::new(Spec::multi("x", &[("a", 50_000), ("b/c", 5)]));
@@ -473,7 +470,7 @@ fn a_private_torrent_takes_no_other_tracker() {
         .download()
         .args(["-t", "http://127.0.0.1:9/announce"])
         .run();
-    // It is the command line that is wrong, though it takes the torrent to know.
+    // The command line is wrong, though only the torrent shows it.
     let code = end.code.unwrap();
     assert!(code == 1 || code == 2, "{end:#?}");
     assert!(end.expect(code).stderr.contains("private"));

@@ -1,4 +1,4 @@
-//! The example programs: each opens with its commands and what they print, which happens here.
+//! The example programs. Each opens with commands and their output, which are tried here.
 
 use crate::support::program::{Running, Storrent};
 use std::io::{BufRead, BufReader};
@@ -33,7 +33,7 @@ fn steps(example: &str) -> Vec<Step> {
     steps
 }
 
-/// Whether `line` is `expected`, in which each `…` stands for anything.
+/// Whether `line` is `expected`, in which each `…` stands for any text.
 fn fits(line: &str, expected: &str) -> bool {
     let mut parts: Vec<&str> = expected.split('…').collect();
     let last = parts.pop().unwrap();
@@ -52,7 +52,7 @@ fn fits(line: &str, expected: &str) -> bool {
     rest.ends_with(last)
 }
 
-/// Those who run beside the examples, at ports that are free.
+/// Programs that run beside the examples, at free ports.
 #[derive(Default)]
 struct Neighbours {
     tracker: Option<(Child, BufReader<ChildStdout>, String)>,
@@ -60,7 +60,7 @@ struct Neighbours {
 }
 
 impl Neighbours {
-    /// `word` with their ports.
+    /// Puts their ports into `word`.
     fn at(&self, word: &str) -> String {
         let mut word = word.to_owned();
         if let Some((.., address)) = &self.tracker {
@@ -120,8 +120,8 @@ impl Drop for Neighbours {
     }
 }
 
-/// Runs the example that `words`, a command of cargo's, name. All of `cargo test` has built it:
-/// cargo itself, started within a test, would build all anew, with the environment of a test.
+/// Runs the example that `words`, a cargo command, names. `cargo test` has built it: cargo itself,
+/// started within a test, would build everything anew.
 fn example(words: &[String]) -> Command {
     let [cargo, run, quiet, kind, name, arguments @ ..] = words else {
         panic!("{words:?}");
@@ -138,7 +138,7 @@ fn example(words: &[String]) -> Command {
     command
 }
 
-/// Does what the top of the example `name` says.
+/// Runs the commands at the top of the example `name`.
 fn play(name: &str) {
     let mut neighbours = Neighbours::default();
     let steps = steps(name);
@@ -198,7 +198,7 @@ fn one_piece() {
     play("one_piece");
 }
 
-/// No example is left out above, and each says kindly what it needs.
+/// Every example is tried above, and without arguments says what it needs.
 #[test]
 fn without_arguments_each_says_what_it_needs() {
     let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/examples")).unwrap();

@@ -1,5 +1,5 @@
-//! The fake peers and trackers prove themselves: on each other, and on a real client.
-//! Only then is a failing test of storrent's a failing of storrent's.
+//! The fake peers and trackers prove themselves on each other and on a real client. Only then does
+//! a failing test accuse storrent.
 
 use crate::support::bencode::Value;
 use crate::support::clients::{Client, OpenTracker};
@@ -77,8 +77,7 @@ fn messages_and_bencode_round_trip() {
     assert_eq!(notes.len(), messages.len());
 }
 
-/// A real client fetches from a fake seed. It finds the seed by a real tracker, to which
-/// the test announces it.
+/// A real client fetches from a fake seed, which the test announced to a real tracker.
 #[test]
 fn a_real_client_fetches_from_a_fake_seed() {
     let name = "fakes::a_real_client_fetches_from_a_fake_seed";
@@ -114,7 +113,7 @@ fn a_real_client_fetches_from_a_fake_seed() {
     });
 }
 
-/// Tells the tracker of a seed at [`OURS`]: a tracker believes the sender's address.
+/// Announces a seed at [`OURS`]: a tracker believes the sender's address.
 fn announce(info_hash: &[u8], port: u16) {
     use std::io::{Read, Write};
     let hash: String = info_hash.iter().map(|b| format!("%{b:02x}")).collect();

@@ -1,5 +1,5 @@
-//! Strangers at the door of a seed, with bad manners or bad intentions. It goes on serving
-//! honest leechers, and never gives what it must not.
+//! Strangers with bad manners or bad intentions dial a seed. It goes on serving honest leechers,
+//! and never gives what it must not.
 
 use crate::support::content::{Spec, Torrent};
 use crate::support::peer::{dial, fetch};
@@ -9,10 +9,10 @@ use std::io;
 use std::net::{SocketAddr, TcpStream};
 use tempfile::TempDir;
 
-/// What a stranger does who dials a seed.
+/// What a stranger does after it dialled a seed.
 type Caller = fn(SocketAddr, &Torrent) -> io::Result<()>;
 
-/// Each with the proof that it had its say, or why not.
+/// Each checks that it had its say.
 const CALLERS: &[(&str, Caller)] = &[
     ("another torrent", |seed, _| {
         let mut stranger = Wire::new(TcpStream::connect(seed)?, None)?;
@@ -21,12 +21,12 @@ const CALLERS: &[(&str, Caller)] = &[
     }),
     ("noise", |seed, _| {
         let mut stranger = Wire::new(TcpStream::connect(seed)?, None)?;
-        // Looks like an encrypted handshake with nobody behind it.
+        // Looks like an encrypted handshake, with nobody behind it.
         let noise: Vec<u8> = (0..2000u32)
             .map(|i| (i * 31 + i / 7) as u8 | 0x40)
             .collect();
         stranger.send_raw(&noise)?;
-        // Hung up, or an answer that only an encrypted peer would understand.
+        // It hung up, or sent an answer that only an encrypted peer would understand.
         let _ = stranger.recv();
         Ok(())
     }),
@@ -46,7 +46,7 @@ const CALLERS: &[(&str, Caller)] = &[
             wire.send(&Message::Interested)?;
             wire.recv_until(|m| *m == Message::Unchoke)?;
             wire.send(&Message::Request(Block::new(index, begin, length)))?;
-            // A good one after it: either the link is cut, or the good one is what comes.
+            // Then a good request: either the seed hangs up, or it answers this one.
             wire.send(&Message::Request(Block::new(0, 0, 100)))?;
             match wire.recv_until(|m| matches!(m, Message::Piece(..))) {
                 Ok(Message::Piece(0, 0, data)) if data.len() == 100 => {}
@@ -62,8 +62,8 @@ const CALLERS: &[(&str, Caller)] = &[
             let mut wire = dial(seed, torrent)?;
             wire.send(&Message::Interested)?;
             wire.recv_until(|m| *m == Message::Unchoke)?;
-            // It may stop listening or hang up; it may not fill its memory. What it does not
-            // take ends this by the write's time limit or by its end.
+            // The seed may stop reading or hang up, but must not fill its memory. The write's time
+            // limit or the hang-up ends this.
             let flood = Message::Request(Block::new(0, 0, BLOCK))
                 .encode()
                 .repeat(5_000);
@@ -115,7 +115,6 @@ fn callers_at_a_seed() {
     run.wait().expect(130);
 }
 
-/// Connections that say nothing must not keep others out.
 #[test]
 fn silent_callers_do_not_fill_the_seed() {
     let temp = tempfile::tempdir().unwrap();
@@ -124,7 +123,7 @@ fn silent_callers_do_not_fill_the_seed() {
     let silent: Vec<_> = (0..200)
         .map(|_| TcpStream::connect(addr).unwrap())
         .collect();
-    // Of those that say nothing the oldest makes room, at once.
+    // The oldest silent connection makes room at once.
     let mut wire = dial(addr, &torrent).unwrap();
     fetch(&mut wire, &torrent).unwrap();
     drop(silent);

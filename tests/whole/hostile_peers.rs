@@ -1,6 +1,5 @@
-//! Peers that lie, break the protocol, or sit on their data. None may crash the program,
-//! make it allocate what it claims, spoil a file, or keep the download from completing
-//! by an honest peer.
+//! Peers that lie, break the protocol, or sit on their data. None may crash the program, make it
+//! allocate what they claim, spoil a file, or prevent an honest peer from completing the download.
 
 use crate::support::Gate;
 use crate::support::bencode::{Value, dict};
@@ -16,8 +15,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use tempfile::TempDir;
 
-/// What a hostile peer does after the other side has dialled it. `Gate` is what the
-/// honest peer waits at: whoever does not open it himself has it opened at his end.
+/// What a hostile peer does after we dialled it. The honest peer waits at the `Gate`, which opens
+/// at the latest at the script's end.
 type Script = fn(&mut Wire, &Arc<Torrent>, &Gate) -> io::Result<()>;
 
 /// Says hello and has everything.
@@ -38,14 +37,14 @@ fn first_request(wire: &mut Wire, torrent: &Torrent, reserved: [u8; 8]) -> io::R
     }
 }
 
-/// Hello, then these bytes, then the other side must hang up.
+/// Says hello, sends these bytes, and expects the other side to hang up.
 fn dropped_for(wire: &mut Wire, torrent: &Torrent, bytes: &[u8]) -> io::Result<()> {
     hello(wire, torrent, EXTENDED)?;
     wire.send_raw(bytes)?;
     wire.until_closed().map(drop)
 }
 
-/// Hello, then these bytes, which a patient client may live with; then nothing.
+/// Says hello, sends these bytes, which a patient client may bear, and then nothing.
 fn endured(wire: &mut Wire, torrent: &Torrent, bytes: &[u8], gate: &Gate) -> io::Result<()> {
     hello(wire, torrent, EXTENDED)?;
     wire.send_raw(bytes)?;
@@ -57,8 +56,8 @@ fn request(block: Block) -> Vec<u8> {
     Message::Request(block).encode()
 }
 
-/// The scripts, each with the proof that it had its say: it must end well, that is, see
-/// the other side hang up where it waits for that.
+/// The scripts. Each checks that it had its say: where it waits for the other side to hang up, it
+/// must see that.
 const SCRIPTS: &[(&str, Script)] = &[
     ("wrong info hash", |wire, _, _| {
         wire.answer(Handshake::new([7; 20], PLAIN))?;
@@ -154,7 +153,7 @@ const SCRIPTS: &[(&str, Script)] = &[
         let data = vec![1; BLOCK as usize];
         let pieces = (0..torrent.pieces() as u32).map(|i| Message::Piece(i, 0, data.clone()));
         let bytes: Vec<u8> = pieces.flat_map(|m| m.encode()).collect();
-        // It may hang up before it has taken it all in.
+        // It may hang up before it has read everything.
         let end = endured(wire, torrent, &bytes, gate);
         end.or_else(|e| {
             if crate::support::wire::is_end(&e) {
@@ -265,7 +264,6 @@ const SCRIPTS: &[(&str, Script)] = &[
         gate.open();
         loop {
             match wire.send(&Message::Reject(block)) {
-                // All is fetched, and it has left.
                 Err(error) if is_end(&error) => return Ok(()),
                 sent => sent?,
             }
@@ -285,7 +283,7 @@ const SCRIPTS: &[(&str, Script)] = &[
     }),
     ("chokes and unchokes without end", |wire, torrent, gate| {
         hello(wire, torrent, PLAIN)?;
-        // It is hung up on long before it is through.
+        // It is hung up on long before it has sent everything.
         let flips = [0, 0, 0, 1, 1, 0, 0, 0, 1, 0];
         let end = (0..20_000).try_for_each(|_| wire.send_raw(&flips));
         gate.open();
@@ -303,8 +301,8 @@ const SCRIPTS: &[(&str, Script)] = &[
                 .unwrap();
             let message = Message::Piece(block.index, block.begin, data.into()).encode();
             gate.open();
-            // Each byte is sent when something was heard or a moment has passed, so that it
-            // lasts as long as the download does.
+            // Sends each byte when a message came or a moment has passed, and so lasts as long as
+            // the download.
             for byte in &message[..message.len() - 1] {
                 if wire.send_raw(&[*byte]).is_err() {
                     break;
@@ -351,7 +349,8 @@ impl Scene {
         }
     }
 
-    /// Plainly: one that hangs up would be dialled again with MSE, which no script plays.
+    /// Without MSE: otherwise a peer that hangs up would be dialled again with MSE, which no script
+    /// plays.
     fn download_plainly(&self, peers: &[SocketAddr]) -> Outcome {
         self.download_with(&["--encryption", "off"], peers)
     }
@@ -370,8 +369,8 @@ impl Scene {
     }
 }
 
-/// One run for each script: the hostile peer first has its say, then the honest one
-/// lets the download complete.
+/// One run for each script: the hostile peer has its say, then the honest one lets the download
+/// complete.
 #[test]
 fn none_of_them_matters() {
     for (what, script) in SCRIPTS {
@@ -394,7 +393,6 @@ fn none_of_them_matters() {
     }
 }
 
-/// All of them at once, and one honest peer.
 #[test]
 fn all_of_them_at_once() {
     let scene = Scene::new();
@@ -414,8 +412,7 @@ fn all_of_them_at_once() {
     scene.download(&addresses);
 }
 
-/// A peer whose data is wrong is banned: it gets no second try. The files are right in
-/// any case.
+/// A peer with false data is banned and gets no second try. The files are right in any case.
 #[test]
 fn corrupt_blocks() {
     let tampers: [fn(Block, &mut Vec<u8>); 3] = [
@@ -437,7 +434,7 @@ fn corrupt_blocks() {
         );
         let liar = FakePeer::start(move |wire| {
             wire.answer(Handshake::new(torrent.info_hash, PLAIN))?;
-            // It alone gives, until it is found out and hung up on.
+            // It alone gives, until it is found out.
             let end = seed.serve(wire);
             open.open();
             end
@@ -452,7 +449,7 @@ fn corrupt_blocks() {
     }
 }
 
-/// A liar among several givers of the same pieces: found out by its blocks.
+/// Its blocks give away a liar among several givers of the same pieces.
 #[test]
 fn a_liar_among_honest_peers() {
     let temp = tempfile::tempdir().unwrap();
@@ -470,7 +467,7 @@ fn a_liar_among_honest_peers() {
     torrent.assert_whole(&dir);
 }
 
-/// Nothing but lies: it never completes, and the lies do not count as progress.
+/// With nothing but lies it never completes, and the lies do not count as progress.
 #[test]
 fn only_liars() {
     let scene = Scene::new();

@@ -1,5 +1,5 @@
-//! Torrent files that are broken or mean harm: refused at once with a message, or made
-//! harmless. Nothing is ever written outside the folder.
+//! Torrent files that are broken or mean harm are refused at once with a message, or made harmless.
+//! Nothing is ever written outside the folder.
 
 use crate::support::bencode::{Value, dict};
 use crate::support::content::{Spec, Torrent, metainfo, tree};
@@ -10,7 +10,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Whatever lies in the folder: nothing is written through a link.
+/// Whatever the folder contains, nothing is written through a link.
 #[test]
 fn symlinks_in_the_folder() {
     use std::os::unix::fs::symlink;
@@ -61,7 +61,8 @@ fn symlinks_in_the_folder() {
     }
 }
 
-/// Names that would lead out of the folder, or are none: made safe, said so, kept apart.
+/// Names that would lead out of the folder, or are none: they are made safe, reported, and kept
+/// apart.
 #[test]
 fn unsafe_names() {
     let names: [&[&str]; 9] = [
@@ -89,7 +90,7 @@ fn unsafe_names() {
             files.push(dict([("length", Value::Int(100)), ("path", path.into())]));
             data.extend([i as u8; 100]);
         }
-        // The same name twice, and one that is safe but where another may end up.
+        // The same name twice, and a safe one to which another may be changed.
         for i in [100, 101] {
             let path = vec!["twice".into()];
             files.push(dict([("length", Value::Int(100)), ("path", path.into())]));
@@ -147,7 +148,7 @@ fn unsafe_names() {
     }
 }
 
-/// What a torrent says must not drive the user's terminal.
+/// A torrent must not control the user's terminal.
 #[test]
 fn control_characters_are_escaped() {
     let temp = tempfile::tempdir().unwrap();
@@ -170,7 +171,7 @@ fn control_characters_are_escaped() {
     assert_eq!(text.chars().find(control), None, "{text:?}");
 }
 
-/// Every one of these must be refused, with a message, at once.
+/// Torrents that must be refused at once with a message.
 fn broken_torrents() -> Vec<(String, Vec<u8>)> {
     let good = Spec::multi("broken", &[("a", 40_000), ("b/c", 50_000)])
         .tracker("http://x.invalid/announce")
@@ -302,7 +303,6 @@ fn broken_torrents_end_in_1() {
     assert_eq!(tree(temp.path()).len(), 1);
 }
 
-/// The same guard stands before the other commands.
 #[test]
 fn broken_torrents_are_not_downloaded() {
     let temp = tempfile::tempdir().unwrap();

@@ -40,7 +40,7 @@ fn nobody_to_ask() {
         "{said}"
     );
     assert!(said.contains("--peer"), "{said}");
-    // A tracker that serves only browsers is none.
+    // A tracker for browsers does not count.
     let place = Place::new(spec().tracker("wss://127.0.0.1:1/"));
     assert_eq!(why(&place), said);
 }
@@ -84,8 +84,8 @@ fn peers_that_refuse_choke_or_have_nothing() {
     gate.open();
 }
 
-/// The other end loses power or its network in full flow: not a packet comes any more, what
-/// we sent is never acknowledged, and nobody says so. The line does, and the peer is let go.
+/// The other end loses power or its network in full flow: no packet comes any more, and nobody
+/// acknowledges ours. The line says so, and we drop the peer.
 #[test]
 fn a_peer_that_is_gone_without_a_word() {
     isolated("idle::a_peer_that_is_gone_without_a_word", &["nft"], || {

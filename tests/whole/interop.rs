@@ -1,8 +1,8 @@
-//! storrent and the clients that it will meet, both ways: each seeds to us and fetches
-//! from us, through a real tracker, a torrent whose pieces span its files.
+//! storrent and the clients that it will meet, both ways: each seeds to us and fetches from us,
+//! through a real tracker, a torrent whose pieces span its files.
 //!
-//! A client that is not installed is told as `SKIPPED`; with
-//! `STORRENT_REQUIRE_REAL_CLIENTS=1` it fails the test.
+//! If a client is not installed, its test prints `SKIPPED`; with `STORRENT_REQUIRE_REAL_CLIENTS=1`
+//! it fails.
 
 use crate::support::clients::{Client, OpenTracker};
 use crate::support::content::{Spec, Torrent};
@@ -74,8 +74,8 @@ impl Scene {
     }
 }
 
-/// Us in that network: no option that the clients would not have by default, but for
-/// what would look for peers elsewhere than at the tracker.
+/// Runs us in that network with the options that the clients have by default, except those that
+/// look for peers elsewhere than at the tracker.
 fn storrent(words: &[&str], dir: &Path) -> Storrent {
     let program = Storrent::new()
         .args(words)
@@ -197,7 +197,7 @@ fn qbittorrent_fetches_from_us() {
     );
 }
 
-/// It refuses our plain handshake, so that we have to come again with MSE.
+/// It refuses our plain handshake, so we must come again with MSE.
 #[test]
 fn encrypted_libtorrent_seeds_to_us() {
     seeded_by(
@@ -207,7 +207,7 @@ fn encrypted_libtorrent_seeds_to_us() {
     );
 }
 
-/// It begins with MSE, and we have to notice.
+/// It begins with MSE, which we must notice.
 #[test]
 fn encrypted_libtorrent_fetches_from_us() {
     fetched_by(
@@ -217,7 +217,7 @@ fn encrypted_libtorrent_fetches_from_us() {
     );
 }
 
-/// The metadata, too, goes through what was agreed.
+/// The metadata, too, goes through the agreed cipher.
 #[test]
 fn magnet_from_encrypted_libtorrent() {
     magnet_from(
@@ -226,7 +226,7 @@ fn magnet_from_encrypted_libtorrent() {
     );
 }
 
-/// The same through the tracker's other protocol, BEP 15.
+/// The same over UDP, BEP 15.
 #[test]
 fn udp_tracker() {
     seeded_by(
@@ -236,8 +236,8 @@ fn udp_tracker() {
     );
 }
 
-/// From a magnet link: the metadata comes from the client (BEP 9), which the tracker that
-/// the link names knows; over HTTP, and over UDP.
+/// From a magnet link: the metadata comes from the client (BEP 9), which we find by the tracker in
+/// the link, over HTTP and over UDP.
 fn magnet_from(name: &str, client: Client) {
     isolated(name, &client.programs(), || {
         let scene = Scene::new(&http());
@@ -311,8 +311,8 @@ fn magnet_to_libtorrent() {
     magnet_to("interop::magnet_to_libtorrent", Client::Libtorrent);
 }
 
-/// Two kinds of clients and one more of us fetch from one of us, at the same time and
-/// from each other.
+/// Two kinds of clients and one more of us fetch at the same time from one of us, and from each
+/// other.
 #[test]
 fn a_mixed_swarm() {
     let programs = ["aria2c", "python3-libtorrent", "opentracker", "ip"];
@@ -351,8 +351,8 @@ fn a_mixed_swarm() {
     });
 }
 
-/// A super-seed shows each of us its next piece when it hears that the last one arrived, at us or
-/// at another: all of us come to the end.
+/// A super-seed shows each of us its next piece when it hears that the last one arrived somewhere.
+/// All of us complete.
 #[test]
 fn three_of_us_and_a_super_seed() {
     let name = "interop::three_of_us_and_a_super_seed";
@@ -360,7 +360,7 @@ fn three_of_us_and_a_super_seed() {
         let scene = Scene::new(&http());
         let (full, home) = (scene.full_folder("full"), scene.folder("home"));
         let seed = Client::LibtorrentSuper.start(&scene.file, &full, &home, THEIRS, 7002);
-        // It calls itself no seed, and tells the tracker so.
+        // It announces itself as no seed.
         scene.tracker.wait("it is there", &scene.torrent, |swarm| {
             swarm.seeds + swarm.leeches == 1
         });
@@ -375,7 +375,7 @@ fn three_of_us_and_a_super_seed() {
             (run, dir)
         });
         for (mut run, dir) in started {
-            // The seed shows a piece at a time, and begins after 10 s: it takes a while.
+            // The seed shows a piece at a time, and begins after 10 s.
             run.event_where("progress", |now| {
                 2 * now["have_bytes"].as_u64().unwrap() > now["wanted_bytes"].as_u64().unwrap()
             });

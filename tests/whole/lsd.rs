@@ -1,5 +1,5 @@
-//! Peers on the same network find each other with no tracker and no DHT: local service
-//! discovery, BEP 14. Each test is a network of two machines and a cable.
+//! Peers on the same network find each other without tracker and DHT, by local service discovery
+//! (BEP 14). Each test is a network of two machines and a cable.
 
 use crate::support::clients::Client;
 use crate::support::content::{Spec, Torrent};
@@ -21,7 +21,7 @@ fn alone(program: Storrent) -> Storrent {
     program.args(["--json", "--no-dht", "--no-pex"])
 }
 
-/// A seed here, and a leech at the neighbour's, each with these options.
+/// A seed here finds a leech at the neighbour's, each with these options.
 fn meet(cable: Cable, here: &[&str], there: &[&str]) {
     let neighbour = Neighbour::new(cable);
     let temp = tempfile::tempdir().unwrap();
@@ -58,7 +58,7 @@ fn two_of_us_meet_at_their_addresses() {
     });
 }
 
-/// Whoever came first is found by who comes later, and the other way round.
+/// Each finds the other, whichever came first.
 #[test]
 fn libtorrent_and_we_meet() {
     let tools = [&Client::LibtorrentLocal.programs()[..1], &TOOLS].concat();
@@ -82,7 +82,7 @@ fn libtorrent_and_we_meet() {
     });
 }
 
-/// Hears what is said to the group on this side of the cable.
+/// Listens to the group on this side of the cable.
 fn ears() -> UdpSocket {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None).unwrap();
     socket.set_reuse_address(true).unwrap();
@@ -93,7 +93,7 @@ fn ears() -> UdpSocket {
     socket.into()
 }
 
-/// Says `bytes` to the group on this side of the cable.
+/// Sends `bytes` to the group on this side of the cable.
 fn say(bytes: &[u8]) {
     let mouth = UdpSocket::bind((NEAR, 0)).unwrap();
     let near = NEAR.parse().unwrap();
@@ -117,7 +117,7 @@ fn what_is_said_and_what_is_kept() {
         let mut program = start().arg(save(&secret)).arg(save(&public)).start();
         let port = program.event("listening")["port"].as_u64().unwrap();
         let mut packet = [0; 2000];
-        // The second comes two seconds later: by then all that will be said has been.
+        // The second comes 2 s later: by then everything has been sent.
         for _ in 0..2 {
             let (len, from) = ears.recv_from(&mut packet).unwrap();
             let said = str::from_utf8(&packet[..len]).unwrap();
@@ -133,7 +133,6 @@ fn what_is_said_and_what_is_kept() {
     });
 }
 
-/// A network full of nonsense, and one who tells the truth.
 #[test]
 fn nonsense_is_passed_over() {
     isolated("lsd::nonsense_is_passed_over", &TOOLS, || {

@@ -1,5 +1,5 @@
-//! From nothing but a magnet link: the metadata comes from peers (BEP 9), also if some of
-//! them lie, and the rest is a download like any other.
+//! From nothing but a magnet link: the metadata comes from peers (BEP 9), even if some of them lie,
+//! and the rest is a download like any other.
 
 use crate::support::Gate;
 use crate::support::bencode::{Value, dict};
@@ -15,7 +15,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// A torrent of which the metadata has several parts of 16 KiB, as it has many pieces.
+/// The metadata of this torrent has several parts of 16 KiB, because it has many pieces.
 fn place() -> Place {
     Place::new(Spec::single("x", 2 << 20).piece_length(1 << 10))
 }
@@ -76,8 +76,8 @@ fn the_link_names_the_tracker() {
     assert_eq!(announces[1].left, 0);
 }
 
-/// `so=` counts from 0, padding too; what is past the end means nothing, unless all of it
-/// is. `--files` wins.
+/// `so=` counts from 0, padding too. Numbers past the end mean nothing, unless all are. `--files`
+/// wins.
 #[test]
 fn some_files_only() {
     let files = [("a", 30_000), ("b", 40_000), ("c", 50_000)];
@@ -108,8 +108,7 @@ fn some_files_only() {
     assert!(!place.dir().exists());
 }
 
-/// What was learnt once is kept beside an incomplete download: the next run asks nobody
-/// for it, and a peer that gives no metadata will do.
+/// The metadata is kept beside an incomplete download: the next run asks no peer for it.
 #[test]
 fn a_resume_needs_nobody() {
     let place = place();
@@ -133,7 +132,7 @@ fn a_resume_needs_nobody() {
     place.torrent.assert_whole(&place.dir());
 }
 
-/// A record can be damaged, or be made by somebody else: then peers are asked again.
+/// If the record is damaged or somebody else's, peers are asked again.
 #[test]
 fn records_that_are_no_help() {
     let place = place();
@@ -170,8 +169,7 @@ fn records_that_are_no_help() {
     place.torrent.assert_bytes(&place.dir());
 }
 
-/// A peer that says what it has, and unchokes us, before we can know what that means, and
-/// never again.
+/// A peer says what it has, and unchokes us, before we can know what that means, and never again.
 #[test]
 fn what_was_said_before_counts_afterwards() {
     let place = place();
@@ -191,7 +189,7 @@ fn what_was_said_before_counts_afterwards() {
     place.torrent.assert_whole(&place.dir());
 }
 
-/// Bitfields that turn out to be nonsense end that connection, and no other.
+/// Nonsensical bitfields end that connection, and no other.
 #[test]
 fn nonsense_is_judged_afterwards() {
     let place = place();
@@ -210,8 +208,8 @@ fn nonsense_is_judged_afterwards() {
 
 const THEIRS: u8 = 3;
 
-/// A peer that says `first` and claims to have `size` bytes of metadata, gives what
-/// `answer` makes of it, and any block that it is asked for.
+/// A peer that sends `first`, claims metadata of `size` bytes, sends what `answer` makes of it, and
+/// gives any block.
 fn scripted(
     torrent: &Arc<Torrent>,
     size: i64,
@@ -239,7 +237,7 @@ fn scripted(
             let Some((body, _)) = Value::decode(&body) else {
                 continue;
             };
-            // A second handshake says again who we are, but has no need to say it all.
+            // A second handshake need not repeat everything.
             let id = body.get("m").and_then(|m| m.get("ut_metadata")?.int());
             if kind == 0 {
                 ours = id.unwrap_or(ours.into()) as u8;
@@ -264,7 +262,7 @@ fn data(piece: i64, total: i64, bytes: &[u8]) -> Vec<u8> {
     .concat()
 }
 
-/// A size that is a lie, bytes that are wrong, answers that are none.
+/// False sizes, wrong bytes, and other answers.
 #[test]
 fn liars_do_not_matter() {
     let answers: [fn(&Torrent, i64) -> Vec<u8>; 5] = [
@@ -293,7 +291,7 @@ fn liars_do_not_matter() {
     }
 }
 
-/// Nobody but peers that give nothing, or nonsense: it gives up, and says why.
+/// If all peers give nothing or nonsense, it gives up and says why.
 #[test]
 fn it_gives_up() {
     let place = place();
@@ -351,7 +349,6 @@ fn show() {
     let saved = fs::read(&out).unwrap();
     let (saved, _) = Value::decode(&saved).unwrap();
     assert_eq!(saved.get("info").unwrap().encode(), place.torrent.info);
-    // Nothing else is left behind.
     assert_eq!(fs::read_dir(place.temp.path()).unwrap().count(), 1);
 
     let patience = ["--stall-timeout", "1"];
@@ -363,7 +360,7 @@ fn show() {
     assert_eq!(alone.stdout, "");
 }
 
-/// We give it, too: all of it, but of a private torrent to nobody who comes along.
+/// We give the metadata to everybody, but that of a private torrent to no peer that dials us.
 #[test]
 fn we_give_the_metadata() {
     let seeding = |spec: Spec| {
@@ -385,7 +382,7 @@ fn we_give_the_metadata() {
     assert!(refused.is_err(), "{refused:?}");
 }
 
-/// A link that comes to us as text is no link to be followed in the web.
+/// A link that arrives as text is not followed in the web.
 #[test]
 fn links_that_are_none() {
     let place = Place::new(Spec::single("x", 100));

@@ -1,12 +1,12 @@
-//! Whole-program tests: each runs the program `storrent` and looks at what it says, what it
-//! writes to the disk, and what it says to others.
+//! Whole-program tests: each runs the program `storrent` and looks at its output, the files that it
+//! writes, and its messages to others.
 //!
-//! They are modules of one program, so that what they share ([`support`]) is compiled once,
-//! and all is linked once. `cargo test --test whole download::` runs the module `download`.
+//! They are modules of one program, so what they share ([`support`]) is compiled and linked once.
+//! `cargo test --test whole download::` runs the module `download`.
 //!
-//! Nothing here changes what belongs to the whole process (its environment, its limits, its
-//! folder, its signals), because the tests run at the same time. A test that needs a network,
-//! a mount or a limit of its own has it in a process of its own.
+//! The tests run at the same time, so none changes what belongs to the whole process: its
+//! environment, limits, folder, signals. A test that needs a network, a mount or a limit of its own
+//! runs in a process of its own.
 
 mod support;
 

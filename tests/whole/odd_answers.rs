@@ -1,5 +1,5 @@
-//! Web servers whose answers are not quite well-formed, as browsers and curl read them:
-//! asked by a tracker's thread, by a web seed's, and for a SOURCE.
+//! Web servers whose answers are not quite well-formed, but which browsers and curl can read: asked
+//! by a tracker's thread, by a web seed's, and for a SOURCE.
 
 use crate::support::bencode::dict;
 use crate::support::content::Spec;
@@ -35,7 +35,6 @@ const ODDITIES: [Oddity; 9] = [
     Oddity::Lines(b"stray\n\tfolded\nContent-Type : text/plain\r\n"),
 ];
 
-/// CRC-32, as gzip has it.
 fn crc(bytes: &[u8]) -> u32 {
     let step = |crc: u32, byte: &u8| {
         (0..8).fold(crc ^ u32::from(*byte), |crc, _| match crc & 1 {
@@ -46,7 +45,7 @@ fn crc(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0, step)
 }
 
-/// `bytes` in the form of gzip, stored rather than made smaller.
+/// Puts `bytes` into the form of gzip, stored rather than compressed.
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut packed = b"\x1f\x8b\x08\0\0\0\0\0\0\xff".to_vec();
     for chunk in bytes.chunks(0xffff) {
@@ -62,7 +61,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     packed
 }
 
-/// Answers with `body` in the odd way. `range`: it is a part of a file, this one.
+/// Answers with `body` in the odd way. `range`: the part of a file that it is.
 fn answer(
     oddity: Oddity,
     request: &Request,
@@ -101,7 +100,7 @@ fn answer(
     stream.write_all(&[begin.as_bytes(), &line, end.as_bytes(), body].concat())
 }
 
-/// Downloads, sooner than a server would be asked again after its usual 30 s.
+/// Downloads in less than the 30 s after which a server is usually asked again.
 #[track_caller]
 fn assert_fetched(place: &Place, what: &str) {
     let end = place.download().args(["--stall-timeout", "20"]).run();
@@ -152,7 +151,7 @@ fn of_sources() {
     }
 }
 
-/// Some servers call each `.gz` file packed, though they send it as it lies there.
+/// Some servers call each `.gz` file packed, though they send it unchanged.
 #[test]
 fn a_web_seed_with_a_file_that_is_packed() {
     let spec = || Spec::single("x.gz", 50_000);

@@ -1,4 +1,4 @@
-//! `--on-complete`: which command is run, when, with what, and who waits for it.
+//! `--on-complete`: which command runs, when, with what, and who waits for it.
 
 use crate::support::Gate;
 use crate::support::content::Spec;
@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use std::fs;
 use std::process::Command;
 
-/// A name that a shell would take for commands, were it a part of one.
+/// A shell would take this name for commands.
 const NAME: &str = "x'; touch hacked; \"$(touch hacked)\" `touch hacked` #.bin";
 
 fn download(place: &Place, peer: &FakePeer, command: &str) -> Storrent {
@@ -67,7 +67,7 @@ fn nobody_runs_it_for_a_part() {
     assert!(!place.temp.path().join("ran").exists());
 }
 
-/// storrent waits for the command, also after a first signal. The second ends the wait.
+/// storrent waits for the command, even after a first signal. The second ends the wait.
 #[test]
 fn who_waits_for_it() {
     for second in [false, true] {
@@ -78,7 +78,7 @@ fn who_waits_for_it() {
             let made = Command::new("mkfifo").arg(in_temp(pipe)).status().unwrap();
             assert!(made.success());
         }
-        // It lets go of stderr, which is read to its end here.
+        // It closes stderr, which the test reads to its end.
         let command = "exec 2> log > log; echo > begun; read line < go; echo > over; echo > begun";
         let run = download(&place, &seed, command).start();
         fs::read(in_temp("begun")).unwrap();

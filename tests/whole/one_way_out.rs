@@ -1,9 +1,9 @@
-//! With `--proxy` all goes through the proxy, with `--bind` all leaves from that address:
-//! whole downloads on a machine whose every packet is looked at, with real proxies.
+//! With `--proxy` everything goes through the proxy, with `--bind` everything leaves from that
+//! address: whole downloads on a machine whose every packet is looked at, with real proxies.
 //!
-//! The torrent has all that could go astray: an HTTP tracker and UDP trackers, by name and by
-//! address; a web seed, without which one of its files can't be had, and peers, without whom
-//! the other can't; IPv6 beside IPv4; the DHT and the local network are on by default.
+//! The torrent has all that could go astray: HTTP and UDP trackers, by name and by address; a web
+//! seed that alone has one file, and peers that alone have another; IPv6 beside IPv4; DHT and local
+//! network are on by default.
 
 use crate::support::Gate;
 use crate::support::content::{Spec, Torrent};
@@ -30,8 +30,7 @@ const NAMES_V6: &str = "2001:db8::1 tracker.example\n2001:db8::3 files.example\n
 /// Where proxies are.
 const PROXY: (u8, u16) = (4, 1080);
 
-/// The files of the torrent, by number: one that only peers have, one that only the web
-/// seed has.
+/// The numbers of two files: only peers have the one, only the web seed the other.
 const FROM_PEERS: usize = 1;
 const FROM_WEB: usize = 2;
 
@@ -132,7 +131,7 @@ impl Scene {
         download.arg(self.dir()).arg(source)
     }
 
-    /// Waits for its end and compares; then the folder is empty again.
+    /// Waits for its end, compares, and empties the folder.
     #[track_caller]
     fn finish(&self, running: Running) {
         running.wait().expect(0);
@@ -141,12 +140,12 @@ impl Scene {
     }
 }
 
-/// A download from one peer, whose way there is broken in the middle.
+/// A download from one peer, over a way that is broken in the middle.
 struct Broken {
     trap: Trap,
     place: Place,
     peer: FakePeer,
-    /// The peer hangs up before it opens, so that it is dialled again and again.
+    /// Before it opens, the peer hangs up, so that we dial it again and again.
     gate: Gate,
 }
 
@@ -171,7 +170,7 @@ impl Broken {
         }
     }
 
-    /// Starts it with these options, and waits until it was at the peer once.
+    /// Starts it with these options, and waits until it dialled the peer once.
     fn start(&self, options: [&str; 2]) -> Running {
         let storrent = self.trap.storrent().arg("--json").args(options).arg("-d");
         let storrent = storrent.arg(self.place.dir()).arg(self.place.file());
@@ -180,7 +179,7 @@ impl Broken {
         running
     }
 
-    /// The way is open again: it goes on to its end, and nothing went another way.
+    /// Opens the way again. The download completes, and nothing went another way.
     #[track_caller]
     fn mend(&self, running: Running) {
         self.gate.open();
@@ -190,13 +189,13 @@ impl Broken {
     }
 }
 
-/// Whether `progress` says why nothing comes, and names this.
+/// Whether `progress` says why nothing comes, and names `what`.
 fn names(progress: &Value, what: &str) -> bool {
     let reason = progress["reason"].as_str();
     reason.is_some_and(|reason| reason.contains(what))
 }
 
-/// Nothing but what goes to the proxy.
+/// Only packets to the proxy.
 fn only_to_the_proxy() -> [String; 1] {
     let (number, port) = PROXY;
     [format!("ip daddr {} tcp dport {port}", host(number))]
@@ -206,7 +205,7 @@ fn tools(program: &'static str) -> Vec<&'static str> {
     [&[program], &TOOLS[..]].concat()
 }
 
-/// Whole downloads, with everything on by default that looks for peers.
+/// Whole downloads with the default ways to find peers.
 fn through(name: &str, kind: Kind) {
     isolated(name, &tools(kind.program()), || {
         let scene = Scene::new("");
@@ -216,7 +215,7 @@ fn through(name: &str, kind: Kind) {
         for (number, source) in scene.sources().iter().enumerate() {
             let running = scene.download(source).args(["--proxy", &url]).start();
             if number == 0 {
-                // The seed waits for the gate, so it runs.
+                // The seed waits for the gate, so the download runs.
                 scene
                     .seed
                     .wait(|note| matches!(note, Note::Hello(_)).then_some(()));
@@ -264,7 +263,7 @@ fn through_tinyproxy_with_a_password() {
     );
 }
 
-/// A proxy for the web alone: the trackers and the web seed answer, peers are not had.
+/// A proxy for the web alone: the trackers and the web seed answer, peers can't be reached.
 #[test]
 fn squid_refuses_peers() {
     let name = "one_way_out::squid_refuses_peers";
@@ -281,7 +280,7 @@ fn squid_refuses_peers() {
         stuck.event_where("progress", barred);
         stuck.kill(rustix::process::Signal::INT);
         stuck.wait().expect(130);
-        // What the web seed has is enough here.
+        // The web seed has all that is wanted here.
         let web = scene.download(&file).args(["--proxy", &url, "-f", "2"]);
         web.run().expect(0);
         scene.torrent.assert_only(&scene.dir(), &[FROM_WEB]);
@@ -292,7 +291,7 @@ fn squid_refuses_peers() {
     });
 }
 
-/// Who is refused, or finds nobody, tries three times and says at what.
+/// If the proxy refuses us or can't be reached, storrent tries three times and says why.
 #[test]
 fn a_proxy_that_is_no_help() {
     let name = "one_way_out::a_proxy_that_is_no_help";
@@ -324,7 +323,7 @@ fn a_proxy_that_is_no_help() {
     });
 }
 
-/// A proxy that goes away in the middle is said, and when it is back it goes on.
+/// A proxy goes away in the middle and comes back: the user reads it, and the download goes on.
 #[test]
 fn a_proxy_that_goes() {
     let (name, kind) = ("one_way_out::a_proxy_that_goes", Kind::Microsocks);
@@ -342,9 +341,9 @@ fn a_proxy_that_goes() {
     });
 }
 
-/// What may leave with `--bind`, besides `from` that address: what the system looks up, and
-/// tells the nearest router of who listens to which groups (IGMP). A listener that ends is
-/// woken from inside the machine.
+/// What may leave with `--bind`, besides packets `from` that address: the system's look-ups, and
+/// its messages to the nearest router about groups (IGMP). A connection from inside the machine
+/// wakes the listener at the end.
 fn only_from(from: &str) -> [String; 4] {
     let inside = format!("oifname lo {}", from.replace("saddr", "daddr"));
     [
@@ -355,7 +354,7 @@ fn only_from(from: &str) -> [String; 4] {
     ]
 }
 
-/// Whole downloads on a machine that has both families, two addresses of each.
+/// Whole downloads on a machine with two addresses of each family.
 fn bound(name: &str, address: &str, allowed: &str) {
     isolated(name, &TOOLS, || {
         let scene = Scene::new(&[NAMES_V6, NAMES].concat());
@@ -396,7 +395,7 @@ fn bound_to_an_ipv6_address() {
     bound("one_way_out::bound_to_an_ipv6_address", SECOND_V6, &allowed);
 }
 
-/// The way to the proxy begins there, too.
+/// The way to the proxy, too, begins at that address.
 #[test]
 fn bound_and_through_a_proxy() {
     let name = "one_way_out::bound_and_through_a_proxy";
@@ -415,7 +414,7 @@ fn bound_and_through_a_proxy() {
     });
 }
 
-/// A VPN that drops: nothing is dialled from elsewhere meanwhile, and it goes on later.
+/// A VPN drops and comes back: nothing is dialled from elsewhere, and the download goes on.
 #[test]
 fn the_address_goes_and_comes_back() {
     isolated(
@@ -454,7 +453,7 @@ fn an_address_of_another_machine() {
     });
 }
 
-/// The environment's proxies are for what goes over HTTP, and for that they are used.
+/// HTTP, and nothing else, goes through the environment's proxies.
 #[test]
 fn proxies_of_the_environment() {
     let name = "one_way_out::proxies_of_the_environment";
@@ -492,8 +491,8 @@ fn proxies_of_the_environment() {
     });
 }
 
-/// Whom `no_proxy` names is asked directly: there is no proxy here. One that can't be used
-/// is an error, not a request past it.
+/// Hosts in `no_proxy` are asked directly: there is no proxy here. One that can't be used is an
+/// error, never a request past it.
 #[test]
 fn no_proxy() {
     isolated("one_way_out::no_proxy", &TOOLS, || {
@@ -515,7 +514,7 @@ fn no_proxy() {
     });
 }
 
-/// The trap itself: all that is kept in by the options above is noted without them.
+/// Proves the trap: without the options above, it notes all that they prevent.
 #[test]
 fn what_goes_astray_is_noted() {
     isolated("one_way_out::what_goes_astray_is_noted", &TOOLS, || {

@@ -1,5 +1,5 @@
-//! Whoever does not read what is written holds up nothing but what is written: the download
-//! goes on, and signals are heard.
+//! A reader that does not read holds up only its own output: the download goes on, and signals are
+//! heard.
 
 use crate::support::PATIENCE;
 use crate::support::content::Spec;
@@ -15,7 +15,7 @@ use std::io::{self, BufRead, BufReader, PipeReader, PipeWriter};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Instant;
 
-/// Writes what is read as nothing until the stream takes no more.
+/// Writes until the stream, which nobody reads, takes no more.
 fn fill(stream: impl AsFd) {
     ioctl_fionbio(&stream, true).unwrap();
     let deadline = Instant::now() + PATIENCE;
@@ -38,7 +38,7 @@ fn full_pipe() -> (PipeReader, PipeWriter) {
     (reader, writer)
 }
 
-/// A terminal after Ctrl-S: the side of who sits there, and that of the program.
+/// A terminal after Ctrl-S: the user's side, and the program's.
 fn stopped_terminal() -> (OwnedFd, File) {
     const CTRL_S: u8 = 0x13;
     let keyboard = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
@@ -58,12 +58,11 @@ fn stopped_terminal() -> (OwnedFd, File) {
     (keyboard, screen)
 }
 
-/// What each test is about.
 fn place(tracker: &FakeTracker) -> Place {
     Place::new(Spec::single("x", 3_000_000).tracker(&tracker.url))
 }
 
-/// Downloads with nobody reading, and stays, until a signal comes.
+/// Downloads with nobody reading, and stays until a signal comes.
 #[track_caller]
 fn stays_until(signal: Signal, status: i32, direct: impl Fn(Storrent) -> Storrent) -> Outcome {
     let tracker = FakeTracker::naming(vec![]);
@@ -98,7 +97,7 @@ fn a_terminal_that_is_stopped() {
     let (_keyboard, screen) = stopped_terminal();
     let terminal = || screen.try_clone().unwrap();
     stays_until(Signal::INT, 130, |run| run.stderr(terminal()));
-    // With no JSON, the display is there.
+    // Without `--json`, the display is on.
     let tracker = FakeTracker::naming(vec![]);
     let place = place(&tracker);
     let seed = Seed::of(&place.torrent).start();
@@ -109,7 +108,7 @@ fn a_terminal_that_is_stopped() {
     place.torrent.assert_whole(&place.dir());
 }
 
-/// It also ends by itself, and says by its status how.
+/// It also ends by itself, with the right exit status.
 #[test]
 fn the_end_comes_by_itself() {
     let (_unread, full) = full_pipe();
@@ -127,7 +126,7 @@ fn the_end_comes_by_itself() {
     missing.run().expect(1);
 }
 
-/// Whoever reads on after a while has missed nothing but figures that were old by then.
+/// A late reader misses only figures that are old by then.
 #[test]
 fn late_readers_get_what_matters() {
     let tracker = FakeTracker::naming(vec![]);

@@ -1,4 +1,4 @@
-//! Peers tell each other of peers (BEP 11): among ourselves, and with libtorrent.
+//! Peers tell each other about peers (BEP 11): ours, and libtorrent.
 
 use crate::support::clients::Process;
 use crate::support::content::{Spec, Torrent};
@@ -51,9 +51,8 @@ fn us(address: &str, words: &[&str], dir: &Path) -> Storrent {
     program.args(options).arg("-d").arg(dir)
 }
 
-/// The one in the middle knows the seed and gives next to nothing itself; the newcomer
-/// knows only the one in the middle, who has `more` options. Returns how the newcomer
-/// fared, who has `options`.
+/// The peer in the middle, with the options `more`, knows the seed and gives next to nothing. The
+/// newcomer, with `options`, knows only the one in the middle. Returns how the newcomer ended.
 fn through_the_middle(
     scene: &Scene,
     more: &[&str],
@@ -89,7 +88,7 @@ fn among_ourselves() {
     });
 }
 
-/// Whoever switches it off tells nobody, nor do the peers of a private torrent.
+/// Nothing is told where the option forbids it, or about a private torrent.
 #[test]
 fn not_where_it_is_forbidden() {
     isolated("pex::not_where_it_is_forbidden", &["ip"], || {
@@ -101,7 +100,8 @@ fn not_where_it_is_forbidden() {
     });
 }
 
-/// A libtorrent at `address` that knows those in `known`, and gives so much a second.
+/// A libtorrent at `address` that knows the peers `known`, and gives at most `limit` bytes a
+/// second.
 fn libtorrent(scene: &Scene, address: &str, dir: &Path, limit: u32, known: &str) -> Process {
     const SCRIPT: &str = r#"
 import signal, sys
@@ -140,7 +140,7 @@ while True:
     Process::start(&mut command, &home.join("log"))
 }
 
-/// Three of them, of which we know only the one that has nothing.
+/// Three of them. We know only the one that has nothing.
 #[test]
 fn from_libtorrent() {
     let programs = ["python3-libtorrent", "ip"];

@@ -1,5 +1,5 @@
-//! `--proxy`: all goes through it, nothing around it, and what is wrong with it is said.
-//! And `--bind`: nothing of the other address family, nothing without the address.
+//! `--proxy`: everything goes through it, nothing around it, and its faults are reported. And
+//! `--bind`: nothing of the other address family, nothing without the address.
 
 use crate::support::content::Spec;
 use crate::support::network::{TRACKER, isolated};
@@ -20,14 +20,14 @@ fn spec() -> Spec {
     Spec::single("x", 300_000)
 }
 
-/// A download by this proxy. It may use the DHT and the local network, as far as it goes.
+/// A download by this proxy, which may try the DHT and the local network.
 fn by_proxy(place: &Place, url: &str) -> Storrent {
     let dir = place.dir();
     let download = Storrent::new().args(["--json", "--proxy", url, "-d"]);
     download.arg(dir).arg(place.file())
 }
 
-/// A place where nobody may come.
+/// Nobody may connect here.
 struct Trap(TcpListener);
 
 impl Trap {
@@ -55,7 +55,7 @@ fn names(progress: &Value, what: &str) -> bool {
 
 #[test]
 fn peers_come_through_it_and_nobody_listens() {
-    // For a user name with a colon HTTP has no way.
+    // HTTP has no form for a user name with a colon.
     for (kind, user, escaped) in [(Socks, "us:er", "us%3Aer"), (Http, "user", "user")] {
         let place = Place::new(spec());
         let seed = Seed::of(&place.torrent).start();
@@ -111,7 +111,7 @@ fn udp_trackers_are_not_asked() {
     assert_eq!(proxy.taken().len(), 0);
 }
 
-/// The other jobs that go out have the same door.
+/// The other commands that use the network have the same door.
 #[test]
 fn show_and_check_go_through_it() {
     let place = Place::new(spec());
@@ -274,7 +274,7 @@ fn with_bind_nobody_of_the_other_family_is_dialled() {
     other.assert_nobody_came();
 }
 
-/// A VPN drops, and comes back: the line says why nothing comes, then it goes on.
+/// A VPN drops and comes back: the line says why nothing comes, then the download goes on.
 #[test]
 fn an_address_that_goes_away_and_comes_back() {
     isolated(

@@ -1,4 +1,4 @@
-//! `storrent report`: a page out of a trace, and what becomes of files that are no traces.
+//! `storrent report`: a page from a trace, and files that are no traces.
 
 use crate::support::program::{Outcome, Storrent};
 use serde_json::{Value, json};
@@ -96,7 +96,7 @@ fn fact(t: f64, fact: &str, mut more: Value) -> String {
     format!("{more}\n")
 }
 
-/// A trace that fills every list of the page, with names as long as they may be.
+/// A trace that fills every list of the page, with the longest names.
 fn huge(lines: u32, pieces: u32, peers: u32) -> String {
     let mut random = fastrand::Rng::with_seed(1);
     let name = "<".repeat(5000);
@@ -167,7 +167,7 @@ fn huge(lines: u32, pieces: u32, peers: u32) -> String {
 #[test]
 fn a_page_has_a_limit_and_says_what_is_summed() {
     let dir = tempfile::tempdir().unwrap();
-    // Many peers; many pieces, with copies; more pieces than copies are counted of.
+    // Many peers; many pieces, with copies; more pieces than the page counts copies of.
     for (lines, pieces, peers) in [
         (80_000, 300, 2000),
         (30_000, 19_000, 300),

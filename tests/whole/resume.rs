@@ -1,5 +1,5 @@
-//! A download that was cut short, however rudely, goes on where it was: what lay whole on
-//! the disk is never fetched again, and what was changed meanwhile is noticed.
+//! A download that was cut short, however rudely, goes on: whole pieces on the disk are never
+//! fetched again, and changes to the files are noticed.
 
 use crate::support::Dice;
 use crate::support::content::{Spec, Torrent};
@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use tempfile::TempDir;
 
-/// Something that happens to a file while nobody looks.
+/// What happens to a file between two runs.
 type Damage = fn(&mut Vec<u8>);
 
 struct Place {
@@ -70,7 +70,7 @@ impl Place {
         self.torrent.pieces_on_disk(&self.dir())
     }
 
-    /// Runs to the end and fails if anything is fetched that `had` has.
+    /// Runs to the end. Fails if it fetches anything that `had` has.
     fn finish(&self, had: &[bool]) -> Outcome {
         let seed = Seed::of(&self.torrent).start();
         let end = self.download(&seed).run().expect(0);
@@ -103,7 +103,6 @@ fn spec() -> Spec {
     .piece_length(64 << 10)
 }
 
-/// Killed again and again, at other moments each time.
 #[test]
 fn killed_at_any_moment() {
     for round in 1..=6 {
@@ -112,7 +111,7 @@ fn killed_at_any_moment() {
         for _ in 0..4 {
             let had = place.whole();
             let missing = had.iter().filter(|whole| !**whole).count();
-            // Fewer blocks than are missing, so that it can't complete.
+            // Fewer blocks than are missing: it can't complete.
             let blocks = dice.pick(1..missing.max(2));
             assert_not_again(&place.killed(blocks), &had);
         }
@@ -124,7 +123,7 @@ fn killed_at_any_moment() {
     }
 }
 
-/// What was fetched before an orderly end is kept to the last verified piece.
+/// An orderly end keeps everything to the last verified piece.
 #[test]
 fn interrupted() {
     for (signal, status) in [(Signal::INT, 130), (Signal::TERM, 143)] {
@@ -144,8 +143,8 @@ fn interrupted() {
     }
 }
 
-/// A second Ctrl-C leaves at once; so it must with a tracker that never answers
-/// `stopped`, where the first one has to wait.
+/// A second Ctrl-C leaves at once, even with a tracker that never answers `stopped`, for which the
+/// first one waits.
 #[test]
 fn interrupted_twice() {
     let gate = crate::support::Gate::new();
@@ -168,8 +167,8 @@ fn interrupted_twice() {
     gate.open();
 }
 
-/// Somebody changes a file while we are away: one bit, its end, its existence. What is
-/// no longer right is fetched again, what still is isn't.
+/// Somebody changes a file between two runs: one bit, its end, its existence. Only what is no
+/// longer right is fetched again.
 #[test]
 fn files_changed_meanwhile() {
     let changes: [(&str, Damage); 4] = [
@@ -193,7 +192,7 @@ fn files_changed_meanwhile() {
     }
 }
 
-/// The resume file says that they were there.
+/// The resume file still names them.
 #[test]
 fn the_files_are_gone() {
     let place = Place::new(spec());
@@ -205,8 +204,7 @@ fn the_files_are_gone() {
     place.torrent.assert_whole(&place.dir());
 }
 
-/// The resume file only saves work: without it, or with a broken one, all is found by
-/// hashing.
+/// The resume file only saves work: without it, or with a broken one, hashing finds everything.
 #[test]
 fn the_resume_file_is_missing_or_broken() {
     let damages: [(&str, Damage); 6] = [
@@ -239,8 +237,8 @@ fn the_resume_file_is_missing_or_broken() {
     place.torrent.assert_whole(&place.dir());
 }
 
-/// Any bit of the resume file may be wrong, while the data's size and time are what the
-/// file remembers: never a wrong download, never a panic.
+/// Any bit of the resume file may be wrong, while the size and time of the data match: never a
+/// wrong download, never a panic.
 #[test]
 fn flipped_bits_in_the_resume_file() {
     let place = Place::new(Spec::single("x", 300_000));
@@ -258,7 +256,6 @@ fn flipped_bits_in_the_resume_file() {
         file.set_modified(time).unwrap();
         fs::write(&path, &broken).unwrap();
         place.finish(&vec![false; place.torrent.pieces()]);
-        // Where it does not say that it is ours, it is the user's, and stays.
         if fs::read(&path).is_ok_and(|left| left == broken) {
             assert!(byte < b"d18:!a storrent record20:".len() + 20, "{byte}");
             fs::remove_file(&path).unwrap();
@@ -267,8 +264,7 @@ fn flipped_bits_in_the_resume_file() {
     }
 }
 
-/// With `-f`, a piece that reaches into a file that is not wanted is kept elsewhere, and
-/// survives too.
+/// With `-f`, a piece that reaches into an unwanted file is kept elsewhere, and survives too.
 #[test]
 fn some_files_only() {
     for round in 1..=3 {
@@ -285,8 +281,7 @@ fn some_files_only() {
     }
 }
 
-/// After an orderly end even the pieces at the borders, of which a part belongs to files
-/// that are not created, are not fetched twice.
+/// After an orderly end, even pieces that reach into unwanted files are not fetched twice.
 #[test]
 fn border_pieces_survive_an_interrupt() {
     let spec = Spec::multi("x", &[("a", 50_000), ("b", 300_000), ("c", 50_000)]);
@@ -305,8 +300,8 @@ fn border_pieces_survive_an_interrupt() {
     place.torrent.assert_only(&place.dir(), &[2]);
 }
 
-/// Two runs on one folder at the same time would write over each other's resume file at
-/// the least. Whichever way that is settled, the files must end up right.
+/// Two runs on one folder at the same time would at least overwrite each other's resume file. The
+/// files must end up right.
 #[test]
 fn two_runs_on_one_folder() {
     let place = Place::new(spec());

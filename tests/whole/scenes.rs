@@ -1,5 +1,6 @@
-//! The scenes of the demo, as a student sees them: each plays to its end, and its trace shows what
-//! it is about. And the answers to the riddles: who broke which rule, and where the trace says so.
+//! The scenes of the demo, as a student sees them: each plays to its end, and its trace shows its
+//! subject. And the answers to the riddles: which peer broke which rule, and where the trace shows
+//! it.
 
 use crate::support::program::Storrent;
 use serde_json::Value;
@@ -12,7 +13,7 @@ struct Played {
     said: String,
     /// The facts of the user's download.
     facts: Vec<Value>,
-    /// Who is at the other end of each of its connections: the name in the peer id.
+    /// The name in the peer id at the other end of each of its connections.
     names: BTreeMap<u64, String>,
 }
 
@@ -50,7 +51,7 @@ impl Played {
         }
     }
 
-    /// The facts of a kind, with their peer's name, that `fits`.
+    /// Returns the facts of a kind that `fits`, with their peer's name.
     fn each(&self, kind: &str, fits: impl Fn(&Value) -> bool) -> Vec<(&str, &Value)> {
         let facts = self
             .facts
@@ -63,7 +64,7 @@ impl Played {
         named.collect()
     }
 
-    /// Fails unless facts of a kind that fit are there, and all of `name`.
+    /// Fails unless facts of this kind fit, and all of them are about `name`.
     #[track_caller]
     fn only(&self, name: &str, kind: &str, fits: impl Fn(&Value) -> bool) {
         let found = self.each(kind, fits);
@@ -155,7 +156,7 @@ fn a_missing_folder_is_told_before_the_play() {
     }
 }
 
-/// cleo's blocks are too short. A block of another length is not the one that was asked for.
+/// cleo's blocks are too short: a block of another length is not the requested one.
 #[test]
 fn broken_1() {
     let played = Played::new("broken-1");
@@ -174,7 +175,7 @@ fn broken_2() {
     });
 }
 
-/// emil never unchokes: of all five, the trace has no `unchoked` of him alone.
+/// emil never unchokes: of all five, he alone has no `unchoked` in the trace.
 #[test]
 fn broken_3() {
     let played = Played::new("broken-3");
@@ -193,7 +194,6 @@ fn broken_4() {
     played.only("dora", "banned", |_| true);
 }
 
-/// ben hangs up as soon as you have 99 of 100 pieces.
 #[test]
 fn broken_5() {
     let played = Played::new("broken-5");
@@ -232,7 +232,7 @@ fn broken_7() {
 fn broken_8() {
     let played = Played::new("broken-8");
     played.only("anna", "have", |_| true);
-    // An honest peer refuses, too, what was cancelled (BEP 6), but that is little.
+    // An honest peer refuses cancelled blocks, too (BEP 6), but few.
     let refused = played.each("given_back", |fact| fact["why"] == "refused");
     let by = |name: &&&str| refused.iter().filter(|(who, _)| who == *name).count();
     assert_eq!(FIVE.iter().max_by_key(by), Some(&"anna"));

@@ -67,7 +67,7 @@ fn a_leecher_gets_everything() {
     }
 }
 
-/// It says what it has, the one way or the other.
+/// It says what it has, by bitfield or `have all`.
 #[test]
 fn what_it_says_it_has() {
     let scene = Scene::new(Spec::single("x", 37 * 32_768 - 5), &[]);
@@ -113,7 +113,7 @@ fn blocks_of_any_size() {
     }
 }
 
-/// Many at the same time, more than it unchokes at once: all are served in the end.
+/// More leechers than it unchokes at once: all are served in the end.
 #[test]
 fn a_crowd_of_leechers() {
     let scene = Scene::new(Spec::single("x", 600_000), &[]);
@@ -125,8 +125,8 @@ fn a_crowd_of_leechers() {
     });
 }
 
-/// While it is choked, a leecher gets nothing, whatever it asks for; with the fast
-/// extension it is told so for every request (BEP 6).
+/// A choked leecher gets nothing, whatever it requests; with the fast extension each request is
+/// rejected (BEP 6).
 #[test]
 fn requests_while_choked() {
     let scene = Scene::new(Spec::single("x", 600_000), &[]);
@@ -158,8 +158,7 @@ fn requests_while_choked() {
     );
 }
 
-/// aria2 says what it got meanwhile in a bitfield where that is shorter than many
-/// `have`s, in the middle of the talk.
+/// In mid-talk, aria2 sends what it got as a bitfield where that is shorter than many `have`s.
 #[test]
 fn a_bitfield_in_mid_talk() {
     for (reserved, first) in [
@@ -183,7 +182,7 @@ fn a_bitfield_in_mid_talk() {
     }
 }
 
-/// A cancelled block is not sent, or was under way; the others come.
+/// A cancelled block is not sent, unless it was under way; the others come.
 #[test]
 fn cancel() {
     let scene = Scene::new(Spec::single("x", 600_000), &[]);
@@ -237,7 +236,7 @@ fn the_time_is_a_goal() {
     scene.run.wait().expect(0);
 }
 
-/// However soon it is stopped after it gave: what it gave is in its last words.
+/// However soon it is stopped after it gave, its last report counts everything.
 #[test]
 fn the_last_words_count_everything() {
     for hangs_up in [true, false] {
@@ -259,7 +258,6 @@ fn the_last_words_count_everything() {
     }
 }
 
-/// The same for people.
 #[test]
 fn the_last_line_counts_everything() {
     let (temp, torrent) = (
@@ -289,7 +287,7 @@ fn the_last_line_counts_everything() {
     assert_eq!(last, Some("x: seeded; 5.00 MiB uploaded, ratio 1.00"));
 }
 
-/// A download with `--seed` stays, and gives what it has got.
+/// A download with `--seed` stays, and gives what it has.
 #[test]
 fn seeding_after_a_download() {
     let (temp, torrent) = (
@@ -310,8 +308,7 @@ fn seeding_after_a_download() {
     torrent.assert_whole(&dir);
 }
 
-/// It gives while it still downloads: the second half arrives after the first was given
-/// on.
+/// It gives while it still downloads: the second half arrives only after it gave the first.
 #[test]
 fn giving_while_downloading() {
     let (temp, torrent) = (
@@ -343,7 +340,6 @@ fn giving_while_downloading() {
         .unwrap();
     assert!(piece == Message::Piece(5, 0, torrent.block(5, 0, BLOCK).unwrap().to_vec()));
     gate.open();
-    // It hears of what comes in from now on.
     wire.recv_until(|m| matches!(m, Message::Have(index) if *index >= 32))
         .unwrap();
     run.event("complete");
@@ -351,7 +347,7 @@ fn giving_while_downloading() {
     run.wait().expect(130);
 }
 
-/// What is not whole is not seeded, and not touched.
+/// Incomplete data is neither seeded nor touched.
 #[test]
 fn incomplete_data_is_refused() {
     let (temp, torrent) = (
@@ -378,7 +374,7 @@ fn incomplete_data_is_refused() {
     );
 }
 
-/// One of us from another of us, over two hops.
+/// From one of us to another of us, over two hops.
 #[test]
 fn from_one_of_us_to_the_next() {
     let scene = Scene::new(Spec::multi("x", &[("a", 3 << 20), ("b", 70_000)]), &[]);
@@ -394,14 +390,14 @@ fn from_one_of_us_to_the_next() {
         .run()
         .expect(0);
     scene.torrent.assert_whole(&two);
-    // It may be later than the other, who hears of the first seed, too.
+    // It may complete after the other, which also hears of the first seed.
     middle.event("complete");
     middle.kill(Signal::INT);
     middle.wait().expect(130);
     scene.torrent.assert_whole(&one);
 }
 
-/// Encryption, both ways of insisting on it.
+/// Both ways to insist on encryption.
 #[test]
 fn encrypted_between_two_of_us() {
     for (seed, leech) in [
@@ -425,7 +421,7 @@ fn encrypted_between_two_of_us() {
     );
 }
 
-/// Who switches it off takes part in no other way than plainly.
+/// With encryption off, it talks in plain only.
 #[test]
 fn encryption_switched_off() {
     let scene = Scene::new(Spec::single("x", 1 << 20), &["--encryption", "off"]);

@@ -1,5 +1,5 @@
-//! When the system allows few threads, or few files for many torrents: nothing panics, what
-//! can wait waits, and what can't be had is named.
+//! When the system allows few threads, or few files for many torrents: nothing panics, what can
+//! wait waits, and the rest is named.
 
 use crate::support::content::{Spec, Torrent};
 use crate::support::network::skip;
@@ -14,12 +14,12 @@ use std::process::Command;
 use std::sync::{Arc, OnceLock};
 use tempfile::TempDir;
 
-/// `storrent` as another user, who may have `threads` threads, and a folder of that user's.
-/// `None` where that can't be done.
+/// Returns `storrent` run as another user, who may have `threads` threads, and a folder of that
+/// user's. `None` where that can't be done.
 fn with_threads(test: &str, threads: u32) -> Option<(Storrent, TempDir)> {
     let temp = tempfile::tempdir().unwrap();
-    // What a user may have is counted over all processes, so each limit has a user of its own,
-    // and each run of the tests, too.
+    // The limit counts all processes of a user. So each limit, and each run of the tests, has a
+    // user of its own.
     let user = 2_000_000 + std::process::id() % 1_000_000 * 100 + threads;
     if chown(temp.path(), Some(user), Some(user)).is_err() {
         skip(test, "only root may become another user");
@@ -58,7 +58,7 @@ fn few_threads() {
         let named = addrs.clone();
         let peers = move |_: &Announce| Reply::Compact(named.get().unwrap().clone());
         let tracker = FakeTracker::start(peers);
-        // A name, not an address: to look it up takes a thread, too.
+        // To look up a name takes a thread, too.
         let url = tracker.url.replace("127.0.0.1", "localhost");
         let torrent = Spec::single("x", 600_000).tracker(&url).build();
         let seeds: Vec<FakePeer> = (0..30).map(|_| Seed::of(&torrent).start()).collect();
@@ -91,7 +91,7 @@ fn few_threads() {
     assert!(completed > 0);
 }
 
-/// Torrents of 3 files each, saved below `dir`, and who seeds them all.
+/// Torrents of 3 files each, saved below `dir`, and one run that seeds them all.
 fn many(count: u64, dir: &Path) -> (Vec<Arc<Torrent>>, Vec<PathBuf>, Running) {
     let torrents = (0..count).map(|n| {
         let files = [("a", 40_000), ("b/c", 50_000), ("d", 30_000)];
@@ -119,7 +119,7 @@ fn many_torrents_and_few_threads() {
     let Some((download, temp)) = with_threads("shortage::many_torrents_and_few_threads", 30) else {
         return;
     };
-    // Each of them has a tracker, whose thread takes one of those few, too.
+    // The thread of each tracker counts, too.
     let (torrents, files, mut seed) = many(40, temp.path());
     let tracker = FakeTracker::naming(vec![seed.address()]);
     let end = download
@@ -129,7 +129,7 @@ fn many_torrents_and_few_threads() {
     assert_all(&end.expect(0), &torrents, &temp.path().join("down"));
 }
 
-/// `storrent` may have `limit` files and connections open, and no more.
+/// Runs `storrent` with at most `limit` files and connections open.
 fn with_files(limit: u32, dir: &Path) -> Storrent {
     Storrent::limited(&format!("ulimit -n {limit}"))
         .alone()
@@ -146,7 +146,6 @@ fn many_torrents_and_few_files() {
         let dir = temp.path().join(format!("down{limit}"));
         let end = with_files(limit, &dir).peers(&[seed]).args(&files).run();
         assert_all(&end.expect(0), &torrents, &dir);
-        // The same again: all is there, and has to be hashed.
         let end = with_files(limit, &dir).args(&files).run();
         assert_all(&end.expect(0), &torrents, &dir);
     }

@@ -10,8 +10,7 @@ use crate::support::tracker::{FakeTracker, Reply};
 use rustix::process::Signal;
 use std::process::Command;
 
-/// A program that starts with SIGHUP as it usually is, or ignored, as under `nohup`;
-/// whatever it is to the test.
+/// Starts a program with SIGHUP as usual or ignored, as under `nohup`, whatever it is to the test.
 fn started_with(hangup: &str) -> Command {
     let mut env = Command::new("env");
     env.arg(hangup);
@@ -21,14 +20,14 @@ fn started_with(hangup: &str) -> Command {
 const USUAL: &str = "--default-signal=HUP";
 const IGNORED: &str = "--ignore-signal=HUP";
 
-/// A download that finds nobody but this tracker and these peers, and shows no JSON.
+/// A download that finds only this tracker and these peers, and shows no JSON.
 fn download(place: &Place, hangup: &str) -> Storrent {
     let storrent = Storrent::under(started_with(hangup)).alone();
     storrent.arg("-d").arg(place.dir()).arg(place.file())
 }
 
-/// As many terminals do it, twice; or after SIGTERM, as at a logout. That is no sign of
-/// impatience: the goodbye goes on until its end, here for a tracker that does not answer.
+/// Many terminals send SIGHUP twice, or after SIGTERM, as at a logout. That is no sign of
+/// impatience: the goodbye goes on to its end, here for a tracker that does not answer.
 #[test]
 fn a_terminal_that_closes() {
     for (first, status) in [(Signal::HUP, 129), (Signal::TERM, 143)] {
@@ -64,7 +63,7 @@ fn under_nohup_it_goes_on() {
     place.torrent.assert_whole(&place.dir());
 }
 
-/// Jobs with nothing to tidy up just leave.
+/// Commands with nothing to tidy up leave at once.
 #[test]
 fn other_jobs_leave_at_once() {
     let (asked, requests) = crossbeam_channel::unbounded();
@@ -82,7 +81,7 @@ fn other_jobs_leave_at_once() {
     }
 }
 
-/// A limit on the size of files is an error with a reason, not a death.
+/// A limit on file sizes causes an error with a reason, not a death by signal.
 #[test]
 fn files_that_may_not_grow() {
     let place = Place::new(Spec::single("x", 3_000_000));

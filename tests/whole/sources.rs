@@ -1,4 +1,4 @@
-//! Where torrents come from: standard input and the web; and several in one run.
+//! Where torrents come from: standard input and the web; several in one run.
 
 use crate::support::content::{Spec, tree};
 use crate::support::http::{HttpServer, redirect, respond};
@@ -99,7 +99,7 @@ fn two_torrents_with_one_path_are_refused() {
     place.torrent.assert_whole(&place.dir());
 }
 
-/// A web server that gives `file` once the gate is open, and tells when it was asked.
+/// A web server that gives `file` once the gate is open, and reports each request.
 fn slow(file: Vec<u8>, gate: &Gate) -> (HttpServer, Receiver<()>) {
     let (asked, when) = unbounded();
     let gate = gate.clone();
@@ -200,7 +200,7 @@ fn a_bare_info_hash_is_a_link_unless_a_file_has_that_name() {
     other.assert_whole(&place.temp.path().join("b"));
 }
 
-/// A torrent as a `.torrent` with one tracker and a link with another.
+/// A torrent as a `.torrent` with one tracker, and as a link with another.
 struct Both {
     place: Place,
     of_torrent: FakeTracker,
@@ -253,7 +253,7 @@ fn a_link_and_a_torrent_are_one_download() {
     }
 }
 
-/// The link has been learning for a while, from nobody who knows, when the `.torrent` comes.
+/// When the `.torrent` comes, the link has asked for the metadata in vain.
 #[test]
 fn a_torrent_that_comes_later_ends_the_learning() {
     let both = Both::new(Spec::single("x", 100_000));
@@ -271,12 +271,12 @@ fn a_torrent_that_comes_later_ends_the_learning() {
     assert_eq!(both.of_link.next().event, "completed");
 }
 
-/// The `.torrent` is being worked on when the link comes, by a redirect.
+/// While the `.torrent` is worked on, the link comes, by a redirect.
 #[test]
 fn a_link_that_comes_later_adds_what_it_names() {
     let both = Both::new(Spec::single("x", 100_000));
     let seed = Seed::of(&both.place.torrent).start();
-    let lonely = Place::new(Spec::single("x", 100_000)); // the same torrent, with no tracker
+    let lonely = Place::new(Spec::single("x", 100_000)); // without a tracker
     let link = format!("{}&x.pe={}", both.link(), seed.addr);
     let gate = Gate::new();
     let web = HttpServer::start({
@@ -311,7 +311,7 @@ fn a_private_torrent_takes_nothing_from_a_link() {
     assert_eq!(Both::events(&both.of_link), [""; 0]);
     assert!(both.stranger.notes().is_empty());
 
-    // Nor does it stay with what the link named before that was known.
+    // Nor does it keep what the link named before.
     let both = Both::new(Spec::single("x", 100_000).private());
     let gate = Gate::new();
     let (web, _) = slow(both.place.torrent.metainfo.clone(), &gate);
@@ -327,7 +327,7 @@ fn a_private_torrent_takes_nothing_from_a_link() {
         ["started", "completed"]
     );
 
-    // `-t` is refused, however it is named.
+    // `-t` is refused in every form.
     let both = Both::new(Spec::single("x", 100_000).private());
     let sources = [both.link(), both.place.file().display().to_string()];
     let command = Storrent::download(&both.place.dir()).args(sources);

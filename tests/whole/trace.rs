@@ -121,7 +121,7 @@ fn an_old_trace_stays_if_nothing_runs() {
     assert_eq!(fs::read_to_string(&trace).unwrap(), "old");
 }
 
-/// It would write over what is downloaded.
+/// The trace would overwrite the download.
 #[test]
 fn a_file_of_the_torrent_is_no_place_for_a_trace() {
     let place = Place::new(Spec::single("x", 300_000));

@@ -1,5 +1,5 @@
-//! What trackers are told, and what becomes of their answers. Private trackers count
-//! every byte and every event, so these must be exact.
+//! What trackers hear, and what follows from their answers. Private trackers count every byte and
+//! every event, so these must be exact.
 
 use crate::support::Gate;
 use crate::support::content::{Spec, Torrent};
@@ -34,8 +34,7 @@ impl Place {
     }
 }
 
-/// A seed that any of the test's torrents can be fetched from, wherever their trackers
-/// are: trackers are not part of the info hash.
+/// A seed for any of these torrents: trackers are not part of the info hash.
 fn seed() -> FakePeer {
     Seed::of(&Spec::single("x", SIZE).build()).start()
 }
@@ -85,7 +84,7 @@ fn the_life_of_a_download() {
     }
 }
 
-/// HTTP only: what the query must hold besides (BEP 3, BEP 23).
+/// HTTP only: what else the query must contain (BEP 3, BEP 23).
 #[test]
 fn the_query() {
     let seed = seed();
@@ -123,7 +122,6 @@ fn compact_and_dictionary_peers() {
     }
 }
 
-/// `-t` adds a tracker to a torrent that has none.
 #[test]
 fn a_tracker_on_the_command_line() {
     let (torrent, seed) = (Spec::single("x", SIZE).build(), seed());
@@ -137,8 +135,8 @@ fn a_tracker_on_the_command_line() {
     torrent.assert_whole(&place.dir());
 }
 
-/// What was there before does not count as downloaded, and is not left; single blocks of a
-/// piece were there as well, but such a piece is left until it is verified.
+/// What was on disk is neither downloaded nor left. Single blocks of a piece were there, too, but a
+/// piece is left until it is verified.
 #[test]
 fn a_resumed_download() {
     let seed = seed();
@@ -176,7 +174,7 @@ fn a_resumed_download() {
     assert!(served <= SIZE - there);
 }
 
-/// A download that is cut short was never completed.
+/// An interrupted download was never completed.
 #[test]
 fn an_interrupted_download() {
     for (signal, status) in [(Signal::INT, 130), (Signal::TERM, 143)] {
@@ -192,7 +190,6 @@ fn an_interrupted_download() {
     }
 }
 
-/// Giving up is an end like any other.
 #[test]
 fn a_stalled_download() {
     let tracker = FakeTracker::naming(vec![]);
@@ -206,7 +203,7 @@ fn a_stalled_download() {
     assert_eq!(events(&tracker.taken()), ["started", "stopped"]);
 }
 
-/// Whoever has everything from the start never completes.
+/// A run that has everything from the start never completes.
 #[test]
 fn a_seed_sends_no_completed() {
     let tracker = FakeTracker::naming(vec![]);
@@ -229,7 +226,7 @@ fn a_seed_sends_no_completed() {
     assert_eq!(numbers(&rest[0]), (SIZE, 0, 0), "what it gave counts");
 }
 
-/// With `-f` the torrent as a whole is never complete, so it is never said.
+/// With `-f` the torrent as a whole is never complete.
 #[test]
 fn some_files_only() {
     let files = [("a", 100_000), ("b", 100_000), ("c", 300_000)];
@@ -247,7 +244,7 @@ fn some_files_only() {
     assert!(announces[1].left >= 300_000, "{}", announces[1].left);
 }
 
-/// The tracker's word reaches the user, and does not keep the download from going on.
+/// The user reads the tracker's reason, and the download goes on.
 #[test]
 fn a_failure_reason() {
     let tracker = FakeTracker::start(|_| Reply::Failure("go \u{1b}[31maway".into()));
@@ -265,7 +262,7 @@ fn a_failure_reason() {
     run.wait().expect(0);
 }
 
-/// Answers that are none.
+/// Answers that make no sense.
 #[test]
 fn broken_answers() {
     let answers: [(&str, Vec<u8>); 9] = [
@@ -294,8 +291,8 @@ fn broken_answers() {
     }
 }
 
-/// Twenty trackers that take the question and never answer, and one that does. None of
-/// them costs its time limit: they stay silent until the download is over.
+/// Twenty trackers never answer, and one does. None of them costs its time limit: they stay silent
+/// until the download is over.
 #[test]
 fn dead_trackers_cost_nothing() {
     let (gate, seed) = (Gate::new(), seed());
@@ -333,7 +330,7 @@ fn torrent_bytes_are_right(torrent: &Torrent, place: &Place) {
     );
 }
 
-/// A public torrent's trackers are all asked; each hears the whole story.
+/// A public torrent announces every event to all trackers.
 #[test]
 fn all_trackers_of_a_public_torrent() {
     let seed = seed();
@@ -366,8 +363,8 @@ fn all_trackers_of_a_public_torrent() {
     gate.open();
 }
 
-/// A private torrent's trackers are asked one at a time: the second tier only when the
-/// first fails (BEP 27).
+/// A private torrent asks one tracker at a time: the second tier only when the first fails (BEP
+/// 27).
 #[test]
 fn private_tiers() {
     let seed = Seed::of(&Spec::single("x", SIZE).private().build()).start();
@@ -399,8 +396,8 @@ fn private_tiers() {
     assert_eq!(events(&second.taken()), ["started", "completed", "stopped"]);
 }
 
-/// One that never heard `started` has no need of `stopped`, and one that does not answer
-/// it keeps nobody.
+/// A tracker that never heard `started` needs no `stopped`, and one that does not answer it holds
+/// up nobody.
 #[test]
 fn leaving_does_not_wait_for_a_silent_tracker() {
     let gate = Gate::new();
@@ -415,8 +412,8 @@ fn leaving_does_not_wait_for_a_silent_tracker() {
     gate.open();
 }
 
-/// Many torrents name trackers that serve only browsers. They are not asked, and nobody
-/// is told who did not ask for it.
+/// Many torrents name trackers for browsers only. They are not asked, and only a user who asks
+/// hears about them.
 #[test]
 fn trackers_of_browsers_are_passed_over() {
     let torrent = |url: &str| {

@@ -1,5 +1,5 @@
-//! Web servers, and what stands between them and us: proxies, redirects to places that are
-//! nobody's business, passwords in URLs.
+//! Web servers, and what stands between them and us: proxies, redirects to forbidden places,
+//! passwords in URLs.
 
 use crate::support::content::{Spec, Torrent};
 use crate::support::http::{HttpServer, Request, redirect, respond, respond_part};
@@ -17,7 +17,7 @@ use std::thread;
 
 const SIZE: u64 = 100_000;
 
-/// A server that has the torrent, is its tracker and has its file; and what it was asked.
+/// A server that is the tracker and web seed of `torrent`, and a channel with its requests.
 fn server(torrent: &Arc<Torrent>) -> (HttpServer, Receiver<Request>) {
     let torrent = torrent.clone();
     watched(move |request, stream| serve(&torrent, request, stream))
@@ -58,7 +58,6 @@ fn watched(
     (server, asked)
 }
 
-/// A server that sends everybody there.
 fn redirecting(to: String) -> HttpServer {
     HttpServer::start(move |_, stream| redirect(stream, &to))
 }
@@ -78,15 +77,15 @@ fn warnings(download: Storrent, words: &[&str]) -> Vec<String> {
     all.map(|warning| warning["message"].to_string()).collect()
 }
 
-/// A torrent that names these servers of the world; they have it, too.
+/// A torrent that names servers of the internet, which have it, too.
 fn far() -> Spec {
     Spec::single("x", SIZE)
         .tracker("http://far.example/k/announce")
         .webseed("http://far.example/x")
 }
 
-/// Everything over HTTP goes by an HTTP proxy in the form that it takes for any port, and
-/// the proxy is told who we are.
+/// Everything over HTTP goes to an HTTP proxy as whole URLs, the form that works for any port, with
+/// our name and password.
 #[test]
 fn an_http_proxy_gets_whole_urls() {
     let torrent = far().build();
@@ -113,8 +112,8 @@ fn an_http_proxy_gets_whole_urls() {
     assert!(asked.iter().all(is_whole), "{asked:?}");
 }
 
-/// A SOCKS proxy that asks for no password, and leads to `to` whatever it is told; and the
-/// names that it was told.
+/// A SOCKS proxy without a password that always connects to `to`, and a channel with the requested
+/// names.
 fn socks(to: SocketAddr) -> (SocketAddr, Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
@@ -165,7 +164,7 @@ fn a_socks_proxy_looks_up_the_names() {
     assert!(names.try_iter().all(|name| name == "far.example"));
 }
 
-/// A proxy that wants a password is told from a server that does.
+/// A proxy that wants a password is not mistaken for a server that does.
 #[test]
 fn a_proxy_that_wants_a_password() {
     let proxy = HttpServer::start(|_, stream| respond(stream, "407 No", b""));
@@ -180,7 +179,7 @@ fn a_proxy_that_wants_a_password() {
     assert!(!end.stderr.contains("CANARY"), "{}", end.stderr);
 }
 
-/// What can't be used is named, and nobody is asked past it.
+/// A proxy that can't be used is reported, and never bypassed.
 #[test]
 fn a_proxy_that_cannot_be_used_is_an_error() {
     let torrent = Spec::single("x", SIZE).build();
@@ -204,8 +203,8 @@ fn a_proxy_that_cannot_be_used_is_an_error() {
     assert_eq!(asked.len(), 0);
 }
 
-/// A server of the world (all that a proxy leads to is) sends us to our own machine, or
-/// names it in a torrent: by an address, or by a name that is looked up.
+/// A server of the internet (what a proxy leads to) redirects us to our own machine, or names it in
+/// a torrent, by address or by a name that is looked up.
 #[test]
 fn the_world_does_not_name_what_is_near() {
     let (near, asked) = watched(|_, stream| respond(stream, "200 OK", b"d5:peers0:e"));
@@ -236,8 +235,8 @@ fn the_world_does_not_name_what_is_near() {
     assert_eq!(asked.len(), 0);
 }
 
-/// A torrent from a file may name a tracker on this machine if it looks like one, and a web
-/// seed if it is no command; the user may name anything.
+/// A torrent from a file may name a tracker on this machine if the URL looks like one, and a web
+/// seed if it is no command. The user may name anything.
 #[test]
 fn a_file_names_what_looks_right() {
     let torrent = Spec::single("x", SIZE).build();
@@ -294,8 +293,7 @@ fn passwords_stay_with_their_server() {
     assert_eq!(request.header("authorization"), None, "{request:?}");
 }
 
-/// Whatever is in a URL beside its server, no form of output shows it, whether the server
-/// works or not.
+/// No form of output shows what is in a URL beside its server, whether the server works or not.
 #[test]
 fn nothing_printed_has_a_password_or_a_key() {
     let torrent = Spec::single("x", SIZE).build();
@@ -364,7 +362,7 @@ fn nothing_printed_has_a_password_or_a_key() {
             end.stderr
         );
     }
-    // A wrong command line is shown to all the world, too.
+    // Messages about a wrong command line hide it, too.
     for wrong in [
         &["-t", "ftp://CANARY@h/CANARY", "x"][..],
         &["check", "x", "http://CANARY@h/CANARY"],
@@ -376,8 +374,8 @@ fn nothing_printed_has_a_password_or_a_key() {
     }
 }
 
-/// A server with a certificate that it signed itself, at 127.0.0.1, which answers all with
-/// `body`; its port, and the certificate as a file has it.
+/// A server at 127.0.0.1 with a certificate that it signed itself, which always answers `body`.
+/// Returns its port and the certificate as a file.
 fn secure(body: Vec<u8>) -> (u16, String) {
     let made = rcgen::generate_simple_self_signed(["127.0.0.1".into()]).unwrap();
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
@@ -406,14 +404,14 @@ fn secure(body: Vec<u8>) -> (u16, String) {
     };
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            // A client that does not trust us hangs up: its right.
+            // The client may hang up: it does not trust us.
             let _: io::Result<()> = answer(stream);
         }
     });
     (port, made.cert.pem())
 }
 
-/// The system says whom to trust; who is not trusted is named, also without `-v`.
+/// The system decides whom to trust. An untrusted server is named, also without `-v`.
 #[test]
 fn certificates() {
     let spec = || Spec::single("x", SIZE);

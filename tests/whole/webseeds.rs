@@ -1,5 +1,5 @@
-//! Web seeds (BEP 19): good ones, alone and beside peers; bad ones of every kind, which
-//! must cost no more than themselves; and nginx with the oddities of the Internet Archive.
+//! Web seeds (BEP 19): good ones, alone and beside peers; bad ones of every kind, which must harm
+//! only themselves; and nginx with the oddities of the Internet Archive.
 
 use crate::support::Gate;
 use crate::support::bencode::Value;
@@ -21,7 +21,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// A folder with what makes trouble in URLs, in pieces that span its files.
+/// A folder with names that are difficult in URLs, and pieces that span its files.
 fn folder(name: &str) -> Spec {
     let files = [
         ("a", 100_000),
@@ -75,7 +75,7 @@ fn a_single_file_by_its_own_url_and_by_its_folder() {
     }
 }
 
-/// The list may be a bare string, and may hold what is no URL.
+/// The list may be a bare string, and may contain what is no URL.
 #[test]
 fn odd_lists() {
     let web = good(&folder("x").build());
@@ -149,7 +149,7 @@ fn redirects_to_another_host() {
     place.torrent.assert_whole(&place.dir());
 }
 
-/// From a magnet link (`ws=`): a peer has nothing but the metadata.
+/// From a magnet link (`ws=`): the peer has only the metadata.
 #[test]
 fn a_magnet_link_with_a_web_seed() {
     let place = Place::new(folder("x"));
@@ -165,7 +165,7 @@ fn a_magnet_link_with_a_web_seed() {
 
 type Script = fn(&Torrent, &Request, &mut TcpStream, usize) -> io::Result<()>;
 
-/// What servers do wrong. Each is asked first, and a good one has to make up for it.
+/// What servers do wrong. Each is asked first, and a good one makes up for it.
 const BAD: [(&str, Script); 17] = [
     ("404", |_, _, stream, _| respond(stream, "404 No", b"none")),
     ("416", |_, _, stream, _| respond(stream, "416 No", b"")),
@@ -257,8 +257,7 @@ fn bad_servers_cost_no_more_than_themselves() {
     }
 }
 
-/// It gives false data for all that it is asked: that is found, it is banned, and asked
-/// for nothing ever after.
+/// False data is noticed: the web seed is banned and never asked again.
 #[test]
 fn false_data_bans_the_web_seed() {
     let spec = || Spec::single("x", 2_000_000);
@@ -283,8 +282,8 @@ fn false_data_bans_the_web_seed() {
     assert!(lies.load(Ordering::Relaxed) <= 3, "asked on and on");
 }
 
-/// The web seed is silent, a peer has all: what the web seed was to fetch is had from
-/// there, and it is hung up on at once, in whatever it waits for.
+/// The web seed is silent and a peer has everything: the peer sends what the web seed was to fetch,
+/// and we hang up on the web seed at once, whatever it waits for.
 #[test]
 fn what_a_peer_has_already_is_not_waited_for() {
     for begun in [false, true] {
@@ -313,12 +312,11 @@ fn what_a_peer_has_already_is_not_waited_for() {
     }
 }
 
-/// A peer and a web seed share the work.
 #[test]
 fn beside_a_peer() {
     let spec = || Spec::single("x", 8 << 20).piece_length(64 << 10);
     let torrent = spec().build();
-    // Each gives only when the other is at work, too: neither can be done before.
+    // Each gives only while the other is at work: neither can finish alone.
     let (asked, served) = (Gate::new(), Gate::new());
     let peer = Seed::of(&torrent).hold(&asked).serving(&served).start();
     let file = torrent.clone();
@@ -392,9 +390,8 @@ fn switched_off_or_of_no_use_they_are_not_asked() {
     );
 }
 
-/// What a torrent of the Internet Archive is like: web seeds and nothing else, some of
-/// them bare paths, one a server that redirects to another host; padding between files
-/// whose names need escaping.
+/// A torrent like those of the Internet Archive: only web seeds, some of them bare paths, one a
+/// server that redirects to another host; padding between files whose names need escaping.
 fn archive(first: &str, second: &str) -> Spec {
     let files = [
         ("disc 1/01 Ünder #1 [take].flac", 9_000_001),
@@ -411,7 +408,7 @@ fn archive(first: &str, second: &str) -> Spec {
         .webseed("items")
 }
 
-/// Two hosts: the one redirects all of `/download/` to the other.
+/// Two hosts: the first redirects all of `/download/` to the second.
 fn nginx(home: &Path, root: &Path) -> Nginx {
     let servers = format!(
         "server {{ listen {TRACKER}:8080; location /download/ {{\n\

@@ -1,4 +1,4 @@
-//! Killed at any moment: nothing that was stored is fetched again, and what is complete is right.
+//! Killed at any moment: nothing that was stored is fetched again, and complete data is right.
 
 use super::{served, until};
 use crate::support::Dice;
@@ -11,8 +11,8 @@ use rustix::process::Signal;
 use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt};
 
-/// Pieces of 16 blocks, and kills in the midst of them. No block is shorter than the others,
-/// as what the file takes on the disk is compared with the number of blocks.
+/// Pieces of 16 blocks, and kills within them. All blocks are equally long, because the test
+/// compares the bytes on the disk with the number of blocks.
 #[test]
 fn blocks_of_unfinished_pieces_are_kept() {
     let place = Place::new(Spec::single("x", 366 * 16384).piece_length(256 << 10));
@@ -49,7 +49,7 @@ fn blocks_of_unfinished_pieces_are_kept() {
     assert!(given <= blocks * 11 / 10, "{given} of {blocks}: {end:#?}");
 }
 
-/// Kept blocks of a disk that lies: the piece is fetched anew, and nobody is banned for it.
+/// Kept blocks of a disk that lies: the piece is fetched anew, and nobody is banned.
 #[test]
 fn nobody_pays_for_what_an_earlier_run_left() {
     let place = Place::new(Spec::single("x", 2_000_000).piece_length(256 << 10));
@@ -61,7 +61,7 @@ fn nobody_pays_for_what_an_earlier_run_left() {
     let path = place.dir().join("x");
     let mut bytes = fs::read(&path).unwrap();
     let written: Vec<usize> = (0..bytes.len()).filter(|i| bytes[*i] != 0).collect();
-    // In place, so that the holes stay.
+    // In place: the holes stay.
     let file = fs::File::options().write(true).open(&path).unwrap();
     for at in written.chunks(5_000).map(|chunk| chunk[0]) {
         bytes[at] ^= 1;
@@ -79,7 +79,6 @@ fn nobody_pays_for_what_an_earlier_run_left() {
     place.torrent.assert_whole(&place.dir());
 }
 
-/// Killed around the moment of completion, with all files and with some.
 #[test]
 fn killed_around_the_completion() {
     for round in 0..24u64 {

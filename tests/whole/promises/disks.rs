@@ -1,5 +1,5 @@
-//! Disks that are not as the one on the bench: with rules of their own for names, pulled
-//! without a word, read-only. Each is an image of its own, mounted where nobody else sees it.
+//! Unusual disks: with rules of their own for names, pulled without a word, read-only. Each is an
+//! image, mounted where only the test sees it.
 
 use super::{all_bytes_below, has};
 use crate::support::content::{Spec, Torrent, tree};
@@ -14,8 +14,8 @@ use std::sync::Arc;
 
 const INSIDE: &str = "STORRENT_TEST_MOUNT";
 
-/// Runs `body` with a folder in which the image `disk.img` was made and mounted at `disk` by
-/// the shell's line `mount`, run there.
+/// Runs `body` with a folder in which the shell's line `mount`, run there, made the image
+/// `disk.img` and mounted it at `disk`.
 fn on(name: &str, programs: &[&str], mount: &str, body: impl FnOnce(&Path)) {
     let name = format!("promises::disks::{name}");
     if let Some(dir) = std::env::var_os(INSIDE) {
@@ -31,8 +31,8 @@ fn on(name: &str, programs: &[&str], mount: &str, body: impl FnOnce(&Path)) {
     again(&name, "--mount", &enter, (INSIDE, path));
 }
 
-/// Downloads all of `torrent` to `dir`, then finds it there again: a check, a seed, and a
-/// resume that fetches nothing. Returns what the download warned of.
+/// Downloads all of `torrent` to `dir`, then finds it there again: by a check, by a seed, and by a
+/// resume that fetches nothing. Returns the warnings of the download.
 fn fetched_and_found(torrent: &Arc<Torrent>, work: &Path, dir: &Path) -> String {
     let file = torrent.save(work);
     let seed = Seed::of(torrent).budget(torrent.blocks() / 2).start();
@@ -152,11 +152,11 @@ fn a_disk_without_holes() {
     );
 }
 
-/// All of the disk is copied while a run writes to it, and right after it was interrupted: what
-/// is on the copy is what a stick has that was pulled then.
+/// Copies the whole disk while a run writes to it, and right after the run was interrupted, as if a
+/// stick were pulled then.
 #[test]
 fn a_disk_that_is_pulled() {
-    // Written back late, so that little has reached the disk by itself.
+    // Written back late: little reaches the disk by itself.
     let mount =
         "mkfs.ext4 -q -F disk.img && mount -o loop,commit=300,noauto_da_alloc disk.img disk";
     on("a_disk_that_is_pulled", &["mkfs.ext4"], mount, |dir| {
@@ -197,7 +197,7 @@ fn a_disk_that_is_pulled() {
     });
 }
 
-/// Whole data on a disk that cannot be written to: nothing needs to be.
+/// Whole data on a read-only disk: nothing need be written.
 #[test]
 fn a_read_only_disk() {
     on(
@@ -227,7 +227,7 @@ fn a_read_only_disk() {
                 .arg(&file)
                 .run()
                 .expect(0);
-            // And what is not whole says why it cannot be.
+            // For incomplete data, an error says why it can't be completed.
             let rival = Spec::multi("other", &[("a", 100_000)]).build();
             let end = Storrent::download(&disk)
                 .arg(rival.save(dir))

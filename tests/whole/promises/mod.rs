@@ -1,6 +1,5 @@
-//! What storrent promises of the disk: "complete" is said of what is there, nothing of the
-//! user's own is touched, nothing that was verified is lost, whatever the disk, the user and
-//! the power do meanwhile.
+//! What storrent promises of the disk: "complete" means that everything is there, the user's own
+//! files stay untouched, verified data is never lost, whatever the disk, the user and the power do.
 
 mod crash;
 mod disks;
@@ -30,7 +29,7 @@ fn has(run: &mut Running, bytes: u64) {
     });
 }
 
-/// Waits until `done`, for what nobody tells; with no pause, so that a kill comes at once.
+/// Waits until `done`, without a pause, so that a kill comes at once.
 fn until(what: &str, done: impl Fn() -> bool) {
     let deadline = Instant::now() + crate::support::PATIENCE;
     while !done() {
@@ -39,7 +38,7 @@ fn until(what: &str, done: impl Fn() -> bool) {
     }
 }
 
-/// The bytes of all files of the torrent are below `dir`, by whatever name.
+/// Fails unless all bytes of the torrent's files are below `dir`, by whatever name.
 fn all_bytes_below(torrent: &Arc<Torrent>, dir: &Path) {
     let found: Vec<Vec<u8>> = crate::support::content::tree(dir)
         .iter()

@@ -19,9 +19,9 @@ fn spec() -> Spec {
     .piece_length(PIECE)
 }
 
-/// Downloads until pieces up to half of the torrent are verified, does `harm`, and lets the
-/// rest come, from one honest seed. It is in a piece at the end of which the seed waits, so
-/// that not all is there before.
+/// Downloads until pieces up to half of the torrent are verified, does `harm`, and lets one honest
+/// seed send the rest. The seed waits at the end of a piece, so that not everything is there before
+/// the harm.
 fn harmed(place: &Place, harm: impl FnOnce(&Path)) -> Outcome {
     let gate = Gate::new();
     let half = place.torrent.pieces() / 2;
@@ -111,7 +111,7 @@ fn two_paths_of_one_file_with_the_right_data_are_no_fault() {
     place.fetch(&Seed::of(&place.torrent).start());
 }
 
-/// DIR itself is gone: what was written went with it, and nothing can be said of the path.
+/// DIR itself is gone with everything that was written.
 #[test]
 fn without_its_folder_it_ends_and_says_so() {
     let place = Place::new(spec());
@@ -124,7 +124,6 @@ fn without_its_folder_it_ends_and_says_so() {
         end.stderr
     );
     assert!(end.all("complete").is_empty());
-    // Put back, it goes on from there.
     fs::rename(&elsewhere, place.dir()).unwrap();
     place.fetch(&Seed::of(&place.torrent).start());
 }

@@ -1,4 +1,4 @@
-//! The record: one process a torrent, whose it is, and what of it is believed.
+//! The record: one process a torrent, whose it is, and how far it is believed.
 
 use super::{has, served, until};
 use crate::support::Gate;
@@ -38,7 +38,7 @@ fn one_process_a_torrent() {
             "{end:#?}"
         );
     }
-    // Whoever only looks is welcome.
+    // Who only reads needs no lock.
     let look = Storrent::new()
         .args(["check", "-d"])
         .arg(place.dir())
@@ -52,8 +52,7 @@ fn one_process_a_torrent() {
     place.fetch(&Seed::of(&place.torrent).start());
 }
 
-/// What stands at the name of the record is the user's own: it stays as it is, and marks no
-/// file.
+/// A file of the user's with the record's name stays as it is, and marks no file.
 #[test]
 fn what_is_no_record_is_left_alone() {
     let other = Place::new(spec().seed(9));
@@ -89,7 +88,7 @@ fn what_is_no_record_is_left_alone() {
     }
 }
 
-/// A folder, a link: nothing of them is followed or removed. An empty file has nothing to lose.
+/// A folder or a link there is neither followed nor removed. An empty file has nothing to lose.
 #[test]
 fn whatever_else_stands_there() {
     type Make = fn(&Path);
@@ -119,8 +118,8 @@ fn whatever_else_stands_there() {
     }
 }
 
-/// A half file of one torrent is no free game for another one of the same name, however early
-/// the first was stopped.
+/// Another torrent of the same name may not overwrite a half file, however early the first run was
+/// stopped.
 #[test]
 fn another_torrents_files_are_not_ours() {
     let place = Place::new(spec());
@@ -148,7 +147,6 @@ fn another_torrents_files_are_not_ours() {
     place.fetch(&Seed::of(&place.torrent).start());
 }
 
-/// Two torrents that would write to the same place at the same time.
 #[test]
 fn another_run_has_the_place() {
     let place = Place::new(spec());
@@ -168,7 +166,7 @@ fn another_run_has_the_place() {
     run.kill(Signal::KILL);
 }
 
-/// `-f 1` is interrupted, `-f 2` goes to its end: then `-f 1` goes on where it was.
+/// `-f 1` is interrupted, `-f 2` completes: then `-f 1` goes on where it was.
 #[test]
 fn an_earlier_selection_is_resumed() {
     for signal in [Signal::INT, Signal::KILL] {
@@ -250,8 +248,7 @@ fn an_old_record_is_read_once_more() {
     assert_eq!(have, Some(pieces as u64 - 1));
 }
 
-/// What the user does to the files just before Ctrl-C is no secret of this run: the record does
-/// not vouch for it.
+/// The record does not vouch for files that the user changes just before Ctrl-C.
 #[test]
 fn an_interrupted_run_vouches_for_what_it_sees() {
     type Harm = fn(&Path);
@@ -287,8 +284,8 @@ fn an_interrupted_run_vouches_for_what_it_sees() {
     }
 }
 
-/// What `-f` leaves out is the user's, whatever an earlier run wanted, if it is not what that
-/// run left.
+/// A file that `-f` leaves out is the user's, whatever an earlier run wanted, if it differs from
+/// what that run left.
 #[test]
 fn what_is_not_asked_for_is_not_looked_at() {
     type Put = fn(&Path);
@@ -326,7 +323,7 @@ fn what_is_not_asked_for_is_not_looked_at() {
     }
 }
 
-/// The second name that a file would have on another disk is the user's here.
+/// A file at another file's second name is the user's here.
 #[test]
 fn a_second_name_is_taken_only_where_the_first_is_refused() {
     let spec = Spec::multi("t", &[("a:b.txt", 20), ("c", 50_000)]);
@@ -346,8 +343,7 @@ fn a_second_name_is_taken_only_where_the_first_is_refused() {
     }
 }
 
-/// Somebody moves the record away in the middle of a download, and puts a file of his own in its
-/// place.
+/// In the middle of a download, somebody moves the record away and puts another file in its place.
 #[test]
 fn a_file_in_the_place_of_the_record_stays() {
     let place = Place::new(spec());

@@ -1,4 +1,4 @@
-//! Bencode ([BEP 3]), as plainly as possible: it is never given anything hostile.
+//! Bencode ([BEP 3]), as plainly as possible: its input is never hostile.
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 
@@ -41,13 +41,12 @@ impl From<Vec<Value>> for Value {
     }
 }
 
-/// A dictionary of these entries, in whatever order they are given.
+/// A dictionary of these entries, in any order.
 pub(crate) fn dict<const N: usize>(entries: [(&str, Value); N]) -> Value {
     Value::Dict(entries.map(|(k, v)| (k.into(), v)).into())
 }
 
 impl Value {
-    /// As bytes.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         self.write(&mut out);
@@ -74,7 +73,7 @@ impl Value {
         }
     }
 
-    /// The value at the start of `bytes`, and what follows it.
+    /// Returns the value at the start of `bytes`, and what follows it.
     pub(crate) fn decode(bytes: &[u8]) -> Option<(Self, &[u8])> {
         match *bytes.first()? {
             b'i' => {
@@ -111,7 +110,6 @@ impl Value {
         }
     }
 
-    /// The entry `key` of a dictionary.
     pub(crate) fn get(&self, key: &str) -> Option<&Self> {
         match self {
             Self::Dict(entries) => entries.get(key.as_bytes()),
@@ -119,7 +117,6 @@ impl Value {
         }
     }
 
-    /// The bytes of a string.
     pub(crate) fn bytes(&self) -> Option<&[u8]> {
         match self {
             Self::Bytes(bytes) => Some(bytes),
@@ -127,7 +124,6 @@ impl Value {
         }
     }
 
-    /// The number of an integer.
     pub(crate) fn int(&self) -> Option<i64> {
         match self {
             Self::Int(n) => Some(*n),
@@ -135,7 +131,6 @@ impl Value {
         }
     }
 
-    /// The items of a list.
     pub(crate) fn list(&self) -> Option<&[Self]> {
         match self {
             Self::List(list) => Some(list),

@@ -1,9 +1,9 @@
 //! Real clients and a real tracker as processes. They run in a network of their own
-//! ([`super::network`]), with DHT, peer exchange, local discovery and uTP off, so that
-//! they find peers by the tracker only and speak TCP.
+//! ([`super::network`]), with DHT, peer exchange, local discovery and uTP off: they find peers by
+//! the tracker only and speak TCP.
 //!
-//! A client is started the same way to seed and to leech: it is given a folder, finds
-//! there what it finds, fetches the rest, and stays.
+//! A client starts the same way to seed and to leech: it gets a folder, fetches what is missing
+//! there, and stays.
 
 use super::bencode::Value;
 use super::content::Torrent;
@@ -19,8 +19,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-/// The file that a client makes when it is complete, if it can't tell the tracker soon:
-/// rTorrent waits for the tracker's interval before it says `completed`.
+/// The file that a client makes when it is complete: rTorrent says `completed` to the tracker only
+/// after an interval.
 const COMPLETE: &str = "complete";
 
 /// One of the clients that we must get on with.
@@ -28,7 +28,6 @@ const COMPLETE: &str = "complete";
 pub(crate) enum Client {
     /// aria2 (own engine).
     Aria2,
-    /// Transmission.
     Transmission,
     /// libtorrent-rasterbar, the engine of qBittorrent and Deluge.
     Libtorrent,
@@ -40,7 +39,6 @@ pub(crate) enum Client {
     LibtorrentSuper,
     /// rTorrent (libtorrent-rakshasa: no kin of the other).
     Rtorrent,
-    /// qBittorrent.
     Qbittorrent,
 }
 
@@ -60,8 +58,8 @@ impl Client {
         [program, "opentracker", "ip"]
     }
 
-    /// Starts it on `torrent`, a file or (aria2, Transmission, libtorrent) a magnet link, with the folder `dir`, listening on
-    /// `address`:`port`. `home` is an empty folder for its own files.
+    /// Starts it on `torrent`, a file or (aria2, Transmission, libtorrent) a magnet link, with the
+    /// folder `dir`, listening on `address`:`port`. `home` is an empty folder for its own files.
     pub(crate) fn start(
         self,
         torrent: &Path,
@@ -219,7 +217,7 @@ fn qbittorrent(torrent: &Path, dir: &Path, home: &Path, port: u16) -> Command {
     c
 }
 
-/// A process of somebody else's program. Dropped, it is killed.
+/// Another program's process. Dropped, it is killed.
 pub(crate) struct Process {
     pid: Pid,
     exit: Receiver<ExitStatus>,
@@ -227,7 +225,7 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts it; what it says goes to the file `log`.
+    /// Starts it, with its output in the file `log`.
     pub(crate) fn start(command: &mut Command, log: &Path) -> Self {
         let file = File::create(log).unwrap();
         let child = command
@@ -241,7 +239,6 @@ impl Process {
         Self { pid, exit, log }
     }
 
-    /// Waits until it has all of `torrent`.
     #[track_caller]
     pub(crate) fn wait_complete(&self, tracker: &OpenTracker, torrent: &Torrent) {
         let told = self.log.with_file_name(COMPLETE);
@@ -250,19 +247,17 @@ impl Process {
         assert!(done, "the client is not done, it says:\n{}", self.log());
     }
 
-    /// Waits until it has said `text`.
     #[track_caller]
     pub(crate) fn wait_said(&self, text: &str) {
         let said = until(|| self.log().contains(text));
         assert!(said, "it never said {text:?}:\n{}", self.log());
     }
 
-    /// What it said so far.
     pub(crate) fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
     }
 
-    /// Asks it to leave, which also flushes what it holds, and waits until it has.
+    /// Asks it to leave, which also flushes its data, and waits for its end.
     pub(crate) fn stop(&self) {
         let _ = kill_process(self.pid, Signal::TERM);
         if self.exit.recv_timeout(Duration::from_secs(20)).is_err() {
@@ -270,7 +265,7 @@ impl Process {
         }
     }
 
-    /// Kills it and the other processes of its group, of which it must be the first.
+    /// Kills its process group, of which it must be the first.
     pub(crate) fn kill_group(&self) {
         let _ = kill_process_group(self.pid, Signal::KILL);
     }
@@ -284,14 +279,14 @@ impl Drop for Process {
     }
 }
 
-/// What a tracker says of a torrent's swarm (BEP 48).
+/// A tracker's figures for a torrent's swarm (BEP 48).
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Swarm {
     /// Peers that have everything.
     pub seeds: i64,
     /// Peers that don't.
     pub leeches: i64,
-    /// How many `completed` it heard.
+    /// How many announces of `completed` came.
     pub completed: i64,
 }
 
@@ -302,8 +297,8 @@ pub(crate) struct OpenTracker {
 }
 
 impl OpenTracker {
-    /// Starts it, for one torrent: the distribution's build serves only those that are
-    /// on its list. `home` is an empty folder.
+    /// Starts it for one torrent: the distribution's build serves only those on its list. `home` is
+    /// an empty folder.
     pub(crate) fn start(torrent: &Torrent, home: &Path, port: u16) -> Self {
         // It gives up root's rights and locks itself in the folder given by -d.
         let list = home.join("list");
@@ -330,17 +325,14 @@ impl OpenTracker {
         tracker
     }
 
-    /// Its announce URL for port `port`.
     pub(crate) fn url(port: u16) -> String {
         format!("http://{TRACKER}:{port}/announce")
     }
 
-    /// The same by UDP.
     pub(crate) fn udp_url(port: u16) -> String {
         format!("udp://{TRACKER}:{port}/announce")
     }
 
-    /// How the swarm of `torrent` stands.
     pub(crate) fn swarm(&self, torrent: &Torrent) -> Option<Swarm> {
         let mut stream = TcpStream::connect((TRACKER, self.port)).ok()?;
         stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
@@ -366,7 +358,7 @@ impl OpenTracker {
         })
     }
 
-    /// Waits until the swarm is as it should be.
+    /// Waits until the swarm `fits`.
     #[track_caller]
     pub(crate) fn wait(&self, what: &str, torrent: &Torrent, fits: impl Fn(Swarm) -> bool) {
         let (told, log) = (self.wait_for(torrent, fits), self.process.log());
@@ -374,8 +366,8 @@ impl OpenTracker {
         assert!(told, "the tracker never said that {what}: {swarm:?}\n{log}");
     }
 
-    /// The same; whether it came to that in time. A tracker tells nobody by itself, so it
-    /// is asked again and again.
+    /// Returns whether the swarm `fits` in time. Asks again and again, because a tracker reports
+    /// nothing by itself.
     fn wait_for(&self, torrent: &Torrent, fits: impl Fn(Swarm) -> bool) -> bool {
         until(|| self.swarm(torrent).is_some_and(&fits))
     }

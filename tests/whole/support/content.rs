@@ -1,5 +1,5 @@
-//! Something to share: payloads that look random and are the same in every run, the
-//! torrents made of them, and the comparison of a folder with them.
+//! Something to share: random-looking payloads, the same in every run, the torrents made of them,
+//! and the comparison of a folder with them.
 
 use super::bencode::{Value, dict};
 use super::{Dice, hex, sha1};
@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// What a torrent shall be like.
+/// The description of a torrent.
 #[derive(Clone)]
 pub(crate) struct Spec {
     name: String,
@@ -21,14 +21,14 @@ pub(crate) struct Spec {
     tiers: Vec<Vec<String>>,
     webseeds: Vec<String>,
     seed: u64,
-    /// What some of the files hold, by their place from 0.
+    /// The contents of some files, by number from 0.
     contents: Vec<(usize, Vec<u8>)>,
 }
 
 /// One file of a torrent.
 #[derive(Clone, Debug)]
 pub(crate) struct File {
-    /// Its path below the download folder, the torrent's name included.
+    /// Its path below the download folder, with the torrent's name.
     pub path: PathBuf,
     /// Where it lies in the torrent's bytes.
     pub range: Range<usize>,
@@ -41,7 +41,6 @@ pub(crate) struct File {
 pub(crate) struct Torrent {
     /// All files, padding too.
     pub files: Vec<File>,
-    /// Bytes of a piece.
     pub piece_length: usize,
     /// All bytes, padding too.
     pub data: Vec<u8>,
@@ -54,7 +53,6 @@ pub(crate) struct Torrent {
 }
 
 impl Spec {
-    /// A torrent of one file.
     pub(crate) fn single(name: &str, len: u64) -> Self {
         Self::new(name, vec![(vec![], len)])
     }
@@ -79,14 +77,14 @@ impl Spec {
         }
     }
 
-    /// The file at this place, from 0, holds these bytes instead of random ones.
+    /// The file at this place, from 0, contains these bytes instead of random ones.
     pub(crate) fn content(mut self, place: usize, bytes: Vec<u8>) -> Self {
         self.files[place].1 = bytes.len() as u64;
         self.contents.push((place, bytes));
         self
     }
 
-    /// Bytes of a piece; 32 KiB unless told.
+    /// Bytes of a piece; 32 KiB by default.
     pub(crate) fn piece_length(mut self, bytes: usize) -> Self {
         self.piece_length = bytes;
         self
@@ -98,7 +96,6 @@ impl Spec {
         self
     }
 
-    /// With the private flag.
     pub(crate) fn private(mut self) -> Self {
         self.private = true;
         self
@@ -115,19 +112,17 @@ impl Spec {
         self
     }
 
-    /// Adds a web seed.
     pub(crate) fn webseed(mut self, url: &str) -> Self {
         self.webseeds.push(url.into());
         self
     }
 
-    /// Other bytes than the other torrents of the same size.
+    /// Other bytes than those of other torrents of the same size.
     pub(crate) fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
     }
 
-    /// Makes it.
     pub(crate) fn build(self) -> Arc<Torrent> {
         let mut dice = Dice::new(self.seed);
         let (mut data, mut files, mut list) = (Vec::new(), Vec::new(), Vec::new());
@@ -233,25 +228,22 @@ fn fill(data: &mut Vec<u8>, len: usize, dice: &mut Dice) {
 }
 
 impl Torrent {
-    /// How many pieces it has.
     pub(crate) fn pieces(&self) -> usize {
         self.data.len().div_ceil(self.piece_length)
     }
 
-    /// The bytes of piece `index`.
     pub(crate) fn piece(&self, index: usize) -> &[u8] {
         let start = index * self.piece_length;
         &self.data[start..self.data.len().min(start + self.piece_length)]
     }
 
-    /// The bytes of a block, if there is such a one.
+    /// Returns the bytes of a block, if it exists.
     pub(crate) fn block(&self, index: u32, begin: u32, length: u32) -> Option<&[u8]> {
         let index = index as usize;
         let piece = (index < self.pieces()).then(|| self.piece(index))?;
         piece.get(begin as usize..(begin as usize).checked_add(length as usize)?)
     }
 
-    /// How many 16 KiB blocks it has.
     pub(crate) fn blocks(&self) -> usize {
         let blocks_of = |index| {
             self.piece(index)
@@ -261,7 +253,6 @@ impl Torrent {
         (0..self.pieces()).map(blocks_of).sum()
     }
 
-    /// The info hash in hex.
     pub(crate) fn hex(&self) -> String {
         hex(&self.info_hash)
     }
@@ -276,25 +267,24 @@ impl Torrent {
         self.real_files().map(|f| f.range.len() as u64).sum()
     }
 
-    /// The files that a user sees, in the order of their numbers.
+    /// The files without padding, in the order of their numbers.
     pub(crate) fn real_files(&self) -> impl Iterator<Item = &File> {
         self.files.iter().filter(|file| !file.pad)
     }
 
-    /// Which pieces file `number` (as a user counts, from 1) has a part in.
+    /// The pieces of file `number`, which counts from 1, as a user does.
     pub(crate) fn pieces_of(&self, number: usize) -> Range<usize> {
         let range = &self.real_files().nth(number - 1).unwrap().range;
         range.start / self.piece_length..range.end.div_ceil(self.piece_length)
     }
 
-    /// Saves the `.torrent` file in `dir` and says where.
+    /// Saves the `.torrent` file in `dir`. Returns its path.
     pub(crate) fn save(&self, dir: &Path) -> PathBuf {
         let path = dir.join(format!("{}.torrent", self.hex()));
         fs::write(&path, &self.metainfo).unwrap();
         path
     }
 
-    /// Writes all files below `dir`, as a seed has them.
     pub(crate) fn write(&self, dir: &Path) {
         for file in self.real_files() {
             let path = dir.join(&file.path);
@@ -303,7 +293,7 @@ impl Torrent {
         }
     }
 
-    /// Which pieces lie whole below `dir`; padding counts as there.
+    /// Returns which pieces are whole below `dir`; padding counts as there.
     pub(crate) fn pieces_on_disk(&self, dir: &Path) -> Vec<bool> {
         let mut there = vec![0u8; self.data.len()];
         for file in self.real_files() {
@@ -317,8 +307,8 @@ impl Torrent {
         pieces.map(|(mine, theirs)| mine == theirs).collect()
     }
 
-    /// Fails unless every byte lies below `dir`, whatever else there is: clients differ in
-    /// whether they make empty files.
+    /// Fails unless every byte is below `dir`. Other files may be there: clients differ in whether
+    /// they make empty files.
     pub(crate) fn assert_bytes(&self, dir: &Path) {
         let whole = self.pieces_on_disk(dir);
         let missing: Vec<usize> = (0..whole.len()).filter(|piece| !whole[*piece]).collect();
@@ -329,14 +319,13 @@ impl Torrent {
         );
     }
 
-    /// Fails unless `dir` holds exactly this torrent's files with the right bytes, and
-    /// nothing else.
+    /// Fails unless `dir` contains exactly this torrent's files with the right bytes.
     pub(crate) fn assert_whole(&self, dir: &Path) {
         let all: Vec<usize> = (1..=self.real_files().count()).collect();
         self.assert_only(dir, &all);
     }
 
-    /// The same for the files with these numbers, the others being absent.
+    /// The same for the files with these numbers; the others must be absent.
     pub(crate) fn assert_only(&self, dir: &Path, numbers: &[usize]) {
         let mut expected = BTreeSet::new();
         for (i, file) in self.real_files().enumerate() {
@@ -359,8 +348,7 @@ impl Torrent {
     }
 }
 
-/// Every file (symlinks too) below `dir`, as paths relative to it. Empty if there is no
-/// such folder.
+/// Every file (symlinks too) below `dir`, as relative paths. Empty if there is no such folder.
 pub(crate) fn tree(dir: &Path) -> BTreeSet<PathBuf> {
     fn walk(top: &Path, dir: &Path, found: &mut BTreeSet<PathBuf>) {
         for entry in fs::read_dir(dir).into_iter().flatten().flatten() {

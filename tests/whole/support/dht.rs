@@ -1,4 +1,4 @@
-//! Nodes of the DHT that answer as told and remember what they were asked ([BEP 5]).
+//! Scripted nodes of the DHT that remember their queries ([BEP 5]).
 //!
 //! [BEP 5]: https://www.bittorrent.org/beps/bep_0005.html
 
@@ -9,20 +9,18 @@ use crossbeam_channel::{Receiver, unbounded};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::thread;
 
-/// What a node was asked.
+/// A query to a node.
 #[derive(Clone, Debug)]
 pub(crate) struct Query {
-    /// Who asks.
     pub from: SocketAddr,
     /// `get_peers`, `announce_peer`, ...
     pub method: String,
-    /// Which torrent.
     pub info_hash: Vec<u8>,
-    /// The port that is announced.
+    /// The announced port.
     pub port: Option<i64>,
-    /// What came with the answer to `get_peers`.
+    /// The token from the answer to `get_peers`.
     pub token: Option<Vec<u8>>,
-    /// Whether the asker says that it answers nothing itself (BEP 43).
+    /// Whether the sender answers no queries itself (BEP 43).
     pub read_only: bool,
     transaction: Value,
 }
@@ -72,7 +70,6 @@ impl Query {
     }
 }
 
-/// Six bytes.
 fn compact(addr: SocketAddr) -> Vec<u8> {
     let IpAddr::V4(ip) = addr.ip() else {
         panic!("{addr} is IPv6")
@@ -82,7 +79,6 @@ fn compact(addr: SocketAddr) -> Vec<u8> {
 
 /// A node on loopback; lives as long as the test's process.
 pub(crate) struct FakeNode {
-    /// Where it listens.
     pub addr: SocketAddr,
     queries: Receiver<Query>,
 }
@@ -100,7 +96,7 @@ impl FakeNode {
                     continue;
                 };
                 let datagrams = answer(&query);
-                // First noted, then answered: what has an answer is on record.
+                // Noted before it is answered.
                 let _ = sender.send(query);
                 for datagram in datagrams {
                     let _ = socket.send_to(&datagram, from);
@@ -110,12 +106,11 @@ impl FakeNode {
         Self { addr, queries }
     }
 
-    /// A well-behaved one that knows these peers, of whatever torrent.
+    /// A well-behaved one that knows these peers of any torrent.
     pub(crate) fn knowing(peers: Vec<SocketAddr>) -> Self {
         Self::start(move |query| vec![query.answer([7; 20], &peers, &[])])
     }
 
-    /// Waits for a query with this method.
     #[track_caller]
     pub(crate) fn wait(&self, method: &str) -> Query {
         loop {
@@ -127,7 +122,7 @@ impl FakeNode {
         }
     }
 
-    /// What it was asked so far and nobody waited for.
+    /// Returns the queries that nobody waited for.
     pub(crate) fn asked(&self) -> Vec<Query> {
         self.queries.try_iter().collect()
     }

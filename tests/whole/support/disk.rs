@@ -1,5 +1,5 @@
-//! A small disk of its own for one test: a file system in memory, in a mount namespace
-//! where nobody else sees it.
+//! A small disk for one test: a file system in memory, in a mount namespace where only the test
+//! sees it.
 
 use super::network::again;
 use std::fs::{self, File};
@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 const INSIDE: &str = "STORRENT_TEST_DISK";
 
-/// Runs `body` with the folder of an empty disk of `mebibytes`. For `name`, and for where
-/// it can't be done, see [`super::network::isolated`].
+/// Runs `body` with the folder of an empty disk of `mebibytes`. For `name`, and for where this
+/// can't be done, see [`super::network::isolated`].
 pub(crate) fn small_disk(name: &str, mebibytes: u32, body: impl FnOnce(&Path)) {
     if let Some(dir) = std::env::var_os(INSIDE) {
         return body(&PathBuf::from(dir));

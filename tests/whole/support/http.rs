@@ -1,4 +1,4 @@
-//! A web server for one test: every request goes to a closure, which answers or doesn't.
+//! A web server for one test: a closure answers each request, or doesn't.
 
 use super::content::Torrent;
 use super::tracker::unescape;
@@ -6,24 +6,21 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 
-/// What was asked: the target (path and query, as sent) and the headers, names in lower
-/// case.
+/// A request: its target (path and query, as sent) and its headers, with names in lower case.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
-    /// Path and query.
     pub target: String,
-    /// Header lines.
     pub headers: Vec<(String, String)>,
 }
 
 impl Request {
-    /// The value of a header, name in lower case.
+    /// The value of a header, whose name is in lower case.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let found = self.headers.iter().find(|(n, _)| n == name);
         found.map(|(_, value)| value.as_str())
     }
 
-    /// The bytes asked for by a `Range` header: first and last.
+    /// The first and last byte of a `Range` header.
     pub(crate) fn range(&self) -> Option<(usize, usize)> {
         let (first, last) = self
             .header("range")?
@@ -32,7 +29,7 @@ impl Request {
         Some((first.parse().ok()?, last.parse().ok()?))
     }
 
-    /// What is asked for of `file`, which must have it, and the header line that says so.
+    /// The requested part of `file`, and the header line that describes it.
     pub(crate) fn part<'a>(&self, file: &'a [u8]) -> (&'a [u8], String) {
         let (first, last) = self.range().unwrap_or((0, file.len() - 1));
         let range = format!("Content-Range: bytes {first}-{last}/{}", file.len());
@@ -42,12 +39,11 @@ impl Request {
 
 /// A server on loopback; lives as long as the test's process.
 pub(crate) struct HttpServer {
-    /// Where it listens.
     pub addr: SocketAddr,
 }
 
 impl HttpServer {
-    /// `answer` gets each request and the open connection, to write what it likes.
+    /// Calls `answer` with each request and the open connection.
     pub(crate) fn start(
         answer: impl Fn(&Request, &mut TcpStream) -> io::Result<()> + Send + Sync + 'static,
     ) -> Self {
@@ -67,7 +63,7 @@ impl HttpServer {
                 let answer = answer.clone();
                 thread::spawn(move || {
                     let mut stream = stream;
-                    // An error is the client's going away: its right.
+                    // The client may hang up.
                     let _ = read_request(&stream).and_then(|r| answer(&r, &mut stream));
                 });
             }
@@ -75,7 +71,6 @@ impl HttpServer {
         Self { addr }
     }
 
-    /// The URL of `path`.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.addr)
     }
@@ -104,7 +99,7 @@ pub(crate) fn respond(stream: &mut TcpStream, status: &str, body: &[u8]) -> io::
     stream.write_all(body)
 }
 
-/// Writes the part of `file` that is asked for, or all of it, as a good server does.
+/// Writes the requested part of `file`, or all of it, as a good server does.
 pub(crate) fn respond_part(
     stream: &mut TcpStream,
     request: &Request,
@@ -120,12 +115,10 @@ pub(crate) fn respond_part(
     }
 }
 
-/// Sends whoever asks to `to`.
 pub(crate) fn redirect(stream: &mut TcpStream, to: &str) -> io::Result<()> {
     respond_with(stream, "302 Found", &[&format!("Location: {to}")], b"")
 }
 
-/// Writes a whole answer with these header lines.
 pub(crate) fn respond_with(
     stream: &mut TcpStream,
     status: &str,
@@ -141,7 +134,7 @@ pub(crate) fn respond_with(
     stream.write_all(body)
 }
 
-/// The bytes of the file of `torrent` that `target` names below the folder `below`.
+/// Returns the file of `torrent` that `target` names below the folder `below`.
 pub(crate) fn file_at<'a>(torrent: &'a Torrent, below: &str, target: &str) -> Option<&'a [u8]> {
     let path = unescape(target.strip_prefix(below)?);
     let mut files = torrent.real_files();

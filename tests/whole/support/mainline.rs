@@ -1,4 +1,4 @@
-//! A network of ten real DHT nodes on loopback, by somebody else: the program in
+//! A network of ten real DHT nodes on loopback, of the `mainline` crate: the program in
 //! `tests/mainline`, which has a build of its own.
 
 use super::network::skip;
@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-/// The folder of the program's package, and what builds it there.
+/// The folder of the program's package.
 const PACKAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/mainline");
 const BUILD: &str = "(cd tests/mainline && cargo build --locked --target-dir target)";
 
@@ -15,7 +15,6 @@ const BUILD: &str = "(cd tests/mainline && cargo build --locked --target-dir tar
 pub(crate) struct Testnet {
     program: Child,
     said: BufReader<ChildStdout>,
-    /// The nodes' addresses.
     pub nodes: Vec<String>,
 }
 
@@ -47,7 +46,6 @@ impl Testnet {
         assert_eq!(answer, "done");
     }
 
-    /// The peers that `node` finds.
     pub(crate) fn peers(&mut self, node: usize, info_hash: &str) -> Vec<SocketAddr> {
         let answer = self.ask(&format!("peers {node} {info_hash}"));
         answer

@@ -1,9 +1,9 @@
-//! What the whole-program tests share: content to share, a runner for the program,
-//! and everybody it talks to.
+//! What the whole-program tests share: content to share, a runner for the program, and its peers
+//! and servers.
 //!
-//! Nothing here uses the product's own code. These files are the second opinion: they
-//! have their own bencode, their own wire messages, their own idea of what a piece is,
-//! so that one misunderstanding can't hide in both the product and its tests.
+//! Nothing here uses the product's own code. These files are the second opinion: with their own
+//! bencode, wire messages and pieces, a misunderstanding can't hide in both the product and its
+//! tests.
 //!
 //! | file | what |
 //! | --- | --- |
@@ -13,7 +13,7 @@
 //! | [`http`], [`tracker`] | scripted web server and trackers on loopback, which remember what they were asked |
 //! | [`wire`], [`peer`] | the peer protocol, and scripted peers that speak it well or badly |
 //! | [`dht`] | scripted nodes of the DHT |
-//! | [`mainline`] | real ones, by somebody else |
+//! | [`mainline`] | real ones |
 //! | [`place`] | a temporary folder with a torrent, as most tests begin |
 //! | [`proxy`] | scripted proxies |
 //! | [`disk`] | a disk that is soon full |
@@ -46,7 +46,7 @@ use std::time::{Duration, Instant};
 /// of `interop` in 30 s to 40 s.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Asks until it is so, for what nobody tells; whether it came to that in time.
+/// Asks again and again. Returns whether it became true in time.
 pub(crate) fn until(mut is_so: impl FnMut() -> bool) -> bool {
     let deadline = Instant::now() + PATIENCE;
     while !is_so() {
@@ -58,7 +58,7 @@ pub(crate) fn until(mut is_so: impl FnMut() -> bool) -> bool {
     true
 }
 
-/// A door that everybody waits at until somebody opens it, once and for all.
+/// A door at which all wait until somebody opens it, once and for all.
 #[derive(Clone)]
 pub(crate) struct Gate {
     opened: crossbeam_channel::Receiver<()>,
@@ -66,35 +66,30 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    /// A closed one.
     pub(crate) fn new() -> Self {
         let (sender, opened) = crossbeam_channel::bounded(0);
         let closed = std::sync::Arc::new(std::sync::Mutex::new(Some(sender)));
         Self { opened, closed }
     }
 
-    /// Lets everybody through.
     pub(crate) fn open(&self) {
         self.closed.lock().unwrap().take();
     }
 
-    /// Whether it is open.
     pub(crate) fn is_open(&self) -> bool {
         self.closed.lock().unwrap().is_none()
     }
 
-    /// Waits until it is open.
     pub(crate) fn wait(&self) {
         // Nothing is ever sent: the channel's end is the signal.
         let _ = self.opened.recv_timeout(PATIENCE);
     }
 }
 
-/// A small generator of numbers that are the same in every run.
+/// Random numbers that are the same in every run.
 pub(crate) struct Dice(u64);
 
 impl Dice {
-    /// The same seed gives the same numbers.
     pub(crate) fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
@@ -108,7 +103,6 @@ impl Dice {
         z ^ (z >> 31)
     }
 
-    /// One from `range`.
     pub(crate) fn pick(&mut self, range: std::ops::Range<usize>) -> usize {
         range.start + (self.next() % range.len() as u64) as usize
     }
@@ -134,12 +128,10 @@ pub(crate) fn nobody() -> std::net::SocketAddr {
     ([127, 0, 0, 1], free_port()).into()
 }
 
-/// `bytes` as hex digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
-/// SHA-1 of `bytes`.
 pub(crate) fn sha1(bytes: &[u8]) -> [u8; 20] {
     use sha1::Digest;
     sha1::Sha1::digest(bytes).into()

@@ -1,9 +1,8 @@
-//! A network of its own for one test: a Linux network namespace where 10.77.0.0/16 is
-//! on the loopback device.
+//! A network for one test: a Linux network namespace where 10.77.0.0/16 is on the loopback device.
 //!
-//! Real clients need it. Some refuse peers on 127.0.0.0/8 (anybody could name those in
-//! a tracker's answer), each shall have an address of its own, and nothing that they do
-//! on their own account (multicast, DHT, update checks) may leave the machine.
+//! Real clients need it. Some refuse peers on 127.0.0.0/8 (anybody could name those in a tracker's
+//! answer), each needs an address of its own, and nothing that they send unasked (multicast, DHT,
+//! update checks) may leave the machine.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
@@ -18,11 +17,11 @@ pub(crate) const OURS: &str = "10.77.0.3";
 const INSIDE: &str = "STORRENT_TEST_NETWORK";
 const REQUIRED: &str = "STORRENT_REQUIRE_REAL_CLIENTS";
 
-/// Runs `body` in a network of its own: the test `name` (its full name in this test
-/// program) executes itself once more, in a new namespace.
+/// Runs `body` in a network of its own: the test `name` (its full name in this test program)
+/// executes itself once more, in a new namespace.
 ///
-/// Where that can't be done, or one of `programs` is not installed, the test says
-/// `SKIPPED` and passes; with `STORRENT_REQUIRE_REAL_CLIENTS=1` it fails.
+/// Where that can't be done, or one of `programs` is not installed, the test prints `SKIPPED` and
+/// passes; with `STORRENT_REQUIRE_REAL_CLIENTS=1` it fails.
 pub(crate) fn isolated(name: &str, programs: &[&str], body: impl FnOnce()) {
     if std::env::var_os(INSIDE).is_some() {
         return body();
@@ -34,8 +33,8 @@ pub(crate) fn isolated(name: &str, programs: &[&str], body: impl FnOnce()) {
     again(name, "--net", enter, (INSIDE, "1"));
 }
 
-/// Executes the test `name` once more in a namespace of the kind that `unshare` makes with
-/// `flag`, after the shell's line `enter`; there the variable `mark` is set.
+/// Executes the test `name` once more in a namespace that `unshare` makes with `flag`, after the
+/// shell's line `enter`. There the variable `mark` is set.
 pub(crate) fn again(name: &str, flag: &str, enter: &str, mark: (&str, &str)) {
     let may = Command::new("unshare").args([flag, "true"]).output();
     if !may.is_ok_and(|done| done.status.success()) {
@@ -51,20 +50,20 @@ pub(crate) fn again(name: &str, flag: &str, enter: &str, mark: (&str, &str)) {
         .unwrap();
     let (out, err) = (done.stdout.as_slice(), done.stderr.as_slice());
     let said = [out, err].map(String::from_utf8_lossy).concat();
-    // A name that is no test's would pass as well, having run nothing.
+    // With a wrong name, no test would run and none would fail.
     let ran = said.contains("1 passed") || !done.status.success();
     assert!(ran, "{name} is not the name of this test");
     assert!(done.status.success(), "in a namespace of its own:\n{said}");
 }
 
-/// A second network, that of another machine, with a cable to ours: [`isolated`] tests
-/// only. It goes when this is dropped.
+/// A second network, that of another machine, with a cable to ours: for [`isolated`] tests only. It
+/// ends when this is dropped.
 pub(crate) struct Neighbour {
     /// A process inside, which keeps the network alive until its input ends.
     inside: Child,
 }
 
-/// How both ends of the cable may be addressed.
+/// How both ends of the cable are addressed.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(crate) enum Cable {
     /// [`NEAR`] and [`FAR`].
@@ -79,7 +78,6 @@ pub(crate) const NEAR: &str = "10.78.0.1";
 pub(crate) const FAR: &str = "10.78.0.2";
 
 impl Neighbour {
-    /// Lays the cable.
     pub(crate) fn new(cable: Cable) -> Self {
         let mut inside = Command::new("unshare")
             .args(["--net", "sh", "-c", "echo ready; exec cat"])
@@ -139,16 +137,15 @@ pub(crate) fn lacks(name: &str, programs: &[&str]) -> bool {
     missing.is_some()
 }
 
-/// Says that the test did not run. Written past the test harness, which keeps quiet
-/// about what a test prints when it passes.
+/// Says that the test did not run. Bypasses the test harness, which hides the output of tests that
+/// pass.
 pub(crate) fn skip(name: &str, why: &str) {
     let required = std::env::var_os(REQUIRED).is_some_and(|v| v == "1");
     assert!(!required, "{name} can't run: {why}");
     let _ = writeln!(std::io::stderr(), "SKIPPED {name}: {why}");
 }
 
-/// Whether there is such a program; `python3-libtorrent` is a module of the
-/// distribution's Python.
+/// Whether there is such a program; `python3-libtorrent` is a module of the distribution's Python.
 pub(crate) fn installed(program: &str) -> bool {
     let mut ask = match program {
         "python3-libtorrent" => {

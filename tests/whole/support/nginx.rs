@@ -1,4 +1,4 @@
-//! nginx, as most web seeds run it, in a folder of its own.
+//! nginx, as most web seeds run it.
 
 use super::clients::Process;
 use super::until;
@@ -16,8 +16,8 @@ pub(crate) struct Nginx {
 }
 
 impl Nginx {
-    /// Starts it with `servers`, the `server { ... }` blocks of its configuration, one of
-    /// which listens on `address`. `home` is an empty folder.
+    /// Starts it with `servers`, the `server { ... }` blocks of its configuration, one of which
+    /// listens on `address`. `home` is an empty folder.
     pub(crate) fn start(home: &Path, address: &str, servers: &str) -> Self {
         let config = format!(
             "daemon off; master_process off; worker_processes 1; user root;\n\

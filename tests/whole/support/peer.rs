@@ -1,5 +1,5 @@
-//! Peers to download from and to upload to. [`Seed`] and [`fetch`] behave well; how
-//! badly any other behaves is written in the test that needs it, as a script.
+//! Peers to download from and to upload to. [`Seed`] and [`fetch`] behave well; tests write bad
+//! behaviour as scripts.
 
 use super::bencode::{Value, dict};
 use super::content::Torrent;
@@ -15,13 +15,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
 
-/// A peer that listens on loopback and plays its script with whoever connects; lives as
-/// long as the test's process.
+/// A peer that listens on loopback and plays its script with each client; lives as long as the
+/// test's process.
 pub(crate) struct FakePeer {
-    /// Where it listens.
     pub addr: SocketAddr,
     notes: Receiver<Note>,
-    /// What was waited for, for those who look back.
+    /// Notes that were waited for, for [`FakePeer::notes`].
     past: RefCell<Vec<Note>>,
 }
 
@@ -33,7 +32,6 @@ impl FakePeer {
         Self::start_at("127.0.0.1", script)
     }
 
-    /// The same on another local address.
     pub(crate) fn start_at(
         host: &str,
         script: impl Fn(&mut Wire) -> io::Result<()> + Send + Sync + 'static,
@@ -57,7 +55,7 @@ impl FakePeer {
         Self { addr, notes, past }
     }
 
-    /// Waits for a note that `look` makes something of.
+    /// Waits for a note for which `look` returns something.
     #[track_caller]
     pub(crate) fn wait<T>(&self, look: impl Fn(Note) -> Option<T>) -> T {
         let deadline = Instant::now() + PATIENCE;
@@ -71,7 +69,7 @@ impl FakePeer {
         }
     }
 
-    /// Waits until a script has ended, and fails if it ended badly.
+    /// Waits until a script has ended. Fails if it ended badly.
     #[track_caller]
     pub(crate) fn wait_played(&self) {
         let end = self.wait(|note| match note {
@@ -81,14 +79,13 @@ impl FakePeer {
         end.unwrap();
     }
 
-    /// All that happened since this was last asked.
+    /// Returns all notes since the last call.
     pub(crate) fn notes(&self) -> Vec<Note> {
         let mut notes = self.past.take();
         notes.extend(self.notes.try_iter());
         notes
     }
 
-    /// The requests among these.
     pub(crate) fn requests(&self) -> Vec<Block> {
         let request = |note| match note {
             Note::Got(Message::Request(block)) => Some(block),
@@ -139,20 +136,17 @@ impl Seed {
         self
     }
 
-    /// Speaks these extensions: `FAST`, or `EXTENDED` (and then gives the metadata away
-    /// too).
+    /// Speaks these extensions: `FAST`, or `EXTENDED`, with which it also gives the metadata.
     pub(crate) fn speaking(mut self, reserved: [u8; 8]) -> Self {
         self.reserved = reserved;
         self
     }
 
-    /// Goes silent after `blocks` blocks.
     pub(crate) fn budget(mut self, blocks: usize) -> Self {
         self.budget = Arc::new(AtomicUsize::new(blocks));
         self
     }
 
-    /// Unchokes nobody before `gate` opens.
     pub(crate) fn hold(mut self, gate: &Gate) -> Self {
         self.hold = Some(gate.clone());
         self
@@ -182,12 +176,10 @@ impl Seed {
         self
     }
 
-    /// Listens.
     pub(crate) fn start(self) -> FakePeer {
         self.start_at("127.0.0.1")
     }
 
-    /// The same on another local address.
     pub(crate) fn start_at(self, host: &str) -> FakePeer {
         FakePeer::start_at(host, move |wire| {
             wire.answer(Handshake::new(self.torrent.info_hash, self.reserved))?;
@@ -195,7 +187,7 @@ impl Seed {
         })
     }
 
-    /// Serves one connection whose handshakes are done, until the other side hangs up.
+    /// Serves one connection after the handshakes, until the other side hangs up.
     pub(crate) fn serve(&self, wire: &mut Wire) -> io::Result<()> {
         match self.talk(wire) {
             Err(e) if super::wire::is_end(&e) => Ok(()),
@@ -245,8 +237,7 @@ impl Seed {
         }
     }
 
-    /// Answers every request of a connection that is unchoked already, until the other
-    /// side hangs up.
+    /// Answers every request of an unchoked connection, until the other side hangs up.
     pub(crate) fn answer_requests(&self, wire: &mut Wire) -> io::Result<()> {
         loop {
             match wire.recv() {
@@ -288,9 +279,8 @@ impl Seed {
     }
 }
 
-/// Fetches all of `torrent` over a connection whose handshakes are done, as a plain
-/// leecher does, and compares it. No block may come that was not asked for, or while we
-/// are choked.
+/// Fetches all of `torrent` over a connection after the handshakes, as a plain leecher does, and
+/// compares it. Fails if a block comes that was not requested, or while we are choked.
 pub(crate) fn fetch(wire: &mut Wire, torrent: &Torrent) -> io::Result<()> {
     let mut open: VecDeque<Block> = VecDeque::new();
     for index in 0..torrent.pieces() as u32 {
@@ -335,8 +325,8 @@ pub(crate) fn dial(addr: SocketAddr, torrent: &Torrent) -> io::Result<Wire> {
     Ok(wire)
 }
 
-/// Asks for the torrent's metadata over `wire` (handshakes done, extensions on) and
-/// gives it; its hash is checked.
+/// Requests the torrent's metadata over `wire`, after both handshakes, and returns it. Checks its
+/// hash.
 pub(crate) fn fetch_metadata(wire: &mut Wire, torrent: &Torrent) -> io::Result<Vec<u8>> {
     const OURS: u8 = 7;
     let hello = dict([("m", dict([("ut_metadata", Value::Int(OURS.into()))]))]);

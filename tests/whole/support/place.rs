@@ -7,16 +7,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use tempfile::TempDir;
 
-/// A temporary folder, and the torrent that the test is about.
 pub(crate) struct Place {
     /// For whatever else the test needs to put somewhere.
     pub temp: TempDir,
-    /// The torrent.
     pub torrent: Arc<Torrent>,
 }
 
 impl Place {
-    /// For a torrent like this.
     pub(crate) fn new(spec: Spec) -> Self {
         let temp = tempfile::tempdir().unwrap();
         let torrent = spec.build();
@@ -28,12 +25,10 @@ impl Place {
         self.temp.path().join("down")
     }
 
-    /// The torrent file.
     pub(crate) fn file(&self) -> PathBuf {
         self.torrent.save(self.temp.path())
     }
 
-    /// A download of the torrent file.
     pub(crate) fn download(&self) -> Storrent {
         Storrent::download(&self.dir()).arg(self.file())
     }

@@ -1,4 +1,4 @@
-//! Runs the `storrent` program as a user or a script would, and collects what it says.
+//! Runs `storrent` as a user or a script would, and collects its output.
 
 use super::PATIENCE;
 use super::network::Neighbour;
@@ -24,7 +24,7 @@ pub(crate) struct Storrent {
 }
 
 impl Storrent {
-    /// `storrent` with nothing on its line.
+    /// `storrent` without arguments.
     pub(crate) fn new() -> Self {
         Self::of(Command::new(env!("CARGO_BIN_EXE_storrent")))
     }
@@ -63,13 +63,12 @@ impl Storrent {
         }
     }
 
-    /// A download into `dir` that finds nobody but those it is told of, and tells its
-    /// events.
+    /// A download into `dir` that finds only the peers that it is told, and prints its events.
     pub(crate) fn download(dir: &Path) -> Self {
         Self::new().arg("--json").alone().arg("-d").arg(dir)
     }
 
-    /// `storrent seed` of what lies in `dir`, likewise.
+    /// The same for `storrent seed` of what is in `dir`.
     pub(crate) fn seed(dir: &Path) -> Self {
         Self::new()
             .args(["seed", "--json"])
@@ -78,60 +77,51 @@ impl Storrent {
             .arg(dir)
     }
 
-    /// It stays on loopback, and looks for nobody by the DHT or on the local network.
+    /// Stays on loopback, without DHT and local discovery.
     pub(crate) fn alone(self) -> Self {
         self.args(["--no-dht", "--no-lsd", "-p", "0", "--bind", "127.0.0.1"])
     }
 
-    /// Adds an argument.
     pub(crate) fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
         self.command.arg(arg);
         self
     }
 
-    /// Adds arguments.
     pub(crate) fn args<A: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
         self.command.args(args);
         self
     }
 
-    /// Sets a variable of its environment.
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.command.env(name, value);
         self
     }
 
-    /// Adds `--peer` for each of these.
     pub(crate) fn peers(self, peers: &[SocketAddr]) -> Self {
         let options = peers.iter().flat_map(|p| ["--peer".into(), p.to_string()]);
         self.args(options)
     }
 
-    /// What it reads on standard input.
     pub(crate) fn stdin(mut self, bytes: &[u8]) -> Self {
         self.stdin = bytes.into();
         self
     }
 
-    /// Where its standard output goes, instead of to the test.
     pub(crate) fn stdout(mut self, to: impl Into<Stdio>) -> Self {
         self.stdout = Some(to.into());
         self
     }
 
-    /// Where its standard error goes, instead of to the test.
     pub(crate) fn stderr(mut self, to: impl Into<Stdio>) -> Self {
         self.stderr = Some(to.into());
         self
     }
 
-    /// Where it runs.
     pub(crate) fn current_dir(mut self, dir: &Path) -> Self {
         self.command.current_dir(dir);
         self
     }
 
-    /// Starts it.
     pub(crate) fn start(mut self) -> Running {
         let line = format!("{:?}", self.command);
         let piped = self.command.stdin(Stdio::piped());
@@ -141,7 +131,7 @@ impl Storrent {
             .spawn()
             .unwrap_or_else(|e| panic!("{line}: {e}"));
         let mut stdin = child.stdin.take().unwrap();
-        // Whether the program reads it all is its own affair.
+        // The program need not read it all.
         thread::spawn(move || stdin.write_all(&self.stdin));
         Running {
             line,
@@ -154,14 +144,12 @@ impl Storrent {
         }
     }
 
-    /// Runs it to its end.
     pub(crate) fn run(self) -> Outcome {
         self.start().wait()
     }
 }
 
-/// Lines of `pipe` as they come, on a channel: a channel can be waited on with a time
-/// limit, a pipe can't.
+/// Sends the lines of `pipe` to a channel, because a channel can be waited on with a time limit.
 fn lines(pipe: impl Read + Send + 'static) -> Receiver<String> {
     let (sender, receiver) = unbounded();
     thread::spawn(move || {
@@ -183,7 +171,7 @@ fn never_said() -> Receiver<String> {
     unbounded().1
 }
 
-/// The end of `child`, on a channel.
+/// Sends the exit status of `child` to a channel.
 pub(crate) fn exit_of(mut child: Child) -> Receiver<ExitStatus> {
     let (sender, receiver) = unbounded();
     thread::spawn(move || sender.send(child.wait().unwrap()));
@@ -213,16 +201,14 @@ pub(crate) struct Running {
     taken: HashMap<String, usize>,
 }
 
-/// What the program said until its end.
+/// Everything about a run that has ended.
 #[derive(Default, Debug, Clone)]
 pub(crate) struct Outcome {
     /// The exit status; `None` if a signal ended it.
     pub code: Option<i32>,
     /// The signal that ended it.
     pub signal: Option<i32>,
-    /// All of standard output.
     pub stdout: String,
-    /// All of standard error.
     pub stderr: String,
     /// The JSON objects among the lines of standard output.
     pub events: Vec<Value>,
@@ -298,16 +284,15 @@ impl Running {
         SocketAddr::from(([127, 0, 0, 1], port as u16))
     }
 
-    /// Sends it a signal; no matter if it is gone already.
+    /// Sends it a signal, even if it is gone already.
     pub(crate) fn kill(&self, signal: Signal) {
         let _ = kill_process(self.pid, signal);
     }
 
-    /// Waits for its end.
     pub(crate) fn wait(mut self) -> Outcome {
         match self.exit.recv_timeout(PATIENCE) {
             Ok(status) => {
-                // The pipes may still hold what it said last; they end with it.
+                // The pipes may still contain its last lines; they end with it.
                 self.stdout
                     .iter()
                     .for_each(|line| self.said.take_line(&line));
@@ -324,7 +309,6 @@ impl Running {
         }
     }
 
-    /// Whether it has ended by now.
     pub(crate) fn ended(&self) -> bool {
         !self.exit.is_empty()
     }
@@ -351,7 +335,7 @@ impl Outcome {
         self.events.extend(serde_json::from_str::<Value>(line));
     }
 
-    /// Fails unless it ended with this status, and in any case if it panicked.
+    /// Fails unless it ended with this status, and if it panicked.
     #[track_caller]
     pub(crate) fn expect(self, code: i32) -> Self {
         assert!(!self.stderr.contains("panicked"), "it panicked: {self:#?}");
@@ -366,12 +350,10 @@ impl Outcome {
         self
     }
 
-    /// Its events called `name`.
     pub(crate) fn all(&self, name: &str) -> Vec<&Value> {
         self.events.iter().filter(|e| e["event"] == name).collect()
     }
 
-    /// Its one event called `name`.
     #[track_caller]
     pub(crate) fn one(&self, name: &str) -> &Value {
         let all = self.all(name);
@@ -379,7 +361,6 @@ impl Outcome {
         all[0]
     }
 
-    /// Its standard output as one JSON object.
     #[track_caller]
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|e| panic!("{e}: {self:#?}"))

@@ -1,5 +1,5 @@
-//! Proxies on loopback that do what a test's script says, and remember what they were asked:
-//! SOCKS 5 ([RFC 1928], [RFC 1929]) and HTTP's `CONNECT`.
+//! Scripted proxies on loopback that remember their requests: SOCKS 5 ([RFC 1928], [RFC 1929]) and
+//! HTTP's `CONNECT`.
 //!
 //! [RFC 1928]: https://www.rfc-editor.org/rfc/rfc1928
 //! [RFC 1929]: https://www.rfc-editor.org/rfc/rfc1929
@@ -10,33 +10,29 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, Tc
 use std::sync::Arc;
 use std::thread;
 
-/// How a proxy is spoken to.
+/// The protocol of a proxy.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Kind {
-    /// SOCKS 5.
     Socks,
-    /// HTTP.
     Http,
 }
 
-/// What it does with somebody who wants to be connected.
+/// What it does with a client's request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Answer {
-    /// Connects to this address, whatever was asked for.
+    /// Connects to this address, whatever was requested.
     To(SocketAddr),
-    /// Connects to the address that was asked for.
+    /// Connects to the requested address.
     Where,
     /// Refuses: the reply of SOCKS, the status of HTTP.
     No(u16),
-    /// Says nothing of the protocol.
+    /// Sends garbage.
     Garbage,
-    /// Ends the connection.
     HangUp,
 }
 
 /// A proxy; lives as long as the test's process.
 pub(crate) struct FakeProxy {
-    /// Where it listens.
     pub addr: SocketAddr,
     kind: Kind,
     asked: Receiver<String>,
@@ -44,8 +40,8 @@ pub(crate) struct FakeProxy {
 }
 
 impl FakeProxy {
-    /// One that takes anybody, or only who has this name and password. `answer` is asked for
-    /// each target, `HOST:PORT`.
+    /// A proxy for everybody, or only for this name and password. `answer` decides for each target,
+    /// `HOST:PORT`.
     pub(crate) fn start(
         kind: Kind,
         login: Option<(&'static str, &'static str)>,
@@ -90,12 +86,12 @@ impl FakeProxy {
         }
     }
 
-    /// All targets that it was asked for and that nobody took yet.
+    /// All requested targets that nobody took yet.
     pub(crate) fn taken(&self) -> Vec<String> {
         self.asked.try_iter().collect()
     }
 
-    /// How many it did not let in.
+    /// How many clients it did not let in.
     pub(crate) fn turned_away(&self) -> usize {
         self.refused.len()
     }
@@ -238,7 +234,6 @@ fn read_some(stream: &mut TcpStream, len: usize) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// `Basic`, and `text` in base 64.
 fn basic(text: &str) -> String {
     let digits: Vec<char> = ('A'..='Z')
         .chain('a'..='z')

@@ -1,5 +1,4 @@
-//! Real proxies, as Debian has them, each in a folder of its own. They know the names of a
-//! list that nobody else on this machine knows.
+//! Real proxies, as Debian has them. Only they know the names of a list.
 
 use super::clients::Process;
 use super::until;
@@ -11,7 +10,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 
-/// One of the proxies that users have.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(crate) enum Kind {
     /// SOCKS5.
@@ -29,7 +27,6 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// The program that must be installed.
     pub(crate) fn program(self) -> &'static str {
         match self {
             Self::Dante => "/usr/sbin/danted",
@@ -39,7 +36,7 @@ impl Kind {
         }
     }
 
-    /// The URL of one at this address; with its password, if it wants one.
+    /// Its URL at this address, with its password, if it wants one.
     pub(crate) fn url(self, address: &str, port: u16) -> String {
         match self {
             Self::Dante => format!("socks5h://{address}:{port}"),
@@ -61,8 +58,8 @@ pub(crate) struct RealProxy {
 }
 
 impl RealProxy {
-    /// Starts one at `address`:`port`. `home` is a folder; `hosts` are the names that it
-    /// knows, lines of `/etc/hosts`.
+    /// Starts one at `address`:`port`. `home` is a folder; `hosts` are the names that it knows,
+    /// lines of `/etc/hosts`.
     pub(crate) fn start(kind: Kind, home: &Path, hosts: &str, address: &str, port: u16) -> Self {
         fs::create_dir_all(home).unwrap();
         // Some give up root's rights before they write.
@@ -80,7 +77,7 @@ impl RealProxy {
             .arg(names)
             .arg(kind.program())
             .args(args)
-            // Some are several processes, which shall end together.
+            // Some are several processes, which must end together.
             .process_group(0);
         let process = Process::start(&mut command, &home.join("log"));
         let proxy = Self {
@@ -92,7 +89,7 @@ impl RealProxy {
         proxy
     }
 
-    /// Nothing tells when that begins, or ends.
+    /// No event tells when it begins or ends to listen.
     fn wait_listens(&self, listens: bool) {
         let (address, port) = &self.address;
         let done = until(|| TcpStream::connect((address.as_str(), *port)).is_ok() == listens);
@@ -115,7 +112,6 @@ impl Drop for RealProxy {
     }
 }
 
-/// The text of its configuration, and its arguments.
 fn settings(kind: Kind, home: &Path, address: &str, port: u16) -> (String, Vec<String>) {
     let words = |line: String| line.split(' ').map(String::from).collect();
     let config = home.join("config").display().to_string();

@@ -1,5 +1,4 @@
-//! Trackers that answer as told and remember every announce: HTTP ([BEP 3], [BEP 23])
-//! and UDP ([BEP 15]).
+//! Scripted trackers that remember every announce: HTTP ([BEP 3], [BEP 23]) and UDP ([BEP 15]).
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 //! [BEP 15]: https://www.bittorrent.org/beps/bep_0015.html
@@ -13,14 +12,11 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Instant;
 
-/// What a client told a tracker.
+/// An announce.
 #[derive(Clone, Debug)]
 pub(crate) struct Announce {
-    /// The torrent.
     pub info_hash: Vec<u8>,
-    /// The client.
     pub peer_id: Vec<u8>,
-    /// Where it accepts peers.
     pub port: u16,
     /// Payload bytes sent.
     pub uploaded: u64,
@@ -30,19 +26,18 @@ pub(crate) struct Announce {
     pub left: u64,
     /// `started`, `completed`, `stopped`, or nothing for a regular one.
     pub event: String,
-    /// How many peers it wants; −1: as many as the tracker likes.
+    /// How many peers it wants; −1: any number.
     pub numwant: i64,
     /// All parameters of an HTTP announce.
     pub query: HashMap<String, Vec<u8>>,
 }
 
-/// What the tracker answers.
+/// The tracker's answer.
 pub(crate) enum Reply {
     /// Peers, six bytes each.
     Compact(Vec<SocketAddr>),
     /// Peers as a list of dictionaries.
     Dicts(Vec<SocketAddr>),
-    /// A failure reason.
     Failure(String),
     /// A status line and a body.
     Raw(&'static str, Vec<u8>),
@@ -52,13 +47,11 @@ pub(crate) enum Reply {
 
 /// A tracker on loopback; lives as long as the test's process.
 pub(crate) struct FakeTracker {
-    /// Its announce URL.
     pub url: String,
     announces: Receiver<Announce>,
 }
 
 impl FakeTracker {
-    /// An HTTP tracker.
     pub(crate) fn start(reply: impl Fn(&Announce) -> Reply + Send + Sync + 'static) -> Self {
         Self::start_at("127.0.0.1:0", reply)
     }
@@ -72,7 +65,7 @@ impl FakeTracker {
         let server = HttpServer::start_at(address, move |request, stream| {
             let announce = announce_of(&request.target);
             let reply = reply(&announce);
-            // First noted, then answered: what a client has an answer to is on record.
+            // Noted before it is answered.
             let _ = sender.send(announce);
             match reply {
                 Reply::Compact(peers) => respond(stream, "200 OK", &compact(&peers)),
@@ -102,7 +95,6 @@ impl FakeTracker {
         Self::udp_at("127.0.0.1:0", peers)
     }
 
-    /// The same on another local address; port 0 is any free one.
     pub(crate) fn udp_at(address: &str, peers: Vec<SocketAddr>) -> Self {
         let socket = UdpSocket::bind(address).unwrap();
         let url = format!("udp://{}/announce", socket.local_addr().unwrap());
@@ -119,14 +111,13 @@ impl FakeTracker {
         Self { url, announces }
     }
 
-    /// Waits for the next announce.
     #[track_caller]
     pub(crate) fn next(&self) -> Announce {
         let next = self.announces.recv_timeout(PATIENCE);
         next.expect("the tracker should hear an announce")
     }
 
-    /// Waits for the next announce with this event, passing over others.
+    /// Waits for the next announce with this event. Skips others.
     #[track_caller]
     pub(crate) fn next_event(&self, event: &str) -> Announce {
         let deadline = Instant::now() + PATIENCE;
@@ -139,13 +130,13 @@ impl FakeTracker {
         }
     }
 
-    /// All announces that came and that nobody took yet.
+    /// All announces that nobody took yet.
     pub(crate) fn taken(&self) -> Vec<Announce> {
         self.announces.try_iter().collect()
     }
 }
 
-/// A URL where a tracker could be but nobody listens.
+/// The URL of a tracker where nobody listens.
 pub(crate) fn dead_url() -> String {
     format!("http://127.0.0.1:{}/announce", super::free_port())
 }
@@ -222,7 +213,7 @@ fn dicts(peers: &[SocketAddr]) -> Vec<u8> {
     dict([("interval", Value::Int(1800)), ("peers", peers.into())]).encode()
 }
 
-/// The answer to one packet, and the announce if it was one. The connection id is a
+/// Returns the answer to one packet, and the announce if it was one. The connection id is a
 /// constant that a client can't guess.
 fn udp_answer(packet: &[u8], peers: &[SocketAddr]) -> Option<(Vec<u8>, Option<Announce>)> {
     const CONNECTION: u64 = 0x0123_4567_89ab_cdef;

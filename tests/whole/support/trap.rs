@@ -1,13 +1,13 @@
-//! A machine whose every packet is looked at as it leaves, and the internet that it is
-//! connected to: [`isolated`](super::network::isolated) tests only.
+//! A machine whose every packet is looked at as it leaves, and the internet that it is connected
+//! to: for [`isolated`](super::network::isolated) tests only.
 //!
-//! The test itself is the internet: what it starts on [`host`] addresses can be reached
-//! from the machine, over IPv4 and IPv6. storrent runs on the machine ([`Trap::storrent`]).
-//! Its default routes lead to the internet, whatever the address, so that a packet that
-//! should not be sent does not fail for want of a way before it is seen.
+//! The test itself is the internet: the machine can reach what it starts on [`host`] addresses,
+//! over IPv4 and IPv6. storrent runs on the machine ([`Trap::storrent`]). The machine's default
+//! routes lead to the internet, whatever the address: a forbidden packet must be seen before it
+//! fails for want of a way.
 //!
-//! The kernel's packet filter (nftables) does the looking: it misses nothing, and it notes
-//! source, target and port of what is not allowed.
+//! The kernel's packet filter (nftables) looks: it misses nothing, and notes source, target and
+//! port of what is not allowed.
 
 use super::network::{Cable, FAR, Neighbour};
 use super::program::Storrent;
@@ -18,20 +18,18 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
-/// What must be installed.
 pub(crate) const TOOLS: [&str; 5] = ["ip", "unshare", "nsenter", "nft", "ss"];
 
-/// The machine's first IPv4 address, from which it sends unless told.
+/// The machine's first IPv4 address, from which it sends by default.
 pub(crate) const FIRST: &str = FAR;
 /// Its second one.
 pub(crate) const SECOND: &str = "10.78.0.9";
-/// Its first IPv6 address, from which it sends unless told.
+/// Its first IPv6 address, from which it sends by default.
 pub(crate) const FIRST_V6: &str = "2001:db8:1::2";
 /// Its second one.
 pub(crate) const SECOND_V6: &str = "2001:db8:1::9";
 
-/// A host of the internet, by a number from 1 to 5: an address that is set aside for
-/// examples.
+/// A host of the internet, by a number from 1 to 5: an address reserved for examples.
 pub(crate) fn host(number: u8) -> String {
     format!("198.51.100.{number}")
 }
@@ -41,15 +39,15 @@ pub(crate) fn host_v6(number: u8) -> String {
     format!("2001:db8::{number}")
 }
 
-/// The machine. It goes when this is dropped.
+/// The machine. It ends when this is dropped.
 pub(crate) struct Trap {
     machine: Neighbour,
     temp: TempDir,
 }
 
 impl Trap {
-    /// Makes the machine; it knows no names but those of `hosts`, lines of `/etc/hosts`.
-    /// Nothing is looked at yet.
+    /// Makes the machine. It knows only the names of `hosts`, lines of `/etc/hosts`. Nothing is
+    /// looked at yet.
     pub(crate) fn new(hosts: &str) -> Self {
         let (machine, temp) = (Neighbour::new(Cable::V4), tempfile::tempdir().unwrap());
         let trap = Self { machine, temp };
@@ -73,7 +71,6 @@ impl Trap {
         self.temp.path().join("hosts")
     }
 
-    /// `storrent` on the machine.
     pub(crate) fn storrent(&self) -> Storrent {
         let enter = "mount --bind \"$0\" /etc/hosts && exec \"$@\"";
         let mut starter = self.machine.command("unshare");
@@ -83,15 +80,14 @@ impl Trap {
         Storrent::under(starter)
     }
 
-    /// Runs a shell's line on the machine; what it printed.
+    /// Runs a shell's line on the machine. Returns what it printed.
     #[track_caller]
     pub(crate) fn run(&self, line: &str) -> String {
         shell(self.machine.command("sh"), line)
     }
 
-    /// From now on notes what leaves the machine, but for what matches one of `allowed`
-    /// (expressions of nftables), and for what the kernel says on its own account to find
-    /// its neighbours.
+    /// From now on notes what leaves the machine, except what matches one of `allowed` (expressions
+    /// of nftables), and what the kernel sends to find its neighbours.
     pub(crate) fn set(&self, allowed: &[String]) {
         let allowed: String = allowed.iter().map(|a| format!("{a} accept\n")).collect();
         let rules = format!(
@@ -121,7 +117,7 @@ impl Trap {
         assert!(nft.wait().unwrap().success(), "{rules}");
     }
 
-    /// What was noted since: `source . target . protocol . port`, each once.
+    /// Returns what was noted since: `source . target . protocol . port`, each once.
     pub(crate) fn caught(&self) -> Vec<String> {
         let elements = |set: &str| {
             let said = self.run(&format!("nft -n list set inet trap {set}"));
@@ -138,22 +134,20 @@ impl Trap {
         all
     }
 
-    /// Waits until this was noted.
     #[track_caller]
     pub(crate) fn wait_caught(&self, packet: &str) {
         let noted = until(|| self.caught().iter().any(|caught| caught == packet));
         assert!(noted, "no {packet} in {:#?}", self.caught());
     }
 
-    /// Fails if anything was noted.
     #[track_caller]
     pub(crate) fn assert_empty(&self) {
         let caught = self.caught();
         assert!(caught.is_empty(), "this left the machine: {caught:#?}");
     }
 
-    /// How many TCP connections the machine began since, one that nobody accepted counted
-    /// as often as its first packet was sent.
+    /// How many TCP connections the machine began since. One that nobody accepted counts as often
+    /// as its first packet was sent.
     pub(crate) fn dials(&self) -> u64 {
         self.count("dials")
     }

@@ -1,5 +1,5 @@
-//! The peer protocol ([BEP 3], with the messages of [BEP 6] and [BEP 10]) over one TCP
-//! connection, with every freedom to break it.
+//! The peer protocol ([BEP 3], with the messages of [BEP 6] and [BEP 10]) over one TCP connection,
+//! with every freedom to break it.
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 //! [BEP 6]: https://www.bittorrent.org/beps/bep_0006.html
@@ -11,7 +11,6 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Bytes of a block.
 pub(crate) const BLOCK: u32 = 16 << 10;
 
 /// The bit of reserved byte 7 that says "fast extension".
@@ -33,7 +32,6 @@ pub(crate) struct Block {
 }
 
 impl Block {
-    /// These three numbers.
     pub(crate) fn new(index: u32, begin: u32, length: u32) -> Self {
         Self {
             index,
@@ -43,20 +41,18 @@ impl Block {
     }
 }
 
-/// Who one says one is.
+/// What a peer says first.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Handshake {
-    /// Which extensions one speaks.
+    /// The extensions that it speaks.
     pub reserved: [u8; 8],
-    /// The torrent.
     pub info_hash: [u8; 20],
-    /// Oneself.
     pub peer_id: [u8; 20],
 }
 
 impl Handshake {
-    /// That of a fake peer that nobody met before: whoever meets the same peer id twice
-    /// takes it for one peer and hangs up.
+    /// The handshake of a new fake peer: two with the same peer id would be taken for one, and one
+    /// of them dropped.
     pub(crate) fn new(info_hash: [u8; 20], reserved: [u8; 8]) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let mut peer_id = *b"-XX0001-fake........";
@@ -69,7 +65,6 @@ impl Handshake {
         }
     }
 
-    /// The 68 bytes.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = b"\x13BitTorrent protocol".to_vec();
         out.extend_from_slice(&self.reserved);
@@ -167,7 +162,7 @@ impl Message {
     }
 }
 
-/// A frame of any id and body.
+/// A message of any id and body.
 pub(crate) fn raw(id: u8, body: &[u8]) -> Vec<u8> {
     let mut out = (body.len() as u32 + 1).to_be_bytes().to_vec();
     out.push(id);
@@ -175,7 +170,7 @@ pub(crate) fn raw(id: u8, body: &[u8]) -> Vec<u8> {
     out
 }
 
-/// An extended message that is `depth` lists in each other.
+/// An extended message of `depth` nested lists.
 pub(crate) fn nested(kind: u8, depth: usize) -> Vec<u8> {
     let body = [vec![b'l'; depth], vec![b'e'; depth]].concat();
     Message::Extended(kind, body).encode()
@@ -190,16 +185,16 @@ pub(crate) fn bitfield(have: &[bool]) -> Vec<u8> {
     have.chunks(8).map(byte).collect()
 }
 
-/// Something that a fake peer lived through.
+/// What happened to a fake peer.
 #[derive(Clone, Debug)]
 pub(crate) enum Note {
-    /// The other side said hello properly.
+    /// The other side sent its handshake.
     Hello(Handshake),
-    /// It sent this.
+    /// It sent this message.
     Got(Message),
     /// It was given this block.
     Served(Block),
-    /// The script of one connection ended: as it should, or why not.
+    /// The script of one connection ended well, or badly for this reason.
     Ended(Result<(), String>),
 }
 
@@ -218,7 +213,7 @@ impl Wire {
         Ok(Self { stream, notes })
     }
 
-    /// Connects and shakes hands, as a peer that begins the talk does.
+    /// Connects and shakes hands, as a peer that dials does.
     pub(crate) fn dial(addr: SocketAddr, hello: Handshake) -> io::Result<(Self, Handshake)> {
         let mut wire = Self::new(TcpStream::connect(addr)?, None)?;
         wire.send_raw(&hello.encode())?;
@@ -233,7 +228,6 @@ impl Wire {
         Ok(theirs)
     }
 
-    /// Reads the other side's handshake.
     pub(crate) fn read_handshake(&mut self) -> io::Result<Handshake> {
         let mut bytes = [0; 68];
         self.stream.read_exact(&mut bytes[..20])?;
@@ -250,17 +244,15 @@ impl Wire {
         Ok(hello)
     }
 
-    /// Sends any bytes.
     pub(crate) fn send_raw(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)
     }
 
-    /// Sends a message.
     pub(crate) fn send(&mut self, message: &Message) -> io::Result<()> {
         self.send_raw(&message.encode())
     }
 
-    /// The next message. The end of the connection is an error.
+    /// Returns the next message. The end of the connection is an error.
     pub(crate) fn recv(&mut self) -> io::Result<Message> {
         let mut len = [0; 4];
         self.stream.read_exact(&mut len)?;
@@ -287,8 +279,8 @@ impl Wire {
         }
     }
 
-    /// Reads on until the other side hangs up, and gives what it said before. An error
-    /// is that it did not.
+    /// Reads on until the other side hangs up. Returns what came before. Fails if it does not hang
+    /// up.
     pub(crate) fn until_closed(&mut self) -> io::Result<Vec<Message>> {
         let mut heard = Vec::new();
         loop {
@@ -300,21 +292,19 @@ impl Wire {
         }
     }
 
-    /// Lets a moment pass, for those whose slowness is the point.
+    /// Lets a moment pass, for scripts whose point is slowness.
     pub(crate) fn pause(&self) {
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
 
-    /// For the record of whoever watches.
     pub(crate) fn note(&self, note: Note) {
         if let Some(notes) = &self.notes {
-            // Nobody may be watching any more.
             let _ = notes.send(note);
         }
     }
 }
 
-/// Whether this is how a connection looks that the other side has ended.
+/// Whether the other side has ended the connection.
 pub(crate) fn is_end(error: &io::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
     matches!(
