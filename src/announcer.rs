@@ -43,13 +43,11 @@ const AGAIN: Duration = Duration::from_millis(100);
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Phase {
-    /// We have not joined the swarm yet.
     Waiting,
     Running,
     Stopping,
 }
 
-/// The outcome of an announce.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Outcome {
     Answered,
@@ -88,7 +86,6 @@ struct Tracker {
     due: Instant,
     /// When we may announce before `due`, if we have no peers.
     early: Instant,
-    /// Failures in a row.
     failures: usize,
     /// Replies since we last had peers. Each one doubles the wait for `early`.
     early_asks: u32,
@@ -204,7 +201,6 @@ impl Announcer {
         self.joined_complete = complete;
     }
 
-    /// Makes the torrent private, once this is known.
     pub(crate) fn set_private(&mut self) {
         self.private = true;
     }
@@ -331,7 +327,6 @@ impl Announcer {
         one.into_iter().chain(retired).collect()
     }
 
-    /// Counts the outcomes of the last announces.
     pub(crate) fn summary(&self) -> Trackers {
         let mut counts = Trackers::default();
         for tracker in self.usable() {
@@ -388,7 +383,6 @@ impl Tracker {
         }
     }
 
-    /// Returns the next announce, and its time.
     fn next(&self, phase: Phase, hungry: bool, now: Instant) -> Option<(AnnounceEvent, Instant)> {
         if self.in_flight.is_some() || self.useless || phase == Phase::Waiting {
             return None;

@@ -57,8 +57,8 @@ pub(crate) struct Checker<H> {
     zeros: Option<PieceHash>,
 }
 
-/// Reads one of the pieces that are hashed together. Each lane keeps its last file open, because of
-/// small files it may need the same one for the next buffer.
+/// Reads one of the pieces that are hashed together. Each lane keeps its last file open: the next
+/// buffer may begin in it.
 struct Lane {
     files: Files,
     buffer: Pages,
@@ -83,9 +83,6 @@ impl<H: Fn(PieceIndex) -> PieceHash> Checker<H> {
 
     /// Reads and hashes `pieces`. Calls `verdict` with whether each is right. A missing or short
     /// piece is wrong.
-    ///
-    /// # Errors
-    /// [`StorageError`], if something is there but cannot be read.
     pub(crate) fn check(
         &mut self,
         pieces: &[PieceIndex],
@@ -121,9 +118,6 @@ impl<H: Fn(PieceIndex) -> PieceHash> Checker<H> {
     }
 
     /// Like [`check`](Self::check), but does not read pieces that are known to be missing or holes.
-    ///
-    /// # Errors
-    /// As for `check`.
     pub(crate) fn check_sparse(
         &mut self,
         pieces: &[PieceIndex],
@@ -144,9 +138,6 @@ impl<H: Fn(PieceIndex) -> PieceHash> Checker<H> {
 
     /// Like [`check_sparse`](Self::check_sparse), but if the process has too many files open it
     /// pauses and tries again, up to [`PAUSES`] times, or until `stop`.
-    ///
-    /// # Errors
-    /// As for [`check`](Self::check).
     fn check_at_start(
         &mut self,
         pieces: &[PieceIndex],
@@ -169,9 +160,6 @@ impl<H: Fn(PieceIndex) -> PieceHash> Checker<H> {
 
     /// Returns the SHA-1 of each 16 KiB block of `piece`, by which we find out which peer sent a
     /// bad one; nothing if the piece is missing.
-    ///
-    /// # Errors
-    /// As for [`check`](Self::check).
     pub(crate) fn hash_blocks(&mut self, piece: PieceIndex) -> Result<Vec<[u8; 20]>, StorageError> {
         let layout = self.storage.layout();
         let (start, len) = (layout.piece_start(piece), layout.piece_len(piece));
@@ -251,9 +239,6 @@ fn is_there(read: Result<(), StorageError>) -> Result<bool, StorageError> {
 /// Checks exactly the `candidates`, with `threads` threads, and returns the right ones; `None` if
 /// `stop` became true meanwhile. The threads call `progress` with the number of pieces checked so
 /// far.
-///
-/// # Errors
-/// [`StorageError`], if something is there but cannot be read.
 pub(crate) fn check_all(
     storage: &Arc<Storage>,
     expected: &(dyn Fn(PieceIndex) -> PieceHash + Sync),

@@ -30,7 +30,6 @@ const OPTIMISTIC_ROUNDS: u32 = 3;
 /// The least places for the fastest peers while we download. With few places, each peer gets so
 /// high a rate from us that it gives us a place in return. On lines of 2 MB/s in a mixed swarm, our
 /// mean time was 1.05 of the best client's with 7 places, and 0.98 to 1.00 with 2 to 4.
-/// to 1.00 with 2 to 4.
 const SLOTS: usize = 3;
 
 /// The least places while we seed: more, because nothing else uses the line.

@@ -49,8 +49,8 @@
 //!    thread asks again.
 //!
 //! **Story 2: work that returns to the thread that gave it back** (`wants = 0` on `Released`).
-//! 1. A peer is asked for all remaining blocks. So its thread is `hungry`, and main keeps `wants =
-//!    40`.
+//! 1. A peer is asked for all remaining blocks. So its thread is `hungry`, and main keeps
+//!    `wants = 40`.
 //! 2. The peer stalls. The thread gives its blocks back with `Released`.
 //! 3. Main gives the free blocks to threads that want work. If this thread still counted as one,
 //!    the blocks would go back to the peer that just failed to send them. So it must ask again, and

@@ -7,8 +7,8 @@
 //!
 //! - **wide**: a register of 512 bits holds the same word of sixteen messages, and each instruction
 //!   works on all sixteen (AVX-512);
-//! - **interleaved**: processors with SHA-1 instructions can begin one before the previous one is
-//!   done, so the rounds of four messages take turns.
+//! - **interleaved**: processors with SHA-1 instructions can begin one instruction before the
+//!   previous one is done, so the rounds of four messages take turns.
 //!
 //! Measured in GB per second of one core:
 //!

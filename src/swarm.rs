@@ -64,11 +64,9 @@ struct Known {
     failures: u32,
     /// How the last attempt failed. `None` if it did not.
     failed: Option<EndKind>,
-    /// The earliest time of the next dial.
     not_before: Option<Instant>,
     /// Whether a connection exists or is being made.
     busy: bool,
-    /// Whether it was ever dialled.
     tried: bool,
 }
 
@@ -106,7 +104,6 @@ pub(crate) struct Swarm {
     known: BTreeMap<SocketAddr, Known>,
     shunned: Shunned,
     door: Door,
-    /// How many dials there were.
     dialled: u64,
 }
 
@@ -186,7 +183,6 @@ impl Swarm {
         self.known.values().any(|known| known.is_due(now))
     }
 
-    /// Records how the attempt or connection to `addr` ended.
     pub(crate) fn ended(&mut self, addr: SocketAddr, ending: Ending, now: Instant) {
         let Some(known) = self.known.get_mut(&addr) else {
             return;
@@ -265,7 +261,6 @@ impl Swarm {
         }
     }
 
-    /// How often an address was dialled.
     pub(crate) fn dialled(&self) -> u64 {
         self.dialled
     }

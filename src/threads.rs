@@ -14,7 +14,6 @@ use std::thread::{Builder, JoinHandle};
 pub(crate) struct NoThread {
     /// What the thread was meant to do, worded to follow "to".
     pub purpose: &'static str,
-    /// The system's error.
     pub source: io::Error,
 }
 
@@ -25,9 +24,6 @@ pub(crate) const ADVICE: &str =
 /// Starts a thread that does `work`. `purpose` is worded to follow "to". If `work` panics, the
 /// thread first drops all that `work` owned and then calls `lost`, which should tell the thread's
 /// owner. If the thread can't be started, neither is called.
-///
-/// # Errors
-/// [`NoThread`], if the system refuses.
 pub(crate) fn spawn(
     thread: Builder,
     purpose: &'static str,

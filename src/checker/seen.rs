@@ -12,7 +12,6 @@ use crate::storage::{FileId, FileState, Storage, Survey};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// In which file of the disk the pieces of one torrent file were seen.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Where {
     Nowhere,
@@ -33,7 +32,6 @@ impl Seen {
         Self(survey.iter().map(seen).collect())
     }
 
-    /// Notes that pieces of `file` were read from the disk's file `id`.
     pub(super) fn note(&mut self, file: usize, id: FileId) {
         self.0[file] = match self.0[file] {
             Where::Nowhere => Where::In(id),

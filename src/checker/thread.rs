@@ -32,7 +32,6 @@ const IDLE: Duration = Duration::from_secs(1);
 
 pub(crate) const PURPOSE: &str = "check pieces";
 
-/// A request to the checker's thread.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum CheckRequest {
     /// Check these pieces, whose blocks were all written.
@@ -49,14 +48,11 @@ pub(crate) enum CheckRequest {
     Record(Bitfield),
 }
 
-/// A report of the checker's thread.
 #[derive(Debug)]
 pub(crate) enum CheckReport {
-    /// The verdict on each of these pieces.
     Verdicts(Vec<(PieceIndex, Verdict)>),
     /// The SHA-1 of each 16 KiB block of the piece, in order; empty if the piece is missing.
     Blocks(PieceIndex, Vec<[u8; 20]>),
-    /// The result of [`CheckRequest::Survey`].
     Surveyed(Surveyed),
     /// The record was removed or written, or this failed.
     Recorded(Result<(), StorageError>),
@@ -113,9 +109,6 @@ impl Desk {
 /// Starts the thread that checks pieces of one torrent. It ends when `requests` closes, or after
 /// [`IDLE`] without a request. It takes its notes from `desk` and puts them back. It calls
 /// `report`, and `lost` if it panics.
-///
-/// # Errors
-/// If the system starts no more threads.
 pub(crate) fn spawn(
     storage: &Arc<Storage>,
     desk: Desk,

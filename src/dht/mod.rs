@@ -59,7 +59,6 @@ const MAX_WAITING: usize = 64;
 /// then those of torrents.
 const MAX_NAMES: usize = 32;
 
-/// How many addresses of one name are used.
 const ADDRESSES_OF_A_NAME: usize = 8;
 
 /// The pause before a failed look-up of a name is repeated. It doubles ...
@@ -83,7 +82,6 @@ pub(crate) struct DhtSettings {
     pub nodes: Vec<String>,
 }
 
-/// What the threads report.
 #[derive(Debug)]
 pub(crate) enum DhtNews {
     /// Peers that may have the torrent, according to some node.
@@ -111,21 +109,18 @@ pub(crate) enum DhtNews {
 
 type Report = Arc<dyn Fn(DhtNews) + Send + Sync>;
 
-/// A torrent to look up.
 struct Request {
     info_hash: InfoHash,
     /// The TCP port to announce, if any.
     port: Option<u16>,
 }
 
-/// An address at which a network can be entered.
 #[derive(Clone, Copy)]
 struct Entrance {
     addr: SocketAddr,
     is_router: bool,
 }
 
-/// Who named a node.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum NamedBy {
     User,
@@ -148,9 +143,6 @@ pub(crate) struct Dht {
 
 impl Dht {
     /// Opens the sockets and starts the threads. One missing address family is normal.
-    ///
-    /// # Errors
-    /// If no socket can be opened or no thread started.
     pub(crate) fn start(
         settings: &DhtSettings,
         report: impl Fn(DhtNews) + Send + Sync + 'static,
@@ -317,7 +309,6 @@ fn spawn(
     Ok((requests, entrances))
 }
 
-/// What the thread of one network owns.
 struct NodeThread {
     socket: UdpSocket,
     v6: bool,

@@ -5,7 +5,7 @@
 //! the table keeps a few nodes of each. Wherever an info hash lies, we know a node nearby, and each
 //! step of a look-up gets much nearer.
 //!
-//! The [node](super::node) is the only user. No clock: the time is an argument.
+//! The [node](super::node) is the only user.
 
 use super::krpc::Contact;
 use crate::types::InfoHash;
@@ -80,7 +80,6 @@ impl Table {
     }
 }
 
-/// Which part of the space a node is in.
 fn part(contact: &Contact) -> usize {
     usize::from(contact.id.0[0]) * PARTS / 256
 }

@@ -76,7 +76,6 @@ enum Stage {
 #[derive(Debug)]
 pub struct Asking<'a> {
     proxy: &'a Proxy,
-    /// `None`: we only check whether the proxy accepts us.
     target: Option<&'a Target>,
     stage: Stage,
     /// The bytes of the proxy's current answer received so far.

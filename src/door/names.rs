@@ -1,5 +1,6 @@
 //! Peers known by host name only: with a proxy, the proxy looks names up, so we never see an
 //! address.
+//!
 //! A magnet link may name peers by host, but the rest of this program identifies peers by address.
 //! So each name gets a stand-in: an address from a block that no machine uses ([RFC 6666],
 //! `100::/64`). The engine creates it, and asks here for the name when it dials. We never pass a

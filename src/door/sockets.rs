@@ -227,9 +227,6 @@ fn listen_on(addr: SocketAddr) -> io::Result<TcpListener> {
 
 /// Has the system detect that the other end has vanished: by probes on an idle connection (TCP
 /// keep-alive), and by data that stays unacknowledged (RFC 5482; Linux only).
-///
-/// # Errors
-/// If the system refuses.
 pub fn keep_alive(stream: &TcpStream) -> io::Result<()> {
     let questions = TcpKeepalive::new()
         .with_time(QUIET)

@@ -25,7 +25,6 @@ impl Engine<'_> {
         self.leave(id);
     }
 
-    /// Has a torrent leave its swarm.
     pub(super) fn leave(&mut self, id: TorrentId) {
         for (key, _) in self.works[id].early.take() {
             self.hang_up(key);

@@ -50,7 +50,6 @@ impl Engine<'_> {
         }
     }
 
-    /// Closes a connection that belongs to no torrent yet.
     fn show_out(&mut self, key: PeerKey) {
         self.strangers.remove(key);
         self.hang_up(key);

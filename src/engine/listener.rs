@@ -36,9 +36,6 @@ pub(super) fn open(port: Option<u16>, door: &Door) -> io::Result<TcpListener> {
 
 /// Starts the thread that accepts peers. It ends when `take` returns false, which [`wake`] makes it
 /// call. `lost` is called if it panics.
-///
-/// # Errors
-/// If the system starts no more threads.
 pub(super) fn spawn(
     listener: Arc<TcpListener>,
     take: impl Fn(TcpStream, SocketAddr) -> bool + Send + 'static,

@@ -15,7 +15,6 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 impl Engine<'_> {
-    /// Announces a torrent on the local network.
     pub(super) fn announce_locally(&mut self, info_hash: InfoHash) {
         let waits = |(_, task): &(Instant, Task)| matches!(task, Task::Local);
         match &self.lsd {
@@ -46,7 +45,6 @@ impl Engine<'_> {
         Ok(())
     }
 
-    /// Stops announcing a torrent.
     pub(super) fn leave_locally(&mut self, info_hash: InfoHash) {
         if let Some(orders) = &self.lsd {
             let _ = orders.send(lsd::Order::Leave(info_hash));

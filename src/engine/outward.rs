@@ -109,7 +109,7 @@ impl Engine<'_> {
     }
 
     /// Fails a torrent that needs the proxy, if the proxy could not be reached. A torrent that is
-    /// complete needs none, nor does perhaps one whose data is still being checked.
+    /// complete needs none, and one whose data is still being checked may be complete.
     fn end_without_proxy(&mut self, id: TorrentId) {
         let Some(why) = self.no_proxy.clone() else {
             return;

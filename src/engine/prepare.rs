@@ -79,13 +79,11 @@ pub(super) struct Prepared {
     pub storage: Arc<Storage>,
     /// The state of the files when they were checked.
     pub survey: Survey,
-    /// The pieces that are there and right.
     pub have: Bitfield,
     /// Incomplete pieces, with the numbers of the blocks that are there.
     pub stored: Vec<(PieceIndex, Vec<u32>)>,
     /// The pieces that were not looked at: see [`resume::Trusted`].
     pub passed_over: Bitfield,
-    /// What the user should know.
     pub warnings: Vec<String>,
 }
 

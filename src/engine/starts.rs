@@ -327,7 +327,7 @@ impl Engine<'_> {
     }
 
     /// Closes a connection of the torrent with the most, or else ends the threads of trackers.
-    /// Makes none for [`STAND_BACK`], so that others get what this frees.
+    /// Then makes no connection for [`STAND_BACK`], so that others get what this frees.
     pub(super) fn make_room(&mut self, shortage: Shortage) {
         let now = Instant::now();
         if self.stand_back.is_some_and(|(until, _)| now < until) {

@@ -32,7 +32,6 @@ const FIRST_BYTE_IN_A_CROWD: Duration = Duration::from_secs(3);
 /// Whether a newcomer gets a place.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Entry {
-    /// A place is free.
     Free,
     /// This connection must be closed for it.
     InPlaceOf(PeerKey),
@@ -104,7 +103,6 @@ impl<T> Strangers<T> {
         all.into_iter().map(|(key, stranger)| (key, stranger.what))
     }
 
-    /// Notes a connection's first byte.
     pub(super) fn spoke(&mut self, key: PeerKey) {
         if let Some(stranger) = self.waiting.get_mut(&key) {
             stranger.spoke = true;

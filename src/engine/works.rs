@@ -20,7 +20,6 @@ use std::time::Instant;
 pub(super) struct Work {
     pub job: Job,
     pub us: Us,
-    /// Its metadata, once that is known.
     pub known: Option<Arc<Known>>,
     pub added: Instant,
     pub stage: Stage,
@@ -125,7 +124,6 @@ impl Works {
         (0..self.0.len() as u32).map(TorrentId)
     }
 
-    /// Returns the torrent with this info hash, in whatever stage.
     pub(super) fn by_hash(&self, info_hash: InfoHash) -> Option<TorrentId> {
         self.ids().find(|id| self[*id].us.info_hash == info_hash)
     }

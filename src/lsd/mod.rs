@@ -34,7 +34,6 @@ use std::time::{Duration, Instant};
 /// The UDP port of both groups.
 const PORT: u16 = 6771;
 
-/// The groups for IPv4 and for IPv6.
 const GROUPS: [IpAddr; 2] = [
     IpAddr::V4(Ipv4Addr::new(239, 192, 152, 143)),
     IpAddr::V6(Ipv6Addr::new(0xff15, 0, 0, 0, 0, 0, 0xefc0, 0x988f)),
@@ -56,7 +55,6 @@ pub(crate) const PURPOSE: &str = "look for peers on the local network";
 pub(crate) enum Order {
     /// Announce this torrent, and report who else has it.
     Announce(InfoHash),
-    /// Stop announcing it.
     Leave(InfoHash),
 }
 
@@ -89,9 +87,6 @@ pub(crate) fn open(door: &Door) -> io::Result<Groups> {
 /// `found` is called with each of our torrents in an announce and its sender, for at most ten
 /// announces a second; `lost`, if the thread panics. The thread ends when the channel of `orders`
 /// closes.
-///
-/// # Errors
-/// If the system starts no more threads.
 pub(crate) fn spawn(
     groups: Groups,
     port: u16,

@@ -5,7 +5,7 @@
 //! times within its first 6 s, then every 5 minutes together with all others: not more often,
 //! because each announce wakes every machine on the network.
 //!
-//! Only the thread of local discovery ([`super`]) uses this. No clock: the time is an argument.
+//! Only the thread of local discovery ([`super`]) uses this.
 
 use crate::types::InfoHash;
 use std::collections::BTreeMap;
@@ -37,18 +37,15 @@ pub(crate) struct Schedule {
 }
 
 impl Schedule {
-    /// Announces this torrent from now on.
     pub(crate) fn add(&mut self, torrent: InfoHash, now: Instant) {
         self.torrents.entry(torrent).or_insert((now, 0));
         self.round.get_or_insert(now + EVERY);
     }
 
-    /// Stops announcing this torrent.
     pub(crate) fn remove(&mut self, torrent: InfoHash) {
         self.torrents.remove(&torrent);
     }
 
-    /// Whether we announce this torrent.
     pub(crate) fn has(&self, torrent: InfoHash) -> bool {
         self.torrents.contains_key(&torrent)
     }

@@ -30,24 +30,17 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How the connection begins.
 #[derive(Debug)]
 pub(crate) enum Link {
-    /// We connect to the peer.
     Dial {
-        /// The peer's address.
         to: Target,
         /// The address that we dial from, and the proxy.
         door: Box<Door>,
-        /// The torrent, and our side in its swarm.
         us: Us,
-        /// Plain, obfuscated, or either.
         encryption: Encryption,
     },
-    /// The peer connected to us.
     Accepted {
-        /// The connection.
         stream: TcpStream,
         /// The torrents that the peer may ask for.
         torrents: Vec<InfoHash>,
-        /// Plain, obfuscated, or either.
         encryption: Encryption,
     },
 }

@@ -44,7 +44,6 @@ pub(super) fn converse(
     }
 }
 
-/// Handles all whole messages in the buffer.
 fn hear(line: &mut Line, learner: &mut Learner) -> Result<(), PeerError> {
     let now = Instant::now();
     while let Some((message, used)) = wire::decode(line.intake.unparsed(), MAX_MESSAGE)? {

@@ -2,9 +2,9 @@
 //! socket.
 //!
 //! Without the metadata we know neither the number nor the length of the pieces, so we can request
-//! nothing else. We request all of it from each of several peers. The first whose bytes have the
-//! info hash as their SHA-1 wins. This costs a little more traffic than sharing the work out, but a
-//! liar can spoil only its own copy, and we know at once who lied.
+//! no blocks. We request all of the metadata from each of several peers. The first peer whose bytes
+//! have the info hash as their SHA-1 wins. This costs a little more traffic than sharing the work
+//! out, but a liar can spoil only its own copy, and we know at once who lied.
 //!
 //! The peer's other messages (bitfield, unchoke, extension handshake) can't be judged yet. We keep
 //! them as they came for the [`Session`], which takes over when the metadata is known.
@@ -115,9 +115,6 @@ impl Learner {
     }
 
     /// Handles a message from the peer.
-    ///
-    /// # Errors
-    /// [`PeerError`], if the connection must end.
     pub fn on_message(&mut self, message: Message<'_>, now: Instant) -> Result<(), PeerError> {
         self.talk.heard = now;
         match message {

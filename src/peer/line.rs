@@ -88,7 +88,6 @@ impl Line {
         self.intake.fill(|buf| self.socket.read_now(buf))
     }
 
-    /// Hands the kernel some of the bytes on their way out.
     fn send(&mut self, wait: Wait) -> Result<(), PeerError> {
         let taken = self.socket.write_parts(&self.outgoing.rest(), wait)?;
         self.outgoing.on_sent(taken);

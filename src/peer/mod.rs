@@ -97,7 +97,6 @@ pub(crate) struct Shared {
     pub max_open: usize,
     /// Whether there is an upload limit. If so, the thread asks main before each upload.
     pub upload_limited: bool,
-    /// Whether we exchange addresses of other peers.
     pub pex: bool,
 }
 
@@ -122,7 +121,6 @@ pub(crate) struct Welcome {
 }
 
 impl Welcome {
-    /// Our extension handshake.
     fn ourselves(&self, their_ip: Option<IpAddr>) -> Ourselves {
         let metadata = self.metadata.as_ref();
         Ourselves {
@@ -138,9 +136,6 @@ impl Welcome {
 
 /// Starts the thread of one peer. It ends with its connection, or when main closes the channel of
 /// `orders`. Its last event is always [`PeerEvent::Closed`].
-///
-/// # Errors
-/// [`NoThread`], if the system refuses to start a thread.
 pub(crate) fn spawn(
     key: PeerKey,
     link: Link,

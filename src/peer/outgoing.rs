@@ -80,9 +80,6 @@ impl Outgoing {
     }
 
     /// Loads the session's messages and the next blocks. Everything before must be out.
-    ///
-    /// # Errors
-    /// [`StorageError`], if a block can't be read.
     pub(crate) fn load(
         &mut self,
         session: &mut Session,

@@ -169,9 +169,6 @@ impl Session {
     }
 
     /// Handles a message from the peer. Returns a block that we requested: its data must be stored.
-    ///
-    /// # Errors
-    /// [`PeerError`], if the connection must end.
     pub fn on_message(
         &mut self,
         message: Message<'_>,

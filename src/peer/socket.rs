@@ -41,9 +41,6 @@ pub(crate) enum Wait {
 
 impl PeerSocket {
     /// Takes over a connected stream.
-    ///
-    /// # Errors
-    /// [`PeerError::Io`], if the system refuses the options.
     pub(crate) fn new(stream: TcpStream) -> Result<Self, PeerError> {
         let set = || {
             stream.set_nodelay(true)?;
@@ -123,18 +120,12 @@ impl PeerSocket {
     }
 
     /// Hands the kernel what it takes of `bytes`. Returns the number of bytes taken.
-    ///
-    /// # Errors
-    /// [`PeerError::Io`].
     pub(crate) fn write(&mut self, bytes: &[u8], wait: Wait) -> Result<usize, PeerError> {
         self.write_parts(&[IoSlice::new(bytes)], wait)
     }
 
     /// Hands the kernel what it takes of `parts`, in order. Returns the number of bytes taken. A
     /// peer that is gone is an error: Rust's runtime ignores the signal, SIGPIPE.
-    ///
-    /// # Errors
-    /// [`PeerError::Io`].
     pub(crate) fn write_parts(
         &mut self,
         parts: &[IoSlice<'_>],

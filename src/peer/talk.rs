@@ -55,7 +55,6 @@ impl Talk {
         }
     }
 
-    /// Queues a message for the peer.
     pub(super) fn say(&mut self, message: Message<'_>) {
         message.encode(&mut self.out);
     }
@@ -82,7 +81,6 @@ impl Talk {
         }
     }
 
-    /// Queues an event for main.
     pub(super) fn tell(&mut self, event: PeerEvent) {
         self.events.push(event);
     }

@@ -9,6 +9,7 @@
 //!
 //! A write is a third place to sleep. When the peer reads more slowly than we send, the kernel's
 //! buffer fills up, and the write waits for room. Then two threads can lock each other up:
+//!
 //! 1. We send blocks to the peer and read nothing. The peer sends blocks to us and reads nothing.
 //! 2. The buffers of both directions are full. Both threads sleep in a write.
 //! 3. Each waits for the other to read, for ever.

@@ -1,5 +1,5 @@
 //! The order in which pieces are fetched for somebody who watches a film while it loads, and which
-//! of them are late. No clock: the time is an argument.
+//! of them are late.
 //!
 //! The files come one after the other, and of each its first and its last MiB before the rest: a
 //! player looks there for the film's length and its index before it shows anything. The rest comes

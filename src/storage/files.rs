@@ -21,7 +21,6 @@ use std::sync::Arc;
 pub struct Files {
     storage: Arc<Storage>,
     max_open: usize,
-    /// Most recently used first.
     open: Vec<OpenFile>,
     /// The folder in which a file was opened last.
     folder: Folder,
@@ -386,7 +385,6 @@ fn advise(fd: BorrowedFd<'_>, at: u64, len: u64) {
 #[cfg(not(target_os = "linux"))]
 fn advise(_: BorrowedFd<'_>, _: u64, _: u64) {}
 
-/// Repeats `call` while a signal interrupts it.
 pub(super) fn retry<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
     loop {
         match call() {

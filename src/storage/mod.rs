@@ -206,9 +206,6 @@ impl Storage {
     }
 
     /// Makes the system write our files and the record to the disk.
-    ///
-    /// # Errors
-    /// [`StorageError`], if the disk fails.
     pub fn flush(self: &Arc<Self>) -> Result<(), StorageError> {
         let failed = |errno| StorageError::io("write to the disk of", self.plan.dir.clone(), errno);
         // Our files that are not wanted count, too: they share pieces with wanted ones.
@@ -228,9 +225,6 @@ impl Storage {
     }
 
     /// Writes `state` into the record, and `info`, the metadata, if it is to be kept.
-    ///
-    /// # Errors
-    /// [`StorageError`], if the system refuses.
     pub fn write_state(&self, info: Option<&[u8]>, state: State) -> Result<(), StorageError> {
         let Some(record) = &self.record else {
             return Ok(());
@@ -241,9 +235,6 @@ impl Storage {
 
     /// Removes the record if only this run may write it. Its kept parts stay readable until the end
     /// of the run.
-    ///
-    /// # Errors
-    /// [`StorageError`], if the system refuses.
     pub fn remove_record(&self) -> Result<(), StorageError> {
         let names = self.plan.record_names();
         match (self.shelf(&names), &self.record) {

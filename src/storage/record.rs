@@ -70,9 +70,7 @@ const NUMBER: usize = 21;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Head {
     pub info_hash: InfoHash,
-    /// For each file, whether it is ours.
     pub files: Vec<bool>,
-    /// How many bytes it keeps.
     pub kept: u64,
 }
 
@@ -139,7 +137,6 @@ pub struct State {
     pub had: ByteBuf,
 }
 
-/// What follows the kept parts.
 #[derive(Serialize, Deserialize, Default)]
 struct Rest {
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -167,7 +164,6 @@ fn sum_of(head: &Head, state: &State) -> [u8; 20] {
     sum.chain_update(bencode::encode(state)).finalize().into()
 }
 
-/// What a record says.
 #[derive(Debug, Default)]
 pub struct Says {
     /// The metadata, if it is kept. Not verified.
@@ -179,12 +175,10 @@ pub struct Says {
 pub(crate) struct Record {
     /// If the record is locked, then through this descriptor.
     pub fd: OwnedFd,
-    /// Its name in DIR.
     pub name: String,
     form: Form,
 }
 
-/// What was found in a record.
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Form {
     /// All of its beginning is right.

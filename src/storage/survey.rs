@@ -22,7 +22,6 @@ pub struct FileId {
     inode: u64,
 }
 
-/// What the system knows of one file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FileState {
     pub id: FileId,
@@ -129,9 +128,6 @@ impl Storage {
 
     /// Returns the ranges of the torrent that were [written](super::Files::written), in order, for
     /// the files in `survey`.
-    ///
-    /// # Errors
-    /// [`StorageError`], if the system refuses.
     pub fn written(self: &Arc<Self>, survey: &Survey) -> Result<Vec<Range<u64>>, StorageError> {
         let mut files = self.files(1);
         let mut runs = Vec::new();

@@ -51,7 +51,6 @@ impl Shunned {
         }
     }
 
-    /// Whether we must not dial `addr`.
     pub(super) fn is_banned(&self, addr: SocketAddr) -> bool {
         self.banned.contains_key(&addr)
     }
@@ -70,7 +69,6 @@ impl Shunned {
         self.banned_hosts.remove(&Host::of(ip));
     }
 
-    /// Refuses peers that dial us from `ip` before `until`.
     pub(super) fn rest(&mut self, ip: IpAddr, until: Instant) {
         let host = Host::of(ip);
         if !host.is_our_own() {

@@ -26,9 +26,7 @@ const PAUSE: Duration = Duration::from_secs(15 * 60);
 
 #[derive(Debug, Default)]
 pub(super) struct Lookups {
-    /// When the last one began.
     last: Option<Instant>,
-    /// How many there were.
     count: usize,
     announced: bool,
     /// How many nodes the DHT's threads know.

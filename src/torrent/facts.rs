@@ -10,7 +10,6 @@ use crate::picker::{Granted, Taken};
 use crate::trace::{About, Fact, GivenBack, Side, Unchoke};
 use crate::types::PeerKey;
 
-/// Whether `who` chokes the other side from now on.
 pub(super) fn choking(who: Side, chokes: bool, why: Option<Unchoke>) -> Fact {
     match chokes {
         true => Fact::Choked { who },
@@ -18,7 +17,6 @@ pub(super) fn choking(who: Side, chokes: bool, why: Option<Unchoke>) -> Fact {
     }
 }
 
-/// Whether `who` wants something of the other side from now on.
 pub(super) fn interest(who: Side, wants: bool) -> Fact {
     match wants {
         true => Fact::Interested { who },
@@ -36,7 +34,6 @@ pub(super) fn closed(its: &Fetcher, end: &End, up: u64) -> Fact {
     }
 }
 
-/// Tells what a connection is to fetch, and why.
 pub(super) fn tell_work(key: PeerKey, granted: &Granted, taken: &Taken, turn: &mut Turn<'_>) {
     for (span, why) in granted.spans.iter().zip(&granted.why) {
         let (numbers, why) = (span.numbers(), *why);
@@ -54,7 +51,6 @@ pub(super) fn tell_work(key: PeerKey, granted: &Granted, taken: &Taken, turn: &m
 }
 
 impl Torrent {
-    /// Tells what the torrent is and what of it is there.
     pub(super) fn tell_content(&self, turn: &mut Turn<'_>) {
         let (content, layout) = (&self.content, &self.content.layout);
         let name = turn.node_name();

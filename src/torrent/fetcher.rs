@@ -14,7 +14,6 @@ use crate::bitfield::Bitfield;
 use crate::shortage::Shortage;
 use crate::types::PeerKey;
 
-/// Why we hang up on somebody.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub(super) enum Parting {
     #[error("that is us")]
@@ -62,7 +61,6 @@ pub(super) struct Fetcher {
     /// Not to be dialled again when it ends: see
     /// [`Ending::Useless`](crate::swarm::Ending::Useless).
     pub(super) useless: bool,
-    /// Why we hang up, if we do.
     pub(super) parting: Option<Parting>,
     pub(super) pace: Pace,
     pub(super) down: Rate,

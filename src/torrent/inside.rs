@@ -24,7 +24,6 @@ impl Torrent {
         }
     }
 
-    /// Whether every missing block is on order.
     pub(crate) fn is_endgame(&self) -> bool {
         self.picker.all_granted()
     }

@@ -26,7 +26,6 @@ const ASK_AGAIN: Duration = Duration::from_secs(10);
 /// Whether a peer can send the metadata.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Offer {
-    /// Not as far as we know.
     None,
     /// It offers the metadata, and may be asked from this time on.
     Open(Instant),

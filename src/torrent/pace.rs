@@ -2,7 +2,7 @@
 //!
 //! Only the time counts in which it owed us blocks: a peer that we asked for nothing is not slow.
 //! ([`Rate`](super::rate::Rate) measures what came lately, whatever the reason.) The
-//! [`Torrent`](super::Torrent) shares out work by it. No clock: the time is an argument.
+//! [`Torrent`](super::Torrent) shares out work by it.
 
 use std::time::{Duration, Instant};
 
@@ -48,7 +48,6 @@ impl Pace {
         self.came(0, false, now);
     }
 
-    /// Whether it was never asked for anything.
     pub(super) fn is_unknown(&self) -> bool {
         self.since.is_none() && self.seconds == 0.0
     }

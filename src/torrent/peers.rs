@@ -28,7 +28,6 @@ pub(super) struct Peer {
     pub(super) addr: SocketAddr,
     pub(super) incoming: bool,
     pub(super) id: PeerId,
-    /// What it calls its program.
     client: Option<String>,
     pub(super) fetcher: Fetcher,
     /// Main has welcomed it: it counts as connected.

@@ -1,7 +1,7 @@
 //! How fast bytes move: measured rates, and the limits of `--download-limit` and `--upload-limit`.
 //!
 //! The torrent measures its peers with a [`Rate`]. The engine owns the [`Budgets`], which all
-//! torrents share. No clock: the time is an argument.
+//! torrents share.
 
 use std::time::Instant;
 
@@ -28,14 +28,13 @@ impl Rate {
         self.since.get_or_insert(now);
     }
 
-    /// Counts `bytes` that came or went.
     pub(crate) fn add(&mut self, bytes: u64, now: Instant) {
         self.begin(now);
         self.value = self.faded(now) + bytes as f64;
         self.at = Some(now);
     }
 
-    /// Bytes a second.
+    /// In bytes a second.
     pub(crate) fn get(&self, now: Instant) -> f64 {
         let age = self
             .since

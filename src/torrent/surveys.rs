@@ -18,7 +18,6 @@ use std::sync::Arc;
 pub(super) struct Disk {
     /// How many pieces the checker still has to answer for.
     pub(super) unchecked: usize,
-    /// A piece was verified in this run.
     pub(super) fetched: bool,
     /// How many pieces we had when a look at all files was asked for, until the answer is here.
     asked: Option<u32>,

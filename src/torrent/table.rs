@@ -28,7 +28,6 @@ impl Peers {
         all.filter(|(_, peer)| peer.welcome)
     }
 
-    /// Returns the connected peers that lack pieces.
     pub(super) fn leeches(&self) -> impl Iterator<Item = &Peer> + Clone {
         let welcome = self.welcome().map(|(_, peer)| peer);
         welcome.filter(|peer| !peer.fetcher.have.is_full())

@@ -36,13 +36,10 @@ struct Holder {
     key: PeerKey,
     /// Since when we have waited for it to give something.
     waits_since: Instant,
-    /// It gave something at some time.
     gave: bool,
-    /// It took something at some time.
     took: bool,
 }
 
-/// How many peers may go now, and which.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Terms {
     most: usize,

@@ -2,7 +2,6 @@
 //!
 //! The network may be down, the address of `--bind` gone, or the system out of threads or files.
 //! The [`Torrent`](super::Torrent) reports how its connections end, and asks here before it dials.
-//! No clock: the time is an argument.
 
 use super::{MAX_DIALS, NO_WAY_PAUSE};
 use crate::shortage::Shortage;

@@ -23,7 +23,6 @@ pub(super) struct WebSeed {
 }
 
 impl Torrent {
-    /// Opens web seeds while the download lasts and there is room.
     pub(super) fn open_web_seeds(&mut self, turn: &mut Turn<'_>) {
         if self.goals.leaving().is_some() || !self.goals.is_downloading() {
             return;

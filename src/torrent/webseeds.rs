@@ -38,12 +38,10 @@ struct Known {
     url: String,
     open: bool,
     banned: bool,
-    /// How often it failed in a row.
     failures: u32,
     pause: Option<Duration>,
     /// How many times in a row such a pause was obeyed.
     obeyed: u32,
-    /// It is not opened before this time.
     not_before: Option<Instant>,
     /// The files that it does not have as they should be.
     lacks: BTreeSet<usize>,
@@ -66,7 +64,6 @@ impl Known {
     }
 }
 
-/// All web seeds of a torrent.
 #[derive(Debug)]
 pub(crate) struct WebSeeds {
     known: Vec<Known>,

@@ -70,7 +70,6 @@ impl Default for TrackerSettings {
     }
 }
 
-/// The address family to announce over.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Family {
     V4,
@@ -133,9 +132,6 @@ impl Tracker {
 /// The thread reports one error for each request, or one or two replies, the second with
 /// [`AnnounceReply::further`] set. If it panics, it reports an error, too, and the next request
 /// needs a new thread.
-///
-/// # Errors
-/// If the system starts no more threads.
 pub(crate) fn spawn(
     url: String,
     index: TrackerIndex,
@@ -194,7 +190,6 @@ fn run(
     }
 }
 
-/// The address families over which a tracker is asked.
 struct Families {
     all: Vec<Family>,
     /// A family that failed while the other answered, and how many more announces skip it.

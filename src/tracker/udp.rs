@@ -138,7 +138,6 @@ impl Session {
         }
     }
 
-    /// Sends a packet and waits for its answer until `deadline`.
     fn exchange(
         &self,
         packet: &[u8],

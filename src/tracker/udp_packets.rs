@@ -46,7 +46,7 @@ pub(crate) fn connect(transaction: u32) -> Vec<u8> {
 /// Writes the packet that announces: 98 bytes and the options.
 ///
 /// `path` is the path and query of the tracker's URL, by which private trackers recognize their
-/// users. `/announce`, the usual path, needs no option, nor does none.
+/// users. Most trackers have the path `/announce` or none, and need no option.
 pub(crate) fn announce(
     connection: u64,
     transaction: u32,

@@ -70,7 +70,6 @@ pub(crate) enum WebSeedError {
     Barred(Barred),
     #[error("the URL makes no sense: {0}")]
     BadUrl(String),
-    /// Too many files in a row are missing.
     #[error("none of the files is there")]
     NothingHere,
     #[error("the answer ended too early")]

@@ -71,7 +71,6 @@ impl Backlog {
         (!self.is_empty()).then_some(self.next)
     }
 
-    /// Adds the blocks of these spans.
     pub(crate) fn add(&mut self, spans: &[Span]) {
         let first = self.is_empty();
         for span in spans {
@@ -82,7 +81,6 @@ impl Backlog {
         }
     }
 
-    /// Removes the blocks of these spans.
     pub(crate) fn cancel(&mut self, spans: &[Span]) {
         self.retain(|block| !spans.iter().any(|span| span.contains(block)));
     }

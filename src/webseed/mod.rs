@@ -74,7 +74,6 @@ pub(crate) struct WebSeed {
     pub multi_file: bool,
     pub storage: Arc<Storage>,
     pub max_open: usize,
-    /// The local address and the proxies to use.
     pub door: Door,
     /// The nearest address that may be dialled. It depends on who named the web seed.
     pub nearest: Reach,
@@ -108,9 +107,6 @@ impl WebSeed {
 
 /// Starts the thread of a web seed. It ends when the server is of no use or the channel of `orders`
 /// closes. Its last event is always [`PeerEvent::Closed`].
-///
-/// # Errors
-/// If the system starts no more threads.
 pub(crate) fn spawn(
     key: PeerKey,
     seed: WebSeed,
@@ -141,7 +137,6 @@ pub(crate) fn spawn(
     })
 }
 
-/// A request in progress.
 struct Underway {
     answers: Receiver<Answer>,
     asked: Run,
@@ -309,7 +304,6 @@ impl Thread {
         }
     }
 
-    /// Handles a message from the request's thread.
     fn hear(&mut self, answer: Result<Answer, RecvError>) -> Result<(), WebSeedError> {
         let Some(underway) = &mut self.underway else {
             return Ok(());
@@ -368,7 +362,7 @@ impl Thread {
     }
 
     /// Handles the end of an answer, or its failure. If a block arrived whole, we ask again for the
-    /// rest: some servers cut every answer short. So we do if a connection fails after a success:
+    /// rest: some servers cut every answer short. We do the same if a connection fails after a success:
     /// the server may have closed a kept one just when we reused it.
     fn on_end(&mut self, error: Option<WebSeedError>) -> Result<(), WebSeedError> {
         let Some(underway) = self.underway.take() else {

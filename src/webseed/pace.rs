@@ -1,5 +1,5 @@
 //! How fast a web seed ([BEP 19]) is: how much to ask it for at a time, and when to give it up as
-//! too slow. No clock: the time is an argument.
+//! too slow.
 //!
 //! [BEP 19]: https://www.bittorrent.org/beps/bep_0019.html
 
@@ -51,7 +51,6 @@ impl Pace {
         self.run
     }
 
-    /// Records that a request goes out.
     pub(crate) fn on_request(&mut self, now: Instant) {
         self.request = Some((now, 0));
         self.window.get_or_insert((now, 0));
@@ -62,7 +61,6 @@ impl Pace {
         self.window = None;
     }
 
-    /// Records bytes that arrived.
     pub(crate) fn on_bytes(&mut self, bytes: u64) {
         for (_, came) in self.request.iter_mut().chain(&mut self.window) {
             *came += bytes;

@@ -54,7 +54,6 @@ pub(crate) enum Answer {
         moved: Option<Hop>,
     },
     Bytes(Vec<u8>),
-    /// The answer has ended.
     Over,
     /// The server sends no bytes, or stopped in the middle.
     Failed(WebSeedError),
@@ -73,9 +72,6 @@ impl Client {
     }
 
     /// Starts a request.
-    ///
-    /// # Errors
-    /// If the system starts no more threads.
     pub(crate) fn ask(&self, asked: Asked) -> Result<Receiver<Answer>, NoThread> {
         let client = self.client.clone();
         let (tell, answers) = bounded(CHUNKS);

@@ -122,7 +122,6 @@ impl Collector {
     }
 }
 
-/// The beginning of every head.
 const HTTP: &[u8] = b"HTTP/";
 
 fn without_empty_lines(bytes: &[u8]) -> &[u8] {

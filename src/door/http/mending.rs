@@ -39,7 +39,6 @@ impl<In: Transport> Connector<In> for Mending {
 #[derive(Debug)]
 pub struct Mended<T> {
     connection: T,
-    /// How far away the server is.
     sender: Reach,
     stage: Stage,
     /// A head, and the bytes that came with it, not yet passed to `ureq`.

@@ -192,7 +192,6 @@ impl Transport for Wire {
     }
 }
 
-/// Translates an I/O error into `ureq`'s own.
 fn timely(error: io::Error, timeout: NextTimeout) -> Error {
     match error.kind() {
         ErrorKind::TimedOut | ErrorKind::WouldBlock => Error::Timeout(timeout.reason),

@@ -27,7 +27,6 @@ const MAX_LISTS: u32 = 6;
 /// BEP 11 wants a minute between two lists.
 const PEX_EVERY: Duration = Duration::from_secs(60);
 
-/// The extensions of one conversation.
 #[derive(Debug, Default)]
 pub(super) struct Extensions {
     /// The metadata that the peer may request. `None` if we give none.

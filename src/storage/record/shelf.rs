@@ -42,13 +42,11 @@ enum Made {
     Record(Record),
     /// Somebody else has just made one.
     Taken,
-    /// The disk takes no such name.
     Refused,
 }
 
 enum Look {
     Absent,
-    /// The disk takes no such name.
     Refused,
     Ours(Record),
     /// A file of somebody else. We leave it alone.

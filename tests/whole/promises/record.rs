@@ -38,7 +38,7 @@ fn one_process_a_torrent() {
             "{end:#?}"
         );
     }
-    // Who only reads needs no lock.
+    // A run that only reads needs no lock.
     let look = Storrent::new()
         .args(["check", "-d"])
         .arg(place.dir())
