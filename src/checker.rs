@@ -6,7 +6,7 @@
 //!
 //! The peer threads do not hash: they write each block to its place and go on. The checker reads a
 //! finished piece back from memory, where the system still has it, and hashes several pieces at a
-//! time, which takes less time ([`crate::sha1_lanes`]).
+//! time, which is faster ([`crate::sha1_lanes`]).
 //!
 //! Memory does not depend on the piece length: [`BUFFER_LEN`] for each of [`MAX_LANES`].
 //!

@@ -145,16 +145,15 @@ pub enum PeerEvent {
     Spoke,
     /// The peer sent its handshake. The thread waits until main welcomes it.
     Greeted(Greeting),
-    /// The peer has these pieces. Usually sent once, at the start. A question, answered by
-    /// [`Command::Interest`].
+    /// The peer has these pieces. Usually sent once, at the start. A question.
     Pieces(Bitfield),
     /// The peer has one more piece.
     Have(PieceIndex),
-    /// Whether the peer wants a piece that we have. A question, answered by [`Command::Choke`].
+    /// Whether the peer wants a piece that we have. A question.
     Interested(bool),
     /// Whether the peer chokes us.
     Choked(bool),
-    /// The peer can be asked for this many more blocks. A question, answered by [`Command::Fetch`].
+    /// The peer can be asked for this many more blocks. A question.
     Want(u32),
     /// These spans are on disk, not verified.
     Stored(Vec<Span>),
@@ -221,8 +220,7 @@ pub struct Client {
 /// What a peer contributes to the metadata (BEP 9).
 #[derive(Clone, Debug, PartialEq)]
 pub enum Learning {
-    /// The peer says that it has the metadata, of this many bytes. A question, answered by
-    /// [`Command::FetchMetadata`].
+    /// The peer says that it has the metadata, of this many bytes. A question.
     Offers(u32),
     /// The peer has sent this many bytes of it in all, not verified.
     Came(u32),

@@ -16,8 +16,8 @@
 //!
 //! `Ya = 2^a mod P` and `Yb = 2^b mod P`, with secret `a` and `b`, so both sides can compute
 //! `S = 2^(ab) mod P`. The RC4 key is the SHA-1 of `"keyA" S torrent` for what A sends, and of
-//! `"keyB" S torrent` for what B sends. The noise has no length field: the receiver looks for the first bytes
-//! of the next part, which nobody else can make.
+//! `"keyB" S torrent` for what B sends. The noise has no length field: the receiver looks for the
+//! first bytes of the next part, which nobody else can make.
 //!
 //! RC4 and SHA-1 are broken: MSE stops a glance, not an attack. The peer threads pass their socket
 //! as a [`Line`].

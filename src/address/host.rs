@@ -1,8 +1,8 @@
 //! A host: the part of an IP address that its owner can't choose freely.
 //!
 //! A peer that connects to us chooses its port freely. An IPv6 household, with its 2^64 addresses,
-//! also chooses half of the address. So the list of known peers, the bans and the DHT go by the rest:
-//! the IPv4 address, or the first half of the IPv6 address.
+//! also chooses half of the address. So the list of known peers, the bans and the DHT go by the
+//! rest: the IPv4 address, or the first half of the IPv6 address.
 
 use std::net::{IpAddr, Ipv6Addr};
 

@@ -77,7 +77,7 @@ impl From<BencodeError> for Trouble {
 }
 
 impl Trouble {
-    /// Returns whether the tracker was not asked for want of a thread or an open file.
+    /// Whether we lacked a thread or an open file, and so did not ask the tracker.
     pub fn is_shortage(&self) -> bool {
         match self {
             Self::NoThread(_) => true,

@@ -16,7 +16,7 @@ impl Announcer {
     }
 }
 
-/// A torrent's trackers in virtual time. `at` is in seconds since the start.
+/// `at` is in seconds since the start.
 struct Sim {
     announcer: Announcer,
     start: Instant,
@@ -230,7 +230,6 @@ fn trackers_of_browsers_are_none_of_ours() {
     let ws = (0..1_000).map(|i| format!("{}://{i}/", ["ws", "WSS"][i % 2]));
     let ws: Vec<String> = ws.collect();
     let mut many: Vec<&str> = ws.iter().map(String::as_str).collect();
-    // The same host under another protocol is another tracker.
     many.extend(["udp://h:1/", "http://h:1/", "https://h:1/", "wss", "ws:/h"]);
     for private in [false, true] {
         let mut sim = Sim::new(&[&["wss://a/"], &many], private, false);
@@ -290,7 +289,7 @@ fn trackers_come_and_go() {
     assert_eq!(sim.due(), [(2, Stopped)]);
 }
 
-/// If there is no thread or file for `stopped`, it is sent again, because ours are soon free.
+/// If there is no thread or file for `stopped`, it is sent again: ours are soon free.
 #[test]
 fn stopped_waits_for_what_it_takes() {
     let mut sim = Sim::new(&[&["a"]], false, false);
@@ -327,7 +326,7 @@ fn stopped_waits_also_while_we_go_on() {
     assert_eq!(sim.due(), [(0, Stopped)]);
     sim.fail(0, Trouble::NoThread(std::io::ErrorKind::WouldBlock.into()));
     assert_eq!(sim.due(), [], "not at once");
-    // The tracker is named again, and then we leave: the old shortage has no effect any more.
+    // The tracker is named again, and then we leave: the old shortage has no effect.
     set(&mut sim, &["a"]);
     assert_eq!(sim.step(), (0, vec![]), "in a tenth of a second");
     sim.at += 1;

@@ -260,7 +260,7 @@ impl<'a> Asking<'a> {
         let peer = |kind| Err(Refusal::Peer(kind, shown.clone()));
         let code = status.get(..3).and_then(|digits| digits.parse().ok());
         match code.unwrap_or(0) {
-            // Status 401 is for web servers, but tinyproxy answers it to a wrong password.
+            // Status 401 is for web servers, but tinyproxy sends it for a wrong password.
             401 | 407 if self.proxy.login.is_none() => return Err(Refusal::NoLogin),
             401 | 407 => return Err(Refusal::Login),
             0..100 => return Err(Refusal::Foreign),

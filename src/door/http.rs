@@ -50,7 +50,7 @@ pub const MAX_REDIRECTS: usize = 10;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Barred {
-    /// The server is on this machine or in its network. Whoever named it is not, or may not be.
+    /// The server is on this machine or in its network. The author of its URL is not, or may not be.
     #[error(
         "{0} is on this machine or in its network, and whoever named it is not, as far as is known"
     )]

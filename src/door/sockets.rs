@@ -1,9 +1,8 @@
 //! Opens every socket of this program: for peers, UDP trackers, the DHT, local discovery and the
 //! HTTP client, and the one that listens for peers.
 //!
-//! With `--bind`, sockets use that address, and the other address family is not used. With
-//! `--proxy`, we connect only to the proxy: any other request for a socket fails, so a forgetful
-//! caller can't bypass the proxy.
+//! With `--proxy`, any request for a socket fails that is not to the proxy: a forgetful caller can't
+//! bypass it.
 
 use super::{DialError, Door};
 use crate::setting::Setting::{Bind, Proxy};

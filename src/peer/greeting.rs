@@ -152,7 +152,7 @@ fn dial(
             let mut bare = BareLine::new(&mut line.socket, orders);
             let mut rng = fastrand::Rng::new();
             let agreed = mse::begin(&mut bare, ours.info_hash, &ours.encode(), terms, &mut rng)?;
-            take_over(agreed, &mut line);
+            adopt(agreed, &mut line);
         }
     }
     let Some(theirs) = read_handshake(&mut line, orders)? else {
@@ -189,7 +189,7 @@ fn accept(
             let mut bare = BareLine::new(&mut line.socket, orders);
             let mut rng = fastrand::Rng::new();
             let agreed = mse::answer(&mut bare, came, torrents, terms, &mut rng)?;
-            take_over(agreed, &mut line);
+            adopt(agreed, &mut line);
             read_handshake(&mut line, orders)?
         }
         Ok(Some(_)) if encryption == Encryption::Require => return Err(PeerError::NotEncrypted),
@@ -204,7 +204,7 @@ fn accept(
 }
 
 /// Sets the line to what both sides agreed on.
-fn take_over(agreed: Agreed, line: &mut Line) {
+fn adopt(agreed: Agreed, line: &mut Line) {
     let received = &agreed.received;
     // The intake is empty, and larger than what can come with an agreement.
     let copied = line.intake.fill(|buf| {

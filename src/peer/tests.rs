@@ -270,7 +270,7 @@ fn main_hangs_up() {
     }
 }
 
-/// A client that dials itself gets its own peer id. Main must see it to know.
+/// A client that dials itself gets its own peer id, which main must see.
 #[test]
 fn the_handshake_of_ourselves_is_told() {
     let Dialled {

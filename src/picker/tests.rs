@@ -129,7 +129,7 @@ fn in_order_where_asked() {
 }
 
 /// Of A's six pieces two are left. They took more than twice as long as the others, so B, which is
-/// faster, gets them, too, and the first to send a block wins. C is not faster.
+/// faster, gets them, too. C is not faster.
 #[test]
 fn a_late_piece_is_asked_of_a_faster_peer_too() {
     let (mut picker, all) = picker(2, 16, Strategy::Sequential);
@@ -259,7 +259,7 @@ fn the_idle_take_over_before_the_end_if_it_is_known_to_be_much_sooner() {
     assert!(take_over(&mut picker, C, &lacks, 100, pace).0.is_empty());
 }
 
-/// Blocks would move to and fro among equal peers, if a gain below 0.1 s were enough.
+/// If a gain below 0.1 s were enough, blocks would move to and fro among equal peers.
 #[test]
 fn what_was_taken_over_is_not_taken_back() {
     let (mut picker, all) = picker(64, 64, Strategy::RarestFirst);

@@ -18,8 +18,8 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-/// How many bytes of kept parts are moved at a time. All zeros count as never written and are left
-/// out.
+/// How many bytes of kept parts are moved at a time. A run of zeros counts as never written and is
+/// left out.
 const CHUNK: u64 = 4096;
 
 /// What [`Storage::claim`] needs to know.

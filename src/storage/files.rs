@@ -61,7 +61,7 @@ impl Files {
         self.opened.get_or_insert_default();
     }
 
-    /// Returns the files opened since the last call, each with the disk's file that it was.
+    /// Returns the files opened since the last call, each with the id of the disk's file.
     pub fn opened(&mut self) -> Vec<(usize, FileId)> {
         self.opened.as_mut().map(std::mem::take).unwrap_or_default()
     }

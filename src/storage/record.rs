@@ -25,8 +25,6 @@
 //!   9:state sum 20:…              SHA-1 of all before the kept parts, and of the state
 //! e
 //! ```
-//!
-//! If something else has that name, we leave it alone, and the record is `DIR/.INFOHASH.storrent`.
 
 mod old;
 mod shelf;

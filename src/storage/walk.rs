@@ -78,7 +78,7 @@ impl Root<'_> {
             Access::Read => flags |= OFlags::RDONLY,
             Access::Write { executable } => {
                 flags |= OFlags::RDWR | OFlags::CREATE;
-                // The user's umask takes away from these.
+                // The user's umask removes some of these.
                 mode = Mode::from_raw_mode(if executable { 0o777 } else { 0o666 });
             }
         }

@@ -1,4 +1,4 @@
-//! The book of addresses: which addresses it accepts, when it dials them, and which it never dials.
+//! The address book: which addresses it accepts, when it dials them, and which it never dials.
 
 use super::*;
 use crate::shortage::Shortage;
@@ -154,7 +154,7 @@ fn who_is_given_up_makes_room_for_anybody() {
     let mut swarm = Swarm::default();
     let mut now = Instant::now();
     add_all(&mut swarm, 0..1000, Source::Tracker);
-    // All are connected but one, which fails again and again.
+    // All but one are connected. This one fails again and again.
     let all: Vec<SocketAddr> = std::iter::from_fn(|| swarm.next(now)).collect();
     assert_eq!(all.len(), MAX_KNOWN);
     for failures in 1..=4 {

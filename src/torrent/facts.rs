@@ -122,12 +122,12 @@ impl Torrent {
         });
     }
 
-    /// Tells which of the blocks that `key` has on order are stored.
+    /// Tells which blocks, of those that `key` has on order, are stored.
     pub(super) fn tell_stored(&self, key: PeerKey, spans: &[Span], turn: &mut Turn<'_>) {
         self.tell_ended(key, spans, turn, |from, to| Fact::Stored { from, to });
     }
 
-    /// Tells which of the blocks that `key` has on order it will not send.
+    /// Tells which blocks, of those that `key` has on order, it will not send.
     pub(super) fn tell_given_back(
         &self,
         key: PeerKey,

@@ -50,8 +50,8 @@ impl Givers {
     }
 }
 
-/// Names a peer that does not name its program by the two letters and four digits of the usual peer
-/// id, `-TR4060-...`.
+/// Returns the name of a program that the peer does not name: the two letters and four digits of
+/// the usual peer id, `-TR4060-...`.
 pub(super) fn by_id(id: PeerId) -> String {
     let (name, dashes) = (&id.0[1..7], (id.0[0], id.0[7]));
     match dashes == (b'-', b'-') && name.iter().all(u8::is_ascii_alphanumeric) {

@@ -1,5 +1,4 @@
-//! How far a torrent has come, from a magnet link to its end, and when it last came further. No
-//! clock: the time is an argument.
+//! How far a torrent has come, from a magnet link to its end, and when it last came further.
 
 use crate::config::Afterwards;
 use std::time::{Duration, Instant};

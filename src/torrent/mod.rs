@@ -193,7 +193,7 @@ struct Traffic {
     uploaded: u64,
     /// What was missing at the start, in bytes without padding.
     needed: u64,
-    /// What the peers gave that are gone.
+    /// What peers gave that have left.
     givers: Givers,
     down: Rate,
     up: Rate,

@@ -9,8 +9,7 @@
 //! - While some peer gives, one place is taken away every 60 s, never from a peer that ever gave:
 //!   an honest seed unchokes many leeches in turns, and a leech that leaves loses its turn.
 //!
-//! This counts only while all places are taken and others could be dialled. [`Turnover`] has no
-//! clock: the time is an argument.
+//! This counts only while all places are taken and others could be dialled.
 
 use super::fetcher::Parting;
 use super::learning::Offer;

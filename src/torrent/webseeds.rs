@@ -2,7 +2,7 @@
 //!
 //! A torrent may name a hundred web servers, most of them gone for years. We use at most
 //! [`MAX_OPEN`] at a time. After each failure we leave one alone, twice as long each time. One that
-//! sent false data is never used again. We remember which files one lacks beyond the connection.
+//! sent false data is never used again. Beyond the connection we remember which files one lacks.
 //!
 //! No I/O, no clock. [`crate::webseed`] is the thread of a web seed.
 //!

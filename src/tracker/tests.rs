@@ -45,7 +45,7 @@ fn settings() -> TrackerSettings {
     }
 }
 
-/// Settings with limits so short that a test of a timeout takes no time.
+/// Settings with limits that make a test of a timeout short.
 fn impatient() -> TrackerSettings {
     let wait = Duration::from_millis(150);
     TrackerSettings {
@@ -107,7 +107,7 @@ fn answer(head: &str, body: &[u8]) -> Serve {
 }
 
 fn raw(bytes: Vec<u8>) -> Serve {
-    // A client that has seen enough hangs up, which is no error of ours.
+    // The client may hang up.
     Box::new(move |stream| drop(stream.write_all(&bytes)))
 }
 
@@ -352,7 +352,6 @@ fn honest(packet: &[u8]) -> Vec<u8> {
     [&[0, 0, 0, 1], transaction, &peers].concat()
 }
 
-/// An error as the answer to a packet.
 fn refusal(packet: &[u8]) -> Vec<u8> {
     [&[0, 0, 0, 3], &packet[12..16], b"not here"].concat()
 }
@@ -528,8 +527,7 @@ fn a_silent_family_is_left_out_for_a_while() {
     );
 }
 
-/// Whoever named these trackers can't know of anybody on this machine. Not even one packet may
-/// be sent.
+/// A source on the internet named these trackers on this machine. Not even one packet may be sent.
 #[test]
 fn trackers_that_are_too_near() {
     let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -555,8 +553,7 @@ fn trackers_that_are_too_near() {
     assert!(udp.recv(&mut [0; 9]).is_err() && tcp.accept().is_err());
 }
 
-/// A thread that dies reports an error like any other failure, and the next request finds it
-/// gone.
+/// A thread that panics reports an error, and the next request finds it gone.
 #[test]
 fn a_thread_that_dies() {
     let (requests, asked) = unbounded();

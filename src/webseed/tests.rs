@@ -8,8 +8,7 @@ use crossbeam_channel::unbounded;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 
-/// How long a test waits for what must come: longer than it ever takes, and shorter than any
-/// silence that the thread itself bears.
+/// How long a test waits for what must come: less than any silence that the thread itself bears.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 const BLOCK: u64 = BLOCK_LEN as u64;
@@ -233,7 +232,6 @@ fn files_are_fetched_by_their_names_without_padding() {
     scene.hang_up();
 }
 
-/// Wherever the server falls silent, the thread hears main.
 #[test]
 fn main_is_obeyed_at_once_whatever_the_server_does() {
     for hangs in [0, 30, 70, 1000, 40_000] {
@@ -282,8 +280,8 @@ fn main_is_obeyed_at_once_whatever_the_server_does() {
     }
 }
 
-/// Main cancels the first part of the work. A short gap is skipped in the answer; a long one
-/// costs a new request. Neither is written.
+/// Main cancels the first part of the work. A short gap in the answer is skipped; a long one costs
+/// a new request. Neither is written.
 #[test]
 fn a_cancel_in_the_midst_of_an_answer() {
     let blocks = 64;
@@ -321,7 +319,6 @@ fn a_cancel_in_the_midst_of_an_answer() {
     }
 }
 
-/// Returns how the thread ends if the server answers like this.
 fn end(answer: impl Fn(usize, &str, Bytes) -> Reply + Send + Sync + 'static) -> Vec<PeerEvent> {
     let (url, _) = server(answer);
     let scene = Scene::new(&torrent(), &url);

@@ -1,5 +1,5 @@
-//! Our node in simulated networks of a few hundred nodes, in virtual time: with honest nodes,
-//! with lost datagrams, with liars, and with nobody there.
+//! Our node in simulated networks of a few hundred nodes: with honest nodes, with lost datagrams,
+//! with liars, and with nobody there.
 
 mod world;
 

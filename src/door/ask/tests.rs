@@ -7,8 +7,8 @@ fn proxy(url: &str) -> Proxy {
     url.parse().unwrap()
 }
 
-/// Plays a proxy that answers with these bytes, at most `cut` at a time. Returns what we sent,
-/// how it ended, and how many bytes of the answer were left unread.
+/// Plays a proxy that answers with these bytes, at most `cut` at a time. Returns what we sent, how
+/// it ended, and how many bytes of the answer we left unread.
 fn talk(
     proxy: &Proxy,
     target: Option<&Target>,
@@ -127,7 +127,6 @@ fn socks_that_refuses() {
         (200, ErrorKind::Other),
     ];
     for (reply, kind) in replies {
-        // Some proxies send nothing after a refusal's code.
         let (_, end, _) = in_any_cut(&plain, Some(&target), &[5, 0, 5, reply]);
         let refused = matches!(&end, Some(Err(Refusal::Peer(k, _))) if *k == kind);
         assert!(refused, "{reply}: {end:?}");

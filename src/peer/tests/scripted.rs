@@ -1,5 +1,5 @@
-//! Both neighbours of a peer thread: a fake peer that plays a script at the other end of the
-//! connection, and a fake main that answers as the engine would.
+//! Both neighbours of a peer thread: a fake peer that plays a script, and a fake main that answers
+//! as the engine would.
 
 use super::*;
 use crate::peer::turn::TICK;
@@ -9,7 +9,7 @@ pub(super) enum Step {
     Send(Vec<u8>),
     /// Reads until a message comes that looks like this.
     Expect(fn(&Message<'_>) -> bool),
-    /// Says nothing for longer than a [`TICK`], so that a read ends in mid-message.
+    /// Says nothing for longer than a [`TICK`]: a read ends in mid-message.
     Pause,
     /// Says nothing until the other side hangs up.
     Stay,

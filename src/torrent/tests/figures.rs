@@ -1,4 +1,5 @@
-//! Tests of the numbers for the user and the trackers: current while it runs, complete at the end.
+//! Tests of the numbers for the user and the trackers: current while the torrent runs, complete at
+//! the end.
 
 use super::*;
 
@@ -69,8 +70,7 @@ fn the_last_words_count() {
     assert_eq!((last.peers, last.upload_rate), (0, 0));
 }
 
-/// A torrent that leaves when complete waits for peers that took data, for a moment, and for no
-/// others.
+/// A torrent that leaves when complete waits for a moment, and only for peers that took data.
 #[test]
 fn a_finished_download_waits_for_those_who_took() {
     for takes in [false, true] {

@@ -262,14 +262,14 @@ fn two_seeds_part() {
 }
 
 /// A super-seeding peer shows its pieces one by one and waits to hear that the last one arrived. So
-/// it hears about each piece from anybody, including the very last one.
+/// it hears about each piece, including the very last one.
 #[test]
 fn who_did_not_come_whole_hears_of_every_piece() {
     let mut rig = Rig::new(3, |_| {});
     rig.join_seed(1);
     rig.join(2, Bitfield::none(3));
     rig.join(3, Bitfield::none(3));
-    // It says that it has all, but said before that it had not: that is no seed's first message.
+    // It had not all at first, so it hears about our pieces like a leech.
     rig.event(3, PeerEvent::Have(rig.piece(0)));
     rig.event(3, PeerEvent::Pieces(Bitfield::all(3)));
     for piece in 0..3 {

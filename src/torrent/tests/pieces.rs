@@ -35,8 +35,7 @@ fn a_sole_giver_of_a_false_piece_is_banned_at_once() {
     );
 }
 
-/// One of three givers lied: its block differs from the true one. `leaves`: it is gone before we
-/// know.
+/// One of three givers lied: its block differs from the true one. `leaves`: it left before we know.
 #[test]
 fn the_liar_among_several_is_found() {
     for leaves in [false, true] {
@@ -151,7 +150,7 @@ fn what_an_earlier_run_stored_is_kept_and_nobodys() {
 }
 
 /// If all peers are seeds, pieces may wait to be hashed together. A leech waits for our HAVE, and a
-/// super-seeding seed (BEP 16) waits for the leech's.
+/// super-seeding seed (BEP 16) for the leech's.
 #[test]
 fn verdicts_are_awaited_by_those_who_lack_pieces() {
     let mut rig = Rig::new(3, |_| {});
@@ -365,7 +364,7 @@ fn what_is_complete_at_the_start_says_so_once() {
 }
 
 /// The check at the start finds pieces that are all padding complete. No peer is asked for them,
-/// nor for padding within other pieces.
+/// nor for other padding.
 #[test]
 fn padding_is_not_asked_for() {
     let piece = 4 * u64::from(BLOCK_LEN);

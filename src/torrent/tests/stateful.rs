@@ -2,8 +2,8 @@
 //! must agree.
 //!
 //! [`Thread`] plays a peer's thread by the rules of [`crate::messages`]. It and main hear from each
-//! other late, after any number of other events, as in life. Whenever nothing is on its way between
-//! them, what the thread has on order must be what the picker has leased to it.
+//! other late, after any number of other events. When nothing is on its way between them, what the
+//! thread has on order must be what the picker has leased to it.
 
 mod thread;
 
@@ -18,7 +18,6 @@ use thread::Thread;
 
 type Blocks = HashSet<(PieceIndex, u32)>;
 
-/// A torrent and all its threads.
 struct Chaos {
     rig: Rig,
     rng: fastrand::Rng,
@@ -29,7 +28,6 @@ struct Chaos {
     to_survey: Option<Bitfield>,
     /// Whether somebody may still remove a file.
     harm_left: bool,
-    /// Whether the torrent has failed.
     failed: bool,
     /// One in this many verdicts is bad.
     bad_one_in: u32,
@@ -408,7 +406,6 @@ impl Chaos {
         }
     }
 
-    /// Delivers everything that is on its way.
     fn settle(&mut self) {
         for key in self.threads.keys().copied().collect::<Vec<_>>() {
             while let Some(thread) = self.threads.get_mut(&key) {
@@ -423,8 +420,8 @@ impl Chaos {
     }
 }
 
-/// A hundred torrents live through a thousand events each. Then everything is delivered, the
-/// verdicts are good, and a seed completes each torrent.
+/// A hundred torrents live through a thousand events each. Then everything is delivered, and a seed
+/// completes each torrent.
 #[test]
 fn whatever_happens_the_books_agree() {
     for seed in 0..100 {

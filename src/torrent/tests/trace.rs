@@ -1,5 +1,5 @@
-//! The facts that torrents tell: those of a swarm of three against recorded ones, and all there
-//! are against the contract.
+//! The facts that torrents tell: those of a swarm of three against recorded ones, and all against
+//! the contract.
 
 use super::*;
 use crate::announce::AnnounceReply;
@@ -18,7 +18,6 @@ fn traced(pieces: u64) -> Swarm {
     Swarm::new(1).content(pieces * piece - 5000, piece).traced()
 }
 
-/// Reads what the nodes told.
 fn facts(swarm: &Swarm) -> impl Iterator<Item = Event> {
     swarm
         .trace()
@@ -155,7 +154,7 @@ fn every_fact_is_told_as_the_contract_says() {
     assert!(!lines.contains("secret"), "a passkey");
 }
 
-/// Whoever reads a trace can tell at each moment who has which block on order.
+/// A reader of a trace can tell at each moment which peer has which block on order.
 #[test]
 fn what_is_on_order_follows_from_the_facts() {
     let mut on_order: BTreeMap<(u32, PeerKey, u32, u32), u32> = BTreeMap::new();

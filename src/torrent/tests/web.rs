@@ -122,7 +122,7 @@ fn they_take_no_place_and_are_told_to_nobody() {
     assert_eq!(to_web.count(), 0);
 }
 
-/// In the endgame a peer takes work over from a web seed, which hears at once.
+/// In the endgame a peer takes work over from a web seed, which hears of it at once.
 #[test]
 fn what_is_had_elsewhere_is_cancelled() {
     let mut rig = rig(8, 1);

@@ -1,9 +1,8 @@
 //! Conversations with other clients, recorded in `fixtures/traces`, played once more: what came
-//! goes into a [`Session`], and what went must come out again, byte for byte and in this order.
+//! goes into a [`Session`], and what went must come out again, byte for byte.
 //!
-//! Main decides whether we are interested, whom we unchoke and what we fetch; the thread decides
-//! when a block is sent. These decisions are read from the recording, one message before it is
-//! expected. The rest is the session's own.
+//! Main decides whether we are interested, which peer we unchoke and what we fetch; the thread
+//! decides when a block is sent. These decisions are read from the recording, one message ahead.
 
 use super::*;
 use crate::extension::{self, Ourselves};
@@ -27,13 +26,12 @@ struct Replay {
     torrent: Metainfo,
     session: Session,
     now: Instant,
-    /// What the peer said, as far as it is no whole message yet.
+    /// What the peer said and the session did not hear yet: less than a message.
     heard: Vec<u8>,
-    /// What we said then, as far as the session did not say it yet.
+    /// What the session must say next.
     expected: Vec<u8>,
-    /// What the session said, and was not expected yet.
+    /// What the session said before we expected it.
     said: Vec<u8>,
-    /// All that main heard.
     told: Vec<PeerEvent>,
 }
 
@@ -81,13 +79,11 @@ impl Replay {
         }
     }
 
-    /// The bytes of a block, as they are in the file.
     fn content(&self, block: Block) -> &'static [u8] {
         let start = self.torrent.layout.block_start(block) as usize;
         &CONTENT[start..][..block.len() as usize]
     }
 
-    /// The peer says more.
     fn hear(&mut self, bytes: &[u8]) {
         self.heard.extend(bytes);
         let heard = std::mem::take(&mut self.heard);
@@ -114,7 +110,7 @@ impl Replay {
         self.told.append(&mut self.session.talk.events);
     }
 
-    /// We said more, then.
+    /// Expects these bytes from the session.
     fn expect(&mut self, bytes: &[u8]) {
         self.expected.extend(bytes);
         let expected = std::mem::take(&mut self.expected);
@@ -163,7 +159,6 @@ impl Replay {
     }
 }
 
-/// Plays a conversation.
 fn replay(text: &str, begin: &Begin) -> Replay {
     let mut chunks = transcript::parse(text).unwrap();
     let (ours, theirs) = (handshake(&mut chunks, true), handshake(&mut chunks, false));
@@ -240,7 +235,6 @@ fn aria2_gives_half_and_takes_half() {
     assert!(replay.session.theirs.is_full(), "a late HAVE ALL counts");
 }
 
-/// One byte that storrent did not say is noticed.
 #[test]
 #[should_panic(expected = "we said Request")]
 fn another_request_would_be_noticed() {
