@@ -31,7 +31,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 /// at somebody's mail server.
 pub(crate) const LOWEST_PORT: u16 = 1024;
 
-/// Returns whether somebody at `teller` can know about a peer or node at `named`.
+/// Whether somebody at `teller` can know about a peer or node at `named`.
 pub(crate) fn may_name(teller: IpAddr, named: SocketAddr) -> bool {
     Reach::of(named.ip()) >= Reach::of(teller) && named.port() >= LOWEST_PORT
 }

@@ -84,7 +84,7 @@ pub struct AnnounceRequest {
 }
 
 impl AnnounceRequest {
-    /// Returns how many peers to ask for: none when we leave.
+    /// How many peers to ask for: none when we leave.
     pub fn peers_wanted(&self) -> u32 {
         match self.event {
             AnnounceEvent::Stopped => 0,

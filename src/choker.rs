@@ -108,7 +108,7 @@ impl Choker {
         self.optimistic
     }
 
-    /// Returns how many peers to serve at once, if we upload `rate` bytes a second in all.
+    /// How many peers to serve at once, if we upload `rate` bytes a second in all.
     pub fn slots(seeding: bool, rate: u64) -> usize {
         let (least, bytes) = match seeding {
             true => (SEED_SLOTS, BYTES_PER_SEED_SLOT),

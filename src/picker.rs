@@ -178,7 +178,7 @@ impl Picker {
         matches!(self.states[piece.index()], State::Free | State::Started)
     }
 
-    /// Returns how many wanted pieces we do not have.
+    /// How many wanted pieces we do not have.
     pub fn missing(&self) -> u32 {
         self.missing
     }
@@ -188,7 +188,7 @@ impl Picker {
         self.leases.get(&peer).map_or(0, BTreeMap::len)
     }
 
-    /// Returns how many peers, without seeds, have `piece`.
+    /// How many peers, without seeds, have `piece`.
     pub fn available(&self, piece: PieceIndex) -> u32 {
         self.rarity.available(piece)
     }

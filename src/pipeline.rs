@@ -92,12 +92,12 @@ impl Pipeline {
         }
     }
 
-    /// Returns how many blocks may be on order now.
+    /// How many blocks may be on order now.
     pub(crate) fn window(&self) -> u32 {
         self.window
     }
 
-    /// Returns how many blocks to request now, while `on_order` are on order. Once the window has
+    /// How many blocks to request now, while `on_order` are on order. Once the window has
     /// stopped growing, a peer with [`ENOUGH`] on order gets requests only for an eighth of the
     /// window or more at once: each batch costs a packet, and a wake-up at the peer.
     pub fn room(&self, on_order: u32) -> u32 {
@@ -110,7 +110,7 @@ impl Pipeline {
         }
     }
 
-    /// Returns how many blocks may stay on order: all while the window grows, later what arrives
+    /// How many blocks may stay on order: all while the window grows, later what arrives
     /// within [`TOO_LATE`]. We may have requested more before, and the rest is better fetched from
     /// others.
     pub(crate) fn bearable(&self) -> u32 {
@@ -121,7 +121,7 @@ impl Pipeline {
         }
     }
 
-    /// Returns how many seconds the peer needs at least to send `on_order` blocks. While its rate
+    /// How many seconds the peer needs at least to send `on_order` blocks. While its rate
     /// is not measured, it counts as if the next block came right now.
     pub(crate) fn seconds(&self, on_order: u32, now: Instant) -> f64 {
         let with_next = |bytes: u64, since: Instant| {

@@ -61,7 +61,7 @@ pub(crate) fn sha1_of_equal(value: u8, len: u32) -> [u8; 20] {
     hasher.finalize().into()
 }
 
-/// Returns how many messages make the best use of this processor.
+/// How many messages make the best use of this processor.
 pub fn full_batch() -> usize {
     match (has_wide(), has_interleaved()) {
         (true, _) => MAX_LANES,
@@ -70,7 +70,7 @@ pub fn full_batch() -> usize {
     }
 }
 
-/// Returns how many of `waiting` messages (at least 1) to hash together next: 1 to [`MAX_LANES`].
+/// How many of `waiting` messages (at least 1) to hash together next: 1 to [`MAX_LANES`].
 pub(crate) fn lanes_for(waiting: usize) -> usize {
     if waiting >= MIN_WIDE && has_wide() {
         waiting.min(MAX_LANES)

@@ -253,7 +253,7 @@ impl Swarm {
         }
     }
 
-    /// Returns whether a connection with `addr` must be closed at once.
+    /// Whether a connection with `addr` must be closed at once.
     pub(crate) fn is_banned(&self, addr: SocketAddr, incoming: bool) -> bool {
         match incoming {
             true => self.shunned.is_banned_host(addr.ip()),

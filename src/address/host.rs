@@ -23,7 +23,7 @@ impl Host {
         })
     }
 
-    /// Returns whether this is our own machine. Many peers may run there.
+    /// Whether this is our own machine. Many peers may run there.
     pub(crate) fn is_our_own(self) -> bool {
         self.0.is_loopback()
     }

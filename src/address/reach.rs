@@ -49,7 +49,7 @@ impl Reach {
     }
 }
 
-/// Returns whether an address is valid within one network only: private, link-local (169.254/16),
+/// Whether an address is valid within one network only: private, link-local (169.254/16),
 /// carrier-grade NAT (100.64/10, RFC 6598), multicast or broadcast.
 fn is_of_a_network(ip: Ipv4Addr) -> bool {
     let [first, second, ..] = ip.octets();

@@ -86,7 +86,7 @@ impl Trouble {
         }
     }
 
-    /// Returns whether asking again is useless.
+    /// Whether asking again is useless.
     pub fn is_final(&self) -> bool {
         matches!(self, Self::UnsupportedScheme | Self::BadUrl)
     }

@@ -41,7 +41,7 @@ pub(crate) enum CheckRequest {
     /// Somebody waits for the verdicts: do not wait for a fuller batch.
     Hurry,
     /// Check that all files are where and as we left them, given that we have these pieces. If so,
-    /// and nothing is missing, remove the record.
+    /// and these are all of ours, remove the record.
     Survey(Bitfield),
     /// Write into the record that we have these pieces. If they are all that any run began, remove
     /// it.

@@ -124,7 +124,7 @@ impl Engine<'_> {
         }
     }
 
-    /// Returns how many torrents the run has, including SOURCEs still being read.
+    /// How many torrents the run has, including SOURCEs still being read.
     pub(super) fn torrents(&self) -> usize {
         self.works.len() + self.awaited
     }
@@ -146,7 +146,7 @@ mod tests {
         }
     }
 
-    /// Returns whether a run failed that awaits `awaited` SOURCEs and receives these, with its
+    /// Whether a run failed that awaits `awaited` SOURCEs and receives these, with its
     /// errors.
     fn errors(awaited: usize, arrivals: Vec<Arrival>) -> (bool, Vec<String>) {
         let (tell, later) = unbounded();

@@ -237,7 +237,7 @@ fn stored_blocks(
     found
 }
 
-/// Returns how many threads can run at the same time.
+/// How many threads can run at the same time.
 pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }

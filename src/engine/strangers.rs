@@ -63,7 +63,7 @@ impl<T> Default for Strangers<T> {
 }
 
 impl<T> Strangers<T> {
-    /// Returns whether a newcomer from `ip` gets a place. Changes nothing.
+    /// Whether a newcomer from `ip` gets a place. Changes nothing.
     pub(super) fn entry(&self, ip: IpAddr, now: Instant) -> Entry {
         let host = Host::of(ip);
         if !host.is_our_own() && self.of(host) >= PER_HOST {

@@ -175,7 +175,7 @@ impl Patience {
         }
     }
 
-    /// Returns how many bytes end the wait early.
+    /// How many bytes end the wait early.
     pub(crate) fn bytes(self) -> usize {
         match self {
             Self::Usual | Self::Last | Self::Quiet => 1,

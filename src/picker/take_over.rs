@@ -131,7 +131,7 @@ impl Rivals {
         now.duration_since(self.at) >= LOOK_EVERY
     }
 
-    /// Returns how many blocks `peer` may have on order.
+    /// How many blocks `peer` may have on order.
     pub(crate) fn share(&self, peer: PeerKey) -> u32 {
         let share = (self.end / self.pace(peer)).ceil() as u32;
         share.max(self.least(peer))
@@ -246,7 +246,7 @@ impl Picker {
     }
 
     /// If the pieces are wanted in order: grants up to `blocks` blocks of late pieces to `peer`,
-    /// beside a slower peer that has them on order. Whoever sends them first wins.
+    /// beside a slower peer that has them on order. The first to send a block wins.
     pub(crate) fn hurry(
         &mut self,
         peer: PeerKey,

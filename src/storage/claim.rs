@@ -328,7 +328,7 @@ impl Storage {
         Ok(())
     }
 
-    /// Returns how many bytes of files are still to be written.
+    /// How many bytes of files are still to be written.
     pub fn space_needed(&self, survey: &Survey, have: &Bitfield) -> u64 {
         let missing = |file: usize| {
             let range = self.layout().file_range(file);
@@ -348,7 +348,7 @@ impl Storage {
         self.plan.wanted_files().map(missing).sum()
     }
 
-    /// Returns how many bytes the disk has left for us. `None` if it doesn't tell.
+    /// How many bytes the disk has left for us. `None` if it doesn't tell.
     pub(super) fn free_space(&self) -> Option<u64> {
         let disk = rustix::fs::fstatvfs(self.dir.as_ref()?).ok()?;
         // Some network file systems answer zero to everything.

@@ -201,7 +201,7 @@ impl Plan {
     }
 }
 
-/// Returns how many bytes `kept` has in all.
+/// How many bytes `kept` has in all.
 pub(super) fn kept_len(kept: &Kept) -> u64 {
     let last = kept.last();
     last.map_or(0, |(range, at)| at + (range.end - range.start))

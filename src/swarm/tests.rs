@@ -130,7 +130,7 @@ fn the_best_source_first_and_nobody_twice() {
     assert_eq!(swarm.next(now + AFTER_GOOD), Some(addr(1)));
 }
 
-/// Returns how many of `range` are accepted.
+/// How many of `range` are accepted.
 fn add_all(swarm: &mut Swarm, range: std::ops::Range<u16>, source: Source) -> usize {
     range.filter(|n| swarm.add(addr(*n), source)).count()
 }

@@ -34,7 +34,7 @@ pub(super) struct Lookups {
 }
 
 impl Lookups {
-    /// Returns whether it is time for the next look-up, and counts it as begun.
+    /// Whether it is time for the next look-up, and counts it as begun.
     fn begin(&mut self, lonely: bool, announce: bool, now: Instant) -> bool {
         let lonely_pause = LONELY_PAUSES.get(self.count.wrapping_sub(1));
         let pause = lonely_pause.filter(|_| lonely).unwrap_or(&PAUSE);

@@ -320,7 +320,7 @@ impl Torrent {
         self.goals.phase()
     }
 
-    /// Returns how many pieces the checker still has to answer for.
+    /// How many pieces the checker still has to answer for.
     pub fn unchecked(&self) -> usize {
         self.disk.unchecked
     }

@@ -63,7 +63,7 @@ impl Torrent {
         }
     }
 
-    /// Returns how many places the peers that dial us may take, and as many those that we dial.
+    /// How many places the peers that dial us may take, and as many those that we dial.
     /// Neither side may take all.
     pub(crate) fn places_for_one_side(&self) -> usize {
         self.setup.max_peers - self.setup.max_peers / 10

@@ -74,7 +74,7 @@ impl Budget {
         }
     }
 
-    /// Returns how many bytes may be spent now. Unspent bytes add up to at most 0.2 s of the limit,
+    /// How many bytes may be spent now. Unspent bytes add up to at most 0.2 s of the limit,
     /// but to at least 128 KiB, the largest block that we serve, or a low limit would never let one
     /// through.
     pub fn available(&mut self, now: Instant) -> u64 {

@@ -54,7 +54,7 @@ pub(super) struct Turnover {
 }
 
 impl Turnover {
-    /// Returns how many must go now and which, or `None` if it is too early. `came`: when something
+    /// How many must go now and which, or `None` if it is too early. `came`: when something
     /// last came from any peer.
     fn terms(&self, places: usize, came: Instant, now: Instant) -> Option<Terms> {
         let barren = now.duration_since(came) >= BARREN;

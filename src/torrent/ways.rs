@@ -33,7 +33,7 @@ impl Ways {
         }
     }
 
-    /// Returns how many peers may be dialled at once.
+    /// How many peers may be dialled at once.
     pub(super) fn most_dials(&self, now: Instant) -> usize {
         match &self.no_way {
             _ if now < self.dial_at || self.address_gone.is_some() => 0,

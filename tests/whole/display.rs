@@ -26,7 +26,7 @@ struct Terminal {
     keyboard: OwnedFd,
     line: File,
     came: Receiver<Vec<u8>>,
-    /// What came and is not shown yet.
+    /// Bytes that came and are not shown yet.
     unread: Vec<u8>,
     window: vt100::Parser,
     /// All bytes that came.

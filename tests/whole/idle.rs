@@ -1,4 +1,4 @@
-//! The line that says why nothing comes, as a user reads it who waits, or who gave up.
+//! The line that says why nothing comes, for a user who waits or who gave up.
 
 use crate::support::content::Spec;
 use crate::support::network::isolated;
@@ -14,7 +14,7 @@ fn spec() -> Spec {
     Spec::single("x", 500_000)
 }
 
-/// The reason that a download gives when nothing came for a second.
+/// Returns the reason that a download gives when nothing came for a second.
 fn why(place: &Place) -> String {
     let download = place.download().args(["--stall-timeout", "1"]);
     let end = download.run().expect(3);

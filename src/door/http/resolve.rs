@@ -1,6 +1,6 @@
 //! Looks up the names of web servers for the HTTP client.
 //!
-//! The system's look-up has no time limit: with a silent DNS server it may take 30 s. `ureq` limits
+//! The system's look-up takes no time limit: with a silent DNS server it may take 30 s. `ureq` limits
 //! it by looking up on a separate thread, which it abandons in time; but it panics if the system
 //! has no thread left. This module looks up:
 //!

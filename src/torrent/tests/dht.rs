@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Returns whether a look-up begins, and if so, whether we announce ourselves.
+/// Whether a look-up begins, and if so, whether we announce ourselves.
 fn searched(actions: &[Action]) -> Option<bool> {
     let mut all = actions.iter().filter_map(|action| match action {
         Action::SearchDht { announce } => Some(*announce),

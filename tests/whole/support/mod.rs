@@ -41,9 +41,8 @@ pub(crate) mod wire;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long a test waits for something that must happen. It is no measure of speed, only what
-/// tells a hang from a slow machine: with a quarter of one core, real clients exchange the 64 MiB
-/// of `interop` in 30 s to 40 s.
+/// How long a test waits for something that must happen. It tells a hang from a slow machine: with
+/// a quarter of one core, real clients exchange the 64 MiB of `interop` in 30 s to 40 s.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Asks again and again. Returns whether it became true in time.
@@ -108,11 +107,11 @@ impl Dice {
     }
 }
 
-/// A loopback TCP port for somebody who can't be told to take any port and say which.
+/// A loopback TCP port for a program that can't choose one itself.
 ///
-/// It is bound, so that the system gives it to nobody who asks for any port, and nobody listens
-/// there. Who asks for this port by its number gets it, if he sets `SO_REUSEADDR`, as listeners
-/// do on Unix. It stays so until the test's process ends.
+/// It is bound until the test's process ends: nobody listens there, and the system gives it to no
+/// program that asks for any port. A program that asks for it by number gets it, if it sets
+/// `SO_REUSEADDR`, as listeners do on Unix.
 pub(crate) fn free_port() -> u16 {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     socket.set_reuse_address(true).unwrap();
@@ -123,7 +122,7 @@ pub(crate) fn free_port() -> u16 {
     bound.port()
 }
 
-/// Where nobody listens: who connects is refused.
+/// An address where nobody listens: connections are refused.
 pub(crate) fn nobody() -> std::net::SocketAddr {
     ([127, 0, 0, 1], free_port()).into()
 }

@@ -178,8 +178,8 @@ pub(crate) fn exit_of(mut child: Child) -> Receiver<ExitStatus> {
     receiver
 }
 
-/// How many blocks a line of `-vv` tells to be stored: "sent block 3 of piece 7", or "sent
-/// blocks 3 to 5 of piece 7".
+/// How many blocks a line of `-vv` says are stored: "sent block 3 of piece 7", or "sent blocks 3 to
+/// 5 of piece 7".
 fn stored(line: &str) -> Option<usize> {
     let (_, blocks) = line.split_once(": sent block")?;
     let (blocks, _) = blocks.split_once(" of piece ")?;
@@ -189,7 +189,7 @@ fn stored(line: &str) -> Option<usize> {
     Some(number(to)? + 1 - number(from)?)
 }
 
-/// The program at work. Dropped, it is killed.
+/// A running program. Dropped, it is killed.
 pub(crate) struct Running {
     line: String,
     pid: Pid,
@@ -215,8 +215,7 @@ pub(crate) struct Outcome {
 }
 
 impl Running {
-    /// Waits for the next event called `name` after the last one of this name that was waited
-    /// for, in whatever order events of different names come.
+    /// Waits for the next event called `name`. Events of different names may come in any order.
     pub(crate) fn event(&mut self, name: &str) -> Value {
         self.event_where(name, |_| true)
     }
@@ -244,8 +243,8 @@ impl Running {
         }
     }
 
-    /// Waits for a line on standard error that `look` makes something of, after the last one
-    /// that was waited for. With `-v` or `-vv` each fact is such a line, as soon as it is one.
+    /// Waits for the next line on standard error for which `look` returns something. With `-v` or
+    /// `-vv` each fact is a line at once.
     pub(crate) fn told<T>(&mut self, look: impl Fn(&str) -> Option<T>) -> T {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -264,7 +263,7 @@ impl Running {
         }
     }
 
-    /// Waits until `blocks` more of them are on the disk. It must have been started with `-vv`.
+    /// Waits until `blocks` more are on the disk. The program must run with `-vv`.
     pub(crate) fn stored(&mut self, blocks: usize) {
         let mut missing = blocks;
         while missing > 0 {
@@ -272,13 +271,12 @@ impl Running {
         }
     }
 
-    /// Waits until a tracker's answer has made us a member of its swarm: only then a tracker
-    /// must hear that we leave. It must have been started with `-v`.
+    /// Waits until a tracker has answered that we joined: only then it must hear that we leave. The
+    /// program must run with `-v`.
     pub(crate) fn joined(&mut self) {
         self.told(|line| line.contains("knows that we join").then_some(()));
     }
 
-    /// Where it accepts peers.
     pub(crate) fn address(&mut self) -> SocketAddr {
         let port = self.event("listening")["port"].as_u64().unwrap();
         SocketAddr::from(([127, 0, 0, 1], port as u16))

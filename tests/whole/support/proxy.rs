@@ -60,7 +60,7 @@ impl FakeProxy {
             for stream in listener.incoming().flatten() {
                 let (answer, refuse) = (answer.clone(), refuse.clone());
                 thread::spawn(move || {
-                    // First noted, then told: who knows of a refusal finds it on record.
+                    // Noted before it is told.
                     let refuse = || _ = refuse.send(());
                     // An error is the client's going away: its right.
                     let _ = match kind {
@@ -97,7 +97,7 @@ impl FakeProxy {
     }
 }
 
-/// Serves one client. `refuse` is called before it hears that it is not let in.
+/// Serves one client. Calls `refuse` before the client hears that it is not let in.
 fn socks(
     mut stream: TcpStream,
     login: Option<(&str, &str)>,
@@ -153,7 +153,7 @@ fn socks(
     Ok(())
 }
 
-/// Serves one client. `refuse` is called before it hears that it is not let in.
+/// Serves one client. Calls `refuse` before the client hears that it is not let in.
 fn http(
     mut stream: TcpStream,
     login: Option<(&str, &str)>,
