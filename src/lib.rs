@@ -1,30 +1,29 @@
 //! storrent, a BitTorrent client of plain blocking threads and channels.
 //!
-//! This page is the map. Read it first, then follow its links: each module opens with
-//! what it is for, in words that need no other source. The [`guide`] explains BitTorrent and this
-//! program in twelve chapters.
+//! This page is the map. Read it first, then follow its links: each module opens with its purpose,
+//! in words that need no other source. The [`guide`] explains BitTorrent and this program in twelve
+//! chapters.
 //!
 //! # BitTorrent in ten sentences
-//! 1. A small file, the *torrent* or *metainfo*, describes some files: their names, their
-//!    sizes, and the SHA-1 hash of each *piece*, a run of some hundred KiB.
-//! 2. The SHA-1 of that description is the *info hash*: it names the torrent in the whole
-//!    world.
+//! 1. A small file, the *torrent* or *metainfo*, describes some files: their names, their sizes,
+//!    and the SHA-1 hash of each *piece*, a run of some hundred KiB.
+//! 2. The SHA-1 of that description is the *info hash*: the torrent's name in the whole world.
 //! 3. Everybody who takes part is a *peer*, and all peers of one torrent are its *swarm*.
-//! 4. A peer asks a *tracker*, a small server, for the addresses of other peers, and
-//!    connects to some of them.
+//! 4. A peer asks a *tracker*, a small server, for the addresses of other peers, and connects to
+//!    some of them.
 //! 5. Two connected peers tell each other which pieces they have.
 //! 6. A peer asks another for *blocks*, 16 KiB each, of a piece that the other has.
-//! 7. The other sends them, unless it *chokes* the asker: it answers none of its requests
-//!    for now, because it gives to others.
+//! 7. The other sends them, unless it *chokes* the asker: it answers none of its requests for now,
+//!    because it gives to others.
 //! 8. When all blocks of a piece are there, the piece is hashed.
-//! 9. If the hash is right the piece is true, whoever sent it, and can be passed on; so
-//!    nobody need be trusted.
+//! 9. If the hash is right the piece is true, whoever sent it, and can be passed on; so nobody need
+//!    be trusted.
 //! 10. A peer that has all pieces is a *seed*, one that lacks some is a *leech*.
 //!
 //! # Who runs
-//! Each thing that can block has a thread of its own. A thread owns what it works with, and
-//! hears about everything else through a channel. (The network of the trackers, the DHT and the
-//! listener is left out.)
+//! Each thing that can block has a thread of its own. A thread owns what it works with, and hears
+//! everything else through a channel. (The drawing leaves out the network of the trackers, the DHT
+//! and the listener.)
 //!
 #![doc = include_str!("guide/threads.svg")]
 //!
@@ -32,92 +31,85 @@
 //! | --- | --- | --- | --- |
 //! | main ([`engine`]) | 1 | every decision: what we have, who fetches what, whom we serve | its channels |
 //! | peer ([`peer`]) | 1 a connection | the stream, its buffers, the flags of one conversation | the socket, or its channel |
-//! | web seed ([`webseed`]) | 1 a web seed in use, at most 4 a torrent | its open files, what is to be fetched | main's channel and the request's, both at once |
+//! | web seed ([`webseed`]) | 1 a web seed in use, at most 4 a torrent | its open files, the spans to fetch | main's channel and the request's, both at once |
 //! | web request ([`webseed::request`]) | 1 for each of them, while it lasts | an HTTP connection | the connection |
 //! | tracker ([`tracker`]) | 1 a tracker | an HTTP agent or a UDP socket | its channel, or the socket |
-//! | DHT ([`dht`]) | 1 an address family, if used; 1 for a name that is looked up | a UDP socket, what it knows of the network | the socket, or its channels |
+//! | DHT ([`dht`]) | 1 an address family, if used; 1 for a name that is looked up | a UDP socket, the nodes that it knows | the socket, or its channels |
 //! | LSD ([`lsd`]) | 1, if on | a UDP socket each for IPv4 and IPv6 | its sockets |
 //! | checker ([`checker`]) | 1 a torrent, while there is something to check | a file and a buffer for each of the up to 16 pieces that it hashes at a time | its channel |
 //! | listener (in [`engine`]) | 1 | the listening socket | `accept` |
-//! | prepare (in [`engine`]) | 1 a torrent, at its start, with one hashing thread a core | what it found on disk so far | the disk |
-//! | output ([`progress::output`]) | 1, and 1 for each of stdout and stderr that is written to | what waits to be written; the display | its channel; a writer also in a write, while nobody reads |
+//! | prepare (in [`engine`]) | 1 a torrent, at its start, with one hashing thread a core | the pieces found on disk | the disk |
+//! | output ([`progress::output`]) | 1, and 1 for each of stdout and stderr that is written to | the output that waits; the display | its channel; a writer also in a write, while nobody reads |
 //! | trace ([`progress::tracefile`]) | 1, with `--trace` | the file | its channel, or a write |
 //! | proxy (in [`engine`]) | 1, at the start, with `--proxy` | nothing | a connection to the proxy |
 //! | look-up ([`door::http::resolve`]) | 1 for the name of a web server, while it is looked up | nothing | the system |
 //! | signals ([`cli::signals`]) | 1 | nothing | Ctrl-C, SIGTERM, SIGHUP |
 //!
-//! A few facts never change after the start: the layout, the piece hashes, the places of
-//! the files. Threads share them, read only, in an [`Arc`](std::sync::Arc). There is no
-//! lock in this program.
+//! The layout, the piece hashes and the places of the files never change after the start. Threads
+//! share them, read only, in an [`Arc`](std::sync::Arc). There is no lock in this program.
 //!
 //! # The two rules against deadlock
-//! 1. **Main never waits for a thread.** It sends to unbounded channels only, and does no
-//!    I/O that can block for long. So a question to main is always answered.
-//! 2. **No peer thread sleeps longer than [`peer::turn::TICK`], 100 ms, on anything** while it
-//!    converses; 250 ms, if neither side may ask the other for blocks, and both have been
-//!    silent for 2 s, or if the peer is a seed that owes blocks for 1 s or longer, and main may
-//!    have more work. So a wrong guess about who moves next costs no more than that: see
-//!    [`peer::turn`].
+//! 1. **Main never waits for a thread.** It sends to unbounded channels only, and does no I/O that
+//!    can block for long. So a question to main is always answered.
+//! 2. **No peer thread sleeps longer than 100 ms on anything** while it converses, or 250 ms where
+//!    nothing is urgent ([`peer::turn`]). A wrong guess about who moves next costs no more than
+//!    that.
 //!
-//! The other direction, from a peer thread to main, is bounded: a peer that is faster than
-//! main waits for main. That bounds memory, and rule 1 makes it safe.
+//! The channel from the peer threads to main is bounded: a peer that is faster than main waits for
+//! main. That bounds memory, and rule 1 makes it safe.
 //!
 //! # When the system has no thread or file left
-//! A user may have only a limited number of both. [`threads::spawn`] starts every thread,
-//! and the thread's owner hears if it can't be started, or if it panics; the `starts` of the
-//! [`engine`] say what main does then. What can wait is tried again later: a dial, an
-//! announce, a look at the disk, the check of a piece. The system's limit decides how many
-//! connections and open files there may be.
+//! [`threads::spawn`] starts every thread, and tells its owner if the system refuses or the thread
+//! panics; the `starts` of the [`engine`] say what main does then. What can wait is tried again
+//! later: a dial, an announce, a look at the disk, the check of a piece. So the system's limit
+//! decides how many connections and open files there are.
 //!
 //! # The life of a block
 //! 1. A peer thread has room in its request window ([`pipeline`]) and asks main for work:
 //!    [`Want`](messages::PeerEvent::Want).
-//! 2. The [`picker`] grants *spans*, runs of blocks of one piece, and records the lease.
-//!    The peer thread gets them as [`Fetch`](messages::Command::Fetch).
+//! 2. The [`picker`] grants *spans*, runs of blocks of one piece, and records the lease. The peer
+//!    thread gets them as [`Fetch`](messages::Command::Fetch).
 //! 3. The [`session`](peer::session) turns them into requests, many at a time.
-//! 4. The block arrives in the peer thread's receive buffer ([`peer::intake`]). It is not
-//!    copied. It waits there for its neighbours, as long as more are on their way.
-//! 5. Neighbouring blocks go from that buffer to their place in the file with one
-//!    positioned write ([`storage`]). Main hears [`Stored`](messages::PeerEvent::Stored).
-//! 6. When that was the last block of its piece, and nobody holds a lease on any of it, the
-//!    picker calls the piece ready, and main passes its number to the [`checker`].
-//! 7. The checker reads the piece back, out of the page cache, and hashes up to sixteen
-//!    pieces at a time ([`sha1_lanes`]).
-//! 8. If the hash is right, main marks the piece as had and sends
-//!    [`Had`](messages::Command::Had) to every peer thread, which may serve the piece from
-//!    now on and tells its peer. If the hash is wrong, [`torrent::blame`] finds out who sent
-//!    the false block, and the piece is fetched again.
+//! 4. The block arrives in the peer thread's receive buffer ([`peer::intake`]). It is not copied:
+//!    it waits there for its neighbours, while more are on their way.
+//! 5. Neighbouring blocks go from that buffer to their place in the file with one positioned write
+//!    ([`storage`]). Main hears [`Stored`](messages::PeerEvent::Stored).
+//! 6. After the last block of a piece, when nobody holds a lease on any of it, the picker calls the
+//!    piece ready, and main passes its number to the [`checker`].
+//! 7. The checker reads the piece back, out of the page cache, and hashes up to sixteen pieces at a
+//!    time ([`sha1_lanes`]).
+//! 8. If the hash is right, main marks the piece as had and sends [`Had`](messages::Command::Had)
+//!    to every peer thread, which may now serve the piece and tells its peer. If it is wrong,
+//!    [`torrent::blame`] finds out who sent the false block, and the piece is fetched again.
 //!
-//! One more rule makes step 8 final: **a piece is verified only when all its blocks are
-//! stored and nobody holds a lease on any of them.** From then on nobody can write to it,
-//! so verified data stays as it was verified.
+//! Step 8 is final: **a piece is verified only when all its blocks are stored and nobody holds a
+//! lease on any of them.** From then on nobody can write to it.
 //!
 //! # The life of a torrent
-//! 1. [`cli`] reads the options and the torrent and makes a [`Job`](config::Job) of them. A
-//!    torrent that must be fetched first joins the run [when it has arrived](engine::Jobs).
-//! 2. The engine starts a thread that looks at the disk. That thread believes the record of
-//!    the last run as far as it can ([`resume`]), hashes the rest ([`checker::check_all`]),
-//!    and refuses to touch files that are not this torrent's ([`storage::Storage::claim`]).
-//! 3. A [`torrent::Torrent`] is made of what was found. From now on it decides, and the
-//!    engine acts: the [`announcer`] lists which trackers to tell, the [`swarm`] which
-//!    addresses to dial, the [`picker`] which peer fetches what, the [`choker`] which peers
-//!    we give to.
+//! 1. [`cli`] reads the options and the torrent and makes a [`Job`](config::Job) of them. A torrent
+//!    that must be fetched first joins the run [when it has arrived](engine::Jobs).
+//! 2. The engine starts a thread that looks at the disk. That thread believes the record of the
+//!    last run as far as it can ([`resume`]), hashes the rest ([`checker::check_all`]), and refuses
+//!    to touch files that are not this torrent's ([`storage::Storage::claim`]).
+//! 3. A [`torrent::Torrent`] is made of what was found. From now on it decides, and the engine
+//!    acts: the [`announcer`] lists which trackers to tell, the [`swarm`] which addresses to dial,
+//!    the [`picker`] which peer fetches what, the [`choker`] which peers we give to.
 //! 4. When the last wanted piece is verified the torrent is complete. Its record is removed,
 //!    trackers hear `completed`, and storrent leaves or stays to seed, as the user asked.
-//! 5. On leaving, peer threads find their channel closed and hang up, trackers hear
-//!    `stopped`, and the record of an incomplete torrent says which pieces are there.
+//! 5. On leaving, peer threads find their channel closed and hang up, trackers hear `stopped`, and
+//!    the record of an incomplete torrent says which pieces are there.
 //!
 //! # The life of a magnet link
-//! A magnet link names the torrent and says nothing of its content. So the [`torrent`] begins
-//! with no pieces at all ([`Phase::Learning`](torrent::Phase::Learning)): it announces, dials
-//! and listens as always, but its peers' threads follow the rules of [`peer::learner`], which
-//! ask for the metadata and for nothing else. Once a peer has sent bytes with the right hash,
-//! steps 2 and 3 above happen while the connections stay. Each thread then begins a
-//! [`session`](peer::session) and repeats to it what the peer has said so far.
+//! A magnet link only names the torrent. So the [`torrent`] begins with no pieces
+//! ([`Phase::Learning`](torrent::Phase::Learning)): it announces, dials and listens as always, but
+//! its peers' threads follow the rules of [`peer::learner`], which ask for the metadata and for
+//! nothing else. Once a peer has sent bytes with the right hash, steps 2 and 3 above happen while
+//! the connections stay. Each thread then begins a [`session`](peer::session) and repeats to it
+//! what the peer has said so far.
 //!
 //! # Glossary
-//! The field's words, and ours. "BEP" is a BitTorrent Enhancement Proposal, the numbered
-//! documents that define the protocol.
+//! A BEP is a BitTorrent Enhancement Proposal, one of the numbered documents that define the
+//! protocol.
 //!
 //! | word | whose | meaning | where |
 //! | --- | --- | --- | --- |
@@ -168,7 +160,7 @@
 //!
 //! | module | what it is |
 //! | --- | --- |
-//! | [`peer`] | the thread of one connection: [its line](peer::line), that is, [its socket](peer::socket), [its receive buffer](peer::intake), [what is on its way out](peer::outgoing) |
+//! | [`peer`] | the thread of one connection: [its line](peer::line): [its socket](peer::socket), [its receive buffer](peer::intake), [the bytes on their way out](peer::outgoing) |
 //! | [`tracker`] | the thread of one tracker, over HTTP or [UDP](tracker::udp_packets) |
 //! | [`dht`] | the threads that find peers without a tracker |
 //! | [`lsd`] | finds peers on the same network |
@@ -242,12 +234,12 @@
 //! | [`human`] | sizes, rates, times and foreign text for people |
 //!
 //! # What comes from outside
-//! We treat torrent files, trackers, DHT nodes, web servers and peers as hostile. A length is
-//! bounded before memory is allocated for it. An index is checked once, where it comes in, and
-//! becomes a [`layout::PieceIndex`] or [`layout::Block`]; no other code can make one. A breach
-//! of the rules ends that file, that answer or that connection, with an error that says why; it
-//! never ends the program. `unsafe` code is denied, but for two calls in [`sha1_lanes`] and a
-//! system call in [`peer::socket`].
+//! Torrent files, trackers, DHT nodes, web servers and peers are hostile. A length is bounded
+//! before memory is allocated for it. An index is checked once, where it comes in, and becomes a
+//! [`layout::PieceIndex`] or [`layout::Block`], which no other code can make. A breach of the rules
+//! ends that file, that answer or that connection, with an error that says why, and never the
+//! program. `unsafe` code is denied, but for two calls in [`sha1_lanes`] and a system call in
+//! [`peer::socket`].
 //!
 //! # As a library
 //! [`engine::run`] works on torrents until they are done, and tells a

@@ -29,6 +29,7 @@
 //! | [Ten patterns](patterns) | of threads and messages, one file each |
 //! | [Attacks](attacks) | what stops each, where, and the test that shows it |
 //! | [The BEPs](beps) | each with its file and its test |
+//! | [How fast, and why](speed) | what makes a download fast, and figures beside other clients |
 //!
 //! `cargo doc --no-deps --document-private-items --open` shows all of it as a site; the links lead
 //! into the source.
@@ -80,3 +81,6 @@ pub mod attacks {}
 
 #[doc = include_str!("beps.md")]
 pub mod beps {}
+
+#[doc = include_str!("speed.md")]
+pub mod speed {}
