@@ -1,5 +1,5 @@
-//! The options of each job, as structs that the crate argh fills. [`values`] reads the values.
-//! The users read [`help`](super::help), not the doc comments of the fields, which argh demands.
+//! The options of each job, as structs that the crate argh fills with the values that [`values`]
+//! reads. argh demands doc comments of the fields; users read [`help`](super::help) instead.
 
 use super::demo::Choice;
 use super::values::{self, Source};
@@ -255,14 +255,14 @@ pub struct Report {
 }
 
 impl Show {
-    /// The local address and the proxy for all connections.
+    /// The local address and the proxy of all connections.
     pub fn door(&self) -> Door {
         door(self.bind, self.proxy.as_ref())
     }
 }
 
 impl Check {
-    /// The local address and the proxy for fetching a URL.
+    /// The local address and the proxy to fetch a URL.
     pub fn door(&self) -> Door {
         door(self.bind, self.proxy.as_ref())
     }
@@ -277,13 +277,13 @@ fn door(bind: Option<IpAddr>, proxy: Option<&Proxy>) -> Door {
 }
 
 impl Download {
-    /// The local address and the proxy for all connections.
+    /// The local address and the proxy of all connections.
     pub fn door(&self) -> Door {
         door(self.bind, self.proxy.as_ref())
     }
 
-    /// Returns the options that hold for the whole process. With `seed_only` nothing is
-    /// fetched, so `--stall-timeout` has no effect, and only a goal or a signal ends the run.
+    /// Returns the options for the whole process. With `seed_only` nothing is fetched, so
+    /// `--stall-timeout` has no effect.
     pub fn config(&self, seed_only: bool) -> Config {
         let goals = self.seed_ratio.is_some() || self.seed_time.is_some();
         let afterwards = match seed_only || self.seed || goals {
@@ -327,7 +327,6 @@ impl Download {
 }
 
 impl fmt::Display for Setting {
-    /// Writes the option that sets it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Bind => "--bind",

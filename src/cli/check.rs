@@ -16,10 +16,10 @@ use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-/// Runs `storrent check`.
+/// Runs the job.
 ///
 /// # Errors
-/// [`Failure`], if the torrent or the data can't be read, or if a file is not whole.
+/// [`Failure`], if the torrent or the data can't be read, or a file is not whole.
 pub fn run(options: &Check) -> Result<(), Failure> {
     let metainfo = source::read(&options.source, &options.door())?.metainfo;
     let (pieces, wanted) = (metainfo.layout.pieces(), !options.quiet && !options.json);
@@ -51,7 +51,7 @@ fn look(
     let stamps = || {
         let mut stamps = vec![None; metainfo.layout.files()];
         for file in plan.wanted_files() {
-            // If this fails, so does reading the file, and that error is reported.
+            // If this fails, the file can't be read either, and that error is reported.
             stamps[file] = Stamp::at(&plan.path(file)).ok().flatten();
         }
         stamps
@@ -67,14 +67,14 @@ fn look(
         progress,
         &AtomicBool::new(false),
     )?;
-    // `None` means that somebody stopped the check, and here nobody does.
+    // `None` means that the check was stopped; nobody stops this one.
     let have = have.unwrap_or_else(|| Bitfield::none(pieces));
     let pairs = before.into_iter().zip(stamps());
     let changed: Vec<bool> = pairs.map(|(before, after)| before != after).collect();
     Ok(Object::of(metainfo, plan, &survey, &have, &changed))
 }
 
-/// What was found, in the form for `--json`.
+/// What was found, for `--json`.
 #[derive(Serialize)]
 struct Object {
     info_hash: String,
@@ -86,8 +86,8 @@ struct Object {
     files: Vec<Checked>,
 }
 
-/// Remarks that a file was written to or replaced during the check: we may have read some bytes
-/// before the change and others after it.
+/// Remarks that somebody wrote to the file or replaced it during the check, so we may have read
+/// bytes from before and after.
 const CHANGED: &str = "changed";
 
 #[derive(Serialize, Debug, PartialEq)]
@@ -95,13 +95,13 @@ struct Checked {
     #[serde(flatten)]
     file: File,
     whole: bool,
-    /// Where it is on this disk, which may have refused the torrent's own name.
+    /// Its path on this disk, which may have refused the torrent's own name.
     #[serde(skip)]
     on_disk: PathBuf,
-    /// Bytes of it in pieces with the right hash.
+    /// Bytes in pieces with the right hash.
     #[serde(skip)]
     have: u64,
-    /// Why it is not whole, apart from wrong hashes; else empty.
+    /// Why it is not whole, if hashes do not say it; else empty.
     #[serde(skip)]
     remark: &'static str,
 }
@@ -150,7 +150,7 @@ impl Object {
         }
     }
 
-    /// Returns the text for people, one line per file.
+    /// One line per file, for people.
     fn page(&self, metainfo: &Metainfo) -> String {
         let mut page = format!("{}  {}\n", self.info_hash, escaped(&metainfo.name));
         for Checked {
@@ -175,7 +175,6 @@ impl Object {
         page + &format!("{have} of {total} are right, {right} of {pieces}\n")
     }
 
-    /// Says why the exit status is 1.
     fn verdict(&self, name: &str, options: &Check) -> String {
         let mut changed = self.files.iter().filter(|file| file.remark == CHANGED);
         if let Some(Checked { on_disk, .. }) = changed.next() {
@@ -255,7 +254,7 @@ mod tests {
         });
         assert_eq!(object, expected);
 
-        // Changes a byte in the second file's last piece, and removes the empty file.
+        // Changes the second file's last piece, and removes the empty file.
         let mut b = fs::read(dir.path().join("n/b")).unwrap();
         b[29_999] ^= 1;
         fs::write(dir.path().join("n/b"), b).unwrap();
@@ -292,8 +291,8 @@ mod tests {
         assert!(run(&check).is_err());
     }
 
-    /// A file that somebody touches during the check is not whole, even if its bytes are right
-    /// before and after, or if it is empty.
+    /// A file that is touched during the check is not whole, even if it is empty or its bytes are
+    /// right.
     #[test]
     fn a_file_that_changes_meanwhile() {
         type Change = fn(&Path);

@@ -1,9 +1,9 @@
-//! Scripts by which a shell completes the command lines of storrent: `storrent --completions`.
+//! Scripts for `storrent --completions`: a shell completes the command lines of storrent by them.
 //!
-//! Each is made from the [`table`](super::table). A script first looks for the command among the
-//! words before the cursor, as [`split`](super::split) does: the first word that is neither an
-//! option nor the value of one. Then it offers the values of the option before the cursor, the
-//! options of that command, or what the command works on.
+//! Each is made from the [`table`](super::table). A script finds the command as
+//! [`split`](super::split) does: it is the first word that is neither an option nor the value of
+//! one. Then it offers the values of the option before the cursor, the command's options, or its
+//! operands.
 
 mod bash;
 mod fish;
@@ -12,7 +12,7 @@ mod zsh;
 use super::table::{JOBS, Job, OPTIONS, Opt, Section};
 use std::collections::BTreeSet;
 
-/// Returns the script for a shell. `None`: we know no such shell.
+/// Returns the script for a shell. `None`: we do not know the shell.
 pub fn of(shell: &str) -> Option<String> {
     match shell {
         "bash" => Some(bash::script()),
@@ -22,7 +22,7 @@ pub fn of(shell: &str) -> Option<String> {
     }
 }
 
-/// Returns the names of an option, the short one first: `-d`, `--dir`.
+/// The names of an option, the short one first: `-d`, `--dir`.
 fn names(option: &Opt) -> Vec<String> {
     let short = option.short().map(|letter| format!("-{letter}"));
     short
@@ -31,19 +31,17 @@ fn names(option: &Opt) -> Vec<String> {
         .collect()
 }
 
-/// Returns the names of all options that take a value, so that a script can skip the value.
+/// The names of all options that take a value, which a script skips.
 fn with_value() -> Vec<String> {
     let options = OPTIONS.iter().filter(|option| option.value().is_some());
     let names: BTreeSet<String> = options.flat_map(names).collect();
     names.into_iter().collect()
 }
 
-/// Lists the commands.
 fn commands() -> impl Iterator<Item = &'static Job> {
     JOBS[1..].iter()
 }
 
-/// Returns what an option does.
 fn text(option: &Opt) -> String {
     match option.section {
         Section::NoEffect => format!("without effect: {}", option.text),
@@ -51,7 +49,7 @@ fn text(option: &Opt) -> String {
     }
 }
 
-/// Returns a text without backquotes, as one word of any of the three shells.
+/// Writes a text without backquotes, as one word of any of the three shells.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('`', "").replace('\'', r"'\''"))
 }

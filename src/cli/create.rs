@@ -1,16 +1,15 @@
 //! `storrent create`: makes a `.torrent` ([BEP 3]) of a file or folder.
 //!
 //! The same input must give the same info hash on every machine. So the files are sorted by the
-//! bytes of their paths, in whatever order the disk lists them. What not every disk can hold
-//! (symlinks, empty folders, devices) is left out.
+//! bytes of their paths, and what not every disk can hold (symlinks, empty folders, devices) is
+//! left out.
 //!
-//! The torrent can be checked and seeded where the files are. A client that reads a torrent
-//! changes unsafe names ([`crate::names`]) and would then look for another file. So we read the
-//! torrent back and refuse such names. This check and all others that need no hashes come before
-//! the long hashing.
+//! `check` and `seed` must find the files where they are. A client that reads a torrent changes
+//! unsafe names ([`crate::names`]), and would look for another file. So we read the torrent back
+//! and refuse such names. All checks that need no hashes come before the long hashing.
 //!
-//! A file that changes before all files are read is refused, too. A file that appears in the
-//! folder during the hashing is silently left out.
+//! A file that changes before all files are read is refused, too. A file that appears during the
+//! hashing is left out.
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 
@@ -35,7 +34,7 @@ use std::time::SystemTime;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CreateError {
-    /// The system refused.
+    /// The system refused to read it.
     #[error("cannot read {}", path.display())]
     Io {
         /// The file or folder.
@@ -43,13 +42,13 @@ pub enum CreateError {
         /// What the system says.
         source: io::Error,
     },
-    /// A file can't be read.
+    /// A file can't be hashed.
     #[error(transparent)]
     File(#[from] HashError),
-    /// A name that is not UTF-8, as all text in a torrent is.
+    /// A name is not UTF-8, as text in a torrent is.
     #[error("the name of {} is not UTF-8; rename it", .0.display())]
     Name(PathBuf),
-    /// A name that clients would change, so that they would look for another file.
+    /// Clients would change the name, and look for another file.
     #[error(
         "cannot share {} under that name: whoever has the torrent would save it as {saved}; rename it",
         path.display()
@@ -60,21 +59,20 @@ pub enum CreateError {
         /// The changed path, below the folder to save in.
         saved: String,
     },
-    /// A name that marks the file as padding, zeros that no client saves.
+    /// The name marks the file as padding: zeros that no client saves.
     #[error(
         "cannot share {} under that name: whoever has the torrent would take it for padding and not save it; rename it",
         .0.display()
     )]
     Padding(PathBuf),
-    /// `/`, or a device.
+    /// It is `/`, or a device.
     #[error("{} can't be shared: it is no file and no folder with a name", .0.display())]
     Kind(PathBuf),
-    /// No file with at least one byte.
+    /// No file has a byte.
     #[error("there is nothing to share in {}: it holds no file with anything in it", .0.display())]
     Nothing(PathBuf),
 }
 
-/// What is to be shared.
 #[derive(Debug, Default)]
 struct Found {
     name: String,
@@ -83,15 +81,15 @@ struct Found {
     files: Vec<(Vec<String>, u64)>,
     /// The same files on disk, in the same order.
     sources: Vec<Source>,
-    /// Warnings for the user: what is left out, and why.
+    /// Warnings: what is left out, and why.
     remarks: Vec<String>,
 }
 
-/// Runs `storrent create`.
+/// Runs the job.
 ///
 /// # Errors
-/// [`Failure`], if a file can't be read or changes meanwhile, there is nothing to share, a client
-/// would change a name, or the result can't be saved.
+/// [`Failure`], if a file can't be read or changes, if there is nothing to share, if a client would
+/// change a name, or if the result can't be saved.
 pub fn run(options: &Create) -> Result<(), Failure> {
     let found = find(&options.path)?;
     let default = || PathBuf::from(format!("{}.torrent", found.name));
@@ -128,7 +126,7 @@ pub fn run(options: &Create) -> Result<(), Failure> {
     ))
 }
 
-/// A torrent that lacks only its hashes.
+/// A torrent without its hashes.
 struct Draft<'a> {
     options: &'a Create,
     found: &'a Found,
@@ -136,13 +134,10 @@ struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
-    /// Makes a draft, and checks that clients can read it and look for the same files.
-    ///
-    /// # Errors
-    /// [`Failure`], if not.
+    /// Makes a draft. Fails if clients could not read it, or would look for other files.
     fn new(options: &'a Create, found: &'a Found) -> Result<Self, Failure> {
         let sizes: Vec<_> = found.files.iter().map(|(_, len)| (*len, false)).collect();
-        // The lengths of three sparse files can add up to more than a `u64` holds.
+        // Sparse files can add up to more than a `u64` holds.
         let total = sizes
             .iter()
             .fold(0, |sum: u64, (len, _)| sum.saturating_add(*len));
@@ -168,17 +163,14 @@ impl<'a> Draft<'a> {
         Ok(draft)
     }
 
-    /// Hashes the files and returns the bytes of the torrent. Calls `progress` with the number of
-    /// pieces done.
-    ///
-    /// # Errors
-    /// [`HashError`], if a file can't be read or has changed since it was found.
+    /// Hashes the files and returns the torrent's bytes. Calls `progress` with the number of pieces
+    /// done.
     fn finish(&self, progress: impl Fn(u32)) -> Result<Vec<u8>, HashError> {
         let hashes = hashing::hash(&self.layout, &self.found.sources, cores(), progress)?;
         Ok(self.torrent(&hashes))
     }
 
-    /// Returns the torrent with these hashes, 20 bytes per piece.
+    /// `hashes`: 20 bytes per piece.
     fn torrent(&self, hashes: &[u8]) -> Vec<u8> {
         let Self { options, found, .. } = self;
         let info = Info {
@@ -208,7 +200,7 @@ impl<'a> Draft<'a> {
 }
 
 impl Found {
-    /// Checks that clients look for each file where it is.
+    /// Refuses names under which clients would look for another file.
     fn check_names(&self, read_back: &Metainfo) -> Result<(), CreateError> {
         for (file, ((below, _), source)) in self.files.iter().zip(&self.sources).enumerate() {
             let saved = &read_back.files[file];
@@ -226,7 +218,6 @@ impl Found {
     }
 }
 
-/// Lists the files to share.
 fn find(path: &Path) -> Result<Found, CreateError> {
     let failed = |source| CreateError::Io {
         path: path.to_owned(),
@@ -236,8 +227,8 @@ fn find(path: &Path) -> Result<Found, CreateError> {
     // Drops a trailing `/` or `.`, with which the system would follow a symlink.
     let plain: PathBuf = path.components().collect();
     let is_link = plain.is_symlink();
-    // `.` and `..` have a name only when written out. A symlink gets the name of its target,
-    // because `seed` and `check` follow no symlink.
+    // `.` and `..` have a name only when written out. A symlink gets its target's name, because
+    // `seed` and `check` follow no symlink.
     let real = match plain.file_name() {
         Some(_) if !is_link => plain,
         _ => path.canonicalize().map_err(failed)?,
@@ -256,7 +247,7 @@ fn find(path: &Path) -> Result<Found, CreateError> {
     let mut files = Vec::new();
     if about.is_dir() {
         files = walk(&real, &mut found.remarks)?;
-        // Compared as whole strings, not name by name: `a.txt` comes before `a/b`.
+        // Sorted as whole strings: `a.txt` comes before `a/b`.
         files.sort_by_cached_key(|(names, _)| names.join("/"));
         found.remarks.sort();
     } else if about.is_file() {
@@ -279,8 +270,8 @@ fn find(path: &Path) -> Result<Found, CreateError> {
     Ok(found)
 }
 
-/// Collects the files below `top`, each with its path below `top`, and notes in `remarks` what is
-/// left out. Follows no symlink, so it can't run in circles.
+/// Collects the files below `top`, with their paths below it, and notes in `remarks` what is left
+/// out. Follows no symlink, so it can't run in circles.
 fn walk(top: &Path, remarks: &mut Vec<String>) -> Result<Vec<(Vec<String>, Source)>, CreateError> {
     let mut files = Vec::new();
     let mut folders = vec![(top.to_owned(), Vec::<String>::new())];
@@ -399,7 +390,7 @@ mod tests {
             find(Path::new("/dev/null")),
             Err(CreateError::Kind(_))
         ));
-        // The same folder, written in another way, has the same name.
+        // The same folder, written in another way.
         let dotted = find(&dir.path().join("hollow/..")).unwrap();
         assert_eq!(
             Some(&*dotted.name),
@@ -417,7 +408,7 @@ mod tests {
         assert!(matches!(find(dir.path()), Err(CreateError::Name(_))));
     }
 
-    /// A bad name is refused before the hashing, and the message names the right file.
+    /// It is refused before the hashing, and the message names the right file.
     #[test]
     fn names_that_would_not_stay() {
         let refused = |top: &Path, name: &str, content: &str| {

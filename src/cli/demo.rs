@@ -1,11 +1,10 @@
 //! `storrent demo`: shows a whole swarm on this computer, made of the real parts.
 //!
-//! A `tracker` and some engines (the `cast`) run as threads of this process and talk over loopback,
-//! as they would over the internet. A scene of the `scenes` says who they are: seeds, leeches, and
-//! the download that the user sees. Some scenes also need a peer that no client plays, one that
-//! lies, say: a `scripted` one. The thread that runs this file tells the `story`, from what the
-//! engines report to any user, and `what_if` simulates the same without the rule that the scene is
-//! about.
+//! A `tracker` and some engines (the `cast`) run as threads of this process and talk over loopback.
+//! One of the `scenes` says who they are: seeds, leeches, and the user's download. Some scenes also
+//! need a peer that no client plays, one that lies, say: a `scripted` one. The thread that runs
+//! this file tells the `story` from the engines' reports, and `what_if` simulates the swarm without
+//! the rule that the scene is about.
 //!
 //! All sockets are bound to 127.0.0.1, on ports that the system chooses, and all files are in one
 //! temporary `folder`. So the demo disturbs nobody and leaves nothing behind.
@@ -49,10 +48,10 @@ use story::Story;
 use tracker::Tracker;
 use what_if::WhatIf;
 
-/// The whole demo takes seconds. If it takes longer than this, something is wrong.
+/// A demo takes seconds. After this time something must be wrong.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Returns the bytes that a scene needs on disk.
+/// The bytes that a scene needs on disk.
 fn needs(scene: &Scene) -> u64 {
     let lengths = &scene.content.lengths;
     let of = |files: &[usize]| match files {
@@ -62,7 +61,7 @@ fn needs(scene: &Scene) -> u64 {
     scene.roles().map(|role| of(role.files)).sum()
 }
 
-/// Returns the error that the system refused to do `what` in `parent`.
+/// The system refused to do `what` in `parent`.
 fn no_room(scene: &Scene, parent: &Path, what: &str, error: io::Error) -> Cut {
     let message = format!(
         "the demo cannot {what} in {}: {error}; it needs {} there, or in the folder that TMPDIR names",
@@ -139,7 +138,6 @@ pub fn run(options: &Demo, interrupts: &Interrupts) -> Result<u8, Failure> {
 
 /// What is left of a scene.
 struct Played {
-    /// The facts that its engines told.
     events: Vec<Event>,
     /// How many times the content its scripted peers sent.
     sent: f64,
@@ -205,7 +203,7 @@ fn play(
     Ok(Played { events, sent })
 }
 
-/// Returns the picture of what was played, and of what was simulated, if anything was.
+/// The pictures of the played swarm, and of the simulated ones, if there are any.
 fn page(played: &Played, what_if: Option<WhatIf>) -> String {
     let real = picture(played.events.iter().map(Event::line));
     let simulated = what_if.map(|it| it.traces).into_iter().flatten();
@@ -222,7 +220,6 @@ fn page(played: &Played, what_if: Option<WhatIf>) -> String {
     }
 }
 
-/// Draws a trace.
 fn picture(lines: impl Iterator<Item = String>) -> String {
     let mut picture = Picture::default();
     lines.for_each(|line| picture.line(&line));
@@ -240,7 +237,7 @@ fn write_trace(path: &Path, events: &[Event]) -> Result<(), Failure> {
     })
 }
 
-/// Describes what is there before any peer comes. `torrent`: bytes of the `.torrent`.
+/// What is there before any peer comes. `torrent`: bytes of the `.torrent`.
 fn introduction(metainfo: &Metainfo, torrent: usize, tracker: &str, folder: &Path) -> String {
     format!(
         "A swarm on this computer: all of it is real, but no byte leaves the machine.\n\n\
@@ -265,12 +262,11 @@ fn introduction(metainfo: &Metainfo, torrent: usize, tracker: &str, folder: &Pat
 struct Stage<'a, 'b> {
     scene: &'a Scene,
     story: &'a mut Story<'b>,
-    /// The addresses of the scripted peers.
     peers: Vec<String>,
     news: Receiver<News>,
     signals: &'a Receiver<i32>,
     deadline: Receiver<Instant>,
-    /// When the first fact may be.
+    /// The earliest time of a fact.
     start: Instant,
 }
 
@@ -307,7 +303,6 @@ impl Stage<'_, '_> {
             self.until(|story| story.all_complete())?;
         }
         cast.leave();
-        // The last announces of the engines.
         while let Ok(last) = self.news.try_recv() {
             self.story.hear(last);
         }
@@ -323,7 +318,6 @@ impl Stage<'_, '_> {
         Ok(self.story.events())
     }
 
-    /// Returns the options and the job for `who`, in `dir`.
     fn part(&self, who: Who, dir: &Path, metainfo: &Metainfo) -> Result<(Config, Job), Cut> {
         let (role, you) = (self.scene.role(who), who == self.scene.you());
         let config = Config {
@@ -408,7 +402,6 @@ mod tests {
         }
     }
 
-    /// Collects what was said.
     struct Told(String);
 
     impl Reporter for Told {
@@ -419,7 +412,7 @@ mod tests {
         }
     }
 
-    /// Plays the small demo in `parent`, and also returns what was told.
+    /// Plays the small demo in `parent`; also returns its story.
     fn played(parent: &Path, signals: &Receiver<i32>) -> (Result<Played, Cut>, String) {
         let mut told = Told(String::new());
         let scene = small();

@@ -1,8 +1,6 @@
-//! `storrent SOURCE...` and `storrent seed`: reads each SOURCE and hands the torrent to the
-//! engine.
+//! `storrent SOURCE...` and `storrent seed`: reads each SOURCE and hands the torrent to the engine.
 //!
-//! A SOURCE from the web or a pipe may be slow. A thread reads it while the engine already runs
-//! the others.
+//! A SOURCE from the web or a pipe may be slow. A thread reads it while the engine runs the others.
 
 use super::args::Download;
 use super::on_complete::OnComplete;
@@ -24,13 +22,11 @@ use std::path::{Path, PathBuf, absolute};
 use std::thread::Builder;
 use std::time::Instant;
 
-/// Runs a download, or with `seed_only` the seeding of what is there, and returns the exit
-/// status.
+/// Runs a download, or with `seed_only` a seeding, and returns the exit status.
 ///
 /// # Errors
 /// [`Failure::Usage`], if `--files` names a file that does not exist; [`Failure::Failed`], if the
-/// system refuses a thread. Other failures are reported during the run, and the other torrents go
-/// on.
+/// system refuses a thread. Other failures are reported, and the other torrents go on.
 pub fn run(options: &Download, seed_only: bool, interrupts: &Interrupts) -> Result<u8, Failure> {
     let mut display = Display::new(Style {
         json: options.json,
@@ -42,8 +38,8 @@ pub fn run(options: &Download, seed_only: bool, interrupts: &Interrupts) -> Resu
     if jobs.now.is_empty() && jobs.awaited == 0 {
         return Ok(1);
     }
-    // Not before: an old trace stays where nothing runs, and a SOURCE is read before the same name
-    // given as FILE replaces it.
+    // Not earlier: if nothing runs, the old trace stays, and FILE may be a SOURCE that is read
+    // first.
     if let Some(path) = &options.trace {
         refuse_content(path, options, &jobs.now)?;
         display.trace(TraceFile::create(path)?);
@@ -62,7 +58,7 @@ pub fn run(options: &Download, seed_only: bool, interrupts: &Interrupts) -> Resu
     Ok(status(&ending))
 }
 
-/// Refuses to write the trace to a file of a torrent, whose data it would replace.
+/// Refuses to replace a file of a torrent by the trace.
 fn refuse_content(trace: &Path, options: &Download, jobs: &[Job]) -> Result<(), Failure> {
     let place = resolved(trace);
     let names = jobs.iter().filter_map(|job| match &job.subject {
@@ -80,7 +76,7 @@ fn refuse_content(trace: &Path, options: &Download, jobs: &[Job]) -> Result<(), 
     Ok(())
 }
 
-/// Returns where a path leads to, as far as it exists.
+/// Returns where a path leads, as far as it exists.
 fn resolved(path: &Path) -> PathBuf {
     let path = absolute(path).unwrap_or_else(|_| path.to_owned());
     let beside = || {
@@ -94,8 +90,8 @@ fn resolved(path: &Path) -> PathBuf {
     found.unwrap_or_else(|| path.clone())
 }
 
-/// Returns the exit status. If there are several reasons, the first of these counts: an
-/// interruption, misuse, a failure, a stall.
+/// Returns the exit status. Of several reasons the first counts: interruption, misuse, failure,
+/// stall.
 pub(super) fn status(ending: &Ending) -> u8 {
     match ending {
         Ending {
@@ -111,9 +107,9 @@ pub(super) fn status(ending: &Ending) -> u8 {
     }
 }
 
-/// Makes a job of each SOURCE, and also returns whether one could not be read. A SOURCE that may
-/// be slow gets a thread, which tells the engine. All others, and those for which no thread can be
-/// started, are read here, one after another.
+/// Makes a job of each SOURCE, and says whether one could not be read. A thread reads a SOURCE that
+/// may be slow, and tells the engine. All others, and those for which the system refuses a thread,
+/// are read here in turn.
 fn jobs(options: &Download, reporter: &mut dyn Reporter) -> Result<(Jobs, bool), Failure> {
     let (tell, later) = unbounded();
     let mut jobs = Jobs {
@@ -189,7 +185,7 @@ fn unreadable(source: &Source, message: String) -> Arrival {
     })
 }
 
-/// Starts a thread that reads a SOURCE and tells the engine the result.
+/// Starts a thread that reads a SOURCE and tells the engine.
 fn read_apart(blank: Blank, tell: Sender<Arrival>) -> Result<(), NoThread> {
     let (source, engine) = (blank.source.clone(), tell.clone());
     let work = move || _ = tell.send(blank.filled());
@@ -304,7 +300,6 @@ mod tests {
         assert!(matches!(past, Failure::Usage(_)));
     }
 
-    /// A thread reads a slow SOURCE and returns the job, or says why it can't.
     #[test]
     fn slow_sources_arrive_later() {
         let nobody = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -1,8 +1,8 @@
 //! Computes the SHA-1 of every piece of some files, for `storrent create`.
 //!
-//! Several pieces are hashed together in less time than one after another
-//! ([`crate::sha1_lanes`]). So each thread takes a group of pieces at a time. It never holds a
-//! whole piece in memory: it reads [`BUFFER_LEN`] bytes of each piece at a time.
+//! Hashing several pieces together takes less time than one after another ([`crate::sha1_lanes`]).
+//! So each thread takes a group of pieces, and reads [`BUFFER_LEN`] bytes of each at a time: it
+//! never holds a whole piece in memory.
 
 use super::stamp::Stamp;
 use crate::layout::{Layout, PieceIndex};
@@ -17,21 +17,21 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
-/// Bytes of each piece that are read at a time. A piece length is a power of two, at least
-/// 16 KiB, so it is a multiple of this, or shorter.
+/// Bytes of each piece that are read at a time. Piece lengths are powers of two from 16 KiB, so
+/// they are shorter, or a multiple.
 const BUFFER_LEN: usize = 64 * 1024;
 
-/// The pause between attempts to open a file while the process has too many open.
+/// The pause before opening a file again while the process has too many open.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The most further attempts.
+/// The most pauses.
 const PAUSES: u32 = 50;
 
 /// Why the files can't be hashed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HashError {
-    /// The system refused.
+    /// The system refused to read it.
     #[error("cannot read {}", path.display())]
     Io {
         /// The file.
@@ -39,7 +39,7 @@ pub enum HashError {
         /// What the system says.
         source: io::Error,
     },
-    /// Somebody wrote to the file or replaced it, so its hash means nothing.
+    /// Somebody wrote to the file or replaced it, so its hash would mean nothing.
     #[error(
         "{} changed while it was read; wait until nobody writes to it, then try again",
         path.display()
@@ -66,15 +66,15 @@ impl HashError {
 /// A file to be hashed.
 #[derive(Clone, Debug)]
 pub struct Source {
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
     /// Its stamp when it was found.
     pub stamp: Stamp,
 }
 
 impl Source {
-    /// Notes the file at `path` as it is now. Opens it, so that an unreadable file fails here and
-    /// not in the middle of the hashing.
+    /// Notes the file at `path` as it is now. Opens it, so that an unreadable file fails before the
+    /// hashing.
     ///
     /// # Errors
     /// [`HashError`], if it can't be read.
@@ -86,12 +86,12 @@ impl Source {
     }
 }
 
-/// Hashes all pieces with `threads` threads. Returns 20 bytes per piece, in order. `files` are
-/// those of `layout`, in its order. Calls `progress` on this thread with the number of pieces done.
+/// Hashes all pieces of `layout` with `threads` threads, and returns 20 bytes per piece, in order.
+/// Calls `progress` on this thread with the number of pieces done.
 ///
 /// # Errors
-/// [`HashError`], if a file can't be read or has changed since it was found. We compare each file
-/// when we open it, and again at the end.
+/// [`HashError`], if a file can't be read or has changed since it was found. Each file is compared
+/// when it is opened and at the end.
 pub fn hash(
     layout: &Layout,
     files: &[Source],
@@ -114,7 +114,7 @@ pub fn hash(
             let work = move || work(Reader::new(layout, files), &groups, &done);
             started += usize::from(thread::Builder::new().spawn_scoped(scope, work).is_ok());
         }
-        // With fewer threads it takes longer. If the system refuses all, this thread works.
+        // Fewer threads take longer. If the system refuses all, this thread works.
         if started == 0 {
             work(Reader::new(layout, files), &groups, &done);
         }
@@ -157,10 +157,10 @@ struct Reader<'a> {
     lanes: [Lane; MAX_LANES],
 }
 
-/// The state of one of the pieces that are hashed together.
+/// One of the pieces that are hashed together.
 #[derive(Default)]
 struct Lane {
-    /// The file that was read last, and its number.
+    /// The file that was read last, with its number.
     open: Option<(usize, File)>,
     buffer: Vec<u8>,
 }
@@ -177,7 +177,7 @@ impl<'a> Reader<'a> {
     /// Returns the hashes of neighbouring pieces.
     fn hash(&mut self, group: &[PieceIndex]) -> Result<Vec<PieceHash>, HashError> {
         let full = self.layout.piece_length();
-        // Only pieces of equal length are hashed together, and the last may be shorter.
+        // Only pieces of equal length are hashed together; the last may be shorter.
         let short = |piece: &PieceIndex| self.layout.piece_len(*piece) < full;
         let together = group.len() - usize::from(group.last().is_some_and(short));
         let (together, alone) = group.split_at(together);
@@ -229,8 +229,8 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Opens a file. If the process has too many open, this thread closes its own and tries
-    /// again, up to 50 times, so that other threads can close theirs.
+    /// Opens a file. If the process has too many open, this thread closes its own and tries again,
+    /// up to 50 times, while other threads close theirs.
     fn open(&mut self, file: usize) -> Result<File, HashError> {
         let mut opened = open(&self.files[file]);
         for pause in 0..PAUSES {
@@ -260,7 +260,7 @@ fn unchanged(source: &Source, now: Stamp) -> Result<(), HashError> {
     Ok(())
 }
 
-/// Returns what an error means for a file that could be opened when it was found.
+/// What an error means for a file that could be opened when it was found.
 fn failed(file: &Source, source: io::Error) -> HashError {
     let path = file.path.clone();
     match source.kind() {
@@ -308,7 +308,7 @@ mod tests {
         }
     }
 
-    /// Makes a file of `bytes` whose mtime is long ago.
+    /// Makes a file with an old mtime.
     fn old(path: PathBuf, bytes: &[u8]) -> Source {
         std::fs::write(&path, bytes).unwrap();
         let file = File::options().write(true).open(&path).unwrap();
@@ -317,8 +317,7 @@ mod tests {
         Source::find(path).unwrap()
     }
 
-    /// If a file changes in any way, early or late, the error names that file, and no hash is
-    /// returned.
+    /// Early or late, the error names the file, and no hash is returned.
     #[test]
     fn files_that_change() {
         const LENS: [usize; 3] = [0, 20_000, 40_000];

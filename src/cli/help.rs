@@ -8,10 +8,10 @@ pub const WIDTH: usize = 80;
 /// The column in which the texts of options begin.
 const TEXTS: usize = 25;
 
-/// What holds for every option that takes a time.
+/// Holds for every option that takes a time.
 pub const TIMES: &str = "SECONDS and MINUTES may have another unit: 90s, 5m, 2h.";
 
-/// What the numbers mean with which `storrent` ends.
+/// The exit statuses.
 pub const STATUS: &str = "Exit status: 0 all complete, 1 something failed, 2 wrong command \
                           line, 3 gave up (--stall-timeout), 130, 143 and 129 interrupted.";
 
@@ -50,7 +50,7 @@ pub fn of(job: &Job) -> String {
     help.0
 }
 
-/// Returns how a job is called: `storrent show [OPTIONS] SOURCE`.
+/// How to call a job: `storrent show [OPTIONS] SOURCE`.
 pub fn usage(job: &Job) -> String {
     let own = job.options().any(|option| option.jobs.len() < JOBS.len());
     let options = if own { "[OPTIONS]" } else { "" };
@@ -59,7 +59,7 @@ pub fn usage(job: &Job) -> String {
     words.join(" ")
 }
 
-/// Returns what an option does, and whether it may be given several times.
+/// What an option does, and whether it may be given several times.
 pub fn text(option: &Opt) -> String {
     let again = match option.repeats() && option.value().is_some() {
         true => "; repeatable",
@@ -68,13 +68,13 @@ pub fn text(option: &Opt) -> String {
     format!("{}{again}", option.text)
 }
 
-/// Whether a job takes a time.
+/// Whether a job has an option that takes a time.
 pub fn takes_time(job: &Job) -> bool {
     let is_time = |option: &Opt| matches!(option.value(), Some("SECONDS" | "MINUTES"));
     job.options().any(is_time)
 }
 
-/// Returns what the environment can set for a job, as a sentence. `None`: nothing.
+/// What the environment can set for a job, as a sentence. `None`: nothing.
 pub fn environment(job: &Job) -> Option<String> {
     let names: Vec<_> = job.options().filter_map(Opt::variable).collect();
     let (last, others) = names.split_last()?;
@@ -100,7 +100,6 @@ pub fn wrapped(text: &str, indent: usize) -> Vec<String> {
     lines
 }
 
-/// A help text as it grows.
 #[derive(Default)]
 struct Help(String);
 
@@ -111,7 +110,7 @@ impl Help {
         self.entry(&format!("{:indent$}{form}", ""), &text(option));
     }
 
-    /// Writes a name and what it means beside it, or below it if the name is long.
+    /// Writes a name with its meaning beside it, or below it if the name is long.
     fn entry(&mut self, name: &str, text: &str) {
         self.0 += name;
         let used = name.chars().count();
@@ -131,7 +130,6 @@ impl Help {
         self.0.push('\n');
     }
 
-    /// Writes what follows the options.
     fn notes(&mut self, job: &Job) {
         if job.operand.is_empty() || job.name == "help" {
             return;

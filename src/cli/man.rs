@@ -1,5 +1,4 @@
-//! Writes the man page, `storrent --man`, from the [`table`](super::table), in the language roff
-//! with the macros of man(7).
+//! Writes the man page from the [`table`](super::table), in roff with the macros of man(7).
 
 use super::help::{self, STATUS, TIMES};
 use super::table::{JOBS, Job, Opt, SECTIONS, Section};
@@ -55,7 +54,6 @@ pub fn page() -> String {
     page.0
 }
 
-/// A page as it grows.
 struct Page(String);
 
 impl Page {
@@ -66,7 +64,7 @@ impl Page {
     /// Writes text, in lines that people can read, too.
     fn text(&mut self, text: &str) {
         for line in help::wrapped(&roff(text), 0) {
-            // A dot at its start would make it a request.
+            // A dot at the start of a line would be a macro.
             self.0 += if line.starts_with('.') { "\\&" } else { "" };
             self.0 += &line;
             self.0.push('\n');
@@ -79,7 +77,7 @@ impl Page {
         self.text(&help::text(option));
     }
 
-    /// Writes what a command does, and those of its options that are no download's.
+    /// Writes what a command does, and the options that a download lacks.
     fn command(&mut self, job: &Job) {
         self.title("SS", &help::usage(job));
         self.text(job.about);
@@ -98,7 +96,7 @@ impl Page {
     }
 }
 
-/// Escapes what means something to roff, and makes what stands in backquotes bold.
+/// Escapes what means something to roff, and makes code in backquotes bold.
 fn roff(text: &str) -> String {
     let mut out = String::new();
     let mut is_bold = false;

@@ -1,5 +1,5 @@
-//! Fetches the metadata of a magnet link, for `storrent show`. The link only names a torrent. So
-//! the engine joins the swarm, asks peers for the metadata ([BEP 9]), and leaves.
+//! Fetches the metadata of a magnet link ([BEP 9]) for `storrent show`: the engine joins the swarm,
+//! asks peers for it, and leaves.
 //!
 //! [BEP 9]: https://www.bittorrent.org/beps/bep_0009.html
 
@@ -19,7 +19,7 @@ use crate::progress::{Display, Style};
 use crate::report::{Report, Reporter};
 use std::sync::Arc;
 
-/// Shows the progress of the search and keeps the metadata that it finds.
+/// Shows the search, and keeps the metadata that it finds.
 struct Finder {
     display: Display,
     info: Option<Arc<[u8]>>,
@@ -34,7 +34,7 @@ impl Reporter for Finder {
     }
 }
 
-/// Returns the torrent of the link, or the exit status if the search failed and has said why.
+/// Returns the link's torrent, or the exit status if the search failed and has said why.
 ///
 /// # Errors
 /// [`Failure`], if the metadata is not a valid torrent.
@@ -63,7 +63,7 @@ pub fn fetch(
     let mut ending = engine::run(config(options), vec![job], &mut finder, signals);
     finder.display.end(ending.deadline);
     let Some(info) = finder.info else {
-        // Finding nothing is a failure, unless it stalled, even if the engine reports none.
+        // Finding nothing is a failure, unless it stalled.
         ending.failed |= !ending.stalled;
         return Ok(Err(status(&ending)));
     };

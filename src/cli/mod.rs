@@ -1,8 +1,8 @@
 //! The program as the user meets it: from the command line to the exit status.
 //!
-//! [`parse`] reads the command line, and [`source`] reads the torrents that it names. Each job
-//! has a file: [`download`] (which also seeds), [`show`], [`check`], [`create`], [`demo`],
-//! [`report`]. This file holds what all jobs share: how they print and how they fail.
+//! [`parse`] reads the command line, and [`source`] the torrents that it names. Each job has a
+//! file: [`download`] (which also seeds), [`show`], [`check`], [`create`], [`demo`], [`report`].
+//! This file says how all of them print and fail.
 
 pub mod args;
 pub mod check;
@@ -45,13 +45,13 @@ pub enum Failure {
 }
 
 impl<E: Error> From<E> for Failure {
-    /// Puts the error and all its causes into one sentence.
+    /// Puts the error and its causes into one sentence.
     fn from(error: E) -> Self {
         Self::Failed(human::chain(&error))
     }
 }
 
-/// Runs the program and returns its exit status, one of those that `--help` lists.
+/// Runs the program and returns its exit status.
 pub fn main() -> u8 {
     let done = match parse::parse(std::env::args_os().skip(1), |name| std::env::var_os(name)) {
         Ok(command) => run(command),
@@ -85,8 +85,8 @@ fn run(command: Command) -> Result<u8, Failure> {
     }
 }
 
-/// Writes `text` to stdout. A reader that stops early (`storrent show x | head`) is no error,
-/// whereas `print!` would panic.
+/// Writes `text` to stdout. Unlike `print!` it does not panic if the reader stops early
+/// (`storrent show x | head`).
 fn print(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
@@ -97,12 +97,10 @@ fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
-/// Writes a warning to stderr.
 fn warn(message: &str) {
     complain(&format!("storrent: warning: {}", human::escaped(message)));
 }
 
-/// Returns `value` as one line of JSON.
 fn json_line(value: &impl serde::Serialize) -> Result<String, Failure> {
     Ok(human::escaped_json(&serde_json::to_string(value)?) + "\n")
 }

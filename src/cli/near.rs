@@ -1,11 +1,10 @@
-//! What a user may have meant who typed a name that does not exist.
+//! Guesses what a user meant who typed a name that does not exist.
 
 use super::split::NoCommand;
 use super::table::{JOBS, Job, OPTIONS};
 use super::values::shown;
 
-/// Returns the mistake that `job` has no option that is written so. It says who has one, or which
-/// name is nearest.
+/// `job` has no option that is written so: says which jobs have one, or which name is nearest.
 pub fn no_option(job: &Job, written: &str) -> NoCommand {
     let call = job.call();
     let near_own = || nearest(written, job.options().map(|option| option.long()));
@@ -23,7 +22,7 @@ pub fn no_option(job: &Job, written: &str) -> NoCommand {
     NoCommand::Mistake(format!("`{call}` has no option {written}: {advice}"))
 }
 
-/// Says which jobs have the option that is written so, if any has.
+/// Says which jobs have the option, if any.
 fn who_has(written: &str) -> Option<String> {
     let is_it = |form: &str| {
         form.trim_end_matches("...")
@@ -38,7 +37,8 @@ fn who_has(written: &str) -> Option<String> {
     })
 }
 
-/// How to call a job, in backquotes. The plain form needs a SOURCE to be told from the program.
+/// How to call a job, in backquotes. The plain form gets a SOURCE, or it would look like the
+/// program.
 fn called(job: &Job) -> String {
     match job.name {
         "" => "`storrent SOURCE`".to_string(),
@@ -46,15 +46,14 @@ fn called(job: &Job) -> String {
     }
 }
 
-/// Returns the name of the command that is one letter from `word`, if one is.
+/// The command that is one letter from `word`, if one is.
 pub fn command(word: &str) -> Option<&'static str> {
     let names = JOBS[1..].iter().map(|job| job.name);
     names.into_iter().find(|name| distance(word, name) == 1)
 }
 
-/// Returns the name that is most like `word`, the first of several. Best is one that begins with
-/// the word, then one of which a third of the letters or fewer would have to be changed, then one
-/// that contains the word.
+/// Returns the first of the names most like `word`. A name that begins with the word is best, then
+/// one that needs at most a third of its letters changed, then one that contains the word.
 pub fn nearest(word: &str, names: impl Iterator<Item = &'static str>) -> Option<&'static str> {
     let bare = word.trim_start_matches('-');
     let is_part = |name: &str| bare.len() > 2 && name.contains(bare);
@@ -68,9 +67,8 @@ pub fn nearest(word: &str, names: impl Iterator<Item = &'static str>) -> Option<
     likely.min_by_key(|(steps, _)| *steps).map(|(_, name)| name)
 }
 
-/// Returns how many letters must be added, left out, replaced or swapped with the next to make
-/// `b` of `a`. A name is short, and so is all that is compared: a word of more than 64 letters is
-/// far from everything.
+/// How many letters to add, leave out, replace or swap with the next, to make `b` of `a`. A word of
+/// more than 64 letters is far from everything.
 fn distance(a: &str, b: &str) -> usize {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().take(65).collect(), b.chars().collect());
     // Row i: from the first i letters of a to the first letters of b.

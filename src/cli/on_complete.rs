@@ -1,8 +1,8 @@
 //! `--on-complete`: runs the user's command for each torrent that completes in this run.
 //!
-//! A thread runs the commands, one after another, because a command may take as long as it likes
-//! and main must never wait. What is foreign (the torrent's name) reaches the command through its
-//! environment only, so no name can become a part of the command.
+//! A command may take long and main must never wait, so a thread runs the commands, one after
+//! another. The torrent's name, which is foreign, reaches the command in its environment only, so
+//! no name can become a part of the command.
 
 use super::Failure;
 use crate::report::{Report, Reporter};
@@ -17,20 +17,19 @@ use std::path::{PathBuf, absolute};
 use std::process::{Command, Stdio};
 use std::thread::Builder;
 
-/// A torrent that has completed.
 #[derive(Debug, PartialEq, Eq)]
 struct Completed {
     info_hash: InfoHash,
     name: String,
-    /// Where it is saved, as [`Report::Added`] has it.
+    /// As in [`Report::Added`].
     path: PathBuf,
 }
 
 /// Finds out from the reports which torrents complete in this run.
 #[derive(Default)]
 struct Watch {
-    /// The torrents that were not whole at their check, or are not checked yet, and the size of
-    /// what is wanted of them, in bytes.
+    /// The torrents that were not whole at their check or are not checked yet, with the wanted
+    /// bytes.
     incomplete: HashMap<InfoHash, (Completed, u64)>,
 }
 
@@ -74,17 +73,17 @@ impl Watch {
     }
 }
 
-/// Passes reports on, and has the command run when a torrent completes.
+/// Passes reports on, and has the command run for each torrent that completes.
 pub struct OnComplete<'a> {
     display: &'a mut dyn Reporter,
     watch: Watch,
-    /// To the thread that runs the command. `None`: the user gave no command.
+    /// The thread that runs the command. `None`: the user gave no command.
     runner: Option<Runner>,
 }
 
 struct Runner {
     orders: Sender<Completed>,
-    /// What went wrong, as [`Report::Warning`]s. Closed when the thread has ended.
+    /// What went wrong, as [`Report::Warning`]s. Closed when the thread ends.
     warnings: Receiver<Report>,
 }
 
@@ -102,8 +101,8 @@ impl<'a> OnComplete<'a> {
         })
     }
 
-    /// Waits until all commands have ended. Returns the first signal that comes meanwhile; the
-    /// second ends the program.
+    /// Waits until all commands have ended. Returns the first signal of this time; the second ends
+    /// the program.
     pub fn wait(self, signals: Receiver<i32>) -> Option<i32> {
         let Runner { orders, warnings } = self.runner?;
         // The thread ends after the last order.
@@ -156,8 +155,8 @@ fn warning(info_hash: Option<InfoHash>, message: String) -> Report {
     Report::Warning { info_hash, message }
 }
 
-/// Runs the command and waits for it. It has a process group of its own: the Ctrl-C by which the
-/// user tells storrent to leave must not cut it off.
+/// Runs the command and waits for it. Ctrl-C, by which the user tells storrent to leave, must not
+/// reach the command, so it gets a process group of its own.
 fn run(command: &OsStr, completed: &Completed) -> Result<(), String> {
     let path = absolute(&completed.path).map_err(|error| {
         format!("cannot find the current folder: {error}; run the command by hand")

@@ -1,7 +1,7 @@
 //! Reads the command line: which job, with which options.
 //!
-//! The crate argh fills the structs of [`args`](super::args). It understands fewer ways to write
-//! an option than `--help` promises, so [`split`](super::split) rewrites the command line first.
+//! The crate argh fills the structs of [`args`](super::args). It understands fewer ways to write an
+//! option than `--help` promises, so [`split`](super::split) rewrites the command line first.
 
 use super::args::{Check, Create, Demo, Download, Report, Show};
 use super::split::{Given, NoCommand, Split, split};
@@ -31,11 +31,10 @@ pub enum Command {
     Report(Report),
 }
 
-/// What `--version` prints.
+/// For `--version`.
 const VERSION: &str = concat!("storrent ", env!("CARGO_PKG_VERSION"), "\n");
 
-/// Reads a command line, without the program's own name. `environment` returns the value of a
-/// variable.
+/// Reads a command line, without the program's own name. `environment` looks up a variable.
 ///
 /// # Errors
 /// [`NoCommand`], if the user asks for help or the version, or made a mistake.
@@ -77,7 +76,7 @@ pub fn parse(
     }
 }
 
-/// Returns what options ask for that take the place of any job.
+/// Returns what an option asks for in place of any job, as `--help`.
 fn asked(split: &Split) -> Option<NoCommand> {
     if split.given("--version").is_some() {
         return Some(NoCommand::Print(VERSION.to_string()));
@@ -96,7 +95,7 @@ fn asked(split: &Split) -> Option<NoCommand> {
     Some(script.unwrap_or_else(|| NoCommand::Mistake(mistake())))
 }
 
-/// Returns the text of `storrent help NAME`.
+/// The text of `storrent help NAME`.
 fn help_on(name: Option<&String>) -> NoCommand {
     let name = name.map_or("", |name| name);
     match (
@@ -113,8 +112,8 @@ fn help_on(name: Option<&String>) -> NoCommand {
     }
 }
 
-/// Adds the values of the environment for options that the user did not give. An empty one counts
-/// as none.
+/// Adds the environment's values of options that the user did not give. An empty one counts as
+/// none.
 fn add_defaults(split: &mut Split, environment: impl Fn(&str) -> Option<OsString>) {
     for option in split.job.options() {
         let Some(variable) = option.variable() else {
@@ -131,7 +130,7 @@ fn add_defaults(split: &mut Split, environment: impl Fn(&str) -> Option<OsString
     }
 }
 
-/// Refuses what can't go together.
+/// Refuses options that contradict each other.
 fn sensible(options: Download) -> Result<Download, NoCommand> {
     let stdins = options.sources.iter().filter(|s| **s == Source::Stdin);
     let mistake = if options.files.is_some() && options.sources.len() > 1 {
@@ -144,7 +143,7 @@ fn sensible(options: Download) -> Result<Download, NoCommand> {
     Err(NoCommand::Mistake(mistake.to_string()))
 }
 
-/// Refuses a wrong number of operands. `--wire` stands in place of a SOURCE.
+/// Refuses a wrong number of operands. `--wire` replaces a SOURCE.
 fn count_operands(split: &Split) -> Result<(), NoCommand> {
     let (least, most) = match split.given("--wire") {
         Some(_) => (0, 0),
@@ -174,7 +173,6 @@ fn count_operands(split: &Split) -> Result<(), NoCommand> {
     )))
 }
 
-/// Has argh fill the options of one job.
 fn fill<T: FromArgs>(split: &Split) -> Result<T, NoCommand> {
     let mut line = Vec::new();
     for given in &split.options {
@@ -192,7 +190,7 @@ fn fill<T: FromArgs>(split: &Split) -> Result<T, NoCommand> {
     })
 }
 
-/// Puts into argh's message about a value what the user calls the option.
+/// Names the option in argh's message as the user wrote it.
 fn as_written(split: &Split, text: &str) -> String {
     for Given {
         option,

@@ -1,6 +1,5 @@
-//! `storrent report`: a picture of a swarm, out of the trace of a run.
-//!
-//! What the page shows is made by [`picture`](crate::picture); here are the files.
+//! `storrent report`: a picture of a swarm, out of the trace of a run. [`picture`](crate::picture)
+//! makes the page; this file reads and writes the files.
 
 use super::args::Report;
 use super::{Failure, warn};
@@ -11,7 +10,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::Path;
 
-/// Runs `storrent report`.
+/// Runs the job.
 ///
 /// # Errors
 /// [`Failure`], if the trace can't be read or holds no fact, or the page can't be written.
@@ -40,7 +39,7 @@ pub fn run(options: &Report) -> Result<(), Failure> {
     save(output, &picture.html())
 }
 
-/// Reads a trace, of any length, line by line.
+/// Reads a trace of any length, line by line.
 fn read(trace: impl Read) -> io::Result<Picture> {
     let (mut trace, mut picture, mut line) =
         (BufReader::new(trace), Picture::default(), Vec::new());
@@ -62,8 +61,8 @@ fn read(trace: impl Read) -> io::Result<Picture> {
     }
 }
 
-/// Writes `page` to `path`. A file is replaced in one step: whoever looks there sees the old one or
-/// the whole new one. A link stays a link, and what is no file, as a pipe, is written to.
+/// Writes `page` to `path`. It replaces a file in one step, so a reader sees the old page or all of
+/// the new one. A link stays a link; what is no file (a pipe) is written to.
 pub(super) fn save(path: &Path, page: &str) -> Result<(), Failure> {
     let place = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let saved = match fs::symlink_metadata(&place) {
@@ -73,7 +72,7 @@ pub(super) fn save(path: &Path, page: &str) -> Result<(), Failure> {
     saved.map_err(|error| unsaved(path, &format!("{error}; give another FILE")))
 }
 
-/// Fails if the folder of `path` is missing. That is said before the work, not after it.
+/// Fails if the folder of `path` is missing: before the work, not after it.
 pub(super) fn needs_folder(path: &Path) -> Result<(), Failure> {
     let folder = path.parent().filter(|it| !it.as_os_str().is_empty());
     match folder.is_none_or(Path::is_dir) {

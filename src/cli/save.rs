@@ -1,9 +1,8 @@
 //! Saves a new `.torrent`, for `storrent create` and `storrent show -o`.
 //!
-//! [`Output::new`] finds out whether the file can be saved, before the long work: an hour of
-//! hashing, or the search for a peer that has the metadata. An existing file is never overwritten,
-//! and half a file is never left: we write under another name and then link the file to its own
-//! name, which the system does in one step.
+//! [`Output::new`] finds out before the long work (an hour of hashing, the search for metadata)
+//! whether the file can be saved. We never overwrite a file or leave half of one: we write under
+//! another name, then link the file to its own name, which the system does in one step.
 
 use super::Failure;
 use std::fs::{self, File, OpenOptions};
@@ -34,7 +33,7 @@ impl Output {
         Ok(output)
     }
 
-    /// The path of the file.
+    /// Its path.
     pub fn path(&self) -> &Path {
         &self.0
     }
@@ -54,7 +53,7 @@ impl Output {
         saved
             .or_else(|error| match error.kind() {
                 io::ErrorKind::AlreadyExists => Err(error),
-                // Some disks (FAT) can't give a file a second name.
+                // Some disks (FAT) give no file a second name.
                 _ => self.write_in_place(bytes),
             })
             .map_err(|error| self.failed(&error))

@@ -14,7 +14,7 @@ use std::fs::File as Opened;
 use std::io::Read;
 use std::path::Path;
 
-/// Runs `storrent show` and returns the exit status.
+/// Runs the job and returns the exit status.
 ///
 /// # Errors
 /// [`Failure`], if the torrent can't be read, or not saved where `-o` says.
@@ -67,7 +67,7 @@ fn conversation(file: &Path) -> Result<String, Failure> {
     transcript::page(&String::from_utf8_lossy(&bytes)).map_err(|error| failed(&error))
 }
 
-/// What `--json` prints.
+/// For `--json`.
 #[derive(Serialize)]
 struct Object<'a> {
     name: &'a str,
@@ -88,15 +88,15 @@ struct Object<'a> {
 /// One file, padding left out.
 #[derive(Serialize, Debug, PartialEq)]
 pub struct File {
-    /// The number for `--files`, from 1.
+    /// Its number for `--files`, from 1.
     pub number: usize,
-    /// Path below the folder that the torrent is saved in.
+    /// Its path below the folder to save in.
     pub path: String,
     /// Length in bytes.
     pub length: u64,
 }
 
-/// Lists the files without padding, each with its index in the metainfo.
+/// The files without padding, each with its index in the metainfo.
 pub fn files(metainfo: &Metainfo) -> impl Iterator<Item = (usize, File)> + '_ {
     let files = metainfo.files.iter().enumerate();
     files.filter_map(|(index, file)| {
@@ -129,13 +129,13 @@ impl<'a> Object<'a> {
     }
 }
 
-/// Returns the text for people: first the facts, one per line, then the files.
+/// The page for people: first the facts, one per line, then the files.
 fn page(metainfo: &Metainfo) -> String {
     let files: Vec<File> = files(metainfo).map(|(_, file)| file).collect();
     let mut page = String::new();
     let mut before = "";
     for (label, fact) in facts(metainfo, files.len()) {
-        // Of several facts with the same label, only the first shows it.
+        // Of facts with the same label, only the first shows it.
         let shown = if label == before { "" } else { label };
         before = label;
         page += &format!("{shown:<13}{}\n", escaped(&fact));
@@ -143,7 +143,7 @@ fn page(metainfo: &Metainfo) -> String {
     page + &table(&files)
 }
 
-/// Lists the facts about the whole torrent, each with a label.
+/// The facts about the whole torrent, with their labels.
 fn facts(metainfo: &Metainfo, files: usize) -> Vec<(&'static str, String)> {
     let layout = &metainfo.layout;
     let total = size_exact(metainfo.total_bytes());
@@ -188,7 +188,7 @@ fn facts(metainfo: &Metainfo, files: usize) -> Vec<(&'static str, String)> {
     facts
 }
 
-/// Returns the table of the files, one per line.
+/// One line per file.
 fn table(files: &[File]) -> String {
     let numbers = files
         .last()

@@ -1,12 +1,12 @@
 //! Handles Ctrl-C (SIGINT), SIGTERM, and SIGHUP, which a terminal sends when it closes.
 //!
-//! Most jobs have nothing to tidy up, so a signal ends the program at once. A download
-//! [takes over](Interrupts::take_over): it receives the first signal and ends in order, and the
-//! second signal ends the program at once. Either way the exit status is 128 + the first signal.
+//! Most jobs have nothing to tidy up, so a signal ends the program at once. A download [takes
+//! over](Interrupts::take_over): the first signal ends it in order, the second at once. Either way
+//! the exit status is 128 + the first signal.
 //!
 //! If SIGHUP is ignored at the start, as under `nohup`, it stays ignored. SIGXFSZ would kill a
 //! program that writes past the limit of `ulimit -f`. We catch it and do nothing, so the write
-//! fails instead, and the user is told why.
+//! fails instead, and the user hears why.
 
 use super::Failure;
 use crate::human::chain;
@@ -18,10 +18,9 @@ use std::fs;
 use std::sync::Arc;
 use std::thread::Builder;
 
-/// Lets one job receive the signals, so that it can end in order.
+/// Lets one job receive the signals and end in order.
 pub struct Interrupts(Sender<Listener>);
 
-/// The job that receives the signals.
 struct Listener {
     tell: Sender<i32>,
     /// Whether it receives every signal or only the first.
@@ -29,14 +28,14 @@ struct Listener {
 }
 
 impl Interrupts {
-    /// Returns where the first signal arrives from now on. The second one ends the program at
-    /// once. To be called once.
+    /// Returns where the first signal arrives from now on. The second ends the program at once. To
+    /// be called once.
     pub fn take_over(&self) -> Receiver<i32> {
         self.listen(false)
     }
 
     /// Returns where every signal arrives from now on. While the receiver is kept, no signal ends
-    /// the program: for a job that ends soon after the first one and must finish tidying up. To be
+    /// the program: for a job that ends soon after the first and must finish tidying up. To be
     /// called once.
     pub fn take_over_for_good(&self) -> Receiver<i32> {
         self.listen(true)
@@ -50,7 +49,7 @@ impl Interrupts {
     }
 }
 
-/// Returns the exit status of a run that `signal` ended.
+/// The exit status of a run that `signal` ended.
 pub fn status(signal: i32) -> u8 {
     u8::try_from(128 + signal).unwrap_or(1)
 }
@@ -61,7 +60,7 @@ pub fn status(signal: i32) -> u8 {
 /// [`Failure`], if the system refuses a signal handler or a thread.
 pub fn watch() -> Result<Interrupts, Failure> {
     let failed = |error| Failure::Failed(format!("cannot wait for signals (Ctrl-C): {error}"));
-    // A handler, because a program that we start would inherit "ignore".
+    // Not "ignore", which a program that we start would inherit.
     signal_hook::flag::register(SIGXFSZ, Arc::default()).map_err(failed)?;
     let hangup = (!ignores_hangup()).then_some(SIGHUP);
     let signals = Signals::new([SIGINT, SIGTERM].into_iter().chain(hangup));
@@ -71,8 +70,8 @@ pub fn watch() -> Result<Interrupts, Failure> {
         let mut first = None;
         let mut listener: Option<Listener> = None;
         for signal in signals.forever() {
-            // A closing terminal sends SIGHUP twice, and a logout sends it after SIGTERM. Only
-            // a second signal of another kind comes from a user who cannot wait.
+            // A closing terminal sends SIGHUP twice, and a logout sends it after SIGTERM. Only a
+            // second signal of another kind comes from a user.
             if signal == SIGHUP && first.is_some() {
                 continue;
             }
@@ -95,8 +94,8 @@ pub fn watch() -> Result<Interrupts, Failure> {
     }
 }
 
-/// Whether this program was started with SIGHUP ignored, as under `nohup`. Only Linux tells us;
-/// elsewhere the answer is yes, so that we leave SIGHUP alone.
+/// Whether SIGHUP was ignored at the start, as under `nohup`. Only Linux tells; elsewhere we answer
+/// yes, and leave SIGHUP alone.
 fn ignores_hangup() -> bool {
     fs::read_to_string("/proc/self/status").map_or(true, |status| ignores(&status, SIGHUP))
 }

@@ -1,9 +1,8 @@
 //! Reads a SOURCE: a `.torrent` from a path, standard input or the web, a magnet link, or a bare
 //! info hash, which counts as a magnet link. A URL may redirect to a magnet link.
 //!
-//! Most failures here are small mistakes of the user: a folder, a web page saved in place of the
-//! torrent, a URL without `https://`. So each message says what to do. At most
-//! [`MAX_TORRENT_LEN`] bytes are read into memory.
+//! Most failures here are small mistakes of the user: a folder, a saved web page, a URL without
+//! `https://`. So each message says what to do. At most [`MAX_TORRENT_LEN`] bytes are read.
 
 use super::near;
 use super::values::Source;
@@ -23,7 +22,7 @@ use std::time::Duration;
 use ureq::http::Response;
 use ureq::{Agent, Body};
 
-/// How long an HTTP server may take to accept the connection, and to send the next byte.
+/// How long an HTTP server may take to accept a connection, and to send the next byte.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A `.torrent`, read and checked.
@@ -31,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Torrent {
     /// Its content.
     pub metainfo: Metainfo,
-    /// The bytes of the `.torrent`, for saving it.
+    /// The `.torrent` as read, for saving it.
     pub bytes: Vec<u8>,
 }
 
@@ -48,7 +47,7 @@ pub enum Given {
 #[derive(Debug, thiserror::Error)]
 #[error("cannot read {from}")]
 pub struct SourceError {
-    /// The SOURCE as the user gave it, safe to print.
+    /// The SOURCE, safe to print.
     pub from: String,
     /// Why not, and what to do.
     #[source]
@@ -59,13 +58,13 @@ pub struct SourceError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Why {
-    /// Nothing is there.
+    /// There is no such file.
     #[error("there is no such file; check the path")]
     Missing,
-    /// Nothing is there, but this URL may be meant.
+    /// There is no such file, but perhaps this URL.
     #[error("there is no such file; did you mean {0}?")]
     Meant(String),
-    /// Nothing is there, but this command may be meant.
+    /// There is no such file, but this command.
     #[error("there is no such file; did you mean the command `storrent {0}`?")]
     Command(&'static str),
     /// A URL whose scheme we do not fetch.
@@ -78,7 +77,7 @@ pub enum Why {
         "it is a file of another machine, {0}; copy it to this one (whose files are file:///PATH)"
     )]
     OtherHost(String),
-    /// A folder.
+    /// It is a folder.
     #[error("it is a folder; give a .torrent file (`storrent create` makes one of a folder)")]
     Folder,
     /// The disk, or standard input, failed.
@@ -90,10 +89,10 @@ pub enum Why {
     /// More bytes than a torrent may have.
     #[error("it has more than 32 MiB, so it is no torrent; give the .torrent, not the data")]
     TooLarge,
-    /// A web page.
+    /// It is a web page.
     #[error("it is a web page, not a torrent; open it in a browser and fetch the .torrent itself")]
     WebPage,
-    /// Not a torrent, or a broken one.
+    /// It is no torrent, or a broken one.
     #[error(transparent)]
     Metainfo(#[from] MetainfoError),
     /// The server's answer is not 200.
@@ -102,19 +101,19 @@ pub enum Why {
     /// The connection failed or broke, or the server sent nonsense.
     #[error("{0}; check the URL and the connection")]
     Http(String),
-    /// A rule of ours forbids it; the text says which.
+    /// A rule of ours forbids it.
     #[error("{0}")]
     Barred(String),
     /// The server went silent.
     #[error("the server was silent for {} s; try again later", PATIENCE.as_secs())]
     Silent,
-    /// More redirects than [`MAX_REDIRECTS`], perhaps in a circle.
+    /// More redirects than [`MAX_REDIRECTS`].
     #[error("it redirects more than {MAX_REDIRECTS} times; check the URL")]
     Redirects,
-    /// The server redirects to a scheme that we do not fetch.
+    /// A redirect to a scheme that we do not fetch.
     #[error("it redirects to a {0}: URL, and only http:, https: and magnet: are followed")]
     RedirectScheme(String),
-    /// The server redirects to what is not a URL.
+    /// A redirect to a text that is no URL.
     #[error("it redirects to {0:?}, which is no URL; check the URL")]
     BadRedirect(String),
     /// A magnet link without a usable info hash.
@@ -150,8 +149,8 @@ pub fn may_be_slow(source: &Source) -> bool {
     }
 }
 
-/// Reads and checks one SOURCE, through `door` if it is a URL. Who sent it, the [`Teller`],
-/// decides how near the addresses in it may be.
+/// Reads and checks one SOURCE, through `door` if it is a URL. The [`Teller`] says who sent it, and
+/// so how near the addresses in it may be.
 ///
 /// # Errors
 /// [`SourceError`], if it can't be read, or is neither torrent nor link.
@@ -169,7 +168,7 @@ pub fn given(source: &Source, door: &Door) -> Result<(Given, Teller), SourceErro
     given.map_err(|why| SourceError::new(source, why))
 }
 
-/// Reads and checks one SOURCE that must be a whole torrent.
+/// Reads and checks one SOURCE, which must be a whole torrent.
 ///
 /// # Errors
 /// [`SourceError`], if it can't be read or is not a torrent.
@@ -214,7 +213,7 @@ fn named(path: &Path) -> Result<Given, Why> {
     }
 }
 
-/// Returns the error for a path where nothing is: perhaps the user meant a URL or a command.
+/// Nothing is at a path: perhaps the user meant a URL or a command.
 fn missing(path: &Path, text: &str) -> Why {
     let is_below_something = path
         .iter()
@@ -253,7 +252,7 @@ fn open(path: &Path) -> Result<File, Why> {
     if about.is_dir() {
         return Err(Why::Folder);
     }
-    // The length of a pipe is not known here; `read_all` limits it.
+    // A pipe has no length yet; `read_all` limits it.
     if about.len() > MAX_TORRENT_LEN as u64 {
         return Err(Why::TooLarge);
     }
@@ -264,7 +263,7 @@ fn read_all(from: impl Read) -> Result<Vec<u8>, Why> {
     let mut bytes = Vec::new();
     let mut from = from.take(MAX_TORRENT_LEN as u64 + 1);
     from.read_to_end(&mut bytes).map_err(|error| {
-        // While a body is read, ureq wraps its own errors in an `io::Error`.
+        // While it reads a body, ureq wraps its errors in an `io::Error`.
         match error.downcast::<ureq::Error>() {
             Ok(error) => trouble(error),
             Err(error) => Why::Io(error),
@@ -284,9 +283,9 @@ fn parse(bytes: &[u8]) -> Result<Metainfo, Why> {
     }
 }
 
-/// Fetches a URL and returns the server's content. A redirect may lead to a magnet link.
+/// Fetches a URL. A redirect may lead to a magnet link.
 fn fetch(url: &str, door: &Door) -> Result<(Given, Teller), Why> {
-    // Checked first: the server is not to blame for our own address or the proxy.
+    // First: the server is not to blame for our own address or the proxy.
     door.find_address().map_err(Why::Barred)?;
     door.find_proxy().map_err(Why::Barred)?;
     let config = Agent::config_builder()
@@ -311,7 +310,7 @@ fn fetch(url: &str, door: &Door) -> Result<(Given, Teller), Why> {
     Err(Why::Redirects)
 }
 
-/// Follows a redirect that leads to no web server: only a magnet link is accepted.
+/// Follows a redirect to no web server: only a magnet link is accepted.
 fn elsewhere(to: &str) -> Result<Given, Why> {
     match url::scheme(to).map(str::to_ascii_lowercase).as_deref() {
         Some("magnet") => link_of(to),
@@ -366,7 +365,7 @@ mod tests {
 
     const HASH: &str = "d2474e86c95b19b8bcfdb92bc12c9d44667cfa36";
 
-    /// Returns a torrent of three files of 1 byte each; the second is padding.
+    /// A torrent of three files of 1 byte; the second is padding.
     fn torrent() -> Vec<u8> {
         let file =
             |name: &str, attr: &str| format!("d{attr}6:lengthi1e4:pathl{}:{name}ee", name.len());

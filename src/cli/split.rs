@@ -1,8 +1,8 @@
-//! Brings a command line into the one form that argh understands, and finds the job in it.
+//! Rewrites a command line into the one form that argh understands, and finds the job in it.
 //!
-//! argh understands `--dir X` and `-d X`, but not `--dir=X`, `-dX`, `-vv` or a bare `-`, and it
-//! takes a file called `show` for a job wherever it stands. The job is found only if it is known
-//! which options take a value. So an option takes one in all jobs or in none (a test holds it).
+//! argh understands `--dir X` and `-d X`, but not `--dir=X`, `-dX`, `-vv` or a bare `-`, and takes
+//! a file called `show` for a job. To find the job, we must know which options take a value before
+//! we know the job. So an option takes one in all jobs or in none (a test holds it).
 
 use super::near;
 use super::table::{JOBS, Job, OPTIONS, Opt};
@@ -11,12 +11,12 @@ use crate::url;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
-/// Why there is no job.
+/// Why no job runs.
 #[derive(Debug, PartialEq)]
 pub enum NoCommand {
     /// The user asks for this text: to stdout, status 0.
     Print(String),
-    /// What is wrong with the command line: to stderr, status 2.
+    /// The command line is wrong: to stderr, status 2.
     Mistake(String),
 }
 
@@ -24,7 +24,7 @@ pub enum NoCommand {
 pub struct Split {
     /// The command, or the plain form.
     pub job: &'static Job,
-    /// The options in the user's order.
+    /// In the user's order.
     pub options: Vec<Given>,
     /// The arguments that are not options.
     pub positionals: Vec<String>,
@@ -34,17 +34,17 @@ pub struct Split {
 pub struct Given {
     /// An entry with its name, though perhaps one of another command.
     pub option: &'static Opt,
-    /// What the user calls it: `-o`, `--output`, or a variable of the environment.
+    /// As the user wrote it: `-o`, `--output`, or a variable of the environment.
     pub written: String,
     /// Its value, if it takes one.
     pub value: Option<String>,
 }
 
-/// Takes a command line apart. The first argument that is not an option may name the job. After
-/// `--` nothing is an option or a job.
+/// Takes a command line apart. The first argument that is no option may name the job. After `--`
+/// nothing is an option or a job.
 ///
 /// # Errors
-/// [`NoCommand::Mistake`], if no job has an option, or if a value is missing or unexpected.
+/// [`NoCommand::Mistake`], if no job has an option, or a value is missing or unexpected.
 pub fn split(args: impl IntoIterator<Item = OsString>) -> Result<Split, NoCommand> {
     let mut args = args.into_iter().map(OsString::into_vec);
     let mut split = Split {
@@ -76,14 +76,14 @@ pub fn split(args: impl IntoIterator<Item = OsString>) -> Result<Split, NoComman
 }
 
 impl Split {
-    /// Returns an option, if it was given.
+    /// Returns the option, if it was given.
     pub fn given(&self, long: &str) -> Option<&Given> {
         self.options
             .iter()
             .find(|given| given.option.long() == long)
     }
 
-    /// Removes secrets from argh's message about a wrong value: of each URL it keeps what may be
+    /// Removes secrets from argh's message about a wrong value: keeps of each URL what may be
     /// [shown](url::shown), of a proxy all but user and password.
     pub fn without_secrets(&self, text: &str) -> String {
         let mut clean = text.to_owned();
@@ -133,7 +133,7 @@ impl Split {
         Ok(())
     }
 
-    /// Takes an option whose value, if it has one, is glued to it or comes next.
+    /// Takes an option whose value, if any, is glued to it or comes next.
     fn option(
         &mut self,
         option: Option<&'static Opt>,

@@ -1,11 +1,11 @@
-//! Finds out whether a file changed while it was read. `storrent create` and `storrent check`
-//! do so for each file that they hash: if somebody writes to the file, its hash means nothing.
+//! Finds out whether a file changed while `storrent create` or `storrent check` hashed it: then its
+//! hash means nothing.
 //!
 //! The system does not tell a reader that a file changes. So we compare the [`Stamp`]s from before
-//! and after the reading: the size, the time of the last write (mtime), and the time of the last
-//! change of any kind (ctime). The ctime catches programs that set the mtime back
-//! (disk images, `cp -p`), and a file that replaced this one by a rename. An inode number would
-//! not help: some disks (exFAT, many on FUSE) change it although nobody touched the file.
+//! and after: size, time of the last write (mtime), and time of the last change of any kind
+//! (ctime). The ctime catches programs that set the mtime back (disk images, `cp -p`) and a file
+//! that replaced this one by a rename. An inode number would not help: some disks (exFAT, many on
+//! FUSE) change it although nobody touched the file.
 
 use std::fs::{self, File, Metadata};
 use std::io;
@@ -24,7 +24,7 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    /// Opens the file at `path` for reading, and returns it with its stamp.
+    /// Opens a file for reading, and returns it with its stamp.
     ///
     /// # Errors
     /// If the system refuses.
@@ -34,7 +34,7 @@ impl Stamp {
         Ok((file, stamp))
     }
 
-    /// Returns the stamp of what is at `path`, if anything is. A symlink is not followed.
+    /// Returns the stamp of the file at `path`, if there is one. Follows no symlink.
     ///
     /// # Errors
     /// If the system refuses.

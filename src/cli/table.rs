@@ -1,10 +1,9 @@
 //! Every command and every option of the command line, each in one entry.
 //!
-//! All that is told of them is made from here: [`help`](super::help), the
-//! [`completions`](super::completions) of the shells and the [`man`](super::man) page. [`split`](super::split) finds out from here which option takes a
-//! value, and which command has it. The crate argh reads the values, into the structs of
-//! [`args`](super::args); a test compares the two. So a new option is one entry here and one
-//! field there.
+//! [`help`](super::help), the [`completions`](super::completions) and the [`man`](super::man) page
+//! are made from here, and [`split`](super::split) learns here which option takes a value, and
+//! which command has it. The crate argh reads the values into the structs of [`args`](super::args);
+//! a test compares the two. So a new option is one entry here and one field there.
 
 use Section::{Complete, Create, Fetch, Network, NoEffect, Print};
 
@@ -13,11 +12,11 @@ use Section::{Complete, Create, Fetch, Network, NoEffect, Print};
 pub struct Job {
     /// What the user types.
     pub name: &'static str,
-    /// What it takes besides options. `...`: one or more; `[]`: none or one.
+    /// Its operands. `...`: one or more; `[]`: none or one.
     pub operand: &'static str,
     /// What it does, for the list of commands.
     pub summary: &'static str,
-    /// The same in sentences. Code stands in backquotes here and in the texts of options.
+    /// The same in sentences, with code in backquotes.
     pub about: &'static str,
     /// Command lines, without `storrent`.
     pub examples: &'static [&'static str],
@@ -106,7 +105,7 @@ pub static JOBS: [Job; 8] = [
     },
 ];
 
-/// What an option is about: its place in the help.
+/// Where the help lists an option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Section {
     /// The files.
@@ -119,7 +118,7 @@ pub enum Section {
     Network,
     /// What the user sees.
     Print,
-    /// For scripts that give all commands the same options.
+    /// Taken for scripts that give all commands the same options.
     NoEffect,
 }
 
@@ -133,8 +132,7 @@ pub const SECTIONS: [(Section, &str); 6] = [
     (NoEffect, "Taken as for a download, without effect"),
 ];
 
-/// One option of some commands. If another command describes it in other words, it has another
-/// entry for that one.
+/// One option of some commands. A command that describes it in other words has another entry.
 #[derive(Debug)]
 pub struct Opt {
     /// All ways to write it, as `-d, --dir DIR`. `...`: it may be given several times.
@@ -143,7 +141,7 @@ pub struct Opt {
     pub jobs: &'static [&'static str],
     /// Where the help lists it.
     pub section: Section,
-    /// What it does, and in brackets its default.
+    /// What it does, with its default in brackets.
     pub text: &'static str,
 }
 
@@ -234,7 +232,7 @@ pub static OPTIONS: &[Opt] = &[
     opt("--no-webseeds", &["show"], NoEffect, "web servers have no metadata"),
 ];
 
-/// What a value, or an operand, is.
+/// The kind of a value or an operand.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A folder.
@@ -247,11 +245,11 @@ pub enum Kind {
     Command,
     /// One of these words.
     Word(Vec<&'static str>),
-    /// Something that nobody can guess.
+    /// Nothing that a shell can guess.
     Other,
 }
 
-/// Returns what a value is, which its name says.
+/// The kind of a value, by its name.
 pub fn kind(name: &'static str) -> Kind {
     match name.trim_matches(['[', ']', '.']) {
         "DIR" => Kind::Folder,
@@ -265,20 +263,20 @@ pub fn kind(name: &'static str) -> Kind {
 }
 
 impl Opt {
-    /// Returns the long name, as `--dir`.
+    /// The long name, as `--dir`.
     pub fn long(&self) -> &'static str {
         let names = self.form.trim_end_matches("...");
         let long = names.split(' ').find(|word| word.starts_with("--"));
         long.unwrap_or(names)
     }
 
-    /// Returns the letter of the short name.
+    /// The letter of the short name.
     pub fn short(&self) -> Option<char> {
         let letter = self.form.strip_prefix('-')?.chars().next();
         letter.filter(|letter| *letter != '-')
     }
 
-    /// Returns the name of its value. `None`: it takes none.
+    /// The name of its value. `None`: it takes none.
     pub fn value(&self) -> Option<&'static str> {
         let (_, last) = self.form.trim_end_matches("...").rsplit_once(' ')?;
         (!last.starts_with('-')).then_some(last)
@@ -294,7 +292,7 @@ impl Opt {
         self.jobs.contains(&job)
     }
 
-    /// Returns the environment variable that sets its default, if one does.
+    /// The environment variable that sets its default, if there is one.
     pub fn variable(&self) -> Option<String> {
         const WITH_VARIABLE: [&str; 5] = ["--dir", "--port", "--bind", "--proxy", "--max-peers"];
         let long = self.long();
@@ -305,7 +303,7 @@ impl Opt {
 }
 
 impl Job {
-    /// Returns how to call it: `storrent show`.
+    /// How to call it: `storrent show`.
     pub fn call(&self) -> String {
         format!("storrent {}", self.name).trim_end().to_string()
     }
@@ -316,7 +314,7 @@ impl Job {
         OPTIONS.iter().filter(move |option| option.is_of(name))
     }
 
-    /// Returns the fewest and the most operands.
+    /// The fewest and the most operands.
     pub fn operands(&self) -> (usize, usize) {
         match self.operand {
             "" => (0, 0),
@@ -327,7 +325,7 @@ impl Job {
     }
 }
 
-/// Returns the command of this name, or the plain form if it is empty.
+/// The command of this name, or the plain form if it is empty.
 pub fn job(name: &str) -> Option<&'static Job> {
     JOBS.iter().find(|job| job.name == name)
 }

@@ -1,5 +1,5 @@
-//! Reads the values of options: each function returns a checked value, or a sentence that says
-//! what was expected.
+//! Reads the values of options. Each function returns a checked value, or a sentence that says what
+//! was expected.
 //!
 //! argh calls these functions and puts the option's name and the value before the sentence. It
 //! knows only `&str`, but a path on Unix may be any bytes: [`encode`] makes text of them.
@@ -17,8 +17,8 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Returns an argument as text: unchanged if it is UTF-8, else as a NUL and hex digits. No
-/// argument of a program can hold a NUL, so [`decode`] can tell the two forms apart.
+/// Writes an argument as text: unchanged if it is UTF-8, else as a NUL and hex digits. No argument
+/// can hold a NUL, so [`decode`] can tell the two apart.
 pub fn encode(arg: &[u8]) -> String {
     match std::str::from_utf8(arg) {
         Ok(text) => text.to_string(),
@@ -39,7 +39,7 @@ pub fn decode(text: &str) -> OsString {
     OsString::from_vec(pairs.map(|p| digit(p[0]) << 4 | digit(p[1])).collect())
 }
 
-/// Returns an argument in printable form, without the secrets of a URL.
+/// Makes an argument printable, without the secrets of a URL.
 pub fn shown(text: &str) -> String {
     let text = decode(text).to_string_lossy().into_owned();
     let scheme = url::scheme(&text).map(str::to_ascii_lowercase);
@@ -77,7 +77,7 @@ pub fn max_peers(text: &str) -> Result<usize, String> {
     number.ok_or_else(|| "a number from 1 to 65535 is expected".to_string())
 }
 
-/// Reads decimal digits only: `str::parse` would also accept `+7`.
+/// Reads decimal digits only: `str::parse` also accepts `+7`.
 fn digits<T: std::str::FromStr>(text: &str) -> Option<T> {
     let plain = text.bytes().all(|b| b.is_ascii_digit());
     plain.then(|| text.parse().ok()).flatten()
@@ -119,7 +119,7 @@ pub fn piece_length(text: &str) -> Result<u32, String> {
     length.ok_or_else(|| "a power of two from 16K to 64M is expected".to_string())
 }
 
-/// Reads a time, like `90`, `0.5` or `90s`, `5m`, `2h`. Without a unit it counts in `bare` ones.
+/// Reads a time like `90`, `0.5`, `90s`, `5m` or `2h`. Without a unit it counts in `bare` seconds.
 fn time(text: &str, bare: u32) -> Option<Duration> {
     let (number, unit) = match text.as_bytes().last()? {
         b's' => (&text[..text.len() - 1], 1),
@@ -167,7 +167,7 @@ pub fn proxy(text: &str) -> Result<Proxy, String> {
     text.parse().map_err(|error: ProxyError| error.to_string())
 }
 
-/// Checks `HOST:PORT` or `[IPV6]:PORT`. The engine looks up the name when it connects.
+/// Checks `HOST:PORT` or `[IPV6]:PORT`. The engine looks up the name later.
 pub fn host_port(text: &str) -> Result<String, String> {
     let wrong = || "HOST:PORT is expected, as 10.0.0.7:6881 or [::1]:6881".to_string();
     let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
@@ -241,9 +241,9 @@ pub fn file_numbers(text: &str) -> Result<FileNumbers, String> {
 /// One SOURCE of the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// The path of a `.torrent` file or, if no such file exists, a bare info hash.
+    /// The path of a `.torrent` or, if no such file exists, a bare info hash.
     Path(PathBuf),
-    /// The `file:` URI of a `.torrent` file, as file managers write it.
+    /// The `file:` URI of a `.torrent`, as file managers write it.
     FileUri(String),
     /// A `.torrent` on standard input.
     Stdin,

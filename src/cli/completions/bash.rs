@@ -1,13 +1,12 @@
 //! The script for bash. It needs no package `bash-completion`.
 //!
-//! bash cuts a line at `=` and `:`, so `--dir=x` comes as three words. If the function offers nothing and
-//! `default` is on, bash completes the names of files itself, quotes and `~` included.
+//! bash cuts a line at `=` and `:`, so `--dir=x` comes as three words. If the function offers
+//! nothing and `default` is on, bash completes file names itself, quotes and `~` included.
 
 use super::{commands, names, with_value};
 use crate::cli::table::{JOBS, Job, Kind, OPTIONS, kind};
 use std::collections::BTreeMap;
 
-/// Returns the script.
 pub(super) fn script() -> String {
     let names: Vec<_> = commands().map(|job| job.name).collect();
     SCRIPT
@@ -78,9 +77,9 @@ _storrent_torrents() {
 complete -o default -F _storrent storrent
 "#;
 
-/// Returns what is offered after each option that takes a value.
+/// What to offer after each option that takes a value.
 fn values() -> String {
-    // By what is done, so that each is done in one place.
+    // Options with the same values share a case.
     let mut cases: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for option in OPTIONS {
         let done = match option.value().map(kind) {
@@ -103,7 +102,7 @@ fn values() -> String {
     cases.iter().map(case).collect()
 }
 
-/// Returns the options of each job.
+/// The options of each job.
 fn options() -> String {
     let case = |job: &Job| {
         let names: Vec<_> = job.options().flat_map(names).collect();
@@ -113,7 +112,7 @@ fn options() -> String {
     JOBS.iter().map(case).collect()
 }
 
-/// Returns what each job works on.
+/// The operands of each job.
 fn operands() -> String {
     let mut cases = String::new();
     for job in &JOBS {

@@ -1,10 +1,8 @@
-//! The script for fish: one line an option, each with the condition that it is an option of the
-//! command in the line.
+//! The script for fish: one line an option, with the condition that the command in the line has it.
 
 use super::{commands, quoted, text, with_value};
 use crate::cli::table::{JOBS, Job, Kind, OPTIONS, Opt, kind};
 
-/// Returns the script.
 pub(super) fn script() -> String {
     let names: Vec<_> = commands().map(|job| job.name).collect();
     let mut script = SCRIPT
@@ -56,7 +54,7 @@ end
 complete -c storrent -f
 "#;
 
-/// Returns the condition that the line is of one of these jobs.
+/// The condition that the line is of one of these jobs.
 fn if_job(jobs: &[&str]) -> String {
     let named = jobs
         .iter()
@@ -65,7 +63,7 @@ fn if_job(jobs: &[&str]) -> String {
     format!("-n '__storrent_is {}'", named.join(" "))
 }
 
-/// Returns the line about a command, as the first word and where a command is asked for.
+/// The line about a command, which may be the first word or follow `help`.
 fn command(job: &Job) -> String {
     let asks = JOBS.iter().filter(|job| kind(job.operand) == Kind::Command);
     let places: Vec<_> = ["none"]
@@ -76,7 +74,7 @@ fn command(job: &Job) -> String {
     format!("complete -c storrent {on} -a {} -d {text}\n", job.name)
 }
 
-/// Returns the line about what a job works on.
+/// The line about a job's operands.
 fn operand(job: &Job) -> String {
     let offered = match kind(job.operand) {
         Kind::Torrent => "-ka '(__fish_complete_suffix .torrent)'",
@@ -87,7 +85,6 @@ fn operand(job: &Job) -> String {
     format!("complete -c storrent {on} {offered}\n")
 }
 
-/// Returns the line about an option.
 fn option(option: &Opt) -> String {
     let short = option
         .short()

@@ -1,12 +1,10 @@
-//! The script for zsh: for a folder of `fpath`, as `_storrent`, or to be read with `source`.
+//! The script for zsh: `_storrent` in a folder of `fpath`, or read with `source`.
 //!
-//! zsh's own `_arguments` does the work. The command is taken out of the words first, so that
-//! what is left are options and operands alone.
+//! zsh's own `_arguments` does the work. The script first takes the command out of the words.
 
 use super::{commands, names, quoted, text, with_value};
 use crate::cli::table::{JOBS, Job, Kind, Opt, kind};
 
-/// Returns the script.
 pub(super) fn script() -> String {
     let names: Vec<_> = commands().map(|job| job.name).collect();
     let described: String = commands()
@@ -76,7 +74,7 @@ else
 fi
 "#;
 
-/// Returns what `_arguments` has to know of a job.
+/// What `_arguments` has to know of a job.
 fn arguments(job: &Job) -> String {
     let options = job.options().flat_map(specs);
     let operands = match kind(job.operand) {
@@ -99,7 +97,7 @@ fn arguments(job: &Job) -> String {
     )
 }
 
-/// Returns how `_arguments` writes an option: once for each of its names.
+/// An option as `_arguments` writes it: once for each of its names.
 fn specs(option: &'static Opt) -> Vec<String> {
     let all = names(option);
     let others = match (option.long(), option.repeats()) {

@@ -1,7 +1,7 @@
 //! The peers of the demo: real engines, each on its own thread.
 //!
-//! Each engine has its own folder, port, peer id and limits, and finds the others only through
-//! the tracker, as if each ran on another computer.
+//! Each has its own folder, port, peer id and limits, and finds the others through the tracker
+//! only.
 
 use super::scenes::Who;
 use super::tracker::Announced;
@@ -14,12 +14,9 @@ use signal_hook::consts::SIGTERM;
 use std::io;
 use std::thread::{Builder, JoinHandle};
 
-/// What the narrator hears about.
 #[derive(Debug)]
 pub(super) enum News {
-    /// An engine reports.
     Said(Who, Report),
-    /// An engine has ended.
     Left(Who, Ending),
     Announced(Announced),
 }
@@ -29,7 +26,7 @@ pub(super) enum News {
 pub(super) struct Cast(Vec<(Sender<i32>, JoinHandle<()>)>);
 
 impl Cast {
-    /// Starts an engine, which sends its reports to `news`.
+    /// Starts an engine, which reports to `news`.
     pub(super) fn enter(
         &mut self,
         (who, name): (Who, &str),
@@ -75,7 +72,6 @@ impl Drop for Cast {
     }
 }
 
-/// Passes an engine's reports on to the narrator.
 struct Voice(Who, Sender<News>);
 
 impl Reporter for Voice {

@@ -1,8 +1,7 @@
 //! What the demo shares: three files of random bytes, the same in each run.
 //!
-//! A file's number is the seed of its random bytes, so they can be made anew wherever they are
-//! needed. A download is compared with new bytes, not with a file on disk, which a mistake of ours
-//! could have changed, too.
+//! A file's number is the seed of its bytes, so they can be made anew anywhere. A download is
+//! compared with new bytes, because a mistake of ours could also change a file on disk.
 
 use crate::cli::Failure;
 use crate::compose::{self, Content as Kind, Info, Outside};
@@ -11,15 +10,12 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-/// The name of the torrent and of its folder.
 pub(super) const NAME: &str = "library";
 
 const FILES: [&str; 3] = ["songs.bin", "photos.bin", "film.bin"];
 
-/// Bytes that are made at a time.
 const CHUNK: usize = 64 << 10;
 
-/// The sizes of the three files.
 #[derive(Clone, Debug)]
 pub(super) struct Content {
     /// Bytes: multiples of the piece length, so that no piece lies in two files.
@@ -38,7 +34,6 @@ impl Content {
         Ok(())
     }
 
-    /// Returns the bytes of all three files, one after the other.
     pub(super) fn bytes(&self) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         for file in 0..self.lengths.len() {
@@ -69,7 +64,6 @@ impl Content {
         Ok(same)
     }
 
-    /// Returns the bytes of a `.torrent` with this `tracker`.
     pub(super) fn torrent(&self, tracker: &str) -> Result<Vec<u8>, Failure> {
         let hashes = self.bytes()?;
         let hashes = hashes
@@ -92,7 +86,7 @@ impl Content {
         Ok(compose::torrent(&info, outside))
     }
 
-    /// Makes the bytes of a file and passes them to `take`, up to [`CHUNK`] at a time.
+    /// Makes a file's bytes and passes them to `take`, up to [`CHUNK`] at a time.
     fn chunks(&self, file: usize, mut take: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
         let mut rng = fastrand::Rng::with_seed(file as u64);
         let mut left = self.lengths[file];

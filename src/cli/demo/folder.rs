@@ -17,7 +17,7 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    /// Makes a new, empty folder in `parent`, with an unused name.
+    /// Makes a new folder in `parent`, with an unused name.
     pub(super) fn new(parent: &Path) -> io::Result<Self> {
         loop {
             let name = format!(
@@ -48,8 +48,8 @@ impl Folder {
             match fs::remove_dir_all(&self.path) {
                 Ok(()) => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-                // Peer threads end on their own, a moment after their engine, and nothing
-                // tells us when: one may just have made a file for its last block.
+                // A peer's thread ends a moment after its engine, and may just have made a file for
+                // its last block.
                 Err(_) => thread::sleep(PAUSE),
             }
         }

@@ -1,7 +1,7 @@
 //! The scenes of the demo, as data: who plays, with what, on which line, and what to watch for.
 //!
 //! `storrent demo` plays [`SWARM`]. `--scene NAME` plays one of [`ALL`]: a lesson about one rule,
-//! or `broken-1` to `broken-8`, where one peer breaks a rule, and the user is to find out which.
+//! or a riddle, `broken-1` to `broken-8`, where the user finds out which peer breaks which rule.
 
 mod riddles;
 
@@ -12,14 +12,13 @@ use riddles::BROKEN;
 /// A peer of the demo: its index in [`Scene::roles`].
 pub(super) type Who = usize;
 
-/// A peer that is a real engine.
 #[derive(Debug)]
 pub(super) struct Role {
     pub name: &'static str,
     /// The numbers of the files that it begins with. A seed, which has some, wants no others.
     pub files: &'static [usize],
-    /// The rate of its line, out of it, in bytes per second: else the scene would end before
-    /// anybody sees anything. 0: no limit.
+    /// Bytes per second out of its line: without a limit the scene would end before anybody sees
+    /// anything. 0: no limit.
     pub up: u64,
 }
 
@@ -32,15 +31,13 @@ pub(super) struct Actor {
     pub rate: u32,
 }
 
-/// Engines that enter at the same time.
 #[derive(Debug)]
 pub(super) struct Act {
-    /// What is said before they enter.
+    /// Said before they enter.
     pub says: &'static str,
     pub roles: &'static [Role],
 }
 
-/// One scene.
 #[derive(Clone, Debug)]
 pub(super) struct Scene {
     pub name: &'static str,
@@ -51,14 +48,13 @@ pub(super) struct Scene {
     pub content: Content,
     /// They are there from the start, and every engine knows their addresses.
     pub actors: &'static [Actor],
-    /// Each enters when the tracker knows all of those before. The last role of the last is the
-    /// user's download.
+    /// Each act enters when the tracker knows all peers before it. The last role is the user's
+    /// download.
     pub acts: &'static [Act],
-    /// Whether it goes on until all leeches are complete. Else it ends with the user's download.
+    /// Whether it goes on until all leeches are complete, or ends with the user's download.
     pub whole: bool,
-    /// Whether the user has a magnet link only.
     pub magnet: bool,
-    /// The rule that the scene is about, and what there is without it.
+    /// The rule that the scene is about.
     pub rule: Option<Rule>,
     /// Said at the end.
     pub lesson: &'static str,
@@ -85,12 +81,12 @@ impl Scene {
         self.roles().nth(who).unwrap_or(&YOU)
     }
 
-    /// The user's download: who enters last.
+    /// The user's download, which enters last.
     pub(super) fn you(&self) -> Who {
         self.roles().count() - 1
     }
 
-    /// Who begins with nothing and stays after the download.
+    /// Those that begin with nothing and stay after the download.
     pub(super) fn leeches(&self) -> impl Iterator<Item = Who> {
         let you = self.you();
         let roles = self.roles().enumerate();
@@ -99,26 +95,26 @@ impl Scene {
             .map(|(who, _)| who)
     }
 
-    /// Whose files are compared with the original at the end.
+    /// Those whose files are compared with the original at the end.
     pub(super) fn compared(&self) -> impl Iterator<Item = Who> {
         let leeches = self.leeches().filter(|_| self.whole);
         leeches.chain([self.you()])
     }
 
-    /// Whether the student is to find the broken peer.
+    /// Whether the user is to find the broken peer.
     pub(super) fn is_riddle(&self) -> bool {
         self.name.starts_with("broken-")
     }
 }
 
-/// Returns a line for each scene, for `--scene help`.
+/// A line for each scene, for `--scene help`.
 pub(super) fn list() -> String {
     let line = |scene: &&Scene| format!("  {:<12} {}\n", scene.name, scene.about);
     let lines: String = ALL.iter().map(line).collect();
     format!("Scenes of `storrent demo --scene NAME`:\n{lines}")
 }
 
-/// Lists what may be written behind `--scene`.
+/// What may be written behind `--scene`.
 pub fn names() -> impl Iterator<Item = &'static str> {
     ALL.iter().map(|scene| scene.name).chain(["help"])
 }
@@ -127,7 +123,6 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 #[derive(Clone, Copy, Debug)]
 pub struct Choice(pub(super) Option<&'static Scene>);
 
-/// What plays if the user names nothing.
 impl Default for Choice {
     fn default() -> Self {
         Self(Some(&SWARM))
@@ -135,10 +130,7 @@ impl Default for Choice {
 }
 
 impl Choice {
-    /// Reads what the user wrote behind `--scene`.
-    ///
-    /// # Errors
-    /// If there is no such scene.
+    /// Reads the name behind `--scene`. Fails if there is no such scene.
     pub fn named(name: &str) -> Result<Self, String> {
         if name == "help" {
             return Ok(Self(None));

@@ -1,9 +1,9 @@
 //! A scripted peer of the demo: a seed that keeps the rules of the protocol, or breaks one of them.
 //!
-//! A scene needs peers that no real client plays: one that lies, one that unchokes and then says
-//! nothing. This one has the whole content in memory, a line of a given rate, and a [`Script`]. It
-//! speaks the plain protocol ([`wire`](crate::wire)) with the fast extension and gives metadata (BEP 6, 9 and
-//! 10). One thread listens, and each connection has a thread, as in the [engine](crate::engine).
+//! It plays what no real client does: it lies, say, or unchokes and then says nothing. It has the
+//! whole content in memory, a line of a given rate, and a [`Script`]. It speaks the plain protocol
+//! ([`wire`](crate::wire)) with the fast extension, and gives metadata (BEP 6, 9 and 10). One
+//! thread listens, and each connection has a thread, as in the [engine](crate::engine).
 
 mod talk;
 
@@ -24,7 +24,6 @@ use talk::Talk;
 /// How long it may take to wake our own listener.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What a scripted peer does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Script {
     /// It keeps all rules.
@@ -35,31 +34,30 @@ pub(super) enum Script {
     LongBitfield,
     /// It never unchokes anybody.
     NeverUnchokes,
-    /// One byte of each block whose number on a connection is a multiple of this is wrong.
+    /// One byte is wrong in each block whose number on a connection is a multiple of this.
     LiesOneIn(u32),
-    /// It hangs up when the scripted peers together have sent this many of 100 blocks.
+    /// It hangs up when all scripted peers together have sent this many of 100 blocks.
     ClosesAt(u32),
-    /// It keeps all rules, but what metadata it gives comes two seconds late.
+    /// It keeps all rules, but its metadata comes two seconds late.
     LateMetadata,
     /// It keeps all rules, and gives no metadata.
     NoMetadata,
-    /// The metadata that it gives has one wrong byte.
+    /// Its metadata has one wrong byte.
     FalseMetadata,
     /// It unchokes, and answers no request.
     SilentAfterUnchoke,
-    /// It has only the first half of the pieces, and says `have` for all others, too. It refuses
-    /// requests for those.
+    /// It has only the first half of the pieces, but says `have` for all others, too, and then
+    /// refuses requests for them.
     FalseHaves,
     /// It shows each peer one piece at a time, and the next when another peer has that (BEP 16).
     SuperSeeds,
 }
 
-/// The content that scripted peers have in memory.
+/// The content, in memory, that scripted peers share.
 #[derive(Clone, Debug)]
 pub(super) struct Stock {
     pub metainfo: Metainfo,
     pub bytes: Arc<[u8]>,
-    /// How many blocks they have sent.
     sent: Arc<AtomicU32>,
 }
 
@@ -88,7 +86,7 @@ pub(super) struct Scripted {
 }
 
 impl Scripted {
-    /// Starts a peer that listens on any free port of 127.0.0.1.
+    /// Listens on any free port of 127.0.0.1.
     pub(super) fn start(actor: &Actor, stock: &Stock) -> io::Result<Self> {
         let Actor { name, script, rate } = *actor;
         let door = Door::at(Ipv4Addr::LOCALHOST);
@@ -118,7 +116,7 @@ impl Scripted {
         })
     }
 
-    /// Where it listens, as `--peer` takes it.
+    /// Its address, as `--peer` takes it.
     pub(super) fn addr(&self) -> String {
         self.addr.to_string()
     }
@@ -127,7 +125,7 @@ impl Scripted {
 impl Drop for Scripted {
     fn drop(&mut self) {
         self.over.store(true, Ordering::Relaxed);
-        // The thread sleeps in `accept`, and a connection wakes it.
+        // The thread sleeps in `accept`; a connection wakes it.
         if Door::at(Ipv4Addr::LOCALHOST)
             .connect(self.addr, PATIENCE)
             .is_ok()
@@ -138,7 +136,6 @@ impl Drop for Scripted {
     }
 }
 
-/// What all connections of a scripted peer share.
 #[derive(Clone)]
 struct Part {
     name: &'static str,
@@ -159,7 +156,7 @@ impl Part {
             }
             let part = self.clone();
             let thread = Builder::new().name(format!("demo {}", self.name));
-            // An error ends this conversation only, as with any peer.
+            // An error ends this conversation only.
             let talk = move || drop(Talk::new(&part, stream).and_then(Talk::play));
             talks.extend(threads::spawn(thread, "play a part", talk, || ()));
         }
@@ -173,8 +170,8 @@ impl Part {
     }
 }
 
-/// How a super-seed's pieces spread, by piece: how often it was shown, and how many peers have it
-/// that it was not shown to.
+/// How a super-seed's pieces spread: how often it showed each piece, and how many peers have it
+/// from others.
 #[derive(Debug)]
 struct Spread(Vec<[AtomicU32; 2]>);
 
@@ -193,7 +190,7 @@ impl Spread {
         self.0[piece.index()][1].load(Ordering::Relaxed) > 0
     }
 
-    /// Chooses one of `pieces`, the one that was shown least often.
+    /// Chooses the one of `pieces` that was shown least often.
     fn next(&self, pieces: impl Iterator<Item = PieceIndex>) -> Option<PieceIndex> {
         let shown = |piece: &PieceIndex| self.0[piece.index()][0].load(Ordering::Relaxed);
         let piece = pieces.min_by_key(shown)?;

@@ -1,7 +1,7 @@
 //! Tells in words what happens in the demo, and remembers what the final table needs.
 //!
-//! One thread receives all news of engines and tracker and passes them to one display. So the
-//! story on stdout and the download's progress rows on stderr never mix.
+//! One thread receives all news and passes them to one display, so the story on stdout and the
+//! progress rows on stderr never mix.
 
 use super::Played;
 use super::cast::News;
@@ -13,11 +13,10 @@ use crate::engine::Ending;
 use crate::human::{count, escaped, percent, size};
 use crate::report::{Event, Report, Reporter};
 
-/// What is known about one peer of the demo.
 #[derive(Debug, Default)]
 struct Part {
     port: Option<u16>,
-    /// The tracker knows it and names it to every peer that comes later.
+    /// The tracker names it to every peer that comes later.
     listed: bool,
     /// It has uploaded something, and the story has said so.
     gives: bool,
@@ -25,13 +24,12 @@ struct Part {
     last: Option<Announced>,
 }
 
-/// The narrator: turns news into sentences.
 pub(super) struct Story<'a> {
     scene: &'a Scene,
     display: &'a mut dyn Reporter,
     parts: Vec<Part>,
     total: u64,
-    /// The facts that all engines told, in the order in which they came.
+    /// The facts of all engines, in the order in which they came.
     events: Vec<Event>,
     failure: Option<String>,
     ending: Option<Ending>,
@@ -50,7 +48,6 @@ impl<'a> Story<'a> {
         }
     }
 
-    /// Writes `text` to stdout.
     pub(super) fn say(&mut self, text: &str) {
         self.display.report(Report::Said(text.to_string()));
     }
@@ -59,7 +56,6 @@ impl<'a> Story<'a> {
         self.say(&format!("  {:<6}{text}", self.scene.role(who).name));
     }
 
-    /// Whether the tracker knows all of these peers.
     pub(super) fn listed(&self, whom: std::ops::Range<Who>) -> bool {
         self.parts[whom].iter().all(|part| part.listed)
     }
@@ -77,7 +73,7 @@ impl<'a> Story<'a> {
         self.failure.as_deref()
     }
 
-    /// Shows the progress rows for the last time: the download is over.
+    /// Shows the progress rows for the last time.
     pub(super) fn end_display(&mut self) {
         self.display.report(Report::Over);
     }
@@ -189,7 +185,7 @@ impl<'a> Story<'a> {
         }
     }
 
-    /// Returns the facts, in the order in which they happened.
+    /// The facts in the order in which they happened.
     pub(super) fn events(&mut self) -> Vec<Event> {
         let mut events = std::mem::take(&mut self.events);
         events.sort_by_key(|event| event.t);

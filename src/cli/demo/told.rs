@@ -1,7 +1,5 @@
-//! What happened in a scene, in figures: read out of the facts that its engines told.
-//!
-//! Every engine of the demo tells its facts ([`crate::trace`]), as a download with `--trace` does.
-//! The user's download is node 0. A scene's summary says what its rule did there.
+//! What happened in a scene, in figures, out of the facts ([`crate::trace`]) of its engines. The
+//! user's download is node 0.
 
 use super::scenes::{Rule, Scene};
 use crate::human::{count, percent, size};
@@ -10,11 +8,10 @@ use crate::report::{Event, Fact, Grant, Side};
 use crate::types::{PeerId, PeerKey};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The facts of one scene.
 pub(super) struct Told<'a> {
     /// Those of the user's download.
     ours: Vec<&'a Event>,
-    /// Who is at the other end of each of our connections.
+    /// The peer at the other end of each of our connections.
     names: BTreeMap<PeerKey, String>,
 }
 
@@ -37,7 +34,7 @@ impl<'a> Told<'a> {
         Self { ours, names }
     }
 
-    /// Returns the lines that say what happened, for a scene that is no riddle.
+    /// The lines that say what happened, for a scene that is no riddle.
     pub(super) fn lines(&self, scene: &Scene) -> Vec<String> {
         let mut lines = vec![self.givers()];
         match scene.rule {
@@ -51,7 +48,7 @@ impl<'a> Told<'a> {
         lines
     }
 
-    /// Lists the facts of one kind, with their connection's name.
+    /// The facts of one kind, with their connection's name.
     fn each<T>(&self, pick: impl Fn(&Event) -> Option<T>) -> impl Iterator<Item = (&str, T)> {
         self.ours.iter().filter_map(move |event| {
             let name = event.peer.and_then(|peer| self.names.get(&peer));
@@ -59,7 +56,6 @@ impl<'a> Told<'a> {
         })
     }
 
-    /// Says from whom the blocks came.
     fn givers(&self) -> String {
         let mut blocks: BTreeMap<&str, u64> = BTreeMap::new();
         let stored = self.each(|event| match event.fact {
@@ -141,7 +137,6 @@ impl<'a> Told<'a> {
         )
     }
 
-    /// Says whose blocks moved.
     fn taken_over(&self) -> String {
         let mut lost: BTreeMap<&str, [u64; 2]> = BTreeMap::new();
         for (name, (blocks, too)) in self.each(|event| match event.fact {
@@ -199,7 +194,6 @@ impl<'a> Told<'a> {
         lines
     }
 
-    /// Says how long the metadata took.
     fn metadata(&self) -> Vec<String> {
         let at = |pick: fn(&Fact) -> bool| {
             let event = self.ours.iter().find(|event| pick(&event.fact))?;

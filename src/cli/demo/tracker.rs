@@ -11,8 +11,8 @@
 //! address, 2 bytes of port><the same of the next peer>e
 //! ```
 //!
-//! That is all: the content goes directly from peer to peer. This tracker runs for one
-//! [demo](super), listens on loopback only and serves one request at a time.
+//! The content goes directly from peer to peer. This tracker runs for one [demo](super), listens on
+//! loopback only and serves one request at a time.
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 //! [BEP 23]: https://www.bittorrent.org/beps/bep_0023.html
@@ -29,17 +29,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// The most bytes of a request. Our own requests have about 500.
+/// The most bytes of a request. Our own have about 500.
 const MAX_REQUEST: usize = 8 << 10;
 
-/// How long a request may take to arrive, and each write of its answer to go out.
+/// How long a request may take to arrive, and each write of its answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The most torrents, and peers of each, that the tracker remembers.
 const MAX_TORRENTS: usize = 8;
 const MAX_PEERS: usize = 64;
 
-/// Seconds after which a peer is to announce itself again.
+/// Seconds until a peer is to announce itself again.
 const INTERVAL: u32 = 1800;
 
 /// What a peer said in one announce, and how it was answered.
@@ -48,9 +48,9 @@ pub(super) struct Announced {
     /// The port where it accepts other peers.
     pub port: u16,
     pub event: AnnounceEvent,
-    /// Payload bytes that it has sent so far.
+    /// Payload bytes that it has sent.
     pub uploaded: u64,
-    /// Payload bytes that it has received so far.
+    /// Payload bytes that it has received.
     pub downloaded: u64,
     /// Bytes of the torrent that it lacks.
     pub left: u64,
@@ -102,7 +102,7 @@ impl Tracker {
 impl Drop for Tracker {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        // The thread sleeps in `accept`, and a connection wakes it.
+        // The thread sleeps in `accept`; a connection wakes it.
         if door().connect(self.addr, PATIENCE).is_ok()
             && let Some(thread) = self.thread.take()
         {
@@ -111,7 +111,7 @@ impl Drop for Tracker {
     }
 }
 
-/// Binds all sockets to loopback, so that nothing leaves the machine.
+/// Binds all sockets to loopback.
 fn door() -> Door {
     Door::at(Ipv4Addr::LOCALHOST)
 }
@@ -226,7 +226,7 @@ fn unescaped(text: &[u8]) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// All that a tracker knows: the peers of each torrent, and whether each peer is a seed.
+/// The peers of each torrent, and whether each is a seed.
 #[derive(Debug, Default)]
 struct Swarms(BTreeMap<InfoHash, BTreeMap<SocketAddrV4, bool>>);
 
@@ -241,8 +241,8 @@ impl Swarms {
             return Err("no room for another torrent");
         }
         let swarm = self.0.entry(announce.info_hash).or_default();
-        // The host is where the connection comes from: else a peer could make the swarm connect
-        // to somebody else.
+        // The host is where the connection comes from, or a peer could make the swarm connect to
+        // others.
         let peer = SocketAddrV4::new(*from.ip(), announce.port);
         if announce.event == AnnounceEvent::Stopped {
             swarm.remove(&peer);

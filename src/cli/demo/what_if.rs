@@ -1,8 +1,5 @@
-//! What if not? A swarm like that of a scene, in the [simulator](crate::sim), once with the rule
-//! that the scene is about and once without it.
-//!
-//! The two runs differ in that rule alone: they have the same peers, the same lines and the same
-//! random numbers. Their times are virtual, so both are over at once.
+//! What if not? A swarm like that of a scene, in the [simulator](crate::sim), once with the scene's
+//! rule and once without it. All else is equal: peers, lines, random numbers.
 
 use super::scenes::{ORDINARY, Rule, Scene};
 use super::story::Story;
@@ -14,24 +11,22 @@ use crossbeam_channel::Receiver;
 use std::path::Path;
 use std::time::Duration;
 
-/// The end of a run, in virtual time: without some rules, some never complete. Longer would squeeze
-/// the part of the picture in which something happens.
+/// The end of a run, in virtual time: without some rules, some peers never complete. More would
+/// squeeze the part of the picture in which something happens.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// How a swarm fares with a rule and without it.
 pub(super) struct WhatIf {
     /// The comparison, for people.
     pub text: String,
-    /// The lines of the traces of both runs: with the rule, without it. None, if they were played
-    /// and not simulated.
+    /// The lines of both traces: with the rule, without it. Empty if the runs were not simulated.
     pub traces: Vec<Vec<String>>,
 }
 
-/// A line of the comparison: what it is, and its value.
+/// A line of the comparison: its label, and its value.
 type Row = (&'static str, fn(&Outcome) -> String);
 
 /// What is simulated for a rule: words about it, the swarm with or without the rule, what to
-/// compare. The first node is a leech, as the picture shows the swarm as that one saw it.
+/// compare. The first node is a leech; the picture shows the swarm as it saw it.
 type Experiment = (&'static str, fn(bool) -> Swarm, &'static [Row]);
 
 impl WhatIf {
@@ -118,8 +113,7 @@ const GIVING: Experiment = (
     &[COMPLETE, MEAN, SHARE],
 );
 
-/// Plays the scene with the super-seed once more, with an ordinary seed, and untold: the simulator
-/// has no super-seed.
+/// Plays the scene once more with an ordinary seed, and untold: the simulator has no super-seed.
 fn without_super_seeding(
     played: &Played,
     parent: &Path,
@@ -139,7 +133,6 @@ fn without_super_seeding(
     })
 }
 
-/// Shows nothing.
 struct Nobody;
 
 impl Reporter for Nobody {
@@ -164,7 +157,7 @@ const TWICE: Row = ("blocks that came twice", |it| {
     twice.to_string()
 });
 
-/// Returns the mean time of the leeches with names that begin so, of those that completed.
+/// The mean time of the leeches whose names begin so and that completed.
 fn mean(outcome: &Outcome, name: &str) -> String {
     mean_seconds(outcome, name).map_or("never".to_string(), |mean| format!("{mean:.1} s"))
 }
@@ -177,14 +170,14 @@ fn mean_seconds(outcome: &Outcome, name: &str) -> Option<f64> {
     (!times.is_empty()).then(|| sum.as_secs_f64() / times.len() as f64)
 }
 
-/// Returns a swarm without nodes for a torrent of `mib` MiB in pieces of four blocks. Its facts are
-/// for the picture.
+/// A swarm without nodes for a torrent of `mib` MiB in pieces of four blocks, which records its
+/// facts.
 fn swarm(mib: u64) -> Swarm {
     Swarm::new(1).content(mib << 20, 64 << 10).traced()
 }
 
-/// Adds a seed and leeches to a swarm. The first leech, whom the picture follows, is there before the
-/// seed, the others after it.
+/// Adds a seed and leeches. The first leech, which the picture follows, comes before the seed, the
+/// others after it.
 fn crowd(mut swarm: Swarm, leeches: usize, leech: &Role, seed: Role) -> Swarm {
     swarm.add(leech.clone());
     swarm.add(seed);
@@ -253,7 +246,6 @@ mod tests {
     use super::*;
     use crossbeam_channel::unbounded;
 
-    /// Ctrl-C counts to the last line.
     #[test]
     fn a_signal_ends_the_comparison() {
         let played = Played {
@@ -271,7 +263,7 @@ mod tests {
         }
     }
 
-    /// In each comparison the rule is worth having, as the scene's lesson says.
+    /// As the scene's lesson says.
     #[test]
     fn without_a_rule_it_is_worse() {
         let runs = |swarm: fn(bool) -> Swarm| {

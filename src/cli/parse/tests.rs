@@ -311,7 +311,7 @@ fn paths_that_are_no_text() {
     assert!(matches!(comment, Err(NoCommand::Mistake(_))), "{comment:?}");
 }
 
-/// What argh reads for a job, apart from those that every job has.
+/// What argh reads for a job, apart from what every job has.
 fn read_by_argh(job: &Job) -> &'static [FlagInfo<'static>] {
     let info = match job.name {
         "" | "seed" => Download::get_args_info(),
@@ -326,13 +326,12 @@ fn read_by_argh(job: &Job) -> &'static [FlagInfo<'static>] {
     info.flags
 }
 
-/// The table tells of no option that is not read, and of every option that is.
 #[test]
 fn the_table_is_what_argh_reads() {
     const WITHOUT_ARGH: [&str; 4] = ["--help", "--version", "--man", "--completions"];
     let told = |option: &Opt| {
         let takes_value = option.value().is_some();
-        // Whether a switch counts is not known to argh.
+        // argh does not know whether a switch counts.
         let repeats = takes_value && option.repeats();
         (option.long(), option.short(), takes_value, repeats)
     };
@@ -359,7 +358,7 @@ fn the_table_is_what_argh_reads() {
             let same = told.iter().filter(|other| other == &option);
             assert_eq!(same.count(), 1, "{}: {option:?}", job.name);
         }
-        // A seed has those of a download that are of use to it.
+        // A seed has only the options of a download that are of use to it.
         for option in read.iter().filter(|_| job.name != "seed") {
             assert!(
                 told.contains(option),
@@ -370,7 +369,7 @@ fn the_table_is_what_argh_reads() {
     }
 }
 
-/// Else the job could not be found without knowing the job.
+/// Else nobody could find the job without knowing it already.
 #[test]
 fn a_name_takes_a_value_in_all_jobs_or_in_none() {
     for a in OPTIONS {
@@ -386,7 +385,6 @@ fn a_name_takes_a_value_in_all_jobs_or_in_none() {
     }
 }
 
-/// What an error advises exists.
 #[test]
 fn every_setting_has_an_option() {
     use Setting::{Bind, Dir, Files, Overwrite, Port, Proxy, Seed, Tracker};
@@ -426,7 +424,7 @@ fn help_names_everything_in_80_columns() {
     }
 }
 
-/// The shells' own tests see what they offer; here, that nothing is left out.
+/// The shells' own tests see the offers; this one sees that none is left out.
 #[test]
 fn completions_and_the_man_page_name_everything() {
     let printed = |text: &str| match line(text) {

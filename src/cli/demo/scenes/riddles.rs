@@ -1,13 +1,10 @@
-//! The riddles, `broken-1` to `broken-8`: five peers have everything, and one of them breaks a rule.
-//!
-//! Whoever reads the trace can say who, and which rule. The answers are tests
-//! (`tests/whole/scenes.rs`).
+//! The riddles, `broken-1` to `broken-8`: five peers have everything, and one breaks a rule. The
+//! trace shows which; the answers are tests (`tests/whole/scenes.rs`).
 
 use super::super::content::Content;
 use super::super::scripted::Script;
 use super::{Act, Actor, MIB, SMALL, Scene, YOU, actor};
 
-/// All riddles.
 pub(super) static BROKEN: [Scene; 8] = [
     riddle("broken-1", &SHORT_BLOCKS),
     riddle("broken-2", &LONG_BITFIELD),
@@ -31,7 +28,7 @@ pub(super) static BROKEN: [Scene; 8] = [
 static SHORT_BLOCKS: [Actor; 5] = five(2, Script::ShortBlocks);
 static LONG_BITFIELD: [Actor; 5] = five(0, Script::LongBitfield);
 static NEVER_UNCHOKES: [Actor; 5] = five(4, Script::NeverUnchokes);
-/// Whoever lies once in a thousand blocks must send more than a thousand.
+/// A peer that lies in one block of a thousand must send more than a thousand.
 static LIES: [Actor; 5] = [
     actor("anna", Script::Honest, 2 << 20),
     actor("ben", Script::Honest, 2 << 20),
@@ -40,8 +37,8 @@ static LIES: [Actor; 5] = [
     actor("emil", Script::Honest, 2 << 20),
 ];
 static CLOSES: [Actor; 5] = five(1, Script::ClosesAt(99));
-/// The right metadata comes late, so that the false comes first. One has none: a client asks four
-/// at a time, and the broken one must be among them.
+/// The right metadata comes late, so that the false comes first. One peer has none, because a
+/// client asks four at a time, and the broken one must be among them.
 static FALSE_METADATA: [Actor; 5] = {
     let mut five = among(2, Script::FalseMetadata, Script::LateMetadata);
     five[4].script = Script::NoMetadata;
@@ -50,12 +47,12 @@ static FALSE_METADATA: [Actor; 5] = {
 static SILENT: [Actor; 5] = five(3, Script::SilentAfterUnchoke);
 static FALSE_HAVES: [Actor; 5] = five(0, Script::FalseHaves);
 
-/// Five peers, of whom one is broken.
+/// Five peers. Number `broken` plays `script`.
 const fn five(broken: usize, script: Script) -> [Actor; 5] {
     among(broken, script, Script::Honest)
 }
 
-/// The same, if the others play another script.
+/// The same, with another script for the others.
 const fn among(broken: usize, script: Script, others: Script) -> [Actor; 5] {
     let mut five = [
         actor("anna", others, RATE),

@@ -1,6 +1,6 @@
-//! One conversation of a [scripted peer](super) with a client: reads what comes, and answers as the
-//! script says. Messages are those of BEP 3 and 6, the metadata that of BEP 9 and 10, and a
-//! super-seed's pieces are shown as in BEP 16. [`Part`] runs each conversation on a thread.
+//! One conversation of a [scripted peer](super) with a client, by the script: messages of BEP 3 and
+//! 6, metadata of BEP 9 and 10, a super-seed's pieces as in BEP 16. [`Part`] runs each conversation
+//! on a thread.
 
 use super::{Part, Script};
 use crate::bencode;
@@ -17,7 +17,7 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long a peer waits until another takes its bytes.
+/// How long a peer waits until the other takes its bytes.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The longest silence before a peer looks whether the scene is over.
@@ -26,34 +26,33 @@ const LOOK: Duration = Duration::from_millis(50);
 /// The most requests that wait for their answer. A peer that sends more is hung up on.
 const MAX_ASKED: usize = 4096;
 
-/// A super-seed shows its next piece after this time, though nobody else has the last one yet:
-/// there may be nobody else.
+/// A super-seed shows its next piece after this time, because there may be nobody to spread the
+/// last.
 const ALONE: Duration = Duration::from_secs(2);
 
-/// How long a peer with late metadata waits before it answers a request for it.
+/// How late late metadata is.
 const LATE: Duration = Duration::from_secs(2);
 
-/// What it says of itself in the extension handshake (BEP 10).
+/// Its extension handshake (BEP 10).
 #[derive(Serialize)]
 struct Hello<'a> {
     m: BTreeMap<&'a str, u8>,
     metadata_size: usize,
     upload_only: u8,
-    /// The name of its program. A reader of the trace finds it there.
+    /// The name of its program, for the reader of the trace.
     v: &'a str,
 }
 
 pub(super) struct Talk<'a> {
     part: &'a Part,
     stream: TcpStream,
-    /// What came and is not a whole message yet.
+    /// Bytes that came, not a whole message yet.
     came: Vec<u8>,
     /// The pieces that the other says it has.
     theirs: Bitfield,
     /// The number that the other wants for metadata messages.
     their_metadata: u8,
     asked: VecDeque<RawBlock>,
-    /// Blocks sent on this connection.
     sent: u32,
     /// When our line is free for the next block.
     free_at: Instant,
@@ -81,7 +80,7 @@ impl<'a> Talk<'a> {
         })
     }
 
-    /// Talks until one of the two hangs up, or the scene is over.
+    /// Talks until one side hangs up, or the scene is over.
     pub(super) fn play(mut self) -> io::Result<()> {
         self.greet()?;
         self.introduce()?;
@@ -95,7 +94,6 @@ impl<'a> Talk<'a> {
         Ok(())
     }
 
-    /// Exchanges handshakes.
     fn greet(&mut self) -> io::Result<()> {
         while self.came.len() < HANDSHAKE_LEN {
             self.read()?;
@@ -106,7 +104,7 @@ impl<'a> Talk<'a> {
             .ok()
             .and_then(|bytes| Handshake::decode(&bytes));
         let info_hash = self.part.stock.metainfo.info_hash;
-        // What is no handshake is an obfuscated one, after which a plain one will come.
+        // Anything else is an obfuscated handshake, after which a plain one will come.
         if theirs.is_none_or(|theirs| theirs.info_hash != info_hash) {
             return Err(io::ErrorKind::InvalidData.into());
         }
@@ -118,7 +116,7 @@ impl<'a> Talk<'a> {
         self.stream.write_all(&ours)
     }
 
-    /// Says what it is and what it has.
+    /// Sends the extension handshake, and the pieces that it has.
     fn introduce(&mut self) -> io::Result<()> {
         let metainfo = &self.part.stock.metainfo;
         let hello = bencode::encode(&Hello {
@@ -154,7 +152,6 @@ impl<'a> Talk<'a> {
         }
     }
 
-    /// Whether it really has `piece`.
     fn has(&self, piece: PieceIndex) -> bool {
         let half = self.part.stock.metainfo.layout.pieces() / 2;
         self.part.script != Script::FalseHaves || piece.get() < half
@@ -176,7 +173,7 @@ impl<'a> Talk<'a> {
         self.stream.write_all(&bytes)
     }
 
-    /// Reads what is there; nothing, after a silence of [`LOOK`].
+    /// Reads once; nothing, after a silence of [`LOOK`].
     fn read(&mut self) -> io::Result<()> {
         let mut part = [0; 16 << 10];
         match self.stream.read(&mut part) {
@@ -195,13 +192,12 @@ impl<'a> Talk<'a> {
         }
     }
 
-    /// Reads once, and handles each message that is whole.
+    /// Reads once, and handles each whole message.
     fn hear(&mut self) -> io::Result<()> {
         self.read()?;
         self.understand()
     }
 
-    /// Handles each message that is whole.
     fn understand(&mut self) -> io::Result<()> {
         let came = std::mem::take(&mut self.came);
         let mut rest = &came[..];
@@ -336,7 +332,7 @@ impl<'a> Talk<'a> {
             begin: raw.begin,
             data: &data,
         })?;
-        // What came meanwhile: a cancel, say. The answer to it may wait.
+        // What came meanwhile, as a cancel. The answer to it may wait.
         self.stream.set_nonblocking(true)?;
         let read = self.read();
         self.stream.set_nonblocking(false)?;
