@@ -1,4 +1,4 @@
-//! Draws a swarm: makes one HTML page of the facts of a trace, for `storrent report`.
+//! Draws a swarm: makes one HTML page out of the facts of a trace, for `storrent report`.
 //!
 //! ```text
 //! a line ──> line ──> Picture: swarm   who is there            ──> stops ──> page ──> HTML
@@ -7,14 +7,14 @@
 //!                              sums    rates, unchokes             look
 //! ```
 //!
-//! The page needs nothing from outside: style, scripts and data are in it. It is drawn by its
-//! scripts (`picture/*.js`, which are for reading, too); without them it still has the headline,
+//! The page needs nothing from outside: style, scripts and data are in it. Its scripts
+//! (`picture/*.js`, which are for reading, too) draw it; without them it still has the headline,
 //! the sentences, the figures of every peer and a still picture.
 //!
-//! A trace may have any length and hold anything. What is kept has a limit, and so has the page:
-//! 5 MiB. What does not fit is summed (see [`sums`], [`work`], [`copies`]), and the page
-//! says so. Names of peers, torrents and trackers are foreign text: they are cut, and [`page`] lets
-//! none of them become HTML.
+//! A trace may have any length and hold anything. What is kept has a limit, and so has the page: 5
+//! MiB. What does not fit is summed (see [`sums`], [`work`], [`copies`]), and the page says so.
+//! Names of peers, torrents and trackers are foreign text: they are cut, and [`page`] lets none of
+//! them become HTML.
 //!
 //! Pure: lines go in, the page comes out. The same lines make the same page.
 
@@ -38,10 +38,10 @@ use sums::{Ms, Sample, Samples, Spans, Thinned};
 use swarm::{Kind, Swarm, WE, short};
 use work::{Begun, End, Work};
 
-/// The most lies and bans that are told.
+/// The most lies and bans that the page tells.
 const LIES: usize = 100;
 
-/// What is drawn, as the `torrent` fact has it.
+/// The torrent that is drawn, by its `torrent` fact.
 #[derive(Default, Debug)]
 struct Subject {
     name: String,
@@ -50,13 +50,12 @@ struct Subject {
     total: u64,
 }
 
-/// A choke round.
 #[derive(Debug)]
 struct Round {
     at: Ms,
     unchoked: Vec<usize>,
     optimistic: Option<usize>,
-    /// All that want something of us, with what they gave us, in bytes a second, best first.
+    /// The peers that want something of us, with the bytes a second that they gave us, best first.
     wanting: Vec<(usize, u64)>,
     slots: Option<u32>,
     seeding: bool,
@@ -74,7 +73,6 @@ struct Move {
     too: bool,
 }
 
-/// A peer that was banned.
 #[derive(Debug)]
 struct Ban {
     at: Ms,
@@ -87,7 +85,7 @@ struct Ban {
 /// How often the rarest piece was taken.
 #[derive(Default, Debug)]
 struct Choices {
-    /// Grants of which the trace says that they were to be of the rarest piece.
+    /// Grants that the trace calls rarest.
     rarest: u32,
     /// Of these, the ones where the giver had none rarer.
     right: u32,
@@ -122,7 +120,7 @@ pub(crate) struct Picture {
     rounds: Thinned<Round>,
     wanting: usize,
     moves: Thinned<Move>,
-    /// How many of all moves are to ask a second peer as well.
+    /// How many of all moves ask a second peer as well.
     twice: usize,
     lies: Vec<(Ms, u32)>,
     bans: Vec<Ban>,
@@ -159,7 +157,6 @@ impl Default for Picture {
 }
 
 impl Picture {
-    /// Adds one line of the trace.
     pub(crate) fn line(&mut self, text: &str) {
         if text.trim().is_empty() {
             return;
@@ -185,7 +182,6 @@ impl Picture {
         self.facts == 0
     }
 
-    /// Returns the page.
     pub(crate) fn html(mut self) -> String {
         for conn in self.work.busy() {
             if let Some(lane) = self.swarm.lane_of(conn) {
@@ -197,8 +193,7 @@ impl Picture {
         page::html(&mut self)
     }
 
-    /// Whether a fact is of the torrent that is drawn: the first that is named. The others are
-    /// counted.
+    /// Whether a fact is of the torrent that is drawn, the first that is named. Counts the others.
     fn is_ours(&mut self, line: &Line) -> bool {
         let Some(hash) = line.torrent.as_deref() else {
             return true;
@@ -216,7 +211,7 @@ impl Picture {
         if !self.is_ours(line) {
             return;
         }
-        // Time does not run back: a line that says so is as late as the one before it.
+        // Time does not run back: a line that says so counts as late as the one before it.
         let at = line.at().max(self.end);
         self.end = at;
         match (line.node, line.peer) {
@@ -231,7 +226,7 @@ impl Picture {
         let pair = |swarm: &Swarm| {
             let giver = swarm.self_of(node)?;
             let taker = swarm.person_of(node, conn?)?;
-            // Whether it unchokes us we hear ourselves.
+            // Our own facts say whether it unchokes us.
             (taker != WE).then_some((giver, taker))
         };
         match (&*line.fact, &*line.who, conn) {
@@ -265,7 +260,7 @@ impl Picture {
             ("endgame", _) => {
                 self.endgame.get_or_insert(at);
             }
-            // The picture of who had all from the start ends with the trace.
+            // If all was there from the start, the picture ends with the trace.
             ("complete", _) if self.verified > 0 => {
                 self.complete.get_or_insert(at);
             }
@@ -350,14 +345,13 @@ impl Picture {
         self.rounds.push(round);
     }
 
-    /// A fact of one peer.
     fn of_a_peer(&mut self, at: Ms, conn: u64, line: &Line) {
         match &*line.fact {
             "dialled" => self.swarm.came(at, conn, &line.addr, &line.over, true),
             "accepted" => self.swarm.came(at, conn, &line.addr, &line.over, false),
             "closed" => self.closed(at, conn, line),
             "handshake" => self.swarm.greeted(0, conn, &line.peer_id, &line.name),
-            // These have a peer, and are of a piece all the same.
+            // These have a peer, but are facts of a piece.
             "verified" | "false" | "taken_over" | "round" => self.of_ourselves(at, line),
             "interested" | "uninterested" | "torrent" => {}
             _ => {

@@ -1,13 +1,12 @@
 //! Shows the user how the torrents are doing: the [`Reporter`] of a run from the command line.
 //!
-//! [`Display::new`] chooses one of three ways: JSON lines on stdout for programs ([`json`]), a
-//! row per torrent that changes in place on a terminal ([`live`], which draws what [`frame`]
-//! decides), or plain lines now and then for logs ([`lines`]). In all of them errors and warnings
-//! go to stderr, an error always as `storrent: …`.
+//! [`Display::new`] chooses one of three ways: JSON lines on stdout for programs ([`json`]), a row
+//! per torrent that changes in place on a terminal ([`live`] draws what [`frame`] decides), or a
+//! plain line now and then for logs ([`lines`]). Errors and warnings go to stderr in all three, an
+//! error always as `storrent: …`.
 //!
-//! If nobody reads stdout or stderr, the download still goes on: separate threads write to them
-//! ([`output`]), and unread reports wait in a [`backlog`] that stays small. If a stream is
-//! closed, what can't be written is dropped.
+//! A download does not wait for a reader: separate threads write to stdout and stderr ([`output`]),
+//! and unread reports wait in a [`backlog`] that stays small. Output to a closed stream is dropped.
 
 pub(crate) mod backlog;
 mod frame;
@@ -40,14 +39,14 @@ use text::Paint;
 use tracefile::TraceFile;
 use written::Written;
 
-/// At the end of a run without a goodbye, unread output is dropped after this long.
+/// At the end of a run without a goodbye, unread output is dropped after this time.
 const UNREAD_FOR: Duration = Duration::from_secs(3);
 
-/// Unread output waits at least this long, even if the goodbye used up all of its time: a reader
-/// must get the last line.
+/// Unread output waits at least this long, even after a long goodbye: a reader must get the last
+/// line.
 const LAST_LINES: Duration = Duration::from_millis(500);
 
-/// No thread could be started that shows anything.
+/// No thread could be started to show anything.
 #[derive(Debug, thiserror::Error)]
 #[error("{}; {ADVICE}", human::chain(.0))]
 pub(crate) struct OutputError(NoThread);
@@ -57,11 +56,9 @@ pub(crate) struct OutputError(NoThread);
 pub(crate) struct Style {
     /// JSON lines on stdout instead of a display.
     pub json: bool,
-    /// Errors only.
     pub quiet: bool,
     /// How many `-v`.
     pub verbose: u8,
-    /// When to use colours.
     pub colour: Colour,
 }
 
@@ -70,7 +67,7 @@ pub(crate) struct Display {
     output: Output,
     /// How many `-v`.
     verbose: u8,
-    /// Where every fact goes, with `--trace`.
+    /// With `--trace`.
     trace: Option<TraceFile>,
     /// When unread output is dropped. `None`: [`UNREAD_FOR`] after the end.
     deadline: Option<Instant>,
@@ -128,15 +125,14 @@ impl Display {
     }
 
     /// Shows the state of each torrent that is not complete, and leaves the terminal tidy. Waits
-    /// until this is written, but at most until `deadline` (`None`: for 3 s), or for 0.5 s if
-    /// that is later: somebody who does not read must not hold us up.
+    /// until this is written, at most until `deadline` (`None`: for 3 s), but 0.5 s in any case.
     pub(crate) fn end(mut self, deadline: Option<Instant>) {
         self.deadline = deadline;
     }
 }
 
 impl Drop for Display {
-    /// Waits, so that later output comes after what is still unread here.
+    /// Waits, so that later output comes after the unread rest.
     fn drop(&mut self) {
         let now = Instant::now();
         let deadline = self.deadline.unwrap_or(now + UNREAD_FOR);
@@ -158,7 +154,7 @@ impl Reporter for Display {
             (Some(trace), _) => trace.flush(),
         };
         self.check_trace(written);
-        // The threads need not wake up for what nobody sees.
+        // The threads need not wake up for a fact that nobody sees.
         if !matches!(&report, Report::Trace(event) if sentence::level(&event.fact) > self.verbose) {
             self.output.report(report);
         }
@@ -169,7 +165,6 @@ impl Reporter for Display {
 struct People {
     style: Style,
     rows: Rows,
-    /// Whether messages are coloured.
     colour: bool,
     sentences: Sentences,
 }
@@ -248,16 +243,16 @@ impl Screen for People {
     }
 }
 
-/// A row that says how far the hashing is, for a job that is no download. It is there until this
-/// is dropped, and leaves nothing.
+/// A row that says how far the hashing of a job without a download is. It vanishes when this is
+/// dropped.
 pub(crate) struct Hashing {
     output: Option<Output>,
     pieces: u32,
 }
 
 impl Hashing {
-    /// Shows the row of the torrent called `name`, which has this number of `pieces`. Hidden if it is not `wanted`, stderr is no
-    /// terminal, or no thread can be started.
+    /// Shows a row for `pieces` pieces of the torrent called `name`. It stays hidden if it is not
+    /// `wanted`, stderr is no terminal, or no thread can be started.
     pub(crate) fn of(name: &str, pieces: u32, wanted: bool) -> Self {
         let terminal = Terminal::of_stderr(Colour::Auto);
         if !wanted || !terminal.moves {
@@ -281,7 +276,7 @@ impl Hashing {
         hashing
     }
 
-    /// `done` pieces are hashed by now. To be called on any thread.
+    /// `done` pieces are hashed by now. For any thread.
     pub(crate) fn progress(&self, done: u32) {
         if let Some(output) = &self.output {
             output.report(Report::Checking {
@@ -302,7 +297,7 @@ impl Drop for Hashing {
     }
 }
 
-/// Stands for the one torrent of a display. Nobody sees it.
+/// The one torrent of a display. Nobody sees this hash.
 const ONLY: InfoHash = InfoHash([0; 20]);
 
 /// A display without messages and last lines.
@@ -325,7 +320,7 @@ impl Screen for Alone {
     }
 }
 
-/// Puts colour on a message. Its beginning stays as it is, for those who look for it.
+/// Colours a message, but not its beginning, for those who search for it.
 fn coloured(line: &str) -> String {
     const WE: &str = "storrent: ";
     const WARNING: &str = "warning:";
@@ -343,7 +338,7 @@ pub(crate) fn complain(line: &str) {
     Written(io::stderr()).line(line);
 }
 
-/// Returns the line that a report puts on stderr whatever the display, if any.
+/// The line that a report puts on stderr in every display, if any.
 fn message(report: &Report, style: Style) -> Option<String> {
     match report {
         Report::Error { message, .. } => Some(format!("storrent: {}", human::escaped(message))),
@@ -362,7 +357,7 @@ fn message(report: &Report, style: Style) -> Option<String> {
     }
 }
 
-/// Returns the torrent that a report is about, if any.
+/// The torrent that a report is about, if any.
 fn about(report: &Report) -> Option<InfoHash> {
     match report {
         Report::Linked { info_hash, .. }
@@ -388,7 +383,7 @@ mod tests {
     use super::*;
     use crate::report::{Giver, Idle, Progress, Tried};
 
-    /// Samples of reports, for the tests of all three displays.
+    /// For the tests of all three displays.
     pub(super) const HASH: InfoHash = InfoHash([0xab; 20]);
 
     pub(super) fn added(name: &str) -> Report {
@@ -422,7 +417,7 @@ mod tests {
         }
     }
 
-    /// Nothing comes, as the system says with control characters.
+    /// The system's message has control characters.
     pub(super) fn no_way() -> Idle {
         Idle::Tried(Box::new(Tried {
             no_way: Some("no\u{1b} way".into()),

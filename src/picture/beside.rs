@@ -1,12 +1,12 @@
 //! Several pages in one file, to be compared: a bar with their titles, and the page that is chosen.
 //!
-//! Each page is a frame of its own, whose source stands in the attribute `srcdoc`. So nothing is
-//! fetched, no page can touch another, and the bar works without scripts: it is a group of radio
-//! buttons, and the style shows the frame of the one that is checked.
+//! Each page is a frame with its source in the attribute `srcdoc`. So nothing is fetched, and no
+//! page can touch another. The bar needs no scripts: it is a group of radio buttons, and the style
+//! shows the frame of the one that is checked.
 
 use super::page::escape;
 
-/// What the frames look like. A frame that is not shown keeps its size: its page may draw.
+/// A frame that is not shown keeps its size, because its page may draw.
 const STYLE: &str = "\
 html,body{margin:0;height:100%;font:14px system-ui,sans-serif;color-scheme:light dark}\
 body{display:flex;flex-wrap:wrap;align-items:start;align-content:start;background:Canvas;color:CanvasText}\
@@ -16,7 +16,7 @@ input:checked+label{border-color:currentColor;font-weight:600}\
 input:focus-visible+label{outline:2px solid Highlight}\
 iframe{position:absolute;top:3em;left:0;width:100%;height:calc(100% - 3em);border:0;visibility:hidden}";
 
-/// Returns a file with all `pages`, each a title and the source of a page.
+/// A file with all `pages`, each a title and the source of a page.
 pub(crate) fn beside(pages: &[(&str, String)]) -> String {
     let mut bar = String::new();
     let mut frames = String::new();
@@ -27,7 +27,7 @@ pub(crate) fn beside(pages: &[(&str, String)]) -> String {
             "<input type=\"radio\" name=\"page\" id=\"p{number}\"{checked}>\
              <label for=\"p{number}\">{title}</label>\n"
         );
-        // In an attribute only these two can end it or be read as something else.
+        // Nothing else can end an attribute or be read as something else in it.
         let source = source.replace('&', "&amp;").replace('"', "&quot;");
         frames +=
             &format!("<iframe id=\"f{number}\" title=\"{title}\" srcdoc=\"{source}\"></iframe>\n");

@@ -1,4 +1,4 @@
-//! How many copies of each piece the peers around us have, over time: what "rarest" is measured by.
+//! How many copies of each piece the peers around us have, over time: the measure of "rarest".
 
 use super::line::bits;
 use super::sums::Ms;
@@ -13,7 +13,6 @@ const PEERS: usize = 1000;
 /// The most changes that are kept.
 const CHANGES: usize = 60_000;
 
-/// What one peer has.
 #[derive(Debug)]
 enum Has {
     All,
@@ -23,17 +22,15 @@ enum Has {
 /// How rare a piece was when it was begun.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(super) struct Rarity {
-    /// Its copies.
     pub(super) copies: u32,
-    /// The copies of the rarest piece that was not begun.
+    /// Of the rarest piece that was not begun.
     pub(super) rarest: u32,
-    /// The copies of the commonest.
+    /// Of the commonest.
     pub(super) commonest: u32,
-    /// The copies of the rarest that the giver has.
+    /// Of the rarest that the giver has.
     pub(super) of_giver: u32,
 }
 
-/// Counts copies.
 #[derive(Default, Debug)]
 pub(super) struct Copies {
     pieces: u32,
@@ -44,17 +41,17 @@ pub(super) struct Copies {
     counts: Vec<u32>,
     /// The pieces that are not begun.
     left: BTreeSet<u32>,
-    /// How many of these have that many copies.
+    /// How many of these have a number of copies, by that number.
     by_count: BTreeMap<u32, u32>,
     step: Ms,
-    /// By step of time and piece: how the copies changed.
+    /// How the copies changed, by step of time and piece.
     changes: BTreeMap<(u64, u32), i64>,
-    /// By step of time: how the copies of all pieces changed.
+    /// How the copies of all pieces changed, by step of time.
     all_changes: BTreeMap<u64, i64>,
 }
 
 impl Copies {
-    /// Begins to count, with `pieces` in all, of which we don't have `left`.
+    /// Begins to count, with `pieces` in all, of which we lack `left`.
     pub(super) fn start(&mut self, pieces: u32, left: impl Iterator<Item = u32>) {
         if pieces <= COUNTED {
             self.pieces = pieces;
@@ -65,7 +62,6 @@ impl Copies {
         }
     }
 
-    /// Whether copies are counted.
     pub(super) fn is_on(&self) -> bool {
         self.pieces > 0
     }
@@ -88,7 +84,6 @@ impl Copies {
         is_all
     }
 
-    /// The peer `conn` has one piece more.
     pub(super) fn have(&mut self, at: Ms, conn: u64, piece: u32) {
         if piece >= self.pieces || (self.peers.len() >= PEERS && !self.peers.contains_key(&conn)) {
             return;
@@ -103,7 +98,6 @@ impl Copies {
         }
     }
 
-    /// The peer `conn` has left.
     pub(super) fn gone(&mut self, at: Ms, conn: u64) {
         match self.peers.remove(&conn) {
             Some(Has::All) => self.change_all(at, -1),
@@ -112,7 +106,7 @@ impl Copies {
         }
     }
 
-    /// `piece` is begun at the peer `conn`: how rare is it?
+    /// How rare is `piece`, which is begun at the peer `conn`?
     pub(super) fn begin(&mut self, conn: u64, piece: u32) -> Option<Rarity> {
         let count = *self.counts.get(piece as usize)?;
         let (rarest, commonest) = (

@@ -1,7 +1,7 @@
 //! What the scripts of the page draw, as JSON.
 //!
-//! Wherever there are many of something, they are a flat list of numbers; `model.js` says what each
-//! list holds, and unpacks it. Times are in ms, and -1 is what is not known.
+//! Many of a kind are a flat list of numbers; `model.js` says what each list holds, and unpacks it.
+//! Times are in ms, and -1 means unknown.
 
 use super::Picture;
 use super::stops::Stop;
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-/// Returns all of it, safe within a script element.
+/// All data, safe within a script element.
 pub(super) fn text(picture: &Picture, stops: &[Stop]) -> String {
     let subject = picture.subject.as_ref();
     let (people, edges) = people(picture);
@@ -93,7 +93,7 @@ fn lanes(picture: &Picture) -> Vec<Value> {
     lanes.iter().map(one).collect()
 }
 
-/// The names of all who may unchoke somebody: we, the lanes from the top, the other nodes; and who
+/// The names of all who may unchoke somebody (we, the lanes from the top, the other nodes), and who
 /// unchokes whom, when, as places in that list.
 fn people(picture: &Picture) -> (Vec<Value>, Vec<i64>) {
     let swarm = &picture.swarm;
@@ -121,12 +121,12 @@ fn people(picture: &Picture) -> (Vec<Value>, Vec<i64>) {
     (people, edges.flatten().collect())
 }
 
-/// The rows of the first picture: first what was begun, in that order, then what never was.
+/// The rows of the first picture: the pieces in the order in which they were begun, then the
+/// others.
 struct Rows {
-    /// The row of a piece.
     of: BTreeMap<u32, i64>,
     flat: Vec<i64>,
-    /// The pieces that were never begun, though they are missing.
+    /// The pieces that are missing and were never begun.
     idle: Vec<u32>,
 }
 
@@ -153,7 +153,7 @@ impl Rows {
                 done.map_or(-1, whole),
             ]);
         }
-        // Once all is there, what was not begun was not wanted.
+        // Once all is there, a piece that was not begun was not wanted.
         let is_over = picture.complete.is_some() || a_row > 1;
         let idle: Vec<u32> = picture
             .copies
@@ -171,7 +171,7 @@ impl Rows {
     }
 }
 
-/// The dashes, in the order of their grants: each time is counted from the one before.
+/// The dashes in the order of their grants. Each time is counted from the one before.
 fn dashes(picture: &Picture) -> Vec<i64> {
     let mut before = 0;
     let flat = picture.work.dashes.iter().flat_map(|dash| {
@@ -190,7 +190,7 @@ fn dashes(picture: &Picture) -> Vec<i64> {
     flat.collect()
 }
 
-/// The changes of copies: each time is counted from the one before.
+/// The changes of copies. Each time is counted from the one before.
 fn copies(picture: &Picture, rows: &Rows) -> Vec<i64> {
     let mut before = 0;
     let changes = picture.copies.changes().filter_map(|(at, piece, by)| {

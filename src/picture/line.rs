@@ -1,17 +1,15 @@
 //! Reads one line of a trace.
 //!
-//! One struct holds the keys of all facts, and each fact reads the ones that it has. So a key that
-//! is missing is a value that is missing, and one that we don't know is skipped.
-//! [`Event::read`](crate::trace::Event::read) reads the same lines and takes only what is complete.
-//! A picture needs less: a trace of a later version can be drawn, and one that somebody's own client
-//! wrote with half of the keys.
+//! One struct holds the keys of all facts; a missing key is a missing value, and an unknown key is
+//! skipped. [`Event::read`](crate::trace::Event::read) reads the same lines and takes only complete
+//! facts. A picture needs less: it can be drawn of a later version's trace, or of one that
+//! somebody's own client wrote with half of the keys.
 
 use serde::Deserialize;
 
 /// The latest time that is believed, in seconds: 31 years. It keeps sums far from overflow.
 const LATEST: f64 = 1e9;
 
-/// What a line of a trace may hold.
 #[derive(Deserialize, Default, Debug)]
 #[serde(default)]
 pub(super) struct Line {
@@ -64,7 +62,7 @@ impl Default for Blocks {
 }
 
 impl Line {
-    /// Reads a line. `None`: it is no fact.
+    /// `None`: the line is no fact.
     pub(super) fn read(text: &str) -> Option<Self> {
         let line: Self = serde_json::from_str(text).ok()?;
         (!line.fact.is_empty()).then_some(line)
@@ -92,7 +90,7 @@ impl Line {
     }
 }
 
-/// The pieces whose bits are set in `hex`, a bitfield in hex digits, below `pieces`.
+/// The pieces below `pieces` whose bits are set in `hex`, a bitfield in hex digits.
 pub(super) fn bits(hex: &str, pieces: u32) -> impl Iterator<Item = u32> {
     let nibbles = hex.bytes().map(|digit| char::from(digit).to_digit(16));
     let numbered = (0..pieces).step_by(4).zip(nibbles);

@@ -1,8 +1,8 @@
-//! Writes the page: the frame `page.html`, the style, the scripts, and in between what is known.
+//! Writes the page: the frame `page.html`, the style, the scripts and the data.
 //!
 //! Foreign text gets into the page in two ways. Into HTML it goes through [`escape`]. Into the data
-//! for the scripts it goes as a JSON string, in which [`data`] escapes whatever could end the
-//! element; the scripts show it as text only. A policy in the page's head forbids to load anything.
+//! it goes as a JSON string, in which [`data`] escapes whatever could end the element; the scripts
+//! show it as text only. A policy in the page's head forbids to load anything.
 
 use super::stops::{self, Stop};
 use super::swarm::Kind;
@@ -10,7 +10,7 @@ use super::{Picture, data, svg};
 use crate::human::{count, grouped, size};
 use std::fmt::Write;
 
-/// The frame. What stands in double braces is put in by [`html`].
+/// [`html`] fills what stands in double braces.
 const FRAME: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");
 /// In the order in which they use each other.
@@ -37,9 +37,8 @@ pub(super) fn escape(text: &str) -> String {
     safe
 }
 
-/// Returns the whole page.
 pub(super) fn html(picture: &mut Picture) -> String {
-    // What still holds then, holds at that moment, too.
+    // What holds at the end also holds at that moment.
     picture.gives.finish(picture.end + 1);
     let picture = &*picture;
     let stops = stops::stops(picture);
@@ -68,7 +67,6 @@ pub(super) fn html(picture: &mut Picture) -> String {
     page
 }
 
-/// The stops with their sentences.
 fn sentences(stops: &[Stop]) -> String {
     let mut html = String::new();
     for (i, stop) in stops.iter().enumerate() {

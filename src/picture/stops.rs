@@ -1,8 +1,7 @@
-//! Finds what is worth a look in a trace: the headline, and the numbered stops, each a view of the
-//! picture with two or three sentences.
+//! Finds the moments of a trace that are worth a look. Writes the headline, and the numbered stops,
+//! each a view of the picture with two or three sentences.
 //!
-//! The sentences are HTML. Whatever comes from outside goes through [`who`] or
-//! [`escape`].
+//! The sentences are HTML. Foreign text goes through [`who`] or [`escape`].
 
 use super::page::escape;
 use super::sums::Ms;
@@ -13,7 +12,7 @@ use crate::human::{count, duration, grouped, rate, size};
 use serde::Serialize;
 use std::time::Duration;
 
-/// In which order the rows stand.
+/// The order of the rows.
 #[derive(Clone, Copy, Serialize, PartialEq, Debug)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Order {
@@ -31,11 +30,10 @@ pub(super) enum Place {
     Lanes,
 }
 
-/// A view of the picture.
 #[derive(Serialize, Debug)]
 pub(super) struct Stop {
     pub(super) title: &'static str,
-    /// Its sentences, each a paragraph of HTML; they stand in the page, not in the data.
+    /// Its sentences, each a paragraph of HTML, which stand in the page and not in the data.
     #[serde(skip)]
     pub(super) text: Vec<String>,
     /// What "now" is.
@@ -61,7 +59,7 @@ pub(super) fn time(ms: Ms) -> String {
     }
 }
 
-/// A share of something in per cent; "less than 1" and "over 99" where rounding would lie.
+/// A share in per cent; "less than 1" and "over 99" where rounding would lie.
 fn percent(part: u64, whole: u64) -> String {
     let exact = 100.0 * part as f64 / whole.max(1) as f64;
     match part {
@@ -117,7 +115,7 @@ fn over(picture: &Picture) -> Ms {
     picture.complete.unwrap_or(picture.end)
 }
 
-/// The headline: what was found, in one sentence of plain text.
+/// The headline, one sentence of plain text.
 pub(super) fn headline(picture: &Picture) -> String {
     let took = time(over(picture));
     let Some(subject) = &picture.subject else {
@@ -194,7 +192,6 @@ pub(super) fn subline(picture: &Picture) -> String {
     text
 }
 
-/// All stops that this trace has.
 pub(super) fn stops(picture: &Picture) -> Vec<Stop> {
     let found = [rarest, served, lie, slow, wait, endgame];
     let others = found.iter().filter_map(|find| find(picture));
@@ -246,7 +243,7 @@ fn whole(picture: &Picture) -> Stop {
     Stop {
         from: 0,
         to,
-        // So that the veil over the future and what is now are seen at once.
+        // So that the reader sees the present and the veil over the future at once.
         at: over / 5 * 3,
         place: Place::Nowhere,
         ..between(picture, "The whole", (0, over), text)

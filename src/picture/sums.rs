@@ -1,13 +1,12 @@
-//! Lists that never grow beyond a limit: when one is full, neighbours in time are put together.
-//!
-//! So a trace of any length makes a page of bounded size, and the page of a usual trace is exact.
+//! Lists with a limit: when one is full, neighbours in time are put together. So a trace of any
+//! length makes a page of bounded size, and the page of a usual trace is exact.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Milliseconds since the start of the trace.
 pub(super) type Ms = u64;
 
-/// The most samples that are kept, of all lanes together.
+/// The most samples of all lanes together.
 const SAMPLES: usize = 20_000;
 
 /// What a lane did in one step of time.
@@ -38,7 +37,6 @@ impl Default for Samples {
 }
 
 impl Samples {
-    /// Adds to what `lane` did at `at`.
     pub(super) fn add(&mut self, at: Ms, lane: usize, more: Sample) {
         self.put((lane, at / self.step), more);
         while self.list.len() > SAMPLES {
@@ -61,10 +59,10 @@ impl Samples {
 /// The most spans of one [`Spans`].
 const SPANS: usize = 10_000;
 
-/// The most pairs that have some: however long the gaps that are filled, each pair keeps a span.
+/// The most pairs: each keeps a span, however long the gaps that are filled.
 const PAIRS: usize = SPANS / 2;
 
-/// From when to when something held between two, say that one unchoked the other.
+/// From when to when something held between two: one unchoked the other, say.
 #[derive(Default, Debug)]
 pub(super) struct Spans {
     open: BTreeMap<(usize, usize), Ms>,
@@ -88,7 +86,6 @@ impl Spans {
         }
     }
 
-    /// It holds no longer.
     pub(super) fn end(&mut self, at: Ms, pair: (usize, usize)) {
         if let Some(from) = self.open.remove(&pair) {
             self.list.push((pair.0, pair.1, from, at.max(from)));
@@ -134,7 +131,7 @@ impl Spans {
     }
 }
 
-/// A list of which, when it is full, every second item goes.
+/// A list that loses every second item when it is full.
 #[derive(Debug)]
 pub(super) struct Thinned<T> {
     limit: usize,
@@ -169,7 +166,6 @@ impl<T> Thinned<T> {
         }
     }
 
-    /// How many were pushed.
     pub(super) fn seen(&self) -> usize {
         self.seen
     }

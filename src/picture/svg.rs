@@ -11,16 +11,16 @@ use std::fmt::Write;
 const WIDTH: u64 = 860;
 const HEIGHT: u64 = 300;
 
-/// How many arrivals of one colour are drawn at most.
+/// The most arrivals of one colour that are drawn.
 const ARRIVALS: usize = 1200;
 
-/// Draws what came, as SVG. The same pixel is drawn once, so its size has a limit, too.
+/// Draws the arrivals as SVG. Each pixel is drawn once, which limits its size.
 pub(super) fn still(picture: &Picture, until: Ms) -> String {
     let until = until.max(1);
     let rows = picture.work.begun.len() as u64 / u64::from(picture.work.pieces_a_row());
     let rows = rows.max(1);
     let x = |at: Ms| at.min(until) * WIDTH / until;
-    // By colour and height: from where to where something was awaited.
+    // By colour and height: from when to when something was awaited.
     let mut awaited: BTreeMap<(&str, u64), (u64, u64)> = BTreeMap::new();
     let mut arrived: BTreeMap<&str, BTreeSet<(u64, u64)>> = BTreeMap::new();
     for dash in &picture.work.dashes {
@@ -65,7 +65,6 @@ pub(super) fn still(picture: &Picture, until: Ms) -> String {
     svg + &axis(until) + "</svg>"
 }
 
-/// The times below the plot.
 fn axis(until: Ms) -> String {
     let mut svg = String::new();
     for fourth in 0..=4 {

@@ -1,8 +1,7 @@
 //! The people of a trace: peers, each with a lane of the third picture, and the other nodes whose
-//! facts are in the same trace.
+//! facts are in the trace.
 //!
-//! A lane is of a peer id, not of a connection: a peer that comes back has one lane. A person is
-//! whoever has a peer id; only those that we met have a lane.
+//! A *person* has a peer id. Each person that we met has one lane, however often it connects.
 
 use super::sums::Ms;
 use crate::human;
@@ -11,31 +10,27 @@ use std::collections::BTreeMap;
 /// The most lanes; all further peers share one more.
 const LANES: usize = 160;
 
-/// The most persons.
 const PERSONS: usize = 300;
 
 /// The most connections that are known at a time.
 const CONNECTIONS: usize = 50_000;
 
-/// The most comings and goings of a peer that are told.
+/// The most comings and goings of a peer that the page tells.
 const EVENTS: usize = 8;
 
-/// The colours of seeds, of those who gave most first; the last is for all further ones.
+/// The colours of seeds, the most generous first; the last is for all further ones.
 const WARM: [&str; 5] = ["s0", "s1", "s2", "s3", "s4"];
 
-/// The colours of leeches.
 const COLD: [&str; 9] = ["l0", "l1", "l2", "l3", "l4", "l5", "l6", "l7", "l8"];
 
 /// Us, among the persons.
 pub(super) const WE: usize = 0;
 
-/// How much a peer had when it came. A leech that comes back with all pieces stays one: it gave as a
-/// leech.
+/// How much a peer had when it first came. A leech that comes back with all pieces gave as a leech.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum Kind {
     /// All pieces, or it is a web server that has the files.
     Seed,
-    /// Not all.
     Leech,
     /// Many peers, for whom no lane was left.
     Others,
@@ -44,7 +39,6 @@ pub(super) enum Kind {
 /// Something that happened to a peer, in words.
 pub(super) type Event = (Ms, String);
 
-/// One peer.
 #[derive(Clone, Debug)]
 pub(super) struct Lane {
     pub(super) person: usize,
@@ -52,7 +46,6 @@ pub(super) struct Lane {
     pub(super) client: String,
     pub(super) addr: String,
     pub(super) kind: Kind,
-    /// It gave false data.
     pub(super) lied: bool,
     pub(super) web: bool,
     pub(super) gave: u64,
@@ -69,7 +62,6 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    /// Something happened to it.
     pub(super) fn tell(&mut self, at: Ms, what: String) {
         if self.events.len() < EVENTS {
             self.events.push((at, what));
@@ -79,14 +71,12 @@ impl Lane {
     }
 }
 
-/// One connection.
 #[derive(Clone, Default, Debug)]
 struct Connection {
     addr: String,
     /// How it came, with the time, until it has a lane.
     came: Option<Event>,
     web: bool,
-    /// Its peer, as far as known.
     person: Option<usize>,
     lane: Option<usize>,
 }
@@ -100,7 +90,6 @@ pub(super) struct Person {
     pub(super) node: Option<u32>,
 }
 
-/// All of them.
 #[derive(Debug)]
 pub(super) struct Swarm {
     by_id: BTreeMap<String, usize>,
@@ -110,7 +99,6 @@ pub(super) struct Swarm {
     connections: BTreeMap<(u32, u64), Connection>,
     /// The lanes of our connections that have ended.
     ended: BTreeMap<u64, usize>,
-    /// How many connections have been.
     pub(super) met: usize,
 }
 
@@ -133,10 +121,10 @@ impl Default for Swarm {
     }
 }
 
-/// Foreign text, at most `most` characters of it,
-/// without control characters and without those that turn the direction of writing.
+/// At most `most` characters of foreign text, without control characters and without those that
+/// turn the direction of writing.
 pub(super) fn short(text: &str, most: usize) -> String {
-    // Cut before, so that little is escaped, and after, as what is escaped grows.
+    // Cut before, so that little is escaped, and after, because escaped text is longer.
     let start: String = text.trim().chars().take(most + 1).collect();
     let safe = human::escaped(&start);
     if safe.chars().count() <= most {
@@ -190,7 +178,6 @@ impl Swarm {
         self.connections.get_mut(&key)
     }
 
-    /// A connection came to be.
     pub(super) fn came(&mut self, at: Ms, conn: u64, addr: &str, over: &str, dialled: bool) {
         self.met += 1;
         let web = over == "http";
@@ -220,8 +207,8 @@ impl Swarm {
         }
     }
 
-    /// The lane of our connection `conn`; a new one, if it has none yet. `None`: there are too
-    /// many connections.
+    /// The lane of our connection `conn`, a new one at first. `None`: there are too many
+    /// connections.
     pub(super) fn lane(&mut self, conn: u64) -> Option<usize> {
         // A peer may be banned when its connection has ended.
         if let Some(lane) = self.ended.get(&conn) {
@@ -293,7 +280,6 @@ impl Swarm {
         lane
     }
 
-    /// The lane of `conn`, if it has one.
     pub(super) fn lane_of(&self, conn: u64) -> Option<usize> {
         self.connections.get(&(0, conn))?.lane
     }
@@ -312,7 +298,6 @@ impl Swarm {
             .position(|person| person.node == Some(node))
     }
 
-    /// A connection ended.
     pub(super) fn gone(&mut self, node: u32, conn: u64) {
         let ended = self.connections.remove(&(node, conn));
         if let Some(lane) = ended.and_then(|connection| connection.lane) {
@@ -354,8 +339,8 @@ impl Swarm {
         }
     }
 
-    /// The name of a peer is that of its node, else its client's without the version, else its
-    /// address. Equal names are numbered.
+    /// A peer's name is that of its node, else its client's without the version, else its address.
+    /// Equal names are numbered.
     fn name_all(&mut self) {
         let mut taken = BTreeMap::new();
         for lane in &mut self.lanes {

@@ -1,5 +1,3 @@
-//! Traces in, pages out.
-
 use super::*;
 use crate::trace::FACTS;
 use proptest::prelude::*;
@@ -323,7 +321,7 @@ fn foreign_text_stays_text() {
         for line in &mut lines {
             let mut value: Value = serde_json::from_str(line).unwrap();
             for key in ["name", "client", "addr", "why", "torrent", "node_name"] {
-                // Which reason a grant has, is one of a list; here it is anything.
+                // Here a grant may have any reason, not only one of the list.
                 if value.get(key).is_some() {
                     value[key] = json!(hostile);
                 }
@@ -383,7 +381,7 @@ fn the_same_lines_make_the_same_page() {
 #[test]
 fn what_is_missing_or_unknown_is_no_harm() {
     let whole = small();
-    // Without any one line, and without any one key, there is still a page.
+    // Without any one line or key there is still a page.
     for skip in 0..whole.len() {
         let mut lines = whole.clone();
         let removed: Value = serde_json::from_str(&lines.remove(skip)).unwrap();
@@ -485,8 +483,8 @@ fn of_several_torrents_the_first_is_drawn() {
     assert_eq!(data(&page)["end"], 11500);
 }
 
-/// A seed is complete at once, and its picture goes on. A leech that comes back with everything gave
-/// as a leech.
+/// A seed is complete at once, and its picture goes on. A leech that comes back with everything
+/// gave as a leech.
 #[test]
 fn of_a_seed_and_of_who_becomes_one() {
     let mut lines = vec![torrent("film.mkv", 4), fact(0.0, "complete", json!({}))];

@@ -1,42 +1,35 @@
-//! Who was asked for which blocks, and what came of it: the dashes of the first picture.
+//! Which peer was asked for which blocks, and whether they came: the dashes of the first picture.
 //!
-//! Each dash is a run of blocks of one piece that one peer was asked for, from the grant to its
-//! end. A row is a piece, counted in the order in which pieces were begun. A trace with more than
-//! [`DASHES`] of them is summed: first all dashes of a peer in a row become one, then two rows
-//! become one, and four, and so on.
+//! A dash is a run of blocks of one piece that one peer was asked for, from the grant to its end. A
+//! row is a piece, counted in the order in which pieces were begun. With more than [`DASHES`]
+//! dashes, first all dashes of a peer in a row become one, then two rows become one, then four, and
+//! so on.
 
 use super::copies::Rarity;
 use super::sums::Ms;
 use std::collections::BTreeMap;
 
-/// The most dashes that are kept.
 const DASHES: usize = 36_000;
 
-/// The most rows that are drawn.
 pub(super) const ROWS: usize = 16_000;
 
 /// The most runs of blocks that are on order at a time.
 const ON_ORDER: usize = 200_000;
 
-/// The most of them that are of one piece and at one peer: a piece of 64 MiB has 4096 blocks.
+/// The most of these of one piece at one peer: a piece of 64 MiB has 4096 blocks.
 const OF_A_PIECE: usize = 4096;
 
-/// What came of a request. The numbers are those of the page.
+/// How a request ended. The numbers are those of the page.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum End {
-    /// The blocks came.
     Stored = 0,
-    /// The peer choked us.
     Choked = 1,
-    /// The peer refused.
     Refused = 2,
-    /// The peer was too slow.
     Slow = 3,
     /// The peer sent nothing for too long.
     Snubbed = 4,
     /// We took it back.
     Cancelled = 5,
-    /// The connection ended.
     Closed = 6,
     /// It was on order when the trace ended.
     Open = 7,
@@ -58,8 +51,8 @@ impl End {
     }
 }
 
-/// Why a peer was asked for something, as the trace says it; the place in the list is the number
-/// on the page. The last two are ours.
+/// Why a peer was asked for something, as the trace says it. A reason's place in the list is its
+/// number on the page. The last two are ours.
 const WHY: [&str; 8] = [
     "finish",
     "random",
@@ -71,7 +64,6 @@ const WHY: [&str; 8] = [
     "taken over",
 ];
 
-/// The number of a reason.
 pub(super) fn why(word: &str) -> u8 {
     let place = WHY.iter().position(|why| *why == word);
     place.unwrap_or(6) as u8
@@ -80,8 +72,8 @@ pub(super) fn why(word: &str) -> u8 {
 /// A run of blocks that a peer was asked for.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Dash {
-    /// The rank of its piece among those that were begun, or a part of that rank, if rows are
-    /// put together.
+    /// The rank of its piece among those that were begun, or a part of that rank, if rows are put
+    /// together.
     pub(super) row: u32,
     pub(super) lane: usize,
     pub(super) from: u32,
@@ -92,7 +84,6 @@ pub(super) struct Dash {
     pub(super) why: u8,
 }
 
-/// A piece that was begun.
 #[derive(Clone, Debug)]
 pub(super) struct Begun {
     pub(super) piece: u32,
@@ -111,7 +102,6 @@ struct Ordered {
     why: u8,
 }
 
-/// All work of one node.
 #[derive(Default, Debug)]
 pub(super) struct Work {
     rank: BTreeMap<u32, u32>,
@@ -130,13 +120,13 @@ impl Work {
         self.rank.get(&piece).copied()
     }
 
-    /// A piece is begun.
     pub(super) fn begin(&mut self, begun: Begun) {
         self.rank.insert(begun.piece, self.begun.len() as u32);
         self.begun.push(begun);
     }
 
-    /// The peer `conn` is asked for blocks of `piece`. What it was asked for already stays so.
+    /// The peer `conn` is asked for blocks of `piece`. Blocks that it was asked for already stay
+    /// so.
     pub(super) fn order(&mut self, at: Ms, conn: u64, piece: u32, blocks: (u32, u32), why: u8) {
         let (from, to) = blocks;
         if from >= to || self.count >= ON_ORDER {
@@ -228,7 +218,6 @@ impl Work {
         self.level.saturating_sub(1)
     }
 
-    /// How many pieces a row is.
     pub(super) fn pieces_a_row(&self) -> u32 {
         1 << self.shift()
     }

@@ -1,16 +1,15 @@
-//! The reports that wait while the reader of stdout or stderr is slow, or does not read at all.
+//! The reports that wait while the reader of stdout or stderr is slow or does not read at all.
 //! [`output`](super::output) has one backlog for each of the two.
 //!
-//! It stays small however long this lasts. Of the reports on a torrent's state only the newest
-//! waits. Of warnings and `-v` lines at most [`MAX_REMARKS`] wait, and the user then learns how
-//! many were left out.
+//! It stays small. Of the reports on a torrent's state only the newest waits. Of warnings and `-v`
+//! lines at most [`MAX_REMARKS`] wait; then the user learns how many were left out.
 
 use crate::human;
 use crate::report::Report;
 use crate::types::InfoHash;
 use std::collections::VecDeque;
 
-/// How many warnings and `-v` lines wait at most.
+/// The most warnings and `-v` lines that wait.
 pub(crate) const MAX_REMARKS: usize = 1000;
 
 /// Reports in the order in which to show them.
@@ -18,8 +17,8 @@ pub(crate) const MAX_REMARKS: usize = 1000;
 pub(crate) struct Backlog {
     waiting: VecDeque<Report>,
     remarks: usize,
-    /// How many remarks found no room. Later remarks find none either until all earlier ones and
-    /// this number were shown, so that all the missing lines are missing in one place.
+    /// How many remarks found no room. Until all earlier ones and this number are shown, later
+    /// remarks find none either, so all missing lines are missing in one place.
     left_out: u64,
 }
 
@@ -28,7 +27,7 @@ enum Kind {
     Fact,
     /// The torrent's state: the next report of this kind replaces it.
     State(InfoHash),
-    /// One line of many. May be left out.
+    /// One line of many, which may be left out.
     Remark,
 }
 
@@ -153,7 +152,7 @@ mod tests {
             "no more memory than that"
         );
         assert_eq!(backlog.pop(), Some(remark(0)));
-        // There would be room for this one, but not in its place.
+        // There is room for this one, but not in its place.
         backlog.push(remark(9999));
         let rest = shown(&mut backlog);
         let remarks = (1..MAX_REMARKS).map(remark);

@@ -1,13 +1,12 @@
-//! What the display on a terminal shows: which rows, which fields of them, and why nothing comes.
-//!
-//! All of it follows from the rows and the size of the window, so it is tested at every width. The
+//! What the display on a terminal shows: which rows, which of their fields, and why nothing comes.
+//! All of it follows from the rows and the window's size, so it is tested at every width. The
 //! rules:
 //!
 //! 1. A torrent has one row. Its fields stand in columns, in this order:
 //!    `↓ name  ━━━━╸───  61.3%  11.2 MiB/s  1 min 5 s left  12 peers  ↑ 1.20 MiB/s`.
 //! 2. A column that does not fit is left out whole, the least important first. Only names are cut.
-//! 3. The last column of the window stays free, and so does its last line, where the cursor is. So
-//!    the `^C` that a terminal writes at Ctrl-C moves nothing.
+//! 3. The last column and the last line of the window, where the cursor is, stay free. So the `^C`
+//!    that a terminal writes at Ctrl-C moves nothing.
 //! 4. With several torrents, the last row is their total. If not all rows fit, the most active come
 //!    first, and a line says how many more there are.
 //! 5. Below the rows, as far as there is room, lines say why nothing comes.
@@ -16,7 +15,6 @@ use super::row::{Fields, Row, Symbol, time_left};
 use super::text::{Line, Paint, shortened, width, wrapped};
 use crate::human;
 
-/// The size of the window, in characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Size {
     pub columns: usize,
@@ -29,22 +27,22 @@ const GAP: usize = 2;
 /// The symbol and the space behind it.
 const SYMBOL: usize = 2;
 
-/// A name has at least this many columns, before other fields get any.
+/// The columns that a name gets before other fields get any.
 const SHORT_NAME: usize = 10;
 
-/// The bar has one of these many columns, the more the wider the window.
+/// The three widths of the bar: the wider the window, the longer.
 const SHORT_BAR: usize = 6;
 const BAR: usize = 10;
 const LONG_BAR: usize = 30;
 
-/// What a field takes at least, so that rows do not shift with each figure: the width of
-/// `100.0%`, `1023 KiB/s`, `9 min 59 s left` and `50 peers`.
+/// The least width of a field, so that rows do not shift with each figure: that of `100.0%`,
+/// `1023 KiB/s`, `9 min 59 s left` and `50 peers`.
 const PERCENT: usize = 6;
 const RATE: usize = 10;
 const LEFT: usize = 15;
 const PEERS: usize = 8;
 
-/// Returns the lines of the display for a window of this size. `leaving`: only the goodbye is left.
+/// The lines of the display for a window of this size. `leaving`: only the goodbye is left.
 pub(crate) fn lines(rows: &[Row], leaving: bool, size: Size, ascii: bool) -> Vec<Line> {
     let columns = size.columns.saturating_sub(1);
     let height = size.rows.saturating_sub(1).max(1);
@@ -79,7 +77,7 @@ pub(crate) fn lines(rows: &[Row], leaving: bool, size: Size, ascii: bool) -> Vec
     lines
 }
 
-/// The fields of a row. Whoever leaves is waited for, and for nothing else.
+/// The fields of a row. While `leaving`, a torrent waits for its goodbye only.
 fn now(row: &Row, leaving: bool) -> Fields {
     match leaving && !row.is_over() {
         false => row.fields(),
@@ -93,8 +91,8 @@ fn now(row: &Row, leaving: bool) -> Fields {
     }
 }
 
-/// Returns the rows that are shown in `room` lines. If they do not all fit, one line is for the
-/// number of the others, and the most active come first.
+/// The rows that are shown in `room` lines. If not all fit, the most active come first, and one
+/// line is kept for the number of the others.
 fn order(rows: &[Row], room: usize) -> Vec<&Row> {
     let mut shown: Vec<&Row> = rows.iter().collect();
     if shown.len() > room {
@@ -114,8 +112,8 @@ fn note(text: &str, columns: usize) -> Line {
     line
 }
 
-/// Why nothing comes, once for all rows with the same reason. A reason is left out, and those after
-/// it, if it does not fit whole into what is left of `room` lines.
+/// Why nothing comes, once for all rows with the same reason. A reason that does not fit whole into
+/// what is left of `room` lines is left out, and so are those after it.
 fn reasons(rows: &[&Row], room: usize, columns: usize) -> Vec<Line> {
     let mut reasons: Vec<(String, Vec<&Row>)> = Vec::new();
     for row in rows {
@@ -141,7 +139,7 @@ fn reasons(rows: &[&Row], room: usize, columns: usize) -> Vec<Line> {
     lines
 }
 
-/// How far all torrents are together: bytes that are there, and that are wanted.
+/// Bytes that are there, and that are wanted, of all torrents.
 fn bytes(rows: &[Row]) -> (u64, u64) {
     let all = rows.iter().map(Row::bytes);
     all.fold((0, 0), |(have, wanted), (h, w)| {
@@ -149,7 +147,6 @@ fn bytes(rows: &[Row]) -> (u64, u64) {
     })
 }
 
-/// The row of all torrents together.
 fn total(rows: &[Row]) -> Fields {
     let (have, wanted) = bytes(rows);
     let traffic = rows.iter().map(Row::traffic);
@@ -179,7 +176,7 @@ fn total(rows: &[Row]) -> Fields {
     }
 }
 
-/// What the row of all torrents is called, in as many words as fit.
+/// The name of the total, in as many words as fit.
 fn name_of_all(rows: &[Row], columns: usize) -> String {
     let (count, complete) = (rows.len(), rows.iter().filter(|row| row.is_complete()));
     let complete = complete.count();
@@ -192,7 +189,7 @@ fn name_of_all(rows: &[Row], columns: usize) -> String {
     fitting.unwrap_or_default()
 }
 
-/// The columns of the fields that fit. 0: the field is left out.
+/// The columns of each field. 0: the field is left out.
 #[derive(Debug, Default, PartialEq)]
 struct Widths {
     name: usize,
@@ -327,7 +324,7 @@ impl Symbol {
     }
 }
 
-/// Returns the lines that stay on the terminal at the end.
+/// The lines that stay on the terminal at the end.
 pub(crate) fn last(rows: &[Row], columns: usize, ascii: bool) -> Vec<Line> {
     let columns = columns.saturating_sub(1 + SYMBOL);
     let mut lines = Vec::new();
@@ -361,20 +358,17 @@ pub(crate) fn last(rows: &[Row], columns: usize, ascii: bool) -> Vec<Line> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Mark {
     pub state: State,
-    /// Of what is wanted, rounded down.
+    /// Of the wanted bytes, rounded down.
     pub percent: u8,
-    /// Safe to print.
     pub title: String,
 }
 
-/// What the tab shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     /// Nothing is left to wait for.
     Over,
-    /// Something comes, or is checked.
+    /// Data comes, or is checked.
     Goes,
-    /// Nothing comes.
     Waits,
     /// How much there is to fetch is not known yet.
     Unknown,
@@ -383,7 +377,6 @@ pub(crate) enum State {
 /// The most columns of a title.
 const TITLE: usize = 60;
 
-/// Returns what the tab and the title say.
 pub(crate) fn mark(rows: &[Row]) -> Mark {
     let fields: Vec<Fields> = rows.iter().map(Row::fields).collect();
     let (mut have, mut wanted) = bytes(rows);

@@ -1,8 +1,8 @@
 //! Says in one sentence why a torrent receives nothing.
 //!
-//! A user whose download stands still reads it. So the sentence counts what was tried and how
-//! it ended, source by source, and leaves out sources that are not in use. The torrent reports
-//! the facts as an [`Idle`]; this file puts them into words.
+//! The user whose download stands still reads it. So the sentence counts, for each source in use,
+//! what was tried and how it ended. The torrent reports the facts as an [`Idle`]; this file finds
+//! the words.
 
 use crate::human::{count, size};
 use crate::report::{FalsePiece, Idle, Metadata, Tried, WebSeeds};
@@ -11,10 +11,10 @@ use std::fmt;
 /// Said when no source is in use.
 const NO_SOURCE: &str = "the torrent names no tracker that can be asked";
 
-/// Advice for a user whose torrent has no tracker, DHT node or web seed to ask.
+/// Advice if there is no tracker, DHT node or web seed to ask.
 const HINT: &str = "name a peer with --peer or a tracker with --tracker";
 
-/// Returns the error that ends a torrent after `--stall-timeout`.
+/// The error that ends a torrent after `--stall-timeout`.
 pub(super) fn gave_up(name: &str, why: &Idle) -> String {
     format!("{name}: gave up, as nothing came for the time of --stall-timeout: {why}")
 }
@@ -130,7 +130,7 @@ impl Tried {
         format!("the proxy{} won't connect to", proxy.unwrap_or_default())
     }
 
-    /// What each source in use has to offer: trackers, DHT, local network, web seeds.
+    /// What each source in use offers: trackers, DHT, local network, web seeds.
     fn sources(&self) -> String {
         let mut parts = Vec::new();
         if self.trackers.trackers > 0 {

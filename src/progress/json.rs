@@ -69,7 +69,7 @@ struct Message<'a> {
 }
 
 impl<'a> Line<'a> {
-    /// Returns `None` for a report that is for people only.
+    /// `None` for a report that is for people only.
     // Long: a table of the reports and their keys.
     fn of(report: &'a Report) -> Option<Self> {
         Some(match report {
@@ -177,7 +177,7 @@ impl<W: Write> Json<W> {
 }
 
 impl<W: Write + Send> Screen for Json<W> {
-    /// Writes one report. A closed stream is no error: the download matters more.
+    /// A closed stream is no error: the download matters more.
     fn show(&mut self, report: &Report) {
         if let Some(Ok(json)) = Line::of(report).map(|line| serde_json::to_string(&line)) {
             let line = human::escaped_json(&json) + "\n";

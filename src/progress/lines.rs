@@ -1,5 +1,5 @@
-//! Plain lines without control codes, for a stderr that is a log. Each torrent has a line at the
-//! start, one per minute, and one at the end.
+//! Plain lines without control codes, for a stderr that is a log: one at the start of a torrent,
+//! one per minute, and one at its end.
 
 use super::about;
 use super::row::Row;
@@ -7,13 +7,13 @@ use crate::report::Report;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-/// How long a torrent waits between two lines about its progress.
+/// Between two lines about a torrent's progress.
 const INTERVAL: Duration = Duration::from_secs(60);
 
 /// Writes the lines.
 pub struct Lines<W> {
     out: W,
-    /// Whether the name is in the colour of how it goes.
+    /// Whether the name has the colour of the torrent's state.
     colour: bool,
     /// Each torrent, and the time of its last line.
     rows: Vec<(Row, Instant)>,

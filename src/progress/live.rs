@@ -1,9 +1,8 @@
-//! The display on a terminal: [`frame`] says what it shows, and this file writes that over what
-//! it wrote before.
+//! The display on a terminal: draws the lines that [`frame`] decides on over the lines before.
 //!
 //! The cursor stays at the start of the line below the display. So what others write there, the
-//! terminal's `^C` or a shell's message, begins on a line of its own; the next drawing erases it.
-//! All control codes are those of ECMA-48, but two: `OSC 2` sets the title of the window, and
+//! terminal's `^C` or a shell's message, begins on a line of its own, and the next drawing erases
+//! it. The control codes are those of ECMA-48, and two more: `OSC 2` sets the title of the window,
 //! `OSC 9;4` shows progress in its tab or in the taskbar.
 
 use super::about;
@@ -33,7 +32,7 @@ pub(crate) struct Live {
     out: Written<Stderr>,
     board: Board,
     drawn: Option<Instant>,
-    /// Something has changed since.
+    /// Something has changed since the last drawing.
     stale: bool,
     /// The program was stopped (Ctrl-Z) and goes on: the shell has written in between.
     resumed: Arc<AtomicBool>,
@@ -60,7 +59,7 @@ impl Live {
         }
     }
 
-    /// When it should be drawn again, if no report comes before.
+    /// When to draw again, if no report comes before.
     pub(crate) fn due(&self) -> Option<Instant> {
         let now = || Instant::now();
         self.stale
@@ -108,7 +107,6 @@ impl Live {
     }
 }
 
-/// The size of the window, now.
 fn size() -> Size {
     let window = rustix::termios::tcgetwinsize(io::stderr());
     let known = window.ok().filter(|it| it.ws_col > 0 && it.ws_row > 0);
@@ -118,12 +116,12 @@ fn size() -> Size {
     })
 }
 
-/// What is on the terminal, and the codes that change it. Without I/O and clock.
+/// What is on the terminal, and the codes that change it. No I/O, no clock.
 pub(crate) struct Board {
     terminal: Terminal,
     rows: Vec<Row>,
     leaving: bool,
-    /// The lines that were drawn, by their width.
+    /// The widths of the lines that were drawn.
     drawn: Vec<usize>,
     mark: Option<Mark>,
 }
@@ -156,7 +154,7 @@ impl Board {
         row.is_some_and(|row| row.take(report))
     }
 
-    /// Returns the codes that draw the display anew.
+    /// The codes that draw the display anew.
     pub(crate) fn drawing(&mut self, size: Size) -> String {
         let lines = frame::lines(&self.rows, self.leaving, size, self.terminal.ascii);
         let mut codes = self.marks();
@@ -168,14 +166,14 @@ impl Board {
         codes + "\x1b[J"
     }
 
-    /// Returns the codes that erase the display.
+    /// The codes that erase the display.
     pub(crate) fn erasing(&mut self, size: Size) -> String {
         let codes = self.back(size) + "\x1b[J";
         self.drawn.clear();
         codes
     }
 
-    /// Returns the codes that put the last lines in the place of the display.
+    /// The codes that put the last lines in the place of the display.
     pub(crate) fn ending(&mut self, size: Size) -> String {
         let mut codes = self.erasing(size);
         for line in frame::last(&self.rows, size.columns, self.terminal.ascii) {
@@ -205,7 +203,7 @@ impl Board {
         let (mark, before) = (frame::mark(&self.rows), self.mark.as_ref());
         let mut codes = String::new();
         if before.is_none_or(|before| before.title != mark.title) && self.terminal.titled {
-            // The terminal keeps the title of before, if it can.
+            // The terminal keeps the former title, if it can.
             let keep = if before.is_none() { "\x1b[22;2t" } else { "" };
             codes += &format!("{keep}\x1b]2;{}\x1b\\", mark.title);
         }

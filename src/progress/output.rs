@@ -1,9 +1,9 @@
 //! The threads that write to stdout and stderr, so that no other thread waits for a reader.
 //!
 //! If nobody reads a pipe, a pager is stopped, or the user presses Ctrl-S, a thread that writes
-//! there sleeps until somebody reads on. So each stream has a *writer*, a thread that only shows
-//! one report after another on its [`Screen`]. One more thread, the *keeper*, hands out the
-//! reports. Writers may sleep; the keeper waits for nothing but its channel:
+//! there sleeps. So each stream has a *writer*, a thread that only shows one report after another
+//! on its [`Screen`]. One more thread, the *keeper*, hands out the reports, and waits for nothing
+//! but its channel:
 //!
 //! ```text
 //!  main --Report--> keeper (a Backlog a stream) --Report--> writer: stdout
@@ -12,7 +12,7 @@
 //! ```
 //!
 //! A writer gets the next report when it has shown the last one. Until then reports wait in the
-//! [`Backlog`], which stays small. A stream that is stuck does not hold up the other.
+//! [`Backlog`]. A stream that is stuck does not hold up the other.
 
 use super::backlog::Backlog;
 use crate::report::Report;
@@ -30,30 +30,29 @@ pub trait Screen: Send {
     /// Shows one report. May wait for ever.
     fn show(&mut self, report: &Report);
 
-    /// When [`Self::refresh`] is to be called, if no report comes before. `None`: never.
+    /// When to call [`Self::refresh`], if no report comes before. `None`: never.
     fn due(&self) -> Option<Instant> {
         None
     }
 
-    /// Shows what was put off. May wait for ever.
+    /// Shows a change that was put off. May wait for ever.
     fn refresh(&mut self) {}
 }
 
 pub(crate) struct Stream {
     pub name: &'static str,
-    /// Whether a report is for this stream at all.
+    /// Whether a report is for this stream.
     pub shows: Box<dyn Fn(&Report) -> bool + Send>,
     pub screen: Box<dyn Screen>,
 }
 
 enum Letter {
     Report(Report),
-    /// The writer with this number has shown all reports that it got.
+    /// The writer with this number has shown all its reports.
     Ready(usize),
     End,
 }
 
-/// Main's handle of the threads.
 pub(crate) struct Output {
     keeper: Sender<Letter>,
     /// Disconnected when all is written: each writer holds a sender, and sends nothing.
@@ -61,7 +60,7 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// Starts a writer for each of `streams`, and the keeper.
+    /// Starts a writer for each stream, and the keeper.
     pub(crate) fn start(streams: Vec<Stream>) -> Result<Self, NoThread> {
         let (keeper, letters) = unbounded();
         let (writing, unwritten) = unbounded();
@@ -106,19 +105,19 @@ impl Output {
         Ok(Self { keeper, unwritten })
     }
 
-    /// Shows a report. Never waits.
+    /// Never waits.
     pub(crate) fn report(&self, report: Report) {
         let _ = self.keeper.send(Letter::Report(report));
     }
 
-    /// Waits until all is written, but not beyond `deadline`. What is unread by then is dropped.
+    /// Waits until all is written, at most until `deadline`; then drops the unread rest.
     pub(crate) fn end(&self, deadline: Instant) {
         let _ = self.keeper.send(Letter::End);
         let _ = self.unwritten.recv_deadline(deadline);
     }
 }
 
-/// Waits for the next report, but not beyond `due`.
+/// Waits for the next report, at most until `due`.
 fn next(reports: &Receiver<Report>, due: Option<Instant>) -> Result<Report, RecvTimeoutError> {
     match due {
         Some(due) => reports.recv_deadline(due),
@@ -142,8 +141,8 @@ impl Writer {
         }
     }
 
-    /// Sends the next report, if the writer is ready. At the `end`, closes its channel instead
-    /// once nothing is left.
+    /// Sends the next report, if the writer is ready. At the `end`, closes the channel once nothing
+    /// is left.
     fn hand_out(&mut self, end: bool) {
         if !self.ready {
             return;
@@ -199,7 +198,7 @@ mod tests {
         }
     }
 
-    /// Returns a stream, what it shows, and its gate, which opens for good when dropped.
+    /// A stream, what it shows, and its gate, which opens for good when dropped.
     fn gated() -> (Stream, Receiver<Report>, Sender<()>) {
         let ((shown, seen), (key, gate)) = (unbounded(), unbounded());
         let stream = Stream {

@@ -18,7 +18,6 @@ pub(crate) struct Row {
     files: usize,
     wanted_files: usize,
     stage: Stage,
-    /// Once it is complete.
     done: Option<Done>,
 }
 
@@ -43,7 +42,7 @@ enum Stage {
     Failed,
 }
 
-/// How a download went, up to now.
+/// How a download went.
 #[derive(Clone, Debug, PartialEq)]
 struct Done {
     /// From the start to completion.
@@ -54,34 +53,33 @@ struct Done {
     givers: Vec<Giver>,
 }
 
-/// The fields of a row of the display. What has no value yet is empty.
+/// The fields of a row of the display. A field without a value is empty.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Fields {
     pub symbol: Symbol,
     pub paint: Paint,
-    /// Bytes or pieces that are there, and all.
+    /// Bytes or pieces: those that are there, and all.
     pub bar: Option<(u64, u64)>,
     pub percent: String,
-    /// The rate, or what is done instead.
+    /// The rate, or the work in its place.
     pub state: String,
     /// The time left, or the ratio.
     pub left: Option<String>,
     pub peers: String,
-    /// The rate of what goes out, if anything does.
+    /// The upload rate, if we send anything.
     pub up: Option<u64>,
 }
 
 /// The last words about a torrent.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Last {
-    /// It comes right behind the name.
+    /// Stands right behind the name.
     pub what: String,
     /// With the path, which is never wrapped, so that it can be copied.
     pub place: Option<String>,
     pub how: Option<String>,
 }
 
-/// How a row begins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Symbol {
     #[default]
@@ -95,7 +93,7 @@ pub(crate) enum Symbol {
 }
 
 impl Row {
-    /// Returns the row that a report begins, if it begins one.
+    /// The row that a report begins, if it begins one.
     pub(crate) fn begun_by(report: &Report) -> Option<Self> {
         let (info_hash, name) = match report {
             Report::Added { info_hash, .. } => (info_hash, None),
@@ -167,7 +165,6 @@ impl Row {
         true
     }
 
-    /// The progress right after the check.
     fn checked(&self, have_bytes: u64) -> Progress {
         Progress {
             info_hash: self.info_hash,
@@ -185,7 +182,7 @@ impl Row {
         }
     }
 
-    /// Returns the stage that `progress` makes of this one, if it changes anything.
+    /// The stage that `progress` makes of this one, if it changes anything.
     fn after(&mut self, progress: &Progress) -> Option<Stage> {
         if let Stage::Found | Stage::Failed = self.stage {
             return None;
@@ -205,7 +202,7 @@ impl Row {
         })
     }
 
-    /// Returns how it goes, in a sentence.
+    /// How it goes, in a sentence.
     pub(crate) fn now(&self) -> String {
         match &self.stage {
             Stage::Found => "its metadata is here".to_string(),
@@ -242,7 +239,6 @@ impl Row {
         }
     }
 
-    /// What is complete.
     fn what(&self) -> String {
         let files = match self.wanted_files == self.files {
             true => String::new(),
@@ -251,12 +247,11 @@ impl Row {
         format!("complete, {}{files}", human::size(self.wanted))
     }
 
-    /// Where it is.
     fn place(&self) -> String {
         format!("saved as {}", self.path)
     }
 
-    /// How a download went: time, rate, what came twice, what was given, and who gave.
+    /// How a download went: time, rate, bytes that came twice, bytes given, and the givers.
     fn how(&self) -> Option<String> {
         let done = self.done.as_ref()?;
         let mut said = Vec::new();
@@ -287,7 +282,7 @@ impl Row {
         (!said.is_empty()).then(|| said.join("; "))
     }
 
-    /// Returns what a log has not been told when the program leaves, if there is anything.
+    /// What a log has not been told when the program leaves, if there is anything.
     pub(crate) fn ending(&self) -> Option<String> {
         match &self.stage {
             Stage::Complete { more: true } => Some(self.now()),
@@ -306,7 +301,6 @@ impl Row {
         }
     }
 
-    /// Returns what stays on a terminal at the end.
     pub(crate) fn last(&self) -> Last {
         match (&self.stage, &self.done) {
             (Stage::Complete { .. } | Stage::Seeding(_), Some(done))
@@ -325,7 +319,6 @@ impl Row {
         }
     }
 
-    /// Returns the fields that the display shows.
     pub(crate) fn fields(&self) -> Fields {
         let (symbol, paint, state) = match &self.stage {
             Stage::Linked(_) => (Symbol::Waits, Paint::Odd, "no metadata"),
@@ -364,7 +357,7 @@ impl Row {
     fn running(&self, p: &Progress) -> Fields {
         let (symbol, paint, state) = match &p.idle {
             None => (Symbol::Down, Paint::Good, human::rate(p.download_rate)),
-            // Nothing is wrong yet, while nothing was there to stop.
+            // Nothing has come yet, so nothing has stopped.
             Some(_) if p.downloaded_bytes == 0 => (Symbol::Busy, Paint::Busy, "waiting".into()),
             Some(_) => (Symbol::Waits, Paint::Odd, "stalled".into()),
         };
@@ -389,7 +382,7 @@ impl Row {
         }
     }
 
-    /// What is there and what is wanted, in bytes.
+    /// Bytes that are there, and that are wanted.
     pub(crate) fn bytes(&self) -> (u64, u64) {
         match &self.stage {
             Stage::Running(p) => (p.have_bytes, p.wanted_bytes),
@@ -398,7 +391,7 @@ impl Row {
         }
     }
 
-    /// Bytes a second that come in and go out, and how many peers are connected.
+    /// Bytes a second in and out, and the number of connected peers.
     pub(crate) fn traffic(&self) -> (u64, u64, usize) {
         match &self.stage {
             Stage::Running(p) | Stage::Seeding(p) => (p.download_rate, p.upload_rate, p.peers),
@@ -407,13 +400,12 @@ impl Row {
         }
     }
 
-    /// Whether the user waits for it no more.
+    /// Whether the user no longer waits for it.
     pub(crate) fn is_over(&self) -> bool {
         let over = |stage: &Stage| matches!(stage, Stage::Found | Stage::Failed);
         self.done.is_some() || over(&self.stage)
     }
 
-    /// Whether data comes or is checked.
     pub(crate) fn goes(&self) -> bool {
         match &self.stage {
             Stage::Running(p) => p.idle.is_none(),
@@ -426,8 +418,8 @@ impl Row {
         self.done.is_some()
     }
 
-    /// How much goes on, for which rows to show first. Rates count by their size in bits, so that
-    /// rows do not change places with each small change.
+    /// How much goes on, to choose the rows to show first. Rates count by their size in bits, so
+    /// that rows do not change places with each small change.
     pub(crate) fn activity(&self) -> u32 {
         let (down, up, _) = self.traffic();
         let class = match &self.stage {
@@ -474,7 +466,7 @@ fn running(p: &Progress) -> String {
     text
 }
 
-/// The peers and web seeds, as a row has room for: `3 peers`, `2 web seeds`, `3 peers, 2 web`.
+/// The peers and web seeds, short: `3 peers`, `2 web seeds`, `3 peers, 2 web`.
 fn peers(p: &Progress) -> String {
     match (p.peers, p.web_seeds) {
         (peers, 0) => human::count(peers as u64, "peer"),

@@ -6,7 +6,7 @@
 //! 9.81 s  192.0.2.7:6881: closed: the peer hung up; 3.00 MiB came from it, 1.00 MiB went to it
 //! ```
 //!
-//! With `-v` the life of each peer is told, with `-vv` every fact. The torrent is named if there are
+//! `-v` tells the life of each peer, `-vv` every fact. Sentences name the torrent if there are
 //! several.
 
 use super::text::shortened;
@@ -22,7 +22,6 @@ const MAX_NAME: usize = 30;
 /// What sentences need to know of earlier facts.
 #[derive(Default)]
 pub(crate) struct Sentences {
-    /// The names of the torrents.
     names: BTreeMap<InfoHash, String>,
     peers: BTreeMap<PeerKey, Known>,
 }
@@ -48,7 +47,7 @@ pub(crate) fn level(fact: &Fact) -> u8 {
         | Fact::Announced { .. }
         | Fact::Complete
         | Fact::Closed { .. } => 1,
-        // No sentence with one `-v`, but the others need to know who is who.
+        // No sentence with one `-v`, but later ones need to know who is who.
         fact if is_attempt(fact) => 1,
         _ => 2,
     }
@@ -60,7 +59,7 @@ fn is_attempt(fact: &Fact) -> bool {
 }
 
 impl Sentences {
-    /// Takes note of a report that names a torrent.
+    /// Notes the name of a torrent.
     pub(crate) fn hear(&mut self, report: &Report) {
         let (hash, name) = match report {
             Report::Linked {
@@ -100,7 +99,6 @@ impl Sentences {
         ))
     }
 
-    /// Remembers who a peer is.
     fn meet(&mut self, event: &Event) {
         let Some(peer) = event.peer else { return };
         let we_dialled = matches!(event.fact, Fact::Dialled { .. });

@@ -1,5 +1,5 @@
-//! What the terminal can do, by its environment: a terminal does not say it in any other way that
-//! needs no answer from it.
+//! What the terminal can do, by the environment's variables: anything else would have to wait for
+//! the terminal's answer.
 
 use std::env;
 use std::io::{self, IsTerminal};
@@ -16,21 +16,20 @@ pub enum Colour {
     Never,
 }
 
-/// What stderr can do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Terminal {
-    /// It is a terminal on which lines can be overwritten.
+    /// Lines can be overwritten: it is a terminal.
     pub moves: bool,
     /// Colours are wanted.
     pub colour: bool,
     /// Only ASCII characters are sure to be shown.
     pub ascii: bool,
-    /// A window that becomes narrower breaks its long lines anew, so that they take more rows.
+    /// A window that becomes narrower breaks long lines anew, so they take more rows.
     pub reflows: bool,
     /// The window has a title that a program may set for a while.
     pub titled: bool,
-    /// Progress can be shown in the tab or the taskbar (`OSC 9;4`). Other terminals show a message
-    /// instead, so it is for those alone that are known.
+    /// Progress can be shown in the tab or the taskbar (`OSC 9;4`). Only known terminals: others
+    /// show a message instead.
     pub tabbed: bool,
 }
 
@@ -102,8 +101,8 @@ impl Terminal {
     }
 }
 
-/// Whether iTerm2's list of features has the one of `OSC 9;4`, whose code is `P`. A code is a
-/// capital, perhaps small letters, and perhaps a number: `T3CwLrMSc7P`.
+/// Whether iTerm2's list of features (`T3CwLrMSc7P`) has `P`, that of `OSC 9;4`. A code is a
+/// capital, perhaps small letters, and perhaps a number.
 fn has_progress(features: &str) -> bool {
     let mut codes = features.split('P').skip(1);
     codes.any(|rest| !rest.starts_with(|c: char| c.is_ascii_lowercase()))

@@ -1,20 +1,20 @@
 //! Text as a terminal shows it: how wide it is, in which colours, cut and wrapped so that it fits.
 //!
-//! A character takes one column, but Chinese, Japanese and Korean ones and most emoji take two, and
-//! accents that join the letter before take none. All widths here are in columns. The colours are
-//! of the sixteen that every terminal has, chosen so that they can be read on dark and on light
-//! backgrounds: no yellow, no blue, no white, no black. Nothing is told by colour alone.
+//! All widths are in columns. A character takes one, but Chinese, Japanese and Korean ones and most
+//! emoji take two, and accents that join the letter before take none. The colours are those of the
+//! sixteen that can be read on dark and on light backgrounds: no yellow, blue, white or black.
+//! Nothing is told by colour alone.
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// What a text means, so in which colour it is shown.
+/// What a text means, and so its colour.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Paint {
     #[default]
     Plain,
     /// It goes well: green.
     Good,
-    /// Work of its own kind: checking, seeding. Cyan.
+    /// Work of its own kind, as checking or seeding: cyan.
     Busy,
     /// The user should look at it: magenta.
     Odd,
@@ -27,7 +27,7 @@ pub(crate) enum Paint {
 }
 
 impl Paint {
-    /// Returns the number that ECMA-48 gives the colour (`SGR`).
+    /// The number that ECMA-48 gives the colour (`SGR`).
     fn code(self) -> u8 {
         match self {
             Self::Plain => 0,
@@ -40,7 +40,7 @@ impl Paint {
         }
     }
 
-    /// Returns `text` between the codes that switch the colour on and off.
+    /// `text` between the codes that switch the colour on and off.
     pub(crate) fn on(self, text: &str) -> String {
         match self {
             Self::Plain => text.to_string(),
@@ -58,17 +58,15 @@ impl Line {
         self.0.push((paint, text.into()));
     }
 
-    /// Adds `columns` spaces.
     pub(crate) fn gap(&mut self, columns: usize) {
         self.push(Paint::Plain, " ".repeat(columns));
     }
 
-    /// How many columns it takes.
     pub(crate) fn width(&self) -> usize {
         self.0.iter().map(|(_, text)| width(text)).sum()
     }
 
-    /// Returns the text without spaces at its end, in `colour` or not.
+    /// The text without spaces at its end, in `colour` or not.
     pub(crate) fn shown(&self, colour: bool) -> String {
         let mut shown = String::new();
         let end = self
@@ -114,7 +112,7 @@ pub fn shortened(text: &str, most: usize) -> String {
     short
 }
 
-/// Returns as much of the beginning of `text` as fits into `most` columns.
+/// As much of the beginning of `text` as fits into `most` columns.
 fn fitting(text: &str, most: usize) -> &str {
     let mut taken = 0;
     let end = text.char_indices().find(|(_, c)| {
@@ -130,8 +128,8 @@ fn fitting(text: &str, most: usize) -> &str {
     fits
 }
 
-/// Breaks `text` into lines of at most `most` columns, between words. A word that is wider than a
-/// line, such as a long URL, is broken where the line ends.
+/// Breaks `text` into lines of at most `most` columns, between words; a word that is wider than a
+/// line, where the line ends.
 pub fn wrapped(text: &str, most: usize) -> Vec<String> {
     let most = most.max(2); // no character is wider
     let mut lines = vec![String::new()];

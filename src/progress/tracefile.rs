@@ -1,10 +1,9 @@
 //! `--trace FILE`: writes each fact as a line, on a thread of its own, so that a slow disk holds up
 //! nobody.
 //!
-//! Main makes the lines and hands them over in batches. What the thread has not written yet waits
-//! in memory, up to 64 MiB ([`MAX_WAITING`]). Beyond that facts are counted instead, and a fact
-//! `lost` stands in their place. If the file can't be written, the trace ends with one warning, and
-//! the download goes on.
+//! Main makes the lines and hands them over in batches. Up to 64 MiB ([`MAX_WAITING`]) of them wait
+//! in memory. Further facts are counted, and a fact `lost` stands in their place. If the file can't
+//! be written, the trace ends with one warning, and the download goes on.
 
 use super::written::Written;
 use crate::threads::{self, NoThread};
@@ -20,8 +19,8 @@ use std::time::Instant;
 /// The most bytes that wait for the disk.
 const MAX_WAITING: usize = 64 << 20;
 
-/// This many bytes go to the thread at once; fewer, if something else is reported meanwhile, as it
-/// is every second.
+/// Bytes that go to the thread at once; fewer, if main reports something else meanwhile, as it does
+/// every second.
 const BATCH: usize = 64 << 10;
 
 /// The trace could not be begun.
@@ -33,7 +32,6 @@ pub(crate) enum NoTrace {
     Thread(#[from] NoThread),
 }
 
-/// Main's handle of the thread.
 pub(crate) struct TraceFile {
     path: PathBuf,
     /// Lines that the thread does not have yet.
@@ -102,12 +100,9 @@ impl TraceFile {
         })
     }
 
-    /// Writes a fact. Never waits.
-    ///
-    /// # Errors
-    /// A warning for the user: the trace is over.
+    /// Writes a fact. Never waits. The error is a warning for the user: the trace is over.
     pub(crate) fn write(&mut self, event: &Event) -> Result<(), String> {
-        // Once some are lost, more are, until half of the room is free again: a few long gaps say
+        // Once facts are lost, more are, until half of the room is free again: a few long gaps say
         // more than many short ones.
         let room = self.most / (1 + usize::from(self.lost.is_some()));
         if self.waiting >= room {
@@ -139,10 +134,8 @@ impl TraceFile {
         self.waiting += self.batch.len() - before;
     }
 
-    /// Hands the facts so far to the thread. Never waits.
-    ///
-    /// # Errors
-    /// A warning for the user: the trace is over.
+    /// Hands the facts so far to the thread. Never waits. The error is a warning: the trace is
+    /// over.
     pub(crate) fn flush(&mut self) -> Result<(), String> {
         if !self.batch.is_empty() {
             // If the thread has ended, it has told why.
@@ -151,7 +144,6 @@ impl TraceFile {
         self.hear()
     }
 
-    /// Hears what the thread has written.
     fn hear(&mut self) -> Result<(), String> {
         loop {
             match self.written.try_recv() {
@@ -163,10 +155,8 @@ impl TraceFile {
         }
     }
 
-    /// Waits until all is written, but not beyond `deadline`.
-    ///
-    /// # Errors
-    /// A warning for the user: something is not written.
+    /// Waits until all is written, at most until `deadline`. The error is a warning: something is
+    /// not written.
     pub(crate) fn end(mut self, deadline: Instant) -> Result<(), String> {
         if let Some(lost) = self.lost.take() {
             self.put(&lost);
@@ -218,7 +208,6 @@ mod tests {
         }
     }
 
-    /// A disk that takes a batch only when it is let.
     struct Slow {
         gate: Receiver<()>,
         disk: Sender<Vec<u8>>,
@@ -236,7 +225,6 @@ mod tests {
         }
     }
 
-    /// Returns the facts of a trace.
     fn read(lines: &[u8]) -> Vec<Event> {
         let lines = std::str::from_utf8(lines).unwrap().lines();
         lines

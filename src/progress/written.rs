@@ -7,8 +7,8 @@ use std::os::fd::AsFd;
 
 /// Writes without a buffer, so a written line can be read at once.
 ///
-/// Another program that shares the stream may have made it non-blocking. Then "would block" would
-/// cut lines in two, so this waits for the reader all the same.
+/// Another program that shares the stream may have made it non-blocking. "Would block" would cut
+/// lines in two, so this waits for the reader all the same.
 pub(crate) struct Written<F>(pub F);
 
 impl<F: AsFd> Write for Written<F> {

@@ -40,7 +40,6 @@ fn seeding() -> [Report; 2] {
     [complete(), Report::Progress(progress)]
 }
 
-/// One of each stage.
 fn one_of_each() -> Vec<Row> {
     vec![
         row(
@@ -166,7 +165,7 @@ fn of_many_the_most_active_are_shown() {
     );
     assert_eq!(shown[21], "  and 9 more");
     assert!(shown[22].starts_with("  total: 0 of 30"), "{shown:#?}");
-    // All that fit keep the user's order.
+    // Those that fit keep the user's order.
     let size = Size {
         columns: 80,
         rows: 40,
@@ -243,7 +242,6 @@ fn tab_and_title() {
     assert!(!title.contains(char::is_control), "{title:?}");
 }
 
-/// Any state of any torrent.
 fn any_row() -> impl Strategy<Value = Row> {
     let name = "[a-z 0-9映🎬é.-]{1,50}";
     let figures = (
@@ -309,7 +307,7 @@ proptest! {
         }
     }
 
-    /// Each figure of a narrow row is one of the widest row: none is cut.
+    /// Each figure of a narrow row is one of the widest row.
     #[test]
     fn no_figure_is_cut(row in any_row(), columns in 13usize..150) {
         let rows = [row];

@@ -33,7 +33,6 @@ impl Screen {
         codes
     }
 
-    /// The lines that are not empty.
     fn lines(&self) -> Vec<String> {
         let contents = self.parser.screen().contents();
         let lines = contents.lines().filter(|line| !line.is_empty());
