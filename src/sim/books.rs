@@ -1,15 +1,14 @@
-//! Compares what a node believes with the truth, and what it requests with what it may. Whoever
-//! breaks a rule here has found a fault of the client, so it panics. Only if
-//! [`Swarm::checked`] asks for it.
+//! Compares what a node believes with the truth, and what it requests with what it may, if
+//! [`Swarm::checked`] asks for it. A broken rule is a fault of the client, so this panics.
 
 use super::Swarm;
 use crate::messages::Command;
 use crate::types::PeerKey;
 
 impl Swarm {
-    /// Notes which blocks are on order where. A block is on order at one peer, and at others only if
-    /// they have been told to forget it. In the endgame it is on order at two, or at a few if those
-    /// two turn out to send nothing.
+    /// Notes which blocks are on order where. A block is on order at one peer only, unless the
+    /// others have been told to forget it. In the endgame it is on order at two, or at a few if
+    /// those two send nothing.
     pub(super) fn note_order(&mut self, index: usize, key: PeerKey, command: &Command) {
         let checked = self.checks.is_some();
         let node = &mut self.nodes[index];
@@ -41,8 +40,8 @@ impl Swarm {
         }
     }
 
-    /// Checks the picker's books after each event of a small torrent. The books of a large torrent
-    /// take long to check, and it has more events to choose from.
+    /// Checks the picker's books after each event of a small torrent. A large torrent's books take
+    /// long to check.
     pub(super) fn check_books(&mut self, index: usize) {
         let blocks = self.nodes[index].disk.len() as u64;
         if let Some(checks) = &mut self.checks {
@@ -53,7 +52,7 @@ impl Swarm {
         }
     }
 
-    /// What it has came to it. A restarted node has what was on disk.
+    /// A node that was never restarted has at most the bytes that came to it.
     pub(super) fn check_bytes(&self, index: usize) {
         let node = &self.nodes[index];
         if self.checks.is_some() && !node.role.seed && node.life == 0 {
@@ -63,8 +62,8 @@ impl Swarm {
         }
     }
 
-    /// Panics unless `node` knows which pieces its peers have, and counts them right. Takes long for
-    /// a large torrent.
+    /// Panics unless `node` knows which pieces its peers have, and counts them right. Takes long
+    /// for a large torrent.
     pub fn check_knowledge(&self, node: usize) {
         let index = node;
         let node = &self.nodes[index];

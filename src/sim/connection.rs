@@ -1,5 +1,5 @@
-//! Plays the peers' threads of each node, and the lines between them. [`peer`](crate::peer) does this
-//! in life.
+//! Plays the peers' threads of each node and the lines between them, in place of
+//! [`peer`](crate::peer).
 
 use super::Swarm;
 use super::queue::{Event, Now};
@@ -12,20 +12,19 @@ use crate::wire::{self, Message};
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// Bytes that the kernel buffers for a connection. What it holds can't be cancelled.
+/// Bytes that the kernel buffers for a connection. They can't be cancelled.
 const SEND_BUFFER: usize = 128 * 1024;
 
 /// Blocks are written when the receive buffer holds this many bytes, or when they are this old.
 const HELD_BYTES: u32 = 900 * 1024;
 const HELD_FOR: Duration = Duration::from_millis(500);
 
-/// Messages of no more bytes than this take no time on a line: all but blocks.
+/// Messages up to this many bytes, all but blocks, take no time on a line.
 const SMALL: usize = 1000;
 
-/// Longer than any message here.
 const MAX_MESSAGE: usize = 1 << 20;
 
-/// How long an idle connection sleeps at most.
+/// The longest sleep of an idle connection.
 const IDLE: Duration = Duration::from_secs(10);
 
 /// A true block. The first byte of a false one is 1.
@@ -34,7 +33,6 @@ static DATA: [u8; BLOCK_LEN as usize] = [0; BLOCK_LEN as usize];
 /// One end of a connection, as its thread sees it.
 pub(super) struct Side {
     pub(super) other: (usize, PeerKey),
-    /// The other side dialled.
     pub(super) incoming: bool,
     pub(super) session: Option<Session>,
     pub(super) inbox: VecDeque<Command>,
@@ -90,7 +88,6 @@ impl Swarm {
         }
     }
 
-    /// Bytes arrive over the line, or its end.
     pub(super) fn arrive(&mut self, index: usize, key: PeerKey) {
         let node = &mut self.nodes[index];
         let Some(side) = node.sides.get_mut(&key) else {
@@ -116,7 +113,6 @@ impl Swarm {
         self.turn(index, key);
     }
 
-    /// Hands the session whole messages.
     fn read(&mut self, index: usize, key: PeerKey, bytes: &[u8]) -> Result<(), String> {
         let at = self.at();
         let Some(side) = self.nodes[index].sides.get_mut(&key) else {
@@ -227,7 +223,7 @@ impl Swarm {
         }
     }
 
-    /// Hands the kernel what it takes. Returns whether all is out.
+    /// Hands the kernel as many bytes as it takes. Returns whether all are out.
     fn flush(&mut self, index: usize, key: PeerKey) -> bool {
         let node = &mut self.nodes[index];
         let Some(side) = node.sides.get_mut(&key) else {
@@ -317,7 +313,7 @@ impl Swarm {
         let there = &mut self.nodes[other];
         let mut arrives = sent;
         if there.role.down > 0 {
-            // What came before takes its time.
+            // Earlier bytes take their time.
             arrives = sent.max(there.comes_until) + time(there.role.down);
             there.comes_until = arrives;
         }

@@ -5,7 +5,7 @@ use super::node::Presence;
 use crate::types::PeerKey;
 
 impl Swarm {
-    /// Breaks a connection of `node`, drawn by lot: what was on its way never arrives, and both ends
+    /// Breaks a connection of `node`, drawn by lot. Bytes on their way never arrive, and both ends
     /// find out at once.
     pub fn sever(&mut self, node: usize) {
         let count = self.nodes[node].sides.len();
@@ -25,14 +25,14 @@ impl Swarm {
         self.settle();
     }
 
-    /// Takes `node` away: its connections end, and it never returns.
+    /// Takes `node` away for good: its connections end.
     pub fn remove(&mut self, node: usize) {
         self.hang_up(node);
         self.nodes[node].presence = Presence::Gone;
         self.nodes[node].figures.left = Some(self.now);
     }
 
-    /// Kills the program of `node` and starts it again. It has what it had verified, and hears of
+    /// Kills the program of `node` and starts it again, with what it had verified. It hears of
     /// others as when it joined.
     pub fn restart(&mut self, node: usize) {
         let (layout, at) = (self.layout.clone(), self.at());
@@ -42,7 +42,7 @@ impl Swarm {
         self.settle();
     }
 
-    /// Ends all connections. What was on its way to this life never arrives in the next.
+    /// Ends all connections. Bytes on their way to this life never arrive in the next.
     fn hang_up(&mut self, index: usize) {
         // Peers that are dialled in place of those that left go, too.
         while let Some(key) = self.nodes[index].sides.keys().next().copied() {

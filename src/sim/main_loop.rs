@@ -1,5 +1,5 @@
-//! Plays the main loop of each node: brings events to its torrent, and does what that decides.
-//! [`engine`](crate::engine) does this in life.
+//! Plays the main loop of each node, in place of [`engine`](crate::engine): brings events to its
+//! torrent, and does what that decides.
 
 use super::Swarm;
 use super::connection::Side;
@@ -18,7 +18,6 @@ use crate::wire::Handshake;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// How long the checker takes.
 const CHECK_TIME: Duration = Duration::from_millis(2);
 
 impl Swarm {
@@ -104,7 +103,6 @@ impl Swarm {
         self.perform(index, actions);
     }
 
-    /// Handles all that happened at this moment.
     pub(super) fn settle(&mut self) {
         while let Some(next) = self.pending.pop_front() {
             match next {
@@ -191,7 +189,6 @@ impl Swarm {
         self.after(CHECK_TIME, Event::Checked(index, life, check));
     }
 
-    /// Connects two nodes, unless nobody is at `addr`.
     fn dial(&mut self, index: usize, key: PeerKey, addr: SocketAddr) {
         let target = Self::node_at(addr);
         let there = self.nodes.get_mut(target);
@@ -264,7 +261,6 @@ impl Swarm {
         self.pending.push_back(Now::Turn(index, key));
     }
 
-    /// Passes a command on to a peer's thread.
     fn command(&mut self, index: usize, key: PeerKey, mut command: Command) {
         let now = self.now;
         if command == Command::Choke(false) {

@@ -1,6 +1,6 @@
-//! A swarm in virtual time: hundreds of clients in one thread, minutes in a second, and the same
-//! run again for the same number. For lectures, experiments and tests: change one thing, and see
-//! what follows.
+//! A swarm in virtual time: hundreds of clients in one thread, minutes in a second, the same run
+//! again for the same number. For lectures, experiments and tests: change one thing, and see what
+//! follows.
 //!
 //! ```
 //! use std::time::Duration;
@@ -27,8 +27,8 @@
 //! | **played** | the main loop and the peers' threads, which only carry events to and fro; a line with a rate each way and a delay; 128 KiB of send buffer for each connection; the disk, which knows of each block whether it is true; the checker, which looks at that disk; the tracker; the clock |
 //!
 //! So a figure here says how good the decisions are, and nothing of the cost of threads, system
-//! calls or hashing. Losses and slow starts of TCP are not played either: a line is always used to
-//! the full.
+//! calls or hashing. A line is always used to the full: TCP's losses and slow starts are not
+//! played.
 //!
 //! # Change one thing
 //! - **Lines and people.** A [`Role`] says what a node is like: its rates and its delay, when it
@@ -37,17 +37,17 @@
 //!   over and with it the endgame. [`Swarm::unhashed`] lets all nodes believe what they get.
 //! - **Code.** Another strategy is a few lines in [`picker::strategy`](crate::picker). Add it to
 //!   [`Strategy`](crate::config::Strategy), and play it.
-//! - **Faults.** [`Swarm::run_until`] stops in the midst of a run, and then [`Swarm::sever`] breaks
-//!   a connection, [`Swarm::restart`] kills a client and starts it again, [`Swarm::remove`] takes it
-//!   away.
+//! - **Faults.** [`Swarm::run_until`] stops in the midst of a run. Then [`Swarm::sever`] breaks a
+//!   connection, [`Swarm::restart`] kills a client and starts it again, and [`Swarm::remove`] takes
+//!   it away.
 //!
-//! **What happened** is in the table of the [`Outcome`] and, fact by fact, in the [trace](Swarm::trace):
-//! the same lines as of a real run, for every node.
+//! **What happened** is in the table of the [`Outcome`] and, fact by fact, in the
+//! [trace](Swarm::trace) of every node: the same lines as of a real run.
 //!
-//! Compare two runs that differ in this alone. Chance makes some difference, too: try several
-//! numbers before you believe a small one.
+//! Chance makes some difference between two runs, too: try several numbers before you believe a
+//! small difference.
 //!
-//! For example, a seed leaves when it has sent everything about once and a third:
+//! For example, a seed leaves when it has sent the torrent about once and a third:
 //!
 //! ```
 //! # use std::time::Duration;
@@ -69,11 +69,11 @@
 //! ```
 //!
 //! # How it works
-//! [`Swarm`] keeps a queue of events to come and takes out the earliest: bytes arrive, a line is
-//! free, a thread wakes up, a tick is due. What follows at the same moment happens at once. No
-//! event waits for a real clock. [`main_loop`] plays the main loop of each node, [`connection`] its
-//! peers' threads and lines. After each event [`books`] compares what the nodes believe with the
-//! truth, if [`Swarm::checked`] asks for it.
+//! [`Swarm`] takes the earliest event from a queue: bytes arrive, a line is free, a thread wakes
+//! up, a tick is due. What follows at the same moment happens at once, and no event waits for a
+//! real clock. [`main_loop`] plays the main loop of each node, [`connection`] its peers' threads
+//! and lines. If [`Swarm::checked`] asks for it, [`books`] compares what the nodes believe with the
+//! truth after each event.
 
 mod books;
 mod connection;
@@ -104,19 +104,18 @@ use crate::peer::session::Session;
 /// How often [`Swarm::run_until`] looks whether it is over, in virtual time.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
-/// A swarm, its clock, and what is about to happen. Nodes are known by numbers, from 0.
+/// A swarm, its clock, and the events to come. Nodes are known by numbers, from 0.
 pub struct Swarm {
     nodes: Vec<Node>,
     layout: Arc<Layout>,
-    /// What virtual time 0 is for the torrents. Their results do not depend on it.
+    /// Virtual time 0, for the torrents. Their results do not depend on it.
     start: Instant,
     now: Duration,
     tick: Duration,
     events: BinaryHeap<Reverse<Due>>,
-    /// How many events there were.
+    /// The events so far.
     count: u64,
     pending: VecDeque<Now>,
-    /// Whether pieces are hashed.
     hashes: bool,
     traced: bool,
     /// The facts of all nodes, in order.
@@ -127,8 +126,8 @@ pub struct Swarm {
 }
 
 impl Swarm {
-    /// Returns a swarm without nodes for a torrent of 16 MiB in pieces of 256 KiB. All that chance
-    /// decides follows from `seed`: the same number gives the same run.
+    /// Returns a swarm without nodes for a torrent of 16 MiB in pieces of 256 KiB. `seed` decides
+    /// all that chance decides: the same number gives the same run.
     pub fn new(seed: u64) -> Self {
         Self {
             nodes: Vec::new(),
@@ -147,10 +146,10 @@ impl Swarm {
         }
     }
 
-    /// Lets the torrent have `bytes` bytes in pieces of `piece_length`. Comes before all nodes.
+    /// Gives the torrent `bytes` bytes in pieces of `piece_length`. Comes before all nodes.
     ///
     /// # Panics
-    /// If no torrent is like that, for example one without bytes, or if there are nodes.
+    /// If there are nodes, or there is no such torrent: one without bytes, say.
     pub fn content(mut self, bytes: u64, piece_length: u64) -> Self {
         assert!(self.nodes.is_empty(), "the nodes have another torrent");
         self.layout = layout(bytes, piece_length);
@@ -158,7 +157,7 @@ impl Swarm {
     }
 
     /// Sets how often each node looks what is due, at first every 100 ms, as the client does. Large
-    /// swarms are played sooner with 500 ms.
+    /// swarms are played faster with 500 ms.
     pub fn tick(self, tick: Duration) -> Self {
         Self { tick, ..self }
     }
@@ -172,15 +171,15 @@ impl Swarm {
     /// Keeps the facts of all nodes for [`Swarm::trace`]. Comes before all nodes.
     ///
     /// # Panics
-    /// If there are nodes: what they did so far was not kept.
+    /// If there are nodes, whose facts were not kept so far.
     pub fn traced(self) -> Self {
         assert!(self.nodes.is_empty(), "the nodes are not traced");
         let traced = true;
         Self { traced, ..self }
     }
 
-    /// Compares what the nodes believe with the truth after each event, and panics if they differ.
-    /// For tests.
+    /// For tests: compares what the nodes believe with the truth after each event, and panics if
+    /// they differ.
     pub fn checked(self) -> Self {
         let checks = Some(0);
         Self { checks, ..self }
@@ -232,7 +231,7 @@ impl Swarm {
         self.introduce(index, &others);
     }
 
-    /// Tells `node` the addresses of `others`. Those that are not there any more it dials in vain.
+    /// Tells `node` the addresses of `others`. It dials those that have left in vain.
     pub fn introduce(&mut self, node: usize, others: &[usize]) {
         let at = self.at();
         let addrs = others.iter().map(|other| Self::addr(*other));
@@ -243,7 +242,7 @@ impl Swarm {
         self.settle();
     }
 
-    /// Plays until every leech that has not left is complete, or to the time `limit`.
+    /// Plays until every leech that has not left is complete, at most to the time `limit`.
     pub fn run(&mut self, limit: Duration) -> Outcome {
         let is_over = |node: &Node| {
             let figures = &node.figures;
@@ -253,8 +252,8 @@ impl Swarm {
         self.outcome()
     }
 
-    /// Plays until `over`, or to the time `limit`. Returns whether it came to `over`, which it looks
-    /// at every 10 ms of virtual time.
+    /// Plays until `over` holds, at most to the time `limit`. Looks every 10 ms of virtual time,
+    /// and returns whether it holds.
     pub fn run_until(&mut self, limit: Duration, over: impl Fn(&Self) -> bool) -> bool {
         let mut looked = self.now;
         while let Some(due) = self.events.pop() {
@@ -276,7 +275,7 @@ impl Swarm {
         false
     }
 
-    /// Returns the virtual time: how much has passed since the swarm was made.
+    /// Returns the virtual time since the swarm was made.
     pub fn now(&self) -> Duration {
         self.now
     }
@@ -302,9 +301,9 @@ impl Swarm {
         }
     }
 
-    /// Returns the trace of all nodes so far, if the swarm is [traced](Self::traced): lines of JSON,
-    /// each with a line feed, as a real run writes them. [`trace`] says what they
-    /// mean. `t` is virtual time, and `node` the number of the node that tells it.
+    /// Returns the trace of all nodes so far, if the swarm is [traced](Self::traced): lines of JSON
+    /// with line feeds, as of a real run ([`trace`]). `t` is virtual time, and `node` the number of
+    /// the node.
     pub fn trace(&self) -> impl Iterator<Item = String> {
         self.facts.iter().map(trace::Event::line)
     }
@@ -314,7 +313,7 @@ impl Swarm {
         self.nodes[node].torrent.is_seed()
     }
 
-    /// Whether `node` is there: it has joined and has not left.
+    /// Whether `node` has joined and has not left.
     pub fn is_here(&self, node: usize) -> bool {
         self.nodes[node].presence == Presence::Here
     }
@@ -340,7 +339,7 @@ impl Swarm {
         self.nodes[node].torrent.dialled()
     }
 
-    /// Whether `node` refuses to talk to `other`, because that sent false data.
+    /// Whether `node` refuses to talk to `other`, which sent false data.
     pub fn bans(&self, node: usize, other: usize) -> bool {
         self.nodes[node].torrent.bans(Self::addr(other))
     }
@@ -377,7 +376,6 @@ impl Swarm {
     }
 }
 
-/// Returns the layout of a torrent of one file.
 fn layout(bytes: u64, piece_length: u64) -> Arc<Layout> {
     let layout = Layout::new(piece_length, &[(bytes, false)]);
     Arc::new(layout.expect("a torrent that can be"))

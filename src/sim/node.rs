@@ -16,7 +16,6 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// The torrent of all nodes.
 pub(super) const INFO_HASH: InfoHash = InfoHash([7; 20]);
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,23 +38,23 @@ pub(super) struct Node {
     /// Which connection uses the line next. Each is listed once.
     pub(super) line: VecDeque<PeerKey>,
     pub(super) line_busy: bool,
-    /// Until when what is on its way here fills the line.
+    /// Until when the bytes on their way here fill the line.
     pub(super) comes_until: Duration,
     /// For each block on order, the connections that it was asked from.
     pub(super) orders: HashMap<(PieceIndex, u32), Vec<PeerKey>>,
-    /// Those of them that were cancelled and have not answered yet.
+    /// Those that were cancelled and have not answered yet.
     pub(super) cancelled: HashSet<(PeerKey, PieceIndex, u32)>,
     /// Whether it let others ask when last looked at.
     pub(super) let_ask: bool,
-    /// How often it was restarted. What was on its way to an earlier life is void.
+    /// How often it was restarted. Events of an earlier life are void.
     pub(super) life: u32,
-    /// Who tells its facts, if somebody listens.
+    /// Tells its facts, if somebody listens.
     witness: Option<Witness>,
     rng: fastrand::Rng,
 }
 
 impl Node {
-    /// Returns a node that has not joined.
+    /// A node that has not joined.
     pub(super) fn new(
         role: Role,
         name: String,
@@ -122,7 +121,6 @@ impl Node {
         turn.done()
     }
 
-    /// Returns how many blocks of its pieces are false.
     pub(super) fn false_blocks(&self, layout: &Layout) -> u32 {
         let blocks = self.torrent.have().iter().flat_map(|piece| {
             let blocks = 0..layout.blocks_in(piece);
@@ -187,7 +185,7 @@ impl Disk {
         }
     }
 
-    /// Returns how many blocks there is room for.
+    /// How many blocks there is room for.
     pub(super) fn len(&self) -> usize {
         self.blocks.len()
     }
@@ -200,7 +198,7 @@ impl Disk {
         self.blocks[self.place(piece, number)]
     }
 
-    /// Writes a block. Returns what was there.
+    /// Writes a block. Returns whether the former one was true, if there was one.
     pub(super) fn put(&mut self, piece: PieceIndex, number: u32, truth: bool) -> Option<bool> {
         let place = self.place(piece, number);
         self.blocks[place].replace(truth)

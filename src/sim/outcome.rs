@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-/// What a node has done so far. Its numbers are blocks of 16 KiB.
+/// What a node has done so far, in blocks of 16 KiB.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Figures {
     /// Its name: "leech 3".
@@ -16,33 +16,33 @@ pub struct Figures {
     pub joined: Duration,
     /// When it left for good.
     pub left: Option<Duration>,
-    /// When it was complete, and not with what it began with.
+    /// When it completed, if it had to fetch anything.
     pub complete: Option<Duration>,
     /// How often it reported that it is complete.
     pub completions: u32,
-    /// How many blocks it sent to each node, useful or not.
+    /// Blocks that it sent to each node, useful or not.
     pub gave_to: BTreeMap<usize, u32>,
-    /// How many blocks came, useful or not.
+    /// Blocks that came, useful or not.
     pub got: u32,
-    /// How many requests it sent that arrived.
+    /// Requests that it sent and that arrived.
     pub requests: u32,
-    /// How many cancels it sent that arrived.
+    /// Cancels that it sent and that arrived.
     pub cancels: u32,
-    /// How many false blocks it took from each node, where it stored no other.
+    /// False blocks that it took from each node, where it stored no other.
     pub fooled_by: BTreeMap<usize, u32>,
-    /// How many of the blocks that it believes in are false: none, if pieces are hashed.
+    /// False blocks that it believes in: none, if pieces are hashed.
     pub false_blocks: u32,
     /// Why its torrent could not go on.
     pub failed: Option<String>,
 }
 
 impl Figures {
-    /// Returns how many blocks it sent in all.
+    /// Returns the blocks that it sent in all.
     pub fn gave(&self) -> u32 {
         self.gave_to.values().sum()
     }
 
-    /// Returns how long it took from joining to being complete.
+    /// Returns the time from joining to being complete.
     pub fn took(&self) -> Option<Duration> {
         Some(self.complete?.saturating_sub(self.joined))
     }
@@ -67,7 +67,7 @@ impl Outcome {
         self.leeches().all(|node| node.complete.is_some())
     }
 
-    /// Returns the mean time from joining to being complete, in seconds, of those leeches that are.
+    /// Returns the mean time from joining to being complete, in seconds, of the complete leeches.
     /// NaN if there is none.
     pub fn mean_time(&self) -> f64 {
         let times = self.leeches().filter_map(Figures::took);
@@ -76,22 +76,22 @@ impl Outcome {
     }
 
     /// Returns how much the seeds gave, as a multiple of the torrent. If the leeches help each
-    /// other well, this is little more than 1, however many there are.
+    /// other well, it is little more than 1, whatever their number.
     pub fn seed_share(&self) -> f64 {
         let seeds = self.nodes.iter().filter(|node| node.seed);
         f64::from(seeds.map(Figures::gave).sum::<u32>()) / f64::from(self.blocks)
     }
 
-    /// Returns how many requests there were for each block that a leech got, at best 1. The rest
-    /// are the price of the endgame, and of choked and broken connections.
+    /// Returns the requests for each block that a leech got, at best 1. The rest is the price of
+    /// the endgame, and of choked and broken connections.
     pub fn requests_per_block(&self) -> f64 {
         let requests: u32 = self.nodes.iter().map(|node| node.requests).sum();
         let got: u32 = self.nodes.iter().map(|node| node.got).sum();
         f64::from(requests) / f64::from(got)
     }
 
-    /// Returns how equally the leeches gave: Jain's index of what each gave for each block that it
-    /// got. 1 is equal; if one of n leeches gives all, it is 1/n.
+    /// Returns how equally the leeches gave: Jain's index of blocks given for each block received.
+    /// 1 is equal; if one of n leeches gives all, it is 1/n.
     pub fn fairness(&self) -> f64 {
         let gave = self.leeches().filter(|node| node.got > 0);
         let gave = gave.map(|node| f64::from(node.gave()) / f64::from(node.got));

@@ -5,7 +5,7 @@ use crate::messages::PeerEvent;
 use crate::types::PeerKey;
 use std::time::Duration;
 
-/// An event of a node, given by its number. A key says at which of its connections.
+/// An event of a node, given by its number. The key is that of its connection.
 pub(super) enum Event {
     Join(usize),
     Leave(usize),
@@ -21,7 +21,6 @@ pub(super) enum Event {
     Checked(usize, u32, Check),
 }
 
-/// What the checker was asked.
 pub(super) enum Check {
     Pieces(Vec<PieceIndex>),
     Blocks(PieceIndex),
@@ -34,7 +33,7 @@ pub(super) enum Now {
     Turn(usize, PeerKey),
 }
 
-/// An event to come. Of two at the same time, the older one comes first.
+/// An event to come. Of two at the same time, the older comes first.
 pub(super) struct Due {
     pub(super) when: Duration,
     pub(super) count: u64,

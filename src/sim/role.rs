@@ -1,11 +1,11 @@
 //! What a node of a simulated swarm is like: what it begins with, its line, when it comes and goes,
-//! by which rules it plays, and how it cheats.
+//! its rules, and how it cheats.
 
 use crate::config::Rules;
 use std::time::Duration;
 
-/// A kind of node. Made by [`Role::seed`], [`Role::leech`], [`Role::liar`] or [`Role::free_rider`];
-/// the other functions change one thing.
+/// A kind of node. [`Role::seed`], [`Role::leech`], [`Role::liar`] and [`Role::free_rider`] make
+/// one; each other function changes one thing.
 ///
 /// ```
 /// use std::time::Duration;
@@ -34,8 +34,8 @@ pub struct Role {
 }
 
 impl Role {
-    /// Returns a node that begins with nothing. Its line sends `up` bytes a second, which its
-    /// connections share; 0: no limit.
+    /// A node that begins with nothing. Its line sends `up` bytes a second, which its connections
+    /// share; 0: no limit.
     pub fn leech(up: u64) -> Self {
         Self {
             name: "leech",
@@ -54,7 +54,7 @@ impl Role {
         }
     }
 
-    /// Returns a node that begins with all pieces. Its line sends `up` bytes a second; 0: no limit.
+    /// A node that begins with all pieces. Its line sends `up` bytes a second; 0: no limit.
     pub fn seed(up: u64) -> Self {
         Self {
             name: "seed",
@@ -63,7 +63,7 @@ impl Role {
         }
     }
 
-    /// Returns a seed that makes one in `one_in` of the blocks that it sends false.
+    /// A seed that makes one in `one_in` of the blocks that it sends false.
     pub fn liar(up: u64, one_in: u32) -> Self {
         Self {
             name: "liar",
@@ -72,7 +72,7 @@ impl Role {
         }
     }
 
-    /// Returns a leech that takes and never gives: it chokes everybody.
+    /// A leech that takes and never gives: it chokes everybody.
     pub fn free_rider() -> Self {
         Self {
             name: "free rider",
@@ -86,8 +86,8 @@ impl Role {
         Self { down, ..self }
     }
 
-    /// Sets how long a byte takes on its own line, at first 10 ms. From one node to another it takes
-    /// as long as on both lines.
+    /// Sets how long a byte takes on its own line, at first 10 ms. Between two nodes the times of
+    /// both lines add up.
     pub fn delay(self, delay: Duration) -> Self {
         Self { delay, ..self }
     }
@@ -111,8 +111,8 @@ impl Role {
         }
     }
 
-    /// Sets how many others, drawn by lot of those that are there, a tracker names to it when it
-    /// joins: at first 50. Those that come later find it.
+    /// Sets how many nodes, drawn by lot, a tracker names to it when it joins: at first 50. Later
+    /// nodes find it.
     pub fn meets(self, meets: usize) -> Self {
         Self { meets, ..self }
     }
@@ -127,7 +127,7 @@ impl Role {
         Self { rules, ..self }
     }
 
-    /// Sets whether the node with a given number lets anybody ask at a given time. If so, its choker
+    /// Sets whether the node with a given number lets anybody ask at a given time; its choker then
     /// decides whom. At first it always does.
     pub fn gives(self, gives: fn(usize, Duration) -> bool) -> Self {
         Self { gives, ..self }
