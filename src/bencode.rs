@@ -1,37 +1,37 @@
 //! Bencode, the notation of BitTorrent ([BEP 3]), and the guard in front of its parser.
 //!
 //! Torrent files, trackers' replies, DHT packets and the extension messages between peers are
-//! written in it. There are four kinds of value:
+//! written in it. It has four kinds of value:
 //!
 //! ```text
 //! i-42e          a number                 4:spam             a string of 4 bytes
 //! li1ei2ee       a list: 1, 2             d3:cow3:mooe       a dictionary: cow is moo
 //! ```
 //!
-//! Bencode can be a weapon: a million `l`s are a million nested lists, which overflow the stack
-//! of a recursive parser and so end the whole program. So [`scan`] walks everything from
-//! outside once, without recursion, before `serde_bencode` sees it. It accepts a value only if
+//! Bencode can be a weapon: a million `l`s are a million nested lists, which overflow the stack of
+//! a recursive parser and end the whole program. So [`scan`] walks all foreign bytes once, without
+//! recursion, before `serde_bencode` sees them. It accepts a value only if
 //!
 //! - it nests no deeper than the caller allows, and has at most [`MAX_TOKENS`] values;
 //! - every number and length is written in the one canonical way (no `i007e`, no `-0`);
 //! - nothing is missing at the end.
 //!
-//! It tolerates three faults, because real torrents have them and other clients read them:
+//! It tolerates three faults that real torrents have and other clients read:
 //!
 //! - bytes after the end of the value (a line feed, zeros, a comment);
 //! - a key that a dictionary has twice: [the first counts](Raw::dict);
-//! - keys out of order, which BEP 3 forbids. The info hash is taken over the bytes as they are,
-//!   so every client computes the same one.
+//! - keys out of order, which BEP 3 forbids. The info hash is taken over the bytes as they are, so
+//!   every client computes the same one.
 //!
-//! Where two readers must not understand different things, the first two faults are refused:
-//! [`scan_torrent`] allows no doubled key within `info`, where a torrent would hold one thing
-//! for us and another for others, and [`scan_exact`] accepts exactly one value.
+//! The first two are refused where two readers must agree: [`scan_torrent`] allows no doubled key
+//! within `info`, because a torrent could hold one thing for us and another for others, and
+//! [`scan_exact`] accepts exactly one value.
 //!
-//! Sound bencode can be read in two ways. [`decode`] fills a struct, which suits small
-//! messages. [`Raw`] walks the bytes where they lie and copies nothing, which suits torrent
-//! files: they are large, the info hash needs the exact bytes of one value, and no unknown part
-//! may hinder the known parts. (`serde_bencode` gives up on any number above 2^63-1, used or
-//! not.) To write, use [`encode`].
+//! There are two ways to read sound bencode. [`decode`] fills a struct, which suits small messages.
+//! [`Raw`] walks the bytes where they lie and copies nothing. This suits torrent files: they are
+//! large, the info hash needs the exact bytes of one value, and no unknown part may hinder the
+//! known parts. (`serde_bencode` gives up on any number above 2^63-1, used or not.) To write, use
+//! [`encode`].
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 
@@ -40,27 +40,27 @@ use serde::de::DeserializeOwned;
 use std::collections::HashSet;
 use std::ops::Range;
 
-/// How deep a torrent file may nest. A torrent needs 5 levels.
+/// How deep a torrent file may nest; a torrent needs 5 levels.
 pub const FILE_DEPTH: usize = 32;
 
-/// How deep a tracker's reply or a peer's message may nest. They need 3 levels.
+/// How deep a tracker's reply or a peer's message may nest; they need 3 levels.
 pub(crate) const MESSAGE_DEPTH: usize = 8;
 
-/// The most values and keys in one piece of bencode, as in libtorrent. A torrent of
-/// 100,000 files has about a million.
+/// The most values and keys in one piece of bencode, as in libtorrent. A torrent of 100,000 files
+/// has about a million.
 pub(crate) const MAX_TOKENS: usize = 3_000_000;
 
-/// The most characters of one number, sign included. Bencode has no limit, but nobody needs
-/// more than 64 bits, which are 20 characters.
+/// The most characters of one number, sign included. Bencode has no limit, but 64 bits are 20
+/// characters.
 const MAX_NUMBER_LEN: usize = 40;
 
-/// Returns `value` as bencode. For structs of strings, numbers and lists, whose fields are
+/// Returns `value` as bencode. Only for structs of strings, numbers and lists whose fields are
 /// declared in the order of their keys as bytes.
 pub(crate) fn encode(value: &impl Serialize) -> Vec<u8> {
     serde_bencode::to_bytes(value).expect("strings, numbers and lists can always be written")
 }
 
-/// Why some bytes are not bencode, or not what was expected.
+/// Why some bytes are not bencode, or not the expected value.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BencodeError {
@@ -71,7 +71,7 @@ pub enum BencodeError {
         at: usize,
         problem: Problem,
     },
-    /// Sound bencode, but a value is missing or of another kind than expected.
+    /// A value is missing or of another kind than expected.
     #[error("not the expected bencode")]
     Unexpected(#[source] serde_bencode::Error),
 }
@@ -85,13 +85,13 @@ pub enum Problem {
     NoValue,
     #[error("cut short")]
     CutShort,
-    /// Not a number in its shortest form between `i` and `e`.
+    /// It is not in its shortest form between `i` and `e`.
     #[error("a badly written number")]
     Number,
-    /// Not a number in its shortest form before a `:`.
+    /// It is not in its shortest form before a `:`.
     #[error("a badly written string length")]
     Length,
-    /// A key that is a number, a list or a dictionary.
+    /// It is a number, a list or a dictionary.
     #[error("a key that is not a string")]
     Key,
     #[error("a key without a value")]
@@ -113,7 +113,7 @@ impl Problem {
     }
 }
 
-/// Where a dictionary that has a key twice is refused.
+/// Where a doubled key is refused.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum OneOfEach {
     Nowhere,
@@ -131,9 +131,9 @@ pub fn scan(bytes: &[u8], max_depth: usize) -> Result<Raw<'_>, BencodeError> {
     scan_prefix(bytes, max_depth).map(|(value, _)| value)
 }
 
-/// Like [`scan`], and also returns the bytes after the value. A peer's metadata message is a
-/// dictionary and then the payload, with no length between
-/// ([BEP 9](https://www.bittorrent.org/beps/bep_0009.html)).
+/// Like [`scan`], and also returns the bytes after the value: a peer's metadata message is a
+/// dictionary and then the payload, with no length between ([BEP
+/// 9](https://www.bittorrent.org/beps/bep_0009.html)).
 ///
 /// # Errors
 /// As for [`scan`].
@@ -168,9 +168,8 @@ pub(crate) fn scan_exact(bytes: &[u8], max_depth: usize) -> Result<Raw<'_>, Benc
 
 /// Reads `bytes`, which must be exactly one sound value, into a `T`.
 ///
-/// Keys that `T` lacks are skipped. Two traps of `serde_bencode`: byte strings need
-/// `serde_bytes`, and a struct cannot be read from a dictionary that has a key outside UTF-8
-/// (use a map of `ByteBuf`).
+/// Keys that `T` lacks are skipped. Two traps of `serde_bencode`: byte strings need `serde_bytes`,
+/// and a dictionary that has a key outside UTF-8 fits no struct (use a map of `ByteBuf`).
 ///
 /// # Errors
 /// [`BencodeError`], if the bytes are not sound or do not fit `T`.
@@ -185,11 +184,11 @@ pub(crate) fn decode<T: DeserializeOwned>(
 /// A list or dictionary whose end has not come yet.
 struct Open {
     is_dict: bool,
-    /// Whether a key comes next: a dictionary's keys and values take turns.
+    /// A dictionary's keys and values take turns.
     key_next: bool,
     /// Where its keys begin in `keys`, which holds the keys of all open dictionaries.
     first_key: usize,
-    /// Whether its keys came in ascending order so far: then none is doubled.
+    /// Whether its keys ascend so far: then none is doubled.
     sorted: bool,
 }
 
@@ -323,7 +322,7 @@ fn until(end: u8, bytes: &[u8], problem: Problem, at: usize) -> Result<&[u8], Be
     }
 }
 
-/// Whether `digits` are a number without sign and leading zeros.
+/// Whether `digits` have neither sign nor leading zeros.
 fn is_canonical(digits: &[u8]) -> bool {
     digits.iter().all(u8::is_ascii_digit)
         && !digits.is_empty()
@@ -333,12 +332,12 @@ fn is_canonical(digits: &[u8]) -> bool {
 /// The exact bytes of a sound value.
 ///
 /// Only the `scan` functions make one, so walking it cannot fail. Each accessor reads the bytes
-/// anew, which is quick (over 500 MB per second) and takes no memory.
+/// anew, at over 500 MB per second, and takes no memory.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Raw<'a>(&'a [u8]);
 
 impl<'a> Raw<'a> {
-    /// The bytes of the value itself, over which the info hash is taken.
+    /// The value's own bytes, over which the info hash is taken.
     pub fn bytes(self) -> &'a [u8] {
         self.0
     }
@@ -369,8 +368,7 @@ impl<'a> Raw<'a> {
         self.inside(b'l')
     }
 
-    /// Returns the keys and values of a dictionary, in order. Of a doubled key the first
-    /// counts.
+    /// Returns the keys and values of a dictionary, in order. Of a doubled key the first counts.
     pub fn dict(self) -> Option<impl Iterator<Item = (&'a [u8], Raw<'a>)> + use<'a>> {
         let mut entries = self.entries()?;
         let mut seen = Seen::default();
@@ -379,7 +377,7 @@ impl<'a> Raw<'a> {
         }))
     }
 
-    /// Returns all keys and values of a dictionary, doubled keys included.
+    /// Doubled keys included.
     fn entries(self) -> Option<impl Iterator<Item = (&'a [u8], Raw<'a>)> + use<'a>> {
         let mut inside = self.inside(b'd')?;
         Some(std::iter::from_fn(move || {
@@ -398,8 +396,8 @@ impl<'a> Raw<'a> {
     }
 }
 
-/// The keys of a dictionary that have been read. While they ascend, as BEP 3 wants, the last
-/// one tells whether the next is new. At the first key out of order, we collect them all.
+/// The keys of a dictionary that have been read. While they ascend, as BEP 3 demands, the last one
+/// shows whether the next is new. From the first key out of order on, all are collected.
 #[derive(Default)]
 struct Seen<'a> {
     last: Option<&'a [u8]>,

@@ -1,7 +1,5 @@
-//! The command line's options, checked, as the engine needs them.
-//!
-//! The command line makes one [`Config`] for the process and one [`Job`] for each torrent.
-//! After that, nobody changes them.
+//! The command line's options, checked, as the engine needs them: one [`Config`] for the process
+//! and one [`Job`] for each torrent. They do not change after the start.
 
 use crate::address::{Reach, Teller};
 use crate::door::Door;
@@ -17,29 +15,29 @@ use std::time::Duration;
 /// The options for the whole process.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The folder to save in. It is made if missing.
+    /// The folder to save in, made if missing.
     pub dir: PathBuf,
     /// The TCP port of `--port` (0: any free one). `None`: 6881 to 6889, else any free one.
     pub port: Option<u16>,
     /// From which address, and through which proxy, we connect: `--bind`, `--proxy`.
     pub door: Door,
-    /// The most connections per torrent, incoming and outgoing together.
+    /// Connections per torrent at most, incoming and outgoing together.
     pub max_peers: usize,
-    /// Payload bytes received per second by the whole process; 0: no limit.
+    /// Bytes of blocks received per second by the whole process; 0: no limit.
     pub download_limit: u64,
-    /// Payload bytes sent per second by the whole process; 0: no limit.
+    /// Bytes of blocks sent per second by the whole process; 0: no limit.
     pub upload_limit: u64,
     /// By which rules to fetch and to give.
     pub rules: Rules,
     /// What to do with a complete torrent.
     pub afterwards: Afterwards,
-    /// Gives up after this long without payload; `None`: never.
+    /// Gives up after this time without data; `None`: never.
     pub stall_timeout: Option<Duration>,
-    /// Replace files that do not belong to this torrent.
+    /// Replaces files that do not belong to this torrent.
     pub overwrite: bool,
-    /// The job is `storrent seed`: incomplete data is an error, and nothing is fetched.
+    /// For `storrent seed`: nothing is fetched, and incomplete data is an error.
     pub seed_only: bool,
-    /// The job is `storrent show MAGNET`: only the metadata is wanted.
+    /// For `storrent show MAGNET`: only the metadata is wanted.
     pub metadata_only: bool,
     /// Where peers and data may come from.
     pub sources: Sources,
@@ -47,22 +45,22 @@ pub struct Config {
     pub encryption: Encryption,
     /// Nodes from which to enter the DHT, `HOST:PORT`; empty: the public ones.
     pub dht_nodes: Vec<String>,
-    /// Who we are to those who read the facts of the run. `None`: nobody reads them, so none are
-    /// told. See [`Report::Trace`](crate::report::Report::Trace).
+    /// Our number and name in the facts of the run. `None`: nobody reads facts, so none are told.
+    /// See [`Report::Trace`](crate::report::Report::Trace).
     pub witness: Option<Witness>,
 }
 
-/// The rules by which a torrent fetches and gives. The default is what serves a swarm best. Each
-/// other value turns one rule off, so that a simulated swarm ([`sim`](crate::sim)) can show what the
-/// rule is for.
+/// The rules by which a torrent fetches and gives. The default serves a swarm best. Each other
+/// value turns one rule off, so that a simulated swarm ([`sim`](crate::sim)) can show what it is
+/// for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Rules {
     /// In which order to fetch the pieces.
     pub strategy: Strategy,
     /// To which peers to give.
     pub choking: Choking,
-    /// Whether a peer without work takes over blocks that a slower one was asked for. Without it
-    /// there is no endgame (BEP 3): the slowest peer ends the download.
+    /// Whether a peer without work takes over blocks from a slower one. Without it there is no
+    /// endgame (BEP 3): the slowest peer ends the download.
     pub take_over: bool,
 }
 
@@ -154,9 +152,9 @@ pub enum Encryption {
 pub enum Afterwards {
     /// Leave the swarm.
     Leave,
-    /// Seed until one of the goals is reached, or until interrupted if there is no goal.
+    /// Seed until one of the goals is reached; without a goal, until interrupted.
     Seed {
-        /// How many bytes to upload, divided by the bytes of the wanted files.
+        /// Bytes to upload, divided by the bytes of the wanted files.
         ratio: Option<f64>,
         /// How long to seed.
         time: Option<Duration>,
@@ -170,20 +168,20 @@ pub struct Job {
     pub source: String,
     /// What SOURCE says about the torrent.
     pub subject: Subject,
-    /// Where the subject comes from.
+    /// Who named the torrent.
     pub teller: Teller,
     /// The wanted files; `None`: all, or those that the magnet link names.
     pub files: Option<FileNumbers>,
     /// Peers named on the command line, `HOST:PORT`.
     pub peers: Vec<String>,
-    /// Trackers named on the command line, in addition to the torrent's own.
+    /// Trackers named on the command line, besides the torrent's own.
     pub trackers: Vec<String>,
-    /// What other SOURCEs say about the same torrent, and where this comes from.
+    /// What other SOURCEs say about the same torrent, and who named them.
     pub also: Vec<(Subject, Teller)>,
 }
 
-/// All files of a torrent, or those that a magnet link asks for; peers and trackers that it
-/// names itself, and nothing is known of who names it.
+/// All files of a torrent, or those that a magnet link asks for, with the peers and trackers that
+/// it names; nothing is known of who named it.
 impl From<Subject> for Job {
     fn from(subject: Subject) -> Self {
         Self {
@@ -203,15 +201,15 @@ impl From<Subject> for Job {
 pub struct Named {
     /// Trackers by tier.
     pub trackers: Vec<Vec<String>>,
-    /// Web servers that have the files, without doubled ones.
+    /// Web servers that have the files, each once.
     pub web_seeds: Vec<String>,
     /// Peers from magnet links, `HOST:PORT`.
     pub peers: Vec<String>,
 }
 
 impl Job {
-    /// Adds what another SOURCE says about the same torrent. A `.torrent` replaces a magnet
-    /// link as the subject, because it describes the files.
+    /// Adds what another SOURCE says about the same torrent. A `.torrent` replaces a magnet link as
+    /// the subject, because it describes the files.
     pub fn absorb(&mut self, mut other: Self) {
         if let (Subject::Link(_), Subject::Torrent(_)) = (&self.subject, &other.subject) {
             std::mem::swap(&mut self.subject, &mut other.subject);
@@ -230,8 +228,8 @@ impl Job {
         self.told().map(|(subject, _)| subject)
     }
 
-    /// Returns how near the address of a tracker may be: of all who name its URL, the most
-    /// trusted counts.
+    /// Returns how near a tracker's address may be: of all who name its URL, the most trusted
+    /// counts.
     pub fn nearest_tracker(&self, url: &str) -> Reach {
         let names = |subject: &Subject| match subject {
             Subject::Torrent(metainfo) => metainfo.trackers.iter().flatten().any(|it| it == url),
@@ -257,8 +255,8 @@ impl Job {
     }
 
     /// Returns where the torrent can be had. The peers of a `private` torrent come from its own
-    /// trackers only (BEP 27). So a magnet link adds none, and its trackers count only if there
-    /// is no `.torrent`.
+    /// trackers only (BEP 27). So a magnet link adds none, and its trackers count only without a
+    /// `.torrent`.
     pub fn named(&self, private: bool) -> Named {
         let has_torrent = matches!(self.subject, Subject::Torrent(_));
         let mut named = Named::default();
@@ -299,8 +297,7 @@ impl Job {
         })
     }
 
-    /// Returns the files that a magnet link asks for (`so=`), as indices; `None` if no link
-    /// does.
+    /// Returns the files of a magnet link's `so=`, as indices; `None` without one.
     pub fn linked_files(&self, metainfo: &Metainfo) -> Option<Vec<usize>> {
         self.subjects().find_map(|subject| match subject {
             Subject::Torrent(_) => None,

@@ -1,20 +1,18 @@
-//! Sizes, rates, times and foreign text for people. Used by everything that prints, and by
-//! every error for the user.
+//! Sizes, rates, times and foreign text for people.
 //!
-//! Two functions are there for safety, not comfort:
+//! Two functions are for safety, not comfort:
 //!
-//! - [`escaped`] must see everything from a torrent, a tracker or a peer before a terminal
-//!   does.   Control characters move the cursor, change the title, or make a line say something
-//!   else.
-//! - [`chain`] prints an error with all its causes, because "cannot read x" without
-//!   "permission denied" helps nobody.
+//! - [`escaped`] must see everything from a torrent, a tracker or a peer before a terminal does.
+//!   Control characters move the cursor, change the title, or make a line say something else.
+//! - [`chain`] prints an error with all its causes, because "cannot read x" without "permission
+//!   denied" helps nobody.
 
 use std::error::Error;
 use std::fmt::Write;
 use std::time::Duration;
 
-/// Returns a number of bytes with three digits, in the largest binary unit in which it is at
-/// least 1: `0 B`, `1023 B`, `1.00 KiB`, `97.6 MiB`.
+/// Writes a number of bytes with three digits, in the largest binary unit in which it is at least
+/// 1: `0 B`, `1023 B`, `1.00 KiB`, `97.6 MiB`.
 pub(crate) fn size(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     if bytes < 1024 {
@@ -35,7 +33,7 @@ pub(crate) fn size(bytes: u64) -> String {
     format!("{value:.digits$} {}", UNITS[unit])
 }
 
-/// Returns a number of bytes in both units: `97.6 MiB (102,340,000 bytes)`, or `7 bytes`.
+/// Both units: `97.6 MiB (102,340,000 bytes)`, or `7 bytes`.
 pub(crate) fn size_exact(bytes: u64) -> String {
     match bytes {
         1 => "1 byte".to_string(),
@@ -44,12 +42,12 @@ pub(crate) fn size_exact(bytes: u64) -> String {
     }
 }
 
-/// Returns bytes per second: `1.00 MiB/s`.
+/// Bytes per second: `1.00 MiB/s`.
 pub(crate) fn rate(bytes: u64) -> String {
     size(bytes) + "/s"
 }
 
-/// Returns a number with a comma between thousands.
+/// A comma between thousands.
 pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
@@ -62,8 +60,7 @@ pub(crate) fn grouped(number: u64) -> String {
     text
 }
 
-/// Returns whole seconds in their two largest units: `7 s`, `2 min 5 s`, `3 h 0 min`,
-/// `12 d 4 h`.
+/// Whole seconds in their two largest units: `7 s`, `2 min 5 s`, `3 h 0 min`, `12 d 4 h`.
 pub(crate) fn duration(time: Duration) -> String {
     let seconds = time.as_secs();
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
@@ -76,8 +73,8 @@ pub(crate) fn duration(time: Duration) -> String {
     }
 }
 
-/// Returns a time as [`duration`] does, but without the smaller unit where that is below a tenth
-/// of the whole: `9 min 59 s`, `10 min`, `3 h 20 min`, `12 h`.
+/// As [`duration`], but without the smaller unit where that is below a tenth of the whole:
+/// `9 min 59 s`, `10 min`, `3 h 20 min`, `12 h`.
 pub(crate) fn roughly(time: Duration) -> String {
     let seconds = time.as_secs();
     let (number, unit) = match seconds {
@@ -89,9 +86,8 @@ pub(crate) fn roughly(time: Duration) -> String {
     format!("{number} {unit}")
 }
 
-/// Returns seconds since 1970 as `2013-08-19 13:05:00 UTC`. Some makers of torrents write
-/// milliseconds, so a number beyond the year 5138 is read as such. What is still no date stays
-/// a number.
+/// Seconds since 1970 as `2013-08-19 13:05:00 UTC`. Some makers of torrents write milliseconds, so
+/// a number beyond the year 5138 is read as such. What is still no date stays a number.
 pub(crate) fn date(number: i64) -> String {
     let seconds = match number {
         0..100_000_000_000 => number,
@@ -112,7 +108,7 @@ pub(crate) fn date(number: i64) -> String {
     format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
 }
 
-/// Returns a share, rounded down, so that 100.0% means all of it.
+/// A share, rounded down, so that 100.0% means all.
 pub(crate) fn percent(part: u64, whole: u64) -> String {
     let tenths = match whole {
         0 => 1000,
@@ -121,14 +117,14 @@ pub(crate) fn percent(part: u64, whole: u64) -> String {
     format!("{}.{}%", tenths / 10, tenths % 10)
 }
 
-/// Returns `1 peer` or `2 peers`.
+/// `1 peer` or `2 peers`.
 pub(crate) fn count(number: u64, one: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{} {one}{plural}", grouped(number))
 }
 
-/// Makes foreign text safe to print: one line, without control characters, and without those
-/// that change the direction of writing, which can hide how a name ends.
+/// Makes foreign text safe to print: one line, without control characters, and without those that
+/// change the direction of writing, which can hide how a name ends.
 pub fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
@@ -146,11 +142,9 @@ fn is_unsafe(c: char) -> bool {
         || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Like [`escaped`], for a JSON text: unsafe characters become `\u` and four hex digits, so a
-/// reader gets the exact text back and a terminal nothing to obey.
-///
-/// (`serde_json` escapes only what JSON forbids. None of these characters occurs outside of a
-/// JSON string.)
+/// Like [`escaped`], for a JSON text: unsafe characters become `\u` and four hex digits. A reader
+/// gets the exact text back, and a terminal nothing to obey. (`serde_json` escapes only what JSON
+/// forbids. None of these characters occurs outside of a JSON string.)
 pub(crate) fn escaped_json(json: &str) -> String {
     let mut safe = String::with_capacity(json.len());
     for c in json.chars() {
@@ -163,7 +157,7 @@ pub(crate) fn escaped_json(json: &str) -> String {
     safe
 }
 
-/// Returns an error and its causes after colons, except those that the text already ends with.
+/// An error and its causes after colons, except those with which the text already ends.
 pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -1,7 +1,7 @@
 //! All arithmetic of sizes: how a torrent's bytes divide into pieces, blocks and files.
 //!
 //! A torrent is one run of bytes: its files, one after the other. [BEP 3] cuts this run into pieces
-//! and blocks, and files begin and end anywhere within them:
+//! and blocks; files begin and end anywhere within them:
 //!
 //! ```text
 //! bytes   |-------- file 0 --------|- file 1 -|------------- file 2 -------------|
@@ -13,26 +13,25 @@
 //! may be *padding* ([BEP 47]): zeros that make the next file begin with a new piece. Padding is
 //! hashed and served, but never requested and never written.
 //!
-//! Only this file makes a [`PieceIndex`], [`Block`] or [`Span`], and it checks the numbers first.
-//! Code that holds one need not check it again. No I/O.
+//! Only this file makes a [`PieceIndex`], [`Block`] or [`Span`], and checks the numbers first, so
+//! code that holds one need not check it again. No I/O.
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 //! [BEP 47]: https://www.bittorrent.org/beps/bep_0047.html
 
 use std::ops::Range;
 
-/// Bytes of a block, the unit of a request. Every client requests 16 KiB, and many refuse to serve
-/// more.
+/// Bytes of a block, the unit of a request: every client requests 16 KiB, and many serve no more.
 pub const BLOCK_LEN: u32 = 16 * 1024;
 
 /// The largest block that we serve, in bytes: some clients request up to 128 KiB at once.
 pub(crate) const MAX_SERVED_LEN: u32 = 128 * 1024;
 
-/// The largest piece length that we accept, in bytes. It rejects nonsense. It does not limit
-/// memory, because we never hold a whole piece.
+/// The largest piece length that we accept, in bytes. It rejects nonsense; memory does not depend
+/// on it, because we never hold a whole piece.
 pub(crate) const MAX_PIECE_LENGTH: u64 = 256 << 20;
 
-/// The most pieces that a torrent may have. libtorrent has the same limit.
+/// The most pieces of a torrent, as in libtorrent.
 pub(crate) const MAX_PIECES: u64 = 1 << 21;
 
 /// The number of a piece that exists in this torrent, from 0.
@@ -83,12 +82,12 @@ impl Block {
         self.len
     }
 
-    /// Returns the number of the 16 KiB block in which it begins, from 0 in each piece.
+    /// The number of the 16 KiB block in which it begins, from 0 in each piece.
     pub fn number(self) -> u32 {
         self.begin / BLOCK_LEN
     }
 
-    /// Returns the three numbers of a request, cancel or reject message.
+    /// The three numbers of a request, cancel or reject message.
     pub fn raw(self) -> RawBlock {
         RawBlock {
             index: self.piece.0,
@@ -112,9 +111,9 @@ pub struct RawBlock {
 /// The unit of work: `count` consecutive blocks of one piece, from block `first` on, for one peer
 /// to fetch.
 ///
-/// A span is smaller than a piece, so several peers can share a large piece, and a slow peer never
-/// holds much of it. A span is larger than a block, so main is asked for work a few times per MiB,
-/// not once for each 16 KiB.
+/// Smaller than a piece, so several peers can share a large piece, and a slow peer never holds much
+/// of it. Larger than a block, so main is asked for work a few times per MiB, not once for each 16
+/// KiB.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct Span {
     piece: PieceIndex,
@@ -141,7 +140,7 @@ impl Span {
         self.piece == block.piece && self.numbers().contains(&block.number())
     }
 
-    /// Returns a span of one block: number `number` of the same piece.
+    /// A span of one block of this one, number `number` of the piece.
     pub fn only(self, number: u32) -> Self {
         debug_assert!(self.numbers().contains(&number));
         Self {
@@ -244,7 +243,7 @@ impl Layout {
         })
     }
 
-    /// Makes a layout without files or pieces, for a torrent whose metadata is not known yet.
+    /// A layout without files or pieces, for a torrent whose metadata is not known yet.
     pub fn empty() -> Self {
         Self {
             piece_length: 1,
@@ -255,12 +254,12 @@ impl Layout {
         }
     }
 
-    /// The bytes of every piece but the last.
+    /// Bytes of every piece but the last.
     pub fn piece_length(&self) -> u32 {
         self.piece_length
     }
 
-    /// The bytes of the whole torrent, padding included.
+    /// Bytes of the whole torrent, padding included.
     pub fn total(&self) -> u64 {
         self.total
     }
@@ -295,7 +294,7 @@ impl Layout {
         self.pieces_in(self.file_range(file))
     }
 
-    /// Checks a number: returns its piece, or `None` if there is no such piece.
+    /// Checks a number. `None`: there is no such piece.
     pub fn piece(&self, index: u32) -> Option<PieceIndex> {
         (index < self.pieces()).then_some(PieceIndex(index))
     }
@@ -328,7 +327,7 @@ impl Layout {
         numbers.map(PieceIndex as fn(u32) -> PieceIndex)
     }
 
-    /// The length of `piece` in bytes: less than the piece length for the last piece.
+    /// Bytes of `piece`: the last piece may be shorter.
     pub fn piece_len(&self, piece: PieceIndex) -> u32 {
         (self.total - self.piece_start(piece)).min(u64::from(self.piece_length)) as u32
     }
@@ -349,8 +348,8 @@ impl Layout {
         self.piece_len(piece).div_ceil(BLOCK_LEN)
     }
 
-    /// Returns the block to request for block `number` of `piece`, without any padding at its end.
-    /// `None` if there is no such block or if all of it is padding.
+    /// The block to request for block `number` of `piece`, without any padding at its end. `None`
+    /// if there is no such block or if all of it is padding.
     pub fn block(&self, piece: PieceIndex, number: u32) -> Option<Block> {
         let begin = number
             .checked_mul(BLOCK_LEN)
@@ -373,7 +372,7 @@ impl Layout {
         (len > 0).then_some(Block { piece, begin, len })
     }
 
-    /// Returns the span of `numbers` within `piece`, cut to the blocks that exist.
+    /// The span of `numbers` within `piece`, cut to the blocks that exist.
     #[cfg(test)]
     pub(crate) fn span(&self, piece: PieceIndex, numbers: Range<u32>) -> Option<Span> {
         let end = numbers.end.min(self.blocks_in(piece));
@@ -400,8 +399,8 @@ impl Layout {
         self.blocks_of_piece(piece).next().is_none()
     }
 
-    /// Checks a block that a peer requests of us: it must lie within one existing piece and have 1
-    /// to [`MAX_SERVED_LEN`] bytes.
+    /// Checks a block that a peer requests of us: it must lie within one piece and have 1 to
+    /// [`MAX_SERVED_LEN`] bytes.
     pub fn served(&self, raw: RawBlock) -> Option<Block> {
         let piece = self.piece(raw.index)?;
         let end = raw.begin.checked_add(raw.length)?;
@@ -416,7 +415,7 @@ impl Layout {
     /// Where the torrent's bytes in `range` are on disk: parts of files, in order. Empty files have
     /// no part.
     pub fn parts(&self, range: Range<u64>) -> impl Iterator<Item = FilePart> + '_ {
-        // The last file that begins at or before the range. Empty files that begin there come
+        // The last file that begins at or before the range. Empty files at the same place come
         // before it.
         let mut file =
             self.starts[..self.pads.len()].partition_point(|start| *start <= range.start);
@@ -514,7 +513,7 @@ mod tests {
 
     #[test]
     fn padding_is_not_asked_for() {
-        // file of 20,000, padding to 32 KiB, file of 10: piece 0 is half padding.
+        // A file of 20,000, padding to 32 KiB, a file of 10: piece 0 is half padding.
         let l = Layout::new(
             32_768,
             &[(20_000, false), (12_768, true), (10, false), (70_000, true)],

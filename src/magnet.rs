@@ -10,13 +10,12 @@
 //!        &so=0,2,4-6                  only these files, numbered from 0, padding counted
 //! ```
 //!
-//! We fetch the `info` dictionary from peers, and the info hash proves it right. Everything
-//! else in the link is a hint and is ignored if it makes no sense. The command line reads
-//! links; `storrent show` and `storrent create` print them.
+//! We fetch the `info` dictionary from peers, and the info hash proves it right. The rest of the
+//! link is a hint, which is ignored if it makes no sense.
 //!
-//! Web pages, feeds and other links write `&` as `&amp;` and other characters as `%XX`, and do
-//! not always undo this. So `&amp;` is read as `&`, and a text that is no link as it stands is
-//! read again with its `%XX` undone.
+//! Web pages, feeds and other links write `&` as `&amp;` and other characters as `%XX`, and do not
+//! always undo this. So `&amp;` is read as `&`, and a text that is no link is read again with its
+//! `%XX` undone.
 //!
 //! [BEP 9]: https://www.bittorrent.org/beps/bep_0009.html
 //! [BEP 53]: https://www.bittorrent.org/beps/bep_0053.html
@@ -33,44 +32,44 @@ pub const MAX_LINK_LEN: usize = 256 << 10;
 /// The most superfluous layers of `%XX` that are undone.
 const MAX_UNPACKED: usize = 3;
 
-/// A magnet link that was read.
+/// A magnet link, taken apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Magnet {
     /// The torrent's info hash.
     pub info_hash: InfoHash,
-    /// The name until the metadata is here. Not safe as a file name.
+    /// A name to show until the metadata is here. Not safe as a file name.
     pub name: Option<String>,
-    /// The size of the files in bytes. Nobody has checked it.
+    /// The size of the files in bytes, as the link claims.
     pub length: Option<u64>,
-    /// The trackers, without doubled ones and without tiers.
+    /// The trackers, each once, without tiers.
     pub trackers: Vec<String>,
-    /// Web servers that also have the files (BEP 19).
+    /// Web servers that have the files (BEP 19).
     pub webseeds: Vec<String>,
-    /// The addresses of peers, as `HOST:PORT`.
+    /// Peers, as `HOST:PORT`.
     pub peers: Vec<String>,
     /// The wanted files: first and last of each range, from 0. Empty: all.
     pub only: Vec<(usize, usize)>,
 }
 
-/// Why a text is not a magnet link that we can use.
+/// Why a text is no magnet link that we can use.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum MagnetError {
-    /// The text does not begin with `magnet:?`.
+    /// It does not begin with `magnet:?`.
     #[error("a magnet link begins with `magnet:?`")]
     NotMagnet,
-    /// The link is longer than [`MAX_LINK_LEN`].
+    /// It is longer than [`MAX_LINK_LEN`].
     #[error("the link has {0} bytes; at most {MAX_LINK_LEN} are read")]
     TooLong(usize),
-    /// The link has no `xt=urn:btih:...`.
+    /// It has no `xt=urn:btih:...`.
     #[error("the link names no torrent: it has no `xt=urn:btih:` with an info hash")]
     NoInfoHash,
-    /// The info hash is neither 40 hex digits nor 32 characters of base 32.
+    /// Its info hash is neither 40 hex digits nor 32 characters of base 32.
     #[error(
         "`{0}` is no info hash: it should be 40 hex digits, or 32 letters and digits of base 32"
     )]
     BadInfoHash(String),
-    /// The link has only a hash of BEP 52 (`urn:btmh:`).
+    /// It has only a hash of BEP 52 (`urn:btmh:`).
     #[error("the link is to a torrent of BitTorrent version 2 only, which is not supported")]
     OnlyVersion2,
 }
@@ -97,7 +96,7 @@ impl FromStr for Magnet {
     }
 }
 
-/// Reads a link without undoing anything first.
+/// Reads a link as it stands.
 fn read(link: &str) -> Result<Magnet, MagnetError> {
     let query = after_prefix(link, "magnet:?").ok_or(MagnetError::NotMagnet)?;
     let (mut info_hash, mut version_2) = (None, false);
@@ -132,8 +131,7 @@ fn read(link: &str) -> Result<Magnet, MagnetError> {
             _ => {}
         }
     }
-    // Only an address shows whether it was escaped too often. The name is unescaped as many
-    // times as the addresses.
+    // Only an address shows how many times too often the link was escaped. The name was, too.
     magnet.name = (0..too_often).fold(name, |name: Option<String>, _| {
         text(&name?.replace('+', " "))
     });
@@ -145,7 +143,7 @@ fn read(link: &str) -> Result<Magnet, MagnetError> {
 }
 
 impl From<InfoHash> for Magnet {
-    /// Returns a link that has only the info hash.
+    /// A link that has only the info hash.
     fn from(info_hash: InfoHash) -> Self {
         Self {
             info_hash,
@@ -190,13 +188,12 @@ impl fmt::Display for Magnet {
 
 impl Magnet {
     /// Returns the link for a bare info hash: 40 hex digits, or 32 characters of base 32.
-    /// `None` if `text` is not one.
     pub fn bare(text: &str) -> Option<Self> {
         read_hash(text).ok().map(Self::from)
     }
 
-    /// Returns the files that `so=` asks for, as indices, without padding and numbers past the
-    /// end; `None` without a `so=`.
+    /// Returns the files of `so=` as indices, without padding and numbers past the end; `None`
+    /// without a `so=`.
     pub fn wanted(&self, metainfo: &Metainfo) -> Option<Vec<usize>> {
         if self.only.is_empty() {
             return None;
@@ -211,7 +208,7 @@ impl Magnet {
     }
 }
 
-/// Returns the link to a known torrent, with its name, size, trackers and web seeds.
+/// Returns the link to a torrent, with its name, size, trackers and web seeds.
 pub fn link(metainfo: &Metainfo) -> String {
     Magnet {
         name: Some(metainfo.name.clone()),
@@ -267,8 +264,8 @@ fn range(text: &str) -> Option<(usize, usize)> {
     (first <= last).then_some((first, last))
 }
 
-/// Adds the unescaped address of `value`, unless it is there already or makes no sense. Returns
-/// how many superfluous layers of `%XX` it had: an address without any has a `:`.
+/// Adds the unescaped address of `value`, if it makes sense and is new. Returns how many
+/// superfluous layers of `%XX` it had: an address has a `:`.
 fn add(list: &mut Vec<String>, value: &str) -> usize {
     let forms = std::iter::successors(text(value), |form| text(form));
     let forms: Vec<String> = forms.take(MAX_UNPACKED + 1).collect();
@@ -288,8 +285,7 @@ fn text(escaped: &str) -> Option<String> {
     String::from_utf8(url::unescaped(escaped)).ok()
 }
 
-/// Returns the link with a plain `&` for each `&amp;`, `&#38;` or `&#x26;`, even if it was
-/// escaped more than once.
+/// Puts a plain `&` for each `&amp;`, `&#38;` or `&#x26;`, even if it was escaped more than once.
 fn without_entities(link: &str) -> String {
     let mut plain = String::with_capacity(link.len());
     let mut parts = link.split('&');

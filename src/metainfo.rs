@@ -16,13 +16,13 @@
 //!
 //! A `.torrent` and a magnet link lead to the same [`Metainfo`].
 //!
-//! The bytes may come from anyone. A torrent is refused if a key that we need is missing, or if
-//! the keys do not fit together. The other keys are ignored if they make no sense, because many
-//! good torrents have a broken comment. File names go through [`crate::names`]. The guard of
-//! [`crate::bencode`] and the limits below bound time and memory.
+//! The bytes may come from anyone. A torrent is refused if a key that we need is missing, or if the
+//! keys do not fit together. Other keys that make no sense are ignored, because many good torrents
+//! have a broken comment. File names go through [`crate::names`]. The guard of [`crate::bencode`]
+//! and the limits below bound time and memory.
 //!
-//! Padding files ([BEP 47]) are known by their attribute, or by the name that BitComet gave
-//! them before there was one. Of a hybrid torrent ([BEP 52]) the version 1 part is read.
+//! An attribute marks padding files ([BEP 47]); BitComet marked them by a name before. Of a hybrid
+//! torrent ([BEP 52]) the version 1 part is read.
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 //! [BEP 47]: https://www.bittorrent.org/beps/bep_0047.html
@@ -40,8 +40,8 @@ use std::sync::Arc;
 /// The largest `.torrent` that is read, in bytes.
 pub const MAX_TORRENT_LEN: usize = 32 << 20;
 
-/// The most trackers, web seeds or DHT nodes that a torrent can name. More are ignored, because
-/// each tracker has a thread.
+/// The most trackers, web seeds or DHT nodes of a torrent. More are ignored, because each tracker
+/// has a thread.
 pub const MAX_URLS: usize = 100;
 
 /// The longest URL or comment, in bytes; longer ones are ignored.
@@ -71,7 +71,7 @@ pub struct Metainfo {
     pub private: bool,
     /// Trackers by tier, without doubled URLs.
     pub trackers: Vec<Vec<String>>,
-    /// Web servers that also have the files (BEP 19).
+    /// Web servers that have the files (BEP 19).
     pub webseeds: Vec<String>,
     /// DHT nodes to start from: host and port (BEP 5).
     pub nodes: Vec<(String, u16)>,
@@ -90,16 +90,16 @@ pub struct Metainfo {
 /// One file of a torrent. Its size is in the [`Layout`], under the same index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileEntry {
-    /// Where the file is saved below the user's folder: safe names. Empty for padding.
+    /// Its path below the user's folder, in safe names. Empty for padding.
     pub path: Vec<String>,
-    /// Where web servers have the file below the torrent's folder, escaped for a URL. `None` if
-    /// no name had to be changed, so that this follows from `path`.
+    /// Its path below the torrent's folder on web servers, escaped for a URL. `None` if it follows
+    /// from `path`, because no name was changed.
     pub url_path: Option<String>,
     /// Whether it is never on disk: padding, which is zeros (BEP 47), or a symbolic link.
     pub pad: bool,
     /// Whether the file is a program.
     pub executable: bool,
-    /// The file's number for the user, from 1; padding has none.
+    /// Its number for the user, from 1; padding has none.
     pub number: Option<usize>,
 }
 
@@ -200,8 +200,8 @@ pub fn parse(bytes: &[u8]) -> Result<Metainfo, MetainfoError> {
     })
 }
 
-/// Reads the bare `info` dictionary, which peers send to a client that began with a magnet
-/// link. The result has no trackers. The caller has checked the info hash.
+/// Reads the bare `info` dictionary, which peers send to a client that has only a magnet link. The
+/// caller has checked the info hash. The result has no trackers.
 ///
 /// # Errors
 /// [`MetainfoError`], as for [`parse`].
@@ -210,7 +210,7 @@ pub fn from_info(info: &[u8]) -> Result<Metainfo, MetainfoError> {
 }
 
 impl Metainfo {
-    /// The exact bytes of `info`, for peers that began with a magnet link.
+    /// The exact bytes of `info`, to send to such clients.
     pub fn info(&self) -> &Arc<[u8]> {
         &self.info
     }
@@ -285,14 +285,14 @@ impl<'a> Keys<'a> {
         Some(keys)
     }
 
-    /// Whether the file has this attribute of BEP 47, a letter.
+    /// Whether the file has this attribute, a letter (BEP 47).
     fn has_attr(&self, letter: u8) -> bool {
         self.attr
             .and_then(Raw::string)
             .is_some_and(|attr| attr.contains(&letter))
     }
 
-    /// Returns the names from the torrent's folder to the file; from `path.utf-8` if possible.
+    /// The names from the torrent's folder to the file; from `path.utf-8` if possible.
     fn path(&self) -> Option<Vec<&'a [u8]>> {
         let names = |path: Raw<'a>| path.list()?.map(Raw::string).collect::<Option<Vec<_>>>();
         let utf8 = self.path_utf8.and_then(names);
@@ -344,7 +344,7 @@ impl Files {
         Ok(files)
     }
 
-    /// All of them, with safe names, and what the user should know of that.
+    /// All files, with safe names, and what the user should know of that.
     fn finish(self) -> (Arc<[FileEntry]>, Vec<String>) {
         let SafeNames {
             paths,
@@ -374,8 +374,8 @@ impl Files {
             Some(file) => MetainfoError::FileNeeds { file, key, needed },
             None => MetainfoError::Needs { key, needed },
         };
-        // A link could lead out of the user's folder, so none is made. It has no bytes of its
-        // own (BEP 47), so no other file moves.
+        // A link could lead out of the user's folder, so none is made. It has no bytes (BEP 47), so
+        // no other file moves.
         let is_link = below.is_some() && keys.has_attr(b'l');
         let length = match is_link {
             true => 0,
@@ -447,7 +447,7 @@ fn read_info(raw: Raw) -> Result<Metainfo, MetainfoError> {
     })
 }
 
-/// Returns the trackers by tier (BEP 12). `announce` counts only without a usable list.
+/// The trackers by tier (BEP 12). `announce` counts only without a usable list.
 fn tiers(list: Option<Raw>, announce: Option<Raw>) -> Vec<Vec<String>> {
     let mut seen = HashSet::new();
     let list = list.and_then(Raw::list).into_iter().flatten();
@@ -462,7 +462,7 @@ fn tiers(list: Option<Raw>, announce: Option<Raw>) -> Vec<Vec<String>> {
     tiers
 }
 
-/// Returns the URLs of a list, or of a string that is one, without those in `seen`.
+/// The URLs of a list, or of a string that is one, without those in `seen`.
 fn urls<'a>(value: Option<Raw<'a>>, seen: &mut HashSet<&'a str>) -> Vec<String> {
     let one = value.and_then(Raw::text);
     let many = value
@@ -480,7 +480,7 @@ fn urls<'a>(value: Option<Raw<'a>>, seen: &mut HashSet<&'a str>) -> Vec<String> 
         .collect()
 }
 
-/// Returns the DHT nodes of a list of pairs: host, port.
+/// The DHT nodes of a list of pairs: host, port.
 fn nodes(value: Option<Raw>) -> Vec<(String, u16)> {
     let node = |pair: Raw| {
         let mut pair = pair.list()?;

@@ -1,21 +1,19 @@
 //! Makes the file names of a torrent safe to use on disk.
 //!
 //! A stranger wrote these names. `../../.bashrc` would leave the folder that the user chose, an
-//! empty name is no file, and two files of one name would overwrite each other. So each name
-//! goes through this module once, when the torrent is read, and all other code may use it as it
-//! is:
+//! empty name is no file, and two files of one name would overwrite each other. So each name goes
+//! through this module once, when the torrent is read, and all other code may use it as it is:
 //!
-//! - a name is 1 to 255 bytes of UTF-8, is not `.` or `..`, and has no `/`, no NUL and no
-//!   other control character (and nothing that Windows refuses, on Windows);
+//! - a name is 1 to 255 bytes of UTF-8, is not `.` or `..`, and has no `/`, no NUL and no other
+//!   control character (and nothing that Windows refuses, on Windows);
 //! - a path has at most [`MAX_COMPONENTS`] names and [`MAX_PATH_LEN`] bytes;
 //! - no two files have the same path, and no file has the path of a folder.
 //!
-//! The names follow from the torrent's bytes alone, never from what is on disk. Otherwise a
-//! download could not be resumed. Each change adds a warning for the user. Only
-//! [`crate::metainfo`] calls this.
+//! The names follow from the torrent's bytes alone, never from the disk, or no download could be
+//! resumed. Each change adds a warning for the user.
 //!
-//! Some disks accept less: no `:` on NTFS, no name longer than 143 bytes on eCryptfs. When
-//! [`crate::storage`] meets such a disk, [`plain`] turns a safe name into one that every disk
+//! Some disks accept less: no `:` on NTFS, no name longer than 143 bytes on eCryptfs. For such a
+//! disk [`crate::storage`] uses [`plain`], which turns a safe name into one that every disk
 //! accepts.
 
 use crate::url;
@@ -27,24 +25,24 @@ use std::hash::Hasher;
 /// The longest name of a file or folder, in bytes: the limit of Linux file systems.
 pub(crate) const MAX_NAME_LEN: usize = 255;
 
-/// The most names in a path, the torrent's own included. This is libtorrent's limit.
+/// The most names in a path, the torrent's own included, as in libtorrent.
 pub(crate) const MAX_COMPONENTS: usize = 100;
 
 /// The longest path below the user's folder, in bytes. Linux allows 4,095 in all, which leaves
 /// about 1,000 for the folder itself.
 pub(crate) const MAX_PATH_LEN: usize = 3_000;
 
-/// The most memory that all paths of a torrent may take, in bytes. A path of three names takes
-/// about 200, so 400,000 files fit.
+/// The most memory of all paths of a torrent, in bytes. A path of three names takes about 200, so
+/// 400,000 files fit.
 const MAX_COST: usize = 80 << 20;
 
-/// How many changed names the warnings list one by one.
+/// The most changed names that the warnings list one by one.
 const MAX_TOLD: usize = 10;
 
 /// Whether `A` and `a` are the same name on disk, the default on these systems.
 const FOLDS_CASE: bool = cfg!(any(windows, target_os = "macos"));
 
-/// The paths would take more than [`MAX_COST`], which only a hostile torrent's do.
+/// The paths would take more than [`MAX_COST`], as only a hostile torrent's do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("its file names would take more than {} MiB of memory", MAX_COST >> 20)]
 pub struct TooManyNames;
@@ -60,7 +58,7 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    /// Starts with the name of the one file, or of the folder that holds all files.
+    /// `name`: of the one file, or of the folder that holds all files.
     pub(crate) fn new(name: &[u8]) -> Self {
         let mut changes = Changes::default();
         let root = safe_name(name);
@@ -80,8 +78,7 @@ impl Names {
         &self.root
     }
 
-    /// Adds the next file, by its path below the torrent's folder. `None` in a torrent of one
-    /// file, whose file has the torrent's name.
+    /// Adds the next file, by its path below the torrent's folder; `None` in a torrent of one file.
     ///
     /// # Errors
     /// [`TooManyNames`], if the names would take too much memory.
@@ -93,7 +90,7 @@ impl Names {
                 [folders @ .., file] => (folders, *file),
                 [] => (below, &b""[..]),
             };
-            // Of a path that is too long, the outer folders and the file's name are kept.
+            // If a path is too long, the outer folders and the file's name are kept.
             let mut room = MAX_PATH_LEN - MAX_NAME_LEN - self.root.len() - 1;
             for folder in folders.iter().take(MAX_COMPONENTS - 2) {
                 let folder = safe_name(folder);
@@ -129,8 +126,8 @@ impl Names {
 
     /// Renames files that share a path, and returns the result.
     ///
-    /// Folders keep their names, so that a folder stays one folder. A file whose path belongs
-    /// to a folder or to an earlier file becomes `name (2).txt`, or the next free number.
+    /// Folders keep their names, so that a folder stays one folder. A file whose path belongs to a
+    /// folder or to an earlier file becomes `name (2).txt`, or the next free number.
     pub(crate) fn finish(mut self) -> SafeNames {
         let mut taken = Taken::default();
         for path in &self.paths {
@@ -157,21 +154,20 @@ impl Names {
 pub(crate) struct SafeNames {
     /// One path for each file in order, each beginning with the torrent's name.
     pub paths: Vec<Vec<String>>,
-    /// The original paths of the renamed files, by the file's index: below the torrent's
-    /// folder, escaped for a URL. Web servers use them.
+    /// The original paths of the renamed files, by file: below the torrent's folder, escaped for a
+    /// URL. Web servers use them.
     pub originals: HashMap<usize, String>,
     /// The changes, one line each.
     pub warnings: Vec<String>,
 }
 
-/// The paths in use, each as a 64-bit hash: a few bytes per file instead of a copy of its path.
-/// If two hashes are ever the same, a file gets a number that it did not need, but two files
-/// never share a path.
+/// The paths in use, each as a 64-bit hash, which takes less memory than the path. If two hashes
+/// are ever the same, a file gets a number that it did not need, but two files never share a path.
 #[derive(Default)]
 struct Taken {
     paths: HashSet<u64>,
-    /// The next number to try for a taken name. Without it, the last of 100,000 files of one
-    /// name would try 100,000 numbers.
+    /// The next number to try for a taken name. Without it, the last of 100,000 files of one name
+    /// would try 100,000 numbers.
     numbers: HashMap<u64, u32>,
 }
 
@@ -192,9 +188,9 @@ impl Taken {
         if self.paths.insert(within(&above, name)) {
             return None;
         }
-        // Every stem is cut to leave room for any number, and has its own count. If stems were
-        // cut only when their number needs the room, a torrent could make us try the same taken
-        // numbers for thousands of stems that differ at the end.
+        // Every stem is cut to leave room for any number, and has its own count. If a stem were cut
+        // only when its number needs the room, a torrent could make us try the same taken numbers
+        // for thousands of stems that differ at the end.
         let (stem, extension) = split_extension(name);
         let stem = cut(stem, MAX_NAME_LEN - extension.len() - " (4294967295)".len());
         let count = within(&above, &format!("{stem}/{extension}"));
@@ -209,7 +205,7 @@ impl Taken {
     }
 }
 
-/// Returns the hash of `name` in the folder whose path went into `above`.
+/// The hash of `name` in the folder whose path went into `above`.
 fn within(above: &DefaultHasher, name: &str) -> u64 {
     let mut hasher = above.clone();
     hasher.write(as_the_disk_sees(name).as_bytes());
@@ -253,9 +249,9 @@ fn safe_name(name: &[u8]) -> String {
     shortened(&safe, MAX_NAME_LEN)
 }
 
-/// Replaces what Windows reserves: more characters, some whole names, and dots and spaces at
-/// the end. Elsewhere these are good names that must stay: the source of a Linux kernel has an
-/// `aux.c`, and a seed has it on disk under this name.
+/// Replaces what Windows reserves: more characters, some whole names, and dots and spaces at the
+/// end. Elsewhere these are good names that must stay: the source of a Linux kernel has an `aux.c`,
+/// and a seed has it on disk under this name.
 fn safe_on_windows(name: &str) -> String {
     let name = name.replace(ODD, "_");
     let end = if name.ends_with(['.', ' ']) { "_" } else { "" };
@@ -279,7 +275,6 @@ fn is_device(name: &str) -> bool {
     }
 }
 
-/// Whether every disk accepts the name as it is.
 pub(crate) fn is_plain(name: &str) -> bool {
     name.len() <= SHORT_NAME_LEN
         && !name.bytes().any(|byte| ODD.contains(&byte.into()))
@@ -287,12 +282,11 @@ pub(crate) fn is_plain(name: &str) -> bool {
         && !is_device(name)
 }
 
-/// Returns the nearest name that every disk accepts.
 pub(crate) fn plain(name: &str) -> String {
     shortened(&safe_on_windows(name), SHORT_NAME_LEN)
 }
 
-/// Returns `name` with a number before its extension, cut so that every disk accepts it.
+/// Writes a number before the extension, cut so that every disk accepts the name.
 pub(crate) fn marked(name: &str, number: u32) -> String {
     let (stem, extension) = split_extension(name);
     // An extension has at most 17 bytes, and ` (4294967295)` has 13.
@@ -312,8 +306,8 @@ fn shortened(name: &str, max: usize) -> String {
     format!("{}{extension}", cut(stem, max - extension.len()))
 }
 
-/// Splits `"a.tar"` into `("a", ".tar")`. More than 16 letters and digits after the dot belong
-/// to a sentence, not to an extension.
+/// Splits `"a.tar"` into `("a", ".tar")`. More than 16 letters and digits after the dot belong to a
+/// sentence.
 fn split_extension(name: &str) -> (&str, &str) {
     match name.rfind('.') {
         Some(dot)
@@ -327,7 +321,7 @@ fn split_extension(name: &str) -> (&str, &str) {
     }
 }
 
-/// Returns the longest beginning of `text` that fits in `max` bytes.
+/// The longest beginning of `text` that fits in `max` bytes.
 fn cut(text: &str, max: usize) -> &str {
     let mut end = max.min(text.len());
     while !text.is_char_boundary(end) {
@@ -336,7 +330,7 @@ fn cut(text: &str, max: usize) -> &str {
     &text[..end]
 }
 
-/// The changed names, for the user: the first [`MAX_TOLD`] of them, then how many more.
+/// The changed names, for the user: the first [`MAX_TOLD`], then how many more.
 #[derive(Default)]
 struct Changes {
     lines: Vec<String>,

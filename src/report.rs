@@ -1,7 +1,7 @@
 //! What the engine tells the user about a run, one [`Report`] at a time.
 //!
-//! The main loop makes the reports, because the engine itself never prints. A [`Reporter`] shows
-//! them: as JSON lines, as a progress display, as plain lines, or as a story (`storrent demo`).
+//! The engine never prints: main makes the reports, and a [`Reporter`] shows them, as JSON lines, a
+//! progress display, plain lines, or a story (`storrent demo`).
 
 use crate::layout::PieceIndex;
 use crate::shortage::Shortage;
@@ -56,7 +56,7 @@ pub enum Report {
         /// The bytes of its `info` dictionary.
         info: Arc<[u8]>,
     },
-    /// The data on disk is being hashed. Sent a few times per second.
+    /// The data on disk is hashed. Sent a few times per second.
     Checking {
         /// The torrent.
         info_hash: InfoHash,
@@ -76,7 +76,7 @@ pub enum Report {
         /// Bytes of the wanted files that are there.
         have_bytes: u64,
     },
-    /// Sent every second, and once at the end, when no peer is connected any more.
+    /// Sent every second, and at the end, when no peer is connected any more.
     Progress(Progress),
     /// All wanted files are on disk and verified.
     Complete {
@@ -88,19 +88,19 @@ pub enum Report {
         downloaded_bytes: u64,
         /// Payload sent in this run.
         uploaded_bytes: u64,
-        /// Payload received beyond what was missing, as blocks came twice, or false at first.
+        /// Payload received beyond what was missing: blocks that came twice, or false at first.
         twice_bytes: u64,
-        /// Who gave it: at most three by name, those who gave most first, then the rest together.
+        /// Who gave it: at most three by name, the most generous first, then the rest together.
         givers: Vec<Giver>,
     },
-    /// The user should know this, but nothing ends because of it.
+    /// The user should know this; nothing ends because of it.
     Warning {
         /// The torrent, if the warning is about one.
         info_hash: Option<InfoHash>,
         /// What happened, why, and what to do.
         message: String,
     },
-    /// A torrent is left incomplete, because no data came for the time of `--stall-timeout`.
+    /// The torrent is left incomplete: no data came for the time of `--stall-timeout`.
     GaveUp {
         /// The torrent.
         info_hash: InfoHash,
@@ -113,29 +113,29 @@ pub enum Report {
     Error {
         /// The torrent, if the error is about one.
         info_hash: Option<InfoHash>,
-        /// The SOURCE of the command line that could not be read, if the error is about one.
+        /// The SOURCE that could not be read, if the error is about one.
         source: Option<String>,
         /// What happened, why, and what to do.
         message: String,
     },
-    /// A fact of a torrent's life. Only sent if [`Config::witness`](crate::config::Config) is set.
+    /// A fact of a torrent's life, if [`Config::witness`](crate::config::Config) is set.
     Trace(Event),
-    /// What else happens, in one line. Shown with `-v`.
+    /// Other news, in one line. Shown with `-v`.
     Remark(String),
     /// A part of the story of `storrent demo`, for stdout, word for word.
     Said(String),
-    /// A signal has ended the run. What is left is to tell trackers, for at most three seconds.
+    /// A signal has ended the run. Trackers are still told, for at most three seconds.
     Leaving,
-    /// No more reports about torrents follow. A display shows each for the last time.
+    /// The last report about torrents. A display shows each for the last time.
     Over,
 }
 
 /// All peers of one client program, or a web seed, and how much they gave.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Giver {
-    /// What the peers call their program. `None`: all who are not named.
+    /// How the peers call their program. `None`: all who are not named.
     pub name: Option<String>,
-    /// Bytes of the blocks that came from them.
+    /// Bytes of their blocks.
     pub bytes: u64,
 }
 
@@ -156,7 +156,7 @@ pub struct Progress {
     pub peers: usize,
     /// Connected peers that have all pieces.
     pub seeds: usize,
-    /// Web seeds in use. They do not count as peers.
+    /// Web seeds in use, which are no peers.
     pub web_seeds: usize,
     /// Payload received in this run.
     pub downloaded_bytes: u64,
@@ -168,7 +168,7 @@ pub struct Progress {
     pub idle: Option<Idle>,
 }
 
-/// Why a torrent receives nothing. Holds facts only: a [`Reporter`] chooses the words.
+/// Why a torrent receives nothing, as facts: a [`Reporter`] chooses the words.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Idle {
     /// Peers are connected, but the metadata is not here yet.
@@ -189,27 +189,27 @@ pub enum Metadata {
     Fetching {
         /// How many peers were asked.
         peers: usize,
-        /// Bytes of it from the peer that has sent the most.
+        /// Bytes from the peer that has sent the most.
         bytes: u32,
     },
-    /// It is here, and the files that it names are looked for on disk.
+    /// It is here, and its files are looked for on disk.
     Here,
 }
 
 /// What was tried to get a torrent's data, source by source, and how that ended.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tried {
-    /// What the system lacked at the last attempt to connect, if it lacked anything.
+    /// What the system lacked at the last attempt to connect, if anything.
     pub short: Option<Shortage>,
-    /// Why no peer can be reached from here, if so: the address of `--bind` is gone, say.
+    /// Why we can reach no peer, if so: for example, the address of `--bind` is gone.
     pub no_way: Option<String>,
     /// The sources that `--proxy` shuts out: "2 trackers, the DHT".
     pub shut_out: String,
     /// The proxy, without its password.
     pub proxy: Option<String>,
-    /// Connected peers that have a piece that we lack, and choke us.
+    /// Connected peers that choke us and have a piece that we lack.
     pub choking: usize,
-    /// Connected peers that have a piece that we lack and do not choke us, but send nothing.
+    /// Connected peers that do not choke us and have a piece that we lack, but send nothing.
     pub silent: usize,
     /// Connected peers that have no piece that we lack.
     pub no_use: usize,
@@ -229,12 +229,12 @@ pub struct Tried {
     pub web_seeds: WebSeeds,
 }
 
-/// Counts of the addresses of one torrent's peers, by why the last attempt to connect failed.
+/// Counts of one torrent's addresses by how the last attempt to connect failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Addresses {
     /// All of them.
     pub known: usize,
-    /// Nothing listened there at the last attempt.
+    /// Nothing listened there.
     pub refused: usize,
     /// No answer came.
     pub timed_out: usize,
@@ -244,12 +244,12 @@ pub struct Addresses {
     pub barred: usize,
     /// The attempt failed in another way.
     pub failed: usize,
-    /// Found on the local network (BEP 14), however attempts to connect ended.
+    /// Found on the local network (BEP 14), whatever became of attempts to connect.
     pub local: usize,
 }
 
-/// Counts of a torrent's trackers by how the last announce ended. Trackers whose protocol we do
-/// not speak are left out. A tracker that was not asked yet counts only in `trackers`.
+/// Counts of a torrent's trackers by how the last announce ended. A tracker that was not asked yet
+/// counts only in `trackers`; one whose protocol we do not speak does not count.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Trackers {
     /// All of them.
@@ -260,7 +260,7 @@ pub struct Trackers {
     pub refused: usize,
     /// No answer came.
     pub timed_out: usize,
-    /// The tracker answered with a reason why it refuses.
+    /// The tracker refused, with a reason.
     pub failures: usize,
     /// The announce failed in another way: name unknown, HTTP status, garbage.
     pub other: usize,
@@ -271,7 +271,7 @@ pub struct Trackers {
 pub struct FalsePiece {
     /// Which piece.
     pub piece: PieceIndex,
-    /// How many peers have each sent all of it, with a wrong hash.
+    /// How many peers each sent all of it, with a wrong hash.
     pub givers: usize,
 }
 
@@ -282,12 +282,12 @@ pub struct WebSeeds {
     pub open: usize,
     /// Web seeds that are not banned, in use or not.
     pub usable: usize,
-    /// Why a web seed that is not in use has failed, if one has.
+    /// Why a web seed that is not in use failed, if one has.
     pub error: Option<String>,
 }
 
 /// Shows reports to somebody.
 pub trait Reporter {
-    /// Takes one report. Called on the main thread, which must never wait.
+    /// Takes one report. Called by main, which must never wait.
     fn report(&mut self, report: Report);
 }

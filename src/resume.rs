@@ -1,19 +1,19 @@
-//! Resuming a download without hashing everything again. When a torrent begins, the engine asks
-//! which pieces of the last run can be trusted. When it ends, the checker's thread writes the
-//! state. No BEP describes this: the record is for storrent alone.
+//! Resuming a download without hashing everything again. At the start of a torrent the engine asks
+//! which pieces of the last run can be trusted; at the end the checker's thread writes the state.
+//! No BEP describes this: the record is for storrent alone.
 //!
-//! While a download is incomplete, its [record](crate::storage::record) is beside it. A run
-//! that ends in order writes its state there: the pieces that it had, and the size and
-//! modification time of each file. The next run trusts the state on a piece only if every file
-//! of the piece still has this size and time. Otherwise it hashes the piece. So after a kill,
-//! only the files that were written to since the last state are hashed.
+//! An incomplete download has its [record](crate::storage::record) beside it. A run that ends in
+//! order writes its state there: the pieces that it had, and the size and modification time of each
+//! file. The next run trusts what the state says of a piece only if every file of the piece still
+//! has this size and time; else it hashes the piece. So after a kill, it hashes only the files that
+//! were written to since the last state.
 //!
-//! A disk can go away without warning: the power fails, or a stick is pulled. So a piece must
-//! be on the disk before the state says that we have it ([`save`] waits for this). We never
-//! write to it again. So what the state says about an unchanged file is true after any crash.
+//! A disk can go away without warning: the power fails, or a stick is pulled. So a piece must be on
+//! the disk before the state says that we have it ([`save`] waits for this), and we never write to
+//! it again. So the state of an unchanged file is true after any crash.
 //!
-//! A piece is always hashed if the record itself keeps a part of it, because the record has no
-//! modification time for each part.
+//! If the record itself keeps a part of a piece, the piece is always hashed, because the record has
+//! no modification time for each part.
 
 use crate::bitfield::Bitfield;
 use crate::storage::record::State;
@@ -28,15 +28,14 @@ const NOT_LOOKED_AT: (u64, i64) = (0, -1);
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Trusted {
     pub have: Bitfield,
-    /// Pieces that must be hashed. All are wanted, except for a few that the state says we
-    /// have.
+    /// Pieces that must be hashed. All are wanted, except for a few that the state says we have.
     pub unknown: Bitfield,
-    /// Pieces of files that an earlier run began and this one does not ask for. To be known,
-    /// they would have to be hashed.
+    /// Pieces of files that an earlier run began and this one does not ask for. They would have to
+    /// be hashed, too.
     pub passed_over: Bitfield,
 }
 
-/// Returns what can be trusted in the record, if the files are as in `survey`.
+/// What can be trusted in the record, if the files are as in `survey`.
 pub fn trusted(storage: &Storage, survey: &Survey) -> Trusted {
     let (layout, plan) = (storage.layout(), storage.plan());
     let mut unchanged: Vec<bool> = (0..layout.files())
@@ -62,8 +61,8 @@ pub fn trusted(storage: &Storage, survey: &Survey) -> Trusted {
     };
     for piece in plan.pieces_of_ours().iter() {
         let mut parts = layout.parts(layout.piece_range(piece));
-        // An unchanged file that is missing or too short was so when the state was written, so
-        // a claim that a piece is there is not trusted.
+        // If an unchanged file is missing or too short, it was so when the state was written. So a
+        // claim that its pieces are there is not trusted.
         let size = |file: usize| survey[file].map_or(0, |state| state.size);
         let unchanged = parts.all(|part| {
             let there = part.pad || part.offset + part.len <= size(part.file);
@@ -88,8 +87,8 @@ pub fn trusted(storage: &Storage, survey: &Survey) -> Trusted {
 }
 
 /// Writes the state, after all pieces that we `have` are on the disk. The next run hashes the
-/// pieces `passed_over`, which nobody looked at, and the files `changed`, which are not as we
-/// left them. `metadata`: the bytes of `info`, to be kept for a user who has only a magnet
+/// pieces `passed_over`, which nobody looked at, and the files `changed`, which are not as we left
+/// them. `metadata`: the bytes of `info`, for a user who has only a magnet link.
 /// link.
 ///
 /// # Errors
@@ -131,7 +130,7 @@ pub(crate) fn is_all(storage: &Storage, have: &Bitfield) -> bool {
     pieces.iter().all(|piece| have.has(piece))
 }
 
-/// Returns a file's size and time as in the state: zeros if it is missing.
+/// A file's size and time as in the state: zeros if it is missing.
 fn as_it_is(file: Option<FileState>) -> (u64, i64) {
     file.map_or((0, 0), |file| (file.size, file.modified))
 }
@@ -218,8 +217,7 @@ mod tests {
         }
     }
 
-    /// With one byte or bit wrong, or the end missing, everything is hashed at worst. The
-    /// record stays ours while it still names this torrent.
+    /// At worst everything is hashed. The record stays ours while it names this torrent.
     #[test]
     fn a_damaged_record_is_not_believed() {
         let temp = tempfile::tempdir().unwrap();
@@ -312,7 +310,6 @@ mod tests {
         assert_eq!(second.plan().ours(), [false, true]);
     }
 
-    /// Pieces that a run did not look at do not count as missing.
     #[test]
     fn what_was_passed_over_is_hashed_later() {
         let temp = tempfile::tempdir().unwrap();

@@ -1,8 +1,6 @@
-//! The files of a torrent that the user wants: `--files 1,3-5`.
-//!
-//! The numbers are those that `storrent show` prints: from 1, without padding. The text can be
-//! read at the start, but the numbers can be checked against the torrent only once its metadata
-//! is known. For a magnet link, this is later.
+//! The files of a torrent that the user wants: `--files 1,3-5`. The numbers are those that
+//! `storrent show` prints: from 1, without padding. They are read at the start, and checked when
+//! the torrent's metadata is known, which takes a while for a magnet link.
 
 use crate::human::count;
 use crate::metainfo::Metainfo;
@@ -39,7 +37,6 @@ impl FromStr for FileNumbers {
 }
 
 impl FromIterator<u32> for FileNumbers {
-    /// The files with these numbers.
     fn from_iter<I: IntoIterator<Item = u32>>(numbers: I) -> Self {
         Self(numbers.into_iter().map(|number| (number, number)).collect())
     }
@@ -65,7 +62,7 @@ impl FileNumbers {
         Ok(wanted.map(|(index, _)| index).collect())
     }
 
-    /// Returns the chosen numbers from 1 to `files`, or the first one past the end.
+    /// The chosen numbers from 1 to `files`, or the first one past the end.
     fn resolve(&self, files: u32) -> Result<BTreeSet<u32>, u32> {
         if let Some((first, _)) = self.0.iter().find(|(_, last)| *last > files) {
             return Err((*first).max(files.saturating_add(1)));

@@ -1,9 +1,9 @@
 //! The facts of a run: what each torrent decided and what happened to it, one [`Event`] at a time.
 //!
-//! A fact is told where it is decided, mostly by [`torrent`](crate::torrent), and only if somebody
-//! listens: see [`Turn::tell`](crate::torrent::Turn). `--trace` writes each fact as a line of JSON,
-//! `-v` tells some of them to people in sentences, and `-vv` all of them. This module has no I/O.
-//! [`Event::write_line`] writes a line, and [`Event::read`] reads one.
+//! Whoever decides something tells the fact, mostly [`torrent`](crate::torrent), and only if
+//! somebody listens: see [`Turn::tell`](crate::torrent::Turn). `--trace` writes each fact as a line
+//! of JSON ([`Event::write_line`]; [`Event::read`] reads one), `-v` tells some to people in
+//! sentences, `-vv` all of them. No I/O.
 //!
 //! # Lines
 //! Each line is one JSON object. These keys stand in front of the fact's own:
@@ -17,7 +17,7 @@
 //! | `peer` | where it belongs to one | the number of one connection; a peer that comes back has another one |
 //! | `piece` | where it belongs to one | the piece's number, from 0 |
 //!
-//! The facts, with their own keys. A key that has nothing to say is left out.
+//! The facts, with their own keys. A key without a value is left out.
 //!
 //! | fact | of | further keys |
 //! | --- | --- | --- |
@@ -48,11 +48,9 @@
 //!
 //! # For a simulator
 //! Nothing here knows a thread, a file or the real time. Give each node a [`Witness`] with its own
-//! number and name, and all of them the same `start`. Lend it to every
+//! number and name, and all of them the same `start`, and lend it to every
 //! [`Turn::traced`](crate::torrent::Turn::traced). The facts are then among the turn's actions, as
 //! [`Report::Trace`](crate::report::Report::Trace), with the node's number and the virtual time.
-//!
-//! Used by all decisions, and by [`progress`](crate::progress).
 
 mod hex;
 
@@ -62,18 +60,18 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// The longest line that is read, in bytes. The longest that is written has a bitfield of the most
-/// pieces in hex: half of this.
+/// The longest line that is read, in bytes: twice the longest that is written, a bitfield of the
+/// most pieces in hex.
 pub(crate) const MAX_LINE: usize = 1 << 20;
 
-/// Who tells facts, and by which clock.
+/// The client that tells facts, and its clock.
 #[derive(Clone, Debug)]
 pub struct Witness {
-    /// The number of the client that tells them: 0 is we, where only one does.
+    /// The number of the client that tells them: 0 is we.
     pub node: u32,
     /// Its name for people, if it has one.
     pub name: Arc<str>,
-    /// When time 0 was. The same for all clients of a process.
+    /// Time 0, the same for all clients of a process.
     pub start: Instant,
 }
 
@@ -89,13 +87,13 @@ impl Witness {
     }
 }
 
-/// One fact, with when and where it happened.
+/// One fact, with its time and place.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Event {
-    /// How long after the start.
+    /// Since the start.
     #[serde(with = "seconds")]
     pub t: Duration,
-    /// Who tells it: see [`Witness::node`].
+    /// The client that tells it: see [`Witness::node`].
     pub node: u32,
     /// The connection, if it is about one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -111,7 +109,7 @@ pub struct Event {
     pub torrent: Option<InfoHash>,
 }
 
-/// What happened. The table [above](self) says what each fact and each key means.
+/// What happened. The table [above](self) explains each fact and each key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "fact", rename_all = "snake_case")]
 #[allow(missing_docs)] // the table above has them all
@@ -224,7 +222,6 @@ pub enum Fact {
     },
 }
 
-/// What a torrent is, and who we are to it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs)] // the table above has them all
 pub struct About {
@@ -289,7 +286,7 @@ pub enum Grant {
     Alone,
 }
 
-/// Why a peer will not send what it was asked for.
+/// Why a peer will not send blocks that it was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GivenBack {
@@ -362,7 +359,7 @@ pub const FACTS: [&str; 27] = [
     "lost",
 ];
 
-/// A line of a trace is no fact.
+/// A line is no fact of a trace.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NotAFact {
@@ -388,15 +385,15 @@ impl Event {
         lines.push(b'\n');
     }
 
-    /// Returns the event as a line of JSON, with its line feed.
+    /// As [`Event::write_line`], on its own.
     pub fn line(&self) -> String {
         let mut line = Vec::new();
         self.write_line(&mut line);
         String::from_utf8_lossy(&line).into_owned()
     }
 
-    /// Reads a line of a trace, which may come from anywhere. Returns `None` for a fact that we do
-    /// not know. Passes over keys that we do not know.
+    /// Reads a line of a trace, which may come from anywhere. Returns `None` for an unknown fact,
+    /// and passes over unknown keys.
     ///
     /// # Errors
     /// [`NotAFact`]: it is no JSON object, lacks a key, or is too long.

@@ -9,9 +9,9 @@
 //! ```
 //!
 //! [`page`] joins the bytes of each direction, takes them apart with [`wire`] as a peer would, and
-//! prints each message when its last byte has come, so that both sides stand in their order. Used by
-//! `storrent show`. No I/O. A recording is hostile like a peer: nothing is printed but hex and
-//! escaped text, and of a long field only the beginning.
+//! prints each message when its last byte has come, so that both sides stand in their order. A
+//! recording is as hostile as a peer: the page shows only hex and escaped text, and only the
+//! beginning of a long field. Used by `storrent show`. No I/O.
 
 use crate::bencode::{self, Raw};
 use crate::human::{count, escaped};
@@ -26,7 +26,7 @@ pub(crate) const MAX_LEN: usize = 4 << 20;
 /// Bytes in a row of the page.
 const ROW: usize = 16;
 
-/// The most rows of one field. The rest of it is counted.
+/// The most rows of one field; further bytes are counted.
 const MAX_ROWS: usize = 4;
 
 /// The longest text of one value, in characters.
@@ -45,7 +45,6 @@ pub enum TranscriptError {
     NotHex(usize),
 }
 
-/// Some bytes that one side sent.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Chunk {
     /// Whether we sent them.
@@ -74,7 +73,7 @@ pub fn parse(text: &str) -> Result<Vec<Chunk>, TranscriptError> {
     Ok(chunks)
 }
 
-/// Reads pairs of hex digits, with or without spaces between the digits.
+/// Reads pairs of hex digits, with or without spaces between them.
 fn unhex(text: &str) -> Option<Vec<u8>> {
     let digits = text.chars().filter(|c| !c.is_whitespace());
     let digits: Vec<u32> = digits.map(|c| c.to_digit(16)).collect::<Option<_>>()?;
@@ -83,7 +82,7 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
     rest.is_empty().then(|| bytes.collect())
 }
 
-/// Returns the page for people: each message with its name, below it its bytes with their meaning.
+/// Returns the page: each message with its name, below it its bytes with their meaning.
 ///
 /// # Errors
 /// [`TranscriptError`], if the text is no recording.
@@ -106,7 +105,6 @@ enum Stage {
     Opaque,
 }
 
-/// What one side has sent.
 #[derive(Default)]
 struct Side {
     /// Bytes that are no whole message yet.
@@ -116,7 +114,6 @@ struct Side {
     extensions: BTreeMap<u8, String>,
 }
 
-/// The state of both directions, and the page so far.
 #[derive(Default)]
 struct Conversation {
     /// The peer, and we.
@@ -125,7 +122,7 @@ struct Conversation {
 }
 
 impl Conversation {
-    /// Takes bytes, and prints the messages that are whole now.
+    /// Takes bytes, and prints the messages that are now whole.
     fn hear(&mut self, chunk: Chunk) {
         let side = usize::from(chunk.went);
         let mut bytes = std::mem::take(&mut self.sides[side].rest);
@@ -180,7 +177,7 @@ impl Conversation {
         }
     }
 
-    /// Counts what is left at the end of the recording.
+    /// Counts the bytes that are left at the end of the recording.
     fn end(&mut self) {
         for went in [false, true] {
             let rest = std::mem::take(&mut self.sides[usize::from(went)].rest);
@@ -196,7 +193,7 @@ impl Conversation {
         self.page += &format!("{direction}  {name}\n");
     }
 
-    /// Prints the bytes of a field, and what they mean beside the first row.
+    /// Prints the bytes of a field, with their meaning beside the first row.
     fn field(&mut self, bytes: &[u8], meaning: &str) {
         let mut meaning = meaning;
         for row in bytes.chunks(ROW).take(MAX_ROWS) {
@@ -261,7 +258,7 @@ impl Conversation {
         }
     }
 
-    /// Prints numbers of four bytes each, one for each of `names`.
+    /// Prints numbers of four bytes, one for each of `names`.
     fn numbers(&mut self, payload: &[u8], names: &[&str]) {
         for (number, name) in payload.as_chunks::<4>().0.iter().zip(names) {
             self.field(number, &format!("{name} {}", u32::from_be_bytes(*number)));
@@ -348,7 +345,7 @@ fn flags(reserved: [u8; 8]) -> String {
     }
 }
 
-/// Appends `value` in a readable form, up to [`MAX_TEXT`] characters or a little more.
+/// Appends a readable `value`, up to a little more than [`MAX_TEXT`] characters.
 /// [`bencode::MESSAGE_DEPTH`] bounds the recursion.
 fn write_value(text: &mut String, value: Raw<'_>) {
     let mut separator = "";
@@ -503,8 +500,7 @@ mod tests {
     }
 
     proptest! {
-        /// Every byte string and every text gives a page without control characters, of bounded
-        /// size.
+        /// Whatever comes in, the page has no control characters and a bounded size.
         #[test]
         fn pages_are_safe(chunks in prop::collection::vec((any::<bool>(), prop::collection::vec(any::<u8>(), 0..90)), 0..20), greets: bool) {
             let greeting = hex(&Handshake::new(InfoHash([7; 20]), crate::types::PeerId([0; 20])).encode());

@@ -5,9 +5,9 @@
 //! scheme  authority        path          query fragment
 //! ```
 //!
-//! Torrents are full of URLs that are not quite right, and of file names such as `a/b?.txt`
-//! that mean something else in a URL. So text from outside becomes part of a request only
-//! through this module. Used by the tracker and web seed clients. No I/O.
+//! Torrents are full of URLs that are not quite right, and of file names such as `a/b?.txt` that
+//! mean something else in a URL. So foreign text becomes part of a request only through this
+//! module. No I/O.
 //!
 //! [RFC 3986]: https://www.rfc-editor.org/rfc/rfc3986
 
@@ -22,8 +22,8 @@ pub(crate) const MAX_LEN: usize = 8 << 10;
 /// The most characters of a URL that are shown. The longest host name has fewer.
 const MAX_SHOWN: usize = 300;
 
-/// Escapes a part of a path, or a value in a query: letters, digits and `-._~` stay, and all
-/// other bytes become `%XX`.
+/// Escapes a part of a path, or a value in a query: letters, digits and `-._~` stay, all other
+/// bytes become `%XX`.
 pub(crate) fn escaped(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for &byte in bytes {
@@ -62,8 +62,8 @@ pub(crate) fn scheme(url: &str) -> Option<&str> {
     is_scheme.then_some(scheme)
 }
 
-/// Returns the URL that a user probably meant by `example.org/x.torrent`, if `text` looks like
-/// the name of a host and a path.
+/// Returns the URL that a user probably meant by `example.org/x.torrent`, if `text` is a host and a
+/// path.
 pub(crate) fn meant(text: &str) -> Option<String> {
     let (authority, path) = text.split_once('/')?;
     let (host, port) = authority.split_once(':').unwrap_or((authority, "443"));
@@ -79,7 +79,7 @@ pub(crate) fn meant(text: &str) -> Option<String> {
     fits.then(|| format!("https://{text}"))
 }
 
-/// Escapes each of the names and puts `/` between them.
+/// Escapes each name and puts `/` between them.
 pub(crate) fn path<N: AsRef<[u8]>>(names: &[N]) -> String {
     let names: Vec<String> = names.iter().map(|name| escaped(name.as_ref())).collect();
     names.join("/")
@@ -90,8 +90,8 @@ pub fn requestable(url: &str) -> String {
     without_oddities(url.split('#').next().unwrap_or_default().as_bytes())
 }
 
-/// Returns a URL with `%XX` for the bytes that no URL may have: blanks, control characters, and
-/// letters beyond ASCII in any encoding.
+/// Writes `%XX` for the bytes that no URL may have: blanks, control characters, and letters beyond
+/// ASCII in any encoding.
 pub(crate) fn without_oddities(url: &[u8]) -> String {
     let mut text = String::with_capacity(url.len());
     for &byte in url {
@@ -111,9 +111,9 @@ pub fn is_http(url: &str) -> bool {
     })
 }
 
-/// Returns where a server at `base` redirects us with `Location: to`, which may leave out the
-/// parts that stay the same. `None` if this is not an HTTP URL: a server must not make us read
-/// our own files, for example.
+/// Returns where a server at `base` redirects us with `Location: to`, which may leave out the parts
+/// that stay the same. `None` if this is no HTTP URL: a server must not make us read our own files,
+/// say.
 pub fn redirected(base: &str, to: &str) -> Option<String> {
     let to = to.trim();
     let (base_scheme, rest) = base.split_once("://")?;
@@ -136,10 +136,9 @@ pub fn redirected(base: &str, to: &str) -> Option<String> {
     (is_http(&url) && url.len() <= MAX_LEN).then_some(url)
 }
 
-/// Returns a URL that is safe to show: scheme, host and port, then `/…` if more follows. Users
-/// paste what they see, but passwords stand before the host, and passkeys in the path or the
-/// query. A magnet link keeps its info hash, which is not secret. A text that is not a URL
-/// stays.
+/// Makes a URL safe to show: scheme, host and port, then `/…` if more follows. Users paste what
+/// they see, but passwords stand before the host, and passkeys in the path or the query. A magnet
+/// link keeps its info hash, which is not secret. Other text stays.
 pub(crate) fn shown(url: &str) -> String {
     let Some(scheme) = scheme(url) else {
         return human::escaped(url);
@@ -171,13 +170,13 @@ pub(crate) fn origin(url: &str) -> String {
     shown.trim_end_matches(['/', '…']).to_owned()
 }
 
-/// The end of the part of a URL that names the server.
+/// What ends the part of a URL that names the server.
 const ENDS_HOST: [char; 3] = ['/', '?', '#'];
 
-/// A name and a password.
+/// User name and password.
 pub(crate) type Login = (Vec<u8>, Vec<u8>);
 
-/// Returns a URL without its user name and password, and these two, decoded, if it has them.
+/// Returns a URL without its user name and password, and these two, decoded.
 pub(crate) fn without_login(url: &str) -> (String, Option<Login>) {
     let Some((scheme, rest)) = url.split_once("://") else {
         return (url.to_owned(), None);
@@ -206,10 +205,9 @@ pub(crate) fn is_same_server(one: &str, other: &str) -> bool {
     server(one).is_some_and(|one| server(other) == Some(one))
 }
 
-/// Returns how near a tracker's address may be, if its URL came from `teller`. An unknown
-/// source may name any tracker in the local network, because many are there. On this machine,
-/// the URL must look like a tracker's. Otherwise a torrent could make us send requests that
-/// only the web pages of other programs here should send.
+/// Returns how near a tracker's address may be, if its URL came from `teller`. An unknown source
+/// may name any tracker in the local network, because many are there. On this machine the URL must
+/// look like a tracker's. Otherwise a torrent could make us send requests to other programs here.
 pub(crate) fn nearest_tracker(url: &str, teller: Teller) -> Reach {
     let rest = url.split_once("://").map_or("", |(_, rest)| rest);
     let rest = rest.split(['?', '#']).next().unwrap_or_default();
@@ -222,9 +220,9 @@ pub(crate) fn nearest_tracker(url: &str, teller: Teller) -> Reach {
     })
 }
 
-/// Returns how near a web seed's address may be, if its URL came from `teller`. An unknown
-/// source may name a folder anywhere. A URL with a query may be a command, so it may only lead
-/// to the world.
+/// Returns how near a web seed's address may be, if its URL came from `teller`. An unknown source
+/// may name a folder anywhere, but a URL with a query may be a command, so it may only lead to the
+/// world.
 pub(crate) fn nearest_web_seed(url: &str, teller: Teller) -> Reach {
     teller.nearest(match url.contains('?') {
         true => Reach::World,

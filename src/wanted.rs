@@ -1,7 +1,5 @@
-//! Which files of a torrent the user wants, and the pieces and bytes that follow from them.
-//!
-//! Made once, when the metadata is known, and shared: by it the storage keeps bytes and the torrent
-//! fetches pieces. Padding is never wanted, whatever the user chose. No I/O.
+//! Which files of a torrent the user wants, and the pieces and bytes that follow. Made once, when
+//! the metadata is known, for the storage and the torrent. Padding is never wanted. No I/O.
 
 use crate::bitfield::Bitfield;
 use crate::layout::{Layout, PieceIndex};
@@ -33,7 +31,7 @@ impl Wanted {
         })
     }
 
-    /// Wants all files of `layout`.
+    /// Wants all files.
     pub fn all(layout: &Layout) -> Arc<Self> {
         Self::new(layout, &vec![true; layout.files()])
     }
@@ -43,30 +41,30 @@ impl Wanted {
         self.files[file]
     }
 
-    /// Returns the wanted files, in order.
+    /// The wanted files, in order.
     pub(crate) fn files(&self) -> impl Iterator<Item = usize> + '_ {
         (0..self.files.len()).filter(|file| self.files[*file])
     }
 
-    /// Returns the size of all wanted files in bytes.
+    /// The size of all wanted files.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Returns how many bytes of wanted files are in `piece` of `layout`.
+    /// How many bytes of wanted files are in `piece` of `layout`.
     pub(crate) fn bytes_in(&self, layout: &Layout, piece: PieceIndex) -> u64 {
         let parts = layout.parts(layout.piece_range(piece));
         let wanted = parts.filter(|part| self.files[part.file]);
         wanted.map(|part| part.len).sum()
     }
 
-    /// Returns the pieces that hold at least one byte of a wanted file.
+    /// The pieces that hold at least one byte of a wanted file.
     pub(crate) fn pieces(&self) -> &Bitfield {
         &self.pieces
     }
 
-    /// Returns the pieces to have in the end. If all files are wanted, this includes pieces of pure
-    /// padding, which are in no file: without them we would never be a seed.
+    /// The pieces to have in the end. If all files are wanted, this includes pieces of pure
+    /// padding: without them we would never be a seed.
     pub(crate) fn goal(&self) -> Bitfield {
         if self.all {
             Bitfield::all(self.pieces.len())
@@ -76,8 +74,7 @@ impl Wanted {
     }
 }
 
-/// Returns the pieces that hold at least one byte of `files`, which has one entry for each file, in
-/// order.
+/// The pieces that hold at least one byte of `files`, which has one entry for each file, in order.
 pub(crate) fn pieces_of(layout: &Layout, files: &[bool]) -> Bitfield {
     let mut pieces = Bitfield::none(layout.pieces());
     for file in (0..files.len()).filter(|file| files[*file]) {

@@ -1,5 +1,3 @@
-//! Bencode, sound and unsound.
-
 use super::*;
 use proptest::prelude::*;
 use serde_bencode::value::Value;
@@ -158,7 +156,6 @@ fn walking() {
     assert_eq!(scan(b"i9223372036854775808e", 8).unwrap().number(), None);
 }
 
-/// Any value of a limited depth.
 fn value() -> impl Strategy<Value = Value> {
     let bytes = || prop::collection::vec(any::<u8>(), 0..12);
     let leaf = prop_oneof![
@@ -197,8 +194,8 @@ proptest! {
         prop_assert_eq!((decode::<Value>(raw.bytes(), 8).unwrap(), behind), (value, &rest[..]));
     }
 
-    /// Changes a few bytes of a value. Nothing panics, and `serde_bencode` reads what passes
-    /// and writes it again as it was, but for the order of the keys.
+    /// Changes a few bytes of a value. Nothing panics, and `serde_bencode` reads what passes and
+    /// writes it again as it was, but for the order of the keys.
     #[test]
     fn what_passes_is_sound(value in value(), changes in prop::collection::vec((any::<prop::sample::Index>(), 0..12usize), 0..4)) {
         let mut bytes = serde_bencode::to_bytes(&value).unwrap();

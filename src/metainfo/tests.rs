@@ -74,7 +74,6 @@ fn the_fixtures() {
     assert!(matches!(parse(VERSION2), Err(MetainfoError::OnlyVersion2)));
 }
 
-/// A torrent with the given keys in its `info`.
 fn torrent(info: &str) -> Vec<u8> {
     format!("d4:infod{info}ee").into_bytes()
 }

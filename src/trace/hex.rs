@@ -5,11 +5,10 @@ use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
-/// What is written as hex digits.
 pub(super) trait Bytes: Sized {
     fn bytes(&self) -> &[u8];
 
-    /// Returns `None` if the number of bytes is wrong.
+    /// `None` if the number of bytes is wrong.
     fn of(bytes: Vec<u8>) -> Option<Self>;
 }
 
@@ -43,7 +42,7 @@ impl Bytes for PeerId {
     }
 }
 
-/// `None` is written as no digits; better, its key is left out.
+/// `None` is written as no digits, unless its key is left out.
 impl Bytes for Option<InfoHash> {
     fn bytes(&self) -> &[u8] {
         self.as_ref().map_or(&[], |hash| &hash.0)

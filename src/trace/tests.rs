@@ -1,10 +1,10 @@
-//! The facts and keys of the contract, against what is written; and lines from elsewhere.
+//! Our lines against the facts and keys of the contract; and lines from elsewhere.
 
 use super::*;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// What stands beside a fact, and its own keys. One in brackets may be left out.
+/// The keys beside a fact, and its own. One in brackets may be left out.
 pub(crate) const SCHEMA: [(&str, &str); 27] = [
     (
         "torrent",
