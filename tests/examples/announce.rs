@@ -15,7 +15,7 @@
 //! 127.0.0.1:6881
 //! ```
 //!
-//! We give port 1, because nobody can connect to us. A real client announces the port at which it
+//! We give port 1, because nobody can connect to us. A real client gives the port at which it
 //! listens, and says `event=stopped` when it leaves.
 
 use std::error::Error;

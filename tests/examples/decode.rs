@@ -13,8 +13,8 @@
 //!     pieces: 40 bytes, 77 44 30 8b 8d a0 99 3a …
 //! ```
 //!
-//! [`scan`] checks the whole notation first, so the walk below cannot fail. The depth is bounded:
-//! a file of a million `l`s would otherwise exhaust the stack of a program that recurses.
+//! [`scan`] checks the whole notation first, so the walk below cannot fail. It also bounds the
+//! depth: a file of a million `l`s would exhaust the stack of a program that recurses.
 
 use std::error::Error;
 use storrent::parts::bencode::{FILE_DEPTH, Raw, scan};
@@ -33,7 +33,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Prints `value` after `label`, and below it, further to the right, what is in it.
+/// Prints `value` after `label`, and its parts below, further to the right.
 fn show(label: &str, value: Raw, depth: usize) {
     let line = |text: &str| println!("{}{label}{text}", "  ".repeat(depth));
     if let Some(number) = value.number() {

@@ -16,8 +16,7 @@
 //! extension protocol  true
 //! ```
 //!
-//! The answer names the same info hash: the peer has the torrent. A peer that does not have it
-//! hangs up without a word.
+//! The answer names the same info hash: the peer has the torrent. A peer without it hangs up.
 
 use std::error::Error;
 use std::io::{Read, Write};

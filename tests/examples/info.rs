@@ -10,7 +10,7 @@
 //! ```
 //!
 //! The info hash is the SHA-1 of the bytes of `info`, and a piece's hash is the SHA-1 of its bytes.
-//! So whoever knows the 20 bytes of the info hash can check everything that strangers send.
+//! So the 20 bytes of the info hash are enough to check everything that strangers send.
 
 use std::error::Error;
 use storrent::metainfo;

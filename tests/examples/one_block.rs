@@ -18,8 +18,8 @@
 //! < Piece: 128 bytes: Dear reader,\n\nthis letter is split…
 //! ```
 //!
-//! A read from the socket may end anywhere, also within a message. So bytes are kept in a buffer
-//! until [`decode`] finds a whole message at its start.
+//! A read from the socket may end within a message. So bytes stay in a buffer until [`decode`]
+//! finds a whole message at its start.
 
 use std::error::Error;
 use std::io::{Read, Write};
@@ -80,7 +80,6 @@ fn run() -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// Sends and prints `message`.
 fn send(stream: &mut TcpStream, message: Message) -> std::io::Result<()> {
     let mut bytes = Vec::new();
     message.encode(&mut bytes);

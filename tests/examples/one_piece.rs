@@ -12,8 +12,8 @@
 //!  arrive whole: each piece has\na fingerprint, and the torrent file knows them all.…
 //! ```
 //!
-//! All blocks of the piece are requested at once: with one request at a time, each block would cost
-//! a round trip. How many requests to send ahead is what `src/pipeline.rs` is about.
+//! All blocks of the piece are requested at once: one at a time, each block would cost a round
+//! trip. `src/pipeline.rs` decides how many requests to send ahead.
 
 use sha1::{Digest, Sha1};
 use std::error::Error;

@@ -1,15 +1,15 @@
-//! A tracker (BEP 3): the server by which the peers of a torrent find each other. With it the
-//! other examples need no network.
+//! A tracker (BEP 3): the server by which the peers of a torrent find each other. With it the other
+//! examples need no network.
 //!
 //! ```text
 //! $ cargo run -q --example tracker
 //! announce to http://127.0.0.1:6969/announce
 //! ```
 //!
-//! A tracker knows neither torrents nor content. It keeps a list of addresses for each info hash
-//! and sends everybody who announces those of the others: a peer is 6 bytes, 4 of its IPv4 address and 2 of its
-//! port (BEP 23). The tracker of `storrent demo` (`src/cli/demo/tracker.rs`) also bounds what a
-//! stranger can make it remember, and how long he may keep it waiting.
+//! A tracker knows neither torrents nor content. It keeps a list of addresses for each info hash,
+//! and answers each announce with those of the other peers, in 6 bytes each: 4 of the IPv4 address,
+//! 2 of the port (BEP 23). The tracker of `storrent demo` (`src/cli/demo/tracker.rs`) also bounds
+//! what a stranger can make it remember, and how long he may keep it waiting.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;

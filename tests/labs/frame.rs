@@ -1,8 +1,8 @@
-//! What all labs share: the outcome of a check, the words of a mistake, and the tests themselves.
+//! What all labs share: the outcome of a check, the words of a mistake, and the tests.
 
 use std::fmt::{Debug, Display};
 
-/// What a check found: nothing wrong, or a mistake, in words for whoever made it.
+/// Nothing wrong, or a mistake, in words for whoever made it.
 pub(crate) type Check = Result<(), String>;
 
 /// The answer to `input` should be `expected`.
@@ -18,7 +18,7 @@ pub(crate) fn same<T: PartialEq + Debug>(
     mistake(input, format!("{yours:?}"), format!("{expected:?}"), hint)
 }
 
-/// It should be so that `is_so`; `expected` says it in words.
+/// `is_so` should be true; `expected` says it in words.
 pub(crate) fn holds(
     is_so: bool,
     input: impl Display,
@@ -47,8 +47,8 @@ pub(crate) fn must_pass(check: Check) {
     }
 }
 
-/// Fails if the check found no mistake in a blank. In CI, where nobody works on the labs,
-/// `STORRENT_LABS=blank` says that `yours.rs` must be blank, too.
+/// Fails if the check found no mistake in a blank. `STORRENT_LABS=blank`, for CI, says that
+/// `yours.rs` must be blank, too.
 #[track_caller]
 pub(crate) fn must_fail(blank: Check, yours: fn() -> Check) {
     assert!(blank.is_err(), "this check cannot fail");

@@ -8,7 +8,6 @@ use std::fmt;
 use storrent::parts::bencode::{FILE_DEPTH, Raw, scan};
 use yours::Yours;
 
-/// A value of bencode.
 #[derive(Clone, PartialEq)]
 pub(crate) enum Value {
     Number(i64),

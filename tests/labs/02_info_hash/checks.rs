@@ -8,8 +8,7 @@ use yours::Yours;
 
 /// What you write.
 pub(crate) trait Name {
-    /// Returns the SHA-1 of the value of `info` in the outermost dictionary; `None` if there is
-    /// none.
+    /// Returns the SHA-1 of the value of `info` in the outermost dictionary, if there is one.
     fn info_hash(torrent: &[u8]) -> Option<[u8; 20]>;
 }
 

@@ -9,7 +9,6 @@ use storrent::parts::wire::{HANDSHAKE_LEN, Handshake};
 use storrent::types::{InfoHash, PeerId};
 use yours::Yours;
 
-/// What a handshake says.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) struct Hello {
     pub reserved: [u8; 8],
@@ -116,7 +115,6 @@ const HELLO: Hello = Hello {
     peer_id: *b"-XX0001-abcdefghijkl",
 };
 
-/// Its bytes.
 const BYTES: &[u8; 68] =
     b"\x13BitTorrent protocol\0\0\0\0\0\x10\0\x04the hash of the info-XX0001-abcdefghijkl";
 

@@ -40,10 +40,10 @@ pub(crate) enum Message {
     Unknown(u8),
 }
 
-/// What you write: it is given the bytes of one connection as they come.
+/// What you write: it gets the bytes of one connection as they come.
 pub(crate) trait Stream: Default {
-    /// Takes the next `bytes` and returns the messages that are whole now, in order. An error
-    /// says that the peer broke the rules.
+    /// Takes the next `bytes` and returns the messages that are now whole, in order. An error says
+    /// that the peer broke the rules.
     fn feed(&mut self, bytes: &[u8]) -> Result<Vec<Message>, String>;
 }
 

@@ -18,7 +18,6 @@ pub(crate) trait Choice {
 struct Blank;
 
 impl Choice for Blank {
-    /// The first one.
     fn choose(missing: &[bool], theirs: &[bool], _: &[Vec<bool>], _: u64) -> Option<usize> {
         (0..missing.len()).find(|&piece| missing[piece] && theirs[piece])
     }
@@ -117,8 +116,8 @@ fn ties_are_drawn_by_lot<C: Choice>() -> Check {
     same(input, yours, [1, 2, 3].map(Some).into(), hint)
 }
 
-/// Twelve leeches of which each gives a piece a turn to another one, and a seed that gives one
-/// piece a turn. After how many pieces from the seed is each piece somewhere among the leeches?
+/// Twelve leeches each give a piece a turn to another one, and a seed gives one piece a turn. After
+/// how many pieces from the seed do the leeches together have all pieces?
 fn the_seed_may_leave_soon<C: Choice>() -> Check {
     const PIECES: usize = 40;
     const LEECHES: usize = 12;

@@ -8,10 +8,8 @@ use storrent::parts::choker::{self, Choker};
 use storrent::types::PeerKey;
 use yours::Yours;
 
-/// A peer that we could give to.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(crate) struct Candidate {
-    /// Its number.
     pub peer: u32,
     /// Whether it wants something that we have.
     pub interested: bool,
@@ -36,7 +34,6 @@ impl Choking for Blank {
         Self
     }
 
-    /// Everybody.
     fn round(&mut self, candidates: &[Candidate], _: usize) -> BTreeSet<u32> {
         candidates.iter().map(|candidate| candidate.peer).collect()
     }

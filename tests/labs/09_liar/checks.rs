@@ -18,7 +18,7 @@ pub(crate) type Hash = [u8; 20];
 pub(crate) struct Block {
     /// The peer that sent it; `None` if an earlier run of the program fetched it.
     pub giver: Option<u32>,
-    /// SHA-1 of what was sent.
+    /// SHA-1 of the block as it came.
     pub hash: Hash,
 }
 
@@ -27,8 +27,8 @@ pub(crate) trait Judge: Default {
     /// The hash of `piece` was wrong, when it was made of these blocks. It is fetched again.
     fn piece_was_false(&mut self, piece: u32, blocks: &[Block]);
 
-    /// The hash of `piece` is right, now that its blocks have these hashes. Returns the peers
-    /// that lied about it, in order.
+    /// The hash of `piece` is right, now that its blocks have these hashes. Returns the peers that
+    /// lied about it, in order.
     fn piece_is_right(&mut self, piece: u32, blocks: &[Hash]) -> Vec<u32>;
 }
 
@@ -38,7 +38,6 @@ struct Blank;
 impl Judge for Blank {
     fn piece_was_false(&mut self, _: u32, _: &[Block]) {}
 
-    /// Nobody.
     fn piece_is_right(&mut self, _: u32, _: &[Hash]) -> Vec<u32> {
         vec![]
     }
@@ -158,7 +157,7 @@ fn piece_by_piece<J: Judge>() -> Check {
     )
 }
 
-/// Twenty peers, of whom three lie in one block of eight. Who lied and was found is not asked again.
+/// Three of twenty peers lie in one block of eight. A liar that was found is not asked again.
 fn a_swarm_with_liars<J: Judge>() -> Check {
     const BLOCKS: u8 = 16;
     let mut rng = fastrand::Rng::with_seed(9);

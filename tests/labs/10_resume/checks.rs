@@ -42,25 +42,22 @@ pub(crate) struct Record {
 /// What is known of a piece without reading it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Trust {
-    /// It is there.
     Had,
-    /// It is not there, and must be fetched.
     Missing,
-    /// Nobody knows: it must be read and hashed.
+    /// It must be read and hashed.
     Hash,
 }
 
 /// What you write.
 pub(crate) trait Resume {
-    /// Returns what is known of each piece, from the `record`, if there is one, and from the
-    /// files as they are on the disk now.
+    /// Returns what is known of each piece, from the `record`, if there is one, and from the files
+    /// as they are now.
     fn trust(torrent: &Torrent, record: Option<&Record>, files: &[Option<OnDisk>]) -> Vec<Trust>;
 }
 
 struct Blank;
 
 impl Resume for Blank {
-    /// Believes every word.
     fn trust(torrent: &Torrent, record: Option<&Record>, _: &[Option<OnDisk>]) -> Vec<Trust> {
         let pieces = torrent
             .files
@@ -130,7 +127,7 @@ impl Resume for Real {
     }
 }
 
-/// A torrent of these sizes, with hashes that nobody looks at here.
+/// A torrent of these sizes, with hashes that nobody looks at.
 fn metainfo(torrent: &Torrent) -> Metainfo {
     let file = |(number, len): (usize, &u64)| format!("d6:lengthi{len}e4:pathl1:{number}ee");
     let files: String = torrent.files.iter().enumerate().map(file).collect();

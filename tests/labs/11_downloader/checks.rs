@@ -17,7 +17,7 @@ pub(crate) trait Downloader {
     /// How long a check waits for it.
     const PATIENCE: Duration = Duration::from_secs(20);
 
-    /// Downloads what `torrent` describes: one file.
+    /// Downloads the one file of `torrent`.
     fn download(torrent: &[u8]) -> Result<Vec<u8>, String>;
 }
 

@@ -19,7 +19,7 @@ pub(super) enum Script {
     Silent,
     /// Sends something else.
     Liar,
-    /// Says that a message of 512 MiB follows, and is silent.
+    /// Announces a message of 512 MiB, and is silent.
     Giant,
     /// At the second request it chokes, which makes all open requests void, and unchokes again.
     Choker,
@@ -33,7 +33,6 @@ const PIECES: usize = 8;
 /// How long honest seeds wait for the others to be asked first.
 const MANNERS: Duration = Duration::from_secs(2);
 
-/// What all peers share.
 struct Swarm {
     content: Vec<u8>,
     info_hash: [u8; 20],
@@ -113,7 +112,6 @@ fn answer(mut stream: TcpStream, peers: &[SocketAddr]) -> io::Result<()> {
 }
 
 impl Swarm {
-    /// One connection.
     fn play(&self, mut stream: TcpStream, script: Script) -> io::Result<()> {
         let mut hello = [0; HANDSHAKE_LEN];
         stream.read_exact(&mut hello)?;

@@ -1,8 +1,8 @@
-//! A whole downloader in one file: torrent, tracker, peers, pieces, hashes. It knows a torrent of
-//! one file and a tracker at `http://`, and asks all peers at once, with a thread for each.
+//! A whole downloader in one file: torrent, tracker, peers, pieces, hashes. It knows torrents of
+//! one file and trackers at `http://`, and asks all peers at once, with a thread for each.
 //!
-//! It works while everybody is honest and stays. `README.md` beside this file tells what happens
-//! to it among others.
+//! It works while everybody is honest and stays. `README.md` beside this file tells what happens to
+//! it among others.
 
 use crate::frame::sha1;
 use std::collections::BTreeMap;
@@ -20,8 +20,8 @@ const PEER_ID: &str = "-LB0001-in-250-lines";
 pub(crate) fn download(torrent: &[u8]) -> Result<Vec<u8>, String> {
     let torrent = Arc::new(Torrent::parse(torrent).ok_or("that is not a torrent")?);
     let peers = announce(&torrent).map_err(|error| format!("the tracker: {error}"))?;
-    // The numbers of the pieces wait in one channel. Each peer's thread takes one when it is ready
-    // for more, and sends the piece back through the other channel.
+    // The numbers of the pieces wait in one channel. Each peer's thread takes one when it is ready,
+    // and sends the piece back through the other channel.
     let (give, work) = crossbeam_channel::unbounded();
     let (done, pieces) = crossbeam_channel::unbounded();
     (0..torrent.hashes.len() as u32).for_each(|piece| _ = give.send(piece));
@@ -52,7 +52,6 @@ pub(crate) fn download(torrent: &[u8]) -> Result<Vec<u8>, String> {
     Ok(content)
 }
 
-/// What a torrent says.
 struct Torrent {
     announce: String,
     info_hash: [u8; 20],
@@ -157,7 +156,6 @@ impl<'a> Value<'a> {
     }
 }
 
-/// Asks the tracker for peers.
 fn announce(torrent: &Torrent) -> io::Result<Vec<SocketAddr>> {
     let bad = || io::Error::other("its answer makes no sense");
     let escaped = |byte| format!("%{byte:02x}");
@@ -189,7 +187,6 @@ fn be32(bytes: &[u8]) -> u32 {
     u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
 }
 
-/// A connection that serves us.
 struct Peer {
     stream: TcpStream,
 }
