@@ -275,6 +275,7 @@ fn is_device(name: &str) -> bool {
     }
 }
 
+/// Whether every disk accepts the name as it is.
 pub(crate) fn is_plain(name: &str) -> bool {
     name.len() <= SHORT_NAME_LEN
         && !name.bytes().any(|byte| ODD.contains(&byte.into()))
@@ -282,6 +283,7 @@ pub(crate) fn is_plain(name: &str) -> bool {
         && !is_device(name)
 }
 
+/// Returns the nearest name that every disk accepts.
 pub(crate) fn plain(name: &str) -> String {
     shortened(&safe_on_windows(name), SHORT_NAME_LEN)
 }

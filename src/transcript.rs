@@ -45,6 +45,7 @@ pub enum TranscriptError {
     NotHex(usize),
 }
 
+/// Bytes that one side sent.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Chunk {
     /// Whether we sent them.

@@ -175,6 +175,7 @@ impl Object {
         page + &format!("{have} of {total} are right, {right} of {pieces}\n")
     }
 
+    /// Says why the exit status is 1.
     fn verdict(&self, name: &str, options: &Check) -> String {
         let mut changed = self.files.iter().filter(|file| file.remark == CHANGED);
         if let Some(Checked { on_disk, .. }) = changed.next() {

@@ -303,6 +303,7 @@ impl Stage<'_, '_> {
             self.until(|story| story.all_complete())?;
         }
         cast.leave();
+        // The last announces of the engines.
         while let Ok(last) = self.news.try_recv() {
             self.story.hear(last);
         }

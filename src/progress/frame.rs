@@ -360,6 +360,7 @@ pub(crate) struct Mark {
     pub state: State,
     /// Of the wanted bytes, rounded down.
     pub percent: u8,
+    /// Safe to print.
     pub title: String,
 }
 

@@ -22,6 +22,7 @@ const HELD_FOR: Duration = Duration::from_millis(500);
 /// Messages up to this many bytes, all but blocks, take no time on a line.
 const SMALL: usize = 1000;
 
+/// Longer than any message here.
 const MAX_MESSAGE: usize = 1 << 20;
 
 /// The longest sleep of an idle connection.
@@ -39,9 +40,10 @@ pub(super) struct Side {
     /// Blocks received and not written, and whether they are true.
     held: Vec<(Block, bool)>,
     held_since: Option<Duration>,
-    /// What the kernel has taken. `None` at the end: we hung up.
+    /// Messages that the kernel has taken and not sent.
     outgoing: VecDeque<Vec<u8>>,
     outgoing_bytes: usize,
+    /// On their way here. `None`: the other side hung up.
     arriving: VecDeque<Option<Vec<u8>>>,
     pub(super) sleep: Sleep,
     pub(super) wake_at: Option<Duration>,
@@ -88,6 +90,7 @@ impl Swarm {
         }
     }
 
+    /// Bytes arrive over the line, or its end.
     pub(super) fn arrive(&mut self, index: usize, key: PeerKey) {
         let node = &mut self.nodes[index];
         let Some(side) = node.sides.get_mut(&key) else {

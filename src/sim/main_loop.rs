@@ -103,6 +103,7 @@ impl Swarm {
         self.perform(index, actions);
     }
 
+    /// Handles all that happened at this moment.
     pub(super) fn settle(&mut self) {
         while let Some(next) = self.pending.pop_front() {
             match next {
@@ -189,6 +190,7 @@ impl Swarm {
         self.after(CHECK_TIME, Event::Checked(index, life, check));
     }
 
+    /// Connects two nodes, unless nobody is at `addr`.
     fn dial(&mut self, index: usize, key: PeerKey, addr: SocketAddr) {
         let target = Self::node_at(addr);
         let there = self.nodes.get_mut(target);

@@ -12,6 +12,7 @@ use riddles::BROKEN;
 /// A peer of the demo: its index in [`Scene::roles`].
 pub(super) type Who = usize;
 
+/// A peer that is a real engine.
 #[derive(Debug)]
 pub(super) struct Role {
     pub name: &'static str,
@@ -31,6 +32,7 @@ pub(super) struct Actor {
     pub rate: u32,
 }
 
+/// Engines that enter at the same time.
 #[derive(Debug)]
 pub(super) struct Act {
     /// Said before they enter.

@@ -152,6 +152,7 @@ impl<'a> Talk<'a> {
         }
     }
 
+    /// Whether it really has `piece`.
     fn has(&self, piece: PieceIndex) -> bool {
         let half = self.part.stock.metainfo.layout.pieces() / 2;
         self.part.script != Script::FalseHaves || piece.get() < half
