@@ -13,7 +13,7 @@
 //! may be *padding* ([BEP 47]): zeros that make the next file begin with a new piece. Padding is
 //! hashed and served, but never requested and never written.
 //!
-//! Only this file makes a [`PieceIndex`], [`Block`] or [`Span`], and checks the numbers first, so
+//! Only this file makes a [`PieceIndex`], [`Block`] or [`Span`], and it checks the numbers first. So
 //! code that holds one need not check it again. No I/O.
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html

@@ -21,8 +21,8 @@
 //! have a broken comment. File names go through [`crate::names`]. The guard of [`crate::bencode`]
 //! and the limits below bound time and memory.
 //!
-//! An attribute marks padding files ([BEP 47]); BitComet marked them by a name before. Of a hybrid
-//! torrent ([BEP 52]) the version 1 part is read.
+//! An attribute marks padding files ([BEP 47]); before it existed, BitComet marked them by a name.
+//! Of a hybrid torrent ([BEP 52]) we read the version 1 part.
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 //! [BEP 47]: https://www.bittorrent.org/beps/bep_0047.html
