@@ -105,7 +105,6 @@ pub(crate) struct Announcer {
     phase: Phase,
     /// The download was complete when we joined, so no tracker hears `completed`.
     joined_complete: bool,
-    /// We have no peers and want some.
     hungry: bool,
     /// The tracker of a private torrent that answered last.
     current: Option<usize>,

@@ -265,7 +265,6 @@ fn agreed(mut received: Vec<u8>, mut ciphers: Option<Ciphers>) -> Agreed {
     Agreed { ciphers, received }
 }
 
-/// Waits until `came` has `len` bytes.
 fn receive<L: Line>(line: &mut L, came: &mut Vec<u8>, len: usize) -> Result<(), L::Error> {
     while came.len() < len {
         line.receive(came)?;
@@ -316,7 +315,6 @@ impl Keys {
         Self { private, public }
     }
 
-    /// Returns `S`.
     fn secret(&self, theirs: &[u8]) -> Vec<u8> {
         padded(&BigUint::from_bytes_be(theirs).modpow(&self.private, &prime()))
     }

@@ -57,7 +57,6 @@ enum State {
     GivenUp,
 }
 
-/// A block of a started piece.
 #[derive(Clone, Copy, Debug, Default)]
 struct Slot {
     stored: bool,
@@ -75,7 +74,6 @@ struct Started {
     missing: u32,
     /// How many blocks are neither stored nor leased.
     free: u32,
-    /// How many leases there are on all its blocks.
     leases: u32,
     /// Its hash was wrong, and more than one peer had stored blocks. Now one peer fetches it alone,
     /// so that a second wrong hash has one culprit.

@@ -92,7 +92,6 @@ impl Pipeline {
         }
     }
 
-    /// How many blocks may be on order now.
     pub(crate) fn window(&self) -> u32 {
         self.window
     }
@@ -216,7 +215,6 @@ impl Pipeline {
         }
     }
 
-    /// Returns the largest window that this peer may have now, in blocks.
     fn most(&self) -> u32 {
         if !self.wary {
             return self.limit;

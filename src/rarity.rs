@@ -182,7 +182,6 @@ impl Rarity {
             .unwrap_or(self.order.len() as u32)
     }
 
-    /// Adds empty buckets up to `bucket`.
     fn reach(&mut self, bucket: u32) {
         let end = self.order.len() as u32;
         self.starts

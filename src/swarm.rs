@@ -86,10 +86,8 @@ impl Known {
     }
 }
 
-/// How an attempt or a connection ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Ending {
-    /// It never worked, for this reason.
     Failed(EndKind),
     /// It worked and gave or took data.
     Good,
@@ -98,7 +96,6 @@ pub(crate) enum Ending {
     Useless,
 }
 
-/// The address book of one torrent.
 #[derive(Debug, Default)]
 pub(crate) struct Swarm {
     known: BTreeMap<SocketAddr, Known>,

@@ -36,7 +36,6 @@ pub(crate) const PURPOSE: &str = "check pieces";
 pub(crate) enum CheckRequest {
     /// Check these pieces, whose blocks were all written.
     Pieces(Vec<PieceIndex>),
-    /// Hash each block of this piece.
     Blocks(PieceIndex),
     /// Somebody waits for the verdicts: do not wait for a fuller batch.
     Hurry,
@@ -230,7 +229,6 @@ impl<H: Fn(PieceIndex) -> PieceHash> Work<H> {
         result
     }
 
-    /// Answers a request that is not [`CheckRequest::Pieces`].
     fn answer(&mut self, request: &CheckRequest) -> Result<CheckReport, StorageError> {
         let Notes {
             storage,

@@ -111,7 +111,6 @@ type Report = Arc<dyn Fn(DhtNews) + Send + Sync>;
 
 struct Request {
     info_hash: InfoHash,
-    /// The TCP port to announce, if any.
     port: Option<u16>,
 }
 
@@ -233,7 +232,6 @@ impl Dht {
         }
     }
 
-    /// Returns what to call if a thread panics.
     fn lost(&self) -> impl FnOnce() + Send + 'static {
         let report = self.report.clone();
         move || report(DhtNews::Lost)

@@ -26,7 +26,6 @@ use std::time::{Duration, Instant};
 /// How many of the nearest nodes must answer, and receive our announce: `k` of BEP 5.
 pub(crate) const NEAREST: usize = 8;
 
-/// How many queries may be out at a time.
 const AT_A_TIME: usize = 4;
 
 /// After this long without an answer, a query no longer holds up others. Its answer is still

@@ -64,7 +64,6 @@ impl Table {
         }
     }
 
-    /// Records that the node at `addr` did not answer.
     pub(crate) fn silent(&mut self, addr: SocketAddr) {
         self.known.retain_mut(|known| {
             known.contact.addr != addr || !std::mem::replace(&mut known.silent, true)

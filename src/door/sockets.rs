@@ -19,7 +19,6 @@ const BACKLOG: i32 = 128;
 /// After this long without traffic, the system probes whether the other end is still there.
 const QUIET: Duration = Duration::from_secs(20);
 
-/// The pause between two probes.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
 
 /// How many unanswered probes end a connection. A vanished peer is thus noticed after 35 s.
@@ -163,7 +162,6 @@ impl Door {
         self.look_up_directly(name)
     }
 
-    /// Looks up a name directly, including the proxy's own.
     pub(super) fn look_up_directly(&self, name: impl ToSocketAddrs) -> io::Result<Vec<SocketAddr>> {
         let mut found: Vec<SocketAddr> = name.to_socket_addrs()?.collect();
         let first = found.first().copied();

@@ -133,7 +133,6 @@ pub fn lead(
     }
 }
 
-/// Why a conversation with a proxy ended early.
 enum Trouble {
     Refused(Refusal),
     Io(io::Error),

@@ -169,7 +169,6 @@ impl Engine<'_> {
         self.begin(Task::Prepare(id));
     }
 
-    /// Handles what the check of the data on disk found.
     pub(super) fn on_prepared(
         &mut self,
         id: TorrentId,

@@ -68,7 +68,6 @@ impl Engine<'_> {
         self.works.ids().for_each(|id| self.conclude(id));
     }
 
-    /// Ends a torrent's goodbye and reports its last figures.
     fn conclude(&mut self, id: TorrentId) {
         self.tell(id, |torrent, turn| torrent.tell_ends(turn));
         let stage = &mut self.works[id].stage;

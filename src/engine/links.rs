@@ -55,7 +55,6 @@ impl Engine<'_> {
         self.hang_up(key);
     }
 
-    /// Has a peer's thread close its connection, by closing its channel.
     pub(super) fn hang_up(&mut self, key: PeerKey) {
         if let Some(link) = self.links.get_mut(&key) {
             link.orders = None;

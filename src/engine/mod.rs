@@ -109,7 +109,6 @@ impl Ending {
 /// News from all threads but the peers'.
 enum News {
     Incoming(TcpStream, SocketAddr),
-    /// The result of looking up a peer's name.
     Resolved(TorrentId, PeerName, std::io::Result<Vec<SocketAddr>>),
     /// The metadata in the record of an earlier run, if there is one.
     Recalled(TorrentId, Option<Vec<u8>>),
@@ -120,7 +119,6 @@ enum News {
     Prepared(TorrentId, Result<Option<Prepared>, StorageError>),
     Check(TorrentId, CheckReport),
     Dht(DhtNews),
-    /// Whether the proxy can be reached, or why not.
     Proxy(Result<(), String>),
     Died(Task),
 }
@@ -182,7 +180,6 @@ struct PeerName {
     source: Source,
 }
 
-/// Main's link to the thread of a peer or a web seed.
 struct PeerLink {
     /// `None` until the handshake names the torrent.
     torrent: Option<TorrentId>,
@@ -208,7 +205,6 @@ struct Engine<'a> {
     no_proxy: Option<String>,
     /// The peers whose names the proxy looks up.
     names: Names,
-    /// The system's limit of open files and connections.
     max_files: usize,
     /// Tasks that could not be started, with the time of the next try.
     later: Vec<(Instant, Task)>,

@@ -100,7 +100,6 @@ impl Engine<'_> {
         self.end_without_proxy(id);
     }
 
-    /// Handles the news whether the proxy can be reached.
     pub(super) fn on_proxy(&mut self, found: Result<(), String>) {
         if let Err(why) = found {
             self.no_proxy = Some(why);

@@ -68,7 +68,6 @@ impl Engine<'_> {
         }
     }
 
-    /// Has the checker bring the record up to date.
     pub(super) fn record(&mut self, id: TorrentId) {
         let Some(running) = self.works.alive(id) else {
             return;

@@ -71,7 +71,6 @@ impl Task {
         }
     }
 
-    /// Returns the torrent that can't go on without this task.
     fn needed_by(&self) -> Option<TorrentId> {
         match self {
             Self::Recall(id) | Self::Prepare(id) | Self::Check(id) => Some(*id),
@@ -84,7 +83,6 @@ impl Task {
     }
 }
 
-/// Why a task did not begin.
 pub(super) enum Refused {
     /// Files are too few: another look at the disk must end first.
     Room,
@@ -99,7 +97,6 @@ impl From<NoThread> for Refused {
 }
 
 impl Engine<'_> {
-    /// Starts a task's thread, now or later.
     pub(super) fn begin(&mut self, task: Task) {
         let now = Instant::now();
         match self.start_thread(&task) {

@@ -13,7 +13,6 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-/// The most connections in a table.
 pub(super) const PLACES: usize = 64;
 
 /// The most connections of one host, except our own.
@@ -29,7 +28,6 @@ const FIRST_BYTE: Duration = Duration::from_secs(10);
 /// The same limit while more than half of the table is taken.
 const FIRST_BYTE_IN_A_CROWD: Duration = Duration::from_secs(3);
 
-/// Whether a newcomer gets a place.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Entry {
     Free,
@@ -43,7 +41,6 @@ pub(super) enum Entry {
 struct Stranger<T> {
     host: Host,
     since: Instant,
-    /// Whether its first byte has come.
     spoke: bool,
     what: T,
 }

@@ -40,7 +40,6 @@ impl Work {
 }
 
 pub(super) enum Stage {
-    /// Its data on disk is being looked at.
     Checking,
     Running(Box<Running>),
     /// Saying goodbye since this time: it is done, has failed or was given up.
@@ -49,7 +48,6 @@ pub(super) enum Stage {
 }
 
 impl Stage {
-    /// Whether it has no files open.
     pub(super) fn is_idle(&self) -> bool {
         matches!(self, Self::Checking | Self::Over)
     }
@@ -72,7 +70,6 @@ impl Stage {
     }
 }
 
-/// A torrent that has joined its swarm.
 pub(super) struct Running {
     pub torrent: Torrent,
     /// `None` until the metadata is known.

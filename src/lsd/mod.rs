@@ -39,7 +39,6 @@ const GROUPS: [IpAddr; 2] = [
     IpAddr::V6(Ipv6Addr::new(0xff15, 0, 0, 0, 0, 0, 0xefc0, 0x988f)),
 ];
 
-/// The longest sleep of the thread.
 const TICK: Duration = Duration::from_millis(100);
 
 /// The most packets read in one turn. If there are more, the thread sleeps for [`TICK`] in between.
@@ -146,7 +145,6 @@ fn run(
     }
 }
 
-/// Waits up to [`TICK`] for a packet.
 fn wait(groups: &[Group]) {
     let mut sockets: Vec<PollFd> = groups
         .iter()

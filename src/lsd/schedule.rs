@@ -25,12 +25,10 @@ const EVERY: Duration = Duration::from_secs(5 * 60);
 /// with addresses.
 const HEARD_A_SECOND: u32 = 10;
 
-/// The torrents that we announce.
 #[derive(Debug, Default)]
 pub(crate) struct Schedule {
     /// When each was added, and how many of [`AT_FIRST`] are done.
     torrents: BTreeMap<InfoHash, (Instant, usize)>,
-    /// When all are announced next.
     round: Option<Instant>,
     /// When the current second of listening began, and how many announces came in it.
     heard: Option<(Instant, u32)>,

@@ -27,7 +27,6 @@ use std::time::{Duration, Instant};
 /// How long a peer may take for its handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How the connection begins.
 #[derive(Debug)]
 pub(crate) enum Link {
     Dial {
@@ -45,7 +44,6 @@ pub(crate) enum Link {
     },
 }
 
-/// A connection whose peer has sent its handshake.
 pub(crate) struct Greeted {
     /// The line, with bytes that followed the handshake in its intake.
     pub(super) line: Line,

@@ -36,7 +36,6 @@ const WINDOW: usize = 8;
 /// How long a peer may take for the next piece of the metadata.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The metadata as it arrives.
 #[derive(Debug)]
 struct Fetch {
     /// The pieces that came. Each is allocated only then.
@@ -58,7 +57,6 @@ pub struct Learner {
     asked: bool,
     /// Whether the metadata is complete. Main will soon welcome the peer.
     done: bool,
-    /// Messages of the peer that can't be judged yet.
     kept: Vec<u8>,
     /// Bytes for the peer and events for main.
     pub talk: Talk,

@@ -48,7 +48,6 @@ impl Line {
         }
     }
 
-    /// Whether the kernel has not taken everything.
     pub(super) fn is_stuck(&self) -> bool {
         !self.outgoing.is_out()
     }
@@ -77,7 +76,6 @@ impl Line {
         Ok(None)
     }
 
-    /// Reads what comes within the time of `patience`.
     pub(super) fn read_wait(&mut self, patience: Patience) -> Result<(), PeerError> {
         let socket = &mut self.socket;
         self.intake.fill(|buf| socket.read_wait(buf, patience))?;

@@ -181,7 +181,6 @@ pub(crate) fn spawn_link(
     threads::spawn(thread, purpose, work, lost).map(drop)
 }
 
-/// The way to main for one thread's events.
 #[derive(Clone)]
 pub(crate) struct ToMain {
     key: PeerKey,
@@ -252,7 +251,6 @@ pub(crate) struct Peer {
     max_message: usize,
     /// Since when the intake has held blocks.
     held_since: Option<Instant>,
-    /// When the intake was last emptied.
     emptied: Instant,
 }
 
@@ -330,7 +328,6 @@ impl Peer {
         Ok(true)
     }
 
-    /// Handles all whole messages in the buffer.
     fn hear_peer(&mut self, to_main: &ToMain) -> Result<(), PeerError> {
         let now = Instant::now();
         while let Some((message, used)) =

@@ -57,7 +57,6 @@ pub struct Session {
     layout: Arc<Layout>,
     /// The pieces that we have and may serve.
     have: Bitfield,
-    /// The pieces that the peer has.
     theirs: Bitfield,
     peer_chokes: bool,
     peer_wants: bool,
@@ -88,7 +87,6 @@ pub struct Session {
     extensions: Extensions,
     /// The time from our handshake to the peer's, if we sent ours first.
     greeted_within: Option<Duration>,
-    /// When we first said that we are interested.
     wanted_at: Option<Instant>,
     rejects: u32,
     /// Since when the peer has owed us blocks and sent none.

@@ -29,9 +29,7 @@ pub struct Talk {
     pub(super) fast: bool,
     /// The message number that the peer wants for metadata messages. 0: it wants none.
     pub(super) metadata_id: u8,
-    /// When the peer's last message came.
     pub(super) heard: Instant,
-    /// When we last sent something.
     spoke: Instant,
     /// Whether the peer named its DHT node. We take one.
     named_node: bool,
@@ -85,14 +83,12 @@ impl Talk {
         self.events.push(event);
     }
 
-    /// The peer named the port of its DHT node.
     pub(super) fn on_node(&mut self, port: u16) {
         if !std::mem::replace(&mut self.named_node, true) {
             self.tell(PeerEvent::DhtPort(port));
         }
     }
 
-    /// Records that we are sending something.
     pub(super) fn on_spoken(&mut self, now: Instant) {
         self.spoke = now;
     }

@@ -108,14 +108,12 @@ pub(crate) enum Blocks {
     Plenty,
 }
 
-/// Where to sleep.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Sleep {
     /// On the channel, up to a [`TICK`].
     Channel,
     /// In a write, up to a [`TICK`].
     Write,
-    /// In a read.
     Read(Patience),
 }
 
@@ -165,7 +163,6 @@ pub(crate) fn next(debts: Debts) -> Sleep {
 }
 
 impl Patience {
-    /// Returns how long the read waits at most.
     pub(crate) fn time(self) -> Duration {
         match self {
             Self::Usual | Self::Bulk => TICK,
@@ -193,7 +190,6 @@ impl Sleep {
         }
     }
 
-    /// Returns how long the thread sleeps at most.
     pub(crate) fn time(self) -> Duration {
         match self {
             Self::Channel | Self::Write => TICK,

@@ -39,7 +39,6 @@ const LOOK_AT: usize = 2048;
 /// pays for 64 pieces on average, however many there are.
 const DIVIDED_PER_GRANT: usize = 64;
 
-/// A strategy, and what it remembers.
 #[derive(Debug)]
 pub(super) enum Order {
     RarestFirst(Rarest),
@@ -47,7 +46,6 @@ pub(super) enum Order {
     Random,
 }
 
-/// What rarest first remembers.
 #[derive(Debug)]
 pub(super) struct Rarest {
     /// How many pieces are still to be chosen at random.
@@ -61,7 +59,6 @@ pub(super) struct Rarest {
 }
 
 impl Order {
-    /// Begins with `had` pieces on disk.
     pub(super) fn new(strategy: Strategy, had: u32, layout: &Layout) -> Self {
         match strategy {
             Strategy::RarestFirst => Self::RarestFirst(Rarest {
@@ -151,7 +148,6 @@ impl Order {
         }
     }
 
-    /// Notes that `piece` is free again.
     pub(super) fn freed(&mut self, piece: PieceIndex) {
         if let Self::Sequential(watch) = self {
             watch.freed(piece);

@@ -87,7 +87,6 @@ const DRY: f64 = 0.2;
 /// How many peers' queues are searched for work for one peer.
 const LOOK_AT: usize = 8;
 
-/// What a peer takes over.
 #[derive(Debug, Default)]
 pub(crate) struct Taken {
     /// The spans that it is to fetch.
@@ -131,7 +130,6 @@ impl Rivals {
         now.duration_since(self.at) >= LOOK_EVERY
     }
 
-    /// How many blocks `peer` may have on order.
     pub(crate) fn share(&self, peer: PeerKey) -> u32 {
         let share = (self.end / self.pace(peer)).ceil() as u32;
         share.max(self.least(peer))
@@ -150,7 +148,6 @@ impl Rivals {
         }
     }
 
-    /// Whether `peer` needs longer for a block than `other`.
     pub(super) fn is_slower(&self, peer: PeerKey, other: PeerKey) -> bool {
         self.pace(peer) > self.pace(other)
     }

@@ -27,13 +27,11 @@ const REMEMBERED: usize = 32;
 #[derive(Debug)]
 pub(super) struct Watch {
     order: Vec<PieceIndex>,
-    /// The place of each piece in `order`.
     places: Vec<u32>,
     /// No piece at a place before this one is free.
     cursor: usize,
     /// When each begun piece that lacks blocks was first seen.
     begun: BTreeMap<PieceIndex, Instant>,
-    /// How long the last pieces took.
     took: VecDeque<Duration>,
 }
 
@@ -83,7 +81,6 @@ impl Watch {
             .find(|piece| have.has(*piece))
     }
 
-    /// Notes that `piece` is free again.
     pub(super) fn freed(&mut self, piece: PieceIndex) {
         self.cursor = self.cursor.min(self.place(piece) as usize);
     }

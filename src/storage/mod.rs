@@ -243,7 +243,6 @@ impl Storage {
         }
     }
 
-    /// The full path of the record, for messages.
     fn record_path(&self) -> PathBuf {
         let name = self.record.as_ref().map(|record| record.name.clone());
         let name = name.or_else(|| self.plan.record_names().into_iter().next());

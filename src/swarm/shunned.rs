@@ -29,7 +29,6 @@ pub(super) struct Shunned {
 }
 
 impl Shunned {
-    /// Whether the [`Swarm`](super::Swarm) must not keep `addr`.
     pub(super) fn is_never_dialled(&self, addr: SocketAddr) -> bool {
         self.own.contains_key(&addr) || self.is_banned(addr)
     }
@@ -55,7 +54,6 @@ impl Shunned {
         self.banned.contains_key(&addr)
     }
 
-    /// Whether peers that dial us from `ip` are banned.
     pub(super) fn is_banned_host(&self, ip: IpAddr) -> bool {
         self.banned_hosts.contains_key(&Host::of(ip))
     }

@@ -15,7 +15,6 @@ use crate::url::origin;
 /// The missing bytes that we report to trackers before we know their number: one block.
 const LEFT_UNKNOWN: u64 = BLOCK_LEN as u64;
 
-/// How many peers we ask a tracker for.
 const PEERS_WANTED: u32 = 100;
 
 /// How many different messages of trackers are shown to the user.

@@ -89,7 +89,6 @@ pub struct Blame {
     attempts: HashMap<PieceIndex, Vec<Attempt>>,
     /// False pieces whose blocks are being hashed.
     awaited: BTreeSet<PieceIndex>,
-    /// Pieces that can never be right and are given up.
     damaged: BTreeSet<PieceIndex>,
 }
 

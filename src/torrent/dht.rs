@@ -29,7 +29,6 @@ pub(super) struct Lookups {
     last: Option<Instant>,
     count: usize,
     announced: bool,
-    /// How many nodes the DHT's threads know.
     pub(super) nodes: usize,
 }
 

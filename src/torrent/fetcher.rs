@@ -48,7 +48,6 @@ pub(super) enum Parting {
 /// A connection that is given work.
 #[derive(Debug)]
 pub(super) struct Fetcher {
-    /// The pieces that can be fetched over it.
     pub(super) have: Bitfield,
     /// Blocks that it could be asked for besides what it has on order.
     pub(super) wants: u32,

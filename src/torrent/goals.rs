@@ -126,7 +126,6 @@ impl Goals {
         }
     }
 
-    /// Takes back `blocks` that must be fetched again.
     pub(super) fn lose(&mut self, blocks: u64) {
         if let Phase::Downloading { stored, .. } = &mut self.phase {
             *stored = stored.saturating_sub(blocks);

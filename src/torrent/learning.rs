@@ -23,7 +23,6 @@ const MAX_ASKED: usize = 4;
 /// After this pause we ask a peer again that refused: it may have the metadata by then.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
 
-/// Whether a peer can send the metadata.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Offer {
     None,

@@ -179,10 +179,8 @@ pub struct Setup {
     pub seed: u64,
 }
 
-/// When periodic work is due.
 #[derive(Debug)]
 struct Due {
-    /// The next choice of the peers that we unchoke.
     choking: Instant,
     report: Instant,
 }

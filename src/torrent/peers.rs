@@ -22,7 +22,6 @@ use crate::wire::Handshake;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-/// What main knows about one connection to a peer.
 #[derive(Debug)]
 pub(super) struct Peer {
     pub(super) addr: SocketAddr,
@@ -35,7 +34,6 @@ pub(super) struct Peer {
     pub(super) since: Instant,
     /// It said in its first message that it has all pieces, so it need not hear about ours.
     pub(super) came_whole: bool,
-    /// How many pieces it has that we want.
     pub(super) useful: u32,
     pub(super) peer_chokes: bool,
     pub(super) we_choke: bool,

@@ -21,7 +21,6 @@ use std::time::{Duration, Instant};
 /// The pause between two messages to a peer. BEP 11 forbids more of them.
 const EVERY: Duration = Duration::from_secs(60);
 
-/// What one peer has heard from us.
 #[derive(Debug, Default)]
 pub(super) struct Exchange {
     /// The peers that it knows from us.
@@ -33,7 +32,6 @@ pub(super) struct Exchange {
 type News = (Vec<(SocketAddr, u8)>, Vec<SocketAddr>);
 
 impl Exchange {
-    /// Whether the peer may be told something now.
     fn is_due(&self, now: Instant) -> bool {
         self.at.is_none_or(|at| now.duration_since(at) >= EVERY)
     }

@@ -29,7 +29,6 @@ enum Stays {
 struct Old {
     incoming: bool,
     young: bool,
-    /// Data went over it.
     used: bool,
     /// The peer owes us blocks and has sent none for 20 s.
     silent: bool,

@@ -96,7 +96,6 @@ impl Torrent {
         }
     }
 
-    /// Completes the torrent, unless something is missing.
     pub(super) fn complete(&mut self, turn: &mut Turn<'_>) {
         if !self.goals.is_downloading() || self.picker.missing() > 0 {
             return;

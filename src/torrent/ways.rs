@@ -18,7 +18,6 @@ pub(super) struct Ways {
     address_gone: Option<String>,
     /// What `--proxy` keeps us from asking: "2 trackers, the DHT".
     pub(super) shut_out: String,
-    /// Nobody is dialled before this time.
     dial_at: Instant,
 }
 
@@ -33,7 +32,6 @@ impl Ways {
         }
     }
 
-    /// How many peers may be dialled at once.
     pub(super) fn most_dials(&self, now: Instant) -> usize {
         match &self.no_way {
             _ if now < self.dial_at || self.address_gone.is_some() => 0,

@@ -25,7 +25,6 @@ pub(super) struct UdpTracker {
     sessions: Vec<Session>,
 }
 
-/// Our exchange with one address of the tracker.
 struct Session {
     family: Family,
     /// Connected, so the kernel drops packets from others, and reports at once if nobody listens
@@ -163,7 +162,6 @@ impl Session {
     }
 }
 
-/// Translates a refusal, or an answer to a question that we did not ask.
 fn unexpected(answer: Answer) -> Trouble {
     match answer {
         Answer::Refused(why) => Trouble::Failure(why),

@@ -31,7 +31,6 @@ pub(crate) struct Run {
     pub start: u64,
 }
 
-/// What to do with bytes that arrived.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Taken {
     /// Ranges of the torrent's bytes to write now, each within one piece.

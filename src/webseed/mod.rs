@@ -164,12 +164,10 @@ struct Thread {
     underway: Option<Underway>,
     /// A file, and where redirects led to it: the next request for it begins there.
     moved: Option<(usize, Hop)>,
-    /// The state of our question to main for work.
     work: Asking,
     worked: bool,
     /// Files that the server does not have.
     lacks: BTreeSet<usize>,
-    /// How many files in a row were missing.
     misses: u32,
     /// Blocks written, but not reported to main yet.
     stored: Vec<(PieceIndex, u32)>,
@@ -424,7 +422,6 @@ impl Thread {
         }
     }
 
-    /// Tells main, after reporting what was stored before.
     fn tell(&mut self, event: PeerEvent) {
         self.tell_stored();
         self.to_main.tell(event);

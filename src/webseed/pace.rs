@@ -25,7 +25,6 @@ const WINDOW: Duration = Duration::from_secs(30);
 /// In bytes per second.
 const MIN_RATE: u64 = 1024;
 
-/// What one web seed sent, and when.
 #[derive(Debug)]
 pub(crate) struct Pace {
     run: u32,
@@ -46,7 +45,6 @@ impl Default for Pace {
 }
 
 impl Pace {
-    /// How many blocks to ask main for at a time.
     pub(crate) fn run(&self) -> u32 {
         self.run
     }

@@ -23,7 +23,6 @@ use ureq::{Agent, Body};
 /// How long the server may take to accept the connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long the server may be silent.
 const SILENCE: Duration = Duration::from_secs(20);
 
 /// A redirect's page of at most this many bytes is read, to keep the connection usable.
@@ -91,7 +90,6 @@ impl Client {
         Ok(answers)
     }
 
-    /// Ends the request in progress. Its thread ends by itself.
     pub(crate) fn hang_up(&mut self) {
         std::mem::replace(&mut self.client, client(&self.door)).shutdown();
     }

@@ -45,7 +45,6 @@ pub struct Mended<T> {
     ready: Vec<u8>,
 }
 
-/// What the server sends next.
 #[derive(Debug)]
 enum Stage {
     /// A head, of which this much has arrived.

@@ -31,7 +31,6 @@ const PEX_EVERY: Duration = Duration::from_secs(60);
 pub(super) struct Extensions {
     /// The metadata that the peer may request. `None` if we give none.
     metadata: Option<Arc<[u8]>>,
-    /// The pieces of it that the peer requested.
     wanted: VecDeque<u32>,
     /// The message number that the peer wants for lists of peers. 0: it wants none.
     pex_id: u8,

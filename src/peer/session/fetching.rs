@@ -23,7 +23,6 @@ pub(super) const MAX_REJECTS: u32 = 300;
 const MAX_RESERVE: u32 = 64;
 
 impl Session {
-    /// Handles main's answer: work, or none.
     pub(super) fn fetch(&mut self, spans: Vec<Span>) {
         self.work.on_fetch(&spans);
         if self.peer_chokes {
