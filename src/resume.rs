@@ -89,7 +89,6 @@ pub fn trusted(storage: &Storage, survey: &Survey) -> Trusted {
 /// Writes the state, after all pieces that we `have` are on the disk. The next run hashes the
 /// pieces `passed_over`, which nobody looked at, and the files `changed`, which are not as we left
 /// them. `metadata`: the bytes of `info`, for a user who has only a magnet link.
-/// link.
 ///
 /// # Errors
 /// [`StorageError`], if the disk fails, or a file cannot be looked at.

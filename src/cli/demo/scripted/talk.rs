@@ -30,7 +30,7 @@ const MAX_ASKED: usize = 4096;
 /// last.
 const ALONE: Duration = Duration::from_secs(2);
 
-/// How late late metadata is.
+/// The delay of late metadata.
 const LATE: Duration = Duration::from_secs(2);
 
 /// Its extension handshake (BEP 10).
