@@ -127,7 +127,7 @@ pub struct Swarm {
 
 impl Swarm {
     /// Returns a swarm without nodes for a torrent of 16 MiB in pieces of 256 KiB. `seed` decides
-    /// all that chance decides: the same number gives the same run.
+    /// everything that is left to chance: the same number gives the same run.
     pub fn new(seed: u64) -> Self {
         Self {
             nodes: Vec::new(),
