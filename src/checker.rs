@@ -6,79 +6,86 @@
 //!
 //! The peer threads do not hash: they write each block to its place and go on. The checker reads a
 //! finished piece back from memory, where the system still has it, and hashes several pieces at a
-//! time, which is faster ([`crate::sha1_lanes`]).
-//!
-//! Memory does not depend on the piece length: [`BUFFER_LEN`] for each of [`MAX_LANES`].
+//! time ([`hasher`]).
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 
+mod hasher;
 mod seen;
 mod thread;
 
+pub(crate) use hasher::{Content, Hasher, Runs};
 pub(crate) use thread::{CheckReport, CheckRequest, Desk, Notes, PURPOSE, spawn};
 
 use crate::bitfield::Bitfield;
-use crate::layout::{BLOCK_LEN, PieceIndex};
-use crate::sha1_lanes::{MAX_LANES, SHA1_BLOCK, Sha1Lanes, lanes_for, sha1_of_equal};
-use crate::storage::{Files, Pages, Presence, Storage, StorageError};
+use crate::layout::{BLOCK_LEN, Layout, PieceIndex};
+use crate::sha1_lanes::sha1_of_equal;
+use crate::storage::{Files, Presence, Storage, StorageError};
 use crate::types::PieceHash;
 use sha1::{Digest, Sha1};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-/// How many bytes of each piece are read at a time. Less costs system calls; more falls out of the
-/// processor's cache before it is hashed.
-pub(crate) const BUFFER_LEN: usize = 32 * 1024;
-
-/// The pause before the next try, if the process has too many files open.
-const PAUSE: Duration = Duration::from_millis(100);
-
-/// [`check_all`] gives up after this many pauses: perhaps no other thread has a file to give back.
-const PAUSES: u32 = 50;
-
-/// How many bytes of each piece the system is told to read ahead, a multiple of [`BUFFER_LEN`]. By
-/// itself it hardly does so for sixteen pieces in turns, and a spinning disk would seek for every
-/// buffer.
-const AHEAD_LEN: u32 = 4 << 20;
-
-/// Hashes pieces of one torrent. Each hashing thread has its own.
+/// Checks pieces of one torrent. Each hashing thread has its own.
 pub(crate) struct Checker<H> {
-    storage: Arc<Storage>,
+    hasher: Hasher<Stored>,
     /// Returns the hash that a piece must have.
     expected: H,
-    lanes: Vec<Lane>,
-    /// How many lanes may be used at a time: 1 after the process ran out of files, then twice as
-    /// many with each batch.
-    most: usize,
-    /// Whether the data may be only on the disk. A piece just written is in memory.
-    cold: bool,
     /// The hash of a full-length piece of zeros, once it was needed.
     zeros: Option<PieceHash>,
 }
 
-/// Reads one of the pieces that are hashed together. Each lane keeps its last file open: the next
-/// buffer may begin in it.
-struct Lane {
-    files: Files,
-    buffer: Pages,
+/// The files of a download.
+struct Stored {
+    storage: Arc<Storage>,
+    /// Whether the data may be only on the disk. A piece just written is in memory.
+    cold: bool,
 }
 
-impl<H: Fn(PieceIndex) -> PieceHash> Checker<H> {
-    pub(crate) fn new(storage: &Arc<Storage>, expected: H) -> Self {
-        Self {
-            storage: Arc::clone(storage),
-            expected,
-            lanes: Vec::new(),
-            most: MAX_LANES,
-            cold: true,
-            zeros: None,
+impl Content for Stored {
+    type Files = Files;
+    type Error = StorageError;
+
+    fn layout(&self) -> &Layout {
+        self.storage.layout()
+    }
+
+    fn files(&self) -> Files {
+        let mut files = self.storage.files(1);
+        if !self.cold {
+            files.remember_opened();
+        }
+        files
+    }
+
+    fn read(&self, files: &mut Files, start: u64, buffer: &mut [u8]) -> Result<bool, StorageError> {
+        match files.read(start, buffer) {
+            Ok(()) => Ok(true),
+            Err(StorageError::Missing { .. }) => Ok(false),
+            Err(error) => Err(error),
         }
     }
 
-    /// Closes all files, because other files may be at their paths by now.
-    fn close(&mut self) {
-        self.lanes.iter_mut().for_each(|lane| lane.files.close());
+    fn prefetch(&self, files: &mut Files, start: u64, len: u64) {
+        if self.cold {
+            files.prefetch(start, len);
+        }
+    }
+
+    fn is_out_of_files(error: &StorageError) -> bool {
+        error.is_out_of_files()
+    }
+}
+
+impl<H: Fn(PieceIndex) -> PieceHash> Checker<H> {
+    /// `cold`: whether the data may be only on the disk.
+    pub(crate) fn new(storage: &Arc<Storage>, cold: bool, expected: H) -> Self {
+        let storage = Arc::clone(storage);
+        Self {
+            hasher: Hasher::new(Stored { storage, cold }),
+            expected,
+            zeros: None,
+        }
     }
 
     /// Reads and hashes `pieces`. Calls `verdict` with whether each is right. A missing or short
@@ -88,46 +95,27 @@ impl<H: Fn(PieceIndex) -> PieceHash> Checker<H> {
         pieces: &[PieceIndex],
         verdict: &mut impl FnMut(PieceIndex, bool),
     ) -> Result<(), StorageError> {
-        let mut rest = pieces;
-        while let Some(&first) = rest.first() {
-            let layout = self.storage.layout();
-            let len = layout.piece_len(first);
-            let mut lanes = lanes_for(rest.len().min(self.most));
-            // A shorter last piece goes alone.
-            let equal = |piece: &PieceIndex| layout.piece_len(*piece) == len;
-            if !(len as usize).is_multiple_of(SHA1_BLOCK) || !rest[..lanes].iter().all(equal) {
-                lanes = 1;
-            }
-            let (batch, after) = rest.split_at(lanes);
-            let hashes = match self.hash(batch, len) {
-                Err(error) if error.is_out_of_files() && lanes > 1 => {
-                    // One piece at a time needs fewer files.
-                    self.lanes.clear();
-                    self.most = 1;
-                    continue;
-                }
-                hashes => hashes?,
-            };
-            self.most = (self.most * 2).min(MAX_LANES);
-            rest = after;
-            for (piece, hash) in batch.iter().zip(hashes) {
-                verdict(*piece, hash == Some((self.expected)(*piece)));
-            }
-        }
-        Ok(())
+        let expected = &self.expected;
+        self.hasher.hash(pieces, &mut |piece, hash| {
+            verdict(piece, hash == Some(expected(piece)));
+        })
     }
 
-    /// Like [`check`](Self::check), but does not read pieces that are known to be missing or holes.
-    pub(crate) fn check_sparse(
+    /// Like [`check`](Self::check), but does not read pieces that are known to be missing, or
+    /// to be holes.
+    ///
+    /// # Errors
+    /// As for `check`.
+    fn check_sparse(
         &mut self,
         pieces: &[PieceIndex],
         verdict: &mut impl FnMut(PieceIndex, bool),
     ) -> Result<(), StorageError> {
         let mut written = Vec::with_capacity(pieces.len());
-        self.provide(1);
         for &piece in pieces {
-            let range = self.storage.layout().piece_range(piece);
-            match self.lanes[0].files.presence(range)? {
+            let range = self.hasher.content.layout().piece_range(piece);
+            let files = self.hasher.files().next().expect("at least one lane");
+            match files.presence(range)? {
                 Presence::Data => written.push(piece),
                 Presence::Hole => verdict(piece, self.hash_zeros(piece) == (self.expected)(piece)),
                 Presence::Missing => verdict(piece, false),
@@ -136,89 +124,25 @@ impl<H: Fn(PieceIndex) -> PieceHash> Checker<H> {
         self.check(&written, verdict)
     }
 
-    /// Like [`check_sparse`](Self::check_sparse), but if the process has too many files open it
-    /// pauses and tries again, up to [`PAUSES`] times, or until `stop`.
-    fn check_at_start(
-        &mut self,
-        pieces: &[PieceIndex],
-        stop: &AtomicBool,
-        verdict: &mut impl FnMut(PieceIndex, bool),
-    ) -> Result<(), StorageError> {
-        let mut checked = self.check_sparse(pieces, verdict);
-        for _ in 0..PAUSES {
-            let short = matches!(&checked, Err(error) if error.is_out_of_files());
-            if !short || stop.load(Ordering::Relaxed) {
-                break;
-            }
-            self.lanes.clear();
-            std::thread::sleep(PAUSE);
-            // Some verdicts come twice, which does no harm.
-            checked = self.check_sparse(pieces, verdict);
-        }
-        checked
-    }
-
-    /// Returns the SHA-1 of each 16 KiB block of `piece`, by which we find out which peer sent a
+    /// Returns the SHA-1 of each 16 KiB block of `piece`, to find out later which peer sent a
     /// bad one; nothing if the piece is missing.
     pub(crate) fn hash_blocks(&mut self, piece: PieceIndex) -> Result<Vec<[u8; 20]>, StorageError> {
-        let layout = self.storage.layout();
+        let layout = self.hasher.content.layout();
         let (start, len) = (layout.piece_start(piece), layout.piece_len(piece));
         let mut hashes = Vec::new();
-        self.provide(1);
-        let Lane { files, buffer } = &mut self.lanes[0];
         for begin in (0..len).step_by(BLOCK_LEN as usize) {
-            let block = &mut buffer[..BLOCK_LEN.min(len - begin) as usize];
-            if !is_there(files.read(start + u64::from(begin), block))? {
+            let len = BLOCK_LEN.min(len - begin) as usize;
+            let Some(block) = self.hasher.read(start + u64::from(begin), len)? else {
                 return Ok(Vec::new());
-            }
+            };
             hashes.push(Sha1::digest(block).into());
         }
         Ok(hashes)
     }
 
-    /// Hashes together pieces that all have `len` bytes. `None` for each missing piece.
-    fn hash(
-        &mut self,
-        pieces: &[PieceIndex],
-        len: u32,
-    ) -> Result<Vec<Option<PieceHash>>, StorageError> {
-        self.provide(pieces.len());
-        let mut hasher = Sha1Lanes::new(pieces.len());
-        let mut there = [true; MAX_LANES];
-        for begin in (0..len).step_by(BUFFER_LEN) {
-            let layout = self.storage.layout();
-            let at = |piece: &PieceIndex| layout.piece_start(*piece) + u64::from(begin);
-            if self.cold && begin.is_multiple_of(AHEAD_LEN) {
-                let ahead = u64::from(AHEAD_LEN.min(len - begin));
-                for (piece, lane) in pieces.iter().zip(&mut self.lanes) {
-                    lane.files.prefetch(at(piece), ahead);
-                }
-            }
-            let n = BUFFER_LEN.min((len - begin) as usize);
-            for ((piece, lane), there) in pieces.iter().zip(&mut self.lanes).zip(&mut there) {
-                *there &= is_there(lane.files.read(at(piece), &mut lane.buffer[..n]))?;
-            }
-            let lanes = self.lanes.iter().take(pieces.len());
-            hasher.update(&lanes.map(|lane| &lane.buffer[..n]).collect::<Vec<_>>());
-        }
-        let hashes = hasher.finish().into_iter().zip(there);
-        Ok(hashes.map(|(hash, there)| there.then_some(hash)).collect())
-    }
-
-    fn provide(&mut self, lanes: usize) {
-        let count = self.lanes.len().max(lanes);
-        self.lanes.resize_with(count, || {
-            let mut files = self.storage.files(1);
-            if !self.cold {
-                files.remember_opened();
-            }
-            let buffer = Pages::new(BUFFER_LEN);
-            Lane { files, buffer }
-        });
-    }
-
+    /// Returns the hash that `piece` has if it is all zeros.
     fn hash_zeros(&mut self, piece: PieceIndex) -> PieceHash {
-        let layout = self.storage.layout();
+        let layout = self.hasher.content.layout();
         let len = layout.piece_len(piece);
         if len != layout.piece_length() {
             return sha1_of_equal(0, len); // the last piece: needed once
@@ -227,18 +151,12 @@ impl<H: Fn(PieceIndex) -> PieceHash> Checker<H> {
     }
 }
 
-/// Whether a read found its bytes. An error if they exist but cannot be read.
-fn is_there(read: Result<(), StorageError>) -> Result<bool, StorageError> {
-    match read {
-        Ok(()) => Ok(true),
-        Err(StorageError::Missing { .. }) => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
-/// Checks exactly the `candidates`, with `threads` threads, and returns the right ones; `None` if
-/// `stop` became true meanwhile. The threads call `progress` with the number of pieces checked so
-/// far.
+/// Checks all `candidates`, and nothing else, with `threads` threads, and returns the right
+/// ones; `None` if `stop` became true meanwhile. The threads call `progress` with the number of
+/// pieces checked so far.
+///
+/// # Errors
+/// [`StorageError`], if something is there but cannot be read.
 pub(crate) fn check_all(
     storage: &Arc<Storage>,
     expected: &(dyn Fn(PieceIndex) -> PieceHash + Sync),
@@ -247,65 +165,25 @@ pub(crate) fn check_all(
     progress: &(dyn Fn(u32) + Sync),
     stop: &AtomicBool,
 ) -> Result<Option<Bitfield>, StorageError> {
-    let todo: Vec<PieceIndex> = candidates.iter().collect();
-    // Each thread takes the next run of pieces: long enough to read the disk in order and to hash
-    // in full batches, short enough that all threads end at about the same time.
-    let piece_length = storage.layout().piece_length();
-    let run = (RUN_LEN / piece_length).max(1) as usize;
-    let run = run.next_multiple_of(MAX_LANES);
-    let runs = todo.len().div_ceil(run);
-    let (next, done) = (AtomicU32::new(0), AtomicU32::new(0));
-    let work = || {
-        let mut checker = Checker::new(storage, expected);
-        let mut right = Vec::new();
-        while !stop.load(Ordering::Relaxed) {
-            let taken = next.fetch_add(1, Ordering::Relaxed) as usize;
-            let Some(pieces) = todo.chunks(run).nth(taken) else {
-                break;
-            };
-            let mut verdict = |piece, ok: bool| {
-                if ok {
-                    right.push(piece);
-                }
-            };
-            if let Err(error) = checker.check_at_start(pieces, stop, &mut verdict) {
-                next.store(runs as u32, Ordering::Relaxed); // leaves nothing to the others
-                return Err(error);
-            }
-            let pieces = pieces.len() as u32;
-            progress(done.fetch_add(pieces, Ordering::Relaxed) + pieces);
-        }
-        Ok(right)
+    let runs = Runs {
+        pieces: &candidates.iter().collect::<Vec<_>>(),
+        piece_length: storage.layout().piece_length(),
+        threads,
+        stop,
+        progress,
     };
+    let begin = || Checker::new(storage, true, expected);
+    let right = runs.hash::<Stored, _, _>(begin, |checker, pieces| {
+        let mut right = Vec::new();
+        checker.check_sparse(pieces, &mut |piece, ok| right.extend(ok.then_some(piece)))?;
+        Ok(right)
+    })?;
     let mut have = Bitfield::none(candidates.len());
-    for right in on_threads(threads.clamp(1, runs.max(1)), work) {
-        for piece in right? {
-            have.insert(piece);
-        }
+    for piece in right {
+        have.insert(piece);
     }
     Ok((!stop.load(Ordering::Relaxed)).then_some(have))
 }
-
-/// Does `work` on `threads` threads, of which this is one, and returns what came of it.
-fn on_threads<T: Send>(threads: usize, work: impl Fn() -> T + Copy + Send) -> Vec<T> {
-    std::thread::scope(|scope| {
-        // If the system refuses some threads, the work only takes longer.
-        let spawn = |_| std::thread::Builder::new().spawn_scoped(scope, work).ok();
-        let others: Vec<_> = (1..threads).filter_map(spawn).collect();
-        let mut results = vec![work()];
-        for other in others {
-            results.push(match other.join() {
-                Ok(result) => result,
-                Err(panic) => std::panic::resume_unwind(panic),
-            });
-        }
-        results
-    })
-}
-
-/// How many bytes a thread of [`check_all`] takes at a time, rounded up to a multiple of
-/// [`MAX_LANES`] pieces.
-const RUN_LEN: u32 = 16 << 20;
 
 #[cfg(test)]
 pub(crate) mod tests {
@@ -314,6 +192,7 @@ pub(crate) mod tests {
     use std::fs::{File, OpenOptions};
     use std::os::unix::fs::FileExt;
     use std::path::Path;
+    use std::sync::atomic::AtomicU32;
 
     /// Eleven pieces, the last one short, in three files, all on disk and right.
     pub(super) fn on_disk(dir: &Path, piece_length: u64) -> (Torrent, Arc<Storage>) {

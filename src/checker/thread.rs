@@ -8,14 +8,15 @@
 //! The thread also checks that the files are still those that it read ([`super::seen`]), and
 //! writes the record ([`crate::resume`]). Both may wait for the disk, which main must not.
 
+use super::Checker;
+use super::hasher::PAUSE;
 use super::seen::Seen;
-use super::{Checker, PAUSE};
 use crate::bitfield::Bitfield;
 use crate::layout::PieceIndex;
 use crate::messages::{Surveyed, Verdict};
 use crate::resume;
 use crate::sha1_lanes::full_batch;
-use crate::storage::{Storage, StorageError, Survey};
+use crate::storage::{Files, Storage, StorageError, Survey};
 use crate::threads::{self, NoThread};
 use crate::types::PieceHash;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
@@ -116,8 +117,7 @@ pub(crate) fn spawn(
     report: impl Fn(CheckReport) + Send + 'static,
     lost: impl FnOnce() + Send + 'static,
 ) -> Result<JoinHandle<()>, NoThread> {
-    let mut checker = Checker::new(storage, expected);
-    checker.cold = false;
+    let checker = Checker::new(storage, false, expected);
     let thread = thread::Builder::new().name("checker".into());
     let work = move || {
         let Desk(put, take) = desk;
@@ -267,7 +267,7 @@ impl<H: Fn(PieceIndex) -> PieceHash> Work<H> {
         let changed = self.notes.seen.changed(&storage, have);
         let mut lost = Vec::new();
         if !changed.is_empty() {
-            self.checker.close();
+            self.checker.hasher.files().for_each(Files::close);
             self.note_opened();
             let mut pieces = Bitfield::none(have.len());
             for file in &changed {
@@ -298,8 +298,8 @@ impl<H: Fn(PieceIndex) -> PieceHash> Work<H> {
     }
 
     fn note_opened(&mut self) {
-        for lane in &mut self.checker.lanes {
-            let opened = lane.files.opened().into_iter();
+        for files in self.checker.hasher.files() {
+            let opened = files.opened().into_iter();
             opened.for_each(|(file, id)| self.notes.seen.note(file, id));
         }
     }

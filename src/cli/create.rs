@@ -102,7 +102,7 @@ pub fn run(options: &Create) -> Result<(), Failure> {
         }
     }
     let shown = Hashing::of(&found.name, draft.layout.pieces(), !options.quiet);
-    let bytes = draft.finish(|done| shown.progress(done));
+    let bytes = draft.finish(&|done| shown.progress(done));
     drop(shown);
     let bytes = bytes?;
     // Read back, so that we print what clients will see.
@@ -165,7 +165,7 @@ impl<'a> Draft<'a> {
 
     /// Hashes the files and returns the torrent's bytes. Calls `progress` with the number of pieces
     /// done.
-    fn finish(&self, progress: impl Fn(u32)) -> Result<Vec<u8>, HashError> {
+    fn finish(&self, progress: &(dyn Fn(u32) + Sync)) -> Result<Vec<u8>, HashError> {
         let hashes = hashing::hash(&self.layout, &self.found.sources, cores(), progress)?;
         Ok(self.torrent(&hashes))
     }
@@ -331,7 +331,7 @@ mod tests {
     }
 
     fn composed(options: &Create, found: &Found) -> Vec<u8> {
-        Draft::new(options, found).unwrap().finish(|_| {}).unwrap()
+        Draft::new(options, found).unwrap().finish(&|_| {}).unwrap()
     }
 
     #[test]
@@ -513,10 +513,10 @@ mod tests {
         let options = options(&top);
         let draft = Draft::new(&options, &found).unwrap();
         let new = |_| fs::write(top.join("new"), "x").unwrap();
-        assert!(draft.finish(new).is_ok());
+        assert!(draft.finish(&new).is_ok());
         let remove = |_| drop(fs::remove_file(top.join("zero")));
         let path = top.join("zero");
-        match draft.finish(remove) {
+        match draft.finish(&remove) {
             Err(HashError::Vanished { path: gone }) => assert_eq!(gone, path),
             other => panic!("{other:?}"),
         }

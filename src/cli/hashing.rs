@@ -1,31 +1,16 @@
-//! Computes the SHA-1 of every piece of some files, for `storrent create`.
-//!
-//! Hashing several pieces together takes less time than one after another ([`crate::sha1_lanes`]).
-//! So each thread takes a group of pieces, and reads [`BUFFER_LEN`] bytes of each at a time: it
-//! never holds a whole piece in memory.
+//! Computes the SHA-1 of every piece of some files, for `storrent create`. The files must not
+//! change while they are read.
 
 use super::stamp::Stamp;
-use crate::layout::{Layout, PieceIndex};
-use crate::sha1_lanes::{MAX_LANES, Sha1Lanes, lanes_for};
+use crate::checker::{Content, Hasher, Runs};
+use crate::layout::Layout;
 use crate::shortage::is_out_of_files;
 use crate::types::PieceHash;
-use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
-use std::thread;
-use std::time::Duration;
-
-/// Bytes of each piece that are read at a time. Piece lengths are powers of two from 16 KiB, so
-/// they are shorter, or a multiple.
-const BUFFER_LEN: usize = 64 * 1024;
-
-/// The pause before opening a file again while the process has too many open.
-const PAUSE: Duration = Duration::from_millis(100);
-
-/// The most pauses.
-const PAUSES: u32 = 50;
+use std::sync::atomic::AtomicBool;
 
 /// Why the files can't be hashed.
 #[derive(Debug, thiserror::Error)]
@@ -56,13 +41,6 @@ pub enum HashError {
     },
 }
 
-impl HashError {
-    /// Whether the process may not open any more files.
-    fn is_out_of_files(&self) -> bool {
-        matches!(self, Self::Io { source, .. } if is_out_of_files(source))
-    }
-}
-
 /// A file to be hashed.
 #[derive(Clone, Debug)]
 pub struct Source {
@@ -86,8 +64,8 @@ impl Source {
     }
 }
 
-/// Hashes all pieces of `layout` with `threads` threads, and returns 20 bytes per piece, in order.
-/// Calls `progress` on this thread with the number of pieces done.
+/// Hashes all pieces with `threads` threads. Returns 20 bytes per piece, in order. `files` are
+/// those of `layout`, in its order. The threads call `progress` with the number of pieces done.
 ///
 /// # Errors
 /// [`HashError`], if a file can't be read or has changed since it was found. Each file is compared
@@ -96,40 +74,22 @@ pub fn hash(
     layout: &Layout,
     files: &[Source],
     threads: usize,
-    progress: impl Fn(u32),
+    progress: &(dyn Fn(u32) + Sync),
 ) -> Result<Vec<u8>, HashError> {
-    let pieces: Vec<PieceIndex> = layout.all_pieces().collect();
-    let (todo, groups) = unbounded();
-    for group in pieces.chunks(lanes_for(MAX_LANES)) {
-        let _ = todo.send(group); // `groups` is still open
-    }
-    drop(todo);
-    let mut hashes = vec![PieceHash::default(); pieces.len()];
-    let (done, results) = unbounded();
-    thread::scope(|scope| {
-        let threads = threads.clamp(1, groups.len().max(1));
-        let mut started = 0;
-        for _ in 0..threads {
-            let (groups, done) = (groups.clone(), done.clone());
-            let work = move || work(Reader::new(layout, files), &groups, &done);
-            started += usize::from(thread::Builder::new().spawn_scoped(scope, work).is_ok());
-        }
-        // Fewer threads take longer. If the system refuses all, this thread works.
-        if started == 0 {
-            work(Reader::new(layout, files), &groups, &done);
-        }
-        drop(done);
-        let mut count = 0;
-        // An early return drops `results`, which stops the threads.
-        for result in results {
-            let (group, hashed) = result?;
-            for (piece, hash) in group.iter().zip(hashed) {
-                hashes[piece.index()] = hash;
-            }
-            count += group.len() as u32;
-            progress(count);
-        }
-        Ok(())
+    let runs = Runs {
+        pieces: &layout.all_pieces().collect::<Vec<_>>(),
+        piece_length: layout.piece_length(),
+        threads,
+        stop: &AtomicBool::new(false),
+        progress,
+    };
+    let begin = || Hasher::new(Found { layout, files });
+    let hashed = runs.hash::<Found, _, _>(begin, |hasher, pieces| {
+        let mut hashed = Vec::new();
+        hasher.hash(pieces, &mut |piece, hash| {
+            hashed.extend(hash.map(|hash| (piece, hash)))
+        })?;
+        Ok(hashed)
     })?;
     for file in files {
         match Stamp::at(&file.path).map_err(|error| failed(file, error))? {
@@ -137,111 +97,58 @@ pub fn hash(
             None => return Err(failed(file, io::ErrorKind::NotFound.into())),
         }
     }
+    let mut hashes = vec![PieceHash::default(); layout.pieces() as usize];
+    for (piece, hash) in hashed {
+        hashes[piece.index()] = hash;
+    }
     Ok(hashes.concat())
 }
 
-type Hashed<'a> = Result<(&'a [PieceIndex], Vec<PieceHash>), HashError>;
-
-fn work<'a>(mut reader: Reader, groups: &Receiver<&'a [PieceIndex]>, done: &Sender<Hashed<'a>>) {
-    for group in groups {
-        let hashed = reader.hash(group).map(|hashes| (group, hashes));
-        if done.send(hashed).is_err() {
-            return;
-        }
-    }
-}
-
-struct Reader<'a> {
+/// The files as they were found.
+struct Found<'a> {
     layout: &'a Layout,
     files: &'a [Source],
-    lanes: [Lane; MAX_LANES],
 }
 
-/// One of the pieces that are hashed together.
-#[derive(Default)]
-struct Lane {
-    /// The file that was read last, with its number.
-    open: Option<(usize, File)>,
-    buffer: Vec<u8>,
-}
+impl Content for Found<'_> {
+    /// The file that was read last, and its number.
+    type Files = Option<(usize, File)>;
+    type Error = HashError;
 
-impl<'a> Reader<'a> {
-    fn new(layout: &'a Layout, files: &'a [Source]) -> Self {
-        Self {
-            layout,
-            files,
-            lanes: Default::default(),
-        }
+    fn layout(&self) -> &Layout {
+        self.layout
     }
 
-    /// Returns the hashes of neighbouring pieces.
-    fn hash(&mut self, group: &[PieceIndex]) -> Result<Vec<PieceHash>, HashError> {
-        let full = self.layout.piece_length();
-        // Only pieces of equal length are hashed together; the last may be shorter.
-        let short = |piece: &PieceIndex| self.layout.piece_len(*piece) < full;
-        let together = group.len() - usize::from(group.last().is_some_and(short));
-        let (together, alone) = group.split_at(together);
-        let mut hashes = Vec::new();
-        for pieces in [together, alone] {
-            let Some(first) = pieces.first() else {
-                continue;
-            };
-            let mut hasher = Sha1Lanes::new(pieces.len());
-            for begin in (0..self.layout.piece_len(*first)).step_by(BUFFER_LEN) {
-                for (lane, piece) in pieces.iter().enumerate() {
-                    self.read(lane, *piece, begin)?;
-                }
-                let lanes = self.lanes.iter().take(pieces.len());
-                hasher.update(&lanes.map(|lane| &lane.buffer[..]).collect::<Vec<_>>());
-            }
-            hashes.extend(hasher.finish());
-        }
-        Ok(hashes)
+    fn files(&self) -> Self::Files {
+        None
     }
 
-    /// Fills the lane's buffer from byte `begin` of `piece`, at most to the piece's end.
-    fn read(&mut self, lane: usize, piece: PieceIndex, begin: u32) -> Result<(), HashError> {
-        let len = (self.layout.piece_len(piece) - begin).min(BUFFER_LEN as u32) as usize;
-        let start = self.layout.piece_start(piece) + u64::from(begin);
-        let Lane {
-            open: mut opened,
-            mut buffer,
-        } = std::mem::take(&mut self.lanes[lane]);
-        buffer.resize(len, 0);
-        let mut rest = &mut buffer[..];
-        for part in self.layout.parts(start..start + len as u64) {
+    fn read(
+        &self,
+        files: &mut Self::Files,
+        start: u64,
+        buffer: &mut [u8],
+    ) -> Result<bool, HashError> {
+        let mut rest = buffer;
+        for part in self.layout.parts(start..start + rest.len() as u64) {
             let here;
             (here, rest) = rest.split_at_mut(part.len as usize);
             let source = &self.files[part.file];
-            let same = opened.take().filter(|(file, _)| *file == part.file);
-            let file = match same {
-                Some((_, file)) => file,
-                None => self.open(part.file)?,
+            let file = match files.take() {
+                Some((number, file)) if number == part.file => file,
+                _ => open(source)?,
             };
-            let (_, file) = opened.insert((part.file, file));
             let read = file.read_exact_at(here, part.offset);
             read.map_err(|error| failed(source, error))?;
+            *files = Some((part.file, file));
         }
-        self.lanes[lane] = Lane {
-            open: opened,
-            buffer,
-        };
-        Ok(())
+        Ok(true)
     }
 
-    /// Opens a file. If the process has too many open, this thread closes its own and tries again,
-    /// up to 50 times, while other threads close theirs.
-    fn open(&mut self, file: usize) -> Result<File, HashError> {
-        let mut opened = open(&self.files[file]);
-        for pause in 0..PAUSES {
-            if !matches!(&opened, Err(error) if error.is_out_of_files()) {
-                break;
-            }
-            self.lanes.iter_mut().for_each(|lane| lane.open = None);
-            thread::sleep(PAUSE * pause.min(1)); // no pause before the first new attempt
-            opened = open(&self.files[file]);
-        }
-        opened
+    fn prefetch(&self, _: &mut Self::Files, _: u64, _: u64) {}
+
+    fn is_out_of_files(error: &HashError) -> bool {
+        matches!(error, HashError::Io { source, .. } if is_out_of_files(source))
     }
 }
 
@@ -300,7 +207,7 @@ mod tests {
             let expected: Vec<u8> = all.chunks(16384).flat_map(Sha1::digest).collect();
             for threads in [1, 3] {
                 assert_eq!(
-                    hash(&layout, &files, threads, |_| {}).unwrap(),
+                    hash(&layout, &files, threads, &|_| {}).unwrap(),
                     expected,
                     "{lens:?}"
                 );
@@ -365,7 +272,7 @@ mod tests {
                             change(path);
                         }
                     };
-                    let named = match hash(&layout, &files, 2, late) {
+                    let named = match hash(&layout, &files, 2, &late) {
                         Err(HashError::Changed { path }) if number < 5 => path,
                         Err(HashError::Vanished { path }) if number == 5 => path,
                         other => panic!("change {number} of {victim} at {at_piece}: {other:?}"),
