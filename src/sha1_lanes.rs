@@ -225,6 +225,19 @@ mod wide {
         _mm512_set_epi32(p, o, n, m, l, k, j, i, h, g, f, e, d, c, b, a)
     }
 
+    /// Returns the sixteen words of a block, the first in the lowest place.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw")]
+    fn row(block: &[u8; SHA1_BLOCK]) -> __m512i {
+        let part = |i: usize| i64::from_le_bytes(block.as_chunks().0[i]);
+        // The compiler turns the eight parts into one load.
+        let [a, b, c, d] = [part(0), part(1), part(2), part(3)];
+        let [e, f, g, h] = [part(4), part(5), part(6), part(7)];
+        let swap = _mm_set_epi64x(0x0c0d_0e0f_0809_0a0b, 0x0405_0607_0001_0203);
+        let swap = _mm512_broadcast_i32x4(swap);
+        _mm512_shuffle_epi8(_mm512_set_epi64(h, g, f, e, d, c, b, a), swap)
+    }
+
     /// Turns a row per message into a row per word: four perfect riffles, as of a pack of cards,
     /// bring word w of message m to place m of row w. Each takes words of the upper and the lower
     /// half in turns.
@@ -233,13 +246,17 @@ mod wide {
     fn transpose(mut rows: [__m512i; MAX_LANES]) -> [__m512i; MAX_LANES] {
         let first = pack(from_fn(|i| i as u32 / 2 + i as u32 % 2 * 16));
         let second = pack(from_fn(|i| 8 + i as u32 / 2 + i as u32 % 2 * 16));
-        for _ in 0..4 {
-            let riffle = |i| {
-                let halves = if i % 2 == 0 { first } else { second };
-                _mm512_permutex2var_epi32(rows[i / 2], halves, rows[i / 2 + 8])
-            };
-            rows = from_fn(riffle);
+        // A macro makes the places constants, which keeps all rows in registers.
+        macro_rules! riffle {
+            ($($half:literal)*) => { rows = [$(
+                _mm512_permutex2var_epi32(rows[$half], first, rows[$half + 8]),
+                _mm512_permutex2var_epi32(rows[$half], second, rows[$half + 8]),
+            )*] };
         }
+        riffle!(0 1 2 3 4 5 6 7);
+        riffle!(0 1 2 3 4 5 6 7);
+        riffle!(0 1 2 3 4 5 6 7);
+        riffle!(0 1 2 3 4 5 6 7);
         rows
     }
 
@@ -252,16 +269,18 @@ mod wide {
         let mut state: [_; 5] = from_fn(|word| pack(states.map(|state| state[word])));
         #[allow(clippy::needless_range_loop, reason = "sixteen slices in step")]
         for block in 0..blocks[0].len() {
-            let mut w = transpose(from_fn(|lane| {
-                let words = blocks[lane][block].as_chunks().0;
-                pack(from_fn(|word| u32::from_be_bytes(words[word])))
-            }));
+            macro_rules! rows {
+                ($($lane:literal)*) => { [$( row(&blocks[$lane][block]) ),*] };
+            }
+            let mut w = transpose(rows!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15));
             let [mut a, mut b, mut c, mut d, mut e] = state;
             // `$f` is a function of three bits, written as the table of its eight results.
             macro_rules! rounds {
                 ($k:literal, $f:literal, $($t:literal)*) => { $(
                     if $t >= 16 {
-                        let [w3, w8, w14, w16] = [3, 8, 14, 16].map(|back| w[($t + 16 - back) % 16]);
+                        // The words 3, 8, 14 and 16 before this one.
+                        let (w3, w8) = (w[($t + 13) % 16], w[($t + 8) % 16]);
+                        let (w14, w16) = (w[($t + 2) % 16], w[$t % 16]);
                         let mixed = _mm512_ternarylogic_epi32::<0x96>(w3, w8, w14);
                         w[$t % 16] = _mm512_rol_epi32::<1>(_mm512_xor_si512(mixed, w16));
                     }
@@ -277,8 +296,9 @@ mod wide {
             rounds!(0x6ed9_eba1, 0x96, 20 21 22 23 24 25 26 27 28 29 30 31 32 33 34 35 36 37 38 39);
             rounds!(0x8f1b_bcdc, 0xe8, 40 41 42 43 44 45 46 47 48 49 50 51 52 53 54 55 56 57 58 59);
             rounds!(0xca62_c1d6, 0x96, 60 61 62 63 64 65 66 67 68 69 70 71 72 73 74 75 76 77 78 79);
-            let after = [a, b, c, d, e];
-            state = from_fn(|word| _mm512_add_epi32(state[word], after[word]));
+            for (word, after) in state.iter_mut().zip([a, b, c, d, e]) {
+                *word = _mm512_add_epi32(*word, after);
+            }
         }
         for (lane, words) in states.iter_mut().enumerate() {
             *words = state.map(|row| _mm512_mask_reduce_or_epi32(1 << lane, row).cast_unsigned());
@@ -292,7 +312,6 @@ mod wide {
 mod interleaved {
     use super::{INTERLEAVED, SHA1_BLOCK, State};
     use std::arch::x86_64::*;
-    use std::array::from_fn;
 
     /// Returns the four words from byte 16 * `quarter` of a block on, the first in the highest
     /// place.
@@ -337,15 +356,14 @@ mod interleaved {
                         let next = if $quad < 4 {
                             words(&blocks[lane][block], $quad)
                         } else {
-                            let [w0, w1, w2, w3] = from_fn(|i| w[($quad + i) % 4][lane]);
-                            _mm_sha1msg2_epu32(_mm_xor_si128(_mm_sha1msg1_epu32(w0, w1), w2), w3)
+                            let w = |i: usize| w[($quad + i) % 4][lane];
+                            let mixed = _mm_xor_si128(_mm_sha1msg1_epu32(w(0), w(1)), w(2));
+                            _mm_sha1msg2_epu32(mixed, w(3))
                         };
                         w[$quad % 4][lane] = next;
-                        let e = es[$quad % 2][lane];
-                        let e = if $quad == 0 {
-                            _mm_add_epi32(e, next)
-                        } else {
-                            _mm_sha1nexte_epu32(e, next)
+                        let e = match $quad {
+                            0 => _mm_add_epi32(es[$quad % 2][lane], next),
+                            _ => _mm_sha1nexte_epu32(es[$quad % 2][lane], next),
                         };
                         es[($quad + 1) % 2][lane] = abcd[lane];
                         abcd[lane] = _mm_sha1rnds4_epu32::<{ $quad / 5 }>(abcd[lane], e);
