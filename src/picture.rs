@@ -177,7 +177,6 @@ impl Picture {
         self.broken
     }
 
-    /// Whether nothing was a fact.
     pub(crate) fn is_empty(&self) -> bool {
         self.facts == 0
     }

@@ -65,9 +65,7 @@ pub(crate) struct Style {
 /// Passes the reports of one run to the threads that write.
 pub(crate) struct Display {
     output: Output,
-    /// How many `-v`.
     verbose: u8,
-    /// With `--trace`.
     trace: Option<TraceFile>,
     /// When unread output is dropped. `None`: [`UNREAD_FOR`] after the end.
     deadline: Option<Instant>,
@@ -110,12 +108,10 @@ impl Display {
         })
     }
 
-    /// Writes every fact to `trace`, too.
     pub(crate) fn trace(&mut self, trace: TraceFile) {
         self.trace = Some(trace);
     }
 
-    /// Ends the trace, if something went wrong with it.
     fn check_trace(&mut self, done: Result<(), String>) {
         if let Err(message) = done {
             self.trace = None;

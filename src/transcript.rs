@@ -96,7 +96,6 @@ pub fn page(text: &str) -> Result<String, TranscriptError> {
     Ok(conversation.page)
 }
 
-/// How far a direction of the conversation is understood.
 #[derive(Default)]
 enum Stage {
     #[default]
@@ -117,7 +116,6 @@ struct Side {
 
 #[derive(Default)]
 struct Conversation {
-    /// The peer, and we.
     sides: [Side; 2],
     page: String,
 }

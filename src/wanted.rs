@@ -46,7 +46,6 @@ impl Wanted {
         (0..self.files.len()).filter(|file| self.files[*file])
     }
 
-    /// The size of all wanted files.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }

@@ -51,7 +51,6 @@ use what_if::WhatIf;
 /// A demo takes seconds. After this time something must be wrong.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// The bytes that a scene needs on disk.
 fn needs(scene: &Scene) -> u64 {
     let lengths = &scene.content.lengths;
     let of = |files: &[usize]| match files {
@@ -71,7 +70,6 @@ fn no_room(scene: &Scene, parent: &Path, what: &str, error: io::Error) -> Cut {
     Cut::Failed(Failure::Failed(message))
 }
 
-/// Why the demo ended early.
 enum Cut {
     /// This signal came; the goodbye must be over by this time.
     Interrupted(i32, Instant),
@@ -226,7 +224,6 @@ fn picture(lines: impl Iterator<Item = String>) -> String {
     picture.html()
 }
 
-/// Writes every fact as a line of JSON.
 fn write_trace(path: &Path, events: &[Event]) -> Result<(), Failure> {
     let lines: String = events.iter().map(Event::line).collect();
     fs::write(path, lines).map_err(|error| {

@@ -161,7 +161,6 @@ impl Blank {
         }
     }
 
-    /// Reads the SOURCE, which may be slow.
     fn filled(self) -> Arrival {
         match source::given(&self.source, &self.door) {
             Ok((given, teller)) => Arrival::Job(Box::new(Job {

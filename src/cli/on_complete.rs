@@ -21,7 +21,6 @@ use std::thread::Builder;
 struct Completed {
     info_hash: InfoHash,
     name: String,
-    /// As in [`Report::Added`].
     path: PathBuf,
 }
 

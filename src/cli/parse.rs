@@ -31,7 +31,6 @@ pub enum Command {
     Report(Report),
 }
 
-/// For `--version`.
 const VERSION: &str = concat!("storrent ", env!("CARGO_PKG_VERSION"), "\n");
 
 /// Reads a command line, without the program's own name. `environment` looks up a variable.

@@ -99,7 +99,6 @@ impl Split {
         clean
     }
 
-    /// Takes `--name`, `--name=value`, or `--name` and the next argument.
     fn long(
         &mut self,
         long: &[u8],

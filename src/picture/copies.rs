@@ -39,7 +39,6 @@ pub(super) struct Copies {
     all: u32,
     /// Copies of each piece at the other peers.
     counts: Vec<u32>,
-    /// The pieces that are not begun.
     left: BTreeSet<u32>,
     /// How many of these have a number of copies, by that number.
     by_count: BTreeMap<u32, u32>,
@@ -184,7 +183,6 @@ impl Copies {
         all.map(|(step, by)| (step * self.step, *by))
     }
 
-    /// The pieces that are missing and were never begun.
     pub(super) fn left(&self) -> impl Iterator<Item = u32> {
         self.left.iter().copied()
     }

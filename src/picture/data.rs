@@ -65,12 +65,10 @@ fn whole(number: u64) -> i64 {
     number.min(1 << 53) as i64
 }
 
-/// The place of a lane from the top.
 fn place(picture: &Picture, lane: usize) -> i64 {
     picture.swarm.lanes[lane].place as i64
 }
 
-/// The lanes from the top.
 fn lanes(picture: &Picture) -> Vec<Value> {
     let mut lanes: Vec<&Lane> = picture.swarm.lanes.iter().collect();
     lanes.sort_by_key(|lane| lane.place);

@@ -83,7 +83,6 @@ fn sentences(stops: &[Stop]) -> String {
     html
 }
 
-/// Everybody in figures.
 fn table(picture: &Picture) -> String {
     let mut lanes: Vec<usize> = (0..picture.swarm.lanes.len()).collect();
     lanes.sort_by_key(|lane| picture.swarm.lanes[*lane].place);

@@ -12,7 +12,6 @@ use crate::human::{count, duration, grouped, rate, size};
 use serde::Serialize;
 use std::time::Duration;
 
-/// The order of the rows.
 #[derive(Clone, Copy, Serialize, PartialEq, Debug)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Order {
@@ -294,7 +293,6 @@ fn rarest(picture: &Picture) -> Option<Stop> {
     })
 }
 
-/// "1 copy", "3 copies".
 fn copies(number: u32) -> String {
     match number {
         1 => "1 copy".into(),

@@ -68,7 +68,6 @@ pub(super) struct Spans {
     open: BTreeMap<(usize, usize), Ms>,
     list: Vec<(usize, usize, Ms, Ms)>,
     pairs: BTreeSet<(usize, usize)>,
-    /// Whether a pair found no room.
     pub(super) is_full: bool,
     /// Gaps of at most this length, in ms, are filled.
     pub(super) gap: Ms,

@@ -11,7 +11,6 @@ use std::fmt::Write;
 const WIDTH: u64 = 860;
 const HEIGHT: u64 = 300;
 
-/// The most arrivals of one colour that are drawn.
 const ARRIVALS: usize = 1200;
 
 /// Draws the arrivals as SVG. Each pixel is drawn once, which limits its size.

@@ -50,7 +50,6 @@ pub(super) struct Lane {
     pub(super) web: bool,
     pub(super) gave: u64,
     pub(super) took: u64,
-    /// When it first unchoked us.
     pub(super) unchoked_us: Option<Ms>,
     /// Its life, apart from what the pictures show.
     pub(super) events: Vec<Event>,
@@ -135,7 +134,6 @@ pub(super) fn short(text: &str, most: usize) -> String {
 }
 
 impl Swarm {
-    /// A node says who it is.
     pub(super) fn node(&mut self, node: u32, id: &str, name: &str) {
         let person = match node {
             0 if !id.is_empty() => {
@@ -193,7 +191,6 @@ impl Swarm {
         }
     }
 
-    /// A peer says who it is.
     pub(super) fn greeted(&mut self, node: u32, conn: u64, id: &str, name: &str) {
         let person = self.person(id);
         if let Some(connection) = self.connection(node, conn) {

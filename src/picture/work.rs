@@ -28,7 +28,6 @@ pub(super) enum End {
     Slow = 3,
     /// The peer sent nothing for too long.
     Snubbed = 4,
-    /// We took it back.
     Cancelled = 5,
     Closed = 6,
     /// It was on order when the trace ended.
@@ -106,7 +105,6 @@ struct Ordered {
 pub(super) struct Work {
     rank: BTreeMap<u32, u32>,
     pub(super) begun: Vec<Begun>,
-    /// By connection and piece.
     ordered: BTreeMap<(u64, u32), Vec<Ordered>>,
     count: usize,
     pub(super) dashes: Vec<Dash>,

@@ -21,7 +21,6 @@ pub(crate) struct Size {
     pub rows: usize,
 }
 
-/// Columns between two fields.
 const GAP: usize = 2;
 
 /// The symbol and the space behind it.
@@ -366,7 +365,6 @@ pub(crate) struct Mark {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
-    /// Nothing is left to wait for.
     Over,
     /// Data comes, or is checked.
     Goes,
@@ -375,7 +373,6 @@ pub(crate) enum State {
     Unknown,
 }
 
-/// The most columns of a title.
 const TITLE: usize = 60;
 
 pub(crate) fn mark(rows: &[Row]) -> Mark {

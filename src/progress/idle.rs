@@ -8,7 +8,6 @@ use crate::human::{count, size};
 use crate::report::{FalsePiece, Idle, Metadata, Tried, WebSeeds};
 use std::fmt;
 
-/// Said when no source is in use.
 const NO_SOURCE: &str = "the torrent names no tracker that can be asked";
 
 /// Advice if there is no tracker, DHT node or web seed to ask.

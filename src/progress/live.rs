@@ -121,7 +121,6 @@ pub(crate) struct Board {
     terminal: Terminal,
     rows: Vec<Row>,
     leaving: bool,
-    /// The widths of the lines that were drawn.
     drawn: Vec<usize>,
     mark: Option<Mark>,
 }
@@ -154,7 +153,6 @@ impl Board {
         row.is_some_and(|row| row.take(report))
     }
 
-    /// The codes that draw the display anew.
     pub(crate) fn drawing(&mut self, size: Size) -> String {
         let lines = frame::lines(&self.rows, self.leaving, size, self.terminal.ascii);
         let mut codes = self.marks();
@@ -166,7 +164,6 @@ impl Board {
         codes + "\x1b[J"
     }
 
-    /// The codes that erase the display.
     pub(crate) fn erasing(&mut self, size: Size) -> String {
         let codes = self.back(size) + "\x1b[J";
         self.drawn.clear();

@@ -60,7 +60,6 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// Starts a writer for each stream, and the keeper.
     pub(crate) fn start(streams: Vec<Stream>) -> Result<Self, NoThread> {
         let (keeper, letters) = unbounded();
         let (writing, unwritten) = unbounded();
@@ -155,7 +154,6 @@ impl Writer {
     }
 }
 
-/// Runs the keeper until all writers' channels are closed.
 fn keep(letters: &Receiver<Letter>, mut writers: Vec<Writer>) {
     let mut end = false;
     for letter in letters {

@@ -42,7 +42,6 @@ enum Stage {
     Failed,
 }
 
-/// How a download went.
 #[derive(Clone, Debug, PartialEq)]
 struct Done {
     /// From the start to completion.
@@ -58,7 +57,7 @@ struct Done {
 pub(crate) struct Fields {
     pub symbol: Symbol,
     pub paint: Paint,
-    /// Bytes or pieces: those that are there, and all.
+    /// Those that are there, and all: bytes or pieces.
     pub bar: Option<(u64, u64)>,
     pub percent: String,
     /// The rate, or the work in its place.
@@ -382,7 +381,6 @@ impl Row {
         }
     }
 
-    /// Bytes that are there, and that are wanted.
     pub(crate) fn bytes(&self) -> (u64, u64) {
         match &self.stage {
             Stage::Running(p) => (p.have_bytes, p.wanted_bytes),
@@ -400,7 +398,6 @@ impl Row {
         }
     }
 
-    /// Whether the user no longer waits for it.
     pub(crate) fn is_over(&self) -> bool {
         let over = |stage: &Stage| matches!(stage, Stage::Found | Stage::Failed);
         self.done.is_some() || over(&self.stage)

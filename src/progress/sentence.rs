@@ -26,7 +26,6 @@ pub(crate) struct Sentences {
     peers: BTreeMap<PeerKey, Known>,
 }
 
-/// A connection.
 struct Known {
     addr: String,
     we_dialled: bool,

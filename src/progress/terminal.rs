@@ -20,7 +20,6 @@ pub enum Colour {
 pub(crate) struct Terminal {
     /// Lines can be overwritten: it is a terminal.
     pub moves: bool,
-    /// Colours are wanted.
     pub colour: bool,
     /// Only ASCII characters are sure to be shown.
     pub ascii: bool,

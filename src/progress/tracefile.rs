@@ -23,7 +23,6 @@ const MAX_WAITING: usize = 64 << 20;
 /// every second.
 const BATCH: usize = 64 << 10;
 
-/// The trace could not be begun.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NoTrace {
     #[error("cannot write the trace {path}; choose another file")]
@@ -41,7 +40,6 @@ pub(crate) struct TraceFile {
     written: Receiver<io::Result<usize>>,
     /// Bytes that are not written yet, those of the batch too.
     waiting: usize,
-    /// The most that may wait.
     most: usize,
     /// How many facts are missing at this place, if any are.
     lost: Option<Event>,

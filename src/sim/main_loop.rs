@@ -233,7 +233,6 @@ impl Swarm {
         self.perform(index, actions);
     }
 
-    /// Begins the conversation at this end.
     fn welcome(&mut self, index: usize, key: PeerKey, entry: Entry) {
         let at = self.at();
         let Some((other, incoming)) = self.nodes[index]

@@ -185,7 +185,6 @@ impl Disk {
         }
     }
 
-    /// How many blocks there is room for.
     pub(super) fn len(&self) -> usize {
         self.blocks.len()
     }

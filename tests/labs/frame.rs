@@ -93,7 +93,6 @@ pub(crate) fn shown(bytes: &[u8]) -> String {
     }
 }
 
-/// `bytes` as hex digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -102,7 +102,6 @@ fn values() -> String {
     cases.iter().map(case).collect()
 }
 
-/// The options of each job.
 fn options() -> String {
     let case = |job: &Job| {
         let names: Vec<_> = job.options().flat_map(names).collect();
@@ -112,7 +111,6 @@ fn options() -> String {
     JOBS.iter().map(case).collect()
 }
 
-/// The operands of each job.
 fn operands() -> String {
     let mut cases = String::new();
     for job in &JOBS {

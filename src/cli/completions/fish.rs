@@ -74,7 +74,6 @@ fn command(job: &Job) -> String {
     format!("complete -c storrent {on} -a {} -d {text}\n", job.name)
 }
 
-/// The line about a job's operands.
 fn operand(job: &Job) -> String {
     let offered = match kind(job.operand) {
         Kind::Torrent => "-ka '(__fish_complete_suffix .torrent)'",

@@ -56,9 +56,7 @@ pub(super) struct Scene {
     /// Whether it goes on until all leeches are complete, or ends with the user's download.
     pub whole: bool,
     pub magnet: bool,
-    /// The rule that the scene is about.
     pub rule: Option<Rule>,
-    /// Said at the end.
     pub lesson: &'static str,
 }
 
@@ -74,7 +72,6 @@ pub(super) enum Rule {
 }
 
 impl Scene {
-    /// All engines, in the order in which they enter.
     pub(super) fn roles(&self) -> impl Iterator<Item = &'static Role> {
         self.acts.iter().flat_map(|act| act.roles)
     }

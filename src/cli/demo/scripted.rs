@@ -32,7 +32,6 @@ pub(super) enum Script {
     ShortBlocks,
     /// Its bitfield has one byte too many.
     LongBitfield,
-    /// It never unchokes anybody.
     NeverUnchokes,
     /// One byte is wrong in each block whose number on a connection is a multiple of this.
     LiesOneIn(u32),
@@ -70,7 +69,6 @@ impl Stock {
         })
     }
 
-    /// How many times the content was sent.
     pub(super) fn sent(&self) -> f64 {
         let sent = u64::from(self.sent.load(Ordering::Relaxed)) * u64::from(BLOCK_LEN);
         sent as f64 / self.bytes.len() as f64

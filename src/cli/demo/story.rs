@@ -73,7 +73,6 @@ impl<'a> Story<'a> {
         self.failure.as_deref()
     }
 
-    /// Shows the progress rows for the last time.
     pub(super) fn end_display(&mut self) {
         self.display.report(Report::Over);
     }

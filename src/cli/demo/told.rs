@@ -102,7 +102,6 @@ impl<'a> Told<'a> {
         )
     }
 
-    /// Says whom our rounds chose.
     fn rounds(&self) -> String {
         let mut served: BTreeMap<&str, u64> = BTreeMap::new();
         let mut rounds = 0;

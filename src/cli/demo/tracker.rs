@@ -48,9 +48,7 @@ pub(super) struct Announced {
     /// The port where it accepts other peers.
     pub port: u16,
     pub event: AnnounceEvent,
-    /// Payload bytes that it has sent.
     pub uploaded: u64,
-    /// Payload bytes that it has received.
     pub downloaded: u64,
     /// Bytes of the torrent that it lacks.
     pub left: u64,

@@ -208,7 +208,6 @@ impl Swarm {
     }
 }
 
-/// Chokes, forgets what was requested until then, and unchokes.
 fn choke(stream: &mut TcpStream) -> io::Result<()> {
     send(stream, Message::Choke)?;
     stream.set_read_timeout(Some(Duration::from_millis(100)))?;

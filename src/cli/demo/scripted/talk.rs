@@ -158,7 +158,6 @@ impl<'a> Talk<'a> {
         self.part.script != Script::FalseHaves || piece.get() < half
     }
 
-    /// Whether the script says to hang up now.
     fn closes(&self) -> bool {
         let Script::ClosesAt(percent) = self.part.script else {
             return false;
