@@ -19,7 +19,7 @@ use std::time::Instant;
 const CTRL_C: u8 = 3;
 
 /// What the terminal shows of it.
-const ECHO: &[u8] = b"^C";
+const ECHO: &str = "^C";
 
 /// A terminal: the keyboard, the program's end of the line, and the window.
 struct Terminal {
@@ -91,8 +91,16 @@ impl Terminal {
             .stderr(self.line.try_clone().unwrap())
     }
 
-    fn press(&self, key: u8) {
-        rustix::io::write(&self.keyboard, &[key]).unwrap();
+    /// Types Ctrl-C, and waits until the terminal has shown it, which is not at once. Then it
+    /// also throws away what the program has written and nobody has read: not its last words.
+    fn press_ctrl_c(&mut self) {
+        let echoes = |raw: &str| raw.matches(ECHO).count();
+        let before = echoes(&self.raw);
+        rustix::io::write(&self.keyboard, &[CTRL_C]).unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        while echoes(&self.raw) == before {
+            assert!(self.read(deadline), "no echo: {:?}", self.raw);
+        }
     }
 
     /// The lines in the window that are not empty.
@@ -111,24 +119,32 @@ impl Terminal {
             if shows(&lines) {
                 return lines;
             }
-            if self.unread.is_empty() {
-                let Ok(bytes) = self.came.recv_deadline(deadline) else {
-                    panic!("it never shows that: {lines:#?}\n{:?}", self.raw);
-                };
-                self.unread = bytes;
-            }
-            // The next drawing, which hides the echo of a key, may have come together with it.
-            let echo = self.unread.windows(ECHO.len()).position(|it| it == ECHO);
-            let end = echo.map_or(self.unread.len(), |at| at + ECHO.len());
-            let bytes: Vec<u8> = self.unread.drain(..end).collect();
-            self.window.process(&bytes);
-            self.raw.push_str(&String::from_utf8_lossy(&bytes));
+            let more = self.read(deadline);
+            assert!(more, "it never shows that: {lines:#?}\n{:?}", self.raw);
         }
+    }
+
+    /// Shows what comes next; false: nothing came in time.
+    fn read(&mut self, deadline: Instant) -> bool {
+        if self.unread.is_empty() {
+            match self.came.recv_deadline(deadline) {
+                Ok(bytes) => self.unread = bytes,
+                Err(_) => return false,
+            }
+        }
+        // The next drawing, which hides the echo of a key, may have come together with it.
+        let mut pairs = self.unread.windows(ECHO.len());
+        let echo = pairs.position(|bytes| bytes == ECHO.as_bytes());
+        let end = echo.map_or(self.unread.len(), |at| at + ECHO.len());
+        let bytes: Vec<u8> = self.unread.drain(..end).collect();
+        self.window.process(&bytes);
+        self.raw.push_str(&String::from_utf8_lossy(&bytes));
+        true
     }
 
     /// Sends a signal, as Ctrl-C at a prompt does.
     fn interrupt(&mut self, run: Running) -> Vec<String> {
-        self.press(CTRL_C);
+        self.press_ctrl_c();
         run.kill(Signal::INT);
         run.wait().expect(130);
         // It may still have been checking the files.
@@ -171,11 +187,10 @@ fn the_reason_can_be_read_and_ctrl_c_leaves_nothing_behind() {
             );
         }
         // The echo of a key moves nothing: the next drawing removes it.
-        terminal.press(CTRL_C);
-        terminal.until(|lines| has(lines, "^C"));
+        terminal.press_ctrl_c();
         terminal.until(|lines| {
             let names = lines.iter().filter(|line| line.contains("photos"));
-            !has(lines, "^C") && told(lines) && names.count() == 1
+            !has(lines, ECHO) && told(lines) && names.count() == 1
         });
         let lines = terminal.interrupt(run);
         assert!(
