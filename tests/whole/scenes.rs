@@ -186,7 +186,7 @@ fn broken_3() {
     assert_eq!(silent.collect::<Vec<_>>(), [&"emil"]);
 }
 
-/// dora lies once in a thousand blocks: a piece is false, and in it her block differs.
+/// dora lies once in 300 blocks: a piece is false, and in it her block differs.
 #[test]
 fn broken_4() {
     let played = Played::new("broken-4");

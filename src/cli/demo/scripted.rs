@@ -35,7 +35,8 @@ pub(super) enum Script {
     NeverUnchokes,
     /// One byte is wrong in each block whose number on a connection is a multiple of this.
     LiesOneIn(u32),
-    /// It hangs up when all scripted peers together have sent this many of 100 blocks.
+    /// It hangs up when the scripted peers together have sent this many of 100 blocks. The others
+    /// send no more before it has.
     ClosesAt(u32),
     /// It keeps all rules, but its metadata comes two seconds late.
     LateMetadata,
@@ -58,6 +59,8 @@ pub(super) struct Stock {
     pub metainfo: Metainfo,
     pub bytes: Arc<[u8]>,
     sent: Arc<AtomicU32>,
+    /// After this number of blocks they wait until one of them has hung up.
+    held_at: Arc<AtomicU32>,
 }
 
 impl Stock {
@@ -66,7 +69,22 @@ impl Stock {
             metainfo: metainfo.clone(),
             bytes: content.bytes()?.into(),
             sent: Arc::default(),
+            held_at: Arc::new(AtomicU32::new(u32::MAX)),
         })
+    }
+
+    fn blocks(&self) -> u32 {
+        (self.bytes.len() as u64).div_ceil(BLOCK_LEN.into()) as u32
+    }
+
+    /// Has the peers wait after this number of blocks.
+    fn hold(&self, blocks: u32) {
+        self.held_at.store(blocks, Ordering::Relaxed);
+    }
+
+    /// Whether they have sent that number.
+    fn holds(&self) -> bool {
+        self.sent.load(Ordering::Relaxed) >= self.held_at.load(Ordering::Relaxed)
     }
 
     pub(super) fn sent(&self) -> f64 {

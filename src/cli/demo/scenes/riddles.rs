@@ -28,12 +28,13 @@ pub(super) static BROKEN: [Scene; 8] = [
 static SHORT_BLOCKS: [Actor; 5] = five(2, Script::ShortBlocks);
 static LONG_BITFIELD: [Actor; 5] = five(0, Script::LongBitfield);
 static NEVER_UNCHOKES: [Actor; 5] = five(4, Script::NeverUnchokes);
-/// A peer that lies in one block of a thousand must send more than a thousand.
+/// A peer that lies in one block of 300 must send more than 300 of the 3,072. On a machine so slow
+/// that the lines do not matter each of the five sends 614.
 static LIES: [Actor; 5] = [
     actor("anna", Script::Honest, 2 << 20),
     actor("ben", Script::Honest, 2 << 20),
     actor("cleo", Script::Honest, 2 << 20),
-    actor("dora", Script::LiesOneIn(1000), 8 << 20),
+    actor("dora", Script::LiesOneIn(300), 8 << 20),
     actor("emil", Script::Honest, 2 << 20),
 ];
 static CLOSES: [Actor; 5] = five(1, Script::ClosesAt(99));

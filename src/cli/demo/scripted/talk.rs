@@ -12,7 +12,7 @@ use crate::wire::{self, HANDSHAKE_LEN, Handshake, Message};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{self, Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -82,16 +82,38 @@ impl<'a> Talk<'a> {
 
     /// Talks until one side hangs up, or the scene is over.
     pub(super) fn play(mut self) -> io::Result<()> {
+        let stock = &self.part.stock;
+        let Script::ClosesAt(percent) = self.part.script else {
+            return self.converse();
+        };
+        stock.hold(stock.blocks() * percent / 100);
+        let end = self.converse();
+        self.hang_up();
+        stock.hold(u32::MAX);
+        end
+    }
+
+    fn converse(&mut self) -> io::Result<()> {
         self.greet()?;
         self.introduce()?;
         while !self.part.is_over() && !self.closes() {
-            if self.asked.is_empty() {
+            if self.asked.is_empty() || self.waits() {
                 self.hear()?;
             }
             self.show()?;
-            self.give()?;
+            if !self.waits() {
+                self.give()?;
+            }
         }
         Ok(())
+    }
+
+    /// Hangs up, and waits until the other has noticed.
+    fn hang_up(&mut self) {
+        let _ = self.stream.shutdown(Shutdown::Write);
+        while !self.part.is_over() && self.read().is_ok() {
+            self.came.clear();
+        }
     }
 
     fn greet(&mut self) -> io::Result<()> {
@@ -159,12 +181,12 @@ impl<'a> Talk<'a> {
     }
 
     fn closes(&self) -> bool {
-        let Script::ClosesAt(percent) = self.part.script else {
-            return false;
-        };
-        let stock = &self.part.stock;
-        let blocks = stock.metainfo.layout.total() / u64::from(BLOCK_LEN);
-        u64::from(stock.sent.load(Ordering::Relaxed)) * 100 >= blocks * u64::from(percent)
+        matches!(self.part.script, Script::ClosesAt(_)) && self.part.stock.holds()
+    }
+
+    /// Whether it gives nothing until another has hung up: else all could be there before.
+    fn waits(&self) -> bool {
+        !matches!(self.part.script, Script::ClosesAt(_)) && self.part.stock.holds()
     }
 
     fn send(&mut self, message: Message<'_>) -> io::Result<()> {
