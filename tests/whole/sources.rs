@@ -207,19 +207,23 @@ struct Both {
     of_link: FakeTracker,
     /// A peer that only the link names.
     stranger: FakePeer,
+    /// The seed, which `of_torrent` names, gives nothing before this opens.
+    gate: Gate,
 }
 
 impl Both {
     fn new(spec: Spec) -> Self {
         let bare = Place::new(spec.clone());
         // It has the torrent, but not the metadata.
-        let seed = Seed::of(&bare.torrent).start();
+        let gate = Gate::new();
+        let seed = Seed::of(&bare.torrent).hold(&gate).start();
         let of_torrent = FakeTracker::naming(vec![seed.addr]);
         Self {
             place: Place::new(spec.tracker(&of_torrent.url)),
             of_torrent,
             of_link: FakeTracker::naming(Vec::new()),
             stranger: FakePeer::start(|_| Ok(())),
+            gate,
         }
     }
 
@@ -241,10 +245,15 @@ fn a_link_and_a_torrent_are_one_download() {
         if !link_first {
             sources.reverse();
         }
-        let end = Storrent::download(&both.place.dir())
+        let mut run = Storrent::download(&both.place.dir())
             .args(sources)
-            .run()
-            .expect(0);
+            .arg("-v")
+            .start();
+        // Only a tracker whose swarm we have joined hears that we are complete.
+        run.joined();
+        run.joined();
+        both.gate.open();
+        let end = run.wait().expect(0);
         both.place.torrent.assert_whole(&both.place.dir());
         assert_eq!((end.all("added").len(), end.all("complete").len()), (1, 1));
         for tracker in [&both.of_torrent, &both.of_link] {
@@ -260,9 +269,12 @@ fn a_torrent_that_comes_later_ends_the_learning() {
     let gate = Gate::new();
     let (web, _) = slow(both.place.torrent.metainfo.clone(), &gate);
     let sources = [both.link(), web.url("/x.torrent")];
-    let running = Storrent::download(&both.place.dir()).args(sources).start();
+    let download = Storrent::download(&both.place.dir()).args(sources);
+    let mut running = download.arg("-v").start();
+    running.joined();
     assert_eq!(both.of_link.next().event, "started");
     both.stranger.wait_played();
+    both.gate.open();
     gate.open();
     let end = running.wait().expect(0);
     both.place.torrent.assert_whole(&both.place.dir());
@@ -275,7 +287,7 @@ fn a_torrent_that_comes_later_ends_the_learning() {
 #[test]
 fn a_link_that_comes_later_adds_what_it_names() {
     let both = Both::new(Spec::single("x", 100_000));
-    let seed = Seed::of(&both.place.torrent).start();
+    let seed = Seed::of(&both.place.torrent).hold(&both.gate).start();
     let lonely = Place::new(Spec::single("x", 100_000)); // without a tracker
     let link = format!("{}&x.pe={}", both.link(), seed.addr);
     let gate = Gate::new();
@@ -292,16 +304,18 @@ fn a_link_that_comes_later_adds_what_it_names() {
     let mut running = command.start();
     running.event("checked");
     gate.open();
+    assert_eq!(both.of_link.next().event, "started");
+    both.gate.open();
     let end = running.wait().expect(0);
     lonely.torrent.assert_whole(&lonely.dir());
     assert_eq!(end.all("added").len(), 1);
-    assert_eq!(both.of_link.next().event, "started");
 }
 
 /// BEP 27: its peers come from its own trackers only.
 #[test]
 fn a_private_torrent_takes_nothing_from_a_link() {
     let both = Both::new(Spec::single("x", 100_000).private());
+    both.gate.open();
     let sources = [both.link(), both.place.file().display().to_string()];
     Storrent::download(&both.place.dir())
         .args(sources)
@@ -315,8 +329,11 @@ fn a_private_torrent_takes_nothing_from_a_link() {
     let both = Both::new(Spec::single("x", 100_000).private());
     let gate = Gate::new();
     let (web, _) = slow(both.place.torrent.metainfo.clone(), &gate);
+    both.gate.open();
     let sources = [both.link(), web.url("/x.torrent")];
-    let running = Storrent::download(&both.place.dir()).args(sources).start();
+    let download = Storrent::download(&both.place.dir()).args(sources);
+    let mut running = download.arg("-v").start();
+    running.joined();
     assert_eq!(both.of_link.next().event, "started");
     gate.open();
     running.wait().expect(0);

@@ -211,8 +211,9 @@ fn a_seed_sends_no_completed() {
     let place = Place::new();
     torrent.write(&place.dir());
     let command = Storrent::seed(&place.dir()).arg(torrent.save(place.temp.path()));
-    let mut run = command.start();
+    let mut run = command.arg("-v").start();
     let addr = run.address();
+    run.joined();
     let started = tracker.next();
     assert_eq!(
         (started.event.as_str(), numbers(&started)),

@@ -266,8 +266,9 @@ fn false_data_bans_the_web_seed() {
     let (count, open) = (lies.clone(), truth.clone());
     let liar = HttpServer::start(move |request, stream| {
         count.fetch_add(1, Ordering::Relaxed);
+        let sent = respond_part(stream, request, &vec![7; 2_000_000]);
         open.open();
-        respond_part(stream, request, &vec![7; 2_000_000])
+        sent
     });
     let honest = HttpServer::start(move |request, stream| {
         truth.wait();
