@@ -17,13 +17,17 @@
 use super::backlog::Backlog;
 use crate::report::Report;
 use crate::threads::{self, NoThread};
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
-use std::convert::Infallible;
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 use std::thread::Builder;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What these threads do, as it follows on "to".
 const PURPOSE: &str = "show how it goes";
+
+/// A stream on which nothing was shown for this long is taken for one that nobody reads. To hand
+/// over a report takes microseconds, and on a machine with ten times as much work as it can do,
+/// tenths of a second.
+const STUCK: Duration = Duration::from_secs(1);
 
 /// Shows reports on one stream.
 pub trait Screen: Send {
@@ -55,14 +59,15 @@ enum Letter {
 
 pub(crate) struct Output {
     keeper: Sender<Letter>,
-    /// Disconnected when all is written: each writer holds a sender, and sends nothing.
-    unwritten: Receiver<Infallible>,
+    /// Each writer says here that it has shown a report, if that was not yet heard of another.
+    /// Disconnected when all is written.
+    shown: Receiver<()>,
 }
 
 impl Output {
     pub(crate) fn start(streams: Vec<Stream>) -> Result<Self, NoThread> {
         let (keeper, letters) = unbounded();
-        let (writing, unwritten) = unbounded();
+        let (writing, shown) = bounded(1);
         let mut writers = Vec::new();
         for (
             number,
@@ -78,7 +83,10 @@ impl Output {
             let write = move || {
                 loop {
                     match next(&to_show, screen.due()) {
-                        Ok(report) => screen.show(&report),
+                        Ok(report) => {
+                            screen.show(&report);
+                            let _ = writing.try_send(());
+                        }
                         Err(RecvTimeoutError::Timeout) => {
                             screen.refresh();
                             continue;
@@ -101,7 +109,7 @@ impl Output {
         }
         let keep = move || keep(&letters, writers);
         threads::spawn(Builder::new().name("output".into()), PURPOSE, keep, || ())?;
-        Ok(Self { keeper, unwritten })
+        Ok(Self { keeper, shown })
     }
 
     /// Never waits.
@@ -109,10 +117,18 @@ impl Output {
         let _ = self.keeper.send(Letter::Report(report));
     }
 
-    /// Waits until all is written, at most until `deadline`; then drops the unread rest.
+    /// Waits until all is written. After `deadline`, what is unread is dropped as soon as nobody
+    /// has read anything for [`STUCK`]: a machine that is slow loses nothing.
     pub(crate) fn end(&self, deadline: Instant) {
+        self.end_after(deadline, STUCK);
+    }
+
+    fn end_after(&self, deadline: Instant, stuck: Duration) {
         let _ = self.keeper.send(Letter::End);
-        let _ = self.unwritten.recv_deadline(deadline);
+        let mut limit = deadline;
+        while let Ok(()) = self.shown.recv_deadline(limit) {
+            limit = deadline.max(Instant::now() + stuck);
+        }
     }
 }
 
@@ -178,7 +194,6 @@ mod tests {
     use super::super::backlog::MAX_REMARKS;
     use super::super::tests::{added, complete, progress};
     use super::*;
-    use std::time::Duration;
 
     const PATIENCE: Duration = Duration::from_secs(40);
 
@@ -246,6 +261,23 @@ mod tests {
         assert!(seen.try_iter().eq((0..100).map(remark)));
         let end = seen.recv_timeout(PATIENCE);
         assert_eq!(end, Err(crossbeam_channel::RecvTimeoutError::Disconnected));
+    }
+
+    #[test]
+    fn who_reads_slowly_misses_nothing() {
+        let (slow, seen, key) = gated();
+        let output = Output::start(vec![slow]).unwrap();
+        (0..50).for_each(|number| output.report(remark(number)));
+        let read = move || {
+            key.send(()).unwrap();
+            seen.recv_timeout(PATIENCE).unwrap()
+        };
+        assert_eq!(read(), remark(0));
+        let others = std::thread::spawn(move || (1..50).map(|_| read()).collect::<Vec<_>>());
+        output.end_after(Instant::now(), PATIENCE);
+        let writers = output.shown.try_recv();
+        assert_eq!(writers, Err(crossbeam_channel::TryRecvError::Disconnected));
+        assert!(others.join().unwrap().into_iter().eq((1..50).map(remark)));
     }
 
     #[test]
