@@ -6,8 +6,8 @@
 //! send sooner. The right number is *rate × delay*, and a [`Pipeline`] measures both:
 //!
 //! 1. It begins with [`FIRST_WINDOW`].
-//! 2. It grows: for each block that arrives we request three, while that makes the peer faster. TCP
-//!    calls this slow start.
+//! 2. It grows: for each block that arrives we request three, while that makes the peer faster and
+//!    the window is less than it brings in 2 s. TCP calls this slow start.
 //! 3. Then the window follows the measured rate.
 //!
 //! We obey a peer that tells how many requests it queues (`reqq`, BEP 10). Most of the others serve
@@ -19,10 +19,11 @@
 use crate::layout::BLOCK_LEN;
 use std::time::{Duration, Instant};
 
-/// The window at first, in blocks: from 32 for a near peer to 500 for a far one. 32 is little,
-/// because in a new swarm other leeches may have ordered the same blocks from the same seed. The
-/// window of a near peer soon outgrows it.
-pub(crate) const FIRST_WINDOW: std::ops::RangeInclusive<u32> = 32..=DEFAULT_QUEUE;
+/// The window at first, in blocks: from 12 for a near peer to 500 for a far one. 12 is little,
+/// because the peer may be slow: with 32, a leech of 200 seeds at 50 kB/s took back half of what it
+/// had requested from each. And in a new swarm other leeches may have ordered the same blocks from
+/// the same seed. The window of a near peer soon outgrows it.
+pub(crate) const FIRST_WINDOW: std::ops::RangeInclusive<u32> = 12..=DEFAULT_QUEUE;
 
 /// The rate that the first window assumes, in blocks a second: 64 MiB. The first window holds what
 /// arrives in one round trip at this rate, within [`FIRST_WINDOW`]: a fast, far peer sends at full
@@ -175,7 +176,7 @@ impl Pipeline {
             let delay = now.duration_since(sent);
             self.delay = Some(self.delay.map_or(delay, |best| best.min(delay)));
         }
-        if self.growing {
+        if self.growing && self.seconds(self.window, now) < AHEAD.as_secs_f64() {
             self.window = (self.window + 2).min(self.most());
         }
         let Some(start) = self.round_start else {
@@ -319,10 +320,26 @@ mod tests {
 
     #[test]
     fn the_far_are_asked_for_more_at_first() {
-        for (millis, window) in [(1, 32), (50, 204), (100, 409), (30_000, DEFAULT_QUEUE)] {
+        for (millis, window) in [(1, 12), (50, 204), (100, 409), (30_000, DEFAULT_QUEUE)] {
             let mut pipeline = Pipeline::new();
             pipeline.set_distance(Duration::from_millis(millis));
             assert_eq!(pipeline.window, window, "after {millis} ms");
+        }
+    }
+
+    #[test]
+    fn a_slow_peer_is_never_asked_for_more_than_at_first() {
+        let mut pipeline = Pipeline::new();
+        let mut now = Instant::now();
+        pipeline.on_requested(0, now);
+        for on_order in (0..*FIRST_WINDOW.start()).rev() {
+            now += Duration::from_millis(300);
+            pipeline.on_block(BLOCK_LEN, on_order, now);
+            let opened = 2; // by the first block, which says nothing of the rate
+            assert!(
+                pipeline.window <= FIRST_WINDOW.start() + opened,
+                "{pipeline:?}"
+            );
         }
     }
 

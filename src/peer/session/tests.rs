@@ -76,7 +76,7 @@ fn fetching(fast: bool) -> (Session, Instant, Span) {
     s.on_message(Message::Unchoke, now).unwrap();
     s.request(now);
     assert_eq!(sleep(&s), Sleep::Channel);
-    assert!(matches!(told(&mut s)[..], [PeerEvent::Choked(false), PeerEvent::Want(n)] if n >= 32));
+    assert!(matches!(told(&mut s)[..], [PeerEvent::Choked(false), PeerEvent::Want(n)] if n >= 4));
     let work = span(&s, 1, 0..4);
     s.on_command(Command::Fetch(vec![work]));
     s.request(now);

@@ -307,11 +307,11 @@ fn the_work_of_who_fails_goes_to_a_hungry_one_at_once() {
     for (name, fail) in cases {
         let mut rig = Rig::new(8, |_| {});
         rig.join_seed(1);
-        rig.join(2, Bitfield::none(8));
         let work = rig.want(1, 32);
         assert_eq!(blocks(&work), 32, "{name}");
         let more = rig.want(1, 20);
         assert_eq!(more, [], "{name}: there is no more");
+        rig.join(2, Bitfield::none(8));
         assert_eq!(rig.want(2, 100), [], "{name}: it has nothing");
         let events = fail(&rig, work.clone());
         // Now it has all pieces. Events would make it take over work too early.
