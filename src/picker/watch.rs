@@ -20,6 +20,10 @@ const END: u64 = 1 << 20;
 /// Nothing is late before this many pieces are there: nobody knows how long they take.
 const KNOWN: usize = 4;
 
+/// How many of the missing pieces are searched for one that the peer has, before its bitfield is
+/// searched instead.
+const LOOK_AT: usize = 2048;
+
 /// How many of the last pieces count for the usual time.
 const REMEMBERED: usize = 32;
 
@@ -75,10 +79,12 @@ impl Watch {
         let mut missing = rest.filter(|piece| free.contains(*piece));
         let first = missing.next();
         self.cursor = first.map_or(self.order.len(), |piece| self.place(piece) as usize);
-        first
-            .into_iter()
-            .chain(missing)
-            .find(|piece| have.has(*piece))
+        let mut near = first.into_iter().chain(missing.take(LOOK_AT));
+        near.find(|piece| have.has(*piece)).or_else(|| {
+            // The peer has few pieces: its bitfield is the shorter list.
+            let its = have.iter().filter(|piece| free.contains(*piece));
+            its.min_by_key(|piece| self.place(*piece))
+        })
     }
 
     pub(super) fn freed(&mut self, piece: PieceIndex) {
@@ -144,6 +150,25 @@ mod tests {
                 .zip(&order)
                 .all(|(at, piece)| watch.place(*piece) == at)
         );
+    }
+
+    #[test]
+    fn who_has_only_late_pieces_gets_the_first_of_them() {
+        let layout = Layout::new(1 << 14, &[(5000 << 14, false)]).unwrap();
+        let mut watch = Watch::new(&layout);
+        let mut rng = fastrand::Rng::with_seed(1);
+        let free = Rarity::new(5000, layout.all_pieces(), &mut rng);
+        let mut have = Bitfield::none(5000);
+        assert_eq!(watch.next(&free, &have), None);
+        // The last 64 pieces are the end of the file, and come before its middle.
+        for index in [4000, 3000, 4990] {
+            have.insert(PieceIndex::unchecked(index));
+            assert_eq!(
+                watch.next(&free, &have).map(PieceIndex::get),
+                Some(index),
+                "of those before it, none is nearer"
+            );
+        }
     }
 
     #[test]

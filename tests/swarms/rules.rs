@@ -85,6 +85,67 @@ fn tit_for_tat_lets_free_riders_wait() {
     );
 }
 
+/// While a leech downloads, it serves three peers for what they give, and one by lot. So of all that
+/// leeches give, those that never give get no more than the lot's quarter.
+#[test]
+fn free_riders_get_at_most_the_optimistic_share() {
+    const LEECHES: usize = 12;
+    let share = |choking, chance| {
+        let rules = Rules {
+            choking,
+            ..Rules::default()
+        };
+        let mut swarm = Swarm::new(chance).content(8 * MIB, 64 * KIB);
+        swarm.add(Role::seed(MB));
+        (0..LEECHES).for_each(|_| _ = swarm.add(Role::leech(MB / 2).rules(rules)));
+        (0..4).for_each(|_| _ = swarm.add(Role::free_rider().rules(rules)));
+        // A leech that is complete serves those that take fastest.
+        let is_any_complete = |swarm: &Swarm| (1..=LEECHES).any(|leech| swarm.is_seed(leech));
+        assert!(swarm.run_until(Duration::from_secs(60), is_any_complete));
+        let leeches = (1..=LEECHES).map(|leech| swarm.figures(leech));
+        let all: u32 = leeches.clone().map(Figures::gave).sum();
+        let given = leeches.flat_map(|leech| &leech.gave_to);
+        let to_riders = given.filter(|(node, _)| **node > LEECHES);
+        f64::from(to_riders.map(|(_, blocks)| blocks).sum::<u32>()) / f64::from(all)
+    };
+    for chance in 0..4 {
+        let for_tat = share(Choking::TitForTat, chance);
+        let by_lot = share(Choking::ByLot, chance);
+        assert!(for_tat < 0.25, "chance {chance}: {for_tat:.2}");
+        assert!(for_tat < by_lot, "chance {chance}: by lot {by_lot:.2}");
+    }
+}
+
+/// A film is watched while it loads, from three fast seeds and one that is 500 times slower. It
+/// plays 70 % of what all lines bring. A piece that is late is asked of a faster seed, too: so the
+/// film never stops if it begins after 7 s. Otherwise it would have to begin after 29 s.
+#[test]
+fn in_order_nothing_waits_for_the_slowest() {
+    const LINES: [u64; 4] = [MB, MB, MB, MB / 500];
+    const PIECE: u64 = 64 * KIB;
+    let rules = Rules {
+        strategy: Strategy::Sequential,
+        ..Rules::default()
+    };
+    let mut swarm = Swarm::new(1).content(96 * MIB, PIECE);
+    LINES.iter().for_each(|up| _ = swarm.add(Role::seed(*up)));
+    let leech = swarm.add(Role::leech(0).rules(rules));
+    let rate = 0.7 * LINES.iter().sum::<u64>() as f64;
+    let (mut now, mut begins) = (Duration::ZERO, 0.0_f64);
+    while !swarm.is_seed(leech) {
+        let is_here = |copies: &&u32| **copies > LINES.len() as u32;
+        let here = swarm.availability().iter().take_while(is_here).count();
+        let seconds = (here as u64 * PIECE) as f64 / rate;
+        begins = begins.max(now.as_secs_f64() - seconds);
+        now += Duration::from_millis(100);
+        swarm.run_until(now, |_| false);
+    }
+    assert!(begins < 7.0, "it must begin after {begins:.1} s");
+    let outcome = swarm.outcome();
+    let got = swarm.figures(leech).got;
+    assert!(got <= outcome.blocks + 20, "{got} blocks came");
+}
+
 /// A liar beside two seeds: without hashes its false blocks spread to everybody.
 #[test]
 fn hashes_keep_lies_out() {
