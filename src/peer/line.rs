@@ -26,14 +26,14 @@ impl Line {
     }
 
     /// Hands the kernel what it takes without waiting. Whenever everything is out, `load` adds
-    /// more.
+    /// more. It hears whether the socket takes files.
     pub(super) fn flush(
         &mut self,
-        mut load: impl FnMut(&mut Outgoing) -> Result<(), PeerError>,
+        mut load: impl FnMut(&mut Outgoing, bool) -> Result<(), PeerError>,
     ) -> Result<(), PeerError> {
         loop {
             if self.outgoing.is_out() {
-                load(&mut self.outgoing)?;
+                load(&mut self.outgoing, self.socket.takes_files())?;
                 if self.outgoing.is_out() {
                     return Ok(());
                 }
@@ -87,7 +87,16 @@ impl Line {
     }
 
     fn send(&mut self, wait: Wait) -> Result<(), PeerError> {
-        let taken = self.socket.write_parts(&self.outgoing.rest(), wait)?;
+        let before = self.outgoing.sent();
+        let next = |taken: usize| self.outgoing.next_part(before + taken);
+        let taken = match next(0) {
+            None => self.socket.write_parts(&self.outgoing.rest(), wait)?,
+            Some(_) if wait == Wait::No => self.socket.send_files(next)?,
+            Some(_) => {
+                self.socket.wait_for_room()?;
+                0
+            }
+        };
         self.outgoing.on_sent(taken);
         Ok(())
     }
