@@ -71,14 +71,20 @@ impl Line {
                 Err(RecvTimeoutError::Disconnected) => {}
             },
             Sleep::Write => self.send(Wait::Tick)?,
-            Sleep::Read(patience) => self.read_wait(patience)?,
+            Sleep::Read(patience) => self.read_wait(patience, self.intake.missing())?,
         }
         Ok(None)
     }
 
-    pub(super) fn read_wait(&mut self, patience: Patience) -> Result<(), PeerError> {
+    /// Reads what comes within the time of `patience`. `missing`: see [`PeerSocket::read_wait`].
+    pub(super) fn read_wait(
+        &mut self,
+        patience: Patience,
+        missing: usize,
+    ) -> Result<(), PeerError> {
         let socket = &mut self.socket;
-        self.intake.fill(|buf| socket.read_wait(buf, patience))?;
+        self.intake
+            .fill(|buf| socket.read_wait(buf, patience, missing))?;
         Ok(())
     }
 
