@@ -42,6 +42,9 @@ pub enum CreateError {
         /// What the system says.
         source: io::Error,
     },
+    /// Nothing is at that path.
+    #[error("cannot share {}: there is no such file or folder; check the path", .0.display())]
+    Missing(PathBuf),
     /// A file can't be hashed.
     #[error(transparent)]
     File(#[from] HashError),
@@ -219,9 +222,9 @@ impl Found {
 }
 
 fn find(path: &Path) -> Result<Found, CreateError> {
-    let failed = |source| CreateError::Io {
-        path: path.to_owned(),
-        source,
+    let failed = |source: io::Error| match (source.kind(), path.to_owned()) {
+        (io::ErrorKind::NotFound, path) => CreateError::Missing(path),
+        (_, path) => CreateError::Io { path, source },
     };
     let about = fs::metadata(path).map_err(failed)?;
     // Drops a trailing `/` or `.`, with which the system would follow a symlink.
@@ -385,7 +388,7 @@ mod tests {
             assert!(matches!(error, CreateError::Nothing(_)), "{error}");
         }
         let missing = find(&dir.path().join("missing")).unwrap_err();
-        assert!(matches!(missing, CreateError::Io { .. }));
+        assert!(matches!(missing, CreateError::Missing(_)));
         assert!(matches!(
             find(Path::new("/dev/null")),
             Err(CreateError::Kind(_))
