@@ -23,7 +23,7 @@ pub(super) fn converse(
         let end = hear(line, &mut learner);
         to_main.tell_all(&mut learner.talk.events);
         end?;
-        line.flush(|outgoing, _| {
+        line.flush(|outgoing| {
             outgoing.load_words(&mut learner.talk, Instant::now());
             Ok(())
         })?;

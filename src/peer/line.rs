@@ -26,14 +26,14 @@ impl Line {
     }
 
     /// Hands the kernel what it takes without waiting. Whenever everything is out, `load` adds
-    /// more. It hears whether the socket takes files.
+    /// more.
     pub(super) fn flush(
         &mut self,
-        mut load: impl FnMut(&mut Outgoing, bool) -> Result<(), PeerError>,
+        mut load: impl FnMut(&mut Outgoing) -> Result<(), PeerError>,
     ) -> Result<(), PeerError> {
         loop {
             if self.outgoing.is_out() {
-                load(&mut self.outgoing, self.socket.takes_files())?;
+                load(&mut self.outgoing)?;
                 if self.outgoing.is_out() {
                     return Ok(());
                 }
@@ -93,16 +93,7 @@ impl Line {
     }
 
     fn send(&mut self, wait: Wait) -> Result<(), PeerError> {
-        let before = self.outgoing.sent();
-        let next = |taken: usize| self.outgoing.next_part(before + taken);
-        let taken = match next(0) {
-            None => self.socket.write_parts(&self.outgoing.rest(), wait)?,
-            Some(_) if wait == Wait::No => self.socket.send_files(next)?,
-            Some(_) => {
-                self.socket.wait_for_room()?;
-                0
-            }
-        };
+        let taken = self.socket.write_parts(&self.outgoing.rest(), wait)?;
         self.outgoing.on_sent(taken);
         Ok(())
     }

@@ -385,8 +385,8 @@ impl Peer {
     /// Writes to the socket until nothing is left or the kernel takes no more without waiting.
     fn flush(&mut self, now: Instant) -> Result<(), PeerError> {
         let (session, layout, files) = (&mut self.session, &self.layout, &mut self.files);
-        self.line.flush(|outgoing, may_send_files| {
-            let loaded = outgoing.load(session, layout, files, may_send_files, now);
+        self.line.flush(|outgoing| {
+            let loaded = outgoing.load(session, layout, files, now);
             loaded.map_err(|error| disk_failed(&error, &mut session.talk))
         })
     }

@@ -2,18 +2,15 @@
 //!
 //! A peer's thread must never wait on its socket for ever, because main may have a command for it.
 //! So each wait ends after a [`TICK`] at the latest. A call that must not wait at all carries a
-//! flag (`MSG_DONTWAIT`); the stream itself stays in blocking mode, except while we send from a file,
-//! for which the kernel has no such flag.
+//! flag (`MSG_DONTWAIT`); the stream itself stays in blocking mode.
 //!
 //! `read_exact` and `write_all` lose count of their bytes when a wait ends early, so we never use
 //! them here. Every call returns how many bytes it moved.
 
 use super::error::PeerError;
-use super::outgoing::Part;
 use super::turn::{Patience, TICK};
 use crate::door::sockets;
 use crate::mse::Ciphers;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 use std::io::{self, ErrorKind, IoSlice, Read};
 use std::net::TcpStream;
@@ -124,92 +121,6 @@ impl PeerSocket {
         if let Some(ciphers) = &mut self.ciphers {
             ciphers.ours.apply(bytes);
         }
-    }
-
-    /// Whether the kernel may send bytes straight from a file.
-    pub(crate) fn takes_files(&self) -> bool {
-        cfg!(any(target_os = "linux", target_os = "android")) && !self.is_sealed()
-    }
-
-    /// Hands the kernel parts until it takes no more without waiting, or none is left. `next` returns
-    /// the part that follows the given number of bytes. Returns the number of bytes taken.
-    ///
-    /// # Errors
-    /// [`PeerError::Io`].
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    pub(crate) fn send_files<'a>(
-        &mut self,
-        next: impl Fn(usize) -> Option<Part<'a>>,
-    ) -> Result<usize, PeerError> {
-        let mode = |now| {
-            let set = self.stream.set_nonblocking(now);
-            set.map_err(|source| PeerError::Io {
-                during: "preparing to write",
-                source,
-            })
-        };
-        mode(true)?;
-        let mut taken = 0;
-        let all = loop {
-            let Some(part) = next(taken) else {
-                break Ok(taken);
-            };
-            let (len, sent) = match part {
-                // The kernel holds the head back until the block follows: one packet, not two.
-                Part::Head(bytes) => (
-                    bytes.len(),
-                    rustix::net::send(&self.stream, bytes, SendFlags::MORE),
-                ),
-                Part::Block(fd, mut at, len) => (
-                    len,
-                    rustix::fs::sendfile(&self.stream, fd, Some(&mut at), len),
-                ),
-            };
-            match waited(sent.map_err(io::Error::from), "writing") {
-                // The file has become shorter.
-                Ok(0) if sent == Ok(0) => {
-                    break Err(PeerError::Io {
-                        during: "reading a block",
-                        source: ErrorKind::UnexpectedEof.into(),
-                    });
-                }
-                Ok(count) => {
-                    taken += count;
-                    if count < len {
-                        break Ok(taken);
-                    }
-                }
-                Err(error) => break Err(error),
-            }
-        };
-        mode(false)?;
-        all
-    }
-
-    /// Does nothing, because no files are sent.
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    pub(crate) fn send_files<'a>(
-        &mut self,
-        _: impl Fn(usize) -> Option<Part<'a>>,
-    ) -> Result<usize, PeerError> {
-        Ok(0)
-    }
-
-    /// Waits up to a [`TICK`] until the kernel has room.
-    ///
-    /// # Errors
-    /// [`PeerError::Io`].
-    pub(crate) fn wait_for_room(&self) -> Result<(), PeerError> {
-        let nanos = TICK.subsec_nanos().into();
-        let tick = Timespec {
-            tv_sec: 0,
-            tv_nsec: nanos,
-        };
-        let room = poll(
-            &mut [PollFd::new(&self.stream, PollFlags::OUT)],
-            Some(&tick),
-        );
-        waited(room.map_err(io::Error::from), "writing").map(drop)
     }
 
     /// Hands the kernel what it takes of `bytes`. Returns the number of bytes taken.

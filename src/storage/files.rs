@@ -31,14 +31,7 @@ pub struct Files {
 struct OpenFile {
     file: usize,
     writable: bool,
-    fd: Arc<OwnedFd>,
-}
-
-/// An open file, and a range of bytes in it. It keeps the file open.
-#[derive(Debug)]
-pub(crate) struct Section {
-    pub(crate) fd: Arc<OwnedFd>,
-    pub(crate) at: u64,
+    fd: OwnedFd,
 }
 
 /// What the disk has of a range of bytes.
@@ -130,30 +123,6 @@ impl Files {
             }
         }
         Ok(())
-    }
-
-    /// Returns the open file that has all of `range` of the torrent, and where in it the range
-    /// begins. `None` if its bytes are in several places.
-    ///
-    /// # Errors
-    /// [`StorageError::Missing`], if the file is missing or too short.
-    pub(crate) fn section(&mut self, range: Range<u64>) -> Result<Option<Section>, StorageError> {
-        let storage = Arc::clone(&self.storage);
-        let mut parts = storage.layout().parts(range);
-        let (Some(part), None) = (parts.next(), parts.next()) else {
-            return Ok(None);
-        };
-        if storage.plan.place(part) != Place::File {
-            return Ok(None);
-        }
-        self.open(part, false)?;
-        let fd = Arc::clone(&self.open[0].fd);
-        let stat = rustix::fs::fstat(&fd).map_err(|errno| storage.error("look at", part, errno))?;
-        if FileState::from(stat).size < part.offset + part.len {
-            return Err(storage.missing(part));
-        }
-        let at = part.offset;
-        Ok(Some(Section { fd, at }))
     }
 
     /// Returns what the disk has of `range` of the torrent, as far as the system knows without
@@ -315,7 +284,6 @@ impl Files {
                     opened.push((file, FileState::from(stat).id));
                 }
                 let writable = write;
-                let fd = Arc::new(fd);
                 self.open.insert(0, OpenFile { file, writable, fd });
             }
         }
