@@ -71,20 +71,14 @@ impl Line {
                 Err(RecvTimeoutError::Disconnected) => {}
             },
             Sleep::Write => self.send(Wait::Tick)?,
-            Sleep::Read(patience) => self.read_wait(patience, self.intake.missing())?,
+            Sleep::Read(patience) => self.read_wait(patience)?,
         }
         Ok(None)
     }
 
-    /// Reads what comes within the time of `patience`. `missing`: see [`PeerSocket::read_wait`].
-    pub(super) fn read_wait(
-        &mut self,
-        patience: Patience,
-        missing: usize,
-    ) -> Result<(), PeerError> {
+    pub(super) fn read_wait(&mut self, patience: Patience) -> Result<(), PeerError> {
         let socket = &mut self.socket;
-        self.intake
-            .fill(|buf| socket.read_wait(buf, patience, missing))?;
+        self.intake.fill(|buf| socket.read_wait(buf, patience))?;
         Ok(())
     }
 

@@ -34,10 +34,6 @@
 //! | 10 | nobody owes anything, and the connection is quiet | a read | two and a half ticks | any byte is there |
 //! | 11 | nobody owes anything | a read | [`TICK`] | any byte is there |
 //!
-//! No read ends between two bytes of one message before its time is over: after the first part of a
-//! block nothing can come before the rest of it. On a slow line a block comes in a dozen packets,
-//! and each would wake the thread for nothing.
-//!
 //! Why the rows have these conditions and times:
 //! - **An answer comes at once** (row 1). Main never waits for anybody, so its answer is there
 //!   within microseconds. Other debts go first. If the peer owes blocks (rows 3 to 7), the next
@@ -106,7 +102,7 @@ pub(crate) enum Blocks {
     /// A few: the thread wakes up for each.
     Few,
     /// At least [`crate::pipeline::ENOUGH`] or, at the end of a download, what keeps a slow peer
-    /// busy for half a second, of a peer that may not ask us for blocks: they may arrive in bulk.
+    /// busy for half a second, of a peer that wants nothing from us: they may arrive in bulk.
     Many,
     /// What takes a seed 1 s or longer, while main may have more work.
     Plenty,

@@ -23,10 +23,10 @@ impl Session {
         let seconds = self.pipeline.seconds(owed, now);
         // A slow peer has its share of what is missing, and main no more: its end is far all the
         // same.
-        let is_far = seconds >= LONG && !may_be_asked;
+        let is_far = seconds >= LONG && !self.peer_wants;
         let no_more_work = self.work.is_hungry();
         let may_wait = !no_more_work && !self.peer_wants && self.theirs.is_full();
-        let in_bulk = !may_be_asked && owed >= ENOUGH || no_more_work && is_far;
+        let in_bulk = !self.peer_wants && owed >= ENOUGH || no_more_work && is_far;
         Debts {
             answer: self.work.is_pending() || self.asked_interest || self.asked_unchoke,
             room,

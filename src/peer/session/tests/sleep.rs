@@ -44,9 +44,7 @@ fn blocks_may_come_in_bulk() {
     s.request(now);
     assert_eq!(patience(&s), Patience::Bulk);
     s.on_message(Message::Interested, now).unwrap();
-    assert_eq!(patience(&s), Patience::Bulk, "we choke it");
-    s.on_command(Command::Choke(false));
-    assert_eq!(patience(&s), Patience::Usual, "it may ask");
+    assert_eq!(patience(&s), Patience::Usual);
     s.on_message(Message::NotInterested, now).unwrap();
     assert_eq!(patience(&s), Patience::Bulk);
     s.on_command(Command::Fetch(vec![]));
