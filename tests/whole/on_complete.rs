@@ -93,7 +93,9 @@ fn who_waits_for_it() {
         } else {
             go();
             fs::read(in_temp("begun")).unwrap();
-            run.wait().expect(130);
+            // The command may end before the program hears the signal.
+            let code = run.wait().code;
+            assert!(matches!(code, Some(0 | 130)), "{code:?}");
         }
         assert!(in_temp("over").exists(), "it is never cut off");
     }
