@@ -17,17 +17,13 @@
 use super::backlog::Backlog;
 use crate::report::Report;
 use crate::threads::{self, NoThread};
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+use std::convert::Infallible;
 use std::thread::Builder;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// What these threads do, as it follows on "to".
 const PURPOSE: &str = "show how it goes";
-
-/// A stream on which nothing was shown for this long is taken for one that nobody reads. To hand
-/// over a report takes microseconds, and on a machine with ten times as much work as it can do,
-/// tenths of a second.
-const STUCK: Duration = Duration::from_secs(1);
 
 /// Shows reports on one stream.
 pub trait Screen: Send {
@@ -59,15 +55,14 @@ enum Letter {
 
 pub(crate) struct Output {
     keeper: Sender<Letter>,
-    /// Each writer says here that it has shown a report, if that was not yet heard of another.
     /// Disconnected when all is written.
-    shown: Receiver<()>,
+    unwritten: Receiver<Infallible>,
 }
 
 impl Output {
     pub(crate) fn start(streams: Vec<Stream>) -> Result<Self, NoThread> {
         let (keeper, letters) = unbounded();
-        let (writing, shown) = bounded(1);
+        let (writing, unwritten) = unbounded();
         let mut writers = Vec::new();
         for (
             number,
@@ -83,10 +78,7 @@ impl Output {
             let write = move || {
                 loop {
                     match next(&to_show, screen.due()) {
-                        Ok(report) => {
-                            screen.show(&report);
-                            let _ = writing.try_send(());
-                        }
+                        Ok(report) => screen.show(&report),
                         Err(RecvTimeoutError::Timeout) => {
                             screen.refresh();
                             continue;
@@ -103,13 +95,13 @@ impl Output {
             writers.push(Writer {
                 shows,
                 backlog: Backlog::default(),
-                reports: Some(reports),
+                reports,
                 ready: true,
             });
         }
         let keep = move || keep(&letters, writers);
         threads::spawn(Builder::new().name("output".into()), PURPOSE, keep, || ())?;
-        Ok(Self { keeper, shown })
+        Ok(Self { keeper, unwritten })
     }
 
     /// Never waits.
@@ -117,18 +109,10 @@ impl Output {
         let _ = self.keeper.send(Letter::Report(report));
     }
 
-    /// Waits until all is written. After `deadline`, what is unread is dropped as soon as nobody
-    /// has read anything for [`STUCK`]: a machine that is slow loses nothing.
+    /// Waits until all is written, but not beyond `deadline`. What is unread by then is dropped.
     pub(crate) fn end(&self, deadline: Instant) {
-        self.end_after(deadline, STUCK);
-    }
-
-    fn end_after(&self, deadline: Instant, stuck: Duration) {
         let _ = self.keeper.send(Letter::End);
-        let mut limit = deadline;
-        while let Ok(()) = self.shown.recv_deadline(limit) {
-            limit = deadline.max(Instant::now() + stuck);
-        }
+        let _ = self.unwritten.recv_deadline(deadline);
     }
 }
 
@@ -144,8 +128,7 @@ fn next(reports: &Receiver<Report>, due: Option<Instant>) -> Result<Report, Recv
 struct Writer {
     shows: Box<dyn Fn(&Report) -> bool + Send>,
     backlog: Backlog,
-    /// `None` after the writer was told that no more reports come.
-    reports: Option<Sender<Report>>,
+    reports: Sender<Report>,
     ready: bool,
 }
 
@@ -156,22 +139,26 @@ impl Writer {
         }
     }
 
-    /// Sends the next report, if the writer is ready. At the `end`, closes the channel once nothing
-    /// is left.
-    fn hand_out(&mut self, end: bool) {
-        if !self.ready {
-            return;
+    /// Sends the next report, if the writer is ready.
+    fn hand_out(&mut self) {
+        if self.ready
+            && let Some(report) = self.backlog.pop()
+        {
+            self.ready = self.reports.send(report).is_err();
         }
-        match (self.backlog.pop(), &self.reports) {
-            (Some(report), Some(reports)) => self.ready = reports.send(report).is_err(),
-            (None, _) if end => self.reports = None,
-            _ => {}
+    }
+
+    /// Sends all that is left. Nothing newer comes that could replace a report, and one at a time
+    /// would take two switches of threads for each: on a busy machine more time than there is at
+    /// the end.
+    fn hand_out_all(mut self) {
+        while let Some(report) = self.backlog.pop() {
+            let _ = self.reports.send(report);
         }
     }
 }
 
 fn keep(letters: &Receiver<Letter>, mut writers: Vec<Writer>) {
-    let mut end = false;
     for letter in letters {
         match letter {
             Letter::Report(report) => writers.iter_mut().for_each(|writer| writer.take(&report)),
@@ -180,12 +167,9 @@ fn keep(letters: &Receiver<Letter>, mut writers: Vec<Writer>) {
                     writer.ready = true;
                 }
             }
-            Letter::End => end = true,
+            Letter::End => return writers.into_iter().for_each(Writer::hand_out_all),
         }
-        writers.iter_mut().for_each(|writer| writer.hand_out(end));
-        if writers.iter().all(|writer| writer.reports.is_none()) {
-            return;
-        }
+        writers.iter_mut().for_each(Writer::hand_out);
     }
 }
 
@@ -194,6 +178,8 @@ mod tests {
     use super::super::backlog::MAX_REMARKS;
     use super::super::tests::{added, complete, progress};
     use super::*;
+
+    use std::time::Duration;
 
     const PATIENCE: Duration = Duration::from_secs(40);
 
@@ -264,20 +250,21 @@ mod tests {
     }
 
     #[test]
-    fn who_reads_slowly_misses_nothing() {
-        let (slow, seen, key) = gated();
-        let output = Output::start(vec![slow]).unwrap();
-        (0..50).for_each(|number| output.report(remark(number)));
-        let read = move || {
-            key.send(()).unwrap();
-            seen.recv_timeout(PATIENCE).unwrap()
+    fn one_report_at_a_time_is_handed_out_and_at_the_end_all() {
+        let (reports, handed_out) = unbounded();
+        let mut writer = Writer {
+            shows: Box::new(|_| true),
+            backlog: Backlog::default(),
+            reports,
+            ready: true,
         };
-        assert_eq!(read(), remark(0));
-        let others = std::thread::spawn(move || (1..50).map(|_| read()).collect::<Vec<_>>());
-        output.end_after(Instant::now(), PATIENCE);
-        let writers = output.shown.try_recv();
-        assert_eq!(writers, Err(crossbeam_channel::TryRecvError::Disconnected));
-        assert!(others.join().unwrap().into_iter().eq((1..50).map(remark)));
+        for number in 0..50 {
+            writer.take(&remark(number));
+            writer.hand_out();
+        }
+        assert_eq!(handed_out.len(), 1, "it is not ready for a second one");
+        writer.hand_out_all();
+        assert!(handed_out.iter().eq((0..50).map(remark)));
     }
 
     #[test]
