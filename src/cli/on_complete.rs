@@ -111,7 +111,8 @@ impl<'a> OnComplete<'a> {
             select! {
                 recv(warnings) -> warning => match warning {
                     Ok(warning) => self.display.report(warning),
-                    Err(_) => return interrupted,
+                    // A signal may have come at the same moment.
+                    Err(_) => return interrupted.or_else(|| signals.try_recv().ok()),
                 },
                 recv(signals) -> signal => interrupted = interrupted.or(signal.ok()),
             }
