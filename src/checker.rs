@@ -19,10 +19,10 @@ pub(crate) use thread::{CheckReport, CheckRequest, Desk, Notes, PURPOSE, spawn};
 
 use crate::bitfield::Bitfield;
 use crate::layout::{BLOCK_LEN, Layout, PieceIndex};
-use crate::sha1_lanes::sha1_of_equal;
 use crate::storage::{Files, Presence, Storage, StorageError};
 use crate::types::PieceHash;
 use sha1::{Digest, Sha1};
+use sha1_lanes::sha1_of_equal;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -315,7 +315,6 @@ pub mod report;
 mod resume;
 pub mod selection;
 mod setting;
-mod sha1_lanes;
 mod shortage;
 pub mod sim;
 mod storage;

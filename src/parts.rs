@@ -125,11 +125,6 @@ pub mod resume {
     pub use crate::storage::record::{State, recall};
 }
 
-/// SHA-1 of several messages at once.
-pub mod sha1_lanes {
-    pub use crate::sha1_lanes::{Sha1Lanes, full_batch};
-}
-
 /// The decisions of one torrent, without its I/O.
 pub mod torrent {
     pub use crate::torrent::blame::{Attempt, Blame, Giver, Who};

@@ -2,15 +2,15 @@
 //! in what they read ([`Content`]) and in what they do with a hash.
 //!
 //! Several pieces are hashed together, which takes less time than one after another
-//! ([`crate::sha1_lanes`]). Memory does not depend on the piece length: [`BUFFER_LEN`] for each of
+//! ([`sha1_lanes`]). Memory does not depend on the piece length: [`BUFFER_LEN`] for each of
 //! [`MAX_LANES`].
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 
 use crate::layout::{Layout, PieceIndex};
-use crate::sha1_lanes::{MAX_LANES, SHA1_BLOCK, Sha1Lanes, lanes_for};
 use crate::storage::Pages;
 use crate::types::PieceHash;
+use sha1_lanes::{MAX_LANES, SHA1_BLOCK, Sha1Lanes, lanes_for};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;

@@ -5,8 +5,8 @@
 //! files of the program itself and of each torrent come first, and [`FileBudget`] divides the rest.
 //! A task that still finds no file left is tried again later.
 
-use crate::sha1_lanes::MAX_LANES;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use sha1_lanes::MAX_LANES;
 
 /// Files of the program itself: terminal, listener, DHT, local discovery, look-ups.
 const PROGRAM: usize = 32;

@@ -10,8 +10,8 @@
 use super::{Storage, StorageError, Survey};
 use crate::bitfield::Bitfield;
 use crate::layout::PieceIndex;
-use crate::sha1_lanes::sha1_of_equal;
 use crate::types::PieceHash;
+use sha1_lanes::sha1_of_equal;
 use std::collections::HashMap;
 use std::sync::Arc;
 

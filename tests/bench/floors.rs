@@ -3,6 +3,7 @@
 
 use crate::peers::{self, Content, PIECE_LEN};
 use crate::{Cost, to_end};
+use sha1_lanes::{Sha1Lanes, full_batch};
 use std::fs::File;
 use std::io::Read;
 use std::net::TcpStream;
@@ -10,7 +11,6 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Command;
 use std::thread;
-use storrent::parts::sha1_lanes::{Sha1Lanes, full_batch};
 
 /// The first argument of a process that is a floor.
 pub(crate) const FLAG: &str = "--floor";

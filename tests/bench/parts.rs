@@ -1,5 +1,6 @@
 //! Parts of the program by themselves, on one core and without I/O.
 
+use sha1_lanes::{Sha1Lanes, full_batch};
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;
@@ -7,7 +8,6 @@ use storrent::config::Strategy;
 use storrent::parts::bitfield::Bitfield;
 use storrent::parts::layout::{BLOCK_LEN, Layout};
 use storrent::parts::picker::Picker;
-use storrent::parts::sha1_lanes::{Sha1Lanes, full_batch};
 use storrent::parts::wire::{self, Message};
 use storrent::types::PeerKey;
 

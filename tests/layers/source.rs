@@ -11,6 +11,9 @@ pub(crate) const MAP: &str = include_str!("../../src/lib.rs");
 /// Stands on all floors; it has no row on the map.
 const PROGRAM: &str = "main";
 
+/// A room that is a package of its own: it is used by its name, without `crate::`.
+pub(crate) const PACKAGE: &str = "sha1_lanes";
+
 /// A floor of the house. A room is a file and the folder of the same name; a file that the map
 /// names by itself is a room of its own.
 #[derive(Debug, PartialEq)]
@@ -172,6 +175,9 @@ pub(crate) fn uses(module: &str, text: &str, all: &BTreeMap<String, String>) -> 
             .into_iter()
             .map(|p| below(module, p)),
     );
+    if !paths_after(&code, &format!("{PACKAGE}::")).is_empty() {
+        paths.push(PACKAGE.into());
+    }
     let children = all
         .keys()
         .filter(|name| name.starts_with(&format!("{module}/")));

@@ -2,7 +2,7 @@
 //! short, words say how much, only the command line names options, nothing is dead. Each check is
 //! tried on a small text below.
 
-use crate::source::{MAP, code, files, modules, our_floors, room_of};
+use crate::source::{MAP, PACKAGE, code, files, modules, our_floors, room_of};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The floors that have neither clock nor I/O nor thread: the input alone decides what happens
@@ -188,7 +188,7 @@ fn words_say_how_much() {
 
 /// Returns the names of `all` that no file declares as a module.
 fn undeclared(all: &BTreeMap<String, String>) -> Vec<&str> {
-    let mut declared = BTreeSet::from(["lib".to_string(), "main".into()]);
+    let mut declared = BTreeSet::from(["lib", "main", PACKAGE].map(String::from));
     for (name, text) in all {
         let folder = name.rsplit_once('/').map_or("", |(folder, _)| folder);
         let inside = if name == "lib" { "" } else { name };

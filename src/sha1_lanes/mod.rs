@@ -17,17 +17,20 @@
 //! | AMD EPYC | 1.9 | 4.4 | |
 //! | Intel Xeon with AVX-512 | 1.7 | 1.9 | 5.3 |
 //!
-//! The [`checker`](crate::checker) and `storrent create` ask [`lanes_for`] how many of the waiting
+//! The checker of `storrent` and its command `create` ask [`lanes_for`] how many of the waiting
 //! pieces to hash together. The `sha1` crate hashes a single piece, and every piece on other
 //! processors.
+//!
+//! This is a package of its own because cargo optimises whole packages: `storrent` is built to be
+//! small, and its hashing to be fast.
 
 use sha1::{Digest, Sha1};
 
 /// The bytes that SHA-1 takes in one step.
-pub(crate) const SHA1_BLOCK: usize = 64;
+pub const SHA1_BLOCK: usize = 64;
 
 /// The most messages that are hashed together.
-pub(crate) const MAX_LANES: usize = 16;
+pub const MAX_LANES: usize = 16;
 
 /// How many messages are interleaved.
 const INTERLEAVED: usize = 4;
@@ -51,7 +54,7 @@ const START: State = [
 ];
 
 /// Returns the SHA-1 of `len` bytes that are all `value`.
-pub(crate) fn sha1_of_equal(value: u8, len: u32) -> [u8; 20] {
+pub fn sha1_of_equal(value: u8, len: u32) -> [u8; 20] {
     const STRETCH: u32 = 32 * 1024;
     let stretch = [value; STRETCH as usize];
     let mut hasher = Sha1::new();
@@ -71,7 +74,7 @@ pub fn full_batch() -> usize {
 }
 
 /// How many of `waiting` messages (at least 1) to hash together next: 1 to [`MAX_LANES`].
-pub(crate) fn lanes_for(waiting: usize) -> usize {
+pub fn lanes_for(waiting: usize) -> usize {
     if waiting >= MIN_WIDE && has_wide() {
         waiting.min(MAX_LANES)
     } else if waiting >= MIN_INTERLEAVED && has_interleaved() {
