@@ -55,8 +55,8 @@
 //!    nothing is urgent ([`peer::turn`]). A wrong guess about who moves next costs no more than
 //!    that.
 //!
-//! The channel from the peer threads to main is bounded: a peer that is faster than main waits for
-//! main. That bounds memory, and rule 1 makes it safe.
+//! The channel from the peer threads to main ([`peer::inbox`]) is bounded: a peer that is faster
+//! than main waits for main. That bounds memory, and rule 1 makes it safe.
 //!
 //! # When the system has no thread or file left
 //! [`threads::spawn`] starts every thread, and tells its owner if the system refuses or the thread

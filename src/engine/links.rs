@@ -83,7 +83,7 @@ impl Engine<'_> {
             return Err(shortage);
         }
         let (orders, to_obey) = unbounded();
-        let spawned = peer::spawn(key, link, to_obey, self.events.clone());
+        let spawned = peer::spawn(key, link, to_obey, self.inbox.clone());
         spawned.map_err(|_| Shortage::Threads)?;
         self.link(key, torrent, from, orders);
         Ok(())
@@ -140,7 +140,7 @@ impl Engine<'_> {
         let (orders, to_obey) = unbounded();
         let started = match lacks {
             Some(shortage) => Err(shortage.to_string()),
-            None => webseed::spawn(key, seed, to_obey, self.events.clone())
+            None => webseed::spawn(key, seed, to_obey, self.inbox.clone())
                 .map_err(|error| error.to_string()),
         };
         match started {

@@ -33,8 +33,8 @@ use crate::dht::{Dht, DhtNews};
 use crate::door::names::Names;
 use crate::human::chain;
 use crate::lsd;
-use crate::messages::PeerEvent;
 use crate::peer::Order;
+use crate::peer::inbox::{Heard, Inbox, inbox};
 use crate::report::{Report, Reporter};
 use crate::shortage::Shortage;
 use crate::storage::StorageError;
@@ -61,12 +61,8 @@ pub use prepare::cores;
 /// How often each torrent hears the time.
 const TICK: Duration = Duration::from_millis(100);
 
-/// How many events a channel to main holds before the senders wait.
-const EVENTS: usize = 256;
-
-/// How many peers' events main handles in a row before it looks at its other channels. Looking
-/// before each event took a twentieth of the time in a large swarm.
-const AT_ONCE: usize = 64;
+/// How many news main's channel holds before the senders wait.
+const NEWS: usize = 256;
 
 /// The most time for the goodbye: trackers hear `stopped`, the last blocks are checked, the last
 /// lines are written.
@@ -153,9 +149,9 @@ pub fn run(
     if local.is_some() {
         reporter.report(Report::Listening { port });
     }
-    let (news_tx, news) = bounded(EVENTS);
-    let (peers_tx, peers) = bounded(EVENTS);
-    let mut engine = Engine::new(config, socket, port, news_tx, peers_tx, reporter);
+    let (news_tx, news) = bounded(NEWS);
+    let (inbox, peers) = inbox();
+    let mut engine = Engine::new(config, socket, port, news_tx, inbox, reporter);
     engine.max_files = max_files;
     let stop = engine.stop.clone();
     engine.awaited = jobs.awaited;
@@ -234,7 +230,7 @@ struct Engine<'a> {
     /// The thread of local service discovery, once a torrent needs it.
     lsd: Option<Sender<lsd::Order>>,
     news: Sender<News>,
-    events: Sender<(PeerKey, PeerEvent)>,
+    inbox: Inbox,
     reporter: &'a mut dyn Reporter,
     rng: fastrand::Rng,
     ending: Ending,
@@ -248,7 +244,7 @@ impl<'a> Engine<'a> {
         socket: Option<TcpListener>,
         port: u16,
         news: Sender<News>,
-        events: Sender<(PeerKey, PeerEvent)>,
+        inbox: Inbox,
         reporter: &'a mut dyn Reporter,
     ) -> Self {
         let now = Instant::now();
@@ -288,7 +284,7 @@ impl<'a> Engine<'a> {
             performing: false,
             lsd: None,
             news,
-            events,
+            inbox,
             reporter,
             rng: fastrand::Rng::new(),
             ending: Ending::default(),
@@ -303,19 +299,14 @@ impl<'a> Engine<'a> {
     fn run(
         mut self: Engine<'a>,
         news: &Receiver<News>,
-        peers: &Receiver<(PeerKey, PeerEvent)>,
+        peers: &Heard,
         mut later: Receiver<Arrival>,
         mut signals: Receiver<i32>,
     ) -> Ending {
         let clock = tick(TICK);
         while !self.is_over() {
             select! {
-                recv(peers) -> event => if let Ok((key, event)) = event {
-                    self.on_peer(key, event);
-                    for (key, event) in peers.try_iter().take(AT_ONCE) {
-                        self.on_peer(key, event);
-                    }
-                },
+                recv(peers.rung) -> _ => self.on_peers(peers),
                 recv(news) -> event => if let Ok(event) = event {
                     self.on_news(event);
                 },
@@ -325,7 +316,10 @@ impl<'a> Engine<'a> {
                     }
                     self.on_arrival(arrival.ok());
                 },
-                recv(clock) -> _ => self.on_tick(),
+                recv(clock) -> _ => {
+                    self.on_peers(peers);
+                    self.on_tick();
+                }
                 recv(signals) -> signal => match signal {
                     Ok(signal) => {
                         self.ending.interrupted = Some(signal);
@@ -339,6 +333,12 @@ impl<'a> Engine<'a> {
         self.conclude_all();
         self.ending.deadline = self.deadline;
         self.ending
+    }
+
+    fn on_peers(&mut self, peers: &Heard) {
+        for (key, event) in peers.events() {
+            self.on_peer(key, event);
+        }
     }
 
     fn on_tick(&mut self) {

@@ -376,6 +376,7 @@ mod tests {
     use crate::config::{Config, Job, Subject};
     use crate::door::Door;
     use crate::metainfo;
+    use crate::peer::inbox::inbox;
     use crate::report::Reporter;
     use crossbeam_channel::{Receiver, bounded};
     use std::net::TcpStream;
@@ -406,7 +407,7 @@ mod tests {
         let port = socket.local_addr().unwrap().port();
         let (news_tx, news) = bounded(9);
         let mut log = Log::default();
-        let mut engine = Engine::new(config, Some(socket), port, news_tx, bounded(9).0, &mut log);
+        let mut engine = Engine::new(config, Some(socket), port, news_tx, inbox().0, &mut log);
         engine.add(job);
         test(&mut engine, TorrentId(0), &news);
         log.0

@@ -10,6 +10,7 @@
 
 pub(crate) mod error;
 pub(crate) mod greeting;
+pub(crate) mod inbox;
 pub(crate) mod intake;
 mod learn;
 pub(crate) mod learner;
@@ -29,10 +30,11 @@ use crate::storage::{Files, Storage, StorageError};
 use crate::threads::{self, NoThread};
 use crate::types::{InfoHash, PeerId, PeerKey};
 use crate::wire::{self, Handshake};
-use crossbeam_channel::{Receiver, Sender, TryRecvError};
+use crossbeam_channel::{Receiver, TryRecvError};
 use error::PeerError;
 use greeting::Greeted;
 pub(crate) use greeting::Link;
+pub(crate) use inbox::{Inbox, ToMain};
 use learner::Learner;
 use line::Line;
 use session::Session;
@@ -140,12 +142,12 @@ pub(crate) fn spawn(
     key: PeerKey,
     link: Link,
     orders: Receiver<Order>,
-    events: Sender<(PeerKey, PeerEvent)>,
+    inbox: Inbox,
 ) -> Result<(), NoThread> {
     let thread = Builder::new()
         .name(format!("peer {}", key.0))
         .stack_size(STACK);
-    spawn_link(thread, "talk to a peer", key, events, move |to_main| {
+    spawn_link(thread, "talk to a peer", key, inbox, move |to_main| {
         let end = connect(link, &orders, to_main).and_then(|peer| match peer {
             Some(peer) => peer.converse(&orders, to_main),
             None => Ok(()),
@@ -165,10 +167,10 @@ pub(crate) fn spawn_link(
     thread: Builder,
     purpose: &'static str,
     key: PeerKey,
-    events: Sender<(PeerKey, PeerEvent)>,
+    inbox: Inbox,
     work: impl FnOnce(&ToMain) -> End + Send + 'static,
 ) -> Result<(), NoThread> {
-    let to_main = ToMain { key, events };
+    let to_main = ToMain::new(key, inbox);
     let last = to_main.clone();
     let work = move || {
         let why = work(&to_main);
@@ -179,23 +181,6 @@ pub(crate) fn spawn_link(
         last.tell(PeerEvent::Closed(why));
     };
     threads::spawn(thread, purpose, work, lost).map(drop)
-}
-
-#[derive(Clone)]
-pub(crate) struct ToMain {
-    key: PeerKey,
-    events: Sender<(PeerKey, PeerEvent)>,
-}
-
-impl ToMain {
-    /// Tells main, unless main is gone already.
-    pub(crate) fn tell(&self, event: PeerEvent) {
-        let _ = self.events.send((self.key, event));
-    }
-
-    fn tell_all(&self, events: &mut Vec<PeerEvent>) {
-        events.drain(..).for_each(|event| self.tell(event));
-    }
 }
 
 /// Connects, exchanges handshakes and introduces the peer to main. Returns `None` if main does not
@@ -316,7 +301,13 @@ impl Peer {
         self.session.on_tick(now)?;
         self.session.request(now);
         self.flush(now)?;
-        to_main.tell_all(&mut self.session.talk.events);
+        let can_wait = self.session.news_can_wait();
+        for event in self.session.talk.events.drain(..) {
+            match can_wait {
+                true => to_main.tell_unhurried(event),
+                false => to_main.tell(event),
+            }
+        }
         let sleep = turn::next(self.session.debts(self.line.is_stuck(), now));
         if self.line.intake.is_full() || self.line.intake.room() < sleep.bytes() {
             self.make_room(now)?;

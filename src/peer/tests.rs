@@ -9,7 +9,7 @@ use crate::layout::{BLOCK_LEN, RawBlock, Span};
 use crate::storage::testing;
 use crate::wire::HANDSHAKE_LEN;
 use crate::wire::Message;
-use crossbeam_channel::unbounded;
+use crossbeam_channel::{Sender, unbounded};
 use scripted::*;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -382,7 +382,7 @@ fn two_threads_full_of_each_others_requests_do_not_deadlock() {
                 encryption: Encryption::Prefer,
             },
         };
-        spawn(PeerKey(n), link, order_rx, event_tx.clone()).unwrap();
+        spawn(PeerKey(n), link, order_rx, event_tx.clone().into()).unwrap();
         let other = torrent.piece(1 - n);
         let work = torrent.layout.span(other, 0..BLOCKS / 2);
         sides.push((shared(&torrent, &storage, id), orders, dir, work, 0));
@@ -435,7 +435,7 @@ fn a_thread_that_dies_says_so_last() {
         // Like a panic, but prints nothing.
         std::panic::resume_unwind(Box::new("a fault"))
     };
-    spawn_link(Builder::new(), "fail", PeerKey(4), events, work).unwrap();
+    spawn_link(Builder::new(), "fail", PeerKey(4), events.into(), work).unwrap();
     let heard: Vec<_> = heard.iter().collect();
     let why = "a fault of storrent's own ended the thread to fail";
     match &heard[..] {

@@ -34,7 +34,7 @@ use crate::door::http::Hop;
 use crate::human;
 use crate::layout::{Layout, PieceIndex, spans_of};
 use crate::messages::{Asking, Command, PeerEvent, Web};
-use crate::peer::{Order, ToMain, spawn_link};
+use crate::peer::{Inbox, Order, ToMain, spawn_link};
 use crate::storage::{Files, Storage, StorageError};
 use crate::threads::NoThread;
 use crate::trace::GivenBack;
@@ -42,7 +42,7 @@ use crate::types::PeerKey;
 use crate::url;
 use answer::{Asked, WebSeedError};
 use backlog::{Backlog, Run};
-use crossbeam_channel::{Receiver, RecvError, Sender, never, select};
+use crossbeam_channel::{Receiver, RecvError, never, select};
 use pace::Pace;
 use request::{Answer, Client};
 use std::collections::BTreeSet;
@@ -111,12 +111,12 @@ pub(crate) fn spawn(
     key: PeerKey,
     seed: WebSeed,
     orders: Receiver<Order>,
-    events: Sender<(PeerKey, PeerEvent)>,
+    inbox: Inbox,
 ) -> Result<(), NoThread> {
     let thread = std::thread::Builder::new()
         .name(format!("web seed {}", key.0))
         .stack_size(STACK);
-    spawn_link(thread, "ask a web seed", key, events, move |to_main| {
+    spawn_link(thread, "ask a web seed", key, inbox, move |to_main| {
         let mut thread = Thread::new(seed, to_main.clone());
         let end = thread.run(&orders);
         // What was stored counts, even if the server failed.

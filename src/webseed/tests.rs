@@ -4,7 +4,7 @@
 use super::*;
 use crate::layout::{BLOCK_LEN, Span};
 use crate::storage::testing;
-use crossbeam_channel::unbounded;
+use crossbeam_channel::{Sender, unbounded};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 
@@ -108,7 +108,7 @@ impl Scene {
             nearest: Reach::Machine,
         };
         let ((orders, to_obey), (tell, events)) = (unbounded(), unbounded());
-        spawn(PeerKey(7), seed, to_obey, tell).unwrap();
+        spawn(PeerKey(7), seed, to_obey, tell.into()).unwrap();
         Self {
             torrent: torrent.clone(),
             storage,

@@ -2,6 +2,7 @@
 //! and whether others wait for the blocks that it holds.
 
 use super::Session;
+use crate::messages::PeerEvent;
 use crate::peer::turn::{Blocks, Debts};
 use crate::pipeline::ENOUGH;
 use std::time::Instant;
@@ -41,6 +42,17 @@ impl Session {
             news: self.news_due,
             quiet: !may_ask && !may_be_asked && self.talk.is_quiet(now),
         }
+    }
+
+    /// Whether no event for main is worth waking it up. A piece that the peer got makes us
+    /// interested only if we lack it and wanted nothing of the peer so far. Otherwise it changes
+    /// only how rare the piece is.
+    pub(crate) fn news_can_wait(&self) -> bool {
+        self.talk.events.iter().all(|event| match event {
+            PeerEvent::Have(piece) => self.we_want || self.have.has(*piece),
+            PeerEvent::Traffic { .. } => true,
+            _ => false,
+        })
     }
 
     /// Whether others wait for the blocks that were received: nothing more is on order, or main has

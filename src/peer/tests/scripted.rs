@@ -147,7 +147,7 @@ pub(super) fn dialled() -> Dialled {
         us: us(US),
         encryption: Encryption::Off,
     };
-    spawn(PeerKey(1), link, order_rx, event_tx).unwrap();
+    spawn(PeerKey(1), link, order_rx, event_tx.into()).unwrap();
     let (stream, _) = listener.accept().unwrap();
     Dialled {
         events,

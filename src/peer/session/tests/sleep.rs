@@ -77,6 +77,20 @@ fn a_seed_that_needs_long_is_heard_seldom() {
     assert_eq!(patience(&s, 250), Patience::Bulk, "main has no more work");
 }
 
+#[test]
+fn main_need_not_wake_up_for_news_that_change_nothing() {
+    let (mut s, now) = session(true);
+    assert!(s.have.has(s.layout.piece(0).unwrap()));
+    s.on_message(Message::Have(0), now).unwrap();
+    assert!(s.news_can_wait(), "we have that piece");
+    s.on_message(Message::Have(1), now).unwrap();
+    assert!(!s.news_can_wait(), "we may become interested");
+    s.on_command(Command::Interest(true));
+    assert!(s.news_can_wait(), "we are interested");
+    s.on_message(Message::Unchoke, now).unwrap();
+    assert!(!s.news_can_wait());
+}
+
 /// A peer may wait to hear that its piece is right and that we have it, but not for long.
 #[test]
 fn news_of_what_was_stored_is_not_slept_through() {
