@@ -246,7 +246,7 @@ fn read_until(
         if enough(line.intake.unparsed()) {
             return Ok(true);
         }
-        line.read_wait(Patience::Usual)?;
+        line.read_wait(Patience::Usual, 1)?;
     }
     Err(PeerError::Silent(HANDSHAKE_TIMEOUT))
 }
@@ -298,7 +298,7 @@ impl mse::Line for BareLine<'_> {
         let mut buf = [0; 4096];
         loop {
             self.check()?;
-            let count = self.socket.read_wait(&mut buf, Patience::Usual)?;
+            let count = self.socket.read_wait(&mut buf, Patience::Usual, 1)?;
             into.extend_from_slice(&buf[..count]);
             if count > 0 {
                 return Ok(());

@@ -61,6 +61,17 @@ impl Intake {
         &self.buf[self.parsed..self.filled]
     }
 
+    /// Returns how many bytes of the message that has begun are still to come, or 0 if that is not
+    /// known yet. Before them nothing else can come.
+    pub(crate) fn missing(&self) -> usize {
+        match self.unparsed() {
+            [a, b, c, d, rest @ ..] => {
+                (u32::from_be_bytes([*a, *b, *c, *d]) as usize).saturating_sub(rest.len())
+            }
+            _ => 0,
+        }
+    }
+
     /// Records that a message of `used` bytes was parsed. The bytes of a `block` to be stored are
     /// held.
     pub(crate) fn consume(&mut self, used: usize, block: Option<Block>) {
@@ -162,6 +173,24 @@ mod tests {
         assert_eq!(len_after(9, false), FIRST_LEN);
         assert_eq!(len_after(1, true), 2 * FIRST_LEN);
         assert_eq!(len_after(9, true), MAX_LEN);
+    }
+
+    #[test]
+    fn what_is_missing_is_the_rest_of_the_message_that_has_begun() {
+        let mut intake = Intake::new();
+        let mut come = |bytes: &[u8]| {
+            let read = |buf: &mut [u8]| {
+                buf[..bytes.len()].copy_from_slice(bytes);
+                Ok::<_, ()>(bytes.len())
+            };
+            intake.fill(read).unwrap();
+            intake.missing()
+        };
+        assert_eq!(come(&[]), 0);
+        assert_eq!(come(&[0, 0, 1]), 0, "its length is not known yet");
+        assert_eq!(come(&[2]), 0x102);
+        assert_eq!(come(&[7; 0x100]), 2);
+        assert_eq!(come(&[7; 2]), 0);
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub(super) fn converse(
             line.intake.compact(MAX_MESSAGE, false);
         }
         let sleep = turn::next(learner.debts(line.is_stuck()));
-        let mut slept_for = line.sleep(sleep, orders)?;
+        let mut slept_for = line.sleep(sleep, 1, orders)?;
         loop {
             match slept_for.take().map_or_else(|| orders.try_recv(), Ok) {
                 Ok(Order::Welcome(welcome)) => return Ok(Some((welcome, learner))),

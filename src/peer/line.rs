@@ -52,11 +52,13 @@ impl Line {
         !self.outgoing.is_out()
     }
 
-    /// Sleeps, after a [flush](Line::flush). The intake must have room for the bytes that the sleep
-    /// waits for. Returns main's order, if the thread slept on the channel and one came.
+    /// Sleeps, after a [flush](Line::flush). Fewer than `least` bytes do not end a read early. The
+    /// intake must have room for the bytes that the sleep waits for. Returns main's order, if the
+    /// thread slept on the channel and one came.
     pub(super) fn sleep(
         &mut self,
         sleep: Sleep,
+        least: usize,
         orders: &Receiver<Order>,
     ) -> Result<Option<Order>, PeerError> {
         // If we are stuck, we first hear what the peer has sent.
@@ -71,14 +73,16 @@ impl Line {
                 Err(RecvTimeoutError::Disconnected) => {}
             },
             Sleep::Write => self.send(Wait::Tick)?,
-            Sleep::Read(patience) => self.read_wait(patience)?,
+            Sleep::Read(patience) => self.read_wait(patience, least)?,
         }
         Ok(None)
     }
 
-    pub(super) fn read_wait(&mut self, patience: Patience) -> Result<(), PeerError> {
+    /// See [`PeerSocket::read_wait`].
+    pub(super) fn read_wait(&mut self, patience: Patience, least: usize) -> Result<(), PeerError> {
         let socket = &mut self.socket;
-        self.intake.fill(|buf| socket.read_wait(buf, patience))?;
+        self.intake
+            .fill(|buf| socket.read_wait(buf, patience, least))?;
         Ok(())
     }
 

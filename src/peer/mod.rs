@@ -312,7 +312,11 @@ impl Peer {
         if self.line.intake.is_full() || self.line.intake.room() < sleep.bytes() {
             self.make_room(now)?;
         }
-        if let Some(order) = self.line.sleep(sleep, orders)? {
+        let least = match self.session.is_slow(now) {
+            true => self.line.intake.missing(),
+            false => 1,
+        };
+        if let Some(order) = self.line.sleep(sleep, least, orders)? {
             self.obey(order);
         }
         self.hear_peer(to_main)?;

@@ -16,6 +16,7 @@ use std::io::{self, ErrorKind, IoSlice, Read};
 use std::net::TcpStream;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use std::os::fd::AsRawFd;
+use std::time::Duration;
 
 /// The most bytes of a write that waits, so that it can end early.
 const WAITING_WRITE: usize = 16 * 1024;
@@ -23,8 +24,8 @@ const WAITING_WRITE: usize = 16 * 1024;
 #[derive(Debug)]
 pub(crate) struct PeerSocket {
     stream: TcpStream,
-    /// The patience that the kernel is set to.
-    patience: Patience,
+    /// How long the kernel lets a read wait, and for how many bytes.
+    waits: (Duration, usize),
     /// Set if the stream is obfuscated. Then each byte must be [sealed](PeerSocket::seal) once
     /// before we send it.
     ciphers: Option<Box<Ciphers>>,
@@ -54,7 +55,7 @@ impl PeerSocket {
         })?;
         Ok(Self {
             stream,
-            patience: Patience::Usual,
+            waits: (TICK, 1),
             ciphers: None,
         })
     }
@@ -69,7 +70,8 @@ impl PeerSocket {
         Ok(self.opened(buf, count))
     }
 
-    /// Waits for bytes and reads them. Returns 0 if none came.
+    /// Waits for bytes and reads them. Returns 0 if none came. Fewer than `least` bytes do not end
+    /// the wait early.
     ///
     /// # Errors
     /// [`PeerError::HungUp`] at the end of the stream, [`PeerError::Io`].
@@ -77,19 +79,21 @@ impl PeerSocket {
         &mut self,
         buf: &mut [u8],
         patience: Patience,
+        least: usize,
     ) -> Result<usize, PeerError> {
-        let ready = self.set_patience(patience);
+        let bytes = patience.bytes().max(least.min(buf.len()));
+        let ready = self.set_waits(patience.time(), bytes);
         let count = received(ready.and_then(|()| self.stream.read(buf)))?;
         Ok(self.opened(buf, count))
     }
 
-    fn set_patience(&mut self, patience: Patience) -> io::Result<()> {
-        let before = std::mem::replace(&mut self.patience, patience);
-        if patience.time() != before.time() {
-            self.stream.set_read_timeout(Some(patience.time()))?;
+    fn set_waits(&mut self, time: Duration, bytes: usize) -> io::Result<()> {
+        let before = std::mem::replace(&mut self.waits, (time, bytes));
+        if time != before.0 {
+            self.stream.set_read_timeout(Some(time))?;
         }
-        if patience.bytes() != before.bytes() {
-            set_low_water(&self.stream, patience.bytes());
+        if bytes != before.1 {
+            set_low_water(&self.stream, bytes);
         }
         Ok(())
     }

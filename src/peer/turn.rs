@@ -34,6 +34,10 @@
 //! | 10 | nobody owes anything, and the connection is quiet | a read | two and a half ticks | any byte is there |
 //! | 11 | nobody owes anything | a read | [`TICK`] | any byte is there |
 //!
+//! *Any byte* means a whole message, if the peer needs 5 ms or more for a block and a part of the
+//! message is here: before its end nothing else can come. Such a block comes in up to a dozen
+//! packets, and the thread does not wake up for each.
+//!
 //! Why the rows have these conditions and times:
 //! - **An answer comes at once** (row 1). Main never waits for anybody, so its answer is there
 //!   within microseconds. Other debts go first. If the peer owes blocks (rows 3 to 7), the next
@@ -49,10 +53,12 @@
 //! - **The end of a download is no time to be patient** (rows 5, 6 and 8). Main may be about to
 //!   cancel requests, because another peer sends the blocks sooner. It says so through the channel,
 //!   where nobody sleeps. And a super-seed, which shows us one piece at a time, shows the next one
-//!   only when it hears that we have the last.
-//! - **A quiet connection can wait** (row 10). Neither side may request blocks of the other, and
-//!   both have been silent for 2 s. Only a command of main can come too late here, usually to tell
-//!   the peer about a new piece.
+//!   only when it hears that we have the last. Row 6 is for the last block of a slow peer; until
+//!   then each block that comes wakes the thread (row 7).
+//! - **A quiet connection can wait** (row 10). Neither side may request blocks of the other. Only a
+//!   command of main can come too late here, usually to tell the peer about a new piece. That is no
+//!   news to a seed, and makes nobody interested who already is; anybody else has been silent for
+//!   2 s, as we have.
 //!
 //! # Why a wrong guess costs at most one tick
 //! No sleep lasts longer than a [`TICK`], except in rows 3 and 10, where nobody waits for us. After
@@ -91,7 +97,7 @@ pub(crate) struct Debts {
     pub no_more_work: bool,
     /// Main owes us news: which of the pieces that we stored are right.
     pub news: bool,
-    /// Neither side may request blocks of the other, and both have been silent for 2 s.
+    /// Neither side may request blocks of the other, and the peer can wait for news of ours.
     pub quiet: bool,
 }
 

@@ -15,6 +15,10 @@ const LONG: f64 = 0.5;
 /// no command of main is urgent: see row 3 of [`turn`](crate::peer::turn).
 const VERY_LONG: f64 = 1.0;
 
+/// If a peer needs at least this many seconds for a block (3.3 MB/s), the block comes in up to a
+/// dozen packets, far apart: the thread does not wake up for each.
+const SLOW: f64 = 0.005;
+
 impl Session {
     /// Returns who owes what. `room`: whether the kernel owes us room.
     pub(crate) fn debts(&self, room: bool, now: Instant) -> Debts {
@@ -25,9 +29,13 @@ impl Session {
         // A slow peer has its share of what is missing, and main no more: its end is far all the
         // same.
         let is_far = seconds >= LONG && !self.peer_wants;
+        // The block before the last wakes the thread in time.
+        let wakes_before = owed >= 2 && self.is_slow(now);
         let no_more_work = self.work.is_hungry();
         let may_wait = !no_more_work && !self.peer_wants && self.theirs.is_full();
         let in_bulk = !self.peer_wants && owed >= ENOUGH || no_more_work && is_far;
+        // A new piece of ours makes nobody interested who is, or who has all.
+        let news_is_idle = self.peer_wants || self.theirs.is_full();
         Debts {
             answer: self.work.is_pending() || self.asked_interest || self.asked_unchoke,
             room,
@@ -38,9 +46,9 @@ impl Session {
                 _ => Blocks::Few,
             },
             uploads: !self.uploads.is_empty(),
-            no_more_work: no_more_work && !is_far,
+            no_more_work: no_more_work && !is_far && !wakes_before,
             news: self.news_due,
-            quiet: !may_ask && !may_be_asked && self.talk.is_quiet(now),
+            quiet: !may_ask && !may_be_asked && (news_is_idle || self.talk.is_quiet(now)),
         }
     }
 
@@ -53,6 +61,11 @@ impl Session {
             PeerEvent::Traffic { .. } => true,
             _ => false,
         })
+    }
+
+    /// Whether the peer sends so slowly that a read should wait for a whole block.
+    pub(crate) fn is_slow(&self, now: Instant) -> bool {
+        self.pipeline.seconds(1, now) >= SLOW
     }
 
     /// Whether others wait for the blocks that were received: nothing more is on order, or main has

@@ -21,10 +21,22 @@ fn a_quiet_connection_sleeps_longer_unless_blocks_may_be_asked_for() {
     s.on_message(Message::Interested, later(3)).unwrap();
     told(&mut s);
     s.on_command(Command::Choke(true));
-    assert_ne!(sleep_at(&s, later(4)), QUIET, "it has just said something");
-    assert_eq!(sleep_at(&s, later(5)), QUIET, "we choke it");
+    assert_eq!(
+        sleep_at(&s, later(3)),
+        QUIET,
+        "we choke it, and it knows what it wants"
+    );
     s.on_command(Command::Choke(false));
     assert_ne!(sleep_at(&s, later(9)), QUIET, "it may ask");
+    s.on_message(Message::NotInterested, later(10)).unwrap();
+    assert_ne!(sleep_at(&s, later(10)), QUIET, "our next piece may be news");
+    s.on_message(Message::HaveAll, later(10)).unwrap();
+    told(&mut s);
+    s.on_command(Command::Interest(true));
+    s.on_command(Command::Choke(false));
+    assert_eq!(sleep_at(&s, later(10)), QUIET, "no piece is news to a seed");
+    s.on_message(Message::Unchoke, later(13)).unwrap();
+    assert_ne!(sleep_at(&s, later(16)), QUIET, "we may ask");
 }
 
 /// Only from a peer that owes much and wants nothing. A peer that waits for an answer of ours is
@@ -75,6 +87,28 @@ fn a_seed_that_needs_long_is_heard_seldom() {
     s.work.ask();
     s.on_command(Command::Fetch(vec![]));
     assert_eq!(patience(&s, 250), Patience::Bulk, "main has no more work");
+}
+
+/// Until the last block, the one before it wakes the thread of a slow peer in time.
+#[test]
+fn only_the_last_block_of_a_slow_peer_is_hurried() {
+    let (mut s, now, _) = fetching(true); // 4 blocks
+    s.work.ask();
+    s.on_command(Command::Fetch(vec![]));
+    let late = now + Duration::from_millis(50);
+    let patience = |s: &Session| match sleep_at(s, late) {
+        Sleep::Read(patience) => patience,
+        other => panic!("it sleeps in {other:?}"),
+    };
+    assert_eq!(
+        sleep_at(&s, now),
+        Sleep::Read(Patience::Last),
+        "not slow yet"
+    );
+    assert!(s.is_slow(late));
+    assert_eq!(patience(&s), Patience::Usual);
+    s.owed.truncate(1);
+    assert_eq!(patience(&s), Patience::Last);
 }
 
 #[test]
