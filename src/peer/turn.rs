@@ -53,8 +53,8 @@
 //! - **The end of a download is no time to be patient** (rows 5, 6 and 8). Main may be about to
 //!   cancel requests, because another peer sends the blocks sooner. It says so through the channel,
 //!   where nobody sleeps. And a super-seed, which shows us one piece at a time, shows the next one
-//!   only when it hears that we have the last. Row 6 is for the last block of a slow peer; until
-//!   then each block that comes wakes the thread (row 7).
+//!   only when it hears that we have the last. Of a slow peer only the last block is in row 6: before
+//!   that, each block that comes wakes the thread in time (row 7).
 //! - **A quiet connection can wait** (row 10). Neither side may request blocks of the other. Only a
 //!   command of main can come too late here, usually to tell the peer about a new piece. That is no
 //!   news to a seed, and makes nobody interested who already is; anybody else has been silent for
