@@ -27,6 +27,10 @@ const PER_HOST: usize = 8;
 /// How long after connecting a peer is a newcomer: see [`Candidate::newcomer`].
 const NEWCOMER: Duration = Duration::from_secs(60);
 
+/// A seed's rate counts as if it had given for this many seconds at least. At first the kernel's
+/// buffers take 128 KiB for each peer at once, which says nothing of the line.
+const SETTLED: f64 = 2.0;
+
 impl Torrent {
     /// Dials more addresses, if there is room and use for more peers.
     pub(super) fn dial(&mut self, turn: &mut Turn<'_>) {
@@ -148,7 +152,12 @@ impl Torrent {
 
     pub(super) fn slots(&self, now: Instant) -> usize {
         let seeding = !self.goals.is_downloading();
-        Choker::slots(seeding, self.traffic.up.get(now) as u64)
+        let up = &self.traffic.up;
+        let rate = match seeding {
+            true => up.over(SETTLED, now),
+            false => up.get(now),
+        };
+        Choker::slots(seeding, rate as u64)
     }
 
     fn merit(&self) -> Merit {

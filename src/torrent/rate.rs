@@ -36,12 +36,16 @@ impl Rate {
 
     /// In bytes a second.
     pub(crate) fn get(&self, now: Instant) -> f64 {
+        // An age near 0 would give an absurdly high rate.
+        self.over(0.01, now)
+    }
+
+    /// In bytes a second, as if the clock had run for `least` seconds at least.
+    pub(crate) fn over(&self, least: f64, now: Instant) -> f64 {
         let age = self
             .since
             .map_or(0.0, |since| now.duration_since(since).as_secs_f64());
-        // An age near 0 would give an absurdly high rate.
-        let age = age.max(0.01);
-        self.faded(now) / (MEMORY * (1.0 - (-age / MEMORY).exp()))
+        self.faded(now) / (MEMORY * (1.0 - (-age.max(least) / MEMORY).exp()))
     }
 
     fn faded(&self, now: Instant) -> f64 {
@@ -127,6 +131,18 @@ mod tests {
         let later = |seconds: u64| rate.get(start + Duration::from_secs(30 + seconds)) as u64;
         assert!((300..800).contains(&later(14)), "{}", later(14));
         assert_eq!(later(15), 0);
+    }
+
+    #[test]
+    fn a_burst_at_the_start_counts_less_over_a_longer_time() {
+        let start = Instant::now();
+        let at = start + Duration::from_millis(500);
+        let mut rate = Rate::default();
+        rate.begin(start);
+        rate.add(1000, at);
+        let rates = [0.01, 2.0].map(|least| rate.over(least, at) as u64);
+        assert_eq!(rates, [2101, 606]);
+        assert_eq!(rate.get(at) as u64, 2101);
     }
 
     #[test]

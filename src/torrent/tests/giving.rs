@@ -99,7 +99,7 @@ fn free_places_are_given_at_once_and_the_rest_by_rounds() {
     let second = Duration::from_secs(1);
     let too_slow = rig.pass(second);
     assert!(!too_slow.contains(&opened), "{too_slow:?}");
-    let (down, up) = (0, 2_500_000);
+    let (down, up) = (0, 1_600_000);
     rig.event(2, PeerEvent::Traffic { down, up });
     let faster = rig.pass(Duration::from_millis(100));
     assert!(faster.contains(&opened), "{faster:?}");
