@@ -40,7 +40,7 @@ const BYTES_PER_SLOT: u64 = 1_000_000;
 
 /// While we seed, a fast line has one place for each 100 kB/s. In a new swarm, only those whom the
 /// seed serves have much to give, and the other lines are half idle. Sixteen leeches of one seed,
-/// all at 2 MB/s, took 1.165 times the ideal with a place for each 250 kB/s, and 1.125 with this.
+/// all at 2 MB/s, took 1.17 times the ideal with a place for each 250 kB/s, and 1.13 with this.
 const BYTES_PER_SEED_SLOT: u64 = 100_000;
 
 /// How many lots a newcomer has when the optimistic unchoke is drawn. Others have one.

@@ -61,7 +61,7 @@ pub use prepare::cores;
 /// How often each torrent hears the time.
 const TICK: Duration = Duration::from_millis(100);
 
-/// How many news main's channel holds before the senders wait.
+/// How many [`News`] the channel to main holds before the senders wait.
 const NEWS: usize = 256;
 
 /// The most time for the goodbye: trackers hear `stopped`, the last blocks are checked, the last

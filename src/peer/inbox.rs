@@ -1,4 +1,5 @@
-//! Where main hears the threads of peers and web seeds: a channel with a bell.
+//! Where main ([`engine::run`](crate::engine::run)) hears the threads of peers and web seeds: a
+//! channel with a bell.
 //!
 //! A thread puts its events into the channel, in order. If one of them is *hurried*, the thread
 //! rings, which wakes main up. The others wait until main is awake for another reason, for 100 ms at
@@ -85,12 +86,19 @@ impl ToMain {
         ring(&self.inbox.bell);
     }
 
-    pub(super) fn tell_all(&self, events: &mut Vec<PeerEvent>) {
-        events.drain(..).for_each(|event| self.tell(event));
+    /// Tells main all `events`, and wakes it up once, if they are `hurried`.
+    pub(super) fn tell_all(&self, events: &mut Vec<PeerEvent>, hurried: bool) {
+        let rings = hurried && !events.is_empty();
+        events
+            .drain(..)
+            .for_each(|event| self.tell_unhurried(event));
+        if rings {
+            ring(&self.inbox.bell);
+        }
     }
 
-    /// Tells main what can wait.
-    pub(super) fn tell_unhurried(&self, event: PeerEvent) {
+    /// Tells main what can wait. If the channel is full, main must wake up to make room.
+    fn tell_unhurried(&self, event: PeerEvent) {
         let Inbox { events, bell } = &self.inbox;
         if let Err(TrySendError::Full(said)) = events.try_send((self.key, event)) {
             ring(bell);
@@ -145,6 +153,7 @@ mod tests {
     fn only_hurried_events_ring() {
         let (inbox, heard) = inbox();
         let to_main = ToMain::new(PeerKey(1), inbox);
+        to_main.tell_all(&mut vec![], true);
         to_main.tell_unhurried(event(1));
         assert!(heard.rung.is_empty());
         to_main.tell(event(2));

@@ -21,7 +21,7 @@ pub(super) fn converse(
 ) -> Result<Option<(Welcome, Learner)>, PeerError> {
     loop {
         let end = hear(line, &mut learner);
-        to_main.tell_all(&mut learner.talk.events);
+        to_main.tell_all(&mut learner.talk.events, true);
         end?;
         line.flush(|outgoing| {
             outgoing.load_words(&mut learner.talk, Instant::now());

@@ -284,7 +284,7 @@ impl Peer {
         // Blocks that were received count even if the peer left.
         let stored = self.store();
         self.session.tell_traffic();
-        to_main.tell_all(&mut self.session.talk.events);
+        to_main.tell_all(&mut self.session.talk.events, true);
         end.and(stored)
     }
 
@@ -301,13 +301,8 @@ impl Peer {
         self.session.on_tick(now)?;
         self.session.request(now);
         self.flush(now)?;
-        let can_wait = self.session.news_can_wait();
-        for event in self.session.talk.events.drain(..) {
-            match can_wait {
-                true => to_main.tell_unhurried(event),
-                false => to_main.tell(event),
-            }
-        }
+        let hurried = !self.session.events_can_wait();
+        to_main.tell_all(&mut self.session.talk.events, hurried);
         let sleep = turn::next(self.session.debts(self.line.is_stuck(), now));
         if self.line.intake.is_full() || self.line.intake.room() < sleep.bytes() {
             self.make_room(now)?;
@@ -332,7 +327,7 @@ impl Peer {
             self.line.intake.consume(used, block);
             if self.session.talk.events.len() >= MAX_EVENTS {
                 // A buffer full of small messages waits here, not in main's memory.
-                to_main.tell_all(&mut self.session.talk.events);
+                to_main.tell_all(&mut self.session.talk.events, true);
             }
         }
         if self.line.intake.holds_blocks() {

@@ -56,9 +56,9 @@
 //!   only when it hears that we have the last. Of a slow peer only the last block is in row 6: before
 //!   that, each block that comes wakes the thread in time (row 7).
 //! - **A quiet connection can wait** (row 10). Neither side may request blocks of the other. Only a
-//!   command of main can come too late here, usually to tell the peer about a new piece. That is no
-//!   news to a seed, and makes nobody interested who already is; anybody else has been silent for
-//!   2 s, as we have.
+//!   command of main can come up to 250 ms late here. Usually it is about a new piece. That is no
+//!   news to a seed, and makes nobody interested who already is; with anybody else, both have been
+//!   silent for 2 s. An unchoke can come late, too, but is good for 10 s and more.
 //!
 //! # Why a wrong guess costs at most one tick
 //! No sleep lasts longer than a [`TICK`], except in rows 3 and 10, where nobody waits for us. After

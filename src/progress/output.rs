@@ -178,7 +178,6 @@ mod tests {
     use super::super::backlog::MAX_REMARKS;
     use super::super::tests::{added, complete, progress};
     use super::*;
-
     use std::time::Duration;
 
     const PATIENCE: Duration = Duration::from_secs(40);

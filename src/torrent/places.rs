@@ -27,8 +27,8 @@ const PER_HOST: usize = 8;
 /// How long after connecting a peer is a newcomer: see [`Candidate::newcomer`].
 const NEWCOMER: Duration = Duration::from_secs(60);
 
-/// A seed's rate counts as if it had given for this many seconds at least. At first the kernel's
-/// buffers take 128 KiB for each peer at once, which says nothing of the line.
+/// A seed's rate counts as if it had given for this many seconds at least. At first the send
+/// buffers take 128 KiB and more for each peer at once, which says nothing of the line.
 const SETTLED: f64 = 2.0;
 
 impl Torrent {

@@ -35,7 +35,7 @@ impl Session {
         let may_wait = !no_more_work && !self.peer_wants && self.theirs.is_full();
         let in_bulk = !self.peer_wants && owed >= ENOUGH || no_more_work && is_far;
         // A new piece of ours makes nobody interested who is, or who has all.
-        let news_is_idle = self.peer_wants || self.theirs.is_full();
+        let our_news_can_wait = self.peer_wants || self.theirs.is_full();
         Debts {
             answer: self.work.is_pending() || self.asked_interest || self.asked_unchoke,
             room,
@@ -48,14 +48,14 @@ impl Session {
             uploads: !self.uploads.is_empty(),
             no_more_work: no_more_work && !is_far && !wakes_before,
             news: self.news_due,
-            quiet: !may_ask && !may_be_asked && (news_is_idle || self.talk.is_quiet(now)),
+            quiet: !may_ask && !may_be_asked && (our_news_can_wait || self.talk.is_quiet(now)),
         }
     }
 
     /// Whether no event for main is worth waking it up. A piece that the peer got makes us
     /// interested only if we lack it and wanted nothing of the peer so far. Otherwise it changes
     /// only how rare the piece is.
-    pub(crate) fn news_can_wait(&self) -> bool {
+    pub(crate) fn events_can_wait(&self) -> bool {
         self.talk.events.iter().all(|event| match event {
             PeerEvent::Have(piece) => self.we_want || self.have.has(*piece),
             PeerEvent::Traffic { .. } => true,

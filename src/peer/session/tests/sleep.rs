@@ -5,7 +5,11 @@ use crate::peer::turn::Patience;
 use crate::pipeline::ENOUGH;
 
 fn patience(s: &Session) -> Patience {
-    match sleep(s) {
+    patience_at(s, s.talk.heard)
+}
+
+fn patience_at(s: &Session, now: Instant) -> Patience {
+    match sleep_at(s, now) {
         Sleep::Read(patience) => patience,
         other => panic!("it sleeps in {other:?}"),
     }
@@ -72,10 +76,7 @@ fn blocks_may_come_in_bulk() {
 #[test]
 fn a_seed_that_needs_long_is_heard_seldom() {
     let (mut s, now, _) = fetching(true); // 4 blocks
-    let patience = |s: &Session, millis| match sleep_at(s, now + Duration::from_millis(millis)) {
-        Sleep::Read(patience) => patience,
-        other => panic!("it sleeps in {other:?}"),
-    };
+    let patience = |s: &Session, millis| patience_at(s, now + Duration::from_millis(millis));
     assert_eq!(patience(&s, 249), Patience::Usual);
     assert_eq!(patience(&s, 250), Patience::Usual, "no seed");
     s.on_message(Message::HaveAll, now).unwrap();
@@ -96,19 +97,15 @@ fn only_the_last_block_of_a_slow_peer_is_hurried() {
     s.work.ask();
     s.on_command(Command::Fetch(vec![]));
     let late = now + Duration::from_millis(50);
-    let patience = |s: &Session| match sleep_at(s, late) {
-        Sleep::Read(patience) => patience,
-        other => panic!("it sleeps in {other:?}"),
-    };
     assert_eq!(
         sleep_at(&s, now),
         Sleep::Read(Patience::Last),
         "not slow yet"
     );
     assert!(s.is_slow(late));
-    assert_eq!(patience(&s), Patience::Usual);
+    assert_eq!(patience_at(&s, late), Patience::Usual);
     s.owed.truncate(1);
-    assert_eq!(patience(&s), Patience::Last);
+    assert_eq!(patience_at(&s, late), Patience::Last);
 }
 
 #[test]
@@ -116,13 +113,13 @@ fn main_need_not_wake_up_for_news_that_change_nothing() {
     let (mut s, now) = session(true);
     assert!(s.have.has(s.layout.piece(0).unwrap()));
     s.on_message(Message::Have(0), now).unwrap();
-    assert!(s.news_can_wait(), "we have that piece");
+    assert!(s.events_can_wait(), "we have that piece");
     s.on_message(Message::Have(1), now).unwrap();
-    assert!(!s.news_can_wait(), "we may become interested");
+    assert!(!s.events_can_wait(), "we may become interested");
     s.on_command(Command::Interest(true));
-    assert!(s.news_can_wait(), "we are interested");
+    assert!(s.events_can_wait(), "we are interested");
     s.on_message(Message::Unchoke, now).unwrap();
-    assert!(!s.news_can_wait());
+    assert!(!s.events_can_wait());
 }
 
 /// A peer may wait to hear that its piece is right and that we have it, but not for long.
