@@ -404,6 +404,7 @@ impl Torrent {
             self.due.choking = turn.now + choker::ROUND;
             self.choke_round(turn);
         }
+        self.part_crossed(turn);
         self.fill_places(turn);
         self.feed_hungry(turn);
         self.feed_uploads(turn);

@@ -35,44 +35,27 @@ fn a_stranger_under_a_peers_name_is_a_stranger() {
     }
 }
 
-/// Two connections with one peer id and one host, in each order and at each age: the one that
-/// carries data stays.
+/// A second connection of a peer, when its handshake comes.
 #[test]
-fn of_two_connections_of_one_peer_the_one_that_gives_stays() {
+fn of_two_connections_of_one_peer_the_silent_one_goes() {
     let (old, new) = (key(1), key(99));
-    for case in 0..64 {
-        let [old_incoming, incoming, we_are_lower, gave, is_aged, silent] =
-            [0, 1, 2, 3, 4, 5].map(|bit| case >> bit & 1 == 1);
-        let us = if we_are_lower { 0 } else { 2 };
-        let mut rig = Rig::new(2, |setup| setup.peer_id = PeerId([us; 20]));
+    for case in 0..8 {
+        let [old_incoming, incoming, silent] = [0, 1, 2].map(|bit| case >> bit & 1 == 1);
+        let mut rig = Rig::new(2, |_| {});
         rig.greet(1, old_incoming);
-        rig.event(1, PeerEvent::Pieces(Bitfield::all(2)));
-        rig.event(1, PeerEvent::Choked(false));
-        if gave {
-            let spans = rig.want(1, 2);
-            rig.store(1, &spans);
-        }
-        rig.pass(Duration::from_secs(if is_aged { 10 } else { 9 }));
         if silent {
             rig.event(1, PeerEvent::Snubbed);
         }
         let actions = greet_as_1(&mut rig, "10.0.0.1:50001", incoming);
-        let gone = hung_up(&actions);
-        let crossed = old_incoming != incoming && incoming != we_are_lower;
-        let expected = match (old_incoming || incoming, silent) {
-            (false, _) => vec![], // two programs on one host
-            (_, true) => vec![old],
-            _ if crossed && !gave && !is_aged => vec![old],
-            _ => vec![new],
+        let expected = match (old_incoming, incoming) {
+            (false, false) => vec![], // two programs on one host
+            _ if silent => vec![old],
+            (true, true) => vec![new],
+            _ => vec![], // it may have dialled us while we dialled it: see below
         };
-        let what = format!(
-            "incoming {old_incoming} {incoming}, lower {we_are_lower}, gave {gave}, aged \
-             {is_aged}, silent {silent}"
-        );
-        assert_eq!(gone, expected, "{what}");
-        let stays = welcomes(&actions, new);
-        assert_eq!(stays, !gone.contains(&new), "{what}");
-        assert!(!gave || silent || !gone.contains(&old), "{what}");
+        let what = format!("incoming {old_incoming} {incoming}, silent {silent}");
+        assert_eq!(hung_up(&actions), expected, "{what}");
+        assert_eq!(welcomes(&actions, new), !expected.contains(&new), "{what}");
     }
 }
 
@@ -106,27 +89,50 @@ fn who_comes_anew_is_taken_in_place_of_the_silent_connection() {
     assert!(dials(&actions, addr(1)), "{actions:?}");
 }
 
-/// Both dial at once: in any order of the handshakes, both keep the same connection.
+/// Peers 1 and 2 dial each other at once: link 0 and link 1. In whatever order each hears of the
+/// links, and over whichever it has seen data by then, exactly one link stays: the end with the
+/// lower id hangs up on the other, and the end with the higher id only if that never happens.
 #[test]
-fn of_two_crossing_connections_the_same_one_survives_on_both_sides() {
-    for (first_at_low, first_at_high) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
-        let keeps = |us: u8, them: u8, first: u32| -> Vec<bool> {
+fn of_two_crossing_connections_one_stays() {
+    for case in 0..64 {
+        let bit = |n: u32| case >> n & 1;
+        let end = |us: u8, first: u32, gave: [bool; 2]| {
+            let them = 3 - us;
             let mut rig = Rig::new(2, |setup| setup.peer_id = PeerId([us; 20]));
-            let mut open = Vec::new();
-            // Link 0 was dialled by peer 1, link 1 by peer 2.
             for link in [first, 1 - first] {
                 let incoming = (link == 0) != (us == 1);
                 let actions = rig.greet_as(them, PeerKey(link), addr(them), incoming);
-                if welcomes(&actions, PeerKey(link)) {
-                    open.push(PeerKey(link));
+                assert!(welcomes(&actions, PeerKey(link)) && hung_up(&actions).is_empty());
+                let key = link as u8;
+                rig.event(key, PeerEvent::Pieces(Bitfield::all(2)));
+                rig.event(key, PeerEvent::Choked(false));
+                if gave[link as usize] {
+                    let spans = rig.want(key, 1);
+                    rig.store(key, &spans);
                 }
-                let gone = hung_up(&actions);
-                open.retain(|link| !gone.contains(link));
             }
-            open.iter().map(|link| *link == PeerKey(0)).collect()
+            rig
         };
-        let (low, high) = (keeps(1, 2, first_at_low), keeps(2, 1, first_at_high));
-        assert_eq!((low, high), (vec![true], vec![true]), "the lower id's link");
+        let gave = |n| [bit(n) == 1, bit(n + 1) == 1];
+        let mut low = end(1, bit(0), gave(2));
+        let mut high = end(2, bit(1), gave(4));
+        let early = Duration::from_millis(900);
+        assert_eq!(hung_up(&low.pass(early)), [], "the other end may decide");
+        let gone = hung_up(&low.pass(Duration::from_millis(100)));
+        let [gone] = gone[..] else {
+            panic!("{gone:?} went")
+        };
+        let stays = PeerKey(1 - gone.0);
+        let [gave_gone, gave_stays] = [gone, stays].map(|link| gave(2)[link.0 as usize]);
+        assert!(gave_stays || !gave_gone, "case {case}");
+        // The other end follows. If it heard nothing, it would decide, but later.
+        let mut unheard = end(2, bit(1), gave(4));
+        high.event(gone.0 as u8, PeerEvent::Closed("the peer hung up".into()));
+        for rig in [&mut high, &mut low] {
+            assert_eq!(hung_up(&rig.pass(Duration::from_secs(60))), []);
+        }
+        assert_eq!(hung_up(&unheard.pass(Duration::from_secs(9))), []);
+        assert_eq!(hung_up(&unheard.pass(Duration::from_secs(1))).len(), 1);
     }
 }
 
