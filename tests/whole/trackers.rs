@@ -197,7 +197,7 @@ fn a_stalled_download() {
     // The tracker must have answered before: nobody leaves who has not joined.
     Place::new()
         .download(&torrent)
-        .args(["--stall-timeout", "4"])
+        .args(["--stall-timeout", "10"])
         .run()
         .expect(3);
     assert_eq!(events(&tracker.taken()), ["started", "stopped"]);
