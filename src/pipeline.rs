@@ -40,6 +40,9 @@ pub(crate) const DEFAULT_QUEUE: u32 = 500;
 /// [`BULK`](crate::peer::turn::BULK) of bytes is there.
 pub(crate) const ENOUGH: u32 = 32;
 
+/// A peer that needs this long for what is on order can wait for the next requests.
+const BUSY: Duration = Duration::from_secs(1);
+
 /// How much time the window covers beyond the line's own delay: the peer's disk, its choking of
 /// others and our own scheduling make the stream of blocks stutter.
 const AHEAD: Duration = Duration::from_secs(2);
@@ -98,16 +101,18 @@ impl Pipeline {
     }
 
     /// How many blocks to request now, while `on_order` are on order. Once the window has
-    /// stopped growing, a peer with [`ENOUGH`] on order gets requests only for an eighth of the
-    /// window or more at once: each batch costs a packet, and a wake-up at the peer.
+    /// stopped growing, a peer that is busy gets requests only for a part of the window or more at
+    /// once: each batch costs a packet, and a wake-up at the peer. With [`ENOUGH`] on order, the part
+    /// is an eighth; with fewer, which take a slow peer [`BUSY`] or longer, a quarter.
     pub fn room(&self, on_order: u32) -> u32 {
         let room = self.window.saturating_sub(on_order);
-        let can_wait = on_order >= ENOUGH && !self.growing;
-        if can_wait && room < self.window / 8 {
-            0
-        } else {
-            room
-        }
+        let takes_long = f64::from(on_order * BLOCK_LEN) >= self.rate * BUSY.as_secs_f64();
+        let least = match (self.growing, on_order >= ENOUGH, takes_long) {
+            (false, true, _) => self.window / 8,
+            (false, false, true) => self.window / 4,
+            _ => 0,
+        };
+        if room < least { 0 } else { room }
     }
 
     /// How many blocks may stay on order: all while the window grows, later what arrives
@@ -315,7 +320,12 @@ mod tests {
         assert_eq!(rooms, [0, 32, 224, 256]);
         pipeline.window = ENOUGH + 3;
         assert_eq!(pipeline.room(ENOUGH), 0);
+        pipeline.rate = f64::from(ENOUGH * BLOCK_LEN);
         assert_eq!(pipeline.room(ENOUGH - 1), 4, "it has little to do");
+        pipeline.window = 16;
+        pipeline.rate = f64::from(8 * BLOCK_LEN);
+        let rooms = [13, 12, 8, 7].map(|on_order| pipeline.room(on_order));
+        assert_eq!(rooms, [0, 4, 8, 9], "12 take 1.5 s");
     }
 
     #[test]

@@ -301,7 +301,7 @@ impl Peer {
         self.session.on_tick(now)?;
         self.session.request(now);
         self.flush(now)?;
-        let hurried = !self.session.events_can_wait();
+        let hurried = !self.session.events_can_wait(now);
         to_main.tell_all(&mut self.session.talk.events, hurried);
         let sleep = turn::next(self.session.debts(self.line.is_stuck(), now));
         if self.line.intake.is_full() || self.line.intake.room() < sleep.bytes() {

@@ -113,13 +113,29 @@ fn main_need_not_wake_up_for_news_that_change_nothing() {
     let (mut s, now) = session(true);
     assert!(s.have.has(s.layout.piece(0).unwrap()));
     s.on_message(Message::Have(0), now).unwrap();
-    assert!(s.events_can_wait(), "we have that piece");
+    assert!(s.events_can_wait(now), "we have that piece");
     s.on_message(Message::Have(1), now).unwrap();
-    assert!(!s.events_can_wait(), "we may become interested");
+    assert!(!s.events_can_wait(now), "we may become interested");
     s.on_command(Command::Interest(true));
-    assert!(s.events_can_wait(), "we are interested");
+    assert!(s.events_can_wait(now), "we are interested");
     s.on_message(Message::Unchoke, now).unwrap();
-    assert!(!s.events_can_wait());
+    assert!(!s.events_can_wait(now));
+}
+
+#[test]
+fn main_need_not_wake_up_for_a_part_of_a_piece_nor_for_work_that_is_not_urgent() {
+    let (mut s, now, _) = fetching(true);
+    s.talk.events.clear();
+    let piece = s.owed[0].piece();
+    s.on_stored(vec![(piece, 0)]);
+    assert!(s.events_can_wait(now), "others of it are on order");
+    s.owed.retain(|block| block.piece() != piece);
+    assert!(!s.events_can_wait(now), "the piece may be whole");
+    let (mut s, now, _) = fetching(true); // 4 blocks
+    s.talk.events = vec![PeerEvent::Want(1)];
+    let [early, late] = [100, 125].map(|millis| now + Duration::from_millis(millis));
+    assert!(!s.events_can_wait(early));
+    assert!(s.events_can_wait(late), "they take half a second or longer");
 }
 
 /// A peer may wait to hear that its piece is right and that we have it, but not for long.
