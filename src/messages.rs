@@ -4,7 +4,7 @@
 //! everything that one must tell the other is a variant here. Main's sends never block; a peer
 //! thread may wait for main. The thread of a web seed uses the messages that are about fetching.
 //!
-//! Four of a thread's events are questions, which main always answers at once:
+//! Four of a thread's events are questions, which main answers as soon as it hears them:
 //!
 //! | question | answer |
 //! | --- | --- |
@@ -13,7 +13,7 @@
 //! | [`PeerEvent::Interested`] | [`Command::Choke`] |
 //! | [`Learning::Offers`] | [`Command::FetchMetadata`] |
 //!
-//! So the thread may sleep on its channel until the answer comes.
+//! So the thread may wake main up and sleep on its channel until the answer comes.
 //!
 //! # The question for work
 //! A thread and main must agree on what the thread fetches. For this the thread keeps three flags

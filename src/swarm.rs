@@ -91,8 +91,8 @@ pub(crate) enum Ending {
     Failed(EndKind),
     /// It worked and gave or took data.
     Good,
-    /// No need to dial again soon: a second connection to the same peer, or one of no use to either
-    /// side. We keep the address, because only the peer itself said who it was.
+    /// No need to dial again soon: it was of no use to either side. We keep the address, because
+    /// only the peer itself said who it was.
     Useless,
 }
 

@@ -83,6 +83,11 @@ impl ToMain {
     /// Tells main, and wakes it up, unless it is gone already.
     pub(crate) fn tell(&self, event: PeerEvent) {
         self.tell_unhurried(event);
+        self.hurry();
+    }
+
+    /// Wakes main up, for what it was told unhurried.
+    pub(super) fn hurry(&self) {
         ring(&self.inbox.bell);
     }
 
@@ -93,7 +98,7 @@ impl ToMain {
             .drain(..)
             .for_each(|event| self.tell_unhurried(event));
         if rings {
-            ring(&self.inbox.bell);
+            self.hurry();
         }
     }
 

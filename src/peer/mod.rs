@@ -301,9 +301,12 @@ impl Peer {
         self.session.on_tick(now)?;
         self.session.request(now);
         self.flush(now)?;
+        let sleep = turn::next(self.session.debts(self.line.is_stuck(), now));
         let hurried = !self.session.events_can_wait(now);
         to_main.tell_all(&mut self.session.talk.events, hurried);
-        let sleep = turn::next(self.session.debts(self.line.is_stuck(), now));
+        if sleep == turn::Sleep::Channel {
+            to_main.hurry(); // the question may have waited
+        }
         if self.line.intake.is_full() || self.line.intake.room() < sleep.bytes() {
             self.make_room(now)?;
         }

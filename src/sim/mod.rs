@@ -24,7 +24,7 @@
 //! | | |
 //! | --- | --- |
 //! | **real** | every decision: [`Torrent`] with [picker](crate::picker), [choker](crate::choker) and [swarm](crate::swarm); both ends of each conversation ([`Session`]) with their [request windows](crate::pipeline); the bytes of each message ([`wire`](crate::wire)); where and how long a peer's thread sleeps ([`turn::next`](crate::peer::turn::next)) |
-//! | **played** | the main loop and the peers' threads, which only carry events to and fro; a line with a rate each way and a delay; 128 KiB of send buffer for each connection; the disk, which knows of each block whether it is true; the checker, which looks at that disk; the tracker; the clock |
+//! | **played** | the main loop, which hears each event at once, and the peers' threads, which only carry events to and fro; a line with a rate each way and a delay; 128 KiB of send buffer for each connection; the disk, which knows of each block whether it is true; the checker, which looks at that disk; the tracker; the clock |
 //!
 //! So a figure here says how good the decisions are, and nothing of the cost of threads, system
 //! calls or hashing. A line is always used to the full: TCP's losses and slow starts are not

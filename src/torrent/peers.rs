@@ -26,6 +26,9 @@ use std::time::Instant;
 pub(super) struct Peer {
     pub(super) addr: SocketAddr,
     pub(super) incoming: bool,
+    /// The address that is not dialled while this connection exists: the one that we dialled here,
+    /// or over a [twin](super::twins) that is gone.
+    pub(super) booked: Option<SocketAddr>,
     pub(super) id: PeerId,
     client: Option<String>,
     pub(super) fetcher: Fetcher,
@@ -60,6 +63,7 @@ impl Peer {
         Self {
             addr,
             incoming,
+            booked: (!incoming).then_some(addr),
             id: PeerId([0; 20]),
             client: None,
             fetcher: Fetcher::new(Bitfield::none(pieces)),
@@ -212,6 +216,8 @@ impl Torrent {
     /// go: this one then finds a place when it comes again.
     fn has_room(&mut self, addr: SocketAddr, incoming: bool, turn: &mut Turn<'_>) -> bool {
         let connected = self.peers.welcome();
+        // The place of one that is parting is free.
+        let connected = connected.filter(|(_, peer)| peer.fetcher.parting.is_none());
         let theirs = connected.clone().filter(|(_, peer)| peer.incoming).count();
         let full = connected.count() >= self.setup.max_peers
             || incoming && theirs >= self.places_for_one_side();
@@ -446,8 +452,8 @@ impl Torrent {
             (_, true) => Ending::Good,
             _ => Ending::Failed(kind),
         };
-        if !peer.incoming {
-            self.swarm.ended(peer.addr, ending, turn.now);
+        if let Some(addr) = self.unbook(peer) {
+            self.swarm.ended(addr, ending, turn.now);
         }
         self.traffic.givers.add(&peer.client(), peer.fetcher.gave);
         turn.tell(key, None, || closed(&peer.fetcher, end, peer.took));

@@ -2,20 +2,27 @@
 //!
 //! A peer chooses its peer id, the 20 bytes in its handshake ([BEP 3]), so that alone says nothing:
 //! a stranger may come with the peer id of a seed that we are connected to. Only the same peer id
-//! at the same [host](crate::address::Host) is the same peer, connected twice. How that came about
-//! decides what we do:
+//! at the same [host](crate::address::Host) is the same peer, connected twice. There are three
+//! cases:
 //!
 //! - **We dialled two ports:** these are two programs, whatever ids they send. Both stay.
-//! - **It dialled us twice:** it lost the first connection. If we have noticed, because it owes us
-//!   blocks and has sent none for 20 s, the new one stays. Else the old one does: nobody can take
-//!   the place of a peer that gives.
-//! - **Each dialled the other:** often at the same time, because a third peer told both about each
-//!   other. Each end learns of the two connections in its own order, and counts on its own what came
-//!   over them. If both ends hung up on one of the two, each could choose the one that the other
-//!   keeps, and both would be lost. So only the end with the lower peer id decides, after 1 s: it
-//!   hangs up on the connection that moved less. Until then both stay, because some other clients
-//!   decide at once, whatever their id. Others never do; therefore the end with the higher peer id
-//!   decides after 10 s.
+//! - **The peer dialled us twice:** the old connection stays, so that nobody can take the place of a
+//!   peer that gives. Only if it is silent, because the peer owes us blocks and has sent none for
+//!   20 s, the new one stays: the peer has probably lost the old one.
+//! - **Each dialled the other.** If the old connection is silent, the new one stays. Otherwise both
+//!   stay for now.
+//!
+//! The third case is the delicate one. A third peer may tell two peers about each other at the same
+//! moment, and both dial. Each end learns of the two connections in its own order, and counts on its
+//! own what came over them. If both ends hung up on one of the two at once, each could choose the
+//! one that the other keeps, and both would be lost. So the end with the lower peer id decides,
+//! after 1 s: it hangs up on the connection that is silent or, by the rates of the last seconds,
+//! gives it less, or gets less from it, or is newer. Some other clients decide sooner, whatever
+//! their id; then nothing is left to decide. Some never do; therefore the end with the higher peer
+//! id decides after 30 s.
+//!
+//! The connection that stays keeps the address that we dialled *booked*: the
+//! [`Swarm`](crate::swarm::Swarm) does not dial a peer that is connected.
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 
@@ -26,15 +33,15 @@ use crate::address::Host;
 use crate::types::{PeerId, PeerKey};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
-/// How long after both handshakes the end with the lower peer id hangs up on one of two
-/// connections.
+/// How long after it welcomed both connections the end with the lower peer id hangs up on one.
 const LOWER_DECIDES: Duration = Duration::from_secs(1);
 
-/// The same for the end with the higher peer id, if the other has not. Both ends hear of a
-/// connection within seconds of each other.
-const HIGHER_DECIDES: Duration = Duration::from_secs(10);
+/// The same for the end with the higher peer id, if the other has not. It may have welcomed both 10
+/// s sooner, because the other waits so long for a handshake.
+const HIGHER_DECIDES: Duration = Duration::from_secs(30);
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Stays {
@@ -81,12 +88,13 @@ impl Torrent {
     /// Hangs up on one of two connections with a peer that dialled us and that we dialled, when it
     /// is for us to decide.
     pub(super) fn part_crossed(&mut self, turn: &mut Turn<'_>) {
+        let now = turn.now;
         let decides = |peer: &Peer| {
             let after = match self.setup.peer_id < peer.id {
                 true => LOWER_DECIDES,
                 false => HIGHER_DECIDES,
             };
-            turn.now.duration_since(peer.since) >= after && peer.fetcher.parting.is_none()
+            now.duration_since(peer.since) >= after && peer.fetcher.parting.is_none()
         };
         let old = self.peers.welcome().filter(|(_, peer)| decides(peer));
         let (theirs, ours): (Vec<_>, Vec<_>) = old.partition(|(_, peer)| peer.incoming);
@@ -100,11 +108,11 @@ impl Torrent {
         let pairs = theirs
             .into_iter()
             .filter_map(|their| Some([their, *ours.get(&their.1.who())?]));
-        let moved = |peer: &Peer| peer.fetcher.gave + peer.took;
         let goes = pairs.filter_map(|pair| {
-            let least = pair
-                .into_iter()
-                .min_by_key(|(key, p)| (moved(p), Reverse(*key)));
+            let least = pair.into_iter().min_by_key(|(key, peer)| {
+                let (down, up) = (peer.fetcher.down.get(now), peer.up.get(now));
+                (!peer.fetcher.snubbed, down as u64, up as u64, Reverse(*key))
+            });
             least.map(|(key, _)| key)
         });
         for key in goes.collect::<Vec<_>>() {
@@ -113,10 +121,23 @@ impl Torrent {
     }
 
     fn part_twin(&mut self, key: PeerKey, turn: &mut Turn<'_>) {
-        if let Some(peer) = self.peers.get_mut(&key) {
-            peer.fetcher.part(key, Parting::Twin, turn);
-            // A peer that gave something is worth another dial when the other connection ends.
-            peer.fetcher.useless = !peer.is_used();
+        if let Some(fetcher) = self.peers.fetcher_mut(key) {
+            fetcher.part(key, Parting::Twin, turn);
+        }
+    }
+
+    /// A connection has ended. If the same peer stays connected, that connection keeps the address
+    /// booked. Returns the address that is free to be dialled again.
+    pub(super) fn unbook(&mut self, gone: &Peer) -> Option<SocketAddr> {
+        let (booked, who) = (gone.booked?, gone.who());
+        let stays = |peer: &Peer| gone.welcome && peer.is_twin(who) && peer.booked.is_none();
+        let twin = self.peers.welcome_mut().find(|(_, peer)| stays(peer));
+        match twin {
+            Some((_, twin)) => {
+                twin.booked = Some(booked);
+                None
+            }
+            None => Some(booked),
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::pipeline::ENOUGH;
 use std::time::Instant;
 
 /// If a peer needs at least this many seconds for the blocks on order, its thread need not wake up
-/// for each.
+/// for each, nor main for its next question.
 const LONG: f64 = 0.5;
 
 /// If a seed needs at least this many seconds for the blocks on order, and main may have more work,
@@ -55,14 +55,17 @@ impl Session {
     /// Whether no event for main is worth waking it up:
     /// - A piece that the peer got makes us interested only if we lack it and wanted nothing of the
     ///   peer so far. Otherwise it changes only how rare the piece is.
-    /// - Blocks that were stored complete no piece while the peer owes us others of it.
+    /// - Blocks that were stored complete no piece while the peer owes us others of it. But if it
+    ///   owes a single one, main may have more work for it.
     /// - More work is not urgent while the peer needs [`LONG`] for what it owes us.
     pub(crate) fn events_can_wait(&self, now: Instant) -> bool {
         let owes_of = |piece| self.owed.iter().any(|block| block.piece() == piece);
         self.talk.events.iter().all(|event| match event {
             PeerEvent::Have(piece) => self.we_want || self.have.has(*piece),
             PeerEvent::Traffic { .. } => true,
-            PeerEvent::Stored(spans) => spans.iter().all(|span| owes_of(span.piece())),
+            PeerEvent::Stored(spans) => {
+                self.owed.len() >= 2 && spans.iter().all(|span| owes_of(span.piece()))
+            }
             PeerEvent::Want(_) => self.pipeline.seconds(self.owed.len() as u32, now) >= LONG,
             _ => false,
         })

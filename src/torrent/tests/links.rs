@@ -83,9 +83,9 @@ fn who_comes_anew_is_taken_in_place_of_the_silent_connection() {
     rig.event(99, PeerEvent::Pieces(Bitfield::all(1)));
     rig.event(99, PeerEvent::Choked(false));
     assert_eq!(rig.want(99, 4), [rig.span(0, 1..4)], "of {spans:?}");
-    // It gave data: if the new connection ends, too, it is dialled again.
+    // If the new connection ends, too, it is dialled again.
     rig.event(99, PeerEvent::Closed("the peer hung up".into()));
-    let actions = rig.pass(Duration::from_secs(5));
+    let actions = rig.pass(Duration::from_secs(10));
     assert!(dials(&actions, addr(1)), "{actions:?}");
 }
 
@@ -125,15 +125,71 @@ fn of_two_crossing_connections_one_stays() {
         let stays = PeerKey(1 - gone.0);
         let [gave_gone, gave_stays] = [gone, stays].map(|link| gave(2)[link.0 as usize]);
         assert!(gave_stays || !gave_gone, "case {case}");
-        // The other end follows. If it heard nothing, it would decide, but later.
+        // The other end follows. If it heard nothing for 30 s, it would decide, too.
         let mut unheard = end(2, bit(1), gave(4));
         high.event(gone.0 as u8, PeerEvent::Closed("the peer hung up".into()));
         for rig in [&mut high, &mut low] {
             assert_eq!(hung_up(&rig.pass(Duration::from_secs(60))), []);
         }
-        assert_eq!(hung_up(&unheard.pass(Duration::from_secs(9))), []);
+        assert_eq!(hung_up(&unheard.pass(Duration::from_secs(29))), []);
         assert_eq!(hung_up(&unheard.pass(Duration::from_secs(1))).len(), 1);
     }
+}
+
+/// We have dialled a peer that has dialled us. Whoever hangs up on one of the two connections, and
+/// whichever it is, we do not dial the peer again before the other has ended.
+#[test]
+fn who_is_connected_is_not_dialled_again() {
+    let ours = key(1);
+    for case in 0..8 {
+        let [we_hang_up, it_gives, dialled_first] = [0, 1, 2].map(|bit| case >> bit & 1 == 1);
+        let us = if we_hang_up { 0 } else { 2 };
+        let mut rig = Rig::new(2, |setup| setup.peer_id = PeerId([us; 20]));
+        let addrs = [addr(1)];
+        rig.turn(|torrent, turn| torrent.on_addresses(addrs, Source::Pex, turn));
+        rig.dialled(ours, addr(1));
+        for dialled in [dialled_first, !dialled_first] {
+            let actions = match dialled {
+                true => rig.greet(1, false),
+                false => greet_as_1(&mut rig, "10.0.0.1:50001", true),
+            };
+            assert!(hung_up(&actions).is_empty());
+        }
+        // Both give, but theirs more.
+        for (key, blocks) in [(1, u32::from(it_gives)), (99, 2)] {
+            rig.event(key, PeerEvent::Pieces(Bitfield::all(2)));
+            rig.event(key, PeerEvent::Choked(false));
+            let spans = rig.want(key, blocks);
+            rig.store(key, &spans);
+        }
+        if we_hang_up {
+            let actions = rig.pass(Duration::from_secs(1));
+            assert_eq!(hung_up(&actions), [ours], "case {case}");
+        }
+        rig.event(1, PeerEvent::Closed("gone".into()));
+        for _ in 0..700 {
+            let actions = rig.pass(Duration::from_secs(1));
+            assert!(!dials(&actions, addr(1)), "it is connected: case {case}");
+        }
+        rig.event(99, PeerEvent::Closed("gone".into()));
+        let actions = rig.pass(Duration::from_secs(5));
+        assert!(dials(&actions, addr(1)), "case {case}: {actions:?}");
+    }
+}
+
+/// However much the other connection has brought, long ago.
+#[test]
+fn of_two_crossing_connections_the_silent_one_goes() {
+    let mut rig = Rig::new(2, |setup| setup.peer_id = PeerId([0; 20]));
+    rig.greet(1, false);
+    rig.event(1, PeerEvent::Pieces(Bitfield::all(2)));
+    rig.event(1, PeerEvent::Choked(false));
+    let spans = rig.want(1, 3);
+    rig.store(1, &spans[..1]);
+    rig.pass(Duration::from_secs(19));
+    greet_as_1(&mut rig, "10.0.0.1:50001", true);
+    rig.event(1, PeerEvent::Snubbed);
+    assert_eq!(hung_up(&rig.pass(Duration::from_secs(1))), [key(1)]);
 }
 
 #[test]

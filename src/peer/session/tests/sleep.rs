@@ -129,6 +129,8 @@ fn main_need_not_wake_up_for_a_part_of_a_piece_nor_for_work_that_is_not_urgent()
     let piece = s.owed[0].piece();
     s.on_stored(vec![(piece, 0)]);
     assert!(s.events_can_wait(now), "others of it are on order");
+    s.owed.truncate(1);
+    assert!(!s.events_can_wait(now), "it soon needs more work");
     s.owed.retain(|block| block.piece() != piece);
     assert!(!s.events_can_wait(now), "the piece may be whole");
     let (mut s, now, _) = fetching(true); // 4 blocks
