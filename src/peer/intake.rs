@@ -9,8 +9,9 @@
 //!          ^held          ^held                 ^held   ^parsed   ^filled
 //! ```
 //!
-//! When room runs short, held blocks are written, and the unparsed rest moves to the front. The
-//! buffer begins with [`FIRST_LEN`] and doubles each time that a fast peer fills it, up to
+//! When room runs short, held blocks are written, and the unparsed rest moves to the front. A short
+//! rest does so whenever nothing is held, so that the bytes of a slow peer always come into the same
+//! few pages of memory. The buffer begins with [`FIRST_LEN`] and doubles each time that a fast peer fills it, up to
 //! [`MAX_LEN`].
 
 use crate::layout::{Block, Layout, PieceIndex};
@@ -26,6 +27,9 @@ const MAX_LEN: usize = 1024 * 1024;
 
 /// With less room than this, in bytes, we empty the buffer: a block, its head, and some more.
 const LOW_ROOM: usize = 20 * 1024;
+
+/// An unparsed rest of at most so many bytes is short.
+const SHORT: usize = 1024;
 
 #[derive(Debug)]
 pub(crate) struct Intake {
@@ -128,16 +132,23 @@ impl Intake {
             .collect();
         held.clear();
         self.held = held; // keeps its memory
+        if self.filled - self.parsed <= SHORT {
+            self.move_to_front();
+        }
         Ok(stored)
+    }
+
+    /// Moves the unparsed rest to the front.
+    fn move_to_front(&mut self) {
+        debug_assert!(self.held.is_empty(), "held bytes would be lost");
+        self.buf.copy_within(self.parsed..self.filled, 0);
+        (self.parsed, self.filled) = (0, self.filled - self.parsed);
     }
 
     /// Makes room: moves the unparsed rest to the front. No block may be held. The buffer grows if
     /// the peer was `fast` to fill it, or for a longer message, up to `max_message`.
     pub(crate) fn compact(&mut self, max_message: usize, fast: bool) {
-        debug_assert!(self.held.is_empty(), "held bytes would be lost");
-        self.buf.copy_within(self.parsed..self.filled, 0);
-        self.filled -= self.parsed;
-        self.parsed = 0;
+        self.move_to_front();
         let fast = fast && self.buf.len() < MAX_LEN;
         let huge = self.room() < LOW_ROOM && self.buf.len() < max_message + 4 + LOW_ROOM;
         if fast || huge {
@@ -155,6 +166,8 @@ impl Default for Intake {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage::testing::Torrent;
+    use crate::wire::Message;
 
     /// The buffer's length after a peer, `fast` or not, filled it `times` times.
     fn len_after(times: u32, fast: bool) -> usize {
@@ -191,6 +204,43 @@ mod tests {
         assert_eq!(come(&[2]), 0x102);
         assert_eq!(come(&[7; 0x100]), 2);
         assert_eq!(come(&[7; 2]), 0);
+    }
+
+    /// Each block is stored when it is here, and with it come the first two bytes of the next.
+    #[test]
+    fn the_bytes_of_a_slow_peer_come_into_the_same_place() {
+        let torrent = Torrent::new(1000, &[(9000, false)]);
+        let temp = tempfile::tempdir().unwrap();
+        let mut files = torrent.begun_all(temp.path()).files(1);
+        let mut intake = Intake::new();
+        for piece in torrent.layout.all_pieces() {
+            let data = torrent.bytes(piece);
+            let mut bytes = Vec::new();
+            Message::Piece {
+                index: piece.get(),
+                begin: 0,
+                data,
+            }
+            .encode(&mut bytes);
+            let begun = intake.unparsed().len();
+            let used = bytes.len();
+            bytes.extend([0, 0]);
+            let rest = &bytes[begun..];
+            intake
+                .fill(|buf| {
+                    buf[..rest.len()].copy_from_slice(rest);
+                    Ok::<_, ()>(rest.len())
+                })
+                .unwrap();
+            assert_eq!(intake.filled, used + 2);
+            intake.consume(used, torrent.layout.block(piece, 0));
+            intake.store(&torrent.layout, &mut files).unwrap();
+            assert_eq!((intake.parsed, intake.unparsed()), (0, &[0, 0][..]));
+        }
+        assert_eq!(
+            std::fs::read(temp.path().join("t/0")).unwrap(),
+            torrent.data
+        );
     }
 
     #[test]
