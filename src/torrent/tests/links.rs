@@ -59,10 +59,10 @@ fn of_two_connections_of_one_peer_the_silent_one_goes() {
     }
 }
 
-/// The line of the only seed breaks silently, and the seed dials again.
+/// The line of the only seed breaks silently, and the seed dials again. All places are taken.
 #[test]
 fn who_comes_anew_is_taken_in_place_of_the_silent_connection() {
-    let mut rig = Rig::new(1, |_| {});
+    let mut rig = Rig::new(1, |setup| setup.max_peers = 1);
     rig.turn(|torrent, turn| torrent.on_addresses([addr(1)], Source::Tracker, turn));
     rig.dialled(key(1), addr(1));
     rig.greet(1, false);
