@@ -9,10 +9,10 @@
 //!          ^held          ^held                 ^held   ^parsed   ^filled
 //! ```
 //!
-//! When room runs short, held blocks are written, and the unparsed rest moves to the front. A short
-//! rest does so whenever nothing is held, so that the bytes of a slow peer always come into the same
-//! few pages of memory. The buffer begins with [`FIRST_LEN`] and doubles each time that a fast peer fills it, up to
-//! [`MAX_LEN`].
+//! When room runs short, held blocks are written, and the unparsed rest moves to the front. A rest
+//! of [`SHORT`] does so whenever nothing is held: the bytes of a slow peer always come into the same
+//! few pages of memory. The buffer begins with [`FIRST_LEN`] and doubles each time that a fast peer
+//! fills it, up to [`MAX_LEN`].
 
 use crate::layout::{Block, Layout, PieceIndex};
 use crate::storage::{Files, StorageError};
@@ -28,7 +28,7 @@ const MAX_LEN: usize = 1024 * 1024;
 /// With less room than this, in bytes, we empty the buffer: a block, its head, and some more.
 const LOW_ROOM: usize = 20 * 1024;
 
-/// An unparsed rest of at most so many bytes is short.
+/// The most bytes of an unparsed rest that is moved whenever nothing is held.
 const SHORT: usize = 1024;
 
 #[derive(Debug)]

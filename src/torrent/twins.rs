@@ -39,8 +39,8 @@ use std::time::Duration;
 /// How long after it welcomed both connections the end with the lower peer id hangs up on one.
 const LOWER_DECIDES: Duration = Duration::from_secs(1);
 
-/// The same for the end with the higher peer id, if the other has not. It may have welcomed both 10
-/// s sooner, because the other waits so long for a handshake.
+/// The same for the end with the higher peer id, if the other has not. It may have welcomed both
+/// sooner by the 10 s for which the other waits for a handshake.
 const HIGHER_DECIDES: Duration = Duration::from_secs(30);
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
