@@ -8,9 +8,12 @@
 //! A missing piece holds up the film, although later ones are there. So a piece is *late* after
 //! twice the time that most take: then faster peers are asked for it, too.
 
+use super::take_over::{Rivals, Taken};
+use super::{Order, Picker};
 use crate::bitfield::Bitfield;
-use crate::layout::{Layout, PieceIndex};
+use crate::layout::{Layout, PieceIndex, spans_of};
 use crate::rarity::Rarity;
+use crate::types::PeerKey;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -124,6 +127,50 @@ impl Watch {
     pub(super) fn check_free(&self, piece: PieceIndex) {
         let passed = self.cursor > self.place(piece) as usize;
         assert!(!passed, "{piece:?} is passed over");
+    }
+}
+
+impl Picker {
+    /// If the pieces are wanted in order: grants up to `blocks` blocks of late pieces to `peer`,
+    /// beside a slower peer that has them on order. The first to send a block wins.
+    pub(crate) fn hurry(
+        &mut self,
+        peer: PeerKey,
+        have: &Bitfield,
+        blocks: u32,
+        rivals: &Rivals,
+        now: Instant,
+    ) -> Taken {
+        let Order::Sequential(watch) = &mut self.order else {
+            return Taken::default();
+        };
+        let begun = self.started.iter().filter(|(_, its)| its.missing > 0);
+        let late = watch.late(begun.map(|(piece, _)| *piece), now).into_iter();
+        let late = late.filter(|piece| have.has(*piece) && !self.is_reserved(*piece));
+        let slower = |block: (PieceIndex, u32)| {
+            let mut all = self.leases.iter();
+            let holder = *all.find(|(_, leases)| leases.contains_key(&block))?.0;
+            let is_slower = rivals.is_slower(holder, peer);
+            is_slower.then_some((holder, block))
+        };
+        let held_once = |piece: PieceIndex| {
+            let slots = &self.started[&piece].slots;
+            let held = (0..).zip(slots).filter(|(_, s)| !s.stored && s.leases == 1);
+            held.map(move |(number, _)| (piece, number))
+        };
+        let all = late.flat_map(held_once).filter_map(slower);
+        let all: Vec<(PeerKey, (PieceIndex, u32))> = all.take(blocks as usize).collect();
+        let mut shared: BTreeMap<PeerKey, Vec<(PieceIndex, u32)>> = BTreeMap::new();
+        for (holder, (piece, number)) in &all {
+            self.lease(peer, *piece, *number);
+            shared.entry(*holder).or_default().push((*piece, *number));
+        }
+        let of = |(holder, blocks)| spans_of(blocks).into_iter().map(move |span| (holder, span));
+        Taken {
+            spans: spans_of(all.into_iter().map(|(_, block)| block).collect()),
+            moved: Vec::new(),
+            shared: shared.into_iter().flat_map(of).collect(),
+        }
     }
 }
 
