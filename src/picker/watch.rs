@@ -7,6 +7,9 @@
 //!
 //! A missing piece holds up the film, although later ones are there. So a piece is *late* after
 //! twice the time that most take: then faster peers are asked for it, too.
+//!
+//! No BEP has this order; other clients call it sequential. The [`Picker`] asks here for the next
+//! piece.
 
 use super::take_over::{Rivals, Taken};
 use super::{Order, Picker};

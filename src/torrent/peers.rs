@@ -29,6 +29,8 @@ pub(super) struct Peer {
     /// The address that is not dialled while this connection exists: the one that we dialled here,
     /// or over a [twin](super::twins) that is gone.
     pub(super) booked: Option<SocketAddr>,
+    /// It gave or took data over that twin.
+    pub(super) twin_was_used: bool,
     pub(super) id: PeerId,
     client: Option<String>,
     pub(super) fetcher: Fetcher,
@@ -64,6 +66,7 @@ impl Peer {
             addr,
             incoming,
             booked: (!incoming).then_some(addr),
+            twin_was_used: false,
             id: PeerId([0; 20]),
             client: None,
             fetcher: Fetcher::new(Bitfield::none(pieces)),
@@ -143,7 +146,7 @@ impl Peer {
     }
 
     pub(super) fn is_used(&self) -> bool {
-        self.welcome && self.fetcher.gave + self.took > 0
+        self.welcome && (self.twin_was_used || self.fetcher.gave + self.took > 0)
     }
 
     /// Whether it may take data from us, or did: its last bytes may not be counted yet.

@@ -16,10 +16,10 @@
 //! moment, and both dial. Each end learns of the two connections in its own order, and counts on its
 //! own what came over them. If both ends hung up on one of the two at once, each could choose the
 //! one that the other keeps, and both would be lost. So the end with the lower peer id decides,
-//! after 1 s: it hangs up on the connection that is silent or, by the rates of the last seconds,
-//! gives it less, or gets less from it, or is newer. Some other clients decide sooner, whatever
-//! their id; then nothing is left to decide. Some never do; therefore the end with the higher peer
-//! id decides after 30 s.
+//! after 1 s. It hangs up on a connection that is silent; else on the one over which the peer has
+//! given less in the last seconds, or, if that is equal, got less; else on the newer one. Some other
+//! clients decide sooner, whatever their id; then nothing is left to decide. Some never do;
+//! therefore the end with the higher peer id decides after 30 s.
 //!
 //! The connection that stays keeps the address that we dialled *booked*: the
 //! [`Swarm`](crate::swarm::Swarm) does not dial a peer that is connected.
@@ -134,7 +134,7 @@ impl Torrent {
         let twin = self.peers.welcome_mut().find(|(_, peer)| stays(peer));
         match twin {
             Some((_, twin)) => {
-                twin.booked = Some(booked);
+                (twin.booked, twin.twin_was_used) = (Some(booked), gone.is_used());
                 None
             }
             None => Some(booked),

@@ -83,9 +83,9 @@ fn who_comes_anew_is_taken_in_place_of_the_silent_connection() {
     rig.event(99, PeerEvent::Pieces(Bitfield::all(1)));
     rig.event(99, PeerEvent::Choked(false));
     assert_eq!(rig.want(99, 4), [rig.span(0, 1..4)], "of {spans:?}");
-    // If the new connection ends, too, it is dialled again.
+    // It gave data: if the new connection ends, too, it is dialled again.
     rig.event(99, PeerEvent::Closed("the peer hung up".into()));
-    let actions = rig.pass(Duration::from_secs(10));
+    let actions = rig.pass(Duration::from_secs(5));
     assert!(dials(&actions, addr(1)), "{actions:?}");
 }
 
@@ -136,8 +136,8 @@ fn of_two_crossing_connections_one_stays() {
     }
 }
 
-/// We have dialled a peer that has dialled us. Whoever hangs up on one of the two connections, and
-/// whichever it is, we do not dial the peer again before the other has ended.
+/// We have dialled a peer that has dialled us. Whoever hangs up on the connection that we dialled, we
+/// do not dial the peer again before the other has ended.
 #[test]
 fn who_is_connected_is_not_dialled_again() {
     let ours = key(1);
@@ -177,19 +177,30 @@ fn who_is_connected_is_not_dialled_again() {
     }
 }
 
-/// However much the other connection has brought, long ago.
+/// However much the old connection has brought, 20 s ago. Without either, the new one goes.
 #[test]
-fn of_two_crossing_connections_the_silent_one_goes() {
-    let mut rig = Rig::new(2, |setup| setup.peer_id = PeerId([0; 20]));
-    rig.greet(1, false);
-    rig.event(1, PeerEvent::Pieces(Bitfield::all(2)));
-    rig.event(1, PeerEvent::Choked(false));
-    let spans = rig.want(1, 3);
-    rig.store(1, &spans[..1]);
-    rig.pass(Duration::from_secs(19));
-    greet_as_1(&mut rig, "10.0.0.1:50001", true);
-    rig.event(1, PeerEvent::Snubbed);
-    assert_eq!(hung_up(&rig.pass(Duration::from_secs(1))), [key(1)]);
+fn of_two_crossing_connections_the_silent_or_slower_one_goes() {
+    for (silent, new_gives) in [(true, false), (false, true), (false, false)] {
+        let mut rig = Rig::new(2, |setup| setup.peer_id = PeerId([0; 20]));
+        rig.greet(1, false);
+        for key in [1, 99] {
+            if key == 99 {
+                rig.pass(Duration::from_secs(19));
+                greet_as_1(&mut rig, "10.0.0.1:50001", true);
+            }
+            rig.event(key, PeerEvent::Pieces(Bitfield::all(2)));
+            rig.event(key, PeerEvent::Choked(false));
+            if key == 1 || new_gives {
+                let spans = rig.want(key, if key == 1 { 3 } else { 1 });
+                rig.store(key, &spans);
+            }
+        }
+        if silent {
+            rig.event(1, PeerEvent::Snubbed);
+        }
+        let goes = if silent || new_gives { key(1) } else { key(99) };
+        assert_eq!(hung_up(&rig.pass(Duration::from_secs(1))), [goes]);
+    }
 }
 
 #[test]
