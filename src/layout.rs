@@ -259,6 +259,12 @@ impl Layout {
         self.piece_length
     }
 
+    /// Bytes of every block that is not the last of its piece, or of every piece, if these are
+    /// shorter.
+    pub fn block_len(&self) -> u32 {
+        BLOCK_LEN.min(self.piece_length)
+    }
+
     /// Bytes of the whole torrent, padding included.
     pub fn total(&self) -> u64 {
         self.total

@@ -44,8 +44,8 @@ impl Torrent {
         let Some(fetcher) = self.peers.fetcher_mut(key) else {
             return false;
         };
-        let block = u64::from(BLOCK_LEN);
-        let affordable = turn.budgets.down.available(turn.now) / block;
+        let block_len = u64::from(self.content.layout.block_len());
+        let affordable = turn.budgets.down.available(turn.now) / block_len;
         let most = u32::try_from(affordable)
             .unwrap_or(u32::MAX)
             .min(fetcher.wants);
@@ -76,11 +76,13 @@ impl Torrent {
         self.cancel(taken.moved, turn);
         let spans = [granted.spans, taken.spans].concat(); // one of the two is empty
         self.picker.seen = Some(rivals);
-        let blocks: u32 = spans.iter().map(|span| span.count()).sum();
-        let Some(fetcher) = self.peers.fetcher_mut(key).filter(|_| blocks > 0) else {
+        let Some(fetcher) = self.peers.fetcher_mut(key).filter(|_| !spans.is_empty()) else {
             return false;
         };
-        turn.budgets.down.spend(u64::from(blocks) * block);
+        let layout = &self.content.layout;
+        let blocks = spans.iter().flat_map(|span| layout.blocks_of(*span));
+        let bytes = blocks.map(|block| u64::from(block.len())).sum();
+        turn.budgets.down.spend(bytes);
         fetcher.wants = 0;
         fetcher.pace.asked(turn.now);
         fetcher.down.begin(turn.now);

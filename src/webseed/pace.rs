@@ -3,20 +3,19 @@
 //!
 //! [BEP 19]: https://www.bittorrent.org/beps/bep_0019.html
 
-use crate::layout::BLOCK_LEN;
 use std::time::{Duration, Instant};
 
-/// The longest run, in blocks: 4 MiB. Each request costs a round trip and the server's opening of a
-/// file, so runs are longer than what peers get.
-pub(crate) const MAX_RUN: u32 = (4 << 20) / BLOCK_LEN;
+/// The longest run, in bytes. Each request costs a round trip and the server's opening of a file, so
+/// runs are longer than what peers get.
+pub(crate) const MAX_RUN: u64 = 4 << 20;
 
-/// The run, in blocks, of a web seed whose speed is unknown.
-const FIRST_RUN: u32 = MAX_RUN / 4;
+/// The run, in bytes, of a web seed whose speed is unknown.
+const FIRST_RUN: u64 = MAX_RUN / 4;
 
-/// The shortest run, in blocks, for a slow web seed.
-const MIN_RUN: u32 = 16;
+/// The shortest run, in bytes, for a slow web seed.
+const MIN_RUN: u64 = 256 << 10;
 
-/// A run is as many blocks as arrive in this time, within the bounds above.
+/// A run is as many bytes as arrive in this time, within the bounds above.
 const RUN_TIME: Duration = Duration::from_secs(4);
 
 /// A server that sent less than [`MIN_RATE`] for this long is given up, even before it answers.
@@ -27,7 +26,7 @@ const MIN_RATE: u64 = 1024;
 
 #[derive(Debug)]
 pub(crate) struct Pace {
-    run: u32,
+    run: u64,
     /// The request in progress: when it began, and how many bytes arrived.
     request: Option<(Instant, u64)>,
     /// While bytes are due: when the current window began, and how many arrived since then.
@@ -45,7 +44,8 @@ impl Default for Pace {
 }
 
 impl Pace {
-    pub(crate) fn run(&self) -> u32 {
+    /// How many bytes to ask for next.
+    pub(crate) fn run(&self) -> u64 {
         self.run
     }
 
@@ -71,13 +71,12 @@ impl Pace {
             return;
         };
         let time = now.duration_since(since);
-        let few = bytes < u64::from(MIN_RUN * BLOCK_LEN);
-        if few && time < RUN_TIME {
+        if bytes < MIN_RUN && time < RUN_TIME {
             return; // That was the round trip, which tells nothing of the rate.
         }
         let rate = bytes as f64 / time.as_secs_f64().max(0.001);
-        let run = rate * RUN_TIME.as_secs_f64() / f64::from(BLOCK_LEN);
-        self.run = (run as u32).clamp(MIN_RUN, MAX_RUN);
+        let run = rate * RUN_TIME.as_secs_f64();
+        self.run = (run as u64).clamp(MIN_RUN, MAX_RUN);
     }
 
     /// Whether bytes are due, and too few have arrived.
@@ -102,19 +101,19 @@ mod tests {
     fn a_run_is_some_seconds_of_what_comes() {
         let start = Instant::now();
         let mut pace = Pace::default();
-        assert_eq!(pace.run(), 64);
+        assert_eq!(pace.run(), 1 << 20);
         let requests = [
-            (1 << 20, 1000, 256),
-            (9, 100, 256),
-            (1 << 20, 8000, 32),
-            (9, 8000, 16),
-            (1 << 20, 0, 256),
+            (1 << 20, 1000, 4096),
+            (9, 100, 4096),
+            (1 << 20, 8000, 512),
+            (9, 8000, 256),
+            (1 << 20, 0, 4096),
         ];
-        for (bytes, ms, run) in requests {
+        for (bytes, ms, kib) in requests {
             pace.on_request(start);
             pace.on_bytes(bytes);
             pace.on_over(start + Duration::from_millis(ms));
-            assert_eq!(pace.run(), run, "{bytes} in {ms} ms");
+            assert_eq!(pace.run(), kib << 10, "{bytes} in {ms} ms");
         }
     }
 
