@@ -68,8 +68,8 @@ pub struct Session {
     backlog: VecDeque<Block>,
     /// Blocks that we requested and did not receive yet.
     owed: VecDeque<Block>,
-    /// How many blocks that we cancelled or gave up may still come.
-    strays: u32,
+    /// Requests that we cancelled, or that a choke ended, and that the peer may still answer.
+    strays: VecDeque<RawBlock>,
     work: Asking,
     /// Whether main will soon say which pieces are right ([`Command::Had`]): blocks of the peer
     /// were just written.
@@ -120,7 +120,7 @@ impl Session {
             we_want: false,
             backlog: VecDeque::new(),
             owed: VecDeque::new(),
-            strays: 0,
+            strays: VecDeque::new(),
             work: Asking::default(),
             news_due: false,
             asked_interest: false,

@@ -12,8 +12,10 @@ use super::Session;
 use crate::layout::{Block, PieceIndex, RawBlock, Span, spans_of};
 use crate::messages::PeerEvent;
 use crate::peer::error::PeerError;
+use crate::pipeline::MAX_WINDOW;
 use crate::trace::GivenBack;
 use crate::wire::Message;
+use std::collections::VecDeque;
 use std::time::Instant;
 
 /// A peer that does not choke us is dropped after more than this many rejects in a row.
@@ -21,6 +23,9 @@ pub(super) const MAX_REJECTS: u32 = 300;
 
 /// The most blocks in the backlog beyond the request window: about 1 MiB.
 const MAX_RESERVE: u32 = 64;
+
+/// How many unanswered requests that no longer count are remembered: two of the largest windows.
+const MAX_STRAYS: usize = 2 * MAX_WINDOW as usize;
 
 impl Session {
     pub(super) fn fetch(&mut self, spans: Vec<Span>) {
@@ -43,16 +48,9 @@ impl Session {
     pub(super) fn cancel(&mut self, spans: Vec<Span>) {
         let cancelled = |block: &Block| spans.iter().any(|span| span.contains(*block));
         self.backlog.retain(|block| !cancelled(block));
-        let talk = &mut self.talk;
-        let strays = &mut self.strays;
-        self.owed.retain(|block| {
-            let gone = cancelled(block);
-            if gone {
-                talk.say(Message::Cancel(block.raw()));
-                *strays += 1;
-            }
-            !gone
-        });
+        let (gone, rest) = self.owed.drain(..).partition(cancelled);
+        self.owed = rest;
+        self.withdraw(&gone);
         // Bytes that came in vain count, too. This may be the last event that main reads.
         self.tell_traffic();
         self.talk.tell(PeerEvent::Cancelled(spans));
@@ -99,10 +97,9 @@ impl Session {
     ) -> Result<Option<Block>, PeerError> {
         // Peers nearly always answer in order.
         let Some(at) = self.owed.iter().position(|block| block.raw() == raw) else {
-            if self.strays == 0 {
+            if !self.forget_stray(raw) {
                 return Err(PeerError::Unrequested(raw));
             }
-            self.strays -= 1;
             self.down += u64::from(raw.length);
             return Ok(None);
         };
@@ -144,15 +141,20 @@ impl Session {
         self.talk.tell(PeerEvent::Choked(true));
         let mut lost: Vec<Block> = self.backlog.drain(..).collect();
         if !self.talk.fast {
-            self.strays += self.owed.len() as u32;
-            lost.extend(self.owed.drain(..));
+            let owed = std::mem::take(&mut self.owed);
+            self.stray(&owed);
+            lost.extend(owed);
         }
         self.release(&lost, GivenBack::Choked);
     }
 
+    /// Each request gets one answer. If we cancelled a request and then requested the same block
+    /// again, the reject answers the first.
     pub(super) fn on_reject(&mut self, raw: RawBlock) -> Result<(), PeerError> {
+        if self.forget_stray(raw) {
+            return Ok(());
+        }
         let Some(at) = self.owed.iter().position(|block| block.raw() == raw) else {
-            self.strays = self.strays.saturating_sub(1);
             return Ok(());
         };
         let block = self.owed.remove(at);
@@ -177,13 +179,32 @@ impl Session {
 
     /// Cancels all blocks on order but the first `keep`, and gives them back with the backlog.
     fn give_back(&mut self, keep: usize, why: GivenBack) {
-        let mut lost: Vec<Block> = self.owed.drain(keep..).collect();
-        for block in &lost {
+        let mut lost = self.owed.split_off(keep);
+        self.withdraw(&lost);
+        lost.extend(self.backlog.drain(..));
+        self.release(lost.make_contiguous(), why);
+    }
+
+    /// Cancels requests, which are no longer owed.
+    fn withdraw(&mut self, blocks: &VecDeque<Block>) {
+        for block in blocks {
             self.talk.say(Message::Cancel(block.raw()));
         }
-        self.strays += lost.len() as u32;
-        lost.extend(self.backlog.drain(..));
-        self.release(&lost, why);
+        self.stray(blocks);
+    }
+
+    /// Notes that these may still come. Without BEP 6 most never do, so that only the last
+    /// [`MAX_STRAYS`] are known.
+    fn stray(&mut self, blocks: &VecDeque<Block>) {
+        self.strays.extend(blocks.iter().map(|block| block.raw()));
+        let excess = self.strays.len().saturating_sub(MAX_STRAYS);
+        self.strays.drain(..excess);
+    }
+
+    /// Notes that a request was answered if it is one of the strays. Returns whether it is.
+    fn forget_stray(&mut self, raw: RawBlock) -> bool {
+        let at = self.strays.iter().position(|stray| *stray == raw);
+        at.is_some_and(|at| self.strays.remove(at).is_some())
     }
 
     fn release(&mut self, blocks: &[Block], why: GivenBack) {
