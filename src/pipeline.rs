@@ -14,9 +14,11 @@
 //! all requests, but some might refuse or forget those beyond their limit. So they get more than
 //! [`DEFAULT_QUEUE`] requests only if the line needs them, and never again once they refused one.
 //!
+//! All of this counts blocks, not bytes. A block of a torrent with pieces of 1 KiB is as short as the
+//! piece, and takes as much less time.
+//!
 //! Each peer's session has one. No clock, no I/O: the time is an argument.
 
-use crate::layout::BLOCK_LEN;
 use std::time::{Duration, Instant};
 
 /// The window at first, in blocks: from 12 for a near peer to 500 for a far one. 12 is little,
@@ -36,9 +38,8 @@ pub(crate) const MAX_WINDOW: u32 = 4096;
 /// How many requests a peer queues that does not tell. libtorrent assumes the same.
 pub(crate) const DEFAULT_QUEUE: u32 = 500;
 
-/// With at least this many blocks on order (512 KiB), a peer is busy until our next
-/// [`BULK`](crate::peer::turn::BULK) of bytes is there.
-pub(crate) const ENOUGH: u32 = 32;
+/// With at least this many blocks on order, a peer is busy until we have heard a few of them.
+const ENOUGH: u32 = 32;
 
 /// A peer that needs this long for what is on order can wait for the next requests.
 const BUSY: Duration = Duration::from_secs(1);
@@ -47,8 +48,8 @@ const BUSY: Duration = Duration::from_secs(1);
 /// others and our own scheduling make the stream of blocks stutter.
 const AHEAD: Duration = Duration::from_secs(2);
 
-/// The most bytes on order for [`AHEAD`]: a fast peer stutters for a shorter time.
-const MAX_AHEAD: f64 = 4.0 * 1024.0 * 1024.0;
+/// The most blocks on order for [`AHEAD`], 4 MiB: a fast peer stutters for a shorter time.
+const MAX_AHEAD: f64 = 256.0;
 
 /// Blocks that a peer would send later than this are better fetched from others.
 const TOO_LATE: Duration = Duration::from_secs(4);
@@ -66,15 +67,16 @@ pub struct Pipeline {
     growing: bool,
     /// How many rounds in a row the larger window did not raise the rate by 20 %.
     flat_rounds: u32,
-    /// The bytes a second over the last rounds.
+    /// The blocks a second over the last rounds.
     rate: f64,
     /// The shortest time from a request to its block: the line's own delay.
     delay: Option<Duration>,
     /// When we sent requests to an idle peer: the next block shows the delay.
     probe: Option<Instant>,
     round_start: Option<Instant>,
-    round_bytes: u64,
-    /// How many blocks must still arrive until the round is over: at its start, all on order.
+    /// How many blocks arrived in this round.
+    round_blocks: u32,
+    /// How many must still arrive until it is over: at its start, all on order.
     round_left: u32,
 }
 
@@ -91,7 +93,7 @@ impl Pipeline {
             delay: None,
             probe: None,
             round_start: None,
-            round_bytes: 0,
+            round_blocks: 0,
             round_left: 0,
         }
     }
@@ -106,7 +108,7 @@ impl Pipeline {
     /// is an eighth; with fewer, which take a slow peer [`BUSY`] or longer, a quarter.
     pub fn room(&self, on_order: u32) -> u32 {
         let room = self.window.saturating_sub(on_order);
-        let takes_long = f64::from(on_order * BLOCK_LEN) >= self.rate * BUSY.as_secs_f64();
+        let takes_long = f64::from(on_order) >= self.rate * BUSY.as_secs_f64();
         let least = match (self.growing, on_order >= ENOUGH, takes_long) {
             (false, true, _) => self.window / 8,
             (false, false, true) => self.window / 4,
@@ -119,7 +121,7 @@ impl Pipeline {
     /// within [`TOO_LATE`]. We may have requested more before, and the rest is better fetched from
     /// others.
     pub(crate) fn bearable(&self) -> u32 {
-        let in_time = self.rate * TOO_LATE.as_secs_f64() / f64::from(BLOCK_LEN);
+        let in_time = self.rate * TOO_LATE.as_secs_f64();
         match self.growing {
             true => u32::MAX,
             false => self.window.max(in_time as u32),
@@ -129,16 +131,16 @@ impl Pipeline {
     /// How many seconds the peer needs at least to send `on_order` blocks. While its rate
     /// is not measured, it counts as if the next block came right now.
     pub(crate) fn seconds(&self, on_order: u32, now: Instant) -> f64 {
-        let with_next = |bytes: u64, since: Instant| {
-            (bytes + u64::from(BLOCK_LEN)) as f64 / now.duration_since(since).as_secs_f64()
+        let with_next = |blocks: u32, since: Instant| {
+            f64::from(blocks + 1) / now.duration_since(since).as_secs_f64()
         };
         let rate = match (self.round_start, self.probe) {
             _ if self.rate > 0.0 => self.rate,
             (None, None) => return 0.0,
-            (Some(start), _) => with_next(self.round_bytes, start),
+            (Some(start), _) => with_next(self.round_blocks, start),
             (None, Some(sent)) => with_next(0, sent),
         };
-        f64::from(on_order * BLOCK_LEN) / rate
+        f64::from(on_order) / rate
     }
 
     /// Obeys the peer, which queues `reqq` requests (BEP 10).
@@ -175,8 +177,8 @@ impl Pipeline {
         }
     }
 
-    /// Notes that a block of `len` bytes arrived. `on_order` others are still on order.
-    pub fn on_block(&mut self, len: u32, on_order: u32, now: Instant) {
+    /// Notes that a block arrived. `on_order` others are still on order.
+    pub fn on_block(&mut self, on_order: u32, now: Instant) {
         if let Some(sent) = self.probe.take() {
             let delay = now.duration_since(sent);
             self.delay = Some(self.delay.map_or(delay, |best| best.min(delay)));
@@ -186,20 +188,20 @@ impl Pipeline {
         }
         let Some(start) = self.round_start else {
             // The block that opens a round took its time before the round.
-            (self.round_start, self.round_bytes, self.round_left) = (Some(now), 0, on_order);
+            (self.round_start, self.round_blocks, self.round_left) = (Some(now), 0, on_order);
             return;
         };
-        self.round_bytes += u64::from(len);
+        self.round_blocks += 1;
         self.round_left = self.round_left.saturating_sub(1);
         let elapsed = now.duration_since(start);
         if self.round_left == 0 && elapsed >= MIN_ROUND || elapsed >= AHEAD {
             self.end_round(elapsed);
-            (self.round_start, self.round_bytes, self.round_left) = (Some(now), 0, on_order);
+            (self.round_start, self.round_blocks, self.round_left) = (Some(now), 0, on_order);
         }
     }
 
     fn end_round(&mut self, elapsed: Duration) {
-        let rate = self.round_bytes as f64 / elapsed.as_secs_f64();
+        let rate = f64::from(self.round_blocks) / elapsed.as_secs_f64();
         if self.growing {
             self.flat_rounds = if rate > self.rate * 1.2 {
                 0
@@ -207,17 +209,16 @@ impl Pipeline {
                 self.flat_rounds + 1
             };
             self.rate = self.rate.max(rate);
-            let window = f64::from(self.window * BLOCK_LEN);
-            self.growing = self.flat_rounds < 2 && window < self.rate * AHEAD.as_secs_f64();
+            let ahead = self.rate * AHEAD.as_secs_f64();
+            self.growing = self.flat_rounds < 2 && f64::from(self.window) < ahead;
         } else {
             self.rate += (rate - self.rate) * 0.3;
         }
         if !self.growing {
             let delay = self.delay.unwrap_or_default().as_secs_f64();
             let ahead = (self.rate * AHEAD.as_secs_f64()).min(MAX_AHEAD);
-            let bytes = self.rate * 2.0 * delay + ahead;
-            let blocks = (bytes / f64::from(BLOCK_LEN)) as u32;
-            self.window = blocks.max(2).min(self.most());
+            let blocks = self.rate * 2.0 * delay + ahead;
+            self.window = (blocks as u32).max(2).min(self.most());
         }
     }
 
@@ -226,8 +227,7 @@ impl Pipeline {
             return self.limit;
         }
         let line = self.rate * 2.0 * self.delay.unwrap_or_default().as_secs_f64();
-        let needed = (line / f64::from(BLOCK_LEN)) as u32;
-        self.limit.min(needed.max(DEFAULT_QUEUE))
+        self.limit.min((line as u32).max(DEFAULT_QUEUE))
     }
 
     /// The peer is snubbed: it left our requests unanswered. It gets one request, and the window
@@ -253,6 +253,7 @@ impl Default for Pipeline {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::layout::BLOCK_LEN;
 
     /// Simulates a line of `rate` bytes a second for `seconds` of virtual time. Each request is
     /// answered after `delay` seconds, and after all requests before it. Returns the window, and
@@ -278,7 +279,7 @@ mod tests {
                 arrivals.push_back(line_free);
             }
             now = arrivals.pop_front().unwrap();
-            pipeline.on_block(BLOCK_LEN, arrivals.len() as u32, at(now));
+            pipeline.on_block(arrivals.len() as u32, at(now));
             if now > seconds - 1.0 {
                 last_second += f64::from(BLOCK_LEN);
             }
@@ -320,10 +321,10 @@ mod tests {
         assert_eq!(rooms, [0, 32, 224, 256]);
         pipeline.window = ENOUGH + 3;
         assert_eq!(pipeline.room(ENOUGH), 0);
-        pipeline.rate = f64::from(ENOUGH * BLOCK_LEN);
+        pipeline.rate = f64::from(ENOUGH);
         assert_eq!(pipeline.room(ENOUGH - 1), 4, "it has little to do");
         pipeline.window = 16;
-        pipeline.rate = f64::from(8 * BLOCK_LEN);
+        pipeline.rate = 8.0;
         let rooms = [13, 12, 8, 7].map(|on_order| pipeline.room(on_order));
         assert_eq!(rooms, [0, 4, 8, 9], "12 take 1.5 s");
     }
@@ -344,7 +345,7 @@ mod tests {
         pipeline.on_requested(0, now);
         for on_order in (0..*FIRST_WINDOW.start()).rev() {
             now += Duration::from_millis(300);
-            pipeline.on_block(BLOCK_LEN, on_order, now);
+            pipeline.on_block(on_order, now);
             let opened = 2; // by the first block, which says nothing of the rate
             assert!(
                 pipeline.window <= FIRST_WINDOW.start() + opened,
@@ -363,7 +364,7 @@ mod tests {
         assert_eq!(pipeline.window, DEFAULT_QUEUE);
         for on_order in (0..100).rev() {
             now += Duration::from_millis(200);
-            pipeline.on_block(BLOCK_LEN, on_order, now);
+            pipeline.on_block(on_order, now);
         }
         assert!((18..=22).contains(&pipeline.bearable()), "{pipeline:?}");
     }
@@ -381,14 +382,14 @@ mod tests {
             1.0,
             "one block in 10 ms at best"
         );
-        pipeline.on_block(BLOCK_LEN, 9, at(20));
-        pipeline.on_block(BLOCK_LEN, 8, at(30));
+        pipeline.on_block(9, at(20));
+        pipeline.on_block(8, at(30));
         assert_eq!(
             pipeline.seconds(100, at(60)),
             2.0,
             "two blocks in 40 ms at best"
         );
-        pipeline.rate = f64::from(BLOCK_LEN);
+        pipeline.rate = 1.0;
         assert_eq!(pipeline.seconds(3, at(60)), 3.0);
     }
 
@@ -416,7 +417,7 @@ mod tests {
         let mut pipeline = Pipeline::new();
         pipeline.on_snubbed();
         assert_eq!(pipeline.window(), 1);
-        pipeline.on_block(BLOCK_LEN, 0, Instant::now());
+        pipeline.on_block(0, Instant::now());
         assert_eq!(pipeline.window(), 3);
     }
 }

@@ -107,8 +107,8 @@ pub(crate) enum Blocks {
     None,
     /// A few: the thread wakes up for each.
     Few,
-    /// At least [`crate::pipeline::ENOUGH`] or, at the end of a download, what keeps a slow peer
-    /// busy for half a second, of a peer that wants nothing from us: they may arrive in bulk.
+    /// At least 512 KiB or, at the end of a download, what keeps a slow peer busy for half a second,
+    /// of a peer that wants nothing from us: they may arrive in bulk.
     Many,
     /// What takes a seed 1 s or longer, while main may have more work.
     Plenty,

@@ -45,6 +45,8 @@ pub(super) struct Side {
     outgoing_bytes: usize,
     /// On their way here. `None`: the other side hung up.
     arriving: VecDeque<Option<Vec<u8>>>,
+    /// Arrived, but the thread sleeps on.
+    arrived: Vec<u8>,
     pub(super) sleep: Sleep,
     pub(super) wake_at: Option<Duration>,
 }
@@ -61,6 +63,7 @@ impl Side {
             outgoing: VecDeque::new(),
             outgoing_bytes: 0,
             arriving: VecDeque::new(),
+            arrived: Vec::new(),
             sleep: Sleep::Read(Patience::Usual),
             wake_at: None,
         }
@@ -90,20 +93,40 @@ impl Swarm {
         }
     }
 
-    /// Bytes arrive over the line, or its end.
+    /// Bytes arrive over the line, or its end. They wake the thread up if it sleeps in a read for no
+    /// more than these.
     pub(super) fn arrive(&mut self, index: usize, key: PeerKey) {
         let node = &mut self.nodes[index];
         let Some(side) = node.sides.get_mut(&key) else {
             return;
         };
-        let Some(Some(bytes)) = side.arriving.pop_front() else {
-            return self.close(index, key, "the peer hung up");
+        match side.arriving.pop_front() {
+            Some(Some(bytes)) => {
+                side.arrived.extend(bytes);
+                if side.arrived.len() >= side.sleep.bytes() {
+                    self.turn(index, key);
+                }
+            }
+            _ if self.hear(index, key) => self.close(index, key, "the peer hung up"),
+            _ => {}
+        }
+    }
+
+    /// Reads what has arrived. Returns whether the connection stays.
+    fn hear(&mut self, index: usize, key: PeerKey) -> bool {
+        let Some(side) = self.nodes[index].sides.get_mut(&key) else {
+            return false;
         };
+        let bytes = std::mem::take(&mut side.arrived);
+        if bytes.is_empty() {
+            return true;
+        }
         if let Err(why) = self.read(index, key, &bytes) {
-            return self.close(index, key, &why);
+            self.close(index, key, &why);
+            return false;
         }
         let Some(side) = self.nodes[index].sides.get_mut(&key) else {
-            return;
+            return false;
         };
         if !side.held.is_empty() {
             let since = *side.held_since.get_or_insert(self.now);
@@ -113,7 +136,7 @@ impl Swarm {
                 self.store(index, key);
             }
         }
-        self.turn(index, key);
+        true
     }
 
     fn read(&mut self, index: usize, key: PeerKey, bytes: &[u8]) -> Result<(), String> {
@@ -177,8 +200,11 @@ impl Swarm {
         session.on_stored(stored);
     }
 
-    /// One turn of a peer's thread, as in [`crate::peer`].
+    /// One turn of a peer's thread, as in [`crate::peer`], after the sleep before it.
     pub(super) fn turn(&mut self, index: usize, key: PeerKey) {
+        if !self.hear(index, key) {
+            return;
+        }
         let at = self.at();
         let Some(side) = self.nodes[index].sides.get_mut(&key) else {
             return;

@@ -55,12 +55,13 @@ fn each_brings_what_it_can() {
     }
 }
 
-/// The same over round trips of 100 ms, where a first window is large. The limit is 35 % above the
+/// The same over round trips of 100 ms, where a first window is large: forty seeds have everything on
+/// order before the others are connected, which take over their parts. The limit is 42 % above the
 /// ideal: 15 % are four round trips, and 11 % the time to dial, twenty at a time.
 #[test]
 fn the_far_are_not_asked_for_all_at_once() {
     let cost = from_seeds(&[MB; 100], 256 * KIB, 256 * MIB, FAR);
-    let good = cost.time < 1.35 && cost.carried < 1.02 && cost.requests < 1.3;
+    let good = cost.time < 1.42 && cost.carried < 1.05 && cost.requests < 1.6;
     assert!(good, "{cost:?}");
 }
 
@@ -84,4 +85,20 @@ fn a_long_fat_line_is_filled() {
 fn a_hundred_seeds_are_used_to_the_end() {
     let ratio = from_seeds(&[MB; 100], 256 * KIB, 256 * MIB, NEAR).time;
     assert!(ratio < 1.06, "{ratio:.3} times the ideal");
+}
+
+/// A window is a number of blocks, but a block may be as short as its piece. Then the thread must not
+/// wait for bytes that are not on order, nor the window stay as small as for long blocks.
+#[test]
+fn short_blocks_come_as_fast_as_long_ones() {
+    for (name, rate, piece_length, kib) in [
+        ("slow", 50 * KB, KIB, 512),
+        ("slower", 20 * KB, KIB, 128),
+        ("fast", 2 * MB, KIB, 8 * KIB),
+        ("long and short ones in turn", 50 * KB, 17 * KIB, 512),
+    ] {
+        let cost = from_seeds(&[rate], piece_length, kib * KIB, NEAR);
+        let good = cost.time < 1.06 && cost.requests < 1.05;
+        assert!(good, "{name}: {cost:?}");
+    }
 }

@@ -107,8 +107,7 @@ impl Session {
         self.down += u64::from(raw.length);
         self.rejects = 0;
         self.owing_since = now;
-        self.pipeline
-            .on_block(raw.length, self.owed.len() as u32, now);
+        self.pipeline.on_block(self.owed.len() as u32, now);
         Ok(block)
     }
 

@@ -4,8 +4,14 @@
 use super::Session;
 use crate::messages::PeerEvent;
 use crate::peer::turn::{Blocks, Debts};
-use crate::pipeline::ENOUGH;
 use std::time::Instant;
+
+#[cfg(doc)]
+use crate::peer::turn::BULK;
+
+/// With at least this many bytes on order, several times [`BULK`], a peer is busy until `BULK` of
+/// them are there.
+const MUCH: u64 = 512 << 10;
 
 /// If a peer needs at least this many seconds for the blocks on order, its thread need not wake up
 /// for each, nor main for its next question.
@@ -33,7 +39,8 @@ impl Session {
         let wakes_before = owed >= 2 && self.is_slow(now);
         let no_more_work = self.work.is_hungry();
         let may_wait = !no_more_work && !self.peer_wants && self.theirs.is_full();
-        let in_bulk = !self.peer_wants && owed >= ENOUGH || no_more_work && is_far;
+        let bytes: u64 = self.owed.iter().map(|block| u64::from(block.len())).sum();
+        let in_bulk = !self.peer_wants && bytes >= MUCH || no_more_work && is_far;
         // A new piece of ours makes nobody interested who is, or who has all.
         let our_news_can_wait = self.peer_wants || self.theirs.is_full();
         Debts {

@@ -63,8 +63,7 @@ impl Window for Real {
     }
 
     fn on_block(&mut self, on_order: u32, now: Duration) {
-        self.pipeline
-            .on_block(BLOCK_LEN, on_order, self.start + now);
+        self.pipeline.on_block(on_order, self.start + now);
     }
 }
 

@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::peer::turn::Patience;
-use crate::pipeline::ENOUGH;
 
 fn patience(s: &Session) -> Patience {
     patience_at(s, s.talk.heard)
@@ -54,7 +53,7 @@ fn blocks_may_come_in_bulk() {
     s.on_command(Command::Interest(true));
     s.on_message(Message::Unchoke, now).unwrap();
     s.pipeline.set_distance(Duration::from_secs(1)); // far away, so that much goes on order
-    let work = span(&s, 0, 0..2 * ENOUGH);
+    let work = span(&s, 0, 0..64); // 1 MiB
     s.on_command(Command::Fetch(vec![work]));
     assert_eq!(patience(&s), Patience::Usual, "nothing is on order yet");
     s.request(now);
@@ -65,7 +64,9 @@ fn blocks_may_come_in_bulk() {
     assert_eq!(patience(&s), Patience::Bulk);
     s.on_command(Command::Fetch(vec![]));
     assert_eq!(patience(&s), Patience::LastBulk, "main has no more");
-    s.owed.truncate(ENOUGH as usize - 1);
+    s.owed.truncate(32);
+    assert_eq!(patience(&s), Patience::LastBulk);
+    s.owed.truncate(31);
     assert_eq!(patience(&s), Patience::Last, "the end waits for these");
     s.work.wake();
     assert_eq!(patience(&s), Patience::Usual);
