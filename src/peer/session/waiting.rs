@@ -17,8 +17,8 @@ const MUCH: u64 = 512 << 10;
 /// for each, nor main for its next question.
 const LONG: f64 = 0.5;
 
-/// If a seed needs at least this many seconds for the blocks on order, and main may have more work,
-/// no command of main is urgent: see row 3 of [`turn`](crate::peer::turn).
+/// If a seed needs at least this many seconds for the blocks on order, no command of main is urgent:
+/// see row 3 of [`turn`](crate::peer::turn).
 const VERY_LONG: f64 = 1.0;
 
 /// If a peer needs at least this many seconds for a block (3.3 MB/s), the block comes in up to a
@@ -38,7 +38,7 @@ impl Session {
         // The block before the last wakes the thread in time.
         let wakes_before = owed >= 2 && self.is_slow(now);
         let no_more_work = self.work.is_hungry();
-        let may_wait = !no_more_work && !self.peer_wants && self.theirs.is_full();
+        let may_wait = !self.peer_wants && self.theirs.is_full();
         let bytes: u64 = self.owed.iter().map(|block| u64::from(block.len())).sum();
         let in_bulk = !self.peer_wants && bytes >= MUCH || no_more_work && is_far;
         // A new piece of ours makes nobody interested who is, or who has all.

@@ -87,8 +87,9 @@ fn a_seed_that_needs_long_is_heard_seldom() {
     assert_eq!(patience(&s, 250), Patience::Usual, "it wants something");
     s.on_message(Message::NotInterested, now).unwrap();
     s.work.ask();
-    s.on_command(Command::Fetch(vec![]));
-    assert_eq!(patience(&s, 250), Patience::Bulk, "main has no more work");
+    s.on_command(Command::Fetch(vec![])); // main has no more work
+    assert_eq!(patience(&s, 249), Patience::Bulk);
+    assert_eq!(patience(&s, 250), Patience::LongBulk);
 }
 
 /// Until the last block, the one before it wakes the thread of a slow peer in time.
