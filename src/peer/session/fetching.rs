@@ -24,7 +24,7 @@ pub(super) const MAX_REJECTS: u32 = 300;
 /// The most blocks in the backlog beyond the request window: about 1 MiB.
 const MAX_RESERVE: u32 = 64;
 
-/// How many unanswered requests that no longer count are remembered: two of the largest windows.
+/// How many cancelled requests without an answer we remember: two of the largest windows.
 const MAX_STRAYS: usize = 2 * MAX_WINDOW as usize;
 
 impl Session {
@@ -147,10 +147,12 @@ impl Session {
         self.release(&lost, GivenBack::Choked);
     }
 
-    /// Each request gets one answer. If we cancelled a request and then requested the same block
-    /// again, the reject answers the first.
+    /// A peer that keeps to BEP 6 answers each request once. If we cancelled a request and then
+    /// requested the same block again, the reject answers the first. But some peers never answer a
+    /// cancelled request, and reject all others when they choke us: then the second is over, too.
     pub(super) fn on_reject(&mut self, raw: RawBlock) -> Result<(), PeerError> {
-        if self.forget_stray(raw) {
+        let was_stray = self.forget_stray(raw);
+        if was_stray && !self.peer_chokes {
             return Ok(());
         }
         let Some(at) = self.owed.iter().position(|block| block.raw() == raw) else {
@@ -192,8 +194,8 @@ impl Session {
         self.stray(blocks);
     }
 
-    /// Notes that these may still come. Without BEP 6 most never do, so that only the last
-    /// [`MAX_STRAYS`] are known.
+    /// Notes that the peer may still send these blocks. Without BEP 6 it usually does not, so we
+    /// remember only the last [`MAX_STRAYS`].
     fn stray(&mut self, blocks: &VecDeque<Block>) {
         self.strays.extend(blocks.iter().map(|block| block.raw()));
         let excess = self.strays.len().saturating_sub(MAX_STRAYS);

@@ -1,3 +1,4 @@
+mod answers;
 mod recorded;
 mod sleep;
 
@@ -203,38 +204,6 @@ fn cancelled_work_is_forgotten_and_answered() {
         "it was on its way"
     );
     assert!(s.on_message(piece(0), now).unwrap().is_some());
-}
-
-/// The peer plays by BEP 6: it answers each request once, in order, and a cancelled one that it has
-/// not served with a reject. What we request again after a cancel comes all the same.
-#[test]
-fn a_reject_answers_the_cancelled_request_and_no_later_one() {
-    let reject = |number| {
-        Message::Reject(RawBlock {
-            index: 1,
-            begin: number * BLOCK_LEN,
-            length: BLOCK_LEN,
-        })
-    };
-    // Block 2 is requested, cancelled and requested again. The peer gets the cancel in time, or has
-    // sent the block already.
-    for answers in [[reject(2), piece(2)], [piece(2), piece(2)]] {
-        let (mut s, now, _) = fetching(true);
-        let again = span(&s, 1, 2..3);
-        s.on_command(Command::Cancel(vec![again]));
-        s.on_command(Command::Fetch(vec![again]));
-        s.request(now);
-        told(&mut s);
-        let mut came = 0;
-        for answer in answers {
-            came += u32::from(s.on_message(answer, now).unwrap().is_some());
-        }
-        assert_eq!(came, 1);
-        assert!(told(&mut s).is_empty(), "nothing is refused");
-        assert!(!s.owed.contains(&s.layout.block(again.piece(), 2).unwrap()));
-        let end = s.on_message(piece(2), now);
-        assert!(matches!(end, Err(PeerError::Unrequested(_))), "each once");
-    }
 }
 
 #[test]
