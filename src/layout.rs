@@ -259,8 +259,7 @@ impl Layout {
         self.piece_length
     }
 
-    /// Bytes of every block that is not the last of its piece, or of every piece, if these are
-    /// shorter.
+    /// No block has more bytes than this: 16 KiB, or a piece, if that is shorter.
     pub fn block_len(&self) -> u32 {
         BLOCK_LEN.min(self.piece_length)
     }

@@ -31,9 +31,9 @@
 //!
 //! - **Only a peer that runs dry takes over**: it has blocks for 0.2 s at most ([`DRY`]), or a
 //!   single one. Otherwise blocks would move to and fro between equal peers.
-//! - **A block must come sooner by more than 0.1 s** ([`SOONER`]). A's thread may need about this
-//!   long to hear that the block is cancelled. So block 14 stays.
-//! - **The first 8 blocks of a queue stay** ([`KEPT`]). They are probably on their way, and a
+//! - **A block must come sooner by more than 0.1 s** ([`SOONER`]). A's thread usually hears within
+//!   this time that the block is cancelled. So block 14 stays.
+//! - **The first 8 blocks of a queue stay** ([`KEPT`]; more if they are shorter than 16 KiB). They are probably on their way, and a
 //!   cancel would come too late. This holds even if A is silent, except in the endgame.
 //!
 //! # Endgame
@@ -62,9 +62,8 @@ use std::time::{Duration, Instant};
 /// matters, but with 200 peers thousands of events arrive.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// How many blocks at the start of a queue stay (128 KiB). They may be in the peer's send buffer
-/// already.
-const KEPT: usize = 8;
+/// How many bytes at the start of a queue stay. They may be in the peer's send buffer already.
+const KEPT: u32 = 128 << 10;
 
 /// The most peers that may have the same block on order. Each one that joins is far faster than
 /// those before it.
@@ -76,7 +75,7 @@ const FAR_SLOWER: f64 = 4.0;
 /// How many seconds a block is assumed to take while no peer's pace is known.
 const UNKNOWN_PACE: f64 = 1.0;
 
-/// A block must come sooner by more than this many seconds: the other peer's thread may need as
+/// A block must come sooner by more than this many seconds: the other peer's thread usually needs as
 /// long to hear of the cancel.
 const SOONER: f64 = 0.1;
 
@@ -223,7 +222,8 @@ impl Picker {
         let spans = |blocks: Vec<&(usize, (PieceIndex, u32))>| {
             spans_of(blocks.into_iter().map(|(_, block)| *block).collect())
         };
-        let (moved, shared) = work.iter().partition(|(place, _)| *place > KEPT);
+        let kept = self.kept();
+        let (moved, shared) = work.iter().partition(|(place, _)| *place > kept);
         let of_victim = |spans: Vec<Span>| spans.into_iter().map(|span| (victim, span)).collect();
         let taken = Taken {
             spans: spans(work.iter().collect()),
@@ -242,6 +242,11 @@ impl Picker {
         taken
     }
 
+    /// Returns how many blocks at the start of a queue stay.
+    fn kept(&self) -> usize {
+        (KEPT / self.layout.block_len()) as usize
+    }
+
     /// Returns the blocks of `victim`'s queue that a peer with the pieces `have` may take over, the
     /// last in the queue first, each with its place in the queue, from 1. `is_slow` tells whether a
     /// peer is far slower than the one that takes over.
@@ -252,7 +257,7 @@ impl Picker {
         endgame: bool,
         is_slow: impl Fn(PeerKey) -> bool,
     ) -> impl Iterator<Item = (usize, (PieceIndex, u32))> {
-        let shares = endgame && is_slow(victim);
+        let (kept, shares) = (self.kept(), endgame && is_slow(victim));
         let all_slow = move |block: &(PieceIndex, u32)| {
             let mut queues = self.leases.iter();
             queues.all(|(holder, leases)| !leases.contains_key(block) || is_slow(*holder))
@@ -275,7 +280,7 @@ impl Picker {
         let takeable = move |(place, block): &(usize, (PieceIndex, u32))| {
             let slot = slot(block).filter(|_| have.has(block.0));
             slot.is_some_and(|slot| match slot.leases {
-                1 => *place > KEPT || shares,
+                1 => *place > kept || shares,
                 _ => shares && all_slow(block),
             })
         };

@@ -7,7 +7,7 @@ use super::blame::{Giver, Who};
 use super::facts::tell_work;
 use super::fetcher::Fetcher;
 use super::{Action, Torrent, Turn};
-use crate::layout::{BLOCK_LEN, PieceIndex, Span, spans_of};
+use crate::layout::{PieceIndex, Span, spans_of};
 use crate::messages::Command;
 use crate::picker::{self, Granted, Outcome, Rivals};
 use crate::pipeline::FIRST_WINDOW;
@@ -227,13 +227,14 @@ impl Torrent {
             .map(|(key, _)| *key);
         let mut waiting: Vec<PeerKey> = waiting.collect();
         self.rng.shuffle(&mut waiting);
+        let block_len = u64::from(self.content.layout.block_len());
         for key in waiting {
             let Some(peer) = self.peers.get_mut(&key) else {
                 continue;
             };
             let bytes = turn.budgets.up.available(turn.now).min(peer.wants_upload);
             // Nobody can use a part of a block.
-            if bytes < peer.wants_upload.min(u64::from(BLOCK_LEN)) {
+            if bytes < peer.wants_upload.min(block_len) {
                 break;
             }
             peer.wants_upload = 0;

@@ -233,7 +233,7 @@ impl Thread {
     /// Asks main for the next run while the second half of the last one still arrives.
     fn ask_main(&mut self) {
         let run = self.pace.run() / u64::from(self.seed.layout().block_len());
-        let run = (run as u32).min(MAX_WINDOW); // pieces may be tiny
+        let run = (run as u32).min(MAX_WINDOW); // no more than a peer gets, however short they are
         if self.work.may_ask() && self.backlog.len() <= run / 2 {
             self.work.ask();
             self.tell(PeerEvent::Want(run));
