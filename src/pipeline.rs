@@ -14,8 +14,8 @@
 //! all requests, but some might refuse or forget those beyond their limit. So they get more than
 //! [`DEFAULT_QUEUE`] requests only if the line needs them, and never again once they refused one.
 //!
-//! All of this counts blocks, not bytes. A block of a torrent with pieces of 1 KiB is as short as the
-//! piece, and takes as much less time.
+//! All of this counts blocks, not bytes. In a torrent with pieces of 1 KiB a block is as short as the
+//! piece, and arrives in a sixteenth of the time. Where this module names bytes, a block has 16 KiB.
 //!
 //! Each peer's session has one. No clock, no I/O: the time is an argument.
 
@@ -38,7 +38,7 @@ pub(crate) const MAX_WINDOW: u32 = 4096;
 /// How many requests a peer queues that does not tell. libtorrent assumes the same.
 pub(crate) const DEFAULT_QUEUE: u32 = 500;
 
-/// With at least this many blocks on order, a peer is busy until we have heard a few of them.
+/// With at least this many blocks on order, a peer is busy until a few of them have arrived.
 const ENOUGH: u32 = 32;
 
 /// A peer that needs this long for what is on order can wait for the next requests.

@@ -24,7 +24,7 @@
 //! | --- | --- | --- | --- | --- |
 //! | 1 | main owes an answer; nobody owes room or blocks | the channel | [`TICK`] | main answers |
 //! | 2 | the kernel owes room; the peer owes no blocks | a write | [`TICK`] | the kernel takes some bytes |
-//! | 3 | a seed owes blocks for 1 s or longer | a read | two and a half ticks | [`BULK`] bytes are there |
+//! | 3 | a seed owes several blocks, for 1 s or longer | a read | two and a half ticks | [`BULK`] bytes are there |
 //! | 4 | the peer owes many blocks; main may have more work | a read | [`TICK`] | [`BULK`] bytes are there |
 //! | 5 | the peer owes many blocks; main has no more work | a read | half a tick | [`BULK`] bytes are there |
 //! | 6 | the peer owes a few blocks; main has no more work | a read | a fifth of a tick | any byte is there |
@@ -48,21 +48,23 @@
 //!   the thread, and before its next sleep the thread writes what the kernel takes by then. A
 //!   thread that sleeps in a write would not hear the peer.
 //! - **A seed with much to send can wait** (row 3). It has every piece, so it needs no news and no
-//!   blocks of ours. What main cancels are the last blocks on order, and these are 1 s away. Most of
-//!   what a slow peer costs is waking up its thread: 64 MiB from 200 seeds at 50 kB/s took 7.0 s of
-//!   CPU per GiB with ticks once all was on order, and takes 5.8.
+//!   blocks of ours. A cancel of main may come 250 ms late: it is nearly always about the last
+//!   blocks on order, which are 1 s away. Most of what a slow peer costs is waking up its thread: 64
+//!   MiB from 200 seeds at 50 kB/s took 7.0 s of CPU per GiB while these threads woke up every tick
+//!   at the end, and takes 5.8.
 //! - **The end of a download is no time to be patient** (rows 5, 6 and 8). Main may be about to
 //!   cancel requests, because another peer sends the blocks sooner. It says so through the channel,
 //!   where nobody sleeps. And a super-seed, which shows us one piece at a time, shows the next one
-//!   only when it hears that we have the last. Of a slow peer only the last block is in row 6: before
-//!   that, each block that comes wakes the thread in time (row 7).
+//!   only when it hears that we have the last. Of a slow peer only the last block is in row 6, when
+//!   it is due within half a second: before that, each block that comes wakes the thread in time
+//!   (row 7).
 //! - **A quiet connection can wait** (row 10). Neither side may request blocks of the other. Only a
 //!   command of main can come up to 250 ms late here. Usually it is about a new piece. That is no
 //!   news to a seed, and makes nobody interested who already is; with anybody else, both have been
 //!   silent for 2 s. An unchoke can come late, too, but is good for 10 s and more.
 //!
 //! # Why a wrong guess costs at most one tick
-//! No sleep lasts longer than a [`TICK`], except in rows 3 and 10, where nobody waits for us. After
+//! No sleep lasts longer than a [`TICK`], except in rows 3 and 10, where 250 ms are soon enough. After
 //! each sleep the thread turns to the other sides: it obeys all commands of main and hands the
 //! kernel what it takes without waiting. If the kernel did not take everything, or if main did not
 //! answer within a tick, the thread also reads what is there, without waiting. So the deadlock
@@ -108,10 +110,10 @@ pub(crate) enum Blocks {
     None,
     /// A few: the thread wakes up for each.
     Few,
-    /// At least 512 KiB or, at the end of a download, what keeps a slow peer busy for half a second,
-    /// of a peer that wants nothing from us: they may arrive in bulk.
+    /// At least 512 KiB or, at the end of a download, several that take half a second or longer, of a
+    /// peer that wants nothing from us: they may arrive in bulk.
     Many,
-    /// What takes a seed 1 s or longer.
+    /// Several that take a seed 1 s or longer.
     Plenty,
 }
 

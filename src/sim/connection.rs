@@ -237,6 +237,7 @@ impl Swarm {
         side.sleep = turn::next(debts);
         let busy = !drained || debts.blocks != Blocks::None || !side.held.is_empty();
         let nap = if busy { side.sleep.time() } else { IDLE };
+        side.wake_at = None; // each sleep has its full time
         self.wake_within(index, key, nap);
     }
 

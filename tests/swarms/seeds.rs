@@ -37,7 +37,8 @@ fn from_seeds(rates: &[u64], piece_length: u64, total: u64, delay: Duration) -> 
 }
 
 /// More slow seeds than a small torrent has windows: each brings its part, all end together, and
-/// few blocks are requested twice. If half of the seeds are fast, the slow ones hold up nobody.
+/// few blocks are requested twice. If half of the seeds are fast, they take over what the slow ones
+/// have left at the end. These threads hear of it 250 ms late, which is 5 % of the time here.
 #[test]
 fn each_brings_what_it_can() {
     let half = [[20 * KB; 25], [2 * MB; 25]].concat();
@@ -46,7 +47,7 @@ fn each_brings_what_it_can() {
         ("the same, and longer", &[50 * KB; 200], 192, 1.03, 1.05),
         ("50 at 20 kB/s", &[20 * KB; 50], 16, 1.06, 1.05),
         ("slow and fast", &half, 64, 1.15, 1.15),
-        ("the same, and longer", &half, 256, 1.03, 1.1),
+        ("the same, and longer", &half, 256, 1.07, 1.1),
     ];
     for (name, rates, mib, time, requests) in cases {
         let cost = from_seeds(rates, 256 * KIB, mib * MIB, NEAR);
@@ -55,11 +56,12 @@ fn each_brings_what_it_can() {
     }
 }
 
-/// The same over round trips of 100 ms, where a first window is large: forty seeds have everything on
-/// order before the others are connected, which take over their parts. The limit is 42 % above the
-/// ideal: 15 % are four round trips, and 11 % the time to dial, twenty at a time.
+/// The same over round trips of 100 ms, where a first window is large: the first forty seeds have
+/// everything on order before the others are connected, and these take over their parts. The limit
+/// is 42 % above the ideal. 15 % are four round trips, 11 % the time to dial, twenty at a time, and
+/// about 10 % the round trips in which a seed waits for the part that it takes over.
 #[test]
-fn the_far_are_not_asked_for_all_at_once() {
+fn what_the_first_far_ones_were_asked_for_moves_to_who_comes_later() {
     let cost = from_seeds(&[MB; 100], 256 * KIB, 256 * MIB, FAR);
     let good = cost.time < 1.42 && cost.carried < 1.05 && cost.requests < 1.6;
     assert!(good, "{cost:?}");
@@ -88,7 +90,7 @@ fn a_hundred_seeds_are_used_to_the_end() {
 }
 
 /// A window is a number of blocks, but a block may be as short as its piece. Then the thread must not
-/// wait for bytes that are not on order, nor the window stay as small as for long blocks.
+/// sleep longer than what is on order takes, nor the window stay as small as for long blocks.
 #[test]
 fn short_blocks_come_as_fast_as_long_ones() {
     for (name, rate, piece_length, kib) in [

@@ -38,9 +38,10 @@ impl Session {
         // The block before the last wakes the thread in time.
         let wakes_before = owed >= 2 && self.is_slow(now);
         let no_more_work = self.work.is_hungry();
-        let may_wait = !self.peer_wants && self.theirs.is_full();
         let bytes: u64 = self.owed.iter().map(|block| u64::from(block.len())).sum();
-        let in_bulk = !self.peer_wants && bytes >= MUCH || no_more_work && is_far;
+        // The last block wakes the thread itself.
+        let several_far = is_far && owed >= 2;
+        let in_bulk = !self.peer_wants && bytes >= MUCH || no_more_work && several_far;
         // A new piece of ours makes nobody interested who is, or who has all.
         let our_news_can_wait = self.peer_wants || self.theirs.is_full();
         Debts {
@@ -48,7 +49,7 @@ impl Session {
             room,
             blocks: match owed {
                 0 => Blocks::None,
-                _ if may_wait && seconds >= VERY_LONG => Blocks::Plenty,
+                _ if several_far && seconds >= VERY_LONG && self.theirs.is_full() => Blocks::Plenty,
                 _ if in_bulk => Blocks::Many,
                 _ => Blocks::Few,
             },

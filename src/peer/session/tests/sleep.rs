@@ -90,6 +90,8 @@ fn a_seed_that_needs_long_is_heard_seldom() {
     s.on_command(Command::Fetch(vec![])); // main has no more work
     assert_eq!(patience(&s, 249), Patience::Bulk);
     assert_eq!(patience(&s, 250), Patience::LongBulk);
+    s.owed.truncate(1);
+    assert_eq!(patience(&s, 1000), Patience::Usual, "it wakes the thread");
 }
 
 /// Until the last block, the one before it wakes the thread of a slow peer in time.
