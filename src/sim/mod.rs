@@ -297,6 +297,7 @@ impl Swarm {
                 .all_pieces()
                 .map(|p| self.layout.blocks_in(p))
                 .sum(),
+            bytes: self.layout.total(),
             nodes: figures.collect(),
         }
     }

@@ -1,11 +1,10 @@
 //! The figures of a simulated swarm.
 
-use crate::layout::BLOCK_LEN;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-/// What a node has done so far, in blocks of 16 KiB.
+/// What a node has done so far, in blocks of 16 KiB or, where pieces are shorter, of a piece.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Figures {
     /// Its name: "leech 3".
@@ -53,6 +52,8 @@ impl Figures {
 pub struct Outcome {
     /// The blocks of the torrent.
     pub blocks: u32,
+    /// The bytes of the torrent.
+    pub bytes: u64,
     /// The nodes, by number.
     pub nodes: Vec<Figures>,
 }
@@ -103,7 +104,8 @@ impl Outcome {
 /// A line for each node, and one for all.
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mib = |blocks: u32| f64::from(blocks) * f64::from(BLOCK_LEN) / f64::from(1 << 20);
+        let torrent = self.bytes as f64 / f64::from(1 << 20);
+        let mib = |blocks: u32| f64::from(blocks) / f64::from(self.blocks) * torrent;
         let head = [
             "node", "joined", "complete", "gave MiB", "got MiB", "requests", "cancels",
         ];
