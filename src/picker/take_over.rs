@@ -33,8 +33,9 @@
 //!   single one. Otherwise blocks would move to and fro between equal peers.
 //! - **A block must come sooner by more than 0.1 s** ([`SOONER`]). A's thread usually hears within
 //!   this time that the block is cancelled. So block 14 stays.
-//! - **The first 8 blocks of a queue stay** ([`KEPT`]; more if they are shorter than 16 KiB). They are probably on their way, and a
-//!   cancel would come too late. This holds even if A is silent, except in the endgame.
+//! - **The first 8 blocks of a queue stay**, or more if they are shorter than 16 KiB ([`KEPT`]). They
+//!   are probably on their way, and a cancel would come too late. This holds even if A is silent,
+//!   except in the endgame.
 //!
 //! # Endgame
 //! Once every missing block is on order, as in the example, taking over is all that is left to do.

@@ -224,6 +224,19 @@ fn the_idle_take_over_from_the_last() {
     );
 }
 
+/// 128 KiB: 128 blocks, in a torrent with pieces of 1 KiB.
+#[test]
+fn of_short_blocks_more_stay() {
+    let layout = Layout::new(1024, &[(256 * 1024, false)]).unwrap();
+    let (none, all) = (Bitfield::none(256), Bitfield::all(256));
+    let rng = fastrand::Rng::with_seed(7);
+    let mut picker = Picker::new(Arc::new(layout), &none, &all, Strategy::Sequential, rng);
+    let _ = picker.pick(A, &all, 256);
+    let pace = |peer| Some(if peer == A { 0.1 } else { 0.05 });
+    let (work, _) = take_over(&mut picker, B, &all, 256, pace);
+    assert_eq!(pieces(&work), (128..256).collect::<Vec<_>>());
+}
+
 /// Two silent peers have the last blocks on order: a third peer gets them, too.
 #[test]
 fn two_that_are_silent_hold_up_nobody() {

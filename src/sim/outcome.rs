@@ -1,4 +1,4 @@
-//! The figures of a simulated swarm.
+//! The figures of a simulated swarm: what [`Swarm::outcome`](super::Swarm::outcome) returns.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -35,7 +35,6 @@ use crate::human;
 use crate::layout::{Layout, PieceIndex, spans_of};
 use crate::messages::{Asking, Command, PeerEvent, Web};
 use crate::peer::{Inbox, Order, ToMain, spawn_link};
-use crate::pipeline::MAX_WINDOW;
 use crate::storage::{Files, Storage, StorageError};
 use crate::threads::NoThread;
 use crate::trace::GivenBack;
@@ -232,8 +231,7 @@ impl Thread {
 
     /// Asks main for the next run while the second half of the last one still arrives.
     fn ask_main(&mut self) {
-        let run = self.pace.run() / u64::from(self.seed.layout().block_len());
-        let run = (run as u32).min(MAX_WINDOW); // no more than a peer gets, however short they are
+        let run = self.pace.run(self.seed.layout().block_len());
         if self.work.may_ask() && self.backlog.len() <= run / 2 {
             self.work.ask();
             self.tell(PeerEvent::Want(run));

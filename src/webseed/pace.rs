@@ -1,8 +1,9 @@
 //! How fast a web seed ([BEP 19]) is: how much to ask it for at a time, and when to give it up as
-//! too slow.
+//! too slow. The thread of the web seed asks before each request.
 //!
 //! [BEP 19]: https://www.bittorrent.org/beps/bep_0019.html
 
+use crate::pipeline::MAX_WINDOW;
 use std::time::{Duration, Instant};
 
 /// The longest run, in bytes. Each request costs a round trip and the server's opening of a file, so
@@ -44,9 +45,10 @@ impl Default for Pace {
 }
 
 impl Pace {
-    /// How many bytes to ask for next.
-    pub(crate) fn run(&self) -> u64 {
-        self.run
+    /// How many blocks of at most `block_len` bytes to ask for next: no more than a peer gets, however
+    /// short they are.
+    pub(crate) fn run(&self, block_len: u32) -> u32 {
+        ((self.run / u64::from(block_len)) as u32).min(MAX_WINDOW)
     }
 
     pub(crate) fn on_request(&mut self, now: Instant) {
@@ -96,24 +98,26 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::layout::BLOCK_LEN;
 
     #[test]
     fn a_run_is_some_seconds_of_what_comes() {
         let start = Instant::now();
         let mut pace = Pace::default();
-        assert_eq!(pace.run(), 1 << 20);
+        assert_eq!(pace.run(BLOCK_LEN), 64);
         let requests = [
-            (1 << 20, 1000, 4096),
-            (9, 100, 4096),
-            (1 << 20, 8000, 512),
-            (9, 8000, 256),
-            (1 << 20, 0, 4096),
+            (1 << 20, 1000, 256, 4096),
+            (9, 100, 256, 4096),
+            (1 << 20, 8000, 32, 512),
+            (9, 8000, 16, 256),
+            (1 << 20, 0, 256, 4096),
         ];
-        for (bytes, ms, kib) in requests {
+        for (bytes, ms, long, short) in requests {
             pace.on_request(start);
             pace.on_bytes(bytes);
             pace.on_over(start + Duration::from_millis(ms));
-            assert_eq!(pace.run(), kib << 10, "{bytes} in {ms} ms");
+            let runs = [BLOCK_LEN, 1024, 1].map(|block_len| pace.run(block_len));
+            assert_eq!(runs, [long, short, MAX_WINDOW], "{bytes} in {ms} ms");
         }
     }
 

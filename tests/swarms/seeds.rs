@@ -58,12 +58,12 @@ fn each_brings_what_it_can() {
 
 /// The same over round trips of 100 ms, where a first window is large: the first forty seeds have
 /// everything on order before the others are connected, and these take over their parts. The limit
-/// is 42 % above the ideal. 15 % are four round trips, 11 % the time to dial, twenty at a time, and
-/// about 10 % the round trips in which a seed waits for the part that it takes over.
+/// is 42 % above the ideal: 15 % are four round trips, and 11 % the time to dial, twenty at a time.
+/// Nearly half of the blocks are requested a second time.
 #[test]
 fn what_the_first_far_ones_were_asked_for_moves_to_who_comes_later() {
     let cost = from_seeds(&[MB; 100], 256 * KIB, 256 * MIB, FAR);
-    let good = cost.time < 1.42 && cost.carried < 1.05 && cost.requests < 1.6;
+    let good = cost.time < 1.42 && cost.carried < 1.02 && cost.requests < 1.45;
     assert!(good, "{cost:?}");
 }
 

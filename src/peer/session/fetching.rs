@@ -21,7 +21,7 @@ use std::time::Instant;
 /// A peer that does not choke us is dropped after more than this many rejects in a row.
 pub(super) const MAX_REJECTS: u32 = 300;
 
-/// The most blocks in the backlog beyond the request window: about 1 MiB.
+/// The most blocks in the backlog beyond the request window: 1 MiB, if they have 16 KiB.
 const MAX_RESERVE: u32 = 64;
 
 /// How many cancelled requests without an answer we remember: two of the largest windows.

@@ -84,6 +84,27 @@ fn the_upload_limit_holds_over_time_and_for_all() {
     );
 }
 
+/// Of what the limit lets through in 0.2 s, blocks of 1 KiB can be sent, but none of 16 KiB.
+#[test]
+fn under_the_upload_limit_a_peer_waits_for_one_block_and_no_longer() {
+    for (piece_length, may) in [(1024, true), (64 * 1024, false)] {
+        let layout = Layout::new(piece_length, &[(1 << 20, false)]).unwrap();
+        let all = Bitfield::all(layout.pieces());
+        let mut rig = Rig::of(layout, |setup| content(setup).have = all);
+        rig.torrent.setup.afterwards = Afterwards::Seed {
+            ratio: None,
+            time: None,
+        };
+        rig.turn(Torrent::start);
+        rig.join(1, Bitfield::none(rig.layout.pieces()));
+        rig.budgets.up = Budget::new(10_000, rig.now);
+        rig.event(1, PeerEvent::WantUpload(64 * 1024));
+        let actions = rig.pass(Duration::from_millis(200));
+        let told = |action: &Action| matches!(action, Action::Send(_, Command::MayUpload(_)));
+        assert_eq!(actions.iter().any(told), may, "{piece_length}");
+    }
+}
+
 #[test]
 fn free_places_are_given_at_once_and_the_rest_by_rounds() {
     let mut rig = Rig::new(2, |setup| content(setup).have = Bitfield::all(2));
