@@ -20,6 +20,7 @@ pub(crate) mod session;
 pub(crate) mod socket;
 pub(crate) mod talk;
 pub(crate) mod turn;
+pub(crate) mod unsent;
 
 use crate::bitfield::Bitfield;
 use crate::extension::Ourselves;
@@ -377,6 +378,7 @@ impl Peer {
 
     /// Writes to the socket until nothing is left or the kernel takes no more without waiting.
     fn flush(&mut self, now: Instant) -> Result<(), PeerError> {
+        self.line.on_tick(now);
         let (session, layout, files) = (&mut self.session, &self.layout, &mut self.files);
         self.line.flush(|outgoing| {
             let loaded = outgoing.load(session, layout, files, now);

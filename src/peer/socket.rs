@@ -9,9 +9,12 @@
 
 use super::error::PeerError;
 use super::turn::{Patience, TICK};
+use super::unsent;
 use crate::door::sockets;
 use crate::mse::Ciphers;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use socket2::SockRef;
 use std::io::{self, ErrorKind, IoSlice, Read};
 use std::net::TcpStream;
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -53,11 +56,13 @@ impl PeerSocket {
             during: "preparing the connection",
             source,
         })?;
-        Ok(Self {
+        let socket = Self {
             stream,
             waits: (TICK, 1),
             ciphers: None,
-        })
+        };
+        socket.set_most_unsent(unsent::LEAST);
+        Ok(socket)
     }
 
     /// Reads what is there, without waiting. Returns 0 if nothing is there.
@@ -97,6 +102,17 @@ impl PeerSocket {
         }
         Ok(())
     }
+
+    /// Has the kernel take no more while it holds `bytes` bytes that it has not sent: see
+    /// [`unsent`]. If the kernel refuses the option, our messages only wait longer.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub(crate) fn set_most_unsent(&self, bytes: u32) {
+        _ = SockRef::from(&self.stream).set_tcp_notsent_lowat(bytes);
+    }
+
+    /// Not offered on other systems.
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    pub(crate) fn set_most_unsent(&self, _: u32) {}
 
     /// Deciphers the `count` bytes that came.
     fn opened(&mut self, buf: &mut [u8], count: usize) -> usize {
@@ -193,5 +209,42 @@ fn waited(result: io::Result<usize>, during: &'static str) -> Result<usize, Peer
             Ok(0)
         }
         other => other.map_err(|source| PeerError::Io { during, source }),
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::BLOCK_LEN;
+    use std::net::TcpListener;
+
+    /// Writes blocks until the kernel takes no more. Returns how many bytes it took.
+    fn fill(socket: &mut PeerSocket) -> usize {
+        let block = vec![0; BLOCK_LEN as usize];
+        let mut all = 0;
+        loop {
+            match socket.write(&block, Wait::No).unwrap() {
+                0 => return all,
+                taken => all += taken,
+            }
+        }
+    }
+
+    /// A message that we write now leaves after all that the kernel holds.
+    #[test]
+    fn the_kernel_holds_little_for_a_peer_that_reads_nothing() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let small = SockRef::from(&listener).set_recv_buffer_size(BLOCK_LEN as usize);
+        small.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let _peer = listener.accept().unwrap();
+        let mut socket = PeerSocket::new(stream).unwrap();
+        // The peer's buffer, the bound, and one packet of up to 64 KiB beyond it.
+        let held = fill(&mut socket);
+        assert!(held <= 256 << 10, "{held} bytes wait for a slow peer");
+        socket.set_most_unsent(1 << 20);
+        let more = fill(&mut socket);
+        assert!(more >= 512 << 10, "only {more} bytes wait for a fast one");
     }
 }
