@@ -109,7 +109,8 @@ impl Choker {
         self.optimistic
     }
 
-    /// How many peers to serve at once, if we upload `rate` bytes a second in all.
+    /// How many peers to serve at once, if we upload `rate` bytes a second in all. The optimistic
+    /// unchoke comes on top.
     pub fn slots(seeding: bool, rate: u64) -> usize {
         let (least, bytes) = match seeding {
             true => (SEED_SLOTS, BYTES_PER_SEED_SLOT),

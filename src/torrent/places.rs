@@ -169,11 +169,15 @@ impl Torrent {
         self.peers.welcome().filter(served).count()
     }
 
-    /// Serves more peers at once if upload slots are free, without waiting for the next round: a
-    /// peer has left or wants nothing more, or the line turns out to be faster. First come those
-    /// that would in a round, then those that got least.
+    /// Serves more peers at once if upload slots are free, without waiting for the next round: the
+    /// torrent has just begun, a peer has left or wants nothing more, or the line turns out to be
+    /// faster. First come those that would in a round, then those that got least.
     pub(super) fn fill_places(&mut self, turn: &mut Turn<'_>) {
-        let free = self.slots(turn.now).saturating_sub(self.served());
+        // Before the first round nobody has the optimistic unchoke. While we download, its place is
+        // not to stay idle: who gets it may give something in return.
+        let by_lot = usize::from(self.goals.is_downloading());
+        let places = self.slots(turn.now) + by_lot;
+        let free = places.saturating_sub(self.served());
         if free == 0 {
             return;
         }

@@ -150,14 +150,15 @@ fn free_places_are_given_at_once_and_the_rest_by_rounds() {
 #[test]
 fn a_free_place_goes_to_who_gives_most() {
     let mut rig = Rig::new(2, |_| {});
-    let slots = Choker::slots(false, 0) as u8;
-    let (last, giver) = (slots + 1, slots + 2);
+    // The place of the optimistic unchoke is not idle either, before the first round.
+    let places = Choker::slots(false, 0) as u8 + 1;
+    let (last, giver) = (places + 1, places + 2);
     for n in 1..=giver {
         rig.join(n, Bitfield::none(2));
         let answer = rig.event(n, PeerEvent::Interested(true));
         assert_eq!(
             answer,
-            [Action::Send(key(n), Command::Choke(n > slots))],
+            [Action::Send(key(n), Command::Choke(n > places))],
             "peer {n}"
         );
     }
