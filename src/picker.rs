@@ -238,7 +238,7 @@ impl Picker {
             left = left.saturating_sub(count);
         }
         while left > 0 {
-            let Some((mut piece, mut why)) = self.next_free(have) else {
+            let Some((mut piece, mut why)) = self.next_free(have, scarce) else {
                 break;
             };
             loop {
@@ -258,10 +258,11 @@ impl Picker {
         granted
     }
 
-    /// Returns the free piece to begin next, of those that the peer has, and why this one.
-    fn next_free(&mut self, have: &Bitfield) -> Option<(PieceIndex, Grant)> {
+    /// Returns the free piece to begin next, of those that the peer has, and why this one. `scarce`:
+    /// the peer is a seed, and has no time for what others can send.
+    fn next_free(&mut self, have: &Bitfield, scarce: bool) -> Option<(PieceIndex, Grant)> {
         let (free, rng) = (&self.rarity, &mut self.rng);
-        self.order.next(free, have, rng)
+        self.order.next(free, have, scarce, rng)
     }
 
     /// Free → started.

@@ -1,5 +1,5 @@
 //! How many bytes of ours may wait in the kernel, so that a message does not wait behind them for
-//! long. No I/O.
+//! long. The [line](super::line) to each peer has its own bound. No I/O.
 //!
 //! The kernel keeps what we write in a buffer, and sends it as fast as the line and the peer allow.
 //! All that we say to a peer goes through this one buffer, in order: blocks, and also requests,
@@ -11,14 +11,16 @@
 //! before it saw our first request. With the bound below, half wait for 0.5 s, of which 0.15 s are
 //! the way to the peer, and a tenth for 1 s.
 //!
-//! So the kernel takes only what the peer will receive in the next quarter of a second
-//! (`TCP_NOTSENT_LOWAT`). The rest waits with us, where a choke or a cancel still reaches it. The
-//! thread adds more at least ten times a second, so the line is never idle.
+//! So the kernel takes only what it sends in the next eighth to quarter of a second (the option is
+//! `TCP_NOTSENT_LOWAT`), and one packet of up to 64 KiB. The rest waits with us, where a choke or a
+//! cancel still reaches it. The thread adds more at least ten times a second, so the line is never
+//! idle.
 
 use std::time::{Duration, Instant};
 
-/// The kernel may hold as much as it takes in this time. Longer than the longest sleep of a thread
-/// that has blocks to send, a [`TICK`](super::turn::TICK), so that the line never waits for it.
+/// The kernel may hold as much as it takes in this time, rounded down to a power of two. Half of it is
+/// still longer than the longest sleep of a thread that has blocks to send, a
+/// [`TICK`](super::turn::TICK), so that the line never waits for it.
 const AHEAD: Duration = Duration::from_millis(250);
 
 /// The kernel may hold this many bytes even for the slowest peer: a block.

@@ -101,14 +101,16 @@ impl Order {
     }
 
     /// Returns the piece to begin next, of those that are `free` and that the peer has, and why
-    /// this one.
+    /// this one. `scarce`: the peer is a seed, and has no time for what others can send.
     pub(super) fn next(
         &mut self,
         free: &Rarity,
         have: &Bitfield,
+        scarce: bool,
         rng: &mut fastrand::Rng,
     ) -> Option<(PieceIndex, Grant)> {
         match self {
+            Self::RarestFirst(its) if scarce => Some((its.rarest(free, have)?, Grant::Rarest)),
             Self::RarestFirst(its) => match its.random(free, have, rng) {
                 Some(piece) => Some((piece, Grant::Random)),
                 None => Some((its.rarest(free, have)?, Grant::Rarest)),

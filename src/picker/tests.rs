@@ -121,6 +121,18 @@ fn leeches_divide_what_only_seeds_have() {
     assert_eq!(pieces(&picker.pick(C, &some(24, &[8, 9]), 8)), [8, 9]);
 }
 
+/// A seed whose line has no time for what others can send gets none of our first pieces, which are
+/// chosen at random.
+#[test]
+fn a_scarce_seed_gets_nothing_at_random() {
+    let (mut picker, all) = picker(4, 4 * 24, Strategy::RarestFirst);
+    picker.set_share(0, 2);
+    (0..22).for_each(|index| picker.peer_has(PieceIndex::unchecked(index)));
+    let mut given = pieces(&picker.pick(A, &all, 8));
+    given.sort_unstable();
+    assert_eq!(given, [22, 23]);
+}
+
 #[test]
 fn in_order_where_asked() {
     let (mut picker, all) = picker(2, 12, Strategy::Sequential);
