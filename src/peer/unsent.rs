@@ -9,7 +9,7 @@
 //! In a swarm of fifteen leeches, each uploading 2 MB/s, half of our messages waited for 1.5 s like
 //! this, and a tenth for 3.3 s or longer. A peer that had just unchoked us sometimes choked us again
 //! before it saw our first request. With the bound below, half wait for 0.5 s, of which 0.15 s are
-//! the way to the peer, and a tenth for 1 s.
+//! the way to the peer, and a tenth for 1.4 s or longer.
 //!
 //! So the kernel takes only what it sends in the next eighth to quarter of a second (the option is
 //! `TCP_NOTSENT_LOWAT`), and one packet of up to 64 KiB. The rest waits with us, where a choke or a
