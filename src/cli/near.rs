@@ -9,8 +9,13 @@ pub fn no_option(job: &Job, written: &str) -> NoCommand {
     let call = job.call();
     let near_own = || nearest(written, job.options().map(|option| option.long()));
     let near_any = || nearest(written, OPTIONS.iter().map(|option| option.long()));
+    let saves = job.options().any(|option| option.long() == "--dir");
     let advice = if let Some(others) = who_has(written) {
-        others
+        match written {
+            // Other programs call the place to save in like this.
+            "-o" | "--output" if saves => format!("{others}; -d names the folder to save in"),
+            _ => others,
+        }
     } else if let Some(name) = near_own() {
         format!("did you mean {name}? see `{call} --help`")
     } else if let Some((name, others)) = near_any().and_then(|it| Some((it, who_has(it)?))) {

@@ -155,7 +155,13 @@ fn mistakes_say_what_is_wrong() {
         ),
         (
             "-o x a",
-            "`storrent` has no option -o: `storrent show`, `storrent create` and `storrent report` have it",
+            "`storrent` has no option -o: `storrent show`, `storrent create` and `storrent report` have it; \
+             -d names the folder to save in",
+        ),
+        (
+            "check --output x a",
+            "`storrent check` has no option --output: `storrent show`, `storrent create` and `storrent report` have it; \
+             -d names the folder to save in",
         ),
         (
             "seed --files 1 a",
