@@ -160,7 +160,7 @@
 //!
 //! | module | what it is |
 //! | --- | --- |
-//! | [`peer`] | the thread of one connection: [its line](peer::line): [its socket](peer::socket), [its receive buffer](peer::intake), [the bytes on their way out](peer::outgoing) |
+//! | [`peer`] | the thread of one connection: [its line](peer::line): [its socket](peer::socket) and [what may wait there](peer::unsent), [its receive buffer](peer::intake), [the bytes on their way out](peer::outgoing) |
 //! | [`tracker`] | the thread of one tracker, over HTTP or [UDP](tracker::udp_packets) |
 //! | [`dht`] | the threads that find peers without a tracker |
 //! | [`lsd`] | finds peers on the same network |

@@ -8,15 +8,12 @@ use super::intake::Intake;
 use super::outgoing::Outgoing;
 use super::socket::{PeerSocket, Wait};
 use super::turn::{Patience, Sleep, TICK};
-use super::unsent::Unsent;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
-use std::time::Instant;
 
 pub(super) struct Line {
     pub(super) socket: PeerSocket,
     pub(super) intake: Intake,
     outgoing: Outgoing,
-    unsent: Unsent,
 }
 
 impl Line {
@@ -25,14 +22,6 @@ impl Line {
             socket,
             intake: Intake::new(),
             outgoing: Outgoing::new(),
-            unsent: Unsent::new(Instant::now()),
-        }
-    }
-
-    /// Lets the kernel hold as much of what we send as it sends in a moment.
-    pub(super) fn on_tick(&mut self, now: Instant) {
-        if let Some(bytes) = self.unsent.on_tick(now) {
-            self.socket.set_most_unsent(bytes);
         }
     }
 
@@ -104,7 +93,6 @@ impl Line {
     fn send(&mut self, wait: Wait) -> Result<(), PeerError> {
         let taken = self.socket.write_parts(&self.outgoing.rest(), wait)?;
         self.outgoing.on_sent(taken);
-        self.unsent.on_taken(taken);
         Ok(())
     }
 }

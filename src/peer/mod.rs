@@ -378,7 +378,7 @@ impl Peer {
 
     /// Writes to the socket until nothing is left or the kernel takes no more without waiting.
     fn flush(&mut self, now: Instant) -> Result<(), PeerError> {
-        self.line.on_tick(now);
+        self.line.socket.on_tick(now);
         let (session, layout, files) = (&mut self.session, &self.layout, &mut self.files);
         self.line.flush(|outgoing| {
             let loaded = outgoing.load(session, layout, files, now);

@@ -9,7 +9,7 @@
 
 use super::error::PeerError;
 use super::turn::{Patience, TICK};
-use super::unsent;
+use super::unsent::{self, Unsent};
 use crate::door::sockets;
 use crate::mse::Ciphers;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
@@ -19,7 +19,7 @@ use std::io::{self, ErrorKind, IoSlice, Read};
 use std::net::TcpStream;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use std::os::fd::AsRawFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The most bytes of a write that waits, so that it can end early.
 const WAITING_WRITE: usize = 16 * 1024;
@@ -29,6 +29,8 @@ pub(crate) struct PeerSocket {
     stream: TcpStream,
     /// How long the kernel lets a read wait, and for how many bytes.
     waits: (Duration, usize),
+    /// How many bytes the kernel may hold before it has sent them.
+    unsent: Unsent,
     /// Set if the stream is obfuscated. Then each byte must be [sealed](PeerSocket::seal) once
     /// before we send it.
     ciphers: Option<Box<Ciphers>>,
@@ -59,6 +61,7 @@ impl PeerSocket {
         let socket = Self {
             stream,
             waits: (TICK, 1),
+            unsent: Unsent::new(Instant::now()),
             ciphers: None,
         };
         socket.set_most_unsent(unsent::LEAST);
@@ -103,16 +106,23 @@ impl PeerSocket {
         Ok(())
     }
 
+    /// Lets the kernel hold as much of what we send as it sends in a moment.
+    pub(crate) fn on_tick(&mut self, now: Instant) {
+        if let Some(bytes) = self.unsent.on_tick(now) {
+            self.set_most_unsent(bytes);
+        }
+    }
+
     /// Has the kernel take no more while it holds `bytes` bytes that it has not sent: see
     /// [`unsent`]. If the kernel refuses the option, our messages only wait longer.
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    pub(crate) fn set_most_unsent(&self, bytes: u32) {
+    fn set_most_unsent(&self, bytes: u32) {
         _ = SockRef::from(&self.stream).set_tcp_notsent_lowat(bytes);
     }
 
     /// Not offered on other systems.
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    pub(crate) fn set_most_unsent(&self, _: u32) {}
+    fn set_most_unsent(&self, _: u32) {}
 
     /// Deciphers the `count` bytes that came.
     fn opened(&mut self, buf: &mut [u8], count: usize) -> usize {
@@ -163,7 +173,9 @@ impl PeerSocket {
         };
         let mut nothing = SendAncillaryBuffer::default();
         let sent = rustix::net::sendmsg(&self.stream, parts, &mut nothing, flags);
-        waited(sent.map_err(io::Error::from), "writing")
+        let taken = waited(sent.map_err(io::Error::from), "writing")?;
+        self.unsent.on_taken(taken);
+        Ok(taken)
     }
 }
 

@@ -1,10 +1,10 @@
 //! How many bytes of ours may wait in the kernel, so that a message does not wait behind them for
-//! long. The [line](super::line) to each peer has its own bound. No I/O.
+//! long. Each peer's [socket](super::socket) has its own bound. No I/O.
 //!
-//! The kernel keeps what we write in a buffer, and sends it as fast as the line and the peer allow.
-//! All that we say to a peer goes through this one buffer, in order: blocks, and also requests,
-//! HAVEs, cancels and chokes. Left alone, Linux lets it grow to 4 MB, which a peer that shares a
-//! home line with three others takes 8 s to receive.
+//! A peer gets all our messages over one TCP connection ([BEP 3]), in order: blocks, and also
+//! requests, HAVEs, cancels and chokes. The kernel keeps what we write in a buffer, and sends it as
+//! fast as the line and the peer allow. Left alone, Linux lets this buffer grow to 4 MB. A peer that
+//! gets a quarter of a home line of 2 MB/s needs 8 s to receive that.
 //!
 //! In a swarm of fifteen leeches, each uploading 2 MB/s, half of our messages waited for 1.5 s like
 //! this, and a tenth for 3.3 s or longer. A peer that had just unchoked us sometimes choked us again
@@ -15,6 +15,8 @@
 //! `TCP_NOTSENT_LOWAT`), and one packet of up to 64 KiB. The rest waits with us, where a choke or a
 //! cancel still reaches it. The thread adds more at least ten times a second, so the line is never
 //! idle.
+//!
+//! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 
 use std::time::{Duration, Instant};
 
