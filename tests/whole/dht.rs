@@ -337,7 +337,7 @@ while True:
 /// Runs in the network of the test, and enters the DHT by the node at [`TRACKER`].
 fn ours(program: Storrent, dir: &Path) -> Storrent {
     let program = program.args([
-        "--json", "--no-lsd", "--no-pex", "--bind", OURS, "-p", "7003",
+        "-vv", "--json", "--no-lsd", "--no-pex", "--bind", OURS, "-p", "7003",
     ]);
     let node = format!("{TRACKER}:7001");
     program.args(["--dht-node", &node, "-d"]).arg(dir)

@@ -17,6 +17,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
+use std::thread;
 use std::time::Duration;
 
 /// The file that a client makes when it is complete: rTorrent says `completed` to the tracker only
@@ -217,6 +218,9 @@ fn qbittorrent(torrent: &Path, dir: &Path, home: &Path, port: u16) -> Command {
     c
 }
 
+/// How much of its output a process shows when its test fails, in bytes.
+const TAIL: usize = 16 * 1024;
+
 /// Another program's process. Dropped, it is killed.
 pub(crate) struct Process {
     pid: Pid,
@@ -273,6 +277,12 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        // Where a test fails, the other side's account is half of the evidence.
+        if thread::panicking() {
+            let said = fs::read(&self.log).unwrap_or_default();
+            let tail = String::from_utf8_lossy(&said[said.len().saturating_sub(TAIL)..]);
+            eprintln!("{} ends:\n{tail}", self.log.display());
+        }
         if self.exit.is_empty() {
             let _ = kill_process(self.pid, Signal::KILL);
         }
