@@ -45,6 +45,10 @@
 //! Suppose A needs 1 s for a block and has 8 left. B, at 0.05 s for a block, sends all 8 within 0.4
 //! s instead of 8 s.
 //!
+//! While at most 32 blocks are missing ([`LAST`]), it is enough if the other is slower. Some of these
+//! blocks come twice, which is little traffic. Otherwise all peers but one might have nothing to do
+//! while that one sends the last 8 blocks in 2 s.
+//!
 //! # A new swarm
 //! One seed serves many leeches, and taking over lets each block leave the seed only once. Suppose
 //! that we and another leech requested the same block from the seed. As soon as the other leech has
@@ -66,12 +70,15 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// How many bytes at the start of a queue stay. They may be in the peer's send buffer already.
 const KEPT: u32 = 128 << 10;
 
-/// The most peers that may have the same block on order. Each one that joins is far faster than
-/// those before it.
+/// The most peers that may have the same block on order. Those that have it are far slower than each
+/// one that joins.
 pub(super) const MAX_HOLDERS: u8 = 4;
 
-/// A peer is far slower if it needs more than this many times as long for a block.
+/// A peer is far slower than another if it needs more than this many times as long for a block.
 const FAR_SLOWER: f64 = 4.0;
+
+/// While at most this many blocks are missing, every slower peer counts as far slower.
+const LAST: f64 = 32.0;
 
 /// How many seconds a block is assumed to take while no peer's pace is known.
 const UNKNOWN_PACE: f64 = 1.0;
@@ -121,6 +128,8 @@ pub(crate) struct Rivals {
     usual: f64,
     /// The seconds until all blocks are here, if each peer sends its share.
     end: f64,
+    /// A peer is far slower if it needs more than this many times as long for a block.
+    far_slower: f64,
     /// The peers with blocks on order, and the seconds until each finishes, first finishers first.
     victims: Vec<(f64, PeerKey)>,
 }
@@ -172,11 +181,13 @@ impl Picker {
         let begun: u32 = self.started.values().map(|started| started.missing).sum();
         let first = PieceIndex::unchecked(0);
         let untouched = self.rarity.len() as f64 * f64::from(self.layout.blocks_in(first));
+        let missing = untouched + f64::from(begun);
         let mut rivals = Rivals {
             at: now,
             paces: givers.iter().map(|g| (g.peer, pace(g))).collect(),
             usual,
-            end: (untouched + f64::from(begun)) / rate,
+            end: missing / rate,
+            far_slower: if missing <= LAST { 1.0 } else { FAR_SLOWER },
             victims: Vec::new(),
         };
         let queues = self.leases.iter().filter(|(_, leases)| !leases.is_empty());
@@ -199,7 +210,7 @@ impl Picker {
         rivals: &mut Rivals,
     ) -> Taken {
         let (mine, busy, endgame) = (rivals.pace(peer), self.leased(peer), self.all_granted());
-        let is_slow = |other| rivals.pace(other) > FAR_SLOWER * mine;
+        let is_slow = |other| rivals.pace(other) > rivals.far_slower * mine;
         let later = rivals.victims.iter().enumerate().rev();
         let later = later.filter(|(_, (_, victim))| *victim != peer);
         let later =

@@ -270,6 +270,26 @@ fn two_that_are_silent_hold_up_nobody() {
     assert_eq!(take_over(&mut picker, D, &all, 4, slow).0, []);
 }
 
+/// A has 8 blocks left, and needs twice as long for one as B, which has none. C has the others.
+#[test]
+fn the_last_blocks_are_asked_of_any_faster_peer_too() {
+    let shared = |blocks: u32| {
+        let (mut picker, all) = picker(1, blocks.into(), Strategy::RarestFirst);
+        let _ = picker.pick(A, &all, 8);
+        let _ = picker.pick(C, &all, blocks - 8);
+        let pace = |peer| match peer {
+            A => 1.0,
+            B => 0.5,
+            _ => 0.001,
+        };
+        take_over(&mut picker, B, &all, 8, |peer| Some(pace(peer)))
+            .0
+            .len()
+    };
+    assert_eq!(shared(33), 0, "B is not four times as fast");
+    assert_eq!(shared(32), 5, "the sixth would come from A first");
+}
+
 #[test]
 fn the_idle_take_over_before_the_end_if_it_is_known_to_be_much_sooner() {
     let (mut picker, all) = picker(64, 128, Strategy::RarestFirst);
