@@ -20,7 +20,8 @@ use std::time::{Duration, Instant};
 pub(crate) const MAX_KNOWN: usize = 1000;
 
 /// The pauses after the first, second and third failure in a row. After a fourth we give the peer
-/// up, unless the user named it.
+/// up, unless the user named it. If somebody names it again, it may be back: we dial it once more,
+/// when the last pause is over.
 const BACK_OFF: [Duration; 3] = [
     Duration::from_secs(10),
     Duration::from_secs(120),
@@ -124,6 +125,7 @@ impl Swarm {
         }
         if let Some(known) = self.known.get_mut(&addr) {
             known.source = known.source.min(source);
+            known.failures = known.failures.min(BACK_OFF.len() as u32);
             return false;
         }
         let new = Known {

@@ -96,6 +96,32 @@ fn failures_are_spaced_out_and_given_up() {
     assert_eq!(swarm.next(now), None, "the other is");
 }
 
+/// The only seed was away for hours. Its tracker goes on naming it, so it is found when it is back,
+/// but it is not dialled more often than before.
+#[test]
+fn who_is_named_again_is_tried_again() {
+    let mut swarm = Swarm::default();
+    let start = Instant::now();
+    swarm.add(addr(1), Source::Tracker);
+    let mut dialled = Vec::new();
+    for minute in 0..6 * 60 {
+        let now = start + Duration::from_secs(60 * minute);
+        if minute % 30 == 0 {
+            swarm.add(addr(1), Source::Tracker);
+        }
+        if let Some(addr) = swarm.next(now) {
+            swarm.ended(addr, Ending::Failed(EndKind::Refused), now);
+            dialled.push(minute);
+        }
+    }
+    assert_eq!(
+        dialled,
+        [
+            0, 1, 3, 18, 33, 60, 90, 120, 150, 180, 210, 240, 270, 300, 330
+        ]
+    );
+}
+
 /// If we lack a thread or an open file, no peer is given up or counted as failed.
 #[test]
 fn our_own_shortage_is_held_against_nobody() {
