@@ -452,6 +452,7 @@ mod tests {
             have_pieces: 0,
             pieces: 4,
             have_bytes: 0,
+            path: "down/x_".into(),
         }
     }
 

@@ -75,6 +75,9 @@ pub enum Report {
         pieces: u32,
         /// Bytes of the wanted files that are there.
         have_bytes: u64,
+        /// Its file or folder. It differs from that of [`Report::Added`] if this disk does not take
+        /// the torrent's name.
+        path: PathBuf,
     },
     /// Sent every second, and at the end, when no peer is connected any more.
     Progress(Progress),

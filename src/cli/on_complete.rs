@@ -53,11 +53,14 @@ impl Watch {
             Report::Checked {
                 info_hash,
                 have_bytes,
+                path,
                 ..
             } => {
                 let is_whole = |(_, wanted): &(Completed, u64)| have_bytes >= wanted;
                 if self.incomplete.get(info_hash).is_some_and(is_whole) {
                     self.incomplete.remove(info_hash);
+                } else if let Some((completed, _)) = self.incomplete.get_mut(info_hash) {
+                    completed.path.clone_from(path);
                 }
             }
             Report::Complete { info_hash, .. } => {
@@ -204,6 +207,7 @@ mod tests {
             have_pieces: 0,
             pieces: 9,
             have_bytes,
+            path: "d/t_".into(),
         }
     }
 
@@ -235,7 +239,7 @@ mod tests {
             let completed = torrent.map(|torrent: u8| Completed {
                 info_hash: InfoHash([torrent; 20]),
                 name: format!("t{torrent}"),
-                path: "d/t".into(),
+                path: "d/t_".into(),
             });
             assert_eq!(watch.hear(&report), completed, "{report:?}");
         }

@@ -199,6 +199,7 @@ impl Engine<'_> {
             let message = format!("{}: {message}", metainfo.name);
             self.warn(Some(metainfo.info_hash), message);
         }
+        let path = prepared.storage.plan().top();
         let (content, stored) = self.opened(us, known.clone(), prepared);
         let (have, wanted) = (content.have_bytes(), content.wanted.bytes());
         self.reporter.report(Report::Checked {
@@ -206,6 +207,7 @@ impl Engine<'_> {
             have_pieces: content.have.count(),
             pieces: metainfo.layout.pieces(),
             have_bytes: have,
+            path,
         });
         if self.config.seed_only && have < wanted {
             let dir = self.config.dir.display();

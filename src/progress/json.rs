@@ -99,6 +99,7 @@ impl<'a> Line<'a> {
                 have_pieces,
                 pieces,
                 have_bytes,
+                path: _,
             } => Self::Checked {
                 info_hash: info_hash.to_string(),
                 have_pieces: *have_pieces,
@@ -212,6 +213,7 @@ mod tests {
                     have_pieces: 1,
                     pieces: 4,
                     have_bytes: 1000,
+                    path: "down/x".into(),
                 },
                 json!({"event": "checked", "info_hash": hash, "have_pieces": 1, "pieces": 4, "have_bytes": 1000}),
             ),

@@ -136,7 +136,12 @@ impl Row {
                 done: *done,
                 pieces: *pieces,
             },
-            Report::Checked { have_bytes, .. } => Stage::Running(self.checked(*have_bytes)),
+            Report::Checked {
+                have_bytes, path, ..
+            } => {
+                self.path = human::escaped(&path.to_string_lossy());
+                Stage::Running(self.checked(*have_bytes))
+            }
             Report::Progress(progress) => match self.after(progress) {
                 Some(stage) => stage,
                 None => return false,
@@ -513,7 +518,7 @@ fn giver(giver: &Giver) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{added, checking, complete, error, no_way, progress};
+    use super::super::tests::{added, checked, checking, complete, error, no_way, progress};
     use super::*;
 
     #[test]
@@ -538,6 +543,7 @@ mod tests {
                  (2.00 KiB/s), 1.00 KiB of it twice; {given}from Abc 1.0 (3.00 KiB), others (1.00 KiB)"
             )
         };
+        let elsewhere = whole("").replace("down/x", "down/x_"); // the disk refused the first name
         let kept = "50.0% of 2.00 KiB, kept: the same command goes on from there";
         let early = Some("left before the check was over");
         let cases = [
@@ -574,6 +580,7 @@ mod tests {
                 Some("seeded; 1.00 KiB uploaded, ratio 0.50"),
             ),
             (vec![error(), Report::Progress(progress(0))], "failed", None),
+            (vec![checked(), complete()], &elsewhere, None),
         ];
         for (reports, now, ending) in cases {
             let mut row = Row::begun_by(&added("a\nb")).unwrap();

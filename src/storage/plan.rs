@@ -173,6 +173,14 @@ impl Plan {
             .fold(self.dir.clone(), |path, name| path.join(name))
     }
 
+    /// Returns the torrent's file or folder on this disk.
+    pub fn top(&self) -> PathBuf {
+        let name = self
+            .wanted_files()
+            .find_map(|file| self.names(file).first());
+        self.dir.join(name.unwrap_or(&self.contents.name))
+    }
+
     pub fn record_names(&self) -> Vec<String> {
         record_names(&self.contents)
     }

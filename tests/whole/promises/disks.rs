@@ -31,8 +31,9 @@ fn on(name: &str, programs: &[&str], mount: &str, body: impl FnOnce(&Path)) {
     again(&name, "--mount", &enter, (INSIDE, path));
 }
 
-/// Downloads all of `torrent` to `dir`, then finds it there again: by a check, by a seed, and by a
-/// resume that fetches nothing. Returns the warnings of the download.
+/// Downloads all of `torrent` to `dir`, then finds it there again: by the path that `--on-complete`
+/// hears, by a check, by a seed, and by a resume that fetches nothing. Returns the warnings of the
+/// download.
 fn fetched_and_found(torrent: &Arc<Torrent>, work: &Path, dir: &Path) -> String {
     let file = torrent.save(work);
     let seed = Seed::of(torrent).budget(torrent.blocks() / 2).start();
@@ -47,8 +48,14 @@ fn fetched_and_found(torrent: &Arc<Torrent>, work: &Path, dir: &Path) -> String 
     let end = Storrent::download(dir)
         .arg(&file)
         .peers(&[seed.addr])
+        .args(["--on-complete", "echo \"$STORRENT_PATH\""])
         .run()
         .expect(0);
+    let mut told = end.stderr.lines().map(Path::new);
+    assert!(
+        told.any(|path| path.starts_with(dir) && path.exists()),
+        "{end:#?}"
+    );
     assert!(
         end.one("checked")["have_pieces"].as_u64() > Some(0),
         "{end:#?}"
