@@ -21,7 +21,7 @@ pub(crate) const MAX_KNOWN: usize = 1000;
 
 /// The pauses after the first, second and third failure in a row. After a fourth we give the peer
 /// up, unless the user named it. If somebody names it again, it may be back: we dial it once more,
-/// when the last pause is over.
+/// 900 s after that failure at the earliest.
 const BACK_OFF: [Duration; 3] = [
     Duration::from_secs(10),
     Duration::from_secs(120),

@@ -55,14 +55,13 @@ impl Watch {
                 have_bytes,
                 path,
                 ..
-            } => {
-                let is_whole = |(_, wanted): &(Completed, u64)| have_bytes >= wanted;
-                if self.incomplete.get(info_hash).is_some_and(is_whole) {
+            } => match self.incomplete.get_mut(info_hash) {
+                Some((_, wanted)) if *have_bytes >= *wanted => {
                     self.incomplete.remove(info_hash);
-                } else if let Some((completed, _)) = self.incomplete.get_mut(info_hash) {
-                    completed.path.clone_from(path);
                 }
-            }
+                Some((completed, _)) => completed.path.clone_from(path),
+                None => {}
+            },
             Report::Complete { info_hash, .. } => {
                 return self
                     .incomplete

@@ -128,7 +128,7 @@ pub(crate) struct Rivals {
     usual: f64,
     /// The seconds until all blocks are here, if each peer sends its share.
     end: f64,
-    /// A peer is far slower if it needs more than this many times as long for a block.
+    /// [`FAR_SLOWER`], or 1 if no more than the [`LAST`] blocks are missing.
     far_slower: f64,
     /// The peers with blocks on order, and the seconds until each finishes, first finishers first.
     victims: Vec<(f64, PeerKey)>,
