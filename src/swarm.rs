@@ -28,6 +28,10 @@ const BACK_OFF: [Duration; 3] = [
     Duration::from_secs(900),
 ];
 
+/// A torrent that nobody is connected to does not wait for the end of these pauses: if it has
+/// dialled nobody for this long, it tries one of the peers that failed.
+const LONELY: Duration = Duration::from_secs(10);
+
 /// The longest pause before we retry a peer that the user named. The first is 1 s: often both ends
 /// are just being started.
 const USER_BACK_OFF: Duration = Duration::from_secs(30);
@@ -68,7 +72,8 @@ struct Known {
     not_before: Option<Instant>,
     /// Whether a connection exists or is being made.
     busy: bool,
-    tried: bool,
+    /// When we dialled it last.
+    dialled: Option<Instant>,
 }
 
 impl Known {
@@ -134,7 +139,7 @@ impl Swarm {
             failed: None,
             not_before: None,
             busy: false,
-            tried: false,
+            dialled: None,
         };
         if self.known.len() >= MAX_KNOWN && !self.make_room_for(&new) {
             return false;
@@ -168,14 +173,34 @@ impl Swarm {
     /// source. So a tracker's addresses get their second try, however many new ones others make up,
     /// and a tracker that names only dead peers does not hold up all others.
     pub(crate) fn next(&mut self, now: Instant) -> Option<SocketAddr> {
-        let due = self.known.iter_mut().filter(|(_, known)| known.is_due(now));
-        let (addr, known) = match self.dialled % 2 {
+        let due = self.known.iter().filter(|(_, known)| known.is_due(now));
+        let (addr, _) = match self.dialled % 2 {
             0 => due.min_by_key(|(_, known)| (known.failures, known.source))?,
             _ => due.min_by_key(|(_, known)| (known.source, known.failures))?,
         };
+        self.begin(*addr, now)
+    }
+
+    /// Returns the address that a torrent without any connection is to dial now, before its pause
+    /// is over: of those that failed and are not given up, the one dialled longest ago. There is one
+    /// for each [`LONELY`] in which nobody is dialled. If it fails again, its pause stays as it was.
+    pub(crate) fn next_early(&mut self, now: Instant) -> Option<SocketAddr> {
+        let last = self.known.values().filter_map(|known| known.dialled).max();
+        if last.is_some_and(|last| now.duration_since(last) < LONELY) {
+            return None;
+        }
+        let waits = |known: &Known| !known.busy && known.failed.is_some() && !known.is_given_up();
+        let failed = self.known.iter().filter(|(_, known)| waits(known));
+        let (addr, _) = failed.min_by_key(|(_, known)| known.dialled)?;
+        self.begin(*addr, now)
+    }
+
+    /// Notes that `addr` is dialled now.
+    fn begin(&mut self, addr: SocketAddr, now: Instant) -> Option<SocketAddr> {
+        let known = self.known.get_mut(&addr)?;
+        (known.busy, known.dialled) = (true, Some(now));
         self.dialled += 1;
-        (known.busy, known.tried) = (true, true);
-        Some(*addr)
+        Some(addr)
     }
 
     pub(crate) fn is_anyone_due(&self, now: Instant) -> bool {
@@ -187,7 +212,9 @@ impl Swarm {
             return;
         };
         known.busy = false;
+        let was_early = known.not_before.is_some_and(|at| at > now);
         let pause = match ending {
+            Ending::Failed(_) if was_early => return,
             Ending::Good => {
                 (known.failures, known.failed) = (0, None);
                 AFTER_GOOD
@@ -266,7 +293,7 @@ impl Swarm {
 
     /// How many addresses can be dialled now and never were.
     pub(crate) fn untried(&self, now: Instant) -> usize {
-        let untried = |known: &&Known| !known.tried && known.is_due(now);
+        let untried = |known: &&Known| known.dialled.is_none() && known.is_due(now);
         self.known.values().filter(untried).count()
     }
 

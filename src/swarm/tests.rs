@@ -122,6 +122,44 @@ fn who_is_named_again_is_tried_again() {
     );
 }
 
+/// Nobody is connected to us. So we find a peer within 10 s after it is back, however many others
+/// are away for good, but give nobody up sooner than otherwise.
+#[test]
+fn a_lonely_torrent_does_not_wait_out_the_pauses() {
+    for peers in [1, 3, 40] {
+        let mut swarm = Swarm::default();
+        let start = Instant::now();
+        add_all(&mut swarm, 0..peers, Source::Dht);
+        let mut regular = Vec::new();
+        let mut early: Vec<(u64, SocketAddr)> = Vec::new();
+        for second in 0..1800 {
+            let now = start + Duration::from_secs(second);
+            let fail = Ending::Failed(EndKind::Refused);
+            while let Some(addr) = swarm.next(now) {
+                swarm.ended(addr, fail, now);
+                regular.push(second);
+            }
+            if let Some(addr) = swarm.next_early(now) {
+                swarm.ended(addr, fail, now);
+                early.push((second, addr));
+            }
+        }
+        let one = [0, 10, 130, 1030];
+        let all = one.map(|second| vec![second; peers.into()]).concat();
+        assert_eq!(regular, all, "as if there were no early dials");
+        let mut times: Vec<u64> = early.iter().map(|(second, _)| *second).collect();
+        times.extend(one);
+        times.sort_unstable();
+        let gaps = times.windows(2).map(|two| two[1] - two[0]);
+        assert_eq!(gaps.clone().max(), Some(10), "{peers}");
+        assert_eq!(gaps.min(), Some(10), "{peers}: no burst");
+        let turn = early.iter().map(|(_, addr)| *addr);
+        let turn: std::collections::BTreeSet<_> = turn.collect();
+        assert_eq!(turn.len(), usize::from(peers), "each has its turn");
+        assert!(early.last().unwrap().0 < 1030, "all are given up");
+    }
+}
+
 /// If we lack a thread or an open file, no peer is given up or counted as failed.
 #[test]
 fn our_own_shortage_is_held_against_nobody() {

@@ -44,8 +44,14 @@ impl Torrent {
         let mut all = peers.clone().count();
         let mut ours = peers.filter(|peer| !peer.incoming).count();
         let room = self.places_for_one_side();
+        let incomplete = self.goals.phase().is_incomplete();
+        let lonely = incomplete && all == 0 && self.peers.no_giver_left();
         while dialling < most && ours < room && all < self.setup.max_peers {
-            let Some(addr) = self.swarm.next(turn.now) else {
+            let addr = match self.swarm.next(turn.now) {
+                None if lonely => self.swarm.next_early(turn.now),
+                next => next,
+            };
+            let Some(addr) = addr else {
                 return;
             };
             let (key, pieces) = (turn.keys.take(), self.content.layout.pieces());

@@ -418,3 +418,30 @@ fn without_a_way_out_one_dial_finds_out() {
             .contains("the proxy is gone")
     );
 }
+
+/// The only peer is away. It is tried every 10 s, unless somebody else is connected meanwhile.
+#[test]
+fn only_a_lonely_torrent_dials_before_a_pause_is_over() {
+    let mut rig = Rig::new(2, |_| {});
+    let dial = |actions: &[Action]| {
+        actions.iter().find_map(|action| match action {
+            Action::Dial(key, _) => Some(*key),
+            _ => None,
+        })
+    };
+    let actions = rig.turn(|torrent, turn| torrent.on_addresses([addr(1)], Source::Dht, turn));
+    let mut last = dial(&actions).unwrap();
+    let ten = Duration::from_secs(10);
+    for attempt in 0..30 {
+        assert_eq!(
+            dial(&rig.event_of(last, PeerEvent::Closed("refused".into()))),
+            None
+        );
+        last = dial(&rig.pass(ten)).unwrap_or_else(|| panic!("attempt {attempt}"));
+    }
+    rig.event_of(last, PeerEvent::Closed("refused".into()));
+    assert!(welcomes(&rig.greet(50, true), key(50)));
+    assert_eq!(dial(&rig.pass(ten)), None, "somebody is here");
+    let alone = rig.event(50, PeerEvent::Closed("away".into()));
+    assert!(dial(&alone).is_some());
+}
