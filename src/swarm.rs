@@ -2,8 +2,11 @@
 //!
 //! Trackers, the command line and other sources name addresses. Most of them are dead, some are our
 //! own, a few are hostile. At most [`MAX_KNOWN`] of them are kept here, with their failures; each
-//! failure lengthens the pause before the next dial. [`shunned`] lists the peers to avoid. No I/O,
-//! no clock.
+//! failure lengthens the pause before the next dial. A torrent that nobody is connected to tries
+//! again sooner ([`LONELY`]). [`shunned`] lists the peers to avoid.
+//!
+//! [`torrent`](crate::torrent) asks whom to dial, and tells how each connection ended. No I/O, no
+//! clock.
 
 mod shunned;
 
@@ -214,7 +217,10 @@ impl Swarm {
         known.busy = false;
         let was_early = known.not_before.is_some_and(|at| at > now);
         let pause = match ending {
-            Ending::Failed(_) if was_early => return,
+            Ending::Failed(kind) if was_early => {
+                known.failed = Some(kind);
+                return;
+            }
             Ending::Good => {
                 (known.failures, known.failed) = (0, None);
                 AFTER_GOOD

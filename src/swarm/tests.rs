@@ -160,6 +160,28 @@ fn a_lonely_torrent_does_not_wait_out_the_pauses() {
     }
 }
 
+/// The user hears how the last dial failed, even if it came before its time.
+#[test]
+fn an_early_dial_tells_why_it_failed() {
+    let (mut swarm, start) = (Swarm::default(), Instant::now());
+    swarm.add(addr(1), Source::Dht);
+    assert_eq!(swarm.next(start), Some(addr(1)));
+    swarm.ended(addr(1), Ending::Failed(EndKind::TimedOut), start);
+    let early = start + LONELY - Duration::from_millis(1);
+    assert_eq!(swarm.next_early(early), None);
+    let now = start + LONELY;
+    swarm.next(now);
+    swarm.ended(addr(1), Ending::Failed(EndKind::TimedOut), now);
+    let now = now + LONELY;
+    assert_eq!(
+        (swarm.next(now), swarm.next_early(now)),
+        (None, Some(addr(1)))
+    );
+    swarm.ended(addr(1), Ending::Failed(EndKind::Refused), now);
+    let counts = swarm.counts();
+    assert_eq!((counts.timed_out, counts.refused), (0, 1));
+}
+
 /// If we lack a thread or an open file, no peer is given up or counted as failed.
 #[test]
 fn our_own_shortage_is_held_against_nobody() {
